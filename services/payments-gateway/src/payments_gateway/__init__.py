@@ -1,0 +1,1 @@
+"""What the frontend and Stripe talk to."""

@@ -1,0 +1,1 @@
+"""A stateful stand-in for Stripe's API, for demo, tests and load."""

@@ -1,1 +1,1 @@
-"""What every Holdfast service needs around its own business: settings, logs, gRPC, errors, health, metrics."""
+"""What every Holdfast service needs around its own business: settings, logs, gRPC, errors, health and metrics."""

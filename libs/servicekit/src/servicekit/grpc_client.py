@@ -1,0 +1,111 @@
+"""Calls to another service: a channel that heals by itself, and calls with a deadline whose errors have names."""
+
+import json
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+import grpc
+
+from servicekit.errors import INVALID_REQUEST_REASON, InvalidRequest, ReportedError, read_error
+from servicekit.grpc_server import DEFAULT_MAX_MESSAGE_BYTES
+from servicekit.json_logging import request_id
+
+_SERVICE_CONFIG: Final = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [{}],
+            # Only because every rpc is idempotent may a call be sent again.
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "0.5s",
+                "backoffMultiplier": 3,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+
+_PASSING: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class ServiceUnavailable(Exception):  # noqa: N818 — named for what happened
+    """The other service did not answer in time or is away. The same call may succeed later."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"{service} is unavailable")
+        self.service = service
+
+
+class UnexpectedAnswer(Exception):  # noqa: N818 — named for what happened
+    """The other service answered with an error that its contract does not name."""
+
+    def __init__(self, service: str, error: ReportedError) -> None:
+        super().__init__(f"{service} answered {error.code.name} {error.reason}".rstrip())
+        self.error = error
+
+
+def open_channel(target: str, *, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> grpc.aio.Channel:
+    """Open a channel that spreads calls over every address of target and reconnects within about a second.
+
+    target is host:port; a DNS name with several addresses (a headless Service) is balanced round robin.
+    """
+    return grpc.aio.insecure_channel(
+        target if "://" in target else f"dns:///{target}",
+        options=[
+            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+            ("grpc.keepalive_time_ms", 10_000),
+            ("grpc.keepalive_timeout_ms", 3_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 1_000),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+            ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+            ("grpc.per_rpc_retry_buffer_size", max_message_bytes),  # else a large attempt would not be sent again
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", max_message_bytes),
+        ],
+    )
+
+
+class Caller:
+    """Calls one service: every call has a deadline, carries the request id, and fails by name."""
+
+    def __init__(self, service: str, errors: Mapping[str, type[Exception]], *, timeout_seconds: float) -> None:
+        """Prepare calls to a service; errors gives the exception to raise for each ErrorInfo reason."""
+        self._service = service
+        self._errors = errors
+        self._timeout_seconds = timeout_seconds
+
+    async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request) -> Response:
+        """Call one unary method of a stub and return its answer.
+
+        Raises the exception that the reason names, InvalidRequest for refused fields, ServiceUnavailable for what
+        may pass, UnexpectedAnswer for the rest.
+        """
+        current = request_id.get()
+        metadata = (("x-request-id", current),) if current else ()
+        try:
+            return await method(request, timeout=self._timeout_seconds, metadata=metadata)
+        except grpc.aio.AioRpcError as failure:
+            raise self._named(read_error(failure)) from failure
+
+    def _named(self, error: ReportedError) -> Exception:
+        if error.reason in self._errors:
+            return self._errors[error.reason]()
+        if error.reason == INVALID_REQUEST_REASON:
+            return InvalidRequest(error.violations)
+        if error.code in _PASSING:
+            return ServiceUnavailable(self._service)
+        return UnexpectedAnswer(self._service, error)

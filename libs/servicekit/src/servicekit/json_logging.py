@@ -1,0 +1,84 @@
+"""Logs: one JSON object a line, each with the request it belongs to. They carry no personal data (P7)."""
+
+import json
+import logging
+import re
+import sys
+import time
+import traceback
+import uuid
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final
+
+request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
+"""The request that the current task works for. Travels between services as gRPC metadata x-request-id."""
+
+_attempt: Final[ContextVar[str]] = ContextVar("attempt", default="")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_ATTEMPT_CHARACTERS = 8
+
+
+def accept_request_id(offered: str | None) -> str:
+    """Use the caller's request id if it is well formed, else make a new one; set it for the current task."""
+    accepted = offered if offered and _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
+    request_id.set(accepted)
+    return accepted
+
+
+def bind_attempt(attempt_id: str) -> None:
+    """Name the attempt in the current task's log lines, by its first characters: the whole id is a capability."""
+    _attempt.set(attempt_id[:_ATTEMPT_CHARACTERS])
+
+
+def forget_attempt() -> None:
+    """Stop naming an attempt: a new request begins in this task."""
+    _attempt.set("")
+
+
+def configure_logging(service: str, level: str) -> None:
+    """Send every logger's lines to standard error as JSON. Called once, at start."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(service))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class JsonFormatter(logging.Formatter):
+    """Writes a record as JSON: time, level, service, logger, message, request, attempt and the record's extras."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line for one record."""
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if current := request_id.get():
+            line["request_id"] = current
+        if attempt := _attempt.get():
+            line["attempt"] = attempt
+        line.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = _describe(record.exc_info[1])
+        return json.dumps(line, default=str)
+
+
+def _describe(failure: BaseException) -> list[dict[str, Any]]:
+    """Tell where a failure came from by types and frames only: messages of foreign exceptions may quote data (P7)."""
+    described = []
+    link: BaseException | None = failure
+    while link is not None:
+        described.append({"type": type(link).__qualname__, "frames": _frames(link.__traceback__)})
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return described
+
+
+def _frames(trace: TracebackType | None) -> list[str]:
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]

@@ -5,40 +5,17 @@ exception's MRO. On the wire the answer is google.rpc.Status with ErrorInfo (rea
 BadRequest with one violation per field.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import grpc
 from google.protobuf import any_pb2, message
 from google.rpc import error_details_pb2, status_pb2
 
+from servicekit.violations import FieldViolation, InvalidRequest
+
 DETAILS_KEY = "grpc-status-details-bin"
 INVALID_REQUEST_REASON = "invalid_request"
-
-
-@dataclass(frozen=True)
-class FieldViolation:
-    """What is wrong with one field. The description never quotes the value: it may be personal data (P7)."""
-
-    field: str
-    """Path of the field as the caller spells it, such as context.items[3].quantity."""
-    description: str
-    """What the field must be, as a phrase that follows its name."""
-
-
-class InvalidRequest(Exception):  # noqa: N818 — named for what happened
-    """The caller sent something that can never be accepted."""
-
-    def __init__(self, violations: Sequence[FieldViolation]) -> None:
-        super().__init__("; ".join(f"{violation.field} {violation.description}" for violation in violations))
-        self.violations = tuple(violations)
-
-
-def refuse(violations: Iterable[FieldViolation]) -> None:
-    """Raise InvalidRequest if there is any violation."""
-    found = tuple(violations)
-    if found:
-        raise InvalidRequest(found)
 
 
 @dataclass(frozen=True)

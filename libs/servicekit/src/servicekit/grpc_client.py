@@ -6,9 +6,10 @@ from typing import Final, TypeVar
 
 import grpc
 
-from servicekit.errors import INVALID_REQUEST_REASON, InvalidRequest, ReportedError, read_error
+from servicekit.errors import INVALID_REQUEST_REASON, ReportedError, read_error
 from servicekit.grpc_server import DEFAULT_MAX_MESSAGE_BYTES
 from servicekit.json_logging import request_id
+from servicekit.violations import InvalidRequest
 
 _SERVICE_CONFIG: Final = {
     "loadBalancingConfig": [{"round_robin": {}}],

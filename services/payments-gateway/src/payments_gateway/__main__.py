@@ -1,0 +1,67 @@
+"""Starts payments-gateway: reads its settings, serves HTTP, stops in order on SIGTERM."""
+
+import asyncio
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+import uvloop
+
+from payments_gateway.bootstrap import gateway
+from payments_gateway.settings import GatewaySettings
+from servicekit.grpc_server import stop_signal
+from servicekit.json_logging import configure_logging
+from servicekit.settings import read_command
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Run the gateway until it is told to stop."""
+    settings = read_command(GatewaySettings)
+    configure_logging("payments-gateway", settings.log_level)
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Serve until SIGTERM or SIGINT, then let requests in flight finish."""
+    stopping = stop_signal()
+    async with gateway(settings) as app:
+        server = _Server(_uvicorn_config(settings, app))
+        serving = asyncio.create_task(server.serve())
+        waiting = asyncio.create_task(stopping.wait())
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        _log.info("draining", extra={"seconds": settings.drain_seconds})
+        server.should_exit = True
+        await serving
+    _log.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would raise them again once it is done, and cut our own closing short."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _uvicorn_config(settings: GatewaySettings, app: object) -> uvicorn.Config:
+    host, _, port = settings.listen.rpartition(":")
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # an ASGI app, which uvicorn types more narrowly than Starlette does
+        host=host.strip("[]"),
+        port=int(port),
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(settings.drain_seconds),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Request and response bodies: camelCase JSON, strict, unknown fields refused."""
+
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StrictInt, StrictStr
+from pydantic.alias_generators import to_camel
+
+from payments_gateway.attempt_ids import is_attempt_id
+
+MAX_LINES = 200
+_MAX_QUANTITY = 1_000_000
+
+
+def _is_clean(text: str) -> str:
+    """Refuse control characters: PostgreSQL stores no NUL, and none of them belongs into a name or an address."""
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+        raise ValueError("must not contain control characters")
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _is_uuid(text: str) -> str:
+    if not is_attempt_id(text):
+        raise ValueError("must be a UUID in lower case")
+    return text
+
+
+Text = Annotated[StrictStr, AfterValidator(_is_clean)]
+Name = Annotated[Text, Field(max_length=256)]
+AddressLine = Annotated[Text, Field(max_length=5000)]
+AttemptId = Annotated[StrictStr, AfterValidator(_is_uuid)]
+StripeId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_]{1,255}$")]
+
+
+class Body(BaseModel):
+    """What every body has in common."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class ItemBody(Body):
+    """One line of a cart. Lines of the same price become one."""
+
+    price_id: StripeId = Field(description="Stripe Price id.", examples=["price_1Mug"])
+    quantity: Annotated[StrictInt, Field(ge=1, le=_MAX_QUANTITY)] = Field(examples=[2])
+
+
+class ContactBody(Body):
+    """How the shop reaches the buyer."""
+
+    email: Annotated[EmailStr, Field(max_length=512)] = Field(examples=["ada@example.com"])
+    name: Name = Field(examples=["Ada Lovelace"])
+    phone: Annotated[Text, Field(max_length=40)] | None = Field(default=None, examples=["+44 20 7946 0958"])
+
+
+class AddressBody(Body):
+    """A postal address, in Stripe's terms."""
+
+    line1: AddressLine = Field(examples=["12 St James's Square"])
+    line2: AddressLine | None = None
+    city: AddressLine | None = Field(default=None, examples=["London"])
+    state: AddressLine | None = None
+    postal_code: AddressLine | None = Field(default=None, examples=["SW1Y 4JH"])
+    country: Annotated[StrictStr, Field(pattern=r"^[A-Z]{2}$")] = Field(
+        description="ISO 3166-1 alpha-2, upper case.", examples=["GB"]
+    )
+
+
+class InitiateCheckoutBody(Body):
+    """What the buyer wants to buy. Prices, sums and the user are not the client's to say."""
+
+    items: Annotated[tuple[ItemBody, ...], Field(min_length=1, max_length=MAX_LINES)]
+    contact: ContactBody
+    shipping_address: AddressBody | None = None
+    shipping_option_id: StripeId | None = Field(
+        default=None, description="Stripe ShippingRate id, from the catalogue. Requires shippingAddress."
+    )
+    supersedes: AttemptId | None = Field(
+        default=None, description="The checkoutAttemptId that this checkout replaces, when the cart changed."
+    )
+
+
+class CheckoutBody(Body):
+    """What the frontend needs to let the buyer pay."""
+
+    client_secret: str = Field(description="For Stripe.js on this page only; never store it.")
+    checkout_attempt_id: str = Field(description="All that the frontend keeps.")
+    intent_type: Literal["payment", "setup"]
+    intent_amount: int = Field(description="What this intent takes, minor units.", examples=[2500])
+    amount_due_today: int = Field(description="With the first subscription charges, minor units.", examples=[2500])
+    currency: str = Field(examples=["usd"])
+    recurring: list[Any] = Field(description="Sums that are charged again; empty for one-time carts.")
+    pay_by: datetime = Field(description="Until when the buyer can pay.")
+
+
+class CompleteCheckoutBody(Body):
+    """Which checkout the browser came back from. Exactly one of the two intent ids."""
+
+    checkout_attempt_id: AttemptId
+    payment_intent_id: Annotated[StrictStr, Field(pattern=r"^pi_[A-Za-z0-9_]{1,200}$")] | None = None
+    setup_intent_id: Annotated[StrictStr, Field(pattern=r"^seti_[A-Za-z0-9_]{1,200}$")] | None = None
+
+
+class BoughtItemBody(Body):
+    """One line of an order."""
+
+    price_id: str
+    product_id: str
+    name: str
+    quantity: int
+    unit_amount: int = Field(description="Minor units.")
+
+
+class BoughtShippingBody(Body):
+    """The shipping that was chosen."""
+
+    id: str
+    name: str
+    amount: int = Field(description="Minor units.")
+
+
+class OrderSummaryBody(Body):
+    """An order without anything personal: whoever holds the attempt id may read it."""
+
+    id: str
+    number: str = Field(description="To be read out on the phone.")
+    checkout_attempt_id: str
+    status: Literal["paid"]
+    total_amount: int = Field(description="Minor units; what Stripe received.")
+    currency: str
+    items: list[BoughtItemBody]
+    shipping_option: BoughtShippingBody | None = None
+    created_at: datetime
+
+
+class BuyerBody(Body):
+    """How the shop reaches the buyer of an order."""
+
+    email: str
+    name: str
+    phone: str | None = None
+
+
+class ShippedToBody(Body):
+    """Where an order is shipped."""
+
+    line1: str
+    line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postal_code: str | None = None
+    country: str
+
+
+class OrderBody(OrderSummaryBody):
+    """An order as its owner reads it."""
+
+    contact: BuyerBody
+    shipping_address: ShippedToBody | None = None
+
+
+class PurchaseBody(Body):
+    """What a checkout came to."""
+
+    status: Literal["completed", "processing", "needs_review"]
+    order: OrderSummaryBody | None = None
+    subscriptions: list[Any] = Field(default=[], description="Empty for one-time carts.")
+
+
+class CheckoutStatusBody(Body):
+    """Where a checkout stands."""
+
+    status: Literal[
+        "open",
+        "processing",
+        "requires_action",
+        "payment_failed",
+        "completed",
+        "expired",
+        "superseded",
+        "needs_review",
+    ]
+    purchase: PurchaseBody | None = None
+
+
+class OrderPageBody(Body):
+    """Some of the user's orders, newest first."""
+
+    orders: Sequence[OrderBody]
+    next_cursor: str | None = Field(default=None, description="Pass as cursor to read on; absent on the last page.")
+
+
+class CatalogueItemBody(Body):
+    """A price that can be put into a cart."""
+
+    price_id: str
+    product_id: str
+    name: str
+    description: str | None
+    image_url: str | None = None
+    unit_amount: int = Field(description="Minor units.")
+    currency: str
+    type: Literal["one_time", "recurring"]
+
+
+class ShippingOptionBody(Body):
+    """A way of shipping that can be chosen."""
+
+    id: str
+    name: str
+    amount: int = Field(description="Minor units.")
+    currency: str
+
+
+class CatalogueBody(Body):
+    """Everything on sale."""
+
+    items: list[CatalogueItemBody]
+    shipping_options: list[ShippingOptionBody]
+
+
+class ConfigBody(Body):
+    """What the frontend needs to load Stripe.js."""
+
+    publishable_key: str
+    stripe_js_url: str

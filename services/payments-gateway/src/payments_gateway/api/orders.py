@@ -1,0 +1,43 @@
+"""Routes of the signed-in user's own orders."""
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from payments_gateway.api.bodies import OrderBody, OrderPageBody
+from payments_gateway.api.callers import SignedInUser
+from payments_gateway.api.problems import ProblemBody
+from payments_gateway.api.views import order_body
+from payments_gateway.purchases import OrderBook, OrderNotFound
+
+_MAX_CURSOR_CHARACTERS = 500
+
+
+def order_routes(orders: OrderBook) -> APIRouter:
+    """Return the routes of orders."""
+    routes = APIRouter(
+        prefix="/api/orders",
+        tags=["orders"],
+        responses={401: {"model": ProblemBody}, 404: {"model": ProblemBody}, 503: {"model": ProblemBody}},
+    )
+
+    @routes.get("", summary="List one's own orders")
+    async def list_orders(
+        user_id: SignedInUser,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR_CHARACTERS)] = None,
+    ) -> OrderPageBody:
+        """Answer the user's orders, newest first."""
+        page = await orders.orders_of(user_id, page_size=limit, page_token=cursor)
+        return OrderPageBody(orders=[order_body(order) for order in page.orders], next_cursor=page.next_page_token)
+
+    @routes.get("/{order_id}", summary="Read one's own order")
+    async def read_order(order_id: uuid.UUID, user_id: SignedInUser) -> OrderBody:
+        """Answer one order, with contact and address. Somebody else's is not found."""
+        order = await orders.order(str(order_id))
+        if order.user_id != user_id:
+            raise OrderNotFound
+        return order_body(order)
+
+    return routes

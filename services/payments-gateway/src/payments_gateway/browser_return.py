@@ -1,0 +1,43 @@
+"""The browser comes back from paying: ask Stripe itself, then fulfil as the webhook would."""
+
+from payments_gateway.attempts import Attempt, AttemptStore, IntentRef
+from payments_gateway.fulfilment import Fulfilment
+from payments_gateway.identity import Caller
+from payments_gateway.intents import Intents, IntentStatus
+from payments_gateway.outcomes import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
+from payments_gateway.purchases import OrderBook, PaymentDecision, Road, Source
+
+_SOURCE = Source(Road.BROWSER_RETURN)
+
+
+class BrowserReturn:
+    """Completes checkouts whose buyer is back before, while or after the webhook arrives."""
+
+    def __init__(self, attempts: AttemptStore, orders: OrderBook, intents: Intents, fulfilment: Fulfilment) -> None:
+        """Complete checkouts of these attempts."""
+        self._attempts = attempts
+        self._orders = orders
+        self._intents = intents
+        self._fulfilment = fulfilment
+
+    async def complete(self, attempt_id: str, ref: IntentRef, caller: Caller) -> PaymentDecision | None:
+        """Return what the attempt became; None while the payment is under way at the bank.
+
+        Raises AttemptNotFound, IntentNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded, StripeUnavailable,
+        ServiceUnavailable.
+        """
+        found = await self._attempts.find(attempt_id)
+        purchase = None if isinstance(found, Attempt) else await self._orders.find_purchase(attempt_id)
+        if any(known is not None and not caller.owns(known.user_id) for known in (found, purchase)):
+            raise AttemptNotFound
+        if purchase is not None and purchase.intent == ref:
+            return purchase
+        # What the client says about the intent is not believed (P6): Stripe is asked, and must name this attempt.
+        intent = await self._intents.retrieve(ref)
+        if intent.attempt_id != attempt_id:
+            raise AttemptOfAnotherIntent
+        if intent.status is IntentStatus.PROCESSING:
+            return None
+        if intent.status is not IntentStatus.SUCCEEDED:
+            raise PaymentNotSucceeded
+        return await self._fulfilment.fulfil_found(intent, found, _SOURCE)

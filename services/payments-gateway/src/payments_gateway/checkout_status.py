@@ -1,0 +1,84 @@
+"""Where a checkout stands, for the page that the buyer looks at."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from payments_gateway.attempts import Attempt, AttemptStore, CloseReason, DeleteReason, Tombstone
+from payments_gateway.identity import Caller
+from payments_gateway.intents import Intents, IntentStatus, StripeIntent
+from payments_gateway.outcomes import AttemptNotFound
+from payments_gateway.purchases import OrderBook, Purchase
+
+
+class CheckoutState(Enum):
+    """What the buyer is told."""
+
+    OPEN = "open"
+    PROCESSING = "processing"
+    REQUIRES_ACTION = "requires_action"
+    PAYMENT_FAILED = "payment_failed"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    NEEDS_REVIEW = "needs_review"
+
+
+@dataclass(frozen=True)
+class CheckoutStatus:
+    """A checkout's state, with what it became where it is completed."""
+
+    state: CheckoutState
+    purchase: Purchase | None = None
+
+
+class CheckoutStatusReader:
+    """Tells where checkouts stand."""
+
+    def __init__(self, attempts: AttemptStore, orders: OrderBook, intents: Intents) -> None:
+        """Read from the attempts, what they became, and their intents."""
+        self._attempts = attempts
+        self._orders = orders
+        self._intents = intents
+
+    async def status(self, attempt_id: str, caller: Caller) -> CheckoutStatus:
+        """Return where the attempt stands. Raises AttemptNotFound, StripeUnavailable, ServiceUnavailable."""
+        found = await self._attempts.find(attempt_id)
+        if found is not None and not caller.owns(found.user_id):
+            raise AttemptNotFound
+        if isinstance(found, Attempt):
+            return CheckoutStatus(_state_of_intent(await self._intents.retrieve(found.intent), found.close_reason))
+        if found is not None and found.reason is DeleteReason.CANCELLED:
+            return CheckoutStatus(_state_once_cancelled(found.close_reason))
+        return await self._status_once_decided(attempt_id, found, caller)
+
+    async def _status_once_decided(
+        self, attempt_id: str, tombstone: Tombstone | None, caller: Caller
+    ) -> CheckoutStatus:
+        purchase = await self._orders.find_purchase(attempt_id)
+        if purchase is not None and caller.owns(purchase.user_id):
+            return CheckoutStatus(CheckoutState.COMPLETED, purchase)
+        if tombstone is None or purchase is not None:
+            raise AttemptNotFound
+        return CheckoutStatus(CheckoutState.NEEDS_REVIEW)
+
+
+def _state_once_cancelled(close_reason: CloseReason | None) -> CheckoutState:
+    return CheckoutState.SUPERSEDED if close_reason is CloseReason.SUPERSEDED else CheckoutState.EXPIRED
+
+
+def _state_of_intent(intent: StripeIntent, close_reason: CloseReason | None) -> CheckoutState:
+    match intent.status:
+        case IntentStatus.SUCCEEDED | IntentStatus.PROCESSING | IntentStatus.REQUIRES_CAPTURE:
+            return (
+                CheckoutState.PROCESSING
+            )  # paid but not yet recorded, or at the bank: either way nothing is to be done
+        case IntentStatus.CANCELED:
+            return _state_once_cancelled(close_reason)
+        case _ if close_reason is not None:
+            return _state_once_cancelled(close_reason)
+        case IntentStatus.REQUIRES_ACTION:
+            return CheckoutState.REQUIRES_ACTION
+        case _ if intent.last_payment_failed:
+            return CheckoutState.PAYMENT_FAILED
+        case _:
+            return CheckoutState.OPEN

@@ -1,0 +1,1 @@
+"""The gateway's ports, implemented over the network: checkout-session, orders and Stripe."""

@@ -1,0 +1,72 @@
+"""The catalogue, kept by Stripe as Prices, Products and ShippingRates."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import stripe
+
+from payments_gateway.catalogue import Catalogue, Price, ShippingRate
+from payments_gateway.intents import StripeUnavailable
+from payments_gateway.money import Money
+
+_PAGE: Final = 100
+
+
+class StripeCatalogue:
+    """Reads everything that is active, page by page."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        """Use a client that was built once."""
+        self._v1 = client.v1
+
+    async def read(self) -> Catalogue:
+        """Read everything that is active now. Raises StripeUnavailable."""
+        try:
+            prices = await self._v1.prices.list_async({"active": True, "limit": _PAGE, "expand": ["data.product"]})
+            rates = await self._v1.shipping_rates.list_async({"active": True, "limit": _PAGE})
+            return Catalogue(
+                prices={price.id: read_price(price.to_dict()) async for price in prices.auto_paging_iter()},
+                shipping_rates={
+                    rate.id: rate
+                    async for shown in rates.auto_paging_iter()
+                    if (rate := read_shipping_rate(shown.to_dict())) is not None
+                },
+            )
+        except stripe.StripeError:
+            raise StripeUnavailable from None
+
+
+def read_price(fields: Mapping[str, Any]) -> Price:
+    """Read a price, with its product expanded, from Stripe's JSON."""
+    product = fields["product"]
+    unit_amount = fields.get("unit_amount")
+    images = product.get("images") or []
+    return Price(
+        id=fields["id"],
+        product_id=product["id"],
+        name=product.get("name") or "",
+        description=product.get("description"),
+        image_url=images[0] if images else None,
+        unit_price=None if unit_amount is None else Money(unit_amount, fields["currency"]),
+        not_sold_because=_why_not_sold(fields, product),
+    )
+
+
+def _why_not_sold(price: Mapping[str, Any], product: Mapping[str, Any]) -> str | None:
+    objections = {
+        "is not for sale: its product is inactive": not product.get("active", False),
+        "is a subscription price, and subscriptions are not sold": price.get("recurring") is not None,
+        "is priced in tiers": price.get("billing_scheme") == "tiered",
+        "is priced by packages": price.get("transform_quantity") is not None,
+        "is priced by the buyer": price.get("custom_unit_amount") is not None,
+        "has no whole amount in minor units": price.get("unit_amount") is None,
+    }
+    return next((objection for objection, holds in objections.items() if holds), None)
+
+
+def read_shipping_rate(fields: Mapping[str, Any]) -> ShippingRate | None:
+    """Read a shipping rate from Stripe's JSON; None for one without a fixed amount."""
+    fixed = fields.get("fixed_amount")
+    if fixed is None:
+        return None
+    return ShippingRate(fields["id"], fields.get("display_name") or "", Money(fixed["amount"], fixed["currency"]))

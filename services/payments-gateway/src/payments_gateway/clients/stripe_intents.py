@@ -1,0 +1,126 @@
+"""Intents, kept by Stripe."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import stripe
+
+from payments_gateway.attempts import IntentKind, IntentRef
+from payments_gateway.intents import (
+    ATTEMPT_ID_KEY,
+    IdempotencyKeySpent,
+    IntentNotFound,
+    IntentRefused,
+    IntentStatus,
+    StripeIntent,
+    StripeUnavailable,
+)
+from payments_gateway.money import Money
+
+if TYPE_CHECKING:
+    from stripe.params import PaymentIntentCreateParams
+
+_log = logging.getLogger(__name__)
+
+_PAID_DAYS_LATER: Final = ["boleto", "customer_balance", "konbini", "multibanco", "oxxo"]
+"""Vouchers and bank transfers: their buyer may pay days after pay-by, when the intent has been cancelled."""
+
+_KEY_IN_USE: Final = "idempotency_key_in_use"
+_UNEXPECTED_STATE: Final = "payment_intent_unexpected_state"
+_SERVER_ERROR: Final = 500
+
+
+class StripeIntents:
+    """The Intents port over Stripe's API."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        """Use a client that was built once; its timeout and retries bound every call."""
+        self._payment_intents = client.v1.payment_intents
+
+    async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
+        """Make a PaymentIntent for an attempt, once per generation."""
+        params: PaymentIntentCreateParams = {
+            "amount": amount.minor_units,
+            "currency": amount.currency,
+            "automatic_payment_methods": {"enabled": True},
+            "excluded_payment_method_types": list(_PAID_DAYS_LATER),
+            "metadata": {ATTEMPT_ID_KEY: attempt_id},
+        }
+        key = f"attempt:{attempt_id}" + (f":{generation}" if generation else "")
+        with _failures_named():
+            answer = await self._payment_intents.create_async(params, {"idempotency_key": key})
+        intent = read_intent(answer.to_dict())
+        # A replayed answer shows the intent as it was when it was made; it may have been cancelled or paid since.
+        return await self.retrieve(intent.ref) if _is_replay(answer.last_response) else intent
+
+    async def retrieve(self, ref: IntentRef) -> StripeIntent:
+        """Return the intent as it stands now."""
+        _require_payment(ref)
+        with _failures_named():
+            return read_intent((await self._payment_intents.retrieve_async(ref.id)).to_dict())
+
+    async def cancel(self, ref: IntentRef) -> StripeIntent:
+        """Cancel the intent if Stripe still lets us."""
+        _require_payment(ref)
+        try:
+            with _failures_named():
+                return read_intent((await self._payment_intents.cancel_async(ref.id)).to_dict())
+        except IntentRefused as refused:
+            if refused.code != _UNEXPECTED_STATE:
+                raise
+        return await self.retrieve(ref)  # paid, at the bank, or cancelled before: its status says which
+
+
+def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
+    """Read an intent from Stripe's JSON. Raises KeyError or ValueError if it is not one."""
+    kind = {"payment_intent": IntentKind.PAYMENT, "setup_intent": IntentKind.SETUP}[fields["object"]]
+    received = None
+    if kind is IntentKind.PAYMENT:
+        received = Money(int(fields["amount_received"]), str(fields["currency"]))
+    return StripeIntent(
+        ref=IntentRef(str(fields["id"]), kind),
+        status=IntentStatus(fields["status"]),
+        attempt_id=(fields.get("metadata") or {}).get(ATTEMPT_ID_KEY),
+        received=received,
+        livemode=bool(fields["livemode"]),
+        client_secret=fields.get("client_secret"),
+        last_payment_failed=fields.get("last_payment_error") is not None,
+    )
+
+
+def _require_payment(ref: IntentRef) -> None:
+    if ref.kind is not IntentKind.PAYMENT:
+        raise IntentNotFound
+
+
+def _is_replay(response: Any) -> bool:
+    return response is not None and _replayed(response.headers)
+
+
+def _replayed(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == "idempotent-replayed" and value == "true" for name, value in headers.items())
+
+
+@contextmanager
+def _failures_named() -> Iterator[None]:
+    """Turn the library's errors into ours. Their messages stay behind: they may quote what was sent (P7)."""
+    try:
+        yield
+    except stripe.StripeError as failure:
+        _log.warning(
+            "stripe refused or failed",
+            extra={"status": failure.http_status, "code": failure.code, "stripe_request": failure.request_id},
+        )
+        raise _named(failure) from None
+
+
+def _named(failure: stripe.StripeError) -> Exception:
+    if isinstance(failure, stripe.IdempotencyError) and failure.code != _KEY_IN_USE:
+        return IdempotencyKeySpent()
+    if (failure.http_status or 0) >= _SERVER_ERROR and _replayed(failure.headers or {}):
+        return IdempotencyKeySpent()
+    if isinstance(failure, stripe.InvalidRequestError):
+        return IntentNotFound() if failure.code == "resource_missing" else IntentRefused(failure.code or "invalid")
+    return StripeUnavailable()

@@ -1,0 +1,139 @@
+"""Turns a succeeded intent into exactly one purchase or one quarantined payment (P3).
+
+One function for every road by which the news may arrive. It may run twice at once, or be killed after any line:
+orders' database decides, and whoever comes later obeys what was decided.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import Counter
+
+from payments_gateway.attempt_ids import is_attempt_id
+from payments_gateway.attempts import Attempt, AttemptStore, DeleteReason, Tombstone
+from payments_gateway.intents import IntentStatus, StripeIntent
+from payments_gateway.outcomes import AttemptOfAnotherIntent
+from payments_gateway.purchases import (
+    OrderBook,
+    Payment,
+    PaymentDecision,
+    Purchase,
+    PurchaseRefused,
+    QuarantinedPayment,
+    QuarantineReason,
+    Source,
+)
+from servicekit.json_logging import bind_attempt
+
+_log = logging.getLogger(__name__)
+
+FULFILLED: Final = Counter(
+    "holdfast_fulfilments", "Succeeded intents by road and what they became.", ["road", "outcome"]
+)
+
+
+@dataclass(frozen=True)
+class NotOurs:
+    """The intent was not made by this Holdfast: nothing is to be done."""
+
+
+NOT_OURS: Final = NotOurs()
+
+
+class Fulfilment:
+    """Fulfils succeeded intents."""
+
+    def __init__(self, attempts: AttemptStore, orders: OrderBook, *, livemode: bool) -> None:
+        """Fulfil intents of the mode that our Stripe key works in."""
+        self._attempts = attempts
+        self._orders = orders
+        self._livemode = livemode
+
+    async def fulfil(self, intent: StripeIntent, source: Source) -> PaymentDecision | NotOurs:
+        """Bring a succeeded intent to its decision, and forget the attempt once that is safe (P4).
+
+        Raises ServiceUnavailable; the same call may be made again, by any road.
+        """
+        payment = self._our_payment(intent)
+        if payment is None:
+            _count(source, "not_ours")
+            return NOT_OURS
+        bind_attempt(payment.attempt_id)
+        return await self._settle(payment, await self._attempts.find(payment.attempt_id), source)
+
+    async def fulfil_found(
+        self, intent: StripeIntent, found: Attempt | Tombstone | None, source: Source
+    ) -> PaymentDecision:
+        """Do what fulfil does for a caller who has just looked the intent's attempt up.
+
+        Raises AttemptOfAnotherIntent if the intent does not name an attempt of ours, ServiceUnavailable.
+        """
+        payment = self._our_payment(intent)
+        if payment is None:
+            raise AttemptOfAnotherIntent
+        return await self._settle(payment, found, source)
+
+    async def _settle(self, payment: Payment, found: Attempt | Tombstone | None, source: Source) -> PaymentDecision:
+        if isinstance(found, Attempt):
+            decision = await self._decide(payment, found, source)
+            await self._forget(found, decision)
+        else:
+            decision = await self._decide_without_content(payment, source)
+        _report(decision, source)
+        return decision
+
+    def _our_payment(self, intent: StripeIntent) -> Payment | None:
+        if intent.status is not IntentStatus.SUCCEEDED:
+            raise ValueError("only a succeeded intent can be fulfilled")
+        if intent.attempt_id is None or not is_attempt_id(intent.attempt_id) or intent.livemode != self._livemode:
+            return None
+        return Payment(intent.ref, intent.attempt_id, intent.received, intent.livemode)
+
+    async def _decide(self, payment: Payment, attempt: Attempt, source: Source) -> PaymentDecision:
+        if objection := _disagreement(payment, attempt):
+            return await self._orders.quarantine(payment, objection, attempt.context, source)
+        try:
+            return await self._orders.record_purchase(payment, attempt.context, source)
+        except PurchaseRefused:
+            # Trying again would never help, and Stripe would give up in the end: the payment must not be lost (P3).
+            _log.exception("purchase refused, payment goes to quarantine")
+            return await self._orders.quarantine(payment, QuarantineReason.UNRECORDABLE, attempt.context, source)
+
+    async def _decide_without_content(self, payment: Payment, source: Source) -> PaymentDecision:
+        purchase = await self._orders.find_purchase(payment.attempt_id)
+        if purchase is None:
+            reason = QuarantineReason.ATTEMPT_MISSING
+        elif purchase.intent == payment.intent:
+            return purchase
+        else:
+            reason = QuarantineReason.DUPLICATE_PAYMENT
+        return await self._orders.quarantine(payment, reason, None, source)
+
+    async def _forget(self, attempt: Attempt, decision: PaymentDecision) -> None:
+        if isinstance(decision, Purchase):
+            await self._attempts.delete(attempt.attempt_id, DeleteReason.RECORDED)
+        elif decision.content_kept and decision.reason is not QuarantineReason.INTENT_MISMATCH:
+            # After an intent mismatch the attempt's own intent may still be paid: its content stays (P4).
+            await self._attempts.delete(attempt.attempt_id, DeleteReason.QUARANTINED)
+
+
+def _disagreement(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
+    if payment.intent != attempt.intent:
+        return QuarantineReason.INTENT_MISMATCH
+    if payment.received != attempt.context.total:
+        return QuarantineReason.AMOUNT_MISMATCH
+    return None
+
+
+def _report(decision: PaymentDecision, source: Source) -> None:
+    if isinstance(decision, QuarantinedPayment):
+        _log.error("payment quarantined", extra={"reason": decision.reason.value, "road": source.road.value})
+        _count(source, "quarantined")
+    else:
+        _log.info("purchase recorded", extra={"order": decision.order.number, "road": source.road.value})
+        _count(source, "purchase")
+
+
+def _count(source: Source, outcome: str) -> None:
+    FULFILLED.labels(source.road.value, outcome).inc()

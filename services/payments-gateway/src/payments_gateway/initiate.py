@@ -1,0 +1,174 @@
+"""Begins a checkout: price the cart, make the intent, store the attempt, and only then release the secret (P2)."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from payments_gateway.attempt_ids import AttemptIds
+from payments_gateway.attempts import (
+    Address,
+    Attempt,
+    AttemptClosed,
+    AttemptStore,
+    CheckoutContext,
+    Contact,
+    IntentRef,
+    RequestHashMismatch,
+    Tombstone,
+)
+from payments_gateway.carts import Cart, PricedCart, price_cart
+from payments_gateway.identity import Caller
+from payments_gateway.intents import IdempotencyKeySpent, Intents, IntentStatus, StripeIntent, StripeUnavailable
+from payments_gateway.money import Money
+from payments_gateway.price_book import PriceBook
+from payments_gateway.settlement import Settlement
+from payments_gateway.supersede import Supersede
+from servicekit.json_logging import bind_attempt
+
+_log = logging.getLogger(__name__)
+
+_KEY_GENERATIONS: Final = 3
+"""How many idempotency keys are tried at Stripe for one attempt before the client is told to come back later."""
+
+
+@dataclass(frozen=True)
+class CheckoutRequest:
+    """What the client asked for."""
+
+    cart: Cart
+    contact: Contact
+    shipping_address: Address | None
+    supersedes: str | None
+    """The attempt that this checkout replaces, when the buyer changed the cart."""
+    digest: bytes
+    """SHA-256 over all of the above as the client sent it: tells a retry from another request."""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """What the client needs to let the buyer pay."""
+
+    client_secret: str
+    attempt_id: str
+    amount: Money
+    pay_by: datetime
+
+    def __repr__(self) -> str:
+        """Leave the client secret out: a repr may end in a log."""
+        return f"Checkout({self.amount})"
+
+
+class Initiate:
+    """Begins checkouts, and hands the same one out again to a retry."""
+
+    def __init__(
+        self,
+        *,
+        ids: AttemptIds,
+        book: PriceBook,
+        intents: Intents,
+        attempts: AttemptStore,
+        supersede: Supersede,
+        settlement: Settlement,
+        pay_by: timedelta,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Begin checkouts that may be paid for as long as pay_by; now is a clock that answers aware UTC times."""
+        self._ids = ids
+        self._book = book
+        self._intents = intents
+        self._attempts = attempts
+        self._supersede = supersede
+        self._settlement = settlement
+        self._pay_by = pay_by
+        self._now = now
+
+    async def begin(self, request: CheckoutRequest, caller: Caller, idempotency_key: str | None) -> Checkout:
+        """Begin a checkout, or answer the one that an equal request with this key began.
+
+        Raises InvalidRequest, RequestHashMismatch, AttemptClosed, AlreadyPaid, PaymentProcessing, AttemptNotFound (of
+        supersedes), IntentRefused, CatalogueUnavailable, StripeUnavailable, ServiceUnavailable.
+        """
+        attempt_id = self._ids.id_for(caller, idempotency_key)
+        bind_attempt(attempt_id)
+        if idempotency_key is not None and (found := await self._attempts.find(attempt_id)) is not None:
+            return await self._resume(found, request.digest)
+        catalogue = await self._book.with_prices(line.price_id for line in request.cart.lines)
+        cart = price_cart(request.cart, catalogue)
+        if request.supersedes is not None:
+            await self._supersede.supersede(request.supersedes, caller)
+        return await self._open(attempt_id, request, self._context(request, caller, cart))
+
+    def _context(self, request: CheckoutRequest, caller: Caller, cart: PricedCart) -> CheckoutContext:
+        return CheckoutContext(
+            user_id=caller.user_id,
+            contact=request.contact,
+            shipping_address=request.shipping_address,
+            shipping_option=cart.shipping_option,
+            items=cart.items,
+            total=cart.total,
+            pay_by=self._now() + self._pay_by,
+            supersedes=request.supersedes,
+        )
+
+    async def _open(self, attempt_id: str, request: CheckoutRequest, context: CheckoutContext) -> Checkout:
+        for generation in range(_KEY_GENERATIONS):
+            intent = await self._intent(attempt_id, context.total, generation)
+            if intent is not None:
+                return await self._store(attempt_id, request.digest, context, intent)
+        raise StripeUnavailable
+
+    async def _intent(self, attempt_id: str, amount: Money, generation: int) -> StripeIntent | None:
+        """Make this generation's intent; None if only the next generation can help."""
+        try:
+            intent = await self._intents.create(attempt_id, amount, generation=generation)
+        except IdempotencyKeySpent:
+            return None
+        # A key that was used before may answer an intent that has been cancelled since.
+        return None if intent.status is IntentStatus.CANCELED else intent
+
+    async def _store(self, attempt_id: str, digest: bytes, context: CheckoutContext, intent: StripeIntent) -> Checkout:
+        try:
+            saved = await self._attempts.save(attempt_id, digest, context, intent.ref)
+        except (AttemptClosed, RequestHashMismatch):
+            await self._cancel_if_unused(intent.ref, await self._attempts.find(attempt_id))
+            raise
+        if saved.replayed:
+            await self._cancel_if_unused(intent.ref, saved.attempt)
+            return await self._resume(saved.attempt, digest)
+        return _checkout(saved.attempt, intent)
+
+    async def _cancel_if_unused(self, ref: IntentRef, found: Attempt | Tombstone | None) -> None:
+        """Cancel an intent that lost to another request's. Its secret was given to nobody, so failing to is no harm."""
+        if isinstance(found, Attempt) and found.intent == ref:
+            return
+        try:
+            await self._intents.cancel(ref)
+        except StripeUnavailable:
+            _log.warning("an intent that nobody can pay was left uncancelled")
+
+    async def _resume(self, found: Attempt | Tombstone, digest: bytes) -> Checkout:
+        """Release the stored attempt's secret once more, if it is this request's and still to be paid."""
+        if isinstance(found, Tombstone):
+            await self._settlement.refuse_if_paid(found)
+            raise AttemptClosed
+        if found.request_hash != digest:
+            raise RequestHashMismatch
+        intent = await self._intents.retrieve(found.intent)
+        await self._settlement.refuse_if_under_way(found, intent)
+        if found.close_reason is not None or not intent.is_payable or found.context.pay_by <= self._now():
+            raise AttemptClosed
+        return _checkout(found, intent)
+
+
+def _checkout(attempt: Attempt, intent: StripeIntent) -> Checkout:
+    if intent.client_secret is None:
+        raise ValueError(f"{intent.ref.id} came without a client secret")
+    return Checkout(
+        client_secret=intent.client_secret,
+        attempt_id=attempt.attempt_id,
+        amount=attempt.context.total,
+        pay_by=attempt.context.pay_by,
+    )

@@ -1,0 +1,93 @@
+"""Stripe's intents as the gateway knows them, and the port to Stripe."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+from payments_gateway.attempts import IntentRef
+from payments_gateway.money import Money
+
+ATTEMPT_ID_KEY: Final = "checkoutAttemptId"
+"""The one metadata key that Holdfast sends to Stripe (P1)."""
+
+
+class IntentStatus(Enum):
+    """An intent's status, in Stripe's words.
+
+    Source: https://docs.stripe.com/payments/paymentintents/lifecycle
+    """
+
+    REQUIRES_PAYMENT_METHOD = "requires_payment_method"
+    REQUIRES_CONFIRMATION = "requires_confirmation"
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    REQUIRES_CAPTURE = "requires_capture"
+    CANCELED = "canceled"
+    SUCCEEDED = "succeeded"
+
+
+PAYABLE: Final = frozenset(
+    {IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.REQUIRES_ACTION}
+)
+"""Statuses in which the buyer can still pay, so that the client secret is of use."""
+
+
+@dataclass(frozen=True)
+class StripeIntent:
+    """An intent as Stripe showed it at one moment."""
+
+    ref: IntentRef
+    status: IntentStatus
+    attempt_id: str | None
+    """metadata.checkoutAttemptId; None when the intent is not ours."""
+    received: Money | None
+    """What Stripe received so far. None for a SetupIntent."""
+    livemode: bool
+    client_secret: str | None
+    last_payment_failed: bool = False
+    """Whether the last try to pay was refused."""
+
+    def __repr__(self) -> str:
+        """Leave the client secret out: a repr may end in a log."""
+        return f"StripeIntent({self.ref.id}, {self.status.value})"
+
+    @property
+    def is_payable(self) -> bool:
+        """Whether the buyer can still pay it."""
+        return self.status in PAYABLE
+
+
+class IntentNotFound(Exception):  # noqa: N818 — named for what happened
+    """Stripe knows no intent of this id."""
+
+
+class IntentRefused(Exception):  # noqa: N818 — named for what happened
+    """Stripe refuses to make such an intent: its amount or currency is not acceptable to it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"refused by Stripe: {code}")
+        self.code = code
+
+
+class IdempotencyKeySpent(Exception):  # noqa: N818 — named for what happened
+    """The idempotency key replays a failure, or was used with other parameters: only another key helps."""
+
+
+class StripeUnavailable(Exception):  # noqa: N818 — named for what happened
+    """Stripe did not answer in time, answered with its own failure, or refused us. The call may succeed later."""
+
+
+class Intents(Protocol):
+    """Stripe's intents. Every method may raise StripeUnavailable."""
+
+    async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
+        """Make a PaymentIntent for an attempt, once per generation, however often it is called.
+
+        Raises IdempotencyKeySpent when this generation's key is of no more use, IntentRefused.
+        """
+
+    async def retrieve(self, ref: IntentRef) -> StripeIntent:
+        """Return the intent as it stands now. Raises IntentNotFound."""
+
+    async def cancel(self, ref: IntentRef) -> StripeIntent:
+        """Cancel the intent if Stripe still lets us; return it as it then stands. Raises IntentNotFound."""

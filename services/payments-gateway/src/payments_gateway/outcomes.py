@@ -1,0 +1,28 @@
+"""Why a checkout cannot go the way the client asked: each is told to the buyer in so many words."""
+
+from payments_gateway.purchases import PaymentDecision, Purchase
+
+
+class AttemptNotFound(Exception):  # noqa: N818 — named for what happened
+    """There is no such attempt, or it is not the caller's: the two are told apart to nobody."""
+
+
+class AlreadyPaid(Exception):  # noqa: N818 — named for what happened
+    """The attempt has been paid."""
+
+    def __init__(self, decision: PaymentDecision | None) -> None:
+        """Carry what the payment became, where it is known."""
+        super().__init__("already paid")
+        self.purchase = decision if isinstance(decision, Purchase) else None
+
+
+class PaymentProcessing(Exception):  # noqa: N818 — named for what happened
+    """A payment of the attempt is under way at the bank; paying again would pay twice."""
+
+
+class PaymentNotSucceeded(Exception):  # noqa: N818 — named for what happened
+    """The intent has not been paid."""
+
+
+class AttemptOfAnotherIntent(Exception):  # noqa: N818 — named for what happened
+    """The intent and the attempt that the client named do not belong together."""

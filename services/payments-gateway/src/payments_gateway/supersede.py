@@ -1,0 +1,36 @@
+"""Replaces an attempt by a new one when the buyer changed the cart: the old intent must become unpayable first."""
+
+from payments_gateway.attempts import AttemptStore, CloseReason, DeleteReason, Tombstone
+from payments_gateway.identity import Caller
+from payments_gateway.intents import Intents, IntentStatus
+from payments_gateway.outcomes import AttemptNotFound, PaymentProcessing
+from payments_gateway.settlement import Settlement
+
+
+class Supersede:
+    """Retires attempts. Safe to repeat after a crash at any line."""
+
+    def __init__(self, attempts: AttemptStore, intents: Intents, settlement: Settlement) -> None:
+        """Retire attempts of this store, whose intents are these."""
+        self._attempts = attempts
+        self._intents = intents
+        self._settlement = settlement
+
+    async def supersede(self, attempt_id: str, caller: Caller) -> None:
+        """Make an attempt unpayable and forget it.
+
+        Raises AttemptNotFound, AlreadyPaid, PaymentProcessing, StripeUnavailable, ServiceUnavailable.
+        """
+        old = await self._attempts.find(attempt_id)
+        if old is None or not caller.owns(old.user_id):
+            raise AttemptNotFound
+        if isinstance(old, Tombstone):
+            await self._settlement.refuse_if_paid(old)
+            return
+        # Closed before cancelled: else a retry of the old request could store and release a fresh intent in between.
+        await self._attempts.close(attempt_id, CloseReason.SUPERSEDED)
+        intent = await self._intents.cancel(old.intent)
+        await self._settlement.refuse_if_under_way(old, intent)
+        if intent.status is not IntentStatus.CANCELED:
+            raise PaymentProcessing
+        await self._attempts.delete(attempt_id, DeleteReason.CANCELLED)

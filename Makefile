@@ -5,22 +5,63 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 RUN := $(UV) run --frozen --no-sync
 PROTOS := $(shell find proto -name '*.proto')
+PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
+# What the contracts may not break: main as it was published, or as it is here.
+BREAKING_AGAINST := $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo refs/remotes/origin/main || echo refs/heads/main)
+# Where `make stubs DIR=…` writes; the committed stubs by default.
+DIR := libs/protos/src
 export PYTHONDONTWRITEBYTECODE ?= 1
+export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## List what make can do
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-$(UV):
-	@python3 -m venv .tools
-	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+.PHONY: demo
+demo: .venv/.synced ## Start everything on this machine, buy something, stay up until Ctrl-C
+	@$(RUN) devstack demo
 
-.venv/.synced: $(UV) uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
-	@$(UV) sync --frozen --quiet
-	@touch $@
+.PHONY: test
+test: .venv/.synced ## Run the tests on real embedded servers
+	@$(RUN) pytest $(PYTEST_ARGS)
 
-.PHONY: sync
-sync: .venv/.synced ## Install the locked packages into .venv
+.PHONY: test-mutants
+test-mutants: .venv/.synced ## Break each guard in turn and see its test fail
+	@$(RUN) python -m tests.mutants
+
+.PHONY: check
+check: format-check lint types boundaries contracts stubs-current lock-current ## Check format, lint, types, boundaries, contracts, stubs and lock
+
+.PHONY: fmt
+fmt: .venv/.synced ## Format and fix what can be fixed
+	@$(RUN) ruff format --quiet .
+	@$(RUN) ruff check --quiet --fix .
+
+.PHONY: format-check lint types boundaries contracts stubs-current lock-current
+format-check: .venv/.synced
+	@$(RUN) ruff format --check --quiet .
+lint: .venv/.synced
+	@$(RUN) ruff check --quiet .
+types: .venv/.synced
+	@$(RUN) mypy
+boundaries: .venv/.synced
+	@$(RUN) lint-imports --no-logo >.import_linter_report || { cat .import_linter_report; rm -f .import_linter_report; exit 1; }
+	@rm -f .import_linter_report
+contracts: .venv/.synced
+	@$(RUN) buf format --diff --exit-code
+	@$(RUN) buf lint
+	@$(RUN) buf breaking --against '.git#ref=$(BREAKING_AGAINST)'
+stubs-current: .venv/.synced
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(MAKE) --no-print-directory stubs DIR="$$fresh" \
+		&& diff -r -x __pycache__ "$$fresh" libs/protos/src || { echo 'libs/protos is not current: run make proto'; exit 1; }
+lock-current: $(UV)
+	@$(UV) lock --check --quiet || { echo 'uv.lock is not current: run make lock'; exit 1; }
+
+.PHONY: proto stubs
+proto: stubs ## Regenerate libs/protos from proto/
+stubs: .venv/.synced
+	@$(RUN) python -m grpc_tools.protoc -I proto --python_out=$(DIR) --grpc_python_out=$(DIR) \
+		--mypy_out=quiet:$(DIR) --mypy_grpc_out=quiet:$(DIR) $(PROTOS)
 
 .PHONY: lock
 lock: $(UV) ## Update uv.lock after a pyproject.toml changed
@@ -28,7 +69,17 @@ lock: $(UV) ## Update uv.lock after a pyproject.toml changed
 	@$(UV) sync --frozen --quiet
 	@touch .venv/.synced
 
-.PHONY: proto
-proto: .venv/.synced ## Regenerate libs/protos from proto/
-	@$(RUN) python -m grpc_tools.protoc -I proto --python_out=libs/protos/src --grpc_python_out=libs/protos/src \
-		--mypy_out=quiet:libs/protos/src --mypy_grpc_out=quiet:libs/protos/src $(PROTOS)
+.PHONY: sync
+sync: .venv/.synced ## Install the locked packages into .venv
+
+.PHONY: clean
+clean: ## Remove what was installed and what demo left behind
+	@rm -rf .venv .tools .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(UV):
+	@python3 -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.synced: uv.lock $(PYPROJECTS) | $(UV)
+	@$(UV) sync --frozen --quiet
+	@touch $@

@@ -5,8 +5,9 @@ exception's MRO. On the wire the answer is google.rpc.Status with ErrorInfo (rea
 BadRequest with one violation per field.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import grpc
 from google.protobuf import any_pb2, message
@@ -14,8 +15,12 @@ from google.rpc import error_details_pb2, status_pb2
 
 from servicekit.violations import FieldViolation, InvalidRequest
 
-DETAILS_KEY = "grpc-status-details-bin"
-INVALID_REQUEST_REASON = "invalid_request"
+DETAILS_KEY: Final = "grpc-status-details-bin"
+INVALID_REQUEST_REASON: Final = "invalid_request"
+
+_MAX_TEXT_CHARACTERS: Final = 200
+_MAX_VIOLATION_BYTES: Final = 2048
+"""Errors travel as trailing metadata, of which peers take 8 KiB: a longer answer would not be read at all."""
 
 
 @dataclass(frozen=True)
@@ -30,34 +35,44 @@ class ErrorAnswer:
 ErrorTable = Mapping[type[Exception], ErrorAnswer]
 """Answer by exception type. A subclass without a row of its own takes its nearest ancestor's."""
 
+_ROWS_OF_EVERY_TABLE: Final[ErrorTable] = {
+    InvalidRequest: ErrorAnswer(grpc.StatusCode.INVALID_ARGUMENT, INVALID_REQUEST_REASON),
+    # Raised by generated code for an rpc that the servicer leaves out.
+    NotImplementedError: ErrorAnswer(grpc.StatusCode.UNIMPLEMENTED, "unimplemented"),
+}
+
 
 def answer_for(failure: Exception, table: ErrorTable) -> ErrorAnswer | None:
     """Return the failure's row of the table, or None for an exception that nobody expected."""
-    for ancestor in type(failure).__mro__:
-        if ancestor in table:
-            return table[ancestor]
-    if isinstance(failure, InvalidRequest):
-        return ErrorAnswer(grpc.StatusCode.INVALID_ARGUMENT, INVALID_REQUEST_REASON)
-    return None
+    rows = {**_ROWS_OF_EVERY_TABLE, **table}
+    return next((rows[ancestor] for ancestor in type(failure).__mro__ if ancestor in rows), None)
 
 
 def to_status(failure: Exception, answer: ErrorAnswer, domain: str) -> status_pb2.Status:
     """Return the wire form of an answer."""
     details: list[message.Message] = [error_details_pb2.ErrorInfo(reason=answer.reason, domain=domain)]
     if isinstance(failure, InvalidRequest):
-        details.append(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(field=found.field, description=found.description)
-                    for found in failure.violations
-                ]
-            )
-        )
+        details.append(error_details_pb2.BadRequest(field_violations=_as_many_as_fit(failure.violations)))
     return status_pb2.Status(
         code=answer.code.value[0],
-        message=str(failure) or answer.reason,
+        message=_shortened(str(failure)) or answer.reason,
         details=[_pack(detail) for detail in details],
     )
+
+
+def _as_many_as_fit(
+    violations: Sequence[FieldViolation],
+) -> Iterator[error_details_pb2.BadRequest.FieldViolation]:
+    room = _MAX_VIOLATION_BYTES
+    for found in violations:
+        room -= len(found.field.encode()) + len(found.description.encode())
+        if room < 0:
+            return
+        yield error_details_pb2.BadRequest.FieldViolation(field=found.field, description=found.description)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT_CHARACTERS else f"{text[:_MAX_TEXT_CHARACTERS]}..."
 
 
 def _pack(detail: message.Message) -> any_pb2.Any:
@@ -91,5 +106,12 @@ def read_error(failure: grpc.aio.AioRpcError) -> ReportedError:
 def _details(failure: grpc.aio.AioRpcError) -> Iterable[any_pb2.Any]:
     for key, value in failure.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
-            return list(status_pb2.Status.FromString(value).details)
+            return _parsed(value)
     return ()
+
+
+def _parsed(status: bytes) -> Iterable[any_pb2.Any]:
+    try:
+        return list(status_pb2.Status.FromString(status).details)
+    except message.DecodeError:  # something between the two services wrote it
+        return ()

@@ -1,15 +1,15 @@
 """Calls to another service: a channel that heals by itself, and calls with a deadline whose errors have names."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 import grpc
 
 from servicekit.errors import INVALID_REQUEST_REASON, ReportedError, read_error
-from servicekit.grpc_server import DEFAULT_MAX_MESSAGE_BYTES
 from servicekit.json_logging import request_id
 from servicekit.violations import InvalidRequest
+from servicekit.wire import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_MS, REQUEST_ID_KEY
 
 _SERVICE_CONFIG: Final = {
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -40,6 +40,9 @@ _PASSING: Final = frozenset(
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
+ErrorNames = Mapping[str, Callable[[], Exception]]
+"""What to raise for each ErrorInfo reason: an exception class that needs no arguments, since the reason says it all."""
+
 
 class ServiceUnavailable(Exception):  # noqa: N818 — named for what happened
     """The other service did not answer in time or is away. The same call may succeed later."""
@@ -66,14 +69,14 @@ def open_channel(target: str, *, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BY
         target if "://" in target else f"dns:///{target}",
         options=[
             ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-            ("grpc.keepalive_time_ms", 10_000),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", 3_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 1_000),
             ("grpc.max_reconnect_backoff_ms", 1_000),
             ("grpc.dns_min_time_between_resolutions_ms", 2_000),
-            ("grpc.per_rpc_retry_buffer_size", max_message_bytes),  # else a large attempt would not be sent again
+            ("grpc.per_rpc_retry_buffer_size", max_message_bytes),  # else a large request would not be sent again
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", max_message_bytes),
         ],
@@ -83,8 +86,8 @@ def open_channel(target: str, *, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BY
 class Caller:
     """Calls one service: every call has a deadline, carries the request id, and fails by name."""
 
-    def __init__(self, service: str, errors: Mapping[str, type[Exception]], *, timeout_seconds: float) -> None:
-        """Prepare calls to a service; errors gives the exception to raise for each ErrorInfo reason."""
+    def __init__(self, service: str, errors: ErrorNames, *, timeout_seconds: float) -> None:
+        """Prepare calls to a service. timeout_seconds is a call's deadline, retries included."""
         self._service = service
         self._errors = errors
         self._timeout_seconds = timeout_seconds
@@ -96,7 +99,7 @@ class Caller:
         may pass, UnexpectedAnswer for the rest.
         """
         current = request_id.get()
-        metadata = (("x-request-id", current),) if current else ()
+        metadata = ((REQUEST_ID_KEY, current),) if current else ()
         try:
             return await method(request, timeout=self._timeout_seconds, metadata=metadata)
         except grpc.aio.AioRpcError as failure:

@@ -9,20 +9,21 @@ from contextlib import suppress
 from typing import Any, Final
 
 import grpc
+from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from servicekit.errors import DETAILS_KEY, ErrorAnswer, ErrorTable, answer_for, to_status
 from servicekit.health import Readiness, ReadinessCheck
-from servicekit.json_logging import accept_request_id, forget_attempt
+from servicekit.json_logging import accept_request_id, forget_attempt, request_id
 from servicekit.metrics import GRPC_HANDLED, GRPC_SECONDS
+from servicekit.wire import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_MS, REQUEST_ID_KEY
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("access")
 
-DEFAULT_MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
-"""An attempt of 200 lines with the longest names that Stripe allows is close to 4 MiB, gRPC's own default."""
-
+_OK: Final = ErrorAnswer(grpc.StatusCode.OK, "")
+_CANCELLED: Final = ErrorAnswer(grpc.StatusCode.CANCELLED, "cancelled")
 _INTERNAL: Final = ErrorAnswer(grpc.StatusCode.INTERNAL, "internal")
 _QUIET_PREFIXES: Final = ("/grpc.health.", "/grpc.reflection.")
 
@@ -60,7 +61,7 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a way to share load
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_send_message_length", max_message_bytes),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),  # our channels' keepalive
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
@@ -74,6 +75,7 @@ class GrpcServer:
     async def start(self) -> int:
         """Listen and begin to report readiness; returns the port."""
         self.port = self.grpc.add_insecure_port(self._listen)
+        await self._tell(ready=False)  # a health servicer says serving before anyone asked
         await self.grpc.start()
         await self._tell(ready=await self._readiness.check())
         self._watcher = asyncio.create_task(self._readiness.watch(lambda ready: self._tell(ready=ready)))
@@ -122,9 +124,9 @@ class _CallGuard(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]]",
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wrap the handler of a unary call; health and reflection stay as they are."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
@@ -141,18 +143,17 @@ class _CallGuard(grpc.aio.ServerInterceptor):
             accept_request_id(_offered_request_id(context))
             forget_attempt()
             began = time.perf_counter()
-            code = grpc.StatusCode.OK
+            answer = _OK
             try:
                 return await handle(request, context)
             except Exception as failure:  # noqa: BLE001 — the one place where the unknown becomes INTERNAL
                 answer = answer_for(failure, self._errors) or _INTERNAL
-                code = answer.code
                 await self._abort(context, failure, answer)
             except asyncio.CancelledError:
-                code = grpc.StatusCode.CANCELLED
+                answer = _CANCELLED
                 raise
             finally:
-                _observe(method, code, time.perf_counter() - began)
+                _observe(method, answer, time.perf_counter() - began)
 
         return guarded
 
@@ -164,17 +165,22 @@ class _CallGuard(grpc.aio.ServerInterceptor):
             _log.error("unexpected failure", exc_info=failure)
             told = Exception("internal error")
         status = to_status(told, answer, self._domain)
-        await context.abort(answer.code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
+        await context.abort(answer.code, status.message, _trailer(status))
 
 
 def _offered_request_id(context: "grpc.aio.ServicerContext[Any, Any]") -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id" and isinstance(value, str):
+        if key == REQUEST_ID_KEY and isinstance(value, str):
             return value
     return None
 
 
-def _observe(method: str, code: grpc.StatusCode, seconds: float) -> None:
-    GRPC_HANDLED.labels(method, code.name).inc()
+def _trailer(status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...]:
+    return (DETAILS_KEY, status.SerializeToString()), (REQUEST_ID_KEY, request_id.get())
+
+
+def _observe(method: str, answer: ErrorAnswer, seconds: float) -> None:
+    GRPC_HANDLED.labels(method, answer.code.name).inc()
     GRPC_SECONDS.labels(method).observe(seconds)
-    _access_log.info(method, extra={"code": code.name, "ms": round(seconds * 1000, 2)})
+    outcome = {"code": answer.code.name, "ms": round(seconds * 1000, 2)}
+    _access_log.info(method, extra=outcome | ({"reason": answer.reason} if answer.reason else {}))

@@ -8,9 +8,10 @@ from typing import Final
 _log = logging.getLogger(__name__)
 
 ReadinessCheck = Callable[[], Awaitable[None]]
-"""Returns if ready, raises NotReady with the reason if not. Bounds its own time."""
+"""Returns if ready, raises NotReady with the reason if not."""
 
 _CHECK_EVERY_SECONDS: Final = 1.0
+_CHECK_WITHIN_SECONDS: Final = 5.0
 
 
 class NotReady(Exception):  # noqa: N818 — named for what happened
@@ -20,9 +21,17 @@ class NotReady(Exception):  # noqa: N818 — named for what happened
 class Readiness:
     """Runs the checks again and again and tells a listener when the verdict changes."""
 
-    def __init__(self, checks: Sequence[ReadinessCheck], *, every_seconds: float = _CHECK_EVERY_SECONDS) -> None:
+    def __init__(
+        self,
+        checks: Sequence[ReadinessCheck],
+        *,
+        every_seconds: float = _CHECK_EVERY_SECONDS,
+        within_seconds: float = _CHECK_WITHIN_SECONDS,
+    ) -> None:
+        """Check in this order, every_seconds after the last round ended; a round that hangs counts as not ready."""
         self._checks = checks
         self._every_seconds = every_seconds
+        self._within_seconds = within_seconds
         self._reason: str | None = "not checked yet"
 
     @property
@@ -32,13 +41,10 @@ class Readiness:
 
     async def check(self) -> bool:
         """Run every check now; log when the verdict or its reason changed."""
-        before, self._reason = self._reason, await self._first_objection()
+        objection = await self._first_objection()
+        before, self._reason = self._reason, _reason_of(objection)
         if self._reason != before:
-            _log.log(
-                logging.WARNING if self._reason else logging.INFO,
-                "not ready" if self._reason else "ready",
-                extra={"reason": self._reason} if self._reason else None,
-            )
+            _log_verdict(self._reason, objection)
         return self._reason is None
 
     async def watch(self, tell: Callable[[bool], Awaitable[None]]) -> None:
@@ -47,13 +53,28 @@ class Readiness:
             await tell(await self.check())
             await asyncio.sleep(self._every_seconds)
 
-    async def _first_objection(self) -> str | None:
+    async def _first_objection(self) -> Exception | None:
         try:
-            for check in self._checks:
-                await check()
-        except NotReady as objection:
-            return str(objection)
-        except Exception as failure:  # noqa: BLE001 — a check that breaks is an answer too, and must not end the watching
-            _log.exception("readiness check failed")
-            return f"check failed: {type(failure).__name__}"
+            async with asyncio.timeout(self._within_seconds):
+                for check in self._checks:
+                    await check()
+        except Exception as objection:  # noqa: BLE001 — a check that breaks is an answer too, and must not end the watching
+            return objection
         return None
+
+
+def _reason_of(objection: Exception | None) -> str | None:
+    if objection is None:
+        return None
+    if isinstance(objection, NotReady):
+        return str(objection)
+    return f"check failed: {type(objection).__name__}"
+
+
+def _log_verdict(reason: str | None, objection: Exception | None) -> None:
+    if objection is None:
+        _log.info("ready")
+    elif isinstance(objection, NotReady):
+        _log.warning("not ready", extra={"reason": reason})
+    else:
+        _log.error("not ready", extra={"reason": reason}, exc_info=objection)

@@ -58,26 +58,43 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _text(record),
         }
         if current := request_id.get():
             line["request_id"] = current
         if attempt := _attempt.get():
             line["attempt"] = attempt
-        line.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
+        # An extra never passes itself off as the request, the attempt or the time.
+        taken = _STANDARD | line.keys()
+        line |= {name: value for name, value in record.__dict__.items() if name not in taken}
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = _describe(record.exc_info[1])
         return json.dumps(line, default=str)
+
+
+def _text(record: logging.LogRecord) -> str:
+    """Return the message; beside an exception its first line only, since asyncio's further lines quote it (P7)."""
+    text = record.getMessage()
+    return text.partition("\n")[0] if record.exc_info else text
 
 
 def _describe(failure: BaseException) -> list[dict[str, Any]]:
     """Tell where a failure came from by types and frames only: messages of foreign exceptions may quote data (P7)."""
     described = []
     link: BaseException | None = failure
-    while link is not None:
-        described.append({"type": type(link).__qualname__, "frames": _frames(link.__traceback__)})
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        described.append(_link(link))
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return described
+
+
+def _link(failure: BaseException) -> dict[str, Any]:
+    link: dict[str, Any] = {"type": type(failure).__qualname__, "frames": _frames(failure.__traceback__)}
+    if isinstance(failure, BaseExceptionGroup):
+        link["members"] = [_describe(member) for member in failure.exceptions]
+    return link
 
 
 def _frames(trace: TracebackType | None) -> list[str]:

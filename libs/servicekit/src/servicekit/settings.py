@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")]
 """Where a server listens, as host:port. Port 0 takes a free one."""
@@ -17,7 +17,11 @@ S = TypeVar("S", bound="ServiceSettings")
 class ServiceSettings(BaseSettings):
     """What every service can be told. A service adds its own fields and its environment prefix."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,  # what a compose file or manifest leaves blank is not set, and no empty secret either
+    )
 
     environment: Literal["development", "production"] = Field(
         default="production",
@@ -56,6 +60,9 @@ def read_settings(settings_class: type[S], *, print_only: bool = False) -> S:
     except ValidationError as refused:
         sys.stderr.write(_explain(settings_class, refused))
         raise SystemExit(2) from None
+    except SettingsError as unreadable:  # names the field, not the value
+        sys.stderr.write(f"{settings_class.__name__} cannot be read:\n  {unreadable}\n")
+        raise SystemExit(2) from None
     if print_only:
         sys.stdout.write(settings.model_dump_json(indent=2) + "\n")
         raise SystemExit(0)
@@ -70,11 +77,15 @@ def read_command(settings_class: type[S], argv: Sequence[str] | None = None) -> 
 
 def _explain(settings_class: type[ServiceSettings], refused: ValidationError) -> str:
     """Name each fault by its environment variable, without the value: it may be a secret."""
-    prefix = settings_class.model_config.get("env_prefix", "")
-    lines = [
-        f"  {prefix}{'_'.join(str(part) for part in fault['loc'])}".upper() + f": {fault['msg']}\n"
-        if fault["loc"]
-        else f"  {fault['msg']}\n"
-        for fault in refused.errors(include_input=False, include_url=False, include_context=False)
-    ]
+    faults = refused.errors(include_input=False, include_url=False, include_context=False)
+    lines = [f"  {_variable(settings_class, fault['loc'])}{fault['msg']}\n" for fault in faults]
     return f"{settings_class.__name__} are not valid:\n" + "".join(lines)
+
+
+def _variable(settings_class: type[ServiceSettings], location: tuple[int | str, ...]) -> str:
+    """Return the variable that holds a fault, and where in it; nothing for a fault of several together."""
+    if not location:
+        return ""
+    prefix = settings_class.model_config.get("env_prefix", "")
+    within = "".join(f"[{part}]" for part in location[1:])
+    return f"{prefix}{location[0]}".upper() + f"{within}: "

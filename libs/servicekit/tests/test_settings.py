@@ -1,0 +1,160 @@
+"""Settings are read once from the environment; what is wrong is named, and no secret is shown."""
+
+import json
+from typing import Self
+
+import pytest
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from servicekit.settings import ServiceSettings, read_command, read_settings
+
+SECRET = "correct-horse-battery-staple"
+
+
+class EchoSettings(ServiceSettings):
+    """Repeats what it hears."""
+
+    model_config = SettingsConfigDict(env_prefix="ECHO_", frozen=True, extra="ignore")
+
+    token: SecretStr = Field(min_length=8, description="What callers show.")
+    words: tuple[int, ...] = Field(default=(), description="How many words of each kind.")
+    loud: bool = Field(default=False, description="Whether it shouts.")
+
+    @model_validator(mode="after")
+    def _no_shouting_in_production(self) -> Self:
+        if self.loud and not self.in_development:
+            raise ValueError("ECHO_LOUD: only in development")
+        return self
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Set what is required, and let the test set the rest."""
+    monkeypatch.setenv("ECHO_TOKEN", SECRET)
+    return monkeypatch
+
+
+def test_values_come_from_prefixed_variables(env: pytest.MonkeyPatch) -> None:
+    """Each field is read from the service's prefix and its name."""
+    env.setenv("ECHO_ENVIRONMENT", "development")
+    env.setenv("ECHO_METRICS_LISTEN", "[::1]:9000")
+
+    settings = read_command(EchoSettings, [])
+
+    assert settings.in_development
+    assert settings.metrics_listen == "[::1]:9000"
+    assert settings.token.get_secret_value() == SECRET
+
+
+def test_nothing_unsafe_is_the_default(env: pytest.MonkeyPatch) -> None:
+    """Who says nothing runs in production."""
+    settings = read_settings(EchoSettings)
+
+    assert not settings.in_development
+
+
+def test_a_blank_variable_is_not_set(env: pytest.MonkeyPatch) -> None:
+    """A compose file passes on what was never filled in as an empty string."""
+    env.setenv("ECHO_METRICS_LISTEN", "")
+
+    settings = read_settings(EchoSettings)
+
+    assert settings.metrics_listen is None
+
+
+def test_a_blank_secret_is_missing(env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty secret would be one that everybody knows."""
+    env.setenv("ECHO_TOKEN", "")
+
+    with pytest.raises(SystemExit):
+        read_settings(EchoSettings)
+
+    assert "ECHO_TOKEN: Field required" in capsys.readouterr().err
+
+
+def test_settings_do_not_change_once_read(env: pytest.MonkeyPatch) -> None:
+    """They are read once and stay."""
+    settings = read_settings(EchoSettings)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.loud = True  # type: ignore[misc]  # the very thing refused
+
+
+def test_printing_masks_secrets(env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """--print-settings shows what is in force as JSON, secrets as stars, and exits with 0."""
+    with pytest.raises(SystemExit) as left:
+        read_command(EchoSettings, ["--print-settings"])
+
+    printed = capsys.readouterr().out
+    assert left.value.code == 0
+    assert SECRET not in printed
+    assert json.loads(printed)["token"] == "**********"
+    assert json.loads(printed)["drain_seconds"] == 10
+
+
+def test_every_fault_is_named_by_its_variable(env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """All faults at once, each by the variable to change, and exit with 2."""
+    env.setenv("ECHO_LOG_LEVEL", "shout")
+    env.setenv("ECHO_DRAIN_SECONDS", "-1")
+    env.setenv("ECHO_WORDS", '[1, "many"]')
+
+    with pytest.raises(SystemExit) as left:
+        read_command(EchoSettings, [])
+
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert "  ECHO_LOG_LEVEL: Input should be" in said
+    assert "  ECHO_DRAIN_SECONDS: Input should be" in said
+    assert "  ECHO_WORDS[1]: Input should be" in said
+
+
+def test_a_fault_never_shows_the_value(env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The value may be half of a secret."""
+    env.setenv("ECHO_TOKEN", "hunter2")
+
+    with pytest.raises(SystemExit):
+        read_command(EchoSettings, ["--print-settings"])
+
+    said = capsys.readouterr()
+    assert "ECHO_TOKEN: " in said.err
+    assert "hunter2" not in said.err + said.out
+
+
+def test_an_unreadable_list_names_its_field(env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that is not even JSON is a fault like any other."""
+    env.setenv("ECHO_WORDS", "one,two")
+
+    with pytest.raises(SystemExit) as left:
+        read_command(EchoSettings, [])
+
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert '"words"' in said
+    assert "one,two" not in said
+
+
+def test_a_fault_of_several_fields_says_its_own_words(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A check across fields has no variable of its own."""
+    env.setenv("ECHO_LOUD", "true")
+
+    with pytest.raises(SystemExit) as left:
+        read_command(EchoSettings, [])
+
+    assert left.value.code == 2
+    assert capsys.readouterr().err.endswith("  Value error, ECHO_LOUD: only in development\n")
+
+
+@pytest.mark.parametrize("listen", ["9000", "host", ":9000", "a:b:1", "host:123456", "two words:1"])
+def test_a_listen_address_is_host_and_port(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], listen: str
+) -> None:
+    """A port alone would listen everywhere without anyone having said so."""
+    env.setenv("ECHO_METRICS_LISTEN", listen)
+
+    with pytest.raises(SystemExit):
+        read_command(EchoSettings, [])
+
+    assert "ECHO_METRICS_LISTEN: " in capsys.readouterr().err

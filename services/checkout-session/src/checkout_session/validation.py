@@ -1,0 +1,124 @@
+"""What a request must be before it reaches the domain. Violations name paths and never quote values (P7)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from checkout.common.v1 import common_pb2
+from checkout.session.v1 import checkout_session_pb2 as pb
+from checkout_session.messages import INTENT_KINDS
+from servicekit.violations import FieldViolation
+
+MAX_LINES: Final = 200
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CURRENCY: Final = re.compile(r"[a-z]{3}")
+_COUNTRY: Final = re.compile(r"[A-Z]{2}")
+_REQUEST_HASH_BYTES: Final = 32
+
+_Violations = Iterator[FieldViolation]
+
+
+def save_violations(request: pb.SaveAttemptRequest) -> _Violations:
+    """Yield what is wrong with a request to save, apart from the time of its pay-by."""
+    yield from attempt_id_violations(request.attempt_id)
+    if len(request.request_hash) != _REQUEST_HASH_BYTES:
+        yield FieldViolation("request_hash", f"must be {_REQUEST_HASH_BYTES} bytes")
+    yield from _intent_violations(request.intent)
+    if not request.HasField("context"):
+        yield FieldViolation("context", "is required")
+        return
+    yield from _context_violations(request.context)
+    yield from _total_violations(request.context, request.intent.kind)
+    if request.context.supersedes == request.attempt_id != "":
+        yield FieldViolation("context.supersedes", "must name another attempt")
+
+
+def attempt_id_violations(attempt_id: str, field: str = "attempt_id") -> _Violations:
+    """Yield a violation unless the id is a UUID in its canonical form."""
+    if not _UUID.fullmatch(attempt_id):
+        yield FieldViolation(field, "must be a UUID in its canonical lower-case form")
+
+
+def reason_violations(reason: int, known: Mapping[Any, object]) -> _Violations:
+    """Yield a violation unless the reason is one of the known ones."""
+    if reason not in known:
+        yield FieldViolation("reason", "must be one of the contract's reasons")
+
+
+def _intent_violations(intent: common_pb2.Intent) -> _Violations:
+    if not intent.id:
+        yield FieldViolation("intent.id", "is required")
+    if intent.kind not in INTENT_KINDS:
+        yield FieldViolation("intent.kind", "must be payment or setup")
+
+
+def _context_violations(context: common_pb2.CheckoutContext) -> _Violations:
+    if not context.contact.name.strip():
+        yield FieldViolation("context.contact.name", "is required")
+    if not context.contact.email.strip():
+        yield FieldViolation("context.contact.email", "is required")
+    if context.HasField("shipping_address") and not _COUNTRY.fullmatch(context.shipping_address.country):
+        yield FieldViolation("context.shipping_address.country", "must be two upper-case letters")
+    if not context.HasField("pay_by"):
+        yield FieldViolation("context.pay_by", "is required")
+    if context.supersedes:
+        yield from attempt_id_violations(context.supersedes, "context.supersedes")
+    if not _CURRENCY.fullmatch(context.total.currency):
+        yield FieldViolation("context.total.currency", "must be three lower-case letters")
+    if context.HasField("shipping_option"):
+        yield from _money_violations(
+            "context.shipping_option.amount", context.shipping_option.amount, context.total.currency
+        )
+    yield from _items_violations(context)
+
+
+def _items_violations(context: common_pb2.CheckoutContext) -> _Violations:
+    if not 1 <= len(context.items) <= MAX_LINES:
+        yield FieldViolation("context.items", f"must have 1 to {MAX_LINES} lines")
+        return
+    seen: set[str] = set()
+    for index, item in enumerate(context.items):
+        path = f"context.items[{index}]"
+        yield from _item_violations(path, item, context.total.currency)
+        if item.price_id in seen:
+            yield FieldViolation(f"{path}.price_id", "must not repeat an earlier line's")
+        seen.add(item.price_id)
+
+
+def _item_violations(path: str, item: common_pb2.LineItem, currency: str) -> _Violations:
+    if not item.price_id:
+        yield FieldViolation(f"{path}.price_id", "is required")
+    if item.quantity < 1:
+        yield FieldViolation(f"{path}.quantity", "must be at least 1")
+    yield from _money_violations(f"{path}.unit_price", item.unit_price, currency)
+    if item.HasField("recurring"):
+        yield from _recurring_violations(f"{path}.recurring", item.recurring)
+
+
+def _money_violations(path: str, money: common_pb2.Money, currency: str) -> _Violations:
+    if money.minor_units < 0:
+        yield FieldViolation(f"{path}.minor_units", "must not be negative")
+    if money.currency != currency:
+        yield FieldViolation(f"{path}.currency", "must be the total's currency")
+
+
+def _recurring_violations(path: str, recurring: common_pb2.Recurring) -> _Violations:
+    if recurring.interval not in common_pb2.Recurring.Interval.values()[1:]:
+        yield FieldViolation(f"{path}.interval", "must be day, week, month or year")
+    if recurring.interval_count < 1:
+        yield FieldViolation(f"{path}.interval_count", "must be at least 1")
+    if recurring.trial_days < 0:
+        yield FieldViolation(f"{path}.trial_days", "must not be negative")
+
+
+def _total_violations(context: common_pb2.CheckoutContext, kind: int) -> _Violations:
+    """Yield what is wrong with the sum that the intent takes: it must be the one Stripe will receive (P5)."""
+    lines = sum(item.unit_price.minor_units * item.quantity for item in context.items if not item.HasField("recurring"))
+    path = "context.total.minor_units"
+    if context.total.minor_units != lines + context.shipping_option.amount.minor_units:
+        yield FieldViolation(path, "must equal the one-time lines and the shipping")
+    if kind == common_pb2.Intent.KIND_PAYMENT and context.total.minor_units <= 0:
+        yield FieldViolation(path, "must be above zero for a payment intent")
+    if kind == common_pb2.Intent.KIND_SETUP and context.total.minor_units != 0:
+        yield FieldViolation(path, "must be zero for a setup intent, which takes no money")

@@ -1,0 +1,119 @@
+"""A real Valkey, the service on a real in-process gRPC server, and requests that are valid until a test spoils them."""
+
+import hashlib
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import grpc
+import pytest
+from redis.asyncio import Redis
+
+from checkout.common.v1 import common_pb2
+from checkout.session.v1 import checkout_session_pb2 as pb
+from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
+from checkout_session.bootstrap import build_server, open_redis
+from checkout_session.redis_store import connect
+from checkout_session.settings import CheckoutSessionSettings
+from devstack.embedded_valkey import EmbeddedValkey
+
+_CALLER_OPTIONS: Final = [
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.max_send_message_length", 64 * 1024 * 1024),
+]
+MakeRequest = Callable[..., pb.SaveAttemptRequest]
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[EmbeddedValkey]:
+    """Run one Valkey for every test that leaves it as it is."""
+    with EmbeddedValkey.temporary(appendonly=False) as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(valkey: EmbeddedValkey) -> AsyncIterator[Redis]:
+    """Give a client of an empty Valkey."""
+    client = connect(valkey.url, max_connections=64, timeout_seconds=5)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def new_request() -> MakeRequest:
+    """Give a maker of valid requests to save, each with an id of its own; keywords replace fields."""
+    return _new_request
+
+
+def _new_request(**fields: Any) -> pb.SaveAttemptRequest:
+    request = pb.SaveAttemptRequest(
+        attempt_id=str(uuid.uuid4()),
+        request_hash=hashlib.sha256(b"cart").digest(),
+        context=_a_context(),
+        intent=common_pb2.Intent(id="pi_first", kind=common_pb2.Intent.KIND_PAYMENT),
+    )
+    request.MergeFrom(pb.SaveAttemptRequest(**fields))
+    return request
+
+
+def _a_context() -> common_pb2.CheckoutContext:
+    context = common_pb2.CheckoutContext(
+        user_id="user_1",
+        contact=common_pb2.Contact(name="Ada Buyer", email="ada@example.com", phone="+4930123456"),
+        shipping_address=common_pb2.Address(line1="1 Long Road", city="Berlin", postal_code="10115", country="DE"),
+        shipping_option=common_pb2.ShippingOption(
+            shipping_rate_id="shr_1", name="Parcel", amount=common_pb2.Money(minor_units=490, currency="eur")
+        ),
+        items=[
+            common_pb2.LineItem(
+                price_id="price_mug",
+                product_id="prod_mug",
+                name="Mug",
+                quantity=3,
+                unit_price=common_pb2.Money(minor_units=1250, currency="eur"),
+            )
+        ],
+        total=common_pb2.Money(minor_units=3 * 1250 + 490, currency="eur"),
+    )
+    context.pay_by.FromDatetime(datetime.now(UTC) + timedelta(days=1))
+    return context
+
+
+RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
+
+
+@pytest.fixture
+def run_service() -> RunService:
+    """Give a context that serves a Redis's attempts on a port of its own; keywords replace settings."""
+    return _run_service
+
+
+@asynccontextmanager
+async def _run_service(redis_url: str, **changes: Any) -> AsyncIterator[grpc.aio.Channel]:
+    told = {"redis_url": redis_url, "listen": "127.0.0.1:0", "drain_seconds": 1, "environment": "development"}
+    settings = CheckoutSessionSettings.model_validate(told | changes)
+    redis = open_redis(settings)
+    server = build_server(settings, redis)
+    port = await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_CALLER_OPTIONS) as channel:
+            yield channel
+    finally:
+        await server.stop()
+        await redis.aclose()
+
+
+@pytest.fixture
+async def channel(valkey: EmbeddedValkey, redis: Redis) -> AsyncIterator[grpc.aio.Channel]:
+    """Serve the empty Valkey's attempts."""
+    async with _run_service(valkey.url) as running:
+        yield running
+
+
+@pytest.fixture
+def stub(channel: grpc.aio.Channel) -> "pb_grpc.CheckoutSessionServiceAsyncStub":
+    """Call the service."""
+    return pb_grpc.CheckoutSessionServiceStub(channel)

@@ -1,0 +1,194 @@
+"""Redis stands still, dies and returns: calls fail by name and in time, and work again without a restart."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from checkout.session.v1 import checkout_session_pb2 as pb
+from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
+from devstack.embedded_valkey import EmbeddedValkey
+from servicekit.errors import ReportedError, read_error
+
+if TYPE_CHECKING:
+    from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
+
+RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
+MakeRequest = Callable[..., pb.SaveAttemptRequest]
+
+UNAVAILABLE: Final = ReportedError(grpc.StatusCode.UNAVAILABLE, "store_unavailable")
+PATIENCE_SECONDS: Final = 15
+SHORT: Final = {"redis_timeout_seconds": 0.3, "store_timeout_seconds": 0.6}
+
+
+@pytest.fixture
+def mortal() -> Iterator[EmbeddedValkey]:
+    """Run a Valkey that a test may stop; it keeps what it was told in an append-only file."""
+    with EmbeddedValkey.temporary(appendonly=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def channel(run_service: RunService, mortal: EmbeddedValkey) -> AsyncIterator[grpc.aio.Channel]:
+    """Serve the mortal Valkey's attempts, with little patience."""
+    async with run_service(mortal.url, **SHORT) as running:
+        yield running
+
+
+async def refusal(call: Awaitable[object]) -> ReportedError:
+    """Return the error that a call failed with."""
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await call
+    return read_error(failed.value)
+
+
+async def answered(call: Callable[[], Awaitable[pb.GetAttemptResponse]]) -> pb.GetAttemptResponse:
+    """Repeat a call until the store is available again."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await call()
+        except grpc.aio.AioRpcError as failure:
+            if read_error(failure) != UNAVAILABLE or time.monotonic() > deadline:
+                raise
+
+
+async def until_ready(channel: grpc.aio.Channel, *, ready: bool) -> None:
+    """Wait until the service tells that it is ready, or that it is not."""
+    health: Any = health_pb2_grpc.HealthStub(channel)  # its types lack its methods
+    expected = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for answer in health.Watch(health_pb2.HealthCheckRequest()):
+            if answer.status == expected:
+                return
+
+
+def calls(
+    stub: "CheckoutSessionServiceAsyncStub", request: pb.SaveAttemptRequest, *, timeout: float | None
+) -> list[Awaitable[object]]:
+    """Return a call of each rpc."""
+    attempt_id = request.attempt_id
+    close = pb.CloseAttemptRequest(attempt_id=attempt_id, reason=pb.CLOSE_REASON_SUPERSEDED)
+    delete = pb.DeleteAttemptRequest(attempt_id=attempt_id, reason=pb.DELETE_REASON_CANCELLED)
+    return [
+        stub.SaveAttempt(request, timeout=timeout),
+        stub.GetAttempt(pb.GetAttemptRequest(attempt_id=attempt_id), timeout=timeout),
+        stub.CloseAttempt(close, timeout=timeout),
+        stub.DeleteAttempt(delete, timeout=timeout),
+    ]
+
+
+@pytest.mark.parametrize("deadline", [0.4, 5.0, None])
+async def test_a_paused_redis_is_reported_in_time(
+    stub: "CheckoutSessionServiceAsyncStub", mortal: EmbeddedValkey, new_request: MakeRequest, deadline: float | None
+) -> None:
+    """Every rpc answers UNAVAILABLE, reason store_unavailable: within the call's deadline, and within the store's."""
+    await stub.SaveAttempt(new_request())
+    mortal.pause()
+    began = time.monotonic()
+
+    errors = await asyncio.gather(*(refusal(call) for call in calls(stub, new_request(), timeout=deadline)))
+
+    assert time.monotonic() - began < 2
+    assert errors == [UNAVAILABLE] * 4
+
+
+async def test_a_paused_redis_is_used_again_when_it_goes_on(
+    stub: "CheckoutSessionServiceAsyncStub",
+    channel: grpc.aio.Channel,
+    mortal: EmbeddedValkey,
+    new_request: MakeRequest,
+) -> None:
+    """Calls fail while it stands still and readiness is false; both recover by themselves."""
+    saved = (await stub.SaveAttempt(new_request())).attempt
+    mortal.pause()
+    await asyncio.gather(*(refusal(call) for call in calls(stub, new_request(), timeout=None)))
+    await until_ready(channel, ready=False)
+
+    mortal.resume()
+
+    found = await answered(lambda: stub.GetAttempt(pb.GetAttemptRequest(attempt_id=saved.attempt_id)))
+    assert found.attempt == saved
+    await until_ready(channel, ready=True)
+
+
+async def test_a_killed_redis_is_used_again_when_it_is_back(
+    stub: "CheckoutSessionServiceAsyncStub",
+    channel: grpc.aio.Channel,
+    mortal: EmbeddedValkey,
+    new_request: MakeRequest,
+) -> None:
+    """After SIGKILL and a restart from its append-only file, what was saved is found, and saving works."""
+    saved = (await stub.SaveAttempt(new_request())).attempt
+    await asyncio.to_thread(mortal.kill)
+    errors = [await refusal(call) for call in calls(stub, new_request(), timeout=None)]
+    await until_ready(channel, ready=False)
+
+    await asyncio.to_thread(mortal.start)
+
+    assert errors == [UNAVAILABLE] * 4
+    found = await answered(lambda: stub.GetAttempt(pb.GetAttemptRequest(attempt_id=saved.attempt_id)))
+    assert found.attempt == saved
+    assert not (await stub.SaveAttempt(new_request())).replayed
+    await until_ready(channel, ready=True)
+
+
+async def test_a_restart_between_two_calls_goes_unnoticed(
+    stub: "CheckoutSessionServiceAsyncStub", mortal: EmbeddedValkey, new_request: MakeRequest
+) -> None:
+    """Connections that died in the pool are replaced, and scripts that the new server lacks are sent, in one call."""
+    saved = (await stub.SaveAttempt(new_request())).attempt
+
+    await asyncio.to_thread(mortal.restart)
+
+    found = await stub.GetAttempt(pb.GetAttemptRequest(attempt_id=saved.attempt_id))
+    assert found.attempt == saved
+
+
+async def test_a_save_without_answer_can_be_repeated(
+    stub: "CheckoutSessionServiceAsyncStub", mortal: EmbeddedValkey, new_request: MakeRequest
+) -> None:
+    """A save that Redis received while it stood still takes effect later; its repeat answers the attempt it stored."""
+    await stub.SaveAttempt(new_request())
+    request = new_request()
+    mortal.pause()
+    error = await refusal(stub.SaveAttempt(request))
+    mortal.resume()
+    stored = await answered(lambda: stub.GetAttempt(pb.GetAttemptRequest(attempt_id=request.attempt_id)))
+
+    again = await stub.SaveAttempt(request)
+
+    assert error == UNAVAILABLE
+    assert again.replayed
+    assert again.attempt == stored.attempt
+
+
+async def test_a_service_may_start_before_its_redis(
+    run_service: RunService, mortal: EmbeddedValkey, new_request: MakeRequest
+) -> None:
+    """It serves, not ready, and becomes ready when Redis is there."""
+    await asyncio.to_thread(mortal.stop)
+    async with run_service(mortal.url, **SHORT) as channel:
+        await until_ready(channel, ready=False)
+
+        await asyncio.to_thread(mortal.start)
+
+        await until_ready(channel, ready=True)
+        assert not (await CheckoutSessionServiceStub(channel).SaveAttempt(new_request())).replayed
+
+
+async def test_more_calls_than_connections_wait_for_one(
+    run_service: RunService, mortal: EmbeddedValkey, new_request: MakeRequest
+) -> None:
+    """The pool is bounded; a burst queues instead of failing."""
+    async with run_service(mortal.url, redis_max_connections=2) as channel:
+        stub = CheckoutSessionServiceStub(channel)
+
+        answers = await asyncio.gather(*(stub.SaveAttempt(new_request()) for _ in range(100)))
+
+    assert not any(answer.replayed for answer in answers)

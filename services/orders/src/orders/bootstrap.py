@@ -1,0 +1,83 @@
+"""Builds the service, once, from its settings."""
+
+import random
+import secrets
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
+from orders.database import open_engine
+from orders.ledger import BeginUnit
+from orders.patience import Patience
+from orders.postgres_ledger import PostgresUnits
+from orders.purchases import PurchaseReader, PurchaseRecorder
+from orders.quarantine import Quarantine
+from orders.schema_revision import SchemaReadiness
+from orders.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
+from orders.settings import OrdersSettings
+from servicekit.grpc_server import GrpcServer
+from servicekit.metrics import metrics_served
+
+_READINESS_SECONDS = 2.0
+
+
+async def run(settings: OrdersSettings) -> None:
+    """Serve until told to stop."""
+    with metrics_served(settings.metrics_listen):
+        async with built_server(settings) as server:
+            await server.serve()
+
+
+@asynccontextmanager
+async def built_server(settings: OrdersSettings) -> AsyncIterator[GrpcServer]:
+    """Give the gRPC server, ready to start; on leaving, close its connections to the database."""
+    patience = Patience(
+        budget_seconds=settings.call_timeout_seconds, tries=settings.database_tries, jitter=random.random
+    )
+    glance = Patience(budget_seconds=_READINESS_SECONDS, tries=1, jitter=random.random)
+    url = settings.database_url.get_secret_value()
+    engine = open_engine(url, settings.limits)
+    # Readiness has a connection of its own: a busy service is not an unready one.
+    readiness_engine = open_engine(url, replace(settings.limits, pool_size=1))
+    try:
+        yield _assemble(settings, engine, patience, SchemaReadiness(readiness_engine, glance))
+    finally:
+        for waiting in (patience, glance):
+            await waiting.settle()
+        for opened in (engine, readiness_engine):
+            await opened.dispose()
+
+
+def _assemble(
+    settings: OrdersSettings, engine: AsyncEngine, patience: Patience, readiness: SchemaReadiness
+) -> GrpcServer:
+    server = GrpcServer(
+        service_name=SERVICE_NAME,
+        listen=settings.listen,
+        errors=ERRORS,
+        domain=DOMAIN,
+        readiness=[readiness.check],
+        with_reflection=settings.in_development,
+        drain_seconds=settings.drain_seconds,
+    )
+    servicer = OrdersServicer(build_use_cases(PostgresUnits(engine).begin), patience)
+    pb_grpc.add_OrdersServiceServicer_to_server(servicer, server.grpc)
+    return server
+
+
+def build_use_cases(begin: BeginUnit) -> UseCases:
+    """Give the use cases on a ledger."""
+    return UseCases(
+        recorder=PurchaseRecorder(begin, _now, uuid.uuid4, secrets.randbelow),
+        quarantine=Quarantine(begin, _now),
+        reader=PurchaseReader(begin),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

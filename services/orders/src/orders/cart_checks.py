@@ -1,0 +1,100 @@
+"""Reads an attempt's content into what an order is made of, and finds what cannot be recorded."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from checkout.common.v1 import common_pb2
+from orders.checkout import Address, CheckoutContext, Contact, LineItem, ShippingOption
+from orders.field_checks import ID_CHARACTERS, FieldChecks
+
+MOST_LINES = 200
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+
+def read_context(checks: FieldChecks, context: common_pb2.CheckoutContext) -> CheckoutContext:
+    """Read the content of an attempt.
+
+    `pay_by` and `supersedes` are the attempt's own affair: no order keeps them, so no payment is refused for them.
+    """
+    read = CheckoutContext(
+        user_id=checks.optional_text("context.user_id", context.user_id, ID_CHARACTERS),
+        contact=_read_contact(checks, context.contact),
+        shipping_address=_read_address(checks, context) if context.HasField("shipping_address") else None,
+        shipping_option=_read_shipping(checks, context) if context.HasField("shipping_option") else None,
+        items=_read_items(checks, context.items),
+        total=checks.money("context.total", context.total, present=context.HasField("total")),
+    )
+    if not checks.found_any:  # Sums of what is wrong already would only add noise.
+        _check_sums(checks, read)
+    return read
+
+
+def _read_contact(checks: FieldChecks, contact: common_pb2.Contact) -> Contact:
+    return Contact(
+        name=checks.text("context.contact.name", contact.name),
+        email=checks.text("context.contact.email", contact.email),
+        phone=checks.optional_text("context.contact.phone", contact.phone),
+    )
+
+
+def _read_address(checks: FieldChecks, context: common_pb2.CheckoutContext) -> Address:
+    path, address = "context.shipping_address", context.shipping_address
+    in_order = _COUNTRY.fullmatch(address.country) is not None
+    checks.objects_to(f"{path}.country", "must be two upper-case letters", unless=in_order)
+    return Address(
+        line1=checks.text(f"{path}.line1", address.line1),
+        line2=checks.optional_text(f"{path}.line2", address.line2),
+        city=checks.optional_text(f"{path}.city", address.city),
+        state=checks.optional_text(f"{path}.state", address.state),
+        postal_code=checks.optional_text(f"{path}.postal_code", address.postal_code),
+        country=address.country,
+    )
+
+
+def _read_shipping(checks: FieldChecks, context: common_pb2.CheckoutContext) -> ShippingOption:
+    path, option = "context.shipping_option", context.shipping_option
+    return ShippingOption(
+        shipping_rate_id=checks.text(f"{path}.shipping_rate_id", option.shipping_rate_id, ID_CHARACTERS),
+        name=checks.text(f"{path}.name", option.name),
+        amount=checks.money(f"{path}.amount", option.amount, present=option.HasField("amount")),
+    )
+
+
+def _read_items(checks: FieldChecks, items: Sequence[common_pb2.LineItem]) -> tuple[LineItem, ...]:
+    checks.objects_to("context.items", f"must be 1 to {MOST_LINES} lines", unless=1 <= len(items) <= MOST_LINES)
+    prices = Counter(item.price_id for item in items)
+    read = []
+    for index, item in enumerate(items[:MOST_LINES]):
+        path = f"context.items[{index}]"
+        checks.objects_to(f"{path}.price_id", "must be on one line only", unless=prices[item.price_id] == 1)
+        read.append(_read_item(checks, path, item))
+    return tuple(read)
+
+
+def _read_item(checks: FieldChecks, path: str, item: common_pb2.LineItem) -> LineItem:
+    checks.objects_to(f"{path}.quantity", "must be at least 1", unless=item.quantity >= 1)
+    one_time = not item.HasField("recurring")
+    checks.objects_to(f"{path}.recurring", "must be absent: a subscription cannot be recorded", unless=one_time)
+    return LineItem(
+        price_id=checks.text(f"{path}.price_id", item.price_id, ID_CHARACTERS),
+        product_id=checks.text(f"{path}.product_id", item.product_id, ID_CHARACTERS),
+        name=checks.text(f"{path}.name", item.name),
+        quantity=item.quantity,
+        unit_price=checks.money(f"{path}.unit_price", item.unit_price, present=item.HasField("unit_price")),
+    )
+
+
+def _check_sums(checks: FieldChecks, context: CheckoutContext) -> None:
+    """Check that the lines and the shipping make the total, in one currency (P5)."""
+    currency = context.total.currency
+    for index, item in enumerate(context.items):
+        same = item.unit_price.currency == currency
+        checks.objects_to(f"context.items[{index}].unit_price.currency", "must be the total's", unless=same)
+    shipped_in = context.shipping_option.amount.currency if context.shipping_option else currency
+    checks.objects_to("context.shipping_option.amount.currency", "must be the total's", unless=shipped_in == currency)
+    due = context.items_minor + context.shipping_minor
+    checks.objects_to(
+        "context.total", "must be the sum of the lines and the shipping", unless=due == context.total.minor_units
+    )
+    checks.objects_to("context.total.minor_units", "must be above zero", unless=context.total.minor_units > 0)

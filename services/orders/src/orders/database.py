@@ -1,0 +1,124 @@
+"""The connection to PostgreSQL: its pool, its limits, and what it means when it fails."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from orders.ledger import DatabaseUnavailable
+
+# PostgreSQL's error classes and codes that pass by themselves: the same statement may succeed later.
+_PASSING_CLASSES = frozenset({"08", "28", "40", "53", "57", "58"})
+_PASSING_CODES = frozenset(
+    {
+        "25006",  # read-only: the connection leads to a server that was demoted
+        "25P03",  # idle in transaction for too long
+        "25P04",  # transaction timeout
+        "3D000",  # the database is not there (yet)
+        "55P03",  # lock timeout
+    }
+)
+
+
+class StatementRefused(Exception):  # noqa: N818 - named for what happened
+    """PostgreSQL refused a statement for good.
+
+    Says which kind of error and which constraint, but not the message: that quotes the row (P7).
+    """
+
+    def __init__(self, sqlstate: str | None, constraint: str | None) -> None:
+        super().__init__(f"sqlstate {sqlstate}, constraint {constraint}")
+        self.constraint = constraint
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLimits:
+    """How many connections, and how long they may wait for what."""
+
+    pool_size: int
+    connect_timeout_seconds: float
+    statement_timeout_seconds: float
+    lock_timeout_seconds: float
+
+
+def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
+    """Return an engine on asyncpg; nothing is connected yet.
+
+    `url` is a libpq URL: postgresql://user@host:port/database.
+    """
+
+    async def connect() -> Any:
+        # asyncpg reads the URL itself, so it may say whatever libpq understands: sslmode, several hosts.
+        return await asyncpg.connect(
+            url,
+            timeout=limits.connect_timeout_seconds,
+            # The server ends a slow statement; this is for a server that does not answer at all.
+            command_timeout=limits.statement_timeout_seconds + 1,
+            server_settings=_server_settings(limits),
+        )
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=limits.pool_size,
+        max_overflow=0,
+        pool_timeout=limits.connect_timeout_seconds,
+        hide_parameters=True,  # They are names and addresses (P7).
+    )
+
+
+@contextmanager
+def named_failures() -> Iterator[None]:
+    """Turn what the driver raises into DatabaseUnavailable or StatementRefused, neither quoting any data (P7)."""
+    try:
+        yield
+    except exc.TimeoutError as error:
+        raise DatabaseUnavailable from error
+    except exc.DBAPIError as error:
+        if error.connection_invalidated or (not _refused_by_driver(error) and _passes(sqlstate_of(error))):
+            raise DatabaseUnavailable from None
+        raise StatementRefused(sqlstate_of(error), constraint_of(error)) from None
+    except asyncpg.PostgresError as error:
+        if _passes(error.sqlstate):
+            raise DatabaseUnavailable from None
+        raise StatementRefused(error.sqlstate, error.constraint_name) from None
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailable from error
+
+
+def sqlstate_of(error: exc.DBAPIError) -> str | None:
+    """Return PostgreSQL's code for what went wrong; None when the driver could not even ask."""
+    return getattr(error.orig, "sqlstate", None)
+
+
+def constraint_of(error: exc.DBAPIError) -> str | None:
+    """Return the name of the constraint that was violated, if any."""
+    return getattr(getattr(error.orig, "__cause__", None), "constraint_name", None)
+
+
+def _refused_by_driver(error: exc.DBAPIError) -> bool:
+    # asyncpg raises a ValueError for a parameter that it cannot encode: no second try will change that.
+    return isinstance(getattr(error.orig, "__cause__", None), ValueError)
+
+
+def _passes(sqlstate: str | None) -> bool:
+    return sqlstate is None or sqlstate[:2] in _PASSING_CLASSES or sqlstate in _PASSING_CODES
+
+
+def _server_settings(limits: DatabaseLimits) -> dict[str, str]:
+    return {
+        "application_name": "orders",
+        "statement_timeout": _milliseconds(limits.statement_timeout_seconds),
+        "lock_timeout": _milliseconds(limits.lock_timeout_seconds),
+        "idle_in_transaction_session_timeout": _milliseconds(2 * limits.statement_timeout_seconds),
+        # Every statement here is short: compiling it costs more than running it.
+        "jit": "off",
+    }
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))

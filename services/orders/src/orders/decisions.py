@@ -1,0 +1,63 @@
+"""What a succeeded intent became: a purchase or a quarantined payment, never both, never neither (P3)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from orders.checkout import AttemptContent
+from orders.order import Order
+from orders.payments import Intent, Payment, Source
+
+
+class Outcome(StrEnum):
+    """The two things a succeeded intent can become."""
+
+    PURCHASE = "purchase"
+    QUARANTINED = "quarantined"
+
+
+class QuarantineReason(StrEnum):
+    """Why a payment is set aside."""
+
+    ATTEMPT_MISSING = "attempt_missing"
+    AMOUNT_MISMATCH = "amount_mismatch"
+    INTENT_MISMATCH = "intent_mismatch"
+    DUPLICATE_PAYMENT = "duplicate_payment"
+    UNRECORDABLE = "unrecordable"
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What an attempt became, and the intent that paid it."""
+
+    attempt_id: str
+    intent: Intent
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedPayment:
+    """A payment set aside for a person to settle. `content` is None when the attempt was missing."""
+
+    payment: Payment
+    reason: QuarantineReason
+    content: AttemptContent | None
+    source: Source
+    quarantined_at: datetime
+    resolved_at: datetime | None = None
+
+    @property
+    def awaits_its_attempt(self) -> bool:
+        """Whether this may still become the purchase: only the attempt was missing, and nobody settled it."""
+        return self.reason is QuarantineReason.ATTEMPT_MISSING and self.resolved_at is None
+
+
+Decision = Purchase | QuarantinedPayment
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decision, and whether it stood before the call that asked for it."""
+
+    decision: Decision
+    already_recorded: bool

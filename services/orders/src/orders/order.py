@@ -1,0 +1,51 @@
+"""An order: what was bought, as it stood when it was paid."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from orders.checkout import Address, CheckoutContext, Contact, LineItem, Money, ShippingOption
+from orders.payments import Payment
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands."""
+
+    PAID = "paid"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A paid order. Its total is the items and the shipping, and equals what Stripe received (P5)."""
+
+    id: UUID
+    number: str
+    checkout_attempt_id: str
+    payment_intent_id: str
+    user_id: str | None
+    status: OrderStatus
+    total: Money
+    contact: Contact
+    shipping_address: Address | None
+    shipping_option: ShippingOption | None
+    items: tuple[LineItem, ...]
+    created_at: datetime
+
+
+def place_order(payment: Payment, context: CheckoutContext, *, order_id: UUID, number: str, at: datetime) -> Order:
+    """Return the order that a succeeded payment makes of an attempt's content."""
+    return Order(
+        id=order_id,
+        number=number,
+        checkout_attempt_id=payment.attempt_id,
+        payment_intent_id=payment.intent.id,
+        user_id=context.user_id,
+        status=OrderStatus.PAID,
+        total=context.total,
+        contact=context.contact,
+        shipping_address=context.shipping_address,
+        shipping_option=context.shipping_option,
+        items=context.items,
+        created_at=at,
+    )

@@ -1,0 +1,132 @@
+"""What callers are answered, from the domain's terms into protobuf."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from checkout.common.v1 import common_pb2
+from checkout.orders.v1 import orders_pb2
+from orders.checkout import Address, Contact, LineItem, Money, ShippingOption
+from orders.decisions import Decision, Purchase, QuarantinedPayment, QuarantineReason
+from orders.order import Order, OrderStatus
+from orders.payments import Intent, IntentKind, Payment, Road, Source
+
+_KINDS = {
+    IntentKind.PAYMENT: common_pb2.Intent.KIND_PAYMENT,
+    IntentKind.SETUP: common_pb2.Intent.KIND_SETUP,
+}
+_ROADS = {
+    Road.WEBHOOK: orders_pb2.ROAD_WEBHOOK,
+    Road.BROWSER_RETURN: orders_pb2.ROAD_BROWSER_RETURN,
+    Road.RECONCILER: orders_pb2.ROAD_RECONCILER,
+}
+_REASONS = {
+    QuarantineReason.ATTEMPT_MISSING: orders_pb2.QUARANTINE_REASON_ATTEMPT_MISSING,
+    QuarantineReason.AMOUNT_MISMATCH: orders_pb2.QUARANTINE_REASON_AMOUNT_MISMATCH,
+    QuarantineReason.INTENT_MISMATCH: orders_pb2.QUARANTINE_REASON_INTENT_MISMATCH,
+    QuarantineReason.DUPLICATE_PAYMENT: orders_pb2.QUARANTINE_REASON_DUPLICATE_PAYMENT,
+    QuarantineReason.UNRECORDABLE: orders_pb2.QUARANTINE_REASON_UNRECORDABLE,
+}
+_STATUSES = {OrderStatus.PAID: orders_pb2.ORDER_STATUS_PAID}
+
+
+def write_decision(decision: Decision) -> orders_pb2.PaymentDecision:
+    """Write what a succeeded intent became."""
+    if isinstance(decision, Purchase):
+        return orders_pb2.PaymentDecision(purchase=write_purchase(decision))
+    return orders_pb2.PaymentDecision(quarantined_payment=write_quarantined(decision))
+
+
+def write_purchase(purchase: Purchase) -> orders_pb2.Purchase:
+    """Write what an attempt became."""
+    return orders_pb2.Purchase(
+        attempt_id=purchase.attempt_id, intent=_write_intent(purchase.intent), order=write_order(purchase.order)
+    )
+
+
+def write_quarantined(quarantined: QuarantinedPayment) -> orders_pb2.QuarantinedPayment:
+    """Write a payment set aside, with the attempt's content as it came."""
+    content = quarantined.content
+    return orders_pb2.QuarantinedPayment(
+        payment=_write_payment(quarantined.payment),
+        reason=_REASONS[quarantined.reason],
+        context=common_pb2.CheckoutContext.FromString(content.sealed) if content else None,
+        source=_write_source(quarantined.source),
+        quarantined_at=_write_moment(quarantined.quarantined_at),
+    )
+
+
+def write_order(order: Order) -> orders_pb2.Order:
+    """Write one order."""
+    return orders_pb2.Order(
+        id=str(order.id),
+        number=order.number,
+        checkout_attempt_id=order.checkout_attempt_id,
+        payment_intent_id=order.payment_intent_id,
+        user_id=order.user_id or "",
+        status=_STATUSES[order.status],
+        total=_write_money(order.total),
+        contact=_write_contact(order.contact),
+        shipping_address=_write_address(order.shipping_address) if order.shipping_address else None,
+        shipping_option=_write_shipping_option(order.shipping_option) if order.shipping_option else None,
+        items=map(_write_item, order.items),
+        created_at=_write_moment(order.created_at),
+    )
+
+
+def _write_payment(payment: Payment) -> orders_pb2.Payment:
+    return orders_pb2.Payment(
+        intent=_write_intent(payment.intent),
+        attempt_id=payment.attempt_id,
+        received=_write_money(payment.received) if payment.received else None,
+        livemode=payment.livemode,
+    )
+
+
+def _write_intent(intent: Intent) -> common_pb2.Intent:
+    return common_pb2.Intent(id=intent.id, kind=_KINDS[intent.kind])
+
+
+def _write_source(source: Source) -> orders_pb2.Source:
+    return orders_pb2.Source(road=_ROADS[source.road], stripe_event_id=source.stripe_event_id or "")
+
+
+def _write_money(money: Money) -> common_pb2.Money:
+    return common_pb2.Money(minor_units=money.minor_units, currency=money.currency)
+
+
+def _write_contact(contact: Contact) -> common_pb2.Contact:
+    return common_pb2.Contact(name=contact.name, email=contact.email, phone=contact.phone or "")
+
+
+def _write_address(address: Address) -> common_pb2.Address:
+    return common_pb2.Address(
+        line1=address.line1,
+        line2=address.line2 or "",
+        city=address.city or "",
+        state=address.state or "",
+        postal_code=address.postal_code or "",
+        country=address.country,
+    )
+
+
+def _write_shipping_option(option: ShippingOption) -> common_pb2.ShippingOption:
+    return common_pb2.ShippingOption(
+        shipping_rate_id=option.shipping_rate_id, name=option.name, amount=_write_money(option.amount)
+    )
+
+
+def _write_item(item: LineItem) -> orders_pb2.OrderItem:
+    return orders_pb2.OrderItem(
+        price_id=item.price_id,
+        product_id=item.product_id,
+        name=item.name,
+        quantity=item.quantity,
+        unit_price=_write_money(item.unit_price),
+    )
+
+
+def _write_moment(moment: datetime) -> Timestamp:
+    written = Timestamp()
+    written.FromDatetime(moment)
+    return written

@@ -1,0 +1,171 @@
+"""Rows to and from what they stand for: one function each way."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, SQLColumnExpression, tuple_
+
+from orders.checkout import Address, AttemptContent, Contact, LineItem, Money, ShippingOption
+from orders.decisions import QuarantinedPayment
+from orders.order import Order
+from orders.pages import Cursor
+from orders.payments import Intent, Payment, Source
+from orders.schema import OrderItemRow, OrderRow, PaymentRow
+
+PAYMENT_COLUMNS = tuple(PaymentRow.__table__.columns)
+ITEM_COLUMNS = (*OrderItemRow.__table__.columns, OrderRow.currency)
+
+# Under names of their own, because orders are read together with their payments.
+ORDER_COLUMNS = tuple(column.label(f"order_{column.name}") for column in OrderRow.__table__.columns)
+
+
+def payment_values(payment: Payment, source: Source) -> dict[str, Any]:
+    """Return the columns of `payments` that say what was paid and who reported it."""
+    received = payment.received
+    return {
+        "intent_id": payment.intent.id,
+        "kind": payment.intent.kind,
+        "attempt_id": payment.attempt_id,
+        "amount_minor": received.minor_units if received else None,
+        "currency": received.currency if received else None,
+        "livemode": payment.livemode,
+        "road": source.road,
+        "stripe_event_id": source.stripe_event_id,
+    }
+
+
+def quarantined_of(row: Row[Any]) -> QuarantinedPayment:
+    """Read a quarantined payment from its row."""
+    received = None if row.amount_minor is None else Money(row.amount_minor, row.currency)
+    content = None if row.attempt_content is None else AttemptContent(row.user_id, row.attempt_content)
+    return QuarantinedPayment(
+        payment=Payment(Intent(row.intent_id, row.kind), row.attempt_id, received, row.livemode),
+        reason=row.quarantine_reason,
+        content=content,
+        source=Source(row.road, row.stripe_event_id),
+        quarantined_at=row.decided_at,
+        resolved_at=row.resolved_at,
+    )
+
+
+def quarantine_payload(quarantined: QuarantinedPayment) -> dict[str, Any]:
+    """Return what the outbox tells of a quarantined payment (P7)."""
+    payment = quarantined.payment
+    return {
+        "intent_id": payment.intent.id,
+        "attempt_id": payment.attempt_id,
+        "reason": quarantined.reason.value,
+        "amount_minor": payment.received.minor_units if payment.received else None,
+        "currency": payment.received.currency if payment.received else None,
+    }
+
+
+def order_values(order: Order) -> dict[str, Any]:
+    """Return the row of an order."""
+    shipping_minor = order.shipping_option.amount.minor_units if order.shipping_option else 0
+    return {
+        "id": order.id,
+        "number": order.number,
+        "checkout_attempt_id": order.checkout_attempt_id,
+        "payment_intent_id": order.payment_intent_id,
+        "user_id": order.user_id,
+        "status": order.status,
+        "total_minor": order.total.minor_units,
+        "items_minor": sum(item.sum_minor for item in order.items),
+        "shipping_minor": shipping_minor,
+        "currency": order.total.currency,
+        "contact_name": order.contact.name,
+        "contact_email": order.contact.email,
+        "contact_phone": order.contact.phone,
+        "shipping_rate_id": order.shipping_option.shipping_rate_id if order.shipping_option else None,
+        "shipping_rate_name": order.shipping_option.name if order.shipping_option else None,
+        "created_at": order.created_at,
+        **_address_values(order.shipping_address),
+    }
+
+
+def order_of(row: Row[Any], items: list[LineItem]) -> Order:
+    """Read an order from its row and its items."""
+    return Order(
+        id=row.order_id,
+        number=row.order_number,
+        checkout_attempt_id=row.order_checkout_attempt_id,
+        payment_intent_id=row.order_payment_intent_id,
+        user_id=row.order_user_id,
+        status=row.order_status,
+        total=Money(row.order_total_minor, row.order_currency),
+        contact=Contact(row.order_contact_name, row.order_contact_email, row.order_contact_phone),
+        shipping_address=_address_of(row),
+        shipping_option=_shipping_option_of(row),
+        items=tuple(items),
+        created_at=row.order_created_at,
+    )
+
+
+def order_payload(order: Order) -> dict[str, Any]:
+    """Return what the outbox tells of a purchase (P7)."""
+    return {
+        "order_id": str(order.id),
+        "attempt_id": order.checkout_attempt_id,
+        "intent_id": order.payment_intent_id,
+        "total_minor": order.total.minor_units,
+        "currency": order.total.currency,
+    }
+
+
+def item_values(order: Order) -> list[dict[str, Any]]:
+    """Return the rows of an order's items."""
+    return [
+        {
+            "order_id": order.id,
+            "position": position,
+            "price_id": item.price_id,
+            "product_id": item.product_id,
+            "name": item.name,
+            "quantity": item.quantity,
+            "unit_amount_minor": item.unit_price.minor_units,
+        }
+        for position, item in enumerate(order.items)
+    ]
+
+
+def item_of(row: Row[Any]) -> LineItem:
+    """Read a line from its row."""
+    return LineItem(row.price_id, row.product_id, row.name, row.quantity, Money(row.unit_amount_minor, row.currency))
+
+
+def below(
+    at: SQLColumnExpression[Any], row_id: SQLColumnExpression[Any], cursor: Cursor, cursor_id: Any
+) -> ColumnElement[bool]:
+    """Return the condition for the rows after a cursor, newest first."""
+    return tuple_(at, row_id) < tuple_(cursor.at, cursor_id)
+
+
+def _address_values(address: Address | None) -> dict[str, Any]:
+    return {
+        "shipping_line1": address.line1 if address else None,
+        "shipping_line2": address.line2 if address else None,
+        "shipping_city": address.city if address else None,
+        "shipping_state": address.state if address else None,
+        "shipping_postal_code": address.postal_code if address else None,
+        "shipping_country": address.country if address else None,
+    }
+
+
+def _address_of(row: Row[Any]) -> Address | None:
+    if row.order_shipping_line1 is None:
+        return None
+    return Address(
+        line1=row.order_shipping_line1,
+        line2=row.order_shipping_line2,
+        city=row.order_shipping_city,
+        state=row.order_shipping_state,
+        postal_code=row.order_shipping_postal_code,
+        country=row.order_shipping_country,
+    )
+
+
+def _shipping_option_of(row: Row[Any]) -> ShippingOption | None:
+    if row.order_shipping_rate_id is None:
+        return None
+    amount = Money(row.order_shipping_minor, row.order_currency)
+    return ShippingOption(row.order_shipping_rate_id, row.order_shipping_rate_name, amount)

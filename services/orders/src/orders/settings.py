@@ -1,0 +1,52 @@
+"""What orders can be told, by environment variables with the prefix ORDERS_."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from orders.database import DatabaseLimits
+from servicekit.settings import Listen, ServiceSettings
+
+
+def _known_scheme(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return url
+
+
+class OrdersSettings(ServiceSettings):
+    """Keeps what was bought in PostgreSQL."""
+
+    model_config = SettingsConfigDict(env_prefix="ORDERS_", frozen=True, extra="ignore")
+
+    listen: Listen = Field(default="127.0.0.1:7002", description="Where gRPC is served, host:port.")
+    database_url: Annotated[SecretStr, AfterValidator(_known_scheme)] = Field(
+        description="PostgreSQL 17 or newer, its primary, as postgresql://user:password@host:port/database[?sslmode=...]."
+    )
+    database_pool_size: int = Field(default=10, ge=1, le=500, description="Most connections to PostgreSQL.")
+    connect_timeout_seconds: float = Field(
+        default=2.0, gt=0, le=60, description="Seconds to wait for a connection, new or from the pool."
+    )
+    statement_timeout_seconds: float = Field(
+        default=3.0, gt=0, le=60, description="Seconds after which PostgreSQL gives up a statement."
+    )
+    lock_timeout_seconds: float = Field(
+        default=2.0, gt=0, le=60, description="Seconds a statement waits for another transaction."
+    )
+    call_timeout_seconds: float = Field(
+        default=8.0, gt=0, le=60, description="Seconds for a call's work, retries included, if its deadline is later."
+    )
+    database_tries: int = Field(
+        default=3, ge=1, le=10, description="How often a call's transaction is tried while the database is away."
+    )
+
+    @property
+    def limits(self) -> DatabaseLimits:
+        """How many connections, and how long they may wait for what."""
+        return DatabaseLimits(
+            pool_size=self.database_pool_size,
+            connect_timeout_seconds=self.connect_timeout_seconds,
+            statement_timeout_seconds=self.statement_timeout_seconds,
+            lock_timeout_seconds=self.lock_timeout_seconds,
+        )

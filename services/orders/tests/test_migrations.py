@@ -1,0 +1,108 @@
+"""The schema: from nothing to head and back, and the same as the models say."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orders.database import open_engine
+from orders.schema import Row
+from orders.schema_revision import downgrade, head_revision, upgrade
+
+from .service import connected, settings_for
+
+# Everything that PostgreSQL knows about our tables, in words that do not depend on how they were made.
+CATALOGUE = """
+    SELECT 'column', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull::text,
+           coalesce(pg_get_expr(d.adbin, d.adrelid), ''), a.attidentity::text
+      FROM pg_attribute a
+      JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attnum > 0 AND c.relname <> 'alembic_version'
+    UNION ALL
+    SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', '', ''
+      FROM pg_constraint
+     WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+    UNION ALL
+    SELECT 'index', tablename, indexname, indexdef, '', '', '' FROM pg_indexes
+     WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    UNION ALL
+    SELECT 'enum', t.typname, e.enumlabel, rank() OVER (PARTITION BY t.oid ORDER BY e.enumsortorder)::text, '', '', ''
+      FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid
+     ORDER BY 1, 2, 3
+"""
+
+
+@pytest.fixture
+async def engine(empty_database_url: str) -> AsyncIterator[AsyncEngine]:
+    """Give an engine on a database without a schema."""
+    engine = open_engine(empty_database_url, settings_for(empty_database_url).limits)
+    yield engine
+    await engine.dispose()
+
+
+async def catalogue(engine: AsyncEngine) -> list[tuple[Any, ...]]:
+    """Return everything that PostgreSQL knows about our tables."""
+    async with engine.connect() as connection:
+        return [tuple(row) for row in await connection.execute(text(CATALOGUE))]
+
+
+async def test_the_migrated_schema_is_what_the_models_say(engine: AsyncEngine, database_url: str) -> None:
+    """Down to every constraint, default, index and enumerated word."""
+    async with engine.begin() as connection:
+        await connection.run_sync(Row.metadata.create_all)
+    migrated_engine = open_engine(database_url, settings_for(database_url).limits)
+
+    migrated = await catalogue(migrated_engine)
+
+    assert migrated == await catalogue(engine)
+    assert len(migrated) > 100
+    await migrated_engine.dispose()
+
+
+async def test_alembic_finds_no_difference_to_the_models(engine: AsyncEngine, empty_database_url: str) -> None:
+    """A new revision made from the models would be empty."""
+    await upgrade(empty_database_url)
+
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return list(compare_metadata(context, Row.metadata))
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_the_schema_goes_down_and_up_again(engine: AsyncEngine, empty_database_url: str) -> None:
+    """Down to nothing at all, and up to the same schema."""
+    await upgrade(empty_database_url)
+    first = await catalogue(engine)
+
+    await downgrade(empty_database_url, "base")
+    nothing = await catalogue(engine)
+    await upgrade(empty_database_url)
+
+    assert nothing == []
+    assert await catalogue(engine) == first
+
+
+async def test_migrating_again_changes_nothing(engine: AsyncEngine, empty_database_url: str) -> None:
+    """The command may run at every deployment."""
+    await upgrade(empty_database_url)
+    first = await catalogue(engine)
+
+    await upgrade(empty_database_url)
+
+    assert await catalogue(engine) == first
+
+
+async def test_several_migrations_at_once_wait_for_each_other(empty_database_url: str) -> None:
+    """As many as a careless deployment may start."""
+    await asyncio.gather(*(upgrade(empty_database_url) for _ in range(4)))
+
+    async with connected(empty_database_url) as sql:
+        assert await sql.fetchval("SELECT array_agg(version_num) FROM alembic_version") == [head_revision()]

@@ -1,0 +1,191 @@
+"""Bad luck with the database: nothing is half-written, the caller hears in time, and all is well again by itself."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import grpc
+import pytest
+
+from checkout.orders.v1 import orders_pb2 as pb
+from devstack.embedded_postgres import EmbeddedPostgres
+from servicekit.errors import ReportedError
+from servicekit.json_logging import JsonFormatter
+
+from .reports import aside, purchase
+from .service import Client, connected, count, refusal, served, serving, settings_for, until
+
+UNAVAILABLE = ReportedError(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
+WAITING = """
+    SELECT array_agg(pid) FROM pg_stat_activity
+     WHERE application_name = 'orders' AND wait_event_type = 'Lock' AND datname = current_database()
+"""
+
+
+@asynccontextmanager
+async def held(database_url: str, table: str) -> AsyncIterator[None]:
+    """Keep everybody from writing to a table."""
+    async with connected(database_url) as other, other.transaction():
+        await other.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+        yield
+
+
+@contextmanager
+def away(postgres: EmbeddedPostgres) -> Iterator[None]:
+    """Stop the server for a while."""
+    postgres.stop()
+    try:
+        yield
+    finally:
+        postgres.start()
+
+
+async def written(sql: Any) -> list[int]:
+    """Return how much stands in the tables."""
+    return [await count(sql, table) for table in ("payments", "orders", "order_items", "outbox")]
+
+
+@pytest.mark.parametrize("table", ["payments", "orders", "order_items", "outbox"])
+async def test_p3_a_connection_that_dies_halfway_leaves_nothing(database_url: str, sql: Any, table: str) -> None:
+    """Killed before each statement in turn: not a row stays, and the same report is recorded afterwards."""
+    report = purchase()
+    async with served(settings_for(database_url, database_tries=1)) as channel:
+        async with held(database_url, table):
+            call = asyncio.ensure_future(refusal(Client(channel).RecordPurchase(report)))
+            await until(lambda: waiting(sql))
+            await sql.execute(
+                "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", await sql.fetchval(WAITING)
+            )
+            error = await call
+
+        left = await written(sql)
+        again = await Client(channel).RecordPurchase(report)
+
+    assert error == UNAVAILABLE
+    assert left == [0, 0, 0, 0]
+    assert not again.already_recorded
+    assert await written(sql) == [1, 1, 3, 1]
+
+
+async def waiting(sql: Any) -> bool:
+    """Return whether the service waits for a lock."""
+    return await sql.fetchval(WAITING) is not None
+
+
+async def test_p3_a_connection_that_dies_halfway_is_not_the_callers_business(
+    database_url: str, orders: Client, sql: Any
+) -> None:
+    """The transaction is run again within the call, as a whole."""
+    async with held(database_url, "outbox"):
+        call = asyncio.ensure_future(orders.RecordPurchase(purchase()))
+        await until(lambda: waiting(sql))
+        await sql.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", await sql.fetchval(WAITING))
+        await until(lambda: waiting(sql))
+
+    answer = await call
+
+    assert not answer.already_recorded
+    assert await written(sql) == [1, 1, 3, 1]
+
+
+async def test_a_lock_that_stays_is_told_as_unavailable(database_url: str, sql: Any) -> None:
+    """Nobody waits for ever behind somebody else's transaction."""
+    settings = settings_for(database_url, lock_timeout_seconds=0.1, database_tries=2)
+    async with served(settings) as channel, held(database_url, "orders"):
+        error = await refusal(Client(channel).RecordPurchase(purchase()))
+
+    assert error == UNAVAILABLE
+    assert await written(sql) == [0, 0, 0, 0]
+
+
+async def test_the_caller_hears_before_its_deadline(database_url: str, sql: Any) -> None:
+    """Whatever the database is doing; and the work that was given up leaves nothing behind."""
+    async with served(settings_for(database_url)) as channel, held(database_url, "orders"):
+        began = time.monotonic()
+        error = await refusal(Client(channel).RecordPurchase(purchase(), timeout=0.6))
+        took = time.monotonic() - began
+
+    assert error == UNAVAILABLE
+    assert took < 0.6
+    assert await written(sql) == [0, 0, 0, 0]
+
+
+async def test_a_database_that_was_away_is_used_again(postgres: EmbeddedPostgres, database_url: str) -> None:
+    """Every call is UNAVAILABLE and readiness false while it is away; then all is well without a restart."""
+    report = purchase()
+    async with served(settings_for(database_url)) as channel:
+        orders = Client(channel)
+        await asyncio.gather(*(orders.RecordPurchase(purchase()) for _ in range(10)))
+        with away(postgres):
+            errors = [
+                await refusal(orders.RecordPurchase(report)),
+                await refusal(orders.QuarantinePayment(aside(purchase()))),
+                await refusal(orders.GetPurchase(pb.GetPurchaseRequest(attempt_id="a"))),
+            ]
+            await until(lambda: not_serving(channel))
+
+        answers = await asyncio.gather(*(orders.RecordPurchase(report) for _ in range(10)))
+        await until(lambda: serving(channel))
+
+    assert errors == [UNAVAILABLE] * 3
+    assert sum(not answer.already_recorded for answer in answers) == 1
+
+
+async def not_serving(channel: grpc.aio.Channel) -> bool:
+    """Return whether the service says that it must not be sent work."""
+    return not await serving(channel)
+
+
+async def test_a_database_that_restarted_is_not_the_callers_business(
+    postgres: EmbeddedPostgres, database_url: str
+) -> None:
+    """The pool's dead connections cost tries, not answers."""
+    async with served(settings_for(database_url)) as channel:
+        orders = Client(channel)
+        await asyncio.gather(*(orders.RecordPurchase(purchase()) for _ in range(10)))
+        postgres.restart()
+
+        answers = await asyncio.gather(*(orders.RecordPurchase(purchase()) for _ in range(10)))
+
+    assert not any(answer.already_recorded for answer in answers)
+
+
+async def test_a_database_that_hangs_is_told_in_time(postgres: EmbeddedPostgres, database_url: str) -> None:
+    """Connections stay open and nothing answers; once it goes on, so do we."""
+    async with served(settings_for(database_url)) as channel:
+        orders = Client(channel)
+        await orders.RecordPurchase(purchase())
+        postgres.pause()
+        try:
+            began = time.monotonic()
+            error = await refusal(orders.RecordPurchase(purchase(), timeout=0.6))
+            took = time.monotonic() - began
+            await until(lambda: not_serving(channel))
+        finally:
+            postgres.resume()
+
+        answer = await orders.RecordPurchase(purchase())
+
+    assert error == UNAVAILABLE
+    assert took < 0.6
+    assert not answer.already_recorded
+
+
+async def test_p7_a_statement_that_is_refused_is_logged_without_its_row(
+    orders: Client, sql: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL quotes the row that broke a constraint; neither the log nor the caller gets to read it."""
+    await sql.execute("ALTER TABLE orders ADD CHECK (contact_name = 'nobody')")
+
+    error = await refusal(orders.RecordPurchase(purchase()))
+
+    lines = [JsonFormatter("orders").format(record) for record in caplog.records if record.levelno >= logging.ERROR]
+    assert error.code is grpc.StatusCode.INTERNAL
+    assert "StatementRefused" in "".join(lines)
+    assert not [
+        word for word in ("Ada", "Lovelace", "ada@shop.example", "London") if word in "".join([*lines, caplog.text])
+    ]
+    assert await written(sql) == [0, 0, 0, 0]

@@ -1,0 +1,34 @@
+"""The service is ready on its own revision of the schema only."""
+
+import pytest
+
+from orders.schema_revision import upgrade
+
+from .service import connected, served, serving, settings_for, until
+
+
+async def test_a_migrated_database_makes_the_service_ready(database_url: str) -> None:
+    """From the first answer."""
+    async with served(settings_for(database_url)) as channel:
+        assert await serving(channel)
+
+
+@pytest.mark.parametrize("revision", ["0000", "9999"])
+async def test_another_revision_is_not_ready(database_url: str, revision: str) -> None:
+    """Neither an older nor a newer one: the code would misread the tables."""
+    async with connected(database_url) as sql:
+        await sql.execute("UPDATE alembic_version SET version_num = $1", revision)
+
+    async with served(settings_for(database_url)) as channel:
+        assert not await serving(channel)
+
+
+async def test_migrating_makes_a_running_service_ready(empty_database_url: str) -> None:
+    """Without a restart."""
+    async with served(settings_for(empty_database_url)) as channel:
+        before = await serving(channel)
+
+        await upgrade(empty_database_url)
+
+        assert not before
+        await until(lambda: serving(channel))

@@ -1,0 +1,330 @@
+"""What a request must be: each rule has a request that breaks it alone."""
+
+from collections.abc import Callable
+
+import pytest
+
+from checkout.common.v1 import common_pb2
+from checkout.orders.v1 import orders_pb2 as pb
+from orders.decisions import QuarantineReason
+from orders.pages import Cursor, PageRequest, write_page_token
+from orders.payments import Road
+from orders.requests import (
+    read_attempt_id,
+    read_order_id,
+    read_orders_page,
+    read_paid_attempt,
+    read_quarantine_page,
+    read_quarantined,
+)
+from servicekit.violations import InvalidRequest
+
+from .reports import aside, line, purchase
+from .test_pages import AT
+
+Purchase = pb.RecordPurchaseRequest
+Aside = pb.QuarantinePaymentRequest
+
+LONG = 5001
+
+
+def fields_refused(read: Callable[[], object]) -> list[str]:
+    """Return the paths of the violations."""
+    with pytest.raises(InvalidRequest) as refused:
+        read()
+    return [violation.field for violation in refused.value.violations]
+
+
+SPOILED: list[tuple[str, Callable[[Purchase], object], list[str]]] = [
+    ("no intent id", lambda r: r.payment.intent.ClearField("id"), ["payment.intent.id"]),
+    ("long intent id", lambda r: setattr(r.payment.intent, "id", "p" * 256), ["payment.intent.id"]),
+    ("no kind", lambda r: r.payment.intent.ClearField("kind"), ["payment.intent.kind"]),
+    ("kind of a later version", lambda r: r.payment.intent.MergeFromString(b"\x10\x63"), ["payment.intent.kind"]),
+    ("no attempt id", lambda r: r.payment.ClearField("attempt_id"), ["payment.attempt_id"]),
+    ("NUL in attempt id", lambda r: setattr(r.payment, "attempt_id", "a\0"), ["payment.attempt_id"]),
+    ("nothing received", lambda r: r.payment.ClearField("received"), ["payment.received"]),
+    (
+        "one cent less received",
+        lambda r: setattr(r.payment.received, "minor_units", r.payment.received.minor_units - 1),
+        ["payment.received"],
+    ),
+    ("received in another currency", lambda r: setattr(r.payment.received, "currency", "usd"), ["payment.received"]),
+    ("no context", lambda r: r.ClearField("context"), ["context"]),
+    ("NUL in user id", lambda r: setattr(r.context, "user_id", "u\0"), ["context.user_id"]),
+    ("no name", lambda r: r.context.contact.ClearField("name"), ["context.contact.name"]),
+    ("long name", lambda r: setattr(r.context.contact, "name", "n" * LONG), ["context.contact.name"]),
+    ("no e-mail", lambda r: r.context.contact.ClearField("email"), ["context.contact.email"]),
+    ("NUL in phone", lambda r: setattr(r.context.contact, "phone", "\0"), ["context.contact.phone"]),
+    ("no street", lambda r: r.context.shipping_address.ClearField("line1"), ["context.shipping_address.line1"]),
+    (
+        "lower-case country",
+        lambda r: setattr(r.context.shipping_address, "country", "gb"),
+        ["context.shipping_address.country"],
+    ),
+    (
+        "country with a line end",
+        lambda r: setattr(r.context.shipping_address, "country", "GB\n"),
+        ["context.shipping_address.country"],
+    ),
+    ("long city", lambda r: setattr(r.context.shipping_address, "city", "c" * LONG), ["context.shipping_address.city"]),
+    (
+        "no shipping rate",
+        lambda r: r.context.shipping_option.ClearField("shipping_rate_id"),
+        ["context.shipping_option.shipping_rate_id"],
+    ),
+    (
+        "unnamed shipping",
+        lambda r: r.context.shipping_option.ClearField("name"),
+        ["context.shipping_option.name"],
+    ),
+    (
+        "unpriced shipping",
+        lambda r: r.context.shipping_option.ClearField("amount"),
+        ["context.shipping_option.amount"],
+    ),
+    (
+        "shipping in another currency",
+        lambda r: setattr(r.context.shipping_option.amount, "currency", "usd"),
+        ["context.shipping_option.amount.currency"],
+    ),
+    ("no total", lambda r: r.context.ClearField("total"), ["context.total"]),
+    (
+        "the total not the sum",
+        lambda r: (
+            setattr(r.context.total, "minor_units", r.context.total.minor_units + 1),
+            r.payment.received.CopyFrom(r.context.total),
+        ),
+        ["context.total"],
+    ),
+    ("a line of no price", lambda r: r.context.items[1].ClearField("price_id"), ["context.items[1].price_id"]),
+    ("a line of no product", lambda r: r.context.items[1].ClearField("product_id"), ["context.items[1].product_id"]),
+    ("a line of no name", lambda r: r.context.items[1].ClearField("name"), ["context.items[1].name"]),
+    ("a line with NUL", lambda r: setattr(r.context.items[1], "name", "\0"), ["context.items[1].name"]),
+    (
+        "no quantity",
+        lambda r: r.context.items[2].ClearField("quantity"),
+        ["context.items[2].quantity"],
+    ),
+    (
+        "a negative quantity",
+        lambda r: setattr(r.context.items[2], "quantity", -2),
+        ["context.items[2].quantity"],
+    ),
+    (
+        "a line of no unit price",
+        lambda r: r.context.items[0].ClearField("unit_price"),
+        ["context.items[0].unit_price"],
+    ),
+    (
+        "a negative unit price",
+        lambda r: setattr(r.context.items[0].unit_price, "minor_units", -1),
+        ["context.items[0].unit_price.minor_units"],
+    ),
+    (
+        "a line in another currency",
+        lambda r: setattr(r.context.items[0].unit_price, "currency", "usd"),
+        ["context.items[0].unit_price.currency"],
+    ),
+    (
+        "a price on two lines",
+        lambda r: setattr(r.context.items[0], "price_id", "price_1"),
+        ["context.items[0].price_id", "context.items[1].price_id"],
+    ),
+    (
+        "a subscription",
+        lambda r: setattr(r.context.items[0].recurring, "interval", common_pb2.Recurring.INTERVAL_MONTH),
+        ["context.items[0].recurring"],
+    ),
+    ("no road", lambda r: r.source.ClearField("road"), ["source.road"]),
+    ("a webhook of no event", lambda r: r.source.ClearField("stripe_event_id"), ["source.stripe_event_id"]),
+    (
+        "an event of no webhook",
+        lambda r: setattr(r.source, "road", pb.ROAD_BROWSER_RETURN),
+        ["source.stripe_event_id"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fields"), [(case[1], case[2]) for case in SPOILED], ids=[case[0] for case in SPOILED]
+)
+def test_a_spoiled_purchase_is_refused_by_field(spoil: Callable[[Purchase], object], fields: list[str]) -> None:
+    """Each violation names the field by its path."""
+    report = purchase()
+    spoil(report)
+
+    assert fields_refused(lambda: read_paid_attempt(report)) == fields
+
+
+def test_a_valid_purchase_is_read() -> None:
+    """The request that every other test here spoils has no fault."""
+    report = purchase()
+
+    paid = read_paid_attempt(report)
+
+    assert paid.context.items_minor + paid.context.shipping_minor == paid.context.total.minor_units == 7990
+    assert paid.content.sealed == report.context.SerializeToString()
+    assert paid.source.road is Road.WEBHOOK
+
+
+def test_a_setup_is_no_purchase() -> None:
+    """There is nothing yet that a SetupIntent could buy."""
+    report = purchase()
+    report.payment.intent.kind = common_pb2.Intent.KIND_SETUP
+    report.payment.ClearField("received")
+
+    assert fields_refused(lambda: read_paid_attempt(report)) == ["payment.intent.kind"]
+
+
+def test_an_empty_cart_is_no_purchase() -> None:
+    """Shipping alone buys nothing."""
+    report = purchase(lines=0)
+
+    assert fields_refused(lambda: read_paid_attempt(report)) == ["context.items"]
+
+
+def test_a_cart_of_201_lines_is_refused() -> None:
+    """More than the contract allows."""
+    report = purchase(lines=201)
+
+    assert fields_refused(lambda: read_paid_attempt(report)) == ["context.items"]
+
+
+def test_nothing_paid_is_no_purchase() -> None:
+    """Stripe takes no payment of zero."""
+    report = purchase()
+    report.context.ClearField("items")
+    report.context.ClearField("shipping_option")
+    report.context.items.append(line(1, unit_minor=0))
+    report.context.total.minor_units = report.payment.received.minor_units = 0
+
+    assert fields_refused(lambda: read_paid_attempt(report)) == ["context.total.minor_units"]
+
+
+def test_sums_that_would_overflow_are_compared_exactly() -> None:
+    """A quantity times a price beyond 64 bits is not the small number that it would wrap around to."""
+    report = purchase(lines=1)
+    report.context.items[0].quantity = 2**62
+    report.context.items[0].unit_price.minor_units = 4
+    report.context.total.minor_units = report.payment.received.minor_units = 490
+
+    assert fields_refused(lambda: read_paid_attempt(report)) == ["context.total"]
+
+
+def test_violations_are_bounded() -> None:
+    """They travel in trailers, which have little room; 200 bad lines must not burst them."""
+    report = purchase(lines=200)
+    for item in report.context.items:
+        item.quantity = 0
+
+    assert len(fields_refused(lambda: read_paid_attempt(report))) == 20
+
+
+def test_p7_no_violation_quotes_a_value() -> None:
+    """What a buyer gave stays out of error bodies."""
+    report = purchase()
+    report.context.contact.name = "Ada Lovelace" * 1000
+    report.context.shipping_address.country = "Ada Lovelace"
+
+    with pytest.raises(InvalidRequest) as refused:
+        read_paid_attempt(report)
+
+    assert "Ada" not in str(refused.value)
+
+
+ASIDE_SPOILED: list[tuple[str, Callable[[Aside], object], str]] = [
+    ("no reason", lambda r: r.ClearField("reason"), "reason"),
+    ("nothing received", lambda r: r.payment.ClearField("received"), "payment.received"),
+    (
+        "a negative sum",
+        lambda r: setattr(r.payment.received, "minor_units", -1),
+        "payment.received.minor_units",
+    ),
+    (
+        "an upper-case currency",
+        lambda r: setattr(r.payment.received, "currency", "EUR"),
+        "payment.received.currency",
+    ),
+    (
+        "a setup with a sum",
+        lambda r: setattr(r.payment.intent, "kind", common_pb2.Intent.KIND_SETUP),
+        "payment.received",
+    ),
+    ("no attempt id", lambda r: r.payment.ClearField("attempt_id"), "payment.attempt_id"),
+    ("content of a missing attempt", lambda r: r.context.SetInParent(), "context"),
+    ("no road", lambda r: r.source.ClearField("road"), "source.road"),
+]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "field"), [(case[1], case[2]) for case in ASIDE_SPOILED], ids=[case[0] for case in ASIDE_SPOILED]
+)
+def test_a_spoiled_quarantine_is_refused_by_field(spoil: Callable[[Aside], object], field: str) -> None:
+    """Each violation names the field by its path."""
+    asked = aside(purchase())
+    spoil(asked)
+
+    assert fields_refused(lambda: read_quarantined(asked)) == [field]
+
+
+def test_p4_a_quarantine_takes_content_that_no_purchase_could() -> None:
+    """It is kept whole; only the user id must fit its column."""
+    asked = aside(purchase(), pb.QUARANTINE_REASON_UNRECORDABLE)
+    asked.context.user_id = "user\0"
+
+    quarantined = read_quarantined(asked)
+
+    assert quarantined.reason is QuarantineReason.UNRECORDABLE
+    assert quarantined.content is not None
+    assert quarantined.content.user_id is None
+    assert quarantined.content.sealed == asked.context.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "order_id", ["", "1", "0B8E3A52-5C8F-4F7E-9A53-6C0F3C1F2A10", "0b8e3a525c8f4f7e9a536c0f3c1f2a10"]
+)
+def test_an_order_id_is_a_canonical_uuid(order_id: str) -> None:
+    """Anything else names no order."""
+    assert fields_refused(lambda: read_order_id(pb.GetOrderRequest(order_id=order_id))) == ["order_id"]
+
+
+@pytest.mark.parametrize("attempt_id", ["", "a" * 501, "\0"])
+def test_an_attempt_id_is_a_short_text(attempt_id: str) -> None:
+    """Anything else names no attempt."""
+    assert fields_refused(lambda: read_attempt_id(pb.GetPurchaseRequest(attempt_id=attempt_id))) == ["attempt_id"]
+
+
+@pytest.mark.parametrize("size", [-1, 101])
+def test_a_page_has_at_most_100_rows(size: int) -> None:
+    """In both lists."""
+    orders_page = pb.ListOrdersRequest(user_id="user_1", page_size=size)
+    quarantine_page = pb.ListQuarantinedPaymentsRequest(page_size=size)
+
+    assert fields_refused(lambda: read_orders_page(orders_page)) == ["page_size"]
+    assert fields_refused(lambda: read_quarantine_page(quarantine_page)) == ["page_size"]
+
+
+def test_pages_have_a_usual_size() -> None:
+    """20 orders, 50 quarantined payments."""
+    assert read_orders_page(pb.ListOrdersRequest(user_id="user_1")).page == PageRequest(20, None)
+    assert read_quarantine_page(pb.ListQuarantinedPaymentsRequest()) == PageRequest(50, None)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "garbage",
+        write_page_token("quarantine", Cursor(AT, "0b8e3a52-5c8f-4f7e-9a53-6c0f3c1f2a10")),
+        write_page_token("orders", Cursor(AT, "pi_1")),
+    ],
+)
+def test_a_token_of_another_list_is_refused(token: str) -> None:
+    """Only what a page of orders ended with begins the next one."""
+    request = pb.ListOrdersRequest(user_id="user_1", page_token=token)
+
+    assert fields_refused(lambda: read_orders_page(request)) == ["page_token"]
+
+
+def test_whose_orders_must_be_said() -> None:
+    """Nobody lists everybody's orders."""
+    assert fields_refused(lambda: read_orders_page(pb.ListOrdersRequest())) == ["user_id"]

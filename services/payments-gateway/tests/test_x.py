@@ -1,0 +1,6 @@
+from .fakes import X
+
+def test_x(x: int) -> None:
+    """X."""
+    reveal_type(X)
+    assert X == x

@@ -1,0 +1,143 @@
+"""What an operator sees: rows by SQL, keys by Redis commands, objects at Stripe by its own library."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
+import redis.asyncio
+import stripe
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How much of everything there is."""
+
+    orders: int
+    purchases: int
+    quarantined: int
+
+
+class Books:
+    """The orders database, read with SQL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool: Any = None
+
+    async def __aenter__(self) -> Self:
+        """Connect when first asked, so that the database may be away for now."""
+        self._pool = await asyncpg.create_pool(self._url, min_size=0, max_size=4)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    async def rows(self, statement: str, *values: object) -> list[Row]:
+        """Run one query."""
+        return [dict(record) for record in await self._pool.fetch(statement, *values)]
+
+    async def orders_of(self, attempt_id: str) -> list[Row]:
+        """Return the orders of an attempt; P3 allows one."""
+        return await self.rows("SELECT * FROM orders WHERE checkout_attempt_id = $1", attempt_id)
+
+    async def payments_of(self, attempt_id: str) -> list[Row]:
+        """Return the decisions on an attempt's payments, in the order in which they were made."""
+        return await self.rows("SELECT * FROM payments WHERE attempt_id = $1 ORDER BY decided_at", attempt_id)
+
+    async def payment(self, intent_id: str) -> Row | None:
+        """Return the decision on an intent."""
+        found = await self.rows("SELECT * FROM payments WHERE intent_id = $1", intent_id)
+        return found[0] if found else None
+
+    async def items_of(self, attempt_id: str) -> list[Row]:
+        """Return the lines of an attempt's orders, in the order of the cart."""
+        return await self.rows(
+            "SELECT i.* FROM order_items i JOIN orders o ON o.id = i.order_id"
+            " WHERE o.checkout_attempt_id = $1 ORDER BY i.position",
+            attempt_id,
+        )
+
+    async def quarantined(self) -> list[Row]:
+        """Return every payment that is set aside."""
+        return await self.rows("SELECT * FROM payments WHERE outcome = 'quarantined' ORDER BY decided_at")
+
+    async def outbox_of(self, aggregate_id: str) -> list[Row]:
+        """Return what others are told about an order or a payment."""
+        return await self.rows("SELECT * FROM outbox WHERE aggregate_id = $1 ORDER BY id", aggregate_id)
+
+    async def tally(self) -> Tally:
+        """Count orders and decisions."""
+        (counts,) = await self.rows(
+            "SELECT (SELECT count(*) FROM orders) AS orders,"
+            " count(*) FILTER (WHERE outcome = 'purchase') AS purchases,"
+            " count(*) FILTER (WHERE outcome = 'quarantined') AS quarantined FROM payments"
+        )
+        return Tally(**counts)
+
+
+class AttemptStore:
+    """The attempts' Redis, read with its own commands."""
+
+    def __init__(self, url: str) -> None:
+        self.client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url)
+
+    async def __aenter__(self) -> Self:
+        """Connect when first asked."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.client.aclose()
+
+    async def content_keys(self) -> list[str]:
+        """Return the keys of all attempts whose content is there."""
+        return await self._keys("*:attempt:*")
+
+    async def has_content(self, attempt_id: str) -> bool:
+        """Whether an attempt's content is there."""
+        return bool(await self._keys(f"*:attempt:{attempt_id}"))
+
+    async def is_closed(self, attempt_id: str) -> bool:
+        """Whether an attempt takes no more saves: closed, or deleted with a tombstone left."""
+        return bool(await self._keys(f"*:closed:{attempt_id}"))
+
+    async def due_at(self, attempt_id: str) -> float | None:
+        """Return when an attempt is to be checked next, in seconds since 1970; None when it is not to be."""
+        for key in await self._keys("*:due"):
+            score = await self.client.zscore(key, attempt_id)
+            if score is not None:
+                return float(score)
+        return None
+
+    async def lose_content(self, attempt_id: str) -> None:
+        """Delete every trace of an attempt, as a lost Redis would."""
+        for key in await self._keys(f"*:*:{attempt_id}"):
+            await self.client.delete(key)
+        for key in await self._keys("*:due"):
+            await self.client.zrem(key, attempt_id)
+
+    async def _keys(self, pattern: str) -> list[str]:
+        return sorted([key.decode() async for key in self.client.scan_iter(match=pattern, count=1000)])
+
+
+@asynccontextmanager
+async def merchant(stripe_api: str, secret_key: str) -> AsyncIterator[stripe.StripeClient]:
+    """Open Stripe's own library, as the shop's owner uses it."""
+    stripe.enable_telemetry = False
+    http_client = stripe.AIOHTTPClient()
+    try:
+        yield stripe.StripeClient(
+            secret_key, base_addresses={"api": stripe_api}, http_client=http_client, max_network_retries=0
+        )
+    finally:
+        await http_client.close_async()

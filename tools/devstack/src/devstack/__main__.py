@@ -1,0 +1,95 @@
+"""The devstack command: runs Holdfast on this machine until Ctrl-C."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from devstack.layout import AlreadyRunning, home_from
+from devstack.ports import LOOPBACK
+from devstack.processes import ProcessFailed
+from devstack.stack import Stack
+from devstack.stack_options import StackOptions
+from devstack.story import Story, StoryFailed
+from devstack.stripe_access import UnusableStripeKeys, real_stripe
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FAILURES = (AlreadyRunning, ProcessFailed, StoryFailed, UnusableStripeKeys)
+
+
+class _ToldToStop(BaseException):
+    """SIGINT, SIGTERM or SIGHUP arrived."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0 when told to stop, 1 when something failed."""
+    arguments = _parser().parse_args(argv)
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOOPBACK
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _stop)
+    try:
+        _run(arguments)
+    except _ToldToStop:
+        _say("stopped")
+    except _FAILURES as failure:
+        sys.exit(f"devstack: {failure}")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    stack = Stack(
+        home_from(os.environ, Path.cwd()),
+        real_stripe=real_stripe(os.environ),
+        options=StackOptions(gateways=arguments.gateways, gateway_port=arguments.port),
+        report=_say,
+    )
+    try:
+        stack.start()
+        if arguments.command == "demo":
+            _say("\nOne purchase, from the first request to the order:")
+            Story(stack, _say).play()
+        if not arguments.once:
+            _stay(stack)
+    finally:
+        # A second Ctrl-C must not leave a process behind.
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        stack.stop()
+
+
+def _stay(stack: Stack) -> None:
+    facts = stack.facts
+    _say(f"\nThe gateway is {facts.gateway} (try {facts.gateway}/api/catalog).")
+    _say(f"Stripe's API is {facts.stripe_api}. Keys and addresses are in {stack.home.stack_file}.")
+    _say(f"Ctrl-C stops everything. The log follows; it is kept in {stack.home.log_dir}.\n")
+    stack.log.echo_to(sys.stdout)
+    while True:
+        signal.pause()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="devstack", description="Run Holdfast on this machine, on loopback only.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="start everything, make one purchase, tell its story, stay up")
+    demo.add_argument("--once", action="store_true", help="stop after the story")
+    up = commands.add_parser("up", help="start everything and stay up")
+    up.set_defaults(once=False)
+    for command in (demo, up):
+        command.add_argument("--gateways", type=int, default=1, help="how many gateway processes to run")
+        command.add_argument("--port", type=int, default=None, help="the first gateway's port (default: a free one)")
+    return parser
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise _ToldToStop
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""A small shop at Stripe: products, prices and shipping rates. Seeding it again adds nothing."""
+
+from dataclasses import dataclass
+
+import stripe
+
+CURRENCY = "usd"
+_MARK = "holdfast"
+"""Metadata key by which a shipping rate is found again: Stripe lets nobody choose its id."""
+
+
+@dataclass(frozen=True)
+class Ware:
+    """A product with one price."""
+
+    slug: str
+    name: str
+    description: str
+    unit_amount: int
+    """In minor units."""
+
+    @property
+    def product_id(self) -> str:
+        """The product's id at Stripe, which its maker may choose."""
+        return f"{_MARK}_{self.slug}"
+
+    @property
+    def lookup_key(self) -> str:
+        """The name by which its price is found again."""
+        return f"{_MARK}_{self.slug}"
+
+
+@dataclass(frozen=True)
+class Shipping:
+    """A way to ship, at a fixed amount."""
+
+    slug: str
+    name: str
+    amount: int
+    """In minor units."""
+
+
+@dataclass(frozen=True)
+class SeededCatalogue:
+    """What Stripe calls the seeded things."""
+
+    prices: dict[str, str]
+    """Price id by ware."""
+    shipping_rates: dict[str, str]
+    """Shipping rate id by way to ship."""
+
+
+WARES = (
+    Ware("mug", "Stoneware mug", "Holds a third of a litre, and holds it fast.", 1800),
+    Ware("notebook", "Pocket notebook", "Ninety-six dotted pages, sewn.", 950),
+    Ware("tote", "Canvas tote", "Carries twelve kilograms of books.", 2400),
+    Ware("poster", "Harbour chart", "Printed on heavy paper, 50 by 70 cm.", 3650),
+)
+SHIPPING = (Shipping("standard", "Standard", 500), Shipping("express", "Express", 1500))
+
+
+def seed_catalogue(client: stripe.StripeClient) -> SeededCatalogue:
+    """Create what is missing and return the ids of all."""
+    prices = {ware.slug: _price_id(client, ware) for ware in WARES}
+    known_rates = _known_shipping_rates(client)
+    rates = {way.slug: known_rates.get(way.slug) or _new_shipping_rate(client, way) for way in SHIPPING}
+    return SeededCatalogue(prices, rates)
+
+
+def _price_id(client: stripe.StripeClient, ware: Ware) -> str:
+    found = client.v1.prices.list({"lookup_keys": [ware.lookup_key], "active": True, "limit": 1})
+    if found.data:
+        return found.data[0].id
+    _ensure_product(client, ware)
+    created = client.v1.prices.create(
+        {
+            "product": ware.product_id,
+            "currency": CURRENCY,
+            "unit_amount": ware.unit_amount,
+            "lookup_key": ware.lookup_key,
+        }
+    )
+    return created.id
+
+
+def _ensure_product(client: stripe.StripeClient, ware: Ware) -> None:
+    try:
+        client.v1.products.create({"id": ware.product_id, "name": ware.name, "description": ware.description})
+    except stripe.InvalidRequestError as refusal:
+        if refusal.code != "resource_already_exists":
+            raise
+
+
+def _known_shipping_rates(client: stripe.StripeClient) -> dict[str, str]:
+    rates = client.v1.shipping_rates.list({"active": True, "limit": 100})
+    return {rate.metadata[_MARK]: rate.id for rate in rates.auto_paging_iter() if _MARK in rate.metadata}
+
+
+def _new_shipping_rate(client: stripe.StripeClient, way: Shipping) -> str:
+    created = client.v1.shipping_rates.create(
+        {
+            "display_name": way.name,
+            "type": "fixed_amount",
+            "fixed_amount": {"amount": way.amount, "currency": CURRENCY},
+            "metadata": {_MARK: way.slug},
+        }
+    )
+    return created.id

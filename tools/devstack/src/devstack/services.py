@@ -1,0 +1,143 @@
+"""Holdfast's own processes: how each is started and how one knows that it is ready."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack.ports import LOOPBACK, free_port, is_free
+from devstack.processes import Child, ProcessFailed, Program
+from devstack.readiness import gateway_is_ready, grpc_is_serving, simulator_is_up
+
+READY_SECONDS = 60.0
+_PORT_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class ServiceKind:
+    """What is the same for every process of a kind."""
+
+    module: str
+    environment_prefix: str
+    is_ready: Callable[[int], bool]
+
+
+SIMULATOR = ServiceKind("stripe_simulator", "STRIPE_SIMULATOR_", simulator_is_up)
+CHECKOUT_SESSION = ServiceKind("checkout_session", "CHECKOUT_SESSION_", grpc_is_serving)
+ORDERS = ServiceKind("orders", "ORDERS_", grpc_is_serving)
+GATEWAY = ServiceKind("payments_gateway", "GATEWAY_", gateway_is_ready)
+
+
+@dataclass
+class Service:
+    """One service process. It takes a free port at its first start and keeps it."""
+
+    name: str
+    kind: ServiceKind
+    log: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    """Environment variables without the kind's prefix; a change counts from the next start."""
+    arguments: Callable[[int], Sequence[str]] = lambda _port: ()
+    """Command-line arguments for a port; a kind that is told its port by a setting has none."""
+    port: int | None = None
+    _child: Child | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, host:port."""
+        if self.port is None:
+            raise ProcessFailed(f"{self.name} is not started")
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._started().pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process exists, paused or not."""
+        return self._child is not None and self._child.running
+
+    def start(self) -> None:
+        """Start it, and return when it is ready."""
+        if self.running:
+            raise ProcessFailed(f"{self.name} is running already")
+        if self.port is not None:
+            self._start_on(self.port)
+            return
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            port = free_port()
+            try:
+                self._start_on(port)
+            except ProcessFailed:
+                # Our process is gone: if the port is taken now, somebody was faster.
+                if attempt == _PORT_ATTEMPTS or is_free(port):
+                    raise
+            else:
+                self.port = port
+                return
+
+    def stop(self) -> None:
+        """Let it drain and end. Does nothing if it is not running."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+        self._started().kill()
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing answers."""
+        self._started().pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._started().resume()
+
+    def restart(self) -> None:
+        """Stop and start it on the same port."""
+        self.stop()
+        self.start()
+
+    def run_command(self, *words: str, seconds: float = READY_SECONDS) -> None:
+        """Run another command of the same program, with the same settings, to its end."""
+        child = Child(self._program(0, words, self.log.with_name(f"{self.name}-{words[0]}.log")))
+        child.start()
+        child.wait_end(seconds=seconds)
+
+    def _started(self) -> Child:
+        if self._child is None:
+            raise ProcessFailed(f"{self.name} is not started")
+        return self._child
+
+    def _start_on(self, port: int) -> None:
+        self._child = Child(self._program(port, self.arguments(port), self.log))
+        self._child.start()
+        try:
+            self._child.wait_until(lambda: self.kind.is_ready(port), seconds=READY_SECONDS)
+        except ProcessFailed:
+            self._child.kill()
+            raise
+
+    def _program(self, port: int, arguments: Sequence[str], log: Path) -> Program:
+        settings = {"LISTEN": f"{LOOPBACK}:{port}", "ENVIRONMENT": "development", **self.settings}
+        return Program(
+            name=self.name,
+            # -P: a folder named like a service, where we happen to stand, is not the service.
+            command=[sys.executable, "-P", "-m", self.kind.module, *arguments],
+            log=log,
+            environment=_environment(self.kind.environment_prefix, settings),
+        )
+
+
+def _environment(prefix: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the caller's environment without a proxy for loopback, and with these settings."""
+    return {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "NO_PROXY": LOOPBACK,
+        "no_proxy": LOOPBACK,
+        **{f"{prefix}{name}": value for name, value in settings.items()},
+    }

@@ -1,0 +1,265 @@
+"""Everything that Holdfast needs, running on this machine."""
+
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from devstack.catalogue import SeededCatalogue, seed_catalogue
+from devstack.embedded_postgres import EmbeddedPostgres
+from devstack.embedded_valkey import EmbeddedValkey
+from devstack.layout import Home
+from devstack.merged_log import MergedLog
+from devstack.ports import LOOPBACK, free_port, is_free
+from devstack.processes import ProcessFailed, Server
+from devstack.services import CHECKOUT_SESSION, GATEWAY, ORDERS, SIMULATOR, Service
+from devstack.stack_file import StackFile
+from devstack.stack_options import StackOptions, Upstreams
+from devstack.stripe_access import StripeAccess
+from devstack.webhook_endpoints import forget_all, register
+
+ORDERS_DATABASE = "orders"
+FRONTEND_ORIGINS = "http://localhost:5173,http://127.0.0.1:5173"
+_SEEDS = 2**31
+_GATEWAY_ATTEMPTS = 3
+
+
+def unheard(_line: str) -> None:
+    """Report progress to nobody."""
+
+
+class Stack:
+    """Starts the servers, then Holdfast's services, then the gateways; ends them in the opposite order."""
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        real_stripe: StripeAccess | None = None,
+        options: StackOptions | None = None,
+        report: Callable[[str], None] = unheard,
+    ) -> None:
+        self.home = home
+        self.options = options or StackOptions()
+        self.postgres = EmbeddedPostgres(home.postgres_dir, durable=self.options.durable, log=home.log_of("postgres"))
+        self.valkey = EmbeddedValkey(home.valkey_dir, log=home.log_of("valkey"))
+        self.simulator = Service("stripe-simulator", SIMULATOR, home.log_of("stripe-simulator"))
+        self.checkout_session = Service("checkout-session", CHECKOUT_SESSION, home.log_of("checkout-session"))
+        self.orders = Service("orders", ORDERS, home.log_of("orders"))
+        self.gateways = [Service(name, GATEWAY, home.log_of(name)) for name in _gateway_names(self.options.gateways)]
+        self.log = MergedLog({name: home.log_of(name) for name in self.processes}, home.log_dir / "all.log")
+        self._simulated = real_stripe is None
+        self._stripe = real_stripe
+        self._report = report
+        self._webhook_secrets: list[str] = []
+        self._catalogue: SeededCatalogue | None = None
+        self._to_undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start everything."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything."""
+        self.stop()
+
+    @property
+    def processes(self) -> dict[str, Server]:
+        """Every process by name, in the order of their start."""
+        return {
+            "postgres": self.postgres,
+            "valkey": self.valkey,
+            "stripe-simulator": self.simulator,
+            "checkout-session": self.checkout_session,
+            "orders": self.orders,
+            **{gateway.name: gateway for gateway in self.gateways},
+        }
+
+    @property
+    def stripe(self) -> StripeAccess:
+        """Stripe, or what stands in for it."""
+        if self._stripe is None:
+            raise ProcessFailed("the Stripe simulator is not started")
+        return self._stripe
+
+    @property
+    def catalogue(self) -> SeededCatalogue:
+        """What the seeded things are called at Stripe."""
+        if self._catalogue is None:
+            raise ProcessFailed("the catalogue is not seeded")
+        return self._catalogue
+
+    @property
+    def upstreams(self) -> Upstreams:
+        """Where the gateways' upstreams really listen."""
+        return Upstreams(self.stripe.api_base, self.checkout_session.address, self.orders.address)
+
+    @property
+    def facts(self) -> StackFile:
+        """What stack.json says."""
+        gateways = [f"http://{gateway.address}" for gateway in self.gateways]
+        return StackFile(
+            gateway=gateways[0],
+            gateways=gateways,
+            stripe_api=self.stripe.api_base,
+            stripe_secret_key=self.stripe.secret_key,
+            stripe_publishable_key=self.stripe.publishable_key,
+            webhook_secret=self._webhook_secrets[0],
+            jwt_secret=self.home.kept_secret("jwt"),
+            postgres=self.postgres.url(ORDERS_DATABASE),
+            redis=self.valkey.url,
+            checkout_session=self.checkout_session.address,
+            orders=self.orders.address,
+            pids={name: process.pid for name, process in self.processes.items() if process.running},
+        )
+
+    def start(self) -> None:
+        """Start everything. If anything does not become healthy, stop what was started and raise."""
+        self.start_backends()
+        self.start_gateways()
+
+    def start_backends(self) -> None:
+        """Start all but the gateways. Call start_gateways afterwards, with proxies in between if you like."""
+        with self._undone_on_failure():
+            self._take_home()
+            self._start_databases()
+            self._start_stripe()
+            self._start_services()
+
+    def start_gateways(self, upstreams: Upstreams | None = None) -> None:
+        """Start the gateways, register them at Stripe, and write stack.json."""
+        with self._undone_on_failure():
+            self._start_gateways(upstreams or self.upstreams)
+            self._to_undo.callback(self.home.stack_file.unlink, missing_ok=True)
+            self.facts.write(self.home.stack_file)
+
+    def stop(self) -> None:
+        """End every process and free the home. May be called at any point, and again."""
+        self._to_undo.close()
+
+    def _undone_on_failure(self) -> ExitStack:
+        """Return a context that stops everything if its block raises."""
+        guard = ExitStack()
+
+        def undo(kind: type[BaseException] | None, *_rest: object) -> None:
+            if kind is not None:
+                self.stop()
+
+        guard.push(undo)
+        return guard
+
+    def _take_home(self) -> None:
+        self._to_undo.enter_context(self.home.sole_use())
+        _forget_earlier_run(self.home)
+        self.log.start()
+        self._to_undo.callback(self.log.stop)
+
+    def _start_databases(self) -> None:
+        for name, server in (("postgres", self.postgres), ("valkey", self.valkey)):
+            self._to_undo.callback(server.stop)
+            server.start()
+            self._report(f"{name} is ready on {LOOPBACK}:{server.port}")
+        self.postgres.ensure_database(ORDERS_DATABASE)
+
+    def _start_stripe(self) -> None:
+        if self._simulated:
+            self._stripe = self._started_simulator()
+        self._catalogue = seed_catalogue(self.stripe.client())
+        self._report(f"the catalogue is at {self.stripe.api_base}")
+
+    def _started_simulator(self) -> StripeAccess:
+        secret_key, publishable_key = f"sk_test_{secrets.token_hex(16)}", f"pk_test_{secrets.token_hex(16)}"
+        seed = secrets.randbelow(_SEEDS) if self.options.seed is None else self.options.seed
+        keys = ("--secret-key", secret_key, "--publishable-key", publishable_key, "--seed", str(seed))
+        self.simulator.arguments = lambda port: (
+            *("--listen", f"{LOOPBACK}:{port}"),
+            *keys,
+            *self.options.simulator_arguments,
+        )
+        self._start_service(self.simulator)
+        return StripeAccess(f"http://{self.simulator.address}", secret_key, publishable_key)
+
+    def _start_services(self) -> None:
+        self.orders.settings["DATABASE_URL"] = self.postgres.url(ORDERS_DATABASE)
+        self.checkout_session.settings["REDIS_URL"] = self.valkey.url
+        self._apply_chosen_settings(self.orders, self.checkout_session)
+        self.orders.run_command("migrate")
+        self._report("the orders database is migrated")
+        self._start_service(self.checkout_session)
+        self._start_service(self.orders)
+
+    def _start_gateways(self, upstreams: Upstreams) -> None:
+        for attempt in range(1, _GATEWAY_ATTEMPTS + 1):
+            self._place_gateways()
+            self._configure_gateways(upstreams)
+            try:
+                for gateway in self.gateways:
+                    self._start_service(gateway)
+            except ProcessFailed:
+                # Stripe has to know a gateway's port before it starts. If somebody else took it, choose again.
+                if attempt == _GATEWAY_ATTEMPTS or not self._a_gateway_port_was_taken():
+                    raise
+            else:
+                return
+
+    def _place_gateways(self) -> None:
+        for gateway in self.gateways:
+            gateway.stop()
+            gateway.port = free_port()
+        self.gateways[0].port = self.options.gateway_port or self.gateways[0].port
+
+    def _a_gateway_port_was_taken(self) -> bool:
+        return self.options.gateway_port is None and any(
+            not gateway.running and gateway.port is not None and not is_free(gateway.port) for gateway in self.gateways
+        )
+
+    def _configure_gateways(self, upstreams: Upstreams) -> None:
+        self._webhook_secrets = self._registered_webhooks()
+        for gateway in self.gateways:
+            gateway.settings.update(
+                {
+                    "CHECKOUT_SESSION_TARGET": upstreams.checkout_session,
+                    "ORDERS_TARGET": upstreams.orders,
+                    "STRIPE_API_BASE": upstreams.stripe_api,
+                    "STRIPE_SECRET_KEY": self.stripe.secret_key,
+                    "STRIPE_PUBLISHABLE_KEY": self.stripe.publishable_key,
+                    "STRIPE_WEBHOOK_SECRETS": ",".join(self._webhook_secrets),
+                    "JWT_SECRET": self.home.kept_secret("jwt"),
+                    "ATTEMPT_ID_SECRET": self.home.kept_secret("attempt-id"),
+                    "ALLOW_GUESTS": "true",
+                    "CORS_ORIGINS": FRONTEND_ORIGINS,
+                }
+            )
+        self._apply_chosen_settings(*self.gateways)
+
+    def _registered_webhooks(self) -> list[str]:
+        if not self._simulated:
+            return [self.stripe.webhook_secret or ""]
+        client = self.stripe.client()
+        forget_all(client)
+        told = self.gateways if self.options.webhook_for_each_gateway else self.gateways[:1]
+        return register(client, [f"http://{gateway.address}" for gateway in told])
+
+    def _apply_chosen_settings(self, *services: Service) -> None:
+        for service in services:
+            service.settings.update(self.options.settings.get(service.name, {}))
+
+    def _start_service(self, service: Service) -> None:
+        self._to_undo.callback(service.stop)
+        service.start()
+        self._report(f"{service.name} is ready on {service.address}")
+
+
+def _gateway_names(count: int) -> list[str]:
+    return ["gateway", *(f"gateway-{number}" for number in range(2, count + 1))]
+
+
+def _forget_earlier_run(home: Home) -> None:
+    """Remove what a run that was killed left behind; its data stays."""
+    home.stack_file.unlink(missing_ok=True)
+    for log in home.log_dir.glob("*.log"):
+        log.unlink()

@@ -1,0 +1,71 @@
+"""Which Stripe a stack talks to: the simulator, or Stripe itself with test keys."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import stripe
+
+REAL_API_BASE = "https://api.stripe.com"
+_LIVE_PREFIXES = ("sk_live_", "rk_live_")
+
+
+class UnusableStripeKeys(RuntimeError):  # noqa: N818 - errors are named for what happened
+    """The keys in the environment must not or cannot be used here."""
+
+
+@dataclass(frozen=True)
+class StripeAccess:
+    """An address and the keys for it."""
+
+    api_base: str
+    secret_key: str = field(repr=False)
+    publishable_key: str
+    webhook_secret: str | None = field(default=None, repr=False)
+    """Known beforehand for Stripe itself; the simulator makes one when the webhook endpoint is registered."""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether this is Stripe itself."""
+        return self.api_base == REAL_API_BASE
+
+    def client(self) -> stripe.StripeClient:
+        """Return the official client, set up for this address."""
+        # Telemetry would write a file into the user's home and tell Stripe about the simulator's timings.
+        stripe.enable_telemetry = False
+        return stripe.StripeClient(
+            self.secret_key,
+            base_addresses={"api": self.api_base},
+            http_client=stripe.UrllibClient(),
+            max_network_retries=2,
+        )
+
+
+def real_stripe(environment: Mapping[str, str]) -> StripeAccess | None:
+    """Return access to Stripe itself if the environment holds a key for it.
+
+    Raises UnusableStripeKeys for a live key, and when a key comes without what else is needed.
+    """
+    secret_key = environment.get("STRIPE_SECRET_KEY", "")
+    if not secret_key:
+        return None
+    if secret_key.startswith(_LIVE_PREFIXES):
+        raise UnusableStripeKeys("STRIPE_SECRET_KEY is a live key. This stack makes up purchases: use sk_test_ keys.")
+    return StripeAccess(
+        api_base=REAL_API_BASE,
+        secret_key=secret_key,
+        publishable_key=_required(
+            environment, "STRIPE_PUBLISHABLE_KEY", "the pk_test_ key that belongs to STRIPE_SECRET_KEY"
+        ),
+        webhook_secret=_required(
+            environment,
+            "STRIPE_WEBHOOK_SECRET",
+            "the whsec_ secret that `stripe listen --forward-to http://127.0.0.1:PORT/api/stripe/webhook` prints",
+        ),
+    )
+
+
+def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise UnusableStripeKeys(f"STRIPE_SECRET_KEY is set, so {name} must be too: {meaning}.")
+    return value

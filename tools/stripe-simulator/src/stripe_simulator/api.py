@@ -1,0 +1,201 @@
+"""The API side: what happens to a request between socket and resource.
+
+In Stripe's order: key, URL, idempotency, parameters, execution. Answers are saved under their idempotency key once
+execution began (see `idempotency`).
+"""
+
+import asyncio
+import socket
+import struct
+import time
+
+from aiohttp import web
+from pydantic_core import to_json
+
+from stripe_simulator.access import Caller, KeyRing, secret_key_required
+from stripe_simulator.account import Account, Cause
+from stripe_simulator.endpoints import Call, Directory, Endpoint
+from stripe_simulator.exchange import Exchange
+from stripe_simulator.expansion import Expander
+from stripe_simulator.faults import Fault, FaultKind, Faults
+from stripe_simulator.forms import Form
+from stripe_simulator.idempotency import Answer, IdempotencyKeys
+from stripe_simulator.problems import StripeProblem, locked, rate_limited, server_error, unrecognized_url
+from stripe_simulator.request_log import ReceivedRequest, RequestLog
+
+_ABORT_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class ConnectionReset(Exception):  # noqa: N818 - named for what is going to happen
+    """The connection is to be reset instead of answered."""
+
+
+class Api:
+    """Answers `/v1/...`."""
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        directory: Directory,
+        expander: Expander,
+        keys: KeyRing,
+        idempotency: IdempotencyKeys,
+        faults: Faults,
+        requests: RequestLog,
+        url: str,
+    ) -> None:
+        self._account = account
+        self._directory = directory
+        self._expander = expander
+        self._keys = keys
+        self._idempotency = idempotency
+        self._faults = faults
+        self._requests = requests
+        self._url = url
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one HTTP request, or reset its connection where a fault says so."""
+        body = await request.read()
+        account = self._account
+        exchange = Exchange(request, body, account.ids.new("req"), account.settings.api_version)
+        received = self._note(exchange)
+        fault = self._faults.strike(exchange.method, exchange.path)
+        try:
+            answer = await self._answer(exchange, fault)
+        except ConnectionReset:
+            _reset(request)
+            return web.Response(status=502)
+        except StripeProblem as problem:
+            answer = exchange.answer(problem.status, problem.envelope())
+        received.status = answer.status
+        received.replayed = answer.request_id != exchange.request_id
+        retry_after = fault.rule.retry_after if fault else None
+        return exchange.response(answer, replayed=received.replayed, retry_after=retry_after)
+
+    def act_as_browser(self, path: str, form: Form) -> Answer:
+        """Do what Stripe.js in a buyer's browser would do with a POST to this path."""
+        request_id = self._account.ids.new("req")
+        try:
+            found = self._directory.find("POST", path)
+            if found is None:
+                raise unrecognized_url("POST", path)
+            endpoint, ids = found
+            call = self._call(form, endpoint, Caller.BROWSER, ids, path)
+            with self._account.caused_by(Cause(request_id)):
+                content = endpoint.handler(call)
+        except StripeProblem as problem:
+            return Answer(problem.status, to_json(problem.envelope()), request_id)
+        return Answer(200, to_json(content), request_id)
+
+    def _note(self, exchange: Exchange) -> ReceivedRequest:
+        received = ReceivedRequest(
+            number=self._requests.total + 1,
+            request_id=exchange.request_id,
+            method=exchange.method,
+            path=exchange.path,
+            params=exchange.form,
+            idempotency_key=exchange.idempotency_key,
+            stripe_version=exchange.stripe_version,
+            received_at=time.time(),
+            received_monotonic=time.monotonic(),
+        )
+        self._requests.add(received)
+        return received
+
+    async def _answer(self, exchange: Exchange, fault: Fault | None) -> Answer:
+        _fail_at_the_door(fault)
+        caller = self._keys.identify(exchange.authorization)
+        exchange.check()
+        endpoint, ids = self._endpoint(exchange)
+        if caller is Caller.BROWSER and endpoint.prepare is None:
+            raise secret_key_required()
+        key = exchange.idempotency_key
+        if key:
+            saved = self._idempotency.replay(key, exchange.path, exchange.form)
+            if saved:
+                return saved
+        call = self._call(exchange.form, endpoint, caller, ids, exchange.path)
+        answer = await self._run_with_key(exchange, endpoint, call, fault)
+        await _delay(fault, FaultKind.LATENCY_AFTER, FaultKind.HOLD_AFTER)
+        if _is(fault, FaultKind.RESET_AFTER):
+            raise ConnectionReset
+        return answer
+
+    def _endpoint(self, exchange: Exchange) -> tuple[Endpoint, tuple[str, ...]]:
+        found = self._directory.find(exchange.method, exchange.path)
+        if found is None:
+            raise unrecognized_url(exchange.method, exchange.path)
+        return found
+
+    def _call(self, form: Form, endpoint: Endpoint, caller: Caller, ids: tuple[str, ...], path: str) -> Call:
+        prepared, extra = form, {}
+        if caller is Caller.BROWSER and endpoint.prepare:
+            prepared, extra = endpoint.prepare(form)
+        params = endpoint.parameters.check(prepared) | extra
+        return Call(self._account, caller, params, ids, path, self._url)
+
+    async def _run_with_key(self, exchange: Exchange, endpoint: Endpoint, call: Call, fault: Fault | None) -> Answer:
+        """Execute with the idempotency key in progress; save the answer, or give the key back if nothing ran."""
+        key = exchange.idempotency_key
+        if key is None:
+            return await self._run(exchange, endpoint, call, fault)
+        self._idempotency.begin(key, exchange.path, exchange.form)
+        try:
+            answer = await self._run(exchange, endpoint, call, fault)
+        except BaseException:
+            self._idempotency.abandon(key)
+            raise
+        self._idempotency.finish(key, answer)
+        return answer
+
+    async def _run(self, exchange: Exchange, endpoint: Endpoint, call: Call, fault: Fault | None) -> Answer:
+        await _delay(fault, FaultKind.LATENCY_BEFORE, FaultKind.HOLD_BEFORE)
+        if _is(fault, FaultKind.RESET_BEFORE):
+            raise ConnectionReset
+        failure = exchange.answer(500, server_error().envelope())
+        if _is(fault, FaultKind.ERROR_BEFORE):
+            return failure
+        answer = self._execute(exchange, endpoint, call)
+        return failure if _is(fault, FaultKind.ERROR_AFTER) else answer
+
+    def _execute(self, exchange: Exchange, endpoint: Endpoint, call: Call) -> Answer:
+        """Run the endpoint without a pause, so that no other request sees it half done."""
+        try:
+            with self._account.caused_by(Cause(exchange.request_id, exchange.idempotency_key)):
+                content = endpoint.handler(call)
+            expanded = self._expander.expand(self._account, content, call.params.get("expand") or ())
+        except StripeProblem as problem:
+            return exchange.answer(problem.status, problem.envelope())
+        return exchange.answer(200, expanded)
+
+
+def _is(fault: Fault | None, kind: FaultKind) -> bool:
+    return fault is not None and fault.rule.kind is kind
+
+
+def _fail_at_the_door(fault: Fault | None) -> None:
+    if _is(fault, FaultKind.RATE_LIMIT):
+        raise rate_limited()
+    if _is(fault, FaultKind.LOCK_TIMEOUT):
+        raise locked()
+    if _is(fault, FaultKind.ERROR_UNSAVED):
+        raise server_error()
+
+
+async def _delay(fault: Fault | None, latency: FaultKind, hold: FaultKind) -> None:
+    if fault and fault.rule.kind is latency:
+        await asyncio.sleep(fault.rule.seconds)
+    if fault and fault.rule.kind is hold:
+        await fault.hold()
+
+
+def _reset(request: web.Request) -> None:
+    """Close the connection with a TCP reset, as a dying server or a cut network would."""
+    transport = request.transport
+    if transport is None:
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT_ON_CLOSE)
+    transport.abort()

@@ -1,0 +1,133 @@
+"""The objects of one kind, newest last, and the pages that Stripe's lists show of them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from stripe_simulator.problems import StripeProblem, invalid, no_such
+
+StripeObject = dict[str, Any]
+Matches = Callable[[StripeObject], bool]
+
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 100
+
+
+class Collection:
+    """Holds objects by id in the order of their creation.
+
+    A stored object is never changed in place: an update stores a new one. That makes whatever was handed out, such as
+    the snapshot in an event, stay as it was.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._order: list[str] = []
+        self._places: dict[str, int] = {}
+        self._objects: dict[str, StripeObject] = {}
+
+    def add(self, stored: StripeObject) -> StripeObject:
+        """Store a new object; its id must not be taken."""
+        object_id = stored["id"]
+        if object_id in self._places:
+            raise invalid(f"{self.kind.capitalize()} already exists.", param="id", code="resource_already_exists")
+        self._places[object_id] = len(self._order)
+        self._order.append(object_id)
+        self._objects[object_id] = stored
+        return stored
+
+    def replace(self, stored: StripeObject) -> StripeObject:
+        """Store the new state of an object that is here already."""
+        self._objects[stored["id"]] = stored
+        return stored
+
+    def remove(self, object_id: str) -> None:
+        """Take an object out; its id stays taken."""
+        del self._objects[object_id]
+
+    def find(self, object_id: str) -> StripeObject | None:
+        """Answer the object, if it is here."""
+        return self._objects.get(object_id)
+
+    def get(self, object_id: str, *, param: str = "id", status: int = 404) -> StripeObject:
+        """Answer the object or raise Stripe's `resource_missing`."""
+        found = self._objects.get(object_id)
+        if found is None:
+            raise no_such(self.kind, object_id, param=param, status=status)
+        return found
+
+    def __iter__(self) -> Iterator[StripeObject]:
+        return iter(self._objects.values())
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def page(self, url: str, params: dict[str, Any], matches: Matches = lambda _: True) -> StripeObject:
+        """Answer one page, newest first, as https://docs.stripe.com/api/pagination describes."""
+        limit = _limit(params)
+        after, before = params.get("starting_after"), params.get("ending_before")
+        if after is not None and before is not None:
+            raise _both_cursors()
+        if before is not None:
+            found = self._take(range(self._place(before, "ending_before") + 1, len(self._order)), limit, matches)
+            data = found[:limit][::-1]
+        else:
+            newest = len(self._order) if after is None else self._place(after, "starting_after")
+            found = self._take(range(newest - 1, -1, -1), limit, matches)
+            data = found[:limit]
+        return {"object": "list", "data": data, "has_more": len(found) > limit, "url": url}
+
+    def _take(self, places: range, limit: int, matches: Matches) -> list[StripeObject]:
+        """Collect one more than the limit, which tells whether there are more."""
+        found: list[StripeObject] = []
+        for place in places:
+            candidate = self._objects.get(self._order[place])
+            if candidate is not None and matches(candidate):
+                found.append(candidate)
+                if len(found) > limit:
+                    break
+        return found
+
+    def _place(self, cursor: str, param: str) -> int:
+        if cursor not in self._objects:
+            raise no_such(self.kind, cursor, param=param, status=400)
+        return self._places[cursor]
+
+
+def created_within(params: dict[str, Any]) -> Matches:
+    """Make the filter for `created`: one second, or bounds `gt`, `gte`, `lt`, `lte`."""
+    created = params.get("created")
+    if created is None:
+        return lambda _: True
+    if isinstance(created, int):
+        return lambda candidate: bool(candidate["created"] == created)
+    low = max(created.get("gte", 0), created.get("gt", -1) + 1)
+    high = min(created.get("lte", 1 << 62), created.get("lt", 1 << 62) - 1)
+    return lambda candidate: low <= candidate["created"] <= high
+
+
+def equal_to(params: dict[str, Any], *names: str) -> Matches:
+    """Make the filter for parameters that must equal the object's field of the same name, when they are given."""
+    wanted = {name: params[name] for name in names if name in params}
+    return lambda candidate: all(candidate.get(name) == value for name, value in wanted.items())
+
+
+def every(*filters: Matches) -> Matches:
+    """Combine filters."""
+    return lambda candidate: all(matches(candidate) for matches in filters)
+
+
+def _limit(params: dict[str, Any]) -> int:
+    limit: int = params.get("limit", DEFAULT_LIMIT)
+    if limit < 1:
+        raise _limit_problem(f"greater than or equal to 1 (it currently is '{limit}')")
+    if limit > MAX_LIMIT:
+        raise _limit_problem(f"less than or equal to {MAX_LIMIT} (it currently is '{limit}')")
+    return limit
+
+
+def _limit_problem(bound: str) -> StripeProblem:
+    return invalid(f"This value must be {bound}.", param="limit", code="parameter_invalid_integer")
+
+
+def _both_cursors() -> StripeProblem:
+    return invalid("You may only specify one of these parameters: ending_before, starting_after.")

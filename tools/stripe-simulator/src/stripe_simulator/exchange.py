@@ -1,0 +1,75 @@
+"""One HTTP request and the headers of its answer."""
+
+import re
+from typing import Any
+
+from aiohttp import web
+from pydantic_core import to_json
+
+from stripe_simulator.forms import Form, MalformedForm, parse_form
+from stripe_simulator.idempotency import Answer
+from stripe_simulator.problems import invalid
+
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
+_FORM_TYPES = ("application/x-www-form-urlencoded", "application/octet-stream")
+_TRY_AGAIN_STATUS = 409
+_WITH_REASON_TO_STOP = range(400, 500)
+
+
+class Exchange:
+    """What was asked, read once."""
+
+    def __init__(self, request: web.Request, body: bytes, request_id: str, pinned_version: str) -> None:
+        self.request_id = request_id
+        self.method = request.method
+        self.path = request.rel_url.raw_path
+        self.authorization = request.headers.get("Authorization")
+        self.stripe_version = request.headers.get("Stripe-Version")
+        self.idempotency_key = request.headers.get("Idempotency-Key") if self.method == "POST" else None
+        self.malformed = False
+        self.form = self._read_form(request, body)
+        self._pinned_version = pinned_version
+
+    def check(self) -> None:
+        """Refuse a body that is no form and a version that Stripe never had the like of."""
+        if self.malformed:
+            raise invalid(
+                "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If you "
+                "have any questions, we can help at https://support.stripe.com/."
+            )
+        if self.stripe_version and not _VERSION.fullmatch(self.stripe_version):
+            raise invalid(f"Invalid Stripe API version: {self.stripe_version}")
+
+    def answer(self, status: int, content: Any) -> Answer:
+        """Make an answer to this request."""
+        return Answer(status, to_json(content), self.request_id)
+
+    def response(self, answer: Answer, *, replayed: bool, retry_after: int | None = None) -> web.Response:
+        """Make the HTTP response; a replay says so, and names the request that it repeats."""
+        headers = {
+            "Content-Type": "application/json",
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Expose-Headers": "Request-Id",
+            "Request-Id": self.request_id,
+            "Stripe-Version": self.stripe_version or self._pinned_version,
+        }
+        if self.idempotency_key:
+            headers |= {"Idempotency-Key": self.idempotency_key, "Original-Request": answer.request_id}
+        if replayed:
+            headers["Idempotent-Replayed"] = "true"
+        if answer.status in _WITH_REASON_TO_STOP:
+            headers["Stripe-Should-Retry"] = "true" if answer.status == _TRY_AGAIN_STATUS else "false"
+        if retry_after is not None:
+            headers["Retry-After"] = str(retry_after)
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+    def _read_form(self, request: web.Request, body: bytes) -> Form:
+        if body and request.content_type not in _FORM_TYPES:
+            self.malformed = True
+            return {}
+        try:
+            form = parse_form(request.rel_url.raw_query_string)
+            return form | parse_form(body.decode("ascii", "strict")) if body else form
+        except (MalformedForm, UnicodeDecodeError):
+            self.malformed = True
+            return {}

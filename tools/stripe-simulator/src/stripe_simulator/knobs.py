@@ -1,0 +1,293 @@
+"""The `/_simulator/...` API: what tests turn to make Stripe misbehave, and what they look at afterwards.
+
+It asks for no key: the simulator is a tool that listens on loopback.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json, to_json
+
+from stripe_simulator import buyer
+from stripe_simulator.faults import FaultRule
+from stripe_simulator.problems import StripeProblem
+from stripe_simulator.resources.webhook_endpoints import roll_secret
+from stripe_simulator.webhooks.rules import DeliveryRule
+
+if TYPE_CHECKING:
+    from stripe_simulator.simulator import Simulator
+    from stripe_simulator.world import World
+
+_MAX_WAIT_SECONDS = 300.0
+_Body = TypeVar("_Body", bound=BaseModel)
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class _Advance(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float = Field(ge=0)
+
+
+class _Redelivery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    event_id: str
+    endpoint_id: str | None = None
+    copies: int = Field(default=1, ge=1, le=100)
+
+
+class _Release(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    event_id: str | None = None
+    event_type: str | None = None
+
+
+class _Roll(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    expires_in_seconds: float = Field(default=24 * 3600.0, ge=0)
+
+
+class _Outcome(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    succeed: bool = True
+
+
+def knob_routes(simulator: "Simulator") -> list[web.RouteDef]:
+    """Answer every route of the knob API."""
+    knobs = Knobs(simulator)
+    routes: list[tuple[str, str, Handler]] = [
+        ("GET", "/health", knobs.health),
+        ("GET", "/state", knobs.state),
+        ("POST", "/reset", knobs.reset),
+        ("POST", "/clock/advance", knobs.advance),
+        ("GET", "/requests", knobs.requests),
+        ("DELETE", "/requests", knobs.forget_requests),
+        ("GET", "/faults", knobs.faults),
+        ("POST", "/faults", knobs.add_fault),
+        ("DELETE", "/faults", knobs.clear_faults),
+        ("GET", "/faults/{id}", knobs.fault),
+        ("DELETE", "/faults/{id}", knobs.remove_fault),
+        ("POST", "/faults/{id}/release", knobs.release_fault),
+        ("GET", "/faults/{id}/wait", knobs.wait_for_held),
+        ("GET", "/webhooks/rules", knobs.rules),
+        ("POST", "/webhooks/rules", knobs.add_rule),
+        ("DELETE", "/webhooks/rules", knobs.clear_rules),
+        ("DELETE", "/webhooks/rules/{id}", knobs.remove_rule),
+        ("GET", "/webhooks/deliveries", knobs.deliveries),
+        ("GET", "/webhooks/attempts", knobs.attempts),
+        ("POST", "/webhooks/release", knobs.release_deliveries),
+        ("POST", "/webhooks/redeliver", knobs.redeliver),
+        ("GET", "/webhooks/idle", knobs.wait_until_idle),
+        ("POST", "/webhook_endpoints/{id}/roll_secret", knobs.roll),
+        ("POST", "/payment_intents/{id}/pay", knobs.pay),
+        ("POST", "/payment_intents/{id}/challenge", knobs.challenge),
+        ("POST", "/payment_intents/{id}/settle", knobs.settle),
+        ("GET", "/challenges/{id}", knobs.challenge_page),
+        ("POST", "/challenges/{id}", knobs.answer_challenge_page),
+        ("*", "/{rest:.*}", knobs.unknown),
+    ]
+    return [web.route(method, f"/_simulator{path}", _explained(handler)) for method, path, handler in routes]
+
+
+def _explained(handler: Handler) -> Handler:
+    """Answer 422 for a body that does not fit and 404 for an id that leads nowhere."""
+
+    async def explained(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except (ValidationError, ValueError) as error:
+            return _json({"error": str(error)}, 422)
+        except KeyError as error:
+            return _json({"error": f"There is no {error}."}, 404)
+        except StripeProblem as problem:
+            return _json(problem.envelope(), problem.status)
+
+    return explained
+
+
+class Knobs:
+    """The handlers; each works on the world of the moment."""
+
+    def __init__(self, simulator: "Simulator") -> None:
+        self._simulator = simulator
+
+    @property
+    def _world(self) -> "World":
+        return self._simulator.world
+
+    async def health(self, _: web.Request) -> web.Response:
+        """Answer that the simulator is up."""
+        return _json({"status": "ok"})
+
+    async def unknown(self, request: web.Request) -> web.Response:
+        """Answer 404 for a knob that does not exist."""
+        raise KeyError(request.path)
+
+    async def state(self, _: web.Request) -> web.Response:
+        """Answer counters."""
+        return _json(self._world.counters())
+
+    async def reset(self, _: web.Request) -> web.Response:
+        """Forget everything."""
+        await self._simulator.reset()
+        return _json(self._world.counters())
+
+    async def advance(self, request: web.Request) -> web.Response:
+        """Move the clock; what is due by then happens before the answer."""
+        account = self._world.account
+        account.clock.advance((await _body(request, _Advance)).seconds)
+        account.timetable.run_due()
+        return _json(self._world.counters()["clock"])
+
+    async def requests(self, request: web.Request) -> web.Response:
+        """Answer the API requests received, filtered by `method`, `path` (a glob) and `after` (a number)."""
+        query = request.query
+        found = self._world.requests.matching(
+            query.get("method", "*"), query.get("path", "*"), int(query.get("after", "0"))
+        )
+        return _json({"data": found, "total": self._world.requests.total})
+
+    async def forget_requests(self, _: web.Request) -> web.Response:
+        """Empty the request log."""
+        self._world.requests.clear()
+        return _json({})
+
+    async def faults(self, _: web.Request) -> web.Response:
+        """Answer the faults that are set."""
+        return _json({"data": [fault.shown() for fault in self._world.faults]})
+
+    async def add_fault(self, request: web.Request) -> web.Response:
+        """Set a fault."""
+        return _json(self._world.faults.add(await _body(request, FaultRule)).shown())
+
+    async def clear_faults(self, _: web.Request) -> web.Response:
+        """Take all faults away."""
+        self._world.faults.clear()
+        return _json({})
+
+    async def fault(self, request: web.Request) -> web.Response:
+        """Answer one fault with its counters."""
+        return _json(self._world.faults.get(request.match_info["id"]).shown())
+
+    async def remove_fault(self, request: web.Request) -> web.Response:
+        """Take one fault away."""
+        self._world.faults.remove(request.match_info["id"])
+        return _json({})
+
+    async def release_fault(self, request: web.Request) -> web.Response:
+        """Let what a fault holds go on."""
+        fault = self._world.faults.get(request.match_info["id"])
+        fault.release()
+        return _json(fault.shown())
+
+    async def wait_for_held(self, request: web.Request) -> web.Response:
+        """Wait until a fault holds so many requests; 504 if `timeout` passes first."""
+        fault = self._world.faults.get(request.match_info["id"])
+        holding = int(request.query.get("holding", "1"))
+        reached = await _within(request, fault.wait_for_held(holding))
+        return _json(fault.shown(), 200 if reached else 504)
+
+    async def rules(self, _: web.Request) -> web.Response:
+        """Answer the webhook rules that are set."""
+        return _json({"data": [rule.shown() for rule in self._world.courier.rules]})
+
+    async def add_rule(self, request: web.Request) -> web.Response:
+        """Set a webhook rule."""
+        return _json(self._world.courier.rules.add(await _body(request, DeliveryRule)).shown())
+
+    async def clear_rules(self, _: web.Request) -> web.Response:
+        """Take all webhook rules away; what they hold stays held."""
+        self._world.courier.rules.clear()
+        return _json({})
+
+    async def remove_rule(self, request: web.Request) -> web.Response:
+        """Take one webhook rule away."""
+        self._world.courier.rules.remove(request.match_info["id"])
+        return _json({})
+
+    async def deliveries(self, request: web.Request) -> web.Response:
+        """Answer deliveries, filtered by any of their fields."""
+        found = self._world.courier.log.deliveries(**request.query)
+        return _json({"data": [delivery.shown() for delivery in found]})
+
+    async def attempts(self, request: web.Request) -> web.Response:
+        """Answer finished tries, filtered by any of their fields."""
+        return _json({"data": self._world.courier.log.attempts(**request.query)})
+
+    async def release_deliveries(self, request: web.Request) -> web.Response:
+        """Let held deliveries go."""
+        wanted = await _body(request, _Release)
+        released = self._world.courier.release(wanted.event_id, wanted.event_type)
+        return _json({"data": [delivery.shown() for delivery in released]})
+
+    async def redeliver(self, request: web.Request) -> web.Response:
+        """Deliver an event again now."""
+        wanted = await _body(request, _Redelivery)
+        event = self._world.account["events"].get(wanted.event_id)
+        made = self._world.courier.redeliver(event, wanted.endpoint_id, wanted.copies)
+        return _json({"data": [delivery.shown() for delivery in made]})
+
+    async def wait_until_idle(self, request: web.Request) -> web.Response:
+        """Wait until no delivery is on its way; 504 if `timeout` passes first."""
+        idle = await _within(request, self._world.courier.wait_until_idle())
+        return _json({"idle": idle, "deliveries": self._world.courier.log.counts()}, 200 if idle else 504)
+
+    async def roll(self, request: web.Request) -> web.Response:
+        """Roll an endpoint's secret; both sign until the old one expires."""
+        wanted = await _body(request, _Roll)
+        made = roll_secret(self._world.account, request.match_info["id"], wanted.expires_in_seconds)
+        return _json({"secret": made})
+
+    async def pay(self, request: web.Request) -> web.Response:
+        """Pay an intent as a buyer's browser would."""
+        wanted = await _body(request, buyer.Payment)
+        return _json(buyer.pay(self._world, request.match_info["id"], wanted))
+
+    async def challenge(self, request: web.Request) -> web.Response:
+        """Pass or fail the 3-D Secure challenge of an intent."""
+        wanted = await _body(request, _Outcome)
+        return _json(buyer.finish_challenge(self._world.account, request.match_info["id"], passed=wanted.succeed))
+
+    async def settle(self, request: web.Request) -> web.Response:
+        """Let the debit of a processing intent arrive or fail."""
+        wanted = await _body(request, _Outcome)
+        return _json(buyer.settle(self._world.account, request.match_info["id"], paid=wanted.succeed))
+
+    async def challenge_page(self, request: web.Request) -> web.Response:
+        """Show the page of the buyer's bank."""
+        return web.Response(
+            text=buyer.challenge_page(self._world.account, request.match_info["id"]), content_type="text/html"
+        )
+
+    async def answer_challenge_page(self, request: web.Request) -> web.Response:
+        """Take the buyer's answer and send them back to the shop."""
+        form = await request.post()
+        passed = form.get("outcome") == "pass"
+        address = buyer.answer_challenge(self._world.account, request.match_info["id"], passed=passed)
+        return web.Response(status=303, headers={"Location": address})
+
+
+async def _body(request: web.Request, shape: type[_Body]) -> _Body:
+    text = await request.read()
+    return shape.model_validate(from_json(text) if text else {})
+
+
+async def _within(request: web.Request, waiting: Awaitable[None]) -> bool:
+    """Wait at most the `timeout` of the query, in seconds; tell whether it was enough."""
+    seconds = min(float(request.query.get("timeout", "10")), _MAX_WAIT_SECONDS)
+    try:
+        await asyncio.wait_for(waiting, seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _json(content: Any, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=to_json(content), content_type="application/json")

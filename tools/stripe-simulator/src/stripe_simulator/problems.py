@@ -1,0 +1,82 @@
+"""Stripe's error answers.
+
+Shapes and codes follow https://docs.stripe.com/api/errors and https://docs.stripe.com/error-codes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class StripeProblem(Exception):  # noqa: N818 - it is an answer to send, not a fault of the simulator
+    """An error envelope with its HTTP status."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        error: dict[str, Any] = {}
+        if code:
+            error |= {"code": code, "doc_url": f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}"}
+        error["message"] = message
+        if param:
+            error["param"] = param
+        self.error = error | dict(details or {}) | {"type": kind}
+
+    def envelope(self) -> dict[str, Any]:
+        """Answer the JSON body."""
+        return {"error": self.error}
+
+
+def invalid(message: str, *, param: str | None = None, code: str | None = None) -> StripeProblem:
+    """Make a 400 `invalid_request_error`."""
+    return StripeProblem(400, message, code=code, param=param)
+
+
+def no_such(kind: str, object_id: str, *, param: str = "id", status: int = 404) -> StripeProblem:
+    """Make the answer for an id that leads nowhere: 404 in the URL, 400 in a parameter."""
+    return StripeProblem(status, f"No such {kind}: '{object_id}'", code="resource_missing", param=param)
+
+
+def unrecognized_url(method: str, path: str) -> StripeProblem:
+    """Make the answer for a URL that names no endpoint."""
+    return StripeProblem(
+        404,
+        f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing slash. "
+        "If you are trying to retrieve an object, make sure you passed a valid (non-empty) identifier in your code. "
+        "Please see https://stripe.com/docs or we can help at https://support.stripe.com/.",
+    )
+
+
+def server_error() -> StripeProblem:
+    """Make Stripe's own 500."""
+    return StripeProblem(
+        500, "An unknown error occurred. Please contact https://support.stripe.com/ for help.", kind="api_error"
+    )
+
+
+def locked() -> StripeProblem:
+    """Make the 429 for an object that another request works on (https://docs.stripe.com/rate-limits#object-lock-timeouts)."""
+    return StripeProblem(
+        429,
+        "This object cannot be accessed right now because another API request or Stripe process is currently "
+        "accessing it. If you see this error intermittently, retry the request.",
+        code="lock_timeout",
+    )
+
+
+def rate_limited() -> StripeProblem:
+    """Make the 429 of https://docs.stripe.com/rate-limits."""
+    return StripeProblem(
+        429,
+        "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
+        code="rate_limit",
+    )

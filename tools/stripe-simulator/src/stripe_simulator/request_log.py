@@ -1,0 +1,52 @@
+"""What was sent to the API, kept for tests to look at: this is how they see that only the id travels."""
+
+from collections import deque
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from stripe_simulator.forms import Form
+
+KEPT_REQUESTS = 100_000
+
+
+@dataclass(slots=True)
+class ReceivedRequest:
+    """One API request. `status` is null until it is answered, and stays so when the connection was reset."""
+
+    number: int
+    request_id: str
+    method: str
+    path: str
+    params: Form
+    idempotency_key: str | None
+    stripe_version: str | None
+    received_at: float
+    received_monotonic: float
+    status: int | None = None
+    replayed: bool = False
+
+
+class RequestLog:
+    """The newest requests."""
+
+    def __init__(self) -> None:
+        self._requests: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
+        self.total = 0
+
+    def add(self, request: ReceivedRequest) -> None:
+        """Remember a request; the oldest one is forgotten when there are too many."""
+        self._requests.append(request)
+        self.total += 1
+
+    def clear(self) -> None:
+        """Forget all requests; numbers go on."""
+        self._requests.clear()
+
+    def matching(self, method: str = "*", path: str = "*", after: int = 0) -> list[dict[str, Any]]:
+        """Answer requests by method, path glob and number, oldest first."""
+        return [
+            asdict(request)
+            for request in self._requests
+            if request.number > after and fnmatchcase(request.method, method) and fnmatchcase(request.path, path)
+        ]

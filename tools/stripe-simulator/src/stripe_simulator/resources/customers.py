@@ -1,0 +1,129 @@
+"""Customers (https://docs.stripe.com/api/customers)."""
+
+import re
+from typing import Any
+
+import stripe.params as shapes
+
+from stripe_simulator.collection import StripeObject, created_within, equal_to, every
+from stripe_simulator.endpoints import Call, Endpoint, Resource
+from stripe_simulator.parameters import Parameters, Params, merge_metadata
+from stripe_simulator.problems import invalid
+from stripe_simulator.resources.payment_methods import attach, method_named
+from stripe_simulator.resources.shared_shapes import address_of, shipping_of
+
+COLLECTION = "customers"
+KIND = "customer"
+_MAX_EMAIL_LENGTH = 512
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_TEXTS = ("business_name", "description", "individual_name", "name", "phone")
+
+
+def _create(call: Call) -> StripeObject:
+    account, params = call.account, call.params
+    customer: StripeObject = {
+        "id": account.ids.new("cus"),
+        "object": KIND,
+        "balance": 0,
+        "created": account.clock.timestamp(),
+        "currency": None,
+        "customer_account": None,
+        "default_source": None,
+        "delinquent": False,
+        "discount": None,
+        "invoice_settings": _invoice_settings(None),
+        "livemode": False,
+        "next_invoice_sequence": 1,
+        "preferred_locales": [],
+        "tax_exempt": "none",
+        "test_clock": None,
+        "metadata": {},
+        "address": None,
+        "email": None,
+        "shipping": None,
+    } | dict.fromkeys(_TEXTS)
+    customer |= _changes(customer, params)
+    customer["invoice_prefix"] = account.ids.fingerprint()[:8].upper()
+    account[COLLECTION].add(customer)
+    account.publish("customer.created", customer)
+    if "payment_method" in params:
+        attach(account, method_named(account, params["payment_method"]), customer["id"])
+    return customer
+
+
+def _changes(customer: StripeObject, params: Params) -> Params:
+    """Answer the fields that the parameters set; an empty string unsets."""
+    changes: Params = {name: params[name] or None for name in _TEXTS if name in params}
+    if "email" in params:
+        changes["email"] = _checked_email(params["email"])
+    if "address" in params:
+        changes["address"] = address_of(params["address"]) if params["address"] else None
+    if "shipping" in params:
+        changes["shipping"] = shipping_of(params["shipping"])
+    if "metadata" in params:
+        changes["metadata"] = merge_metadata(customer["metadata"], params["metadata"])
+    if "invoice_settings" in params:
+        changes["invoice_settings"] = _invoice_settings(params["invoice_settings"].get("default_payment_method"))
+    return changes
+
+
+def _checked_email(email: str) -> str | None:
+    if email and (len(email) > _MAX_EMAIL_LENGTH or not _EMAIL.fullmatch(email)):
+        raise invalid("Invalid email address", param="email", code="email_invalid")
+    return email or None
+
+
+def _invoice_settings(default_payment_method: str | None) -> StripeObject:
+    return {
+        "custom_fields": None,
+        "default_payment_method": default_payment_method or None,
+        "footer": None,
+        "rendering_options": None,
+    }
+
+
+def _retrieve(call: Call) -> StripeObject:
+    """Answer the customer; a deleted one is still known as deleted."""
+    tombstone: Any = call.account.secrets.get(call.id)
+    return tombstone or call.account[COLLECTION].get(call.id)
+
+
+def _update(call: Call) -> StripeObject:
+    customer = call.account[COLLECTION].get(call.id)
+    changes = _changes(customer, call.params)
+    method = call.params.get("invoice_settings", {}).get("default_payment_method")
+    if method:
+        call.account["payment_methods"].get(method, param="invoice_settings[default_payment_method]", status=400)
+    return call.account.change(COLLECTION, customer, "customer.updated", **changes)
+
+
+def _delete(call: Call) -> StripeObject:
+    customer = call.account[COLLECTION].get(call.id)
+    call.account[COLLECTION].remove(call.id)
+    call.account.publish("customer.deleted", customer)
+    tombstone: StripeObject = {"id": call.id, "object": KIND, "deleted": True}
+    call.account.secrets[call.id] = tombstone
+    return tombstone
+
+
+def _list(call: Call) -> StripeObject:
+    matches = every(created_within(call.params), equal_to(call.params, "email"))
+    return call.account[COLLECTION].page(call.url, call.params, matches)
+
+
+_SETTABLE = (*_TEXTS, "address", "email", "invoice_settings", "metadata", "shipping")
+_CREATE = Parameters(shapes.CustomerCreateParams, (*_SETTABLE, "payment_method"))
+_LIST = Parameters(shapes.CustomerListParams, ("created", "email", "limit", "starting_after", "ending_before"))
+
+RESOURCE = Resource(
+    collection=COLLECTION,
+    kind=KIND,
+    expandable={},
+    endpoints=(
+        Endpoint("POST", "/v1/customers", _create, _CREATE),
+        Endpoint("GET", "/v1/customers", _list, _LIST),
+        Endpoint("GET", "/v1/customers/{id}", _retrieve, Parameters(shapes.CustomerRetrieveParams, ())),
+        Endpoint("POST", "/v1/customers/{id}", _update, Parameters(shapes.CustomerUpdateParams, _SETTABLE)),
+        Endpoint("DELETE", "/v1/customers/{id}", _delete, Parameters(shapes.CustomerDeleteParams, ())),
+    ),
+)

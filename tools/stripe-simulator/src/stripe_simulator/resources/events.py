@@ -1,0 +1,48 @@
+"""Events: what happened, kept for 30 days at Stripe (https://docs.stripe.com/api/events)."""
+
+from fnmatch import fnmatchcase
+
+import stripe.params as shapes
+
+from stripe_simulator.collection import StripeObject, created_within, every
+from stripe_simulator.endpoints import Call, Endpoint, Resource
+from stripe_simulator.parameters import Parameters
+from stripe_simulator.problems import invalid
+
+COLLECTION = "events"
+KIND = "event"
+KEPT_SECONDS = 30 * 24 * 3600
+_MAX_TYPES = 20
+
+
+def _retrieve(call: Call) -> StripeObject:
+    return call.account[COLLECTION].get(call.id)
+
+
+def _list(call: Call) -> StripeObject:
+    params = call.params
+    pattern, types = params.get("type"), params.get("types")
+    if pattern is not None and types is not None:
+        raise invalid("You may only specify one of these parameters: type, types.", param="types")
+    if types and len(types) > _MAX_TYPES:
+        raise invalid(f"You may only specify up to {_MAX_TYPES} types.", param="types")
+    kept_since = call.account.clock.timestamp() - KEPT_SECONDS
+    wanted = every(
+        created_within(params),
+        lambda event: event["created"] >= kept_since,
+        lambda event: pattern is None or fnmatchcase(event["type"], pattern),
+        lambda event: types is None or event["type"] in types,
+    )
+    return call.account[COLLECTION].page(call.url, params, wanted)
+
+
+_LIST = Parameters(shapes.EventListParams, ("created", "type", "types", "limit", "starting_after", "ending_before"))
+
+RESOURCE = Resource(
+    collection=COLLECTION,
+    kind=KIND,
+    endpoints=(
+        Endpoint("GET", "/v1/events", _list, _LIST),
+        Endpoint("GET", "/v1/events/{id}", _retrieve, Parameters(shapes.EventRetrieveParams, ())),
+    ),
+)

@@ -1,0 +1,228 @@
+"""Prices (https://docs.stripe.com/api/prices). Amounts and currency never change; `active` and names do."""
+
+from typing import Any
+
+import stripe.params as shapes
+
+from stripe_simulator.account import Account
+from stripe_simulator.collection import StripeObject, created_within, equal_to, every
+from stripe_simulator.endpoints import Call, Endpoint, Resource
+from stripe_simulator.money import MAXIMUM_AMOUNT, check_currency
+from stripe_simulator.parameters import Parameters, Params, merge_metadata
+from stripe_simulator.problems import StripeProblem, invalid
+from stripe_simulator.resources.products import new_product
+
+COLLECTION = "prices"
+KIND = "price"
+_MAX_INTERVAL_COUNT = {"day": 1095, "week": 156, "month": 36, "year": 3}
+_AMOUNTS = ("unit_amount", "unit_amount_decimal", "custom_unit_amount")
+
+
+def new_price(account: Account, params: Params) -> StripeObject:
+    """Store a new price for an existing product or one described by `product_data`."""
+    currency = check_currency(params["currency"])
+    scheme = params.get("billing_scheme", "per_unit")
+    _check_amounts(params, scheme)
+    recurring = _recurring(params.get("recurring"))
+    _free_lookup_key(account, params)
+    price: StripeObject = {
+        "id": account.ids.new("price"),
+        "object": KIND,
+        "active": params.get("active", True),
+        "billing_scheme": scheme,
+        "created": account.clock.timestamp(),
+        "currency": currency,
+        "custom_unit_amount": _custom_amount(params.get("custom_unit_amount")),
+        "livemode": False,
+        "lookup_key": params.get("lookup_key"),
+        "metadata": merge_metadata({}, params.get("metadata")),
+        "nickname": params.get("nickname"),
+        "product": _product_id(account, params),
+        "recurring": recurring,
+        "tax_behavior": params.get("tax_behavior", "unspecified"),
+        "tiers_mode": params.get("tiers_mode"),
+        "transform_quantity": params.get("transform_quantity"),
+        "type": "recurring" if recurring else "one_time",
+        **_unit_amounts(params),
+    }
+    account[COLLECTION].add(price)
+    account.includable[price["id"], "tiers"] = _tiers(params.get("tiers"))
+    account.publish("price.created", price)
+    return price
+
+
+def _product_id(account: Account, params: Params) -> str:
+    if ("product" in params) == ("product_data" in params):
+        raise invalid("You must specify exactly one of these parameters: product, product_data.", param="product")
+    if "product_data" in params:
+        made: str = new_product(account, params["product_data"])["id"]
+        return made
+    found: str = account["products"].get(params["product"], param="product", status=400)["id"]
+    return found
+
+
+def _check_amounts(params: Params, scheme: str) -> None:
+    given = [name for name in _AMOUNTS if name in params]
+    if scheme == "tiered":
+        if given or not params.get("tiers") or "tiers_mode" not in params:
+            raise invalid("A tiered price needs `tiers` and `tiers_mode`, and no amount of its own.", param="tiers")
+        return
+    if "tiers" in params or "tiers_mode" in params:
+        raise invalid("You may only specify `tiers` when `billing_scheme=tiered`.", param="tiers")
+    if len(given) != 1:
+        names = ", ".join(f"`{name}`" for name in _AMOUNTS)
+        raise invalid(f"Prices require exactly one of {names}.", code="parameter_missing" if not given else None)
+    amount = params.get("unit_amount", 0)
+    if amount < 0:
+        raise _not_negative()
+    if amount > MAXIMUM_AMOUNT * 10_000:
+        raise invalid(
+            "Invalid integer: the amount is too large.", param="unit_amount", code="parameter_invalid_integer"
+        )
+
+
+def _not_negative() -> StripeProblem:
+    message = "This value must be greater than or equal to 0."
+    return invalid(message, param="unit_amount", code="parameter_invalid_integer")
+
+
+def _unit_amounts(params: Params) -> Params:
+    """Answer both spellings of the amount; the integer one is null when there are fractions of a minor unit."""
+    exact = params.get("unit_amount_decimal")
+    if exact is not None:
+        whole = int(exact) if exact == exact.to_integral_value() else None
+        return {"unit_amount": whole, "unit_amount_decimal": format(exact.normalize(), "f")}
+    amount = params.get("unit_amount")
+    return {"unit_amount": amount, "unit_amount_decimal": None if amount is None else str(amount)}
+
+
+def _custom_amount(given: Params | None) -> Params | None:
+    if not given or not given["enabled"]:
+        return None
+    return {name: given.get(name) for name in ("maximum", "minimum", "preset")}
+
+
+def _tiers(given: list[Params] | None) -> list[Params] | None:
+    if given is None:
+        return None
+    return [
+        {
+            "flat_amount": tier.get("flat_amount"),
+            "flat_amount_decimal": _decimal_text(tier, "flat_amount"),
+            "unit_amount": tier.get("unit_amount"),
+            "unit_amount_decimal": _decimal_text(tier, "unit_amount"),
+            "up_to": None if tier["up_to"] == "inf" else tier["up_to"],
+        }
+        for tier in given
+    ]
+
+
+def _decimal_text(tier: Params, name: str) -> str | None:
+    value = tier.get(f"{name}_decimal", tier.get(name))
+    return None if value is None else str(value)
+
+
+def _recurring(given: Params | None) -> Params | None:
+    if given is None:
+        return None
+    interval, count = given["interval"], given.get("interval_count", 1)
+    if not 1 <= count <= _MAX_INTERVAL_COUNT[interval]:
+        raise invalid(
+            "Invalid interval_count: a price is billed at least once every three years.",
+            param="recurring[interval_count]",
+        )
+    return {
+        "interval": interval,
+        "interval_count": count,
+        "meter": given.get("meter"),
+        "trial_period_days": given.get("trial_period_days"),
+        "usage_type": given.get("usage_type", "licensed"),
+    }
+
+
+def _free_lookup_key(account: Account, params: Params) -> None:
+    """Take the lookup key from the price that has it, if that was asked for; refuse otherwise."""
+    key = params.get("lookup_key")
+    holder = next((price for price in account[COLLECTION] if key and price["lookup_key"] == key), None)
+    if holder is None:
+        return
+    if not params.get("transfer_lookup_key"):
+        raise invalid(f"A price (`{holder['id']}`) already uses that lookup key.", param="lookup_key")
+    account.change(COLLECTION, holder, "price.updated", lookup_key=None)
+
+
+def _create(call: Call) -> StripeObject:
+    return new_price(call.account, call.params)
+
+
+def _retrieve(call: Call) -> StripeObject:
+    return call.account[COLLECTION].get(call.id)
+
+
+def _update(call: Call) -> StripeObject:
+    price = _retrieve(call)
+    changes: Params = {name: call.params[name] for name in ("active", "tax_behavior") if name in call.params}
+    changes |= {name: call.params[name] or None for name in ("nickname", "lookup_key") if name in call.params}
+    if changes.get("lookup_key") not in (None, price["lookup_key"]):
+        _free_lookup_key(call.account, call.params)
+    if "metadata" in call.params:
+        changes["metadata"] = merge_metadata(price["metadata"], call.params["metadata"])
+    return call.account.change(COLLECTION, price, "price.updated", **changes)
+
+
+def _list(call: Call) -> StripeObject:
+    params = call.params
+    keys, recurring = params.get("lookup_keys"), params.get("recurring")
+    wanted = every(
+        created_within(params),
+        equal_to(params, "active", "currency", "product", "type"),
+        lambda price: keys is None or price["lookup_key"] in keys,
+        lambda price: recurring is None or _recurs_as(price["recurring"], recurring),
+    )
+    return call.account[COLLECTION].page(call.url, params, wanted)
+
+
+def _recurs_as(actual: Any, wanted: Params) -> bool:
+    return actual is not None and all(actual[name] == value for name, value in wanted.items())
+
+
+_CREATE = Parameters(
+    shapes.PriceCreateParams,
+    (
+        "active",
+        "billing_scheme",
+        "currency",
+        "custom_unit_amount",
+        "lookup_key",
+        "metadata",
+        "nickname",
+        "product",
+        "product_data",
+        "recurring",
+        "tax_behavior",
+        "tiers",
+        "tiers_mode",
+        "transfer_lookup_key",
+        "transform_quantity",
+        "unit_amount",
+        "unit_amount_decimal",
+    ),
+)
+_UPDATE = Parameters(
+    shapes.PriceUpdateParams,
+    ("active", "lookup_key", "metadata", "nickname", "tax_behavior", "transfer_lookup_key"),
+)
+_FILTERS = ("active", "created", "currency", "lookup_keys", "product", "recurring", "type")
+_LIST = Parameters(shapes.PriceListParams, (*_FILTERS, "limit", "starting_after", "ending_before"))
+
+RESOURCE = Resource(
+    collection=COLLECTION,
+    kind=KIND,
+    expandable={"product": "products", "tiers": None},
+    endpoints=(
+        Endpoint("POST", "/v1/prices", _create, _CREATE),
+        Endpoint("GET", "/v1/prices", _list, _LIST),
+        Endpoint("GET", "/v1/prices/{id}", _retrieve, Parameters(shapes.PriceRetrieveParams, ())),
+        Endpoint("POST", "/v1/prices/{id}", _update, _UPDATE),
+    ),
+)

@@ -1,0 +1,43 @@
+"""What a simulator is started with."""
+
+from dataclasses import dataclass
+
+API_VERSION = "2026-10-28.endive"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """How webhooks are delivered.
+
+    A delivery is tried until a 2xx answer, at most `max_attempts` times. The pause before try n+1 is
+    `backoff_base_seconds * 2 ** (n - 1)`, never longer than `backoff_max_seconds`. Stripe itself retries for days
+    (https://docs.stripe.com/webhooks#retries); the default here keeps trying for about four minutes.
+    """
+
+    concurrency: int = 64
+    timeout_seconds: float = 20.0
+    backoff_base_seconds: float = 0.25
+    backoff_max_seconds: float = 10.0
+    max_attempts: int = 30
+
+    def backoff_seconds(self, attempts_made: int) -> float:
+        """Answer how long to wait after the given number of failed tries."""
+        return min(self.backoff_base_seconds * 2.0 ** min(attempts_made - 1, 30), self.backoff_max_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    """Keys, seed and timings of one simulator.
+
+    The same seed and the same order of calls give the same ids, client secrets and webhook secrets.
+    `settlement_seconds` is how long a bank debit stays in `processing`, by the simulator's own clock.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    secret_key: str = "sk_test_simulator"  # noqa: S105 - it opens nothing but this simulator
+    publishable_key: str = "pk_test_simulator"
+    seed: int = 0
+    api_version: str = API_VERSION
+    settlement_seconds: float = 180.0
+    webhooks: WebhookSettings = WebhookSettings()

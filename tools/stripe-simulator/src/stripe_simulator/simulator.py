@@ -1,0 +1,155 @@
+"""Puts a simulator together, starts and stops it."""
+
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp import web
+
+from stripe_simulator.access import KeyRing
+from stripe_simulator.account import Account
+from stripe_simulator.api import Api
+from stripe_simulator.clock import Clock
+from stripe_simulator.endpoints import Directory
+from stripe_simulator.expansion import Expander
+from stripe_simulator.faults import Faults
+from stripe_simulator.idempotency import IdempotencyKeys
+from stripe_simulator.knobs import knob_routes
+from stripe_simulator.registry import RESOURCES
+from stripe_simulator.request_log import RequestLog
+from stripe_simulator.settings import SimulatorSettings
+from stripe_simulator.webhooks.courier import Courier
+from stripe_simulator.world import World
+
+_access_log = logging.getLogger("stripe_simulator.access")
+_DIRECTORY = Directory(RESOURCES)
+_EXPANDER = Expander(RESOURCES)
+_COLLECTIONS = {resource.collection: resource.kind for resource in RESOURCES}
+_GRACE_SECONDS = 0.5
+
+
+class Simulator:
+    """A running stand-in for Stripe. Use as an async context manager, or `start` and `stop` it.
+
+    `world` is everything it knows; `reset` begins a new one.
+    """
+
+    def __init__(self, settings: SimulatorSettings | None = None) -> None:
+        self.settings = settings or SimulatorSettings()
+        self.url = ""
+        self.world: World
+        self._session: aiohttp.ClientSession
+        self._runner: web.AppRunner
+
+    async def start(self) -> None:
+        """Listen; afterwards `url` says where."""
+        listener = socket.create_server((self.settings.host, self.settings.port), backlog=1024)
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://{host}:{port}"
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        self.world = self._new_world()
+        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_GRACE_SECONDS)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+
+    async def stop(self) -> None:
+        """Stop at once: held requests are released, deliveries given up."""
+        await self._end_world()
+        await self._runner.cleanup()
+        await self._session.close()
+
+    async def reset(self) -> None:
+        """Forget everything, webhook endpoints included, and begin again with the same seed."""
+        await self._end_world()
+        self.world = self._new_world()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _new_world(self) -> World:
+        clock = Clock()
+        account = Account(self.settings, clock, _COLLECTIONS)
+        courier = Courier(account, self.settings.webhooks, self._session)
+        account.silence(courier.rules.silences)
+        account.subscribe(courier.dispatch)
+        idempotency, faults, requests = IdempotencyKeys(clock), Faults(), RequestLog()
+        api = Api(
+            account=account,
+            directory=_DIRECTORY,
+            expander=_EXPANDER,
+            keys=KeyRing(self.settings),
+            idempotency=idempotency,
+            faults=faults,
+            requests=requests,
+            url=self.url,
+        )
+        return World(account, courier, idempotency, faults, requests, api)
+
+    async def _end_world(self) -> None:
+        self.world.faults.clear()
+        self.world.account.timetable.clear()
+        await self.world.courier.stop()
+
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[_log_access], client_max_size=1024**2)
+        app.add_routes(knob_routes(self))
+        app.router.add_route("OPTIONS", "/v1/{rest:.*}", _allow_browsers)
+        app.router.add_route("*", "/{rest:.*}", self._answer_api)
+        return app
+
+    async def _answer_api(self, request: web.Request) -> web.Response:
+        return await self.world.api.handle(request)
+
+
+async def _allow_browsers(_: web.Request) -> web.Response:
+    """Answer a browser's preflight: pages of any origin may call, as at Stripe."""
+    return web.Response(
+        status=200,
+        headers={
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Allow-Methods": "GET, POST, HEAD, OPTIONS, DELETE",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Stripe-Version",
+            "Access-Control-Max-Age": "300",
+        },
+    )
+
+
+@web.middleware
+async def _log_access(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Log method, path and status: never query strings or bodies, which carry secrets and personal data."""
+    started = time.perf_counter()
+    response = await handler(request)
+    _access_log.info(
+        "request",
+        extra={
+            "http": {
+                "method": request.method,
+                "path": request.path,
+                "status": response.status,
+                "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+                "request_id": response.headers.get("Request-Id"),
+            }
+        },
+    )
+    return response
+
+
+@asynccontextmanager
+async def start_simulator(settings: SimulatorSettings | None = None) -> AsyncIterator[Simulator]:
+    """Run a simulator in this process for as long as the block lasts."""
+    async with Simulator(settings) as simulator:
+        yield simulator

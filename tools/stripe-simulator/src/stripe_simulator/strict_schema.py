@@ -1,0 +1,113 @@
+"""Turns the parameter types that the `stripe` library ships into validators as strict as Stripe is.
+
+The library's TypedDicts describe every parameter. Read as they are they let too much pass: enums are written
+`Literal[...] | str`, and anything that Python can coerce to a number or a boolean would be accepted. The schema that
+pydantic derives from them is therefore rewritten once, when a validator is built.
+"""
+
+import re
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter
+from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
+from stripe._request_options import RequestOptions
+from typing_extensions import TypedDict
+
+MAX_STRING_LENGTH = 5000
+MAX_METADATA_KEYS = 50
+MAX_METADATA_KEY_LENGTH = 40
+MAX_METADATA_VALUE_LENGTH = 500
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_METADATA = {
+    "type": "dict",
+    "keys_schema": {"type": "str", "min_length": 1, "max_length": MAX_METADATA_KEY_LENGTH},
+    "values_schema": {"type": "str", "max_length": MAX_METADATA_VALUE_LENGTH},
+    "max_length": MAX_METADATA_KEYS,
+}
+
+
+def strict_validator(shape: Any) -> SchemaValidator:
+    """Build the validator for one of `stripe.params`' TypedDicts; a few milliseconds, so once per type."""
+    derived = TypeAdapter[Any](_without_request_options(shape))
+    return SchemaValidator(_strict(derived.core_schema))
+
+
+def _without_request_options(shape: Any) -> Any:
+    """Leave out `api_key`, `idempotency_key` and the like, which travel as headers and are no parameters."""
+    fields = {name: kind for name, kind in shape.__annotations__.items() if name not in RequestOptions.__annotations__}
+    make: Any = TypedDict  # a type made at run time is nothing that a type checker can follow
+    derived = make(shape.__name__, fields)
+    derived.__module__ = shape.__module__  # where its forward references are resolved
+    derived.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    return derived
+
+
+def _strict(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    rewritten = {key: _strict(value) for key, value in schema.items()}
+    rule = _RULES.get(str(schema.get("type")))
+    return rule(rewritten) if rule else rewritten
+
+
+def _strict_union(schema: dict[str, Any]) -> Any:
+    choices = [choice for choice in schema["choices"] if choice["type"] != "is-instance"]
+    if any(choice["type"] == "literal" and choice["expected"] != [""] for choice in choices):
+        choices = [choice for choice in choices if choice["type"] != "str"]
+    return choices[0] if len(choices) == 1 else schema | {"choices": choices}
+
+
+def _strict_string(schema: dict[str, Any]) -> Any:
+    return schema | {"min_length": 1, "max_length": MAX_STRING_LENGTH}
+
+
+def _strict_dict(schema: dict[str, Any]) -> Any:
+    return _METADATA if schema["values_schema"]["type"] == "str" else schema
+
+
+def _strict_integer(schema: dict[str, Any]) -> Any:
+    return core_schema.no_info_before_validator_function(_read_integer, core_schema.int_schema(**_bare(schema)))
+
+
+def _strict_boolean(schema: dict[str, Any]) -> Any:
+    return core_schema.no_info_before_validator_function(_read_boolean, core_schema.bool_schema(**_bare(schema)))
+
+
+def _strict_list(schema: dict[str, Any]) -> Any:
+    return core_schema.no_info_before_validator_function(_read_list, core_schema.list_schema(**_bare(schema)))
+
+
+def _bare(schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != "type"}
+
+
+def _read_integer(value: Any) -> Any:
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return int(value)
+    raise PydanticCustomError("int_parsing", "not an integer")
+
+
+def _read_boolean(value: Any) -> Any:
+    if value in ("true", "false"):
+        return value == "true"
+    raise PydanticCustomError("bool_parsing", "not a boolean")
+
+
+def _read_list(value: Any) -> Any:
+    """Read `a[0]=x&a[1]=y`, which the form parser left as an object, as an array."""
+    if isinstance(value, dict) and value and all(key.isdecimal() for key in value):
+        return [value[key] for key in sorted(value, key=int)]
+    return value
+
+
+_RULES = {
+    "union": _strict_union,
+    "str": _strict_string,
+    "dict": _strict_dict,
+    "int": _strict_integer,
+    "bool": _strict_boolean,
+    "list": _strict_list,
+}

@@ -1,0 +1,47 @@
+"""What is going to happen by itself: settlements of bank debits."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+from stripe_simulator.clock import Clock
+
+Action = Callable[[], None]
+
+
+class Timetable:
+    """Runs actions when the simulator's clock reaches their time, in real time or by an advance."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._entries: list[tuple[float, int, Action]] = []
+        self._order = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, delay_seconds: float, action: Action) -> None:
+        """Run `action` once, `delay_seconds` of simulated time from now."""
+        heapq.heappush(self._entries, (self._clock.now() + delay_seconds, next(self._order), action))
+        self._wake_for_next()
+
+    def run_due(self) -> None:
+        """Run everything whose time has come, in order of time."""
+        while self._entries and self._entries[0][0] <= self._clock.now():
+            heapq.heappop(self._entries)[2]()
+        self._wake_for_next()
+
+    def clear(self) -> None:
+        """Forget everything that was going to happen."""
+        self._entries.clear()
+        self._wake_for_next()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _wake_for_next(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._entries:
+            delay = max(self._entries[0][0] - self._clock.now(), 0.0)
+            self._timer = asyncio.get_running_loop().call_later(delay, self.run_due)

@@ -1,0 +1,110 @@
+"""Deliveries of events to endpoints, and the record of every try."""
+
+from collections import Counter, deque
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+KEPT_ATTEMPTS = 200_000
+
+
+class DeliveryState(Enum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"
+    HELD = "held"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One copy of one event on its way to one endpoint."""
+
+    id: str
+    event_id: str
+    event_type: str
+    object_id: str | None
+    endpoint_id: str
+    copy: int
+    body: bytes = field(repr=False)
+    state: DeliveryState = DeliveryState.PENDING
+    attempts: int = 0
+
+    def shown(self) -> dict[str, Any]:
+        """Answer the delivery for the knob API, without the event's content."""
+        return {
+            "id": self.id,
+            "event_id": self.event_id,
+            "event_type": self.event_type,
+            "object_id": self.object_id,
+            "endpoint_id": self.endpoint_id,
+            "copy": self.copy,
+            "state": self.state.value,
+            "attempts": self.attempts,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try. `status` is null where no answer came; `error` then names the kind of failure.
+
+    The monotonic times are comparable with each other and say which tries overlapped.
+    """
+
+    delivery_id: str
+    event_id: str
+    event_type: str
+    object_id: str | None
+    endpoint_id: str
+    copy: int
+    number: int
+    started_at: float
+    finished_at: float
+    started_monotonic: float
+    finished_monotonic: float
+    status: int | None
+    error: str | None = None
+
+
+class DeliveryLog:
+    """Every delivery and every attempt."""
+
+    def __init__(self) -> None:
+        self._deliveries: dict[str, Delivery] = {}
+        self._attempts: deque[Attempt] = deque(maxlen=KEPT_ATTEMPTS)
+        self._states: Counter[DeliveryState] = Counter()
+
+    def add(self, delivery: Delivery) -> None:
+        """Remember a delivery."""
+        self._deliveries[delivery.id] = delivery
+        self._states[delivery.state] += 1
+
+    def move(self, delivery: Delivery, state: DeliveryState) -> None:
+        """Note where the delivery stands now."""
+        self._states[delivery.state] -= 1
+        delivery.state = state
+        self._states[state] += 1
+
+    def note(self, attempt: Attempt) -> None:
+        """Remember a try."""
+        self._attempts.append(attempt)
+
+    def counts(self) -> dict[str, int]:
+        """Answer how many deliveries are in each state."""
+        return {state.value: self._states[state] for state in DeliveryState}
+
+    def deliveries(self, **wanted: str | None) -> list[Delivery]:
+        """Answer the deliveries whose fields equal what is given, oldest first."""
+        filters = {name: value for name, value in wanted.items() if value is not None}
+        return [each for each in self._deliveries.values() if _fits(each.shown(), filters)]
+
+    def attempts(self, **wanted: str | None) -> list[dict[str, Any]]:
+        """Answer the finished tries whose fields equal what is given, oldest first."""
+        filters = {name: value for name, value in wanted.items() if value is not None}
+        return [shown for shown in map(asdict, self._attempts) if _fits(shown, filters)]
+
+
+def _fits(shown: dict[str, Any], filters: dict[str, str]) -> bool:
+    return all(shown[name] == value for name, value in filters.items())

@@ -1,0 +1,138 @@
+from typing import Any
+
+import aiohttp
+import pytest
+import stripe
+
+from .harness import Stage, client
+
+
+async def test_a_wrong_key_is_401(stage: Stage) -> None:
+    """An unknown key is refused without showing it whole."""
+    stranger = client(stage.simulator, stage.session, "sk_test_somebody_else")
+
+    with pytest.raises(stripe.AuthenticationError) as refused:
+        await stranger.v1.prices.list_async()
+
+    assert refused.value.http_status == 401
+    assert "Invalid API Key provided" in str(refused.value)
+    assert "somebody" not in str(refused.value)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer "}, {"Authorization": "Basic ???"}])
+async def test_a_missing_key_is_401(stage: Stage, headers: dict[str, str]) -> None:
+    """Without a key there is an error envelope and a request id."""
+    status, body, answered = await stage.raw("GET", "/v1/prices", headers=headers)
+
+    assert status == 401
+    assert body["error"]["type"] == "invalid_request_error"
+    assert answered["Request-Id"].startswith("req_")
+
+
+async def test_basic_authentication_is_accepted(stage: Stage) -> None:
+    """The key may come as the user name of HTTP basic authentication."""
+    basic = aiohttp.encode_basic_auth(stage.simulator.settings.secret_key, "")
+
+    status, body, _ = await stage.raw("GET", "/v1/prices", headers={"Authorization": basic})
+
+    assert (status, body["object"]) == (200, "list")
+
+
+async def test_a_browser_cannot_do_what_a_server_does(stage: Stage) -> None:
+    """A publishable key creates and lists nothing."""
+    params: Any = {"amount": 1000, "currency": "usd"}
+
+    with pytest.raises(stripe.AuthenticationError) as refused:
+        await stage.browser.v1.payment_intents.create_async(params)
+
+    body: Any = refused.value.json_body
+    assert body["error"]["code"] == "secret_key_required"
+
+
+async def test_a_browser_sees_a_reduced_intent(stage: Stage) -> None:
+    """With the client secret a browser retrieves the intent without metadata, customer and charge."""
+    intent = await stage.intent()
+
+    seen = await stage.browser.v1.payment_intents.retrieve_async(
+        intent.id, {"client_secret": intent.client_secret or ""}
+    )
+
+    assert (seen.id, seen.amount, seen.client_secret) == (intent.id, 1999, intent.client_secret)
+    assert not {"metadata", "customer", "latest_charge", "amount_received"} & set(seen.to_dict())
+
+
+async def test_a_wrong_client_secret_is_refused(stage: Stage) -> None:
+    """One intent's secret does not open another."""
+    mine, other = await stage.intent(), await stage.intent()
+
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await stage.browser.v1.payment_intents.retrieve_async(mine.id, {"client_secret": other.client_secret or ""})
+
+    assert (refused.value.http_status, refused.value.param) == (400, "client_secret")
+
+
+async def test_a_browser_needs_the_client_secret(stage: Stage) -> None:
+    """An id alone opens nothing to a browser."""
+    intent = await stage.intent()
+
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await stage.browser.v1.payment_intents.retrieve_async(intent.id)
+
+    assert (refused.value.code, refused.value.param) == ("parameter_missing", "client_secret")
+
+
+async def test_a_browser_confirms_with_a_raw_card(stage: Stage) -> None:
+    """Stripe.js sends card numbers, which server libraries do not."""
+    intent = await stage.intent()
+    publishable = {"Authorization": f"Bearer {stage.simulator.settings.publishable_key}"}
+    form = {
+        "client_secret": intent.client_secret,
+        "return_url": "https://shop.example/return",
+        "payment_method_data[type]": "card",
+        "payment_method_data[card][number]": "4242424242424242",
+        "payment_method_data[card][exp_month]": "12",
+        "payment_method_data[card][exp_year]": "2034",
+        "payment_method_data[card][cvc]": "123",
+    }
+
+    status, body, headers = await stage.raw(
+        "POST", f"/v1/payment_intents/{intent.id}/confirm", data=form, headers=publishable
+    )
+
+    assert (status, body["status"]) == (200, "succeeded")
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert "metadata" not in body
+
+
+async def test_the_version_asked_for_is_echoed(stage: Stage) -> None:
+    """The answer names the API version and a request id."""
+    prices = await stage.stripe.v1.prices.list_async()
+
+    headers: Any = prices.last_response.headers if prices.last_response else {}
+    assert headers["Stripe-Version"] == "2026-10-28.endive"
+    assert headers["Request-Id"].startswith("req_")
+
+
+async def test_a_version_that_never_was_is_refused(stage: Stage) -> None:
+    """A version header that is no version is a 400."""
+    with pytest.raises(stripe.InvalidRequestError, match="Invalid Stripe API version"):
+        await stage.stripe.v1.prices.list_async({}, {"stripe_version": "latest"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/unicorns"),
+        ("POST", "/v1/payment_intents/pi_1/fly"),
+        ("DELETE", "/v1/payment_intents/pi_1"),
+        ("GET", "/v1/prices/"),
+        ("POST", "/v1/subscriptions"),
+        ("GET", "/"),
+    ],
+)
+async def test_an_unknown_url_is_404(stage: Stage, method: str, path: str) -> None:
+    """URLs that are not simulated get Stripe's own 404 envelope."""
+    status, body, _ = await stage.raw(method, path)
+
+    assert status == 404
+    assert body["error"]["message"].startswith(f"Unrecognized request URL ({method}: {path})")

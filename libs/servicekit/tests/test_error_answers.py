@@ -182,7 +182,7 @@ async def test_the_rest_is_unexpected(failing_with: Failing, failure: Exception,
 
 
 async def test_a_method_that_is_not_there_is_unexpected(serve: Serve) -> None:
-    """gRPC's own answers carry no reason."""
+    """What gRPC answers by itself carries no reason."""
     async with serve(None) as server, open_channel(f"127.0.0.1:{server.port}") as channel:
         sing = channel.unary_unary("/test.Echo/Sing", StringValue.SerializeToString, StringValue.FromString)
 

@@ -74,7 +74,7 @@ def test_a_status_without_words_says_its_reason() -> None:
 
 @pytest.mark.parametrize("details", [None, b"\xff\xff not a status"])
 def test_an_answer_without_details_has_no_reason(details: bytes | None) -> None:
-    """gRPC itself, or something between the services, answered."""
+    """Either gRPC itself answered, or something between the services."""
     error = read_error(_failed(details))
 
     assert error == ReportedError(grpc.StatusCode.INVALID_ARGUMENT, "")

@@ -140,6 +140,6 @@ async def _fail() -> None:
 
 def _fail_because_of_another() -> None:
     try:
-        raise KeyError(SOMEBODY)
+        _ = {}[SOMEBODY]
     except KeyError as cause:
         raise RuntimeError(SOMEBODY) from cause

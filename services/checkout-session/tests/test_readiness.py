@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from redis.asyncio import Redis
 
-from checkout_session.redis_readiness import RedisReadiness, require_version
+from checkout_session.redis_readiness import RedisReadiness, require_sound
 from checkout_session.redis_store import connect
 from checkout_session.shards import SHARD_COUNT_KEY, SHARDS
 from devstack.embedded_valkey import EmbeddedValkey
@@ -50,6 +50,18 @@ async def test_another_shard_count_is_refused_and_kept(readiness: RedisReadiness
         await readiness.check()
 
     assert await redis.get(SHARD_COUNT_KEY) == b"32"
+
+
+async def test_of_versions_that_count_otherwise_one_is_ready(redis: Redis) -> None:
+    """Two versions that meet an empty Redis at the same moment: the first count stays, and only one kind serves."""
+    checks = [RedisReadiness(redis, timeout_seconds=5, shards=count).check for count in (32, 64) * 10]
+    for _ in range(20):
+        await redis.delete(SHARD_COUNT_KEY)
+
+        verdicts = await asyncio.gather(*(check() for check in checks), return_exceptions=True)
+
+        ready = {(32, 64)[number % 2] for number, verdict in enumerate(verdicts) if verdict is None}
+        assert len(ready) == 1
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
@@ -107,14 +119,14 @@ async def test_no_admin_rights_are_needed(restricted: Redis) -> None:
 )
 def test_a_recent_server_is_accepted(server: dict[str, str]) -> None:
     """Redis from 7.2, and every Valkey."""
-    require_version(server)
+    require_sound(server, {"maxmemory_policy": "noeviction"})
 
 
 @pytest.mark.parametrize("version", ["6.2.14", "7.0.15", "7.1.9"])
 def test_an_old_server_is_refused(version: str) -> None:
     """Before 7.2 there is no way to wait for the disk."""
     with pytest.raises(NotReady, match=f"redis {version} is too old"):
-        require_version({"redis_version": version})
+        require_sound({"redis_version": version}, {"maxmemory_policy": "noeviction"})
 
 
 @pytest.fixture

@@ -71,7 +71,8 @@ async def connected(database_url: str) -> AsyncIterator[Any]:
 
 async def serving(channel: grpc.aio.Channel) -> bool:
     """Return whether the service says that it may be sent work."""
-    answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=SERVICE_NAME))
+    health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs know no methods
+    answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE_NAME))
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 

@@ -93,11 +93,31 @@ async def test_p3_a_connection_that_dies_halfway_is_not_the_callers_business(
 
 async def test_a_lock_that_stays_is_told_as_unavailable(database_url: str, sql: Any) -> None:
     """Nobody waits for ever behind somebody else's transaction."""
-    settings = settings_for(database_url, lock_timeout_seconds=0.1, database_tries=2)
+    settings = settings_for(database_url, lock_timeout_seconds=0.1, statement_timeout_seconds=30, database_tries=2)
     async with served(settings) as channel, held(database_url, "orders"):
+        began = time.monotonic()
         error = await refusal(Client(channel).RecordPurchase(purchase()))
+        took = time.monotonic() - began
 
     assert error == UNAVAILABLE
+    assert took < 2
+    assert await written(sql) == [0, 0, 0, 0]
+
+
+async def test_a_statement_that_takes_too_long_is_told_as_unavailable(database_url: str, sql: Any) -> None:
+    """PostgreSQL itself ends it, and the transaction with it."""
+    await sql.execute("""
+        CREATE FUNCTION doze() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END';
+        CREATE TRIGGER doze BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION doze();
+    """)
+    settings = settings_for(database_url, statement_timeout_seconds=0.1, database_tries=2)
+    async with served(settings) as channel:
+        began = time.monotonic()
+        error = await refusal(Client(channel).RecordPurchase(purchase()))
+        took = time.monotonic() - began
+
+    assert error == UNAVAILABLE
+    assert took < 1  # The driver's own limit would come a second later.
     assert await written(sql) == [0, 0, 0, 0]
 
 

@@ -134,7 +134,7 @@ class AttemptStore:
 async def merchant(stripe_api: str, secret_key: str) -> AsyncIterator[stripe.StripeClient]:
     """Open Stripe's own library, as the shop's owner uses it."""
     stripe.enable_telemetry = False
-    http_client = stripe.AIOHTTPClient()
+    http_client: Any = stripe.AIOHTTPClient()
     try:
         yield stripe.StripeClient(
             secret_key, base_addresses={"api": stripe_api}, http_client=http_client, max_network_retries=0

@@ -94,7 +94,7 @@ class Shop:
         self._stripe_api = stripe_api
         self._publishable_key = publishable_key
         self._jwt_secret = jwt_secret
-        self._session = aiohttp.ClientSession(
+        self.session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=60), connector=aiohttp.TCPConnector(limit=0)
         )
 
@@ -106,7 +106,7 @@ class Shop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close its connections."""
-        await self._session.close()
+        await self.session.close()
 
     def token(self, user_id: str, **claims: object) -> str:
         """Mint a user token, as the shop's own sign-in does. Claims given here win."""
@@ -132,7 +132,7 @@ class Shop:
         }
         headers = {"Authorization": f"Bearer {self._publishable_key}", "Stripe-Version": stripe.api_version}
         url = f"{self._stripe_api}/v1/payment_intents/{checkout.intent_id}/confirm"
-        async with self._session.post(url, data=form, headers=headers) as answer:
+        async with self.session.post(url, data=form, headers=headers) as answer:
             return await _reply(answer)
 
     async def come_back(self, checkout: Checkout) -> Reply:
@@ -160,7 +160,7 @@ class Shop:
         """Send any request to the gateway, signed in if this shop has a user. Headers given here win."""
         signed_in = {} if self.user_id is None else {"Authorization": f"Bearer {self.token(self.user_id)}"}
         all_headers = {**signed_in, **(headers or {})}
-        async with self._session.request(method, f"{self.gateway}{path}", headers=all_headers, **rest) as answer:
+        async with self.session.request(method, f"{self.gateway}{path}", headers=all_headers, **rest) as answer:
             return await _reply(answer)
 
 

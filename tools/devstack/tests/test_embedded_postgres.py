@@ -116,9 +116,7 @@ def test_a_port_that_is_taken_is_reported_with_the_servers_words(postgres: Embed
 def test_dies_with_its_parent_and_the_next_one_takes_over(tmp_path: Path) -> None:
     """A parent killed by SIGKILL leaves no server, and its data directory starts again."""
     data_dir = tmp_path / "data"
-    parent = subprocess.run(
-        [sys.executable, "-c", ORPHANING_PARENT, data_dir], capture_output=True, check=False
-    )
+    parent = subprocess.run([sys.executable, "-c", ORPHANING_PARENT, data_dir], capture_output=True, check=False)
 
     wait_until_gone([int(parent.stdout)], seconds=10)
 

@@ -16,10 +16,11 @@ _LEAST_REDIS: Final = (7, 2)
 class RedisReadiness:
     """A readiness check: Redis answers, is recent, never evicts, and was filled with our count of shards."""
 
-    def __init__(self, redis: Redis, *, timeout_seconds: float) -> None:
-        """Check through a client. timeout_seconds bounds the whole check."""
+    def __init__(self, redis: Redis, *, timeout_seconds: float, shards: int = SHARDS) -> None:
+        """Check through a client, for a service that counts so many shards. timeout_seconds bounds the whole check."""
         self._redis = redis
         self._timeout_seconds = timeout_seconds
+        self._shards = shards
 
     async def check(self) -> None:
         """Raise NotReady with the reason if attempts would not be safe there."""
@@ -27,37 +28,34 @@ class RedisReadiness:
             async with asyncio.timeout(self._timeout_seconds):
                 server = await self._redis.info("server")
                 memory = await self._redis.info("memory")
-                shards = await self._stored_shards()
+                stored = await self._stored_shards()
         except (RedisError, TimeoutError) as failure:
             raise NotReady(f"redis does not answer: {type(failure).__name__}") from failure
-        require_version(server)
-        _require_no_eviction(memory)
-        _require_shards(shards)
+        require_sound(server, memory)
+        if stored != str(self._shards).encode():
+            raise NotReady(f"{SHARD_COUNT_KEY} holds {stored!r}, this version counts {self._shards} shards")
 
     async def _stored_shards(self) -> bytes | str | None:
         """Read the shard count; write it only where there is none, so that a full Redis can still be read."""
         stored = await self._redis.get(SHARD_COUNT_KEY)
         if stored is not None:
             return stored
-        await self._redis.set(SHARD_COUNT_KEY, SHARDS, nx=True)
+        await self._redis.set(SHARD_COUNT_KEY, self._shards, nx=True)
         return await self._redis.get(SHARD_COUNT_KEY)
 
 
-def require_version(server: Mapping[str, Any]) -> None:
+def require_sound(server: Mapping[str, Any], memory: Mapping[str, Any]) -> None:
+    """Raise NotReady if a server that describes itself so could lose attempts or lacks what the scripts need."""
+    _require_version(server)
+    policy = memory.get("maxmemory_policy")
+    if policy != "noeviction":
+        raise NotReady(f"maxmemory-policy is {policy}, not noeviction: an evicted attempt is a lost order")
+
+
+def _require_version(server: Mapping[str, Any]) -> None:
     """Valkey is younger than the version it took over from Redis, 7.2, so every Valkey will do."""
     if "valkey_version" in server:
         return
     version = str(server.get("redis_version", "0.0"))
     if tuple(int(part) for part in version.split(".")[:2]) < _LEAST_REDIS:
         raise NotReady(f"redis {version} is too old: 7.2 or Valkey is needed")
-
-
-def _require_no_eviction(memory: Mapping[str, Any]) -> None:
-    policy = memory.get("maxmemory_policy")
-    if policy != "noeviction":
-        raise NotReady(f"maxmemory-policy is {policy}, not noeviction: an evicted attempt is a lost order")
-
-
-def _require_shards(stored: bytes | str | None) -> None:
-    if stored != str(SHARDS).encode():
-        raise NotReady(f"{SHARD_COUNT_KEY} holds {stored!r}, this version counts {SHARDS} shards")

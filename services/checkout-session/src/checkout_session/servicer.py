@@ -37,7 +37,7 @@ ERRORS: Final[ErrorTable] = {
 }
 """How each thing that may happen is told to the caller."""
 
-_ANSWER_MARGIN_SECONDS: Final = 0.1
+_ANSWER_MARGIN_SECONDS: Final = 0.2
 
 
 class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
@@ -93,7 +93,7 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
 async def _in_time(context: grpc.ServicerContext) -> AsyncIterator[None]:
     """Give up on the store while there is still time to say so: past the deadline nobody would hear the reason."""
     remaining: Any = context.time_remaining()
-    budget = None if remaining is None else remaining - min(_ANSWER_MARGIN_SECONDS, remaining / 2)
+    budget = None if remaining is None else remaining - min(_ANSWER_MARGIN_SECONDS, remaining / 4)
     try:
         async with asyncio.timeout(budget):
             yield

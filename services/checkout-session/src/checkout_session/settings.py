@@ -20,7 +20,7 @@ def _known_scheme(url: SecretStr) -> SecretStr:
 class CheckoutSessionSettings(ServiceSettings):
     """Keeps checkout attempts in Redis until they are recorded."""
 
-    model_config = SettingsConfigDict(env_prefix="CHECKOUT_SESSION_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CHECKOUT_SESSION_")
 
     listen: Listen = Field(default="127.0.0.1:7001", description="Where gRPC is served, host:port.")
     redis_url: Annotated[SecretStr, AfterValidator(_known_scheme)] = Field(

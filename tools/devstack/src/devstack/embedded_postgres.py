@@ -131,9 +131,10 @@ class EmbeddedPostgres:
         self.start()
 
     def destroy(self) -> None:
-        """Stop it and delete its data."""
+        """Stop it and delete its data and its log."""
         self.stop()
         remove_data(self._data_dir)
+        self._log.unlink(missing_ok=True)
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database, as a copy of another one if told, and return its URL."""

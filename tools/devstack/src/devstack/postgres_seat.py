@@ -43,15 +43,23 @@ class Seat:
         return folder
 
 
-def seat_for(data_dir: Path, *, refuge: Path = REFUGE) -> Seat:
-    """Return where a PostgreSQL for this data directory can really run, moving things within reach if needed."""
+def seat_for(
+    data_dir: Path, *, refuge: Path = REFUGE, as_root: bool | None = None, installed: Path | None = None
+) -> Seat:
+    """Return where a PostgreSQL for this data directory can really run, moving things within reach if needed.
+
+    Unset, as_root is whether we are root and installed is where the package's programs are.
+    """
     data_dir = data_dir.absolute()
-    if os.geteuid() != 0:
+    programs = installed or installed_programs()
+    if not (os.geteuid() == 0 if as_root is None else as_root):
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        return Seat(installed_programs(), data_dir, account=None)
+        return Seat(programs, data_dir, account=None)
     nobody = pwd.getpwnam("nobody")
     return Seat(
-        _programs_within_reach(refuge), _data_within_reach(data_dir, refuge), Account(nobody.pw_uid, nobody.pw_gid)
+        _programs_within_reach(programs, refuge),
+        _data_within_reach(data_dir, refuge),
+        Account(nobody.pw_uid, nobody.pw_gid),
     )
 
 
@@ -71,8 +79,7 @@ def remove_data(data_dir: Path) -> None:
         data_dir.unlink()
 
 
-def _programs_within_reach(refuge: Path) -> Path:
-    programs = installed_programs()
+def _programs_within_reach(programs: Path, refuge: Path) -> Path:
     sample = programs.parent / "share" / "postgresql.conf.sample"
     if _others_enter(programs / "postgres") and _others_read(sample):
         return programs

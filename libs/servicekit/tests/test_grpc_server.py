@@ -1,0 +1,102 @@
+"""What a server offers besides its service, and whom it shares its port with."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import REGISTRY
+
+from servicekit.errors import ErrorAnswer
+from servicekit.grpc_server import GrpcServer
+
+Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
+SayTo = Callable[..., AbstractAsyncContextManager[Any]]
+Logged = Callable[..., list[dict[str, Any]]]
+
+
+async def _echo(request: StringValue, _context: Any) -> StringValue:
+    return request
+
+
+async def test_reflection_lists_the_service_when_asked_for(serve: Serve) -> None:
+    """In development a developer's tool finds its way."""
+    async with serve(_echo, with_reflection=True) as server:
+        names = await _reflected_services(server)
+
+    assert names == {"test.Echo", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+async def test_there_is_no_reflection_otherwise(serve: Serve) -> None:
+    """Production does not explain itself."""
+    async with serve(_echo) as server:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _reflected_services(server)
+
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def _reflected_services(server: GrpcServer) -> set[str]:
+    async def questions() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        answers = [answer async for answer in stub.ServerReflectionInfo(questions())]
+    return {service.name for answer in answers for service in answer.list_services_response.service}
+
+
+async def test_two_servers_do_not_share_a_port(serve: Serve) -> None:
+    """The second is a mistake and hears of it, instead of taking half of the calls."""
+    async with serve(_echo) as first:
+        second = GrpcServer(
+            service_name="test.Echo", listen=f"127.0.0.1:{first.port}", errors={}, domain="echo", drain_seconds=0
+        )
+
+        with pytest.raises(RuntimeError, match=f"127.0.0.1:{first.port}"):
+            await second.start()
+
+
+async def test_each_answer_is_counted_by_method_and_code(serve: Serve, say_to: SayTo) -> None:
+    """A dashboard tells failures from successes, and how long they took."""
+    errors = {KeyError: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "lost")}
+
+    async def picky(request: StringValue, _context: Any) -> StringValue:
+        if not request.value:
+            raise KeyError
+        return request
+
+    before = _counted("OK"), _counted("NOT_FOUND"), _timed()
+    async with serve(picky, errors=errors) as server, say_to(server.port) as say:
+        await say(StringValue(value="hello"))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await say(StringValue())
+
+    after = _counted("OK"), _counted("NOT_FOUND"), _timed()
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 2]
+
+
+def _counted(code: str) -> float:
+    labels = {"method": "/test.Echo/Say", "code": code}
+    return REGISTRY.get_sample_value("grpc_server_handled_total", labels) or 0
+
+
+def _timed() -> float:
+    return REGISTRY.get_sample_value("grpc_server_handling_seconds_count", {"method": "/test.Echo/Say"}) or 0
+
+
+async def test_health_and_reflection_stay_out_of_the_access_log(serve: Serve, logged: Logged) -> None:
+    """A probe a second would drown what matters."""
+    async with serve(_echo, with_reflection=True) as server:
+        await _reflected_services(server)
+
+    assert logged("access") == []
+
+
+async def test_stopping_a_server_twice_is_stopping_it(serve: Serve) -> None:
+    """Whoever cleans up need not know who stopped it."""
+    async with serve(_echo) as server:
+        await server.stop()

@@ -1,0 +1,143 @@
+"""A real process on a real SIGTERM: not serving, drained, gone. And what a caller sees when it is killed."""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from servicekit.grpc_client import Caller, ServiceUnavailable, open_channel
+
+SayTo = Callable[..., AbstractAsyncContextManager[Any]]
+PROGRAM: Final = Path(__file__).with_name("echo_process.py")
+CALLER: Final = Caller("echo", {}, timeout_seconds=10)
+PATIENCE_SECONDS: Final = 10
+
+
+class _Echo:
+    """The process, its log, and its standard input."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.port = 0
+
+    async def logs(self, message: str) -> dict[str, Any]:
+        """Wait for a line of the log; every line on the way must be JSON."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for written in self.process.stderr:
+                line: dict[str, Any] = json.loads(written)
+                if line["message"] == message:
+                    return line
+        pytest.fail(f"the process ended without logging {message!r}")
+
+    def let_go(self) -> None:
+        """Let it answer the call that it holds."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+
+    async def exit_code(self) -> int:
+        """Wait until it is gone."""
+        return await asyncio.wait_for(self.process.wait(), PATIENCE_SECONDS)
+
+
+@asynccontextmanager
+async def _running(*, drain_seconds: float) -> AsyncIterator[_Echo]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(PROGRAM), str(drain_seconds), stdin=PIPE, stderr=PIPE
+    )
+    echo = _Echo(process)
+    try:
+        echo.port = (await echo.logs("listening"))["port"]
+        yield echo
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_a_call_in_flight_is_finished_and_new_ones_are_refused(say_to: SayTo) -> None:
+    """SIGTERM: health says not serving, the call held is answered, a new one is refused, the exit code is 0."""
+    async with _running(drain_seconds=PATIENCE_SECONDS) as echo, say_to(echo.port) as say:
+        held = asyncio.create_task(CALLER.call(say, StringValue(value="hello")))
+        await echo.logs("holding")
+        reports = _health_reports(echo.port)
+        before = await anext(reports)
+        terminated = time.monotonic()
+        echo.process.send_signal(signal.SIGTERM)
+        after = await anext(reports)
+        await reports.aclose()
+        await _refused(say)
+        await _refused_on_a_new_channel(say_to, echo.port)
+
+        echo.let_go()
+
+        assert (await held).value == "hello"
+        assert await echo.exit_code() == 0
+        assert time.monotonic() - terminated < PATIENCE_SECONDS
+    assert (before, after) == ("SERVING", "NOT_SERVING")
+
+
+async def _health_reports(port: int) -> AsyncIterator[str]:
+    async with open_channel(f"127.0.0.1:{port}") as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        async for report in stub.Watch(health_pb2.HealthCheckRequest()):
+            yield health_pb2.HealthCheckResponse.ServingStatus.Name(report.status)
+
+
+async def _refused(say: Any) -> None:
+    with pytest.raises(ServiceUnavailable):
+        await Caller("echo", {}, timeout_seconds=2).call(say, StringValue())
+
+
+async def _refused_on_a_new_channel(say_to: SayTo, port: int) -> None:
+    async with say_to(port) as say:
+        await _refused(say)
+
+
+async def test_a_call_that_outlasts_the_drain_is_cut(say_to: SayTo) -> None:
+    """The process leaves in its time, and the caller may try elsewhere."""
+    async with _running(drain_seconds=0.2) as echo, say_to(echo.port) as say:
+        held = asyncio.create_task(Caller("echo", {}, timeout_seconds=2).call(say, StringValue()))
+        await echo.logs("holding")
+        terminated = time.monotonic()
+        echo.process.send_signal(signal.SIGTERM)
+
+        with pytest.raises(ServiceUnavailable):
+            await held
+
+        assert await echo.exit_code() == 0
+        assert time.monotonic() - terminated < PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_process_leaves_at_once(number: signal.Signals) -> None:
+    """Without calls there is nothing to wait for, and the log tells the story to its end."""
+    async with _running(drain_seconds=300) as echo:
+        echo.process.send_signal(number)
+
+        await echo.logs("draining")
+        await echo.logs("stopped")
+
+        assert await echo.exit_code() == 0
+
+
+async def test_a_killed_process_is_unavailable(say_to: SayTo) -> None:
+    """A call cut by SIGKILL fails as what may pass, not as something unexpected."""
+    async with _running(drain_seconds=1) as echo, say_to(echo.port) as say:
+        held = asyncio.create_task(CALLER.call(say, StringValue()))
+        await echo.logs("holding")
+
+        echo.process.kill()
+
+        with pytest.raises(ServiceUnavailable):
+            await held

@@ -1,0 +1,390 @@
+"""The gateway's ports in memory: they keep the contracts, and fail where a test asks them to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from payments_gateway.attempts import (
+    Attempt,
+    AttemptClosed,
+    CheckoutContext,
+    CloseReason,
+    DeleteReason,
+    IntentKind,
+    IntentRef,
+    RequestHashMismatch,
+    SavedAttempt,
+    Tombstone,
+)
+from payments_gateway.catalogue import Catalogue
+from payments_gateway.intents import (
+    PAYABLE,
+    IdempotencyKeySpent,
+    IntentNotFound,
+    IntentStatus,
+    StripeIntent,
+    StripeUnavailable,
+)
+from payments_gateway.money import Money
+from payments_gateway.purchases import (
+    Order,
+    OrderNotFound,
+    OrderPage,
+    OrderStatus,
+    Payment,
+    PaymentDecision,
+    Purchase,
+    PurchaseRefused,
+    QuarantinedPayment,
+    QuarantineReason,
+    Source,
+)
+from servicekit.violations import FieldViolation, InvalidRequest
+
+
+class Crash(Exception):  # noqa: N818 — named for what happened
+    """The process is killed here."""
+
+
+@dataclass(frozen=True)
+class _Fault:
+    call: str | int
+    """A call's name, or its place among all calls."""
+    failure: Exception
+    after_effect: bool
+
+
+class Wire:
+    """Every call to a port passes here: it is noted, lets other tasks run, and fails if a test wants it to."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._faults: list[_Fault] = []
+
+    def fail(self, call: str | int, failure: Exception, *, after_effect: bool = False) -> None:
+        """Fail a call, by name or by its place among all calls, before or after it has had its effect."""
+        self._faults.append(_Fault(call, failure, after_effect))
+
+    def heal(self) -> None:
+        """Let every call succeed from now on."""
+        self._faults.clear()
+
+    @asynccontextmanager
+    async def call(self, name: str) -> AsyncIterator[None]:
+        """Stand around one call's effect."""
+        place = len(self.calls)
+        self.calls.append(name)
+        await asyncio.sleep(0)
+        self._fail_if_asked(name, place, after_effect=False)
+        yield
+        await asyncio.sleep(0)
+        self._fail_if_asked(name, place, after_effect=True)
+
+    def _fail_if_asked(self, name: str, place: int, *, after_effect: bool) -> None:
+        for fault in self._faults:
+            if fault.call in {name, place} and fault.after_effect is after_effect:
+                raise fault.failure
+
+
+class FakeClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        """Return the time of day."""
+        return self._now
+
+    def seconds(self) -> float:
+        """Return the seconds since 1970."""
+        return self._now.timestamp()
+
+
+class FakeAttempts:
+    """checkout-session in memory, as its contract has it: the first close reason and the first delete reason stay."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._stored: dict[str, Attempt] = {}
+        self._closed: dict[str, CloseReason] = {}
+        self._tombstones: dict[str, Tombstone] = {}
+
+    async def save(
+        self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: IntentRef
+    ) -> SavedAttempt:
+        """Store an attempt, or answer the one stored."""
+        async with self._wire.call("attempts.save"):
+            return self._save(Attempt(attempt_id, request_hash, context, intent, close_reason=None))
+
+    def _save(self, attempt: Attempt) -> SavedAttempt:
+        if attempt.attempt_id in self._closed or attempt.attempt_id in self._tombstones:
+            raise AttemptClosed
+        stored = self._stored.setdefault(attempt.attempt_id, attempt)
+        if stored.request_hash != attempt.request_hash:
+            raise RequestHashMismatch
+        return SavedAttempt(stored, replayed=stored is not attempt)
+
+    async def find(self, attempt_id: str) -> Attempt | Tombstone | None:
+        """Return the attempt or its tombstone."""
+        async with self._wire.call("attempts.find"):
+            return self.at(attempt_id)
+
+    async def close(self, attempt_id: str, reason: CloseReason) -> None:
+        """Bar further saves, whether the attempt was ever saved or not."""
+        async with self._wire.call("attempts.close"):
+            if attempt_id not in self._tombstones:
+                self._closed.setdefault(attempt_id, reason)
+
+    async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
+        """Remove the content and leave a tombstone."""
+        async with self._wire.call("attempts.delete"):
+            attempt = self._stored.pop(attempt_id, None)
+            user_id = attempt.user_id if attempt else None
+            tombstone = Tombstone(attempt_id, reason, self._closed.get(attempt_id), user_id)
+            self._tombstones.setdefault(attempt_id, tombstone)
+
+    def at(self, attempt_id: str) -> Attempt | Tombstone | None:
+        """Show what is stored for an id, without a call."""
+        if attempt_id in self._tombstones:
+            return self._tombstones[attempt_id]
+        if attempt_id not in self._stored:
+            return None
+        return replace(self._stored[attempt_id], close_reason=self._closed.get(attempt_id))
+
+    def put(self, attempt: Attempt) -> None:
+        """Store an attempt without a call."""
+        self._stored[attempt.attempt_id] = attempt
+
+    def lose(self, attempt_id: str) -> None:
+        """Forget everything about an attempt, as a store that lost its data."""
+        self._stored.pop(attempt_id, None)
+        self._closed.pop(attempt_id, None)
+        self._tombstones.pop(attempt_id, None)
+
+    def stored(self) -> list[Attempt]:
+        """Show every attempt whose content is stored."""
+        return list(self._stored.values())
+
+
+@dataclass
+class _Charge:
+    """An intent as Stripe keeps it."""
+
+    intent: StripeIntent
+    amount: Money
+
+
+class FakeIntents:
+    """Stripe's intents in memory: one for each idempotency key, and a buyer whose deeds a test decides."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._charges: dict[str, _Charge] = {}
+        self._by_key: dict[str, str] = {}
+        self._spent: set[str] = set()
+
+    async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
+        """Make an intent once per key; a key that was used answers its intent as it stands now."""
+        async with self._wire.call("intents.create"):
+            key = f"{attempt_id}:{generation}"
+            if key in self._spent:
+                raise IdempotencyKeySpent
+            if key not in self._by_key:
+                self._by_key[key] = self._make(attempt_id, amount)
+            charge = self._charges[self._by_key[key]]
+            if charge.amount != amount:
+                raise IdempotencyKeySpent
+            return charge.intent
+
+    def _make(self, attempt_id: str, amount: Money) -> str:
+        intent_id = f"pi_{len(self._charges) + 1}"
+        self._charges[intent_id] = _Charge(
+            StripeIntent(
+                ref=IntentRef(intent_id, IntentKind.PAYMENT),
+                status=IntentStatus.REQUIRES_PAYMENT_METHOD,
+                attempt_id=attempt_id,
+                received=Money(0, amount.currency),
+                livemode=False,
+                client_secret=f"{intent_id}_secret_hush",
+            ),
+            amount,
+        )
+        return intent_id
+
+    async def retrieve(self, ref: IntentRef) -> StripeIntent:
+        """Return an intent as it stands now."""
+        async with self._wire.call("intents.retrieve"):
+            return self._known(ref)
+
+    async def cancel(self, ref: IntentRef) -> StripeIntent:
+        """Cancel an intent unless it is paid or at the bank."""
+        async with self._wire.call("intents.cancel"):
+            if self._known(ref).status in PAYABLE | {IntentStatus.REQUIRES_CAPTURE}:
+                self.turn(ref, IntentStatus.CANCELED)
+            return self._known(ref)
+
+    def _known(self, ref: IntentRef) -> StripeIntent:
+        if ref.id not in self._charges or ref.kind is not IntentKind.PAYMENT:
+            raise IntentNotFound
+        return self._charges[ref.id].intent
+
+    def spend(self, attempt_id: str, generation: int) -> None:
+        """Make a key replay a failure for ever."""
+        self._spent.add(f"{attempt_id}:{generation}")
+
+    def turn(self, ref: IntentRef, status: IntentStatus) -> StripeIntent:
+        """Put an intent into a status, and return it."""
+        charge = self._charges[ref.id]
+        charge.intent = replace(charge.intent, status=status)
+        return charge.intent
+
+    def pay(self, ref: IntentRef, received: Money | None = None) -> StripeIntent:
+        """Let the buyer pay, the intent's amount unless told otherwise; returns the intent as the event shows it."""
+        charge = self._charges[ref.id]
+        charge.intent = replace(charge.intent, status=IntentStatus.SUCCEEDED, received=received or charge.amount)
+        return charge.intent
+
+    def decline(self, ref: IntentRef) -> None:
+        """Let the bank refuse the buyer's card."""
+        charge = self._charges[ref.id]
+        charge.intent = replace(charge.intent, last_payment_failed=True)
+
+    def another(self, attempt_id: str, amount: Money) -> IntentRef:
+        """Make an intent that names an attempt but was never stored with it."""
+        return self._charges[self._make(attempt_id, amount)].intent.ref
+
+    def all(self) -> list[StripeIntent]:
+        """Show every intent there is, in the order they were made."""
+        return [charge.intent for charge in self._charges.values()]
+
+
+class FakeOrderBook:
+    """orders in memory: one decision for each intent, one purchase for each attempt, as its contract has it."""
+
+    def __init__(self, wire: Wire, clock: FakeClock) -> None:
+        self._wire = wire
+        self._clock = clock
+        self._purchases: dict[str, Purchase] = {}
+        self._refused: set[str] = set()
+        self.decisions: dict[str, PaymentDecision] = {}
+        """What each intent became, by its id."""
+        self.contents: dict[str, CheckoutContext] = {}
+        """What was bought or set aside, by intent id."""
+        self.payments: dict[str, Payment] = {}
+        """What was reported first, by intent id."""
+        self.sources: list[Source] = []
+
+    async def record_purchase(self, payment: Payment, context: CheckoutContext, source: Source) -> PaymentDecision:
+        """Record what the payment bought, or answer what was decided before."""
+        async with self._wire.call("orders.record_purchase"):
+            if payment.attempt_id in self._refused or payment.received != context.total:
+                raise PurchaseRefused
+            standing = self.decisions.get(payment.intent.id)
+            if standing is not None and not _is_promotable(standing):
+                return standing
+            if payment.attempt_id in self._purchases:
+                return self._set_aside(payment, QuarantineReason.DUPLICATE_PAYMENT, context, source)
+            purchase = Purchase(payment.attempt_id, payment.intent, self._order(payment, context))
+            self._purchases[payment.attempt_id] = purchase
+            return self._decide(payment, purchase, context, source)
+
+    async def quarantine(
+        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, source: Source
+    ) -> PaymentDecision:
+        """Set the payment aside, or answer what was decided before."""
+        async with self._wire.call("orders.quarantine"):
+            standing = self.decisions.get(payment.intent.id)
+            return standing or self._set_aside(payment, reason, context, source)
+
+    async def find_purchase(self, attempt_id: str) -> Purchase | None:
+        """Return what the attempt became."""
+        async with self._wire.call("orders.find_purchase"):
+            return self._purchases.get(attempt_id)
+
+    async def order(self, order_id: str) -> Order:
+        """Return one order."""
+        async with self._wire.call("orders.order"):
+            for purchase in self._purchases.values():
+                if purchase.order.id == order_id:
+                    return purchase.order
+            raise OrderNotFound
+
+    async def orders_of(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
+        """Return a page of a user's orders; its token is the place of the next one."""
+        async with self._wire.call("orders.orders_of"):
+            if page_token is not None and not page_token.isdecimal():
+                raise InvalidRequest([FieldViolation("page_token", "is not one that was given out")])
+            theirs = [purchase.order for purchase in self._purchases.values() if purchase.user_id == user_id][::-1]
+            start = int(page_token or 0)
+            stop = start + page_size
+            return OrderPage(tuple(theirs[start:stop]), str(stop) if len(theirs) > stop else None)
+
+    def refuse(self, attempt_id: str) -> None:
+        """Refuse an attempt's content whenever it is to be recorded."""
+        self._refused.add(attempt_id)
+
+    def purchases(self) -> list[Purchase]:
+        """Show every purchase."""
+        return list(self._purchases.values())
+
+    def _decide(
+        self, payment: Payment, decision: PaymentDecision, context: CheckoutContext | None, source: Source
+    ) -> PaymentDecision:
+        self.decisions[payment.intent.id] = decision
+        self.payments.setdefault(payment.intent.id, payment)
+        self.sources.append(source)
+        if context is not None:
+            self.contents[payment.intent.id] = context
+        return decision
+
+    def _set_aside(
+        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, source: Source
+    ) -> PaymentDecision:
+        set_aside = QuarantinedPayment(reason, content_kept=context is not None)
+        return self._decide(payment, set_aside, context, source)
+
+    def _order(self, payment: Payment, context: CheckoutContext) -> Order:
+        number = len(self._purchases) + 1
+        return Order(
+            id=f"00000000-0000-4000-8000-{number:012}",
+            number=f"H-{number:04}",
+            checkout_attempt_id=payment.attempt_id,
+            user_id=context.user_id,
+            status=OrderStatus.PAID,
+            total=context.total,
+            contact=context.contact,
+            shipping_address=context.shipping_address,
+            shipping_option=context.shipping_option,
+            items=context.items,
+            created_at=self._clock.now(),
+        )
+
+
+def _is_promotable(decision: PaymentDecision) -> bool:
+    return isinstance(decision, QuarantinedPayment) and decision.reason is QuarantineReason.ATTEMPT_MISSING
+
+
+class FakeCatalogueSource:
+    """Stripe's catalogue in memory. While it is held, reads wait."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.reads = 0
+        self.is_away = False
+        self.released = asyncio.Event()
+        self.released.set()
+
+    async def read(self) -> Catalogue:
+        """Read everything that is on sale."""
+        self.reads += 1
+        await self.released.wait()
+        if self.is_away:
+            raise StripeUnavailable
+        return self.catalogue

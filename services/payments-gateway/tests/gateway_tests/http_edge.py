@@ -1,0 +1,167 @@
+"""The gateway's real HTTP edge over fakes, on a real server and a free port."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import jwt
+import stripe
+import uvicorn
+from fastapi import FastAPI
+
+from payments_gateway.api.app import create_app
+from payments_gateway.api.bodies import ConfigBody
+from payments_gateway.api.checkout import checkout_routes
+from payments_gateway.api.operations import operations_routes
+from payments_gateway.api.orders import order_routes
+from payments_gateway.api.shop import shop_routes
+from payments_gateway.api.webhook import webhook_routes
+from payments_gateway.clients.readiness import catalogue_known
+from payments_gateway.clients.stripe_webhooks import StripeWebhooks
+from payments_gateway.identity import TokenVerifier
+from payments_gateway.intents import StripeIntent
+from servicekit.health import Readiness
+
+from .assembly import Gateway
+
+INITIATE: Final = "/api/stripe/initiate-checkout"
+WEBHOOK: Final = "/api/stripe/webhook"
+JWT_SECRET: Final = "the-shop-signs-its-tokens-with-this"
+WEBHOOK_SECRET: Final = "whsec_of_the_tests"
+SHOP_ORIGIN: Final = "https://shop.example"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What an app is built of."""
+
+    gateway: Gateway
+    deadline_seconds: float = 10.0
+    allow_guests: bool = True
+
+    def app(self) -> FastAPI:
+        """Build the app as the bootstrap does."""
+        gateway = self.gateway
+        return create_app(
+            [
+                checkout_routes(gateway.initiate, gateway.browser_return, gateway.statuses),
+                order_routes(gateway.orders),
+                webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.fulfilment),
+                shop_routes(gateway.book, ConfigBody(publishable_key="pk_test_1", stripe_js_url="https://js.example/")),
+                operations_routes(Readiness([catalogue_known(gateway.book)])),
+            ],
+            verifier=TokenVerifier(JWT_SECRET, allow_guests=self.allow_guests),
+            cors_origins=[SHOP_ORIGIN],
+            deadline_seconds=self.deadline_seconds,
+        )
+
+
+@asynccontextmanager
+async def served(edge: Edge) -> AsyncIterator[aiohttp.ClientSession]:
+    """Serve an edge on a free port and give a client of it."""
+    # Started without uvicorn's own loop, whose ticks of a tenth of a second every test would wait for.
+    server = uvicorn.Server(
+        uvicorn.Config(edge.app(), host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False)
+    )
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup()
+    try:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+            yield client
+    finally:
+        for listener in server.servers:
+            listener.close()
+            await listener.wait_closed()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.text)
+
+    @property
+    def kind(self) -> str:
+        """The end of a problem's type."""
+        assert self.headers["Content-Type"] == "application/problem+json"
+        return str(self.json["type"]).removeprefix("urn:holdfast:problem:")
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that a problem names."""
+        return [error["field"] for error in self.json["errors"]]
+
+
+async def get(client: aiohttp.ClientSession, path: str, **headers: str) -> Answer:
+    """Get a path."""
+    return await ask(client, "GET", path, headers=headers)
+
+
+async def post(client: aiohttp.ClientSession, path: str, body: Any, **headers: str) -> Answer:
+    """Post a JSON body; header names are spelled with underscores."""
+    return await post_raw(client, path, json.dumps(body).encode(), **headers)
+
+
+async def post_raw(client: aiohttp.ClientSession, path: str, body: bytes, **headers: str) -> Answer:
+    """Post bytes as JSON, whatever they are."""
+    return await ask(client, "POST", path, body=body, headers={"Content-Type": "application/json", **headers})
+
+
+async def ask(
+    client: aiohttp.ClientSession,
+    method: str,
+    path: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Send a request; underscores in header names become dashes."""
+    spelled = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
+    async with client.request(method, path, data=body, headers=spelled) as response:
+        return Answer(response.status, response.headers, await response.text())
+
+
+def token_for(user_id: str) -> str:
+    """Return the Authorization header of a signed-in user."""
+    claims = {"sub": user_id, "exp": time.time() + 600}
+    return "Bearer " + jwt.encode(claims, JWT_SECRET, algorithm="HS256")
+
+
+def event_body(intent: StripeIntent, **changes: Any) -> bytes:
+    """Return the body of Stripe's event for an intent that succeeded; changes replace fields of the event."""
+    assert intent.received is not None
+    shown = {
+        "object": "payment_intent",
+        "id": intent.ref.id,
+        "status": intent.status.value,
+        "metadata": {"checkoutAttemptId": intent.attempt_id} if intent.attempt_id else {},
+        "amount_received": intent.received.minor_units,
+        "currency": intent.received.currency,
+        "livemode": intent.livemode,
+        "client_secret": intent.client_secret,
+    }
+    event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": shown}}
+    return json.dumps({**event, **changes}).encode()
+
+
+def signature_of(body: bytes, at_seconds: float, secret: str = WEBHOOK_SECRET) -> str:
+    """Sign a delivery as Stripe does."""
+    return stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(at_seconds))
+
+
+async def deliver(client: aiohttp.ClientSession, gateway: Gateway, body: bytes) -> Answer:
+    """Deliver a signed webhook."""
+    return await post_raw(client, WEBHOOK, body, Stripe_Signature=signature_of(body, gateway.clock.seconds()))

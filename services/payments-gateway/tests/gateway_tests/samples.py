@@ -1,0 +1,118 @@
+"""A small shop's catalogue, and checkouts that are valid until a test changes them."""
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from payments_gateway.attempts import (
+    Address,
+    Attempt,
+    CheckoutContext,
+    Contact,
+    IntentKind,
+    IntentRef,
+    LineItem,
+    ShippingOption,
+)
+from payments_gateway.carts import Cart, CartLine
+from payments_gateway.catalogue import Catalogue, Price, ShippingRate
+from payments_gateway.initiate import CheckoutRequest
+from payments_gateway.money import Money
+
+ADA: Final = Contact(name="Ada Lovelace", email="ada@example.com", phone="+44 20 7946 0958")
+LONDON: Final = Address("12 St James's Square", None, "London", None, "SW1Y 4JH", "GB")
+
+
+def price(price_id: str, minor_units: int | None, currency: str = "usd", *, why_not: str | None = None) -> Price:
+    """Return a price of that id, on sale unless a reason is given."""
+    return Price(
+        id=price_id,
+        product_id=price_id.replace("price", "prod"),
+        name=f"Name of {price_id}",
+        description=None,
+        image_url=None,
+        unit_price=None if minor_units is None else Money(minor_units, currency),
+        not_sold_because=why_not,
+    )
+
+
+def shipping_rate(rate_id: str, minor_units: int, currency: str = "usd") -> ShippingRate:
+    """Return a shipping rate of that id."""
+    return ShippingRate(rate_id, f"Name of {rate_id}", Money(minor_units, currency))
+
+
+def catalogue(*prices: Price, shipping: tuple[ShippingRate, ...] = ()) -> Catalogue:
+    """Return a catalogue of these prices and shipping rates."""
+    return Catalogue({one.id: one for one in prices}, {rate.id: rate for rate in shipping})
+
+
+SHOP: Final = catalogue(
+    price("price_mug", 1250),
+    price("price_pen", 300),
+    price("price_tee_eur", 2000, "eur"),
+    price("price_fan_jpy", 700, "jpy"),
+    price("price_oud_kwd", 1230, "kwd"),
+    price("price_odd_kwd", 1235, "kwd"),
+    price("price_gift", 0),
+    price("price_cent", 1),
+    price("price_car", 99_999_999),
+    price("price_tiered", None, why_not="is priced in tiers"),
+    price("price_club", 900, why_not="is a subscription price, and subscriptions are not sold"),
+    shipping=(shipping_rate("shr_post", 500), shipping_rate("shr_post_eur", 400, "eur")),
+)
+
+
+def cart(*lines: tuple[str, int], shipping_option_id: str | None = None) -> Cart:
+    """Return a cart of price ids and quantities."""
+    return Cart(tuple(CartLine(*line) for line in lines), shipping_option_id)
+
+
+def checkout_request(*lines: tuple[str, int], supersedes: str | None = None) -> CheckoutRequest:
+    """Return a request to begin a checkout; equal arguments give equal digests."""
+    asked = cart(*lines or [("price_mug", 2)])
+    digest = hashlib.sha256(repr((asked, supersedes)).encode()).digest()
+    return CheckoutRequest(asked, ADA, LONDON, supersedes, digest)
+
+
+def checkout_json(**changes: Any) -> dict[str, Any]:
+    """Return the body of a request to begin a checkout; a change to None leaves the field out."""
+    body = {
+        "items": [{"priceId": "price_mug", "quantity": 2}],
+        "contact": {"email": "ada@example.com", "name": "Ada Lovelace"},
+        **changes,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def address_json(**changes: Any) -> dict[str, Any]:
+    """Return a shipping address as a client sends it."""
+    return {"line1": "12 St James's Square", "city": "London", "postalCode": "SW1Y 4JH", "country": "GB", **changes}
+
+
+CONTEXT: Final = CheckoutContext(
+    user_id=None,
+    contact=ADA,
+    shipping_address=LONDON,
+    shipping_option=ShippingOption("shr_post", "Post", Money(500, "usd")),
+    items=(
+        LineItem("price_mug", "prod_mug", "Mug", 2, Money(1250, "usd")),
+        LineItem("price_pen", "prod_pen", "Pen", 1, Money(300, "usd")),
+    ),
+    total=Money(3300, "usd"),
+    pay_by=datetime(2030, 1, 2, 12, tzinfo=UTC),
+    supersedes=None,
+)
+
+ATTEMPT_ID: Final = "7d1f4a52-6c1e-4a55-9f0e-0d5f4c0a9b11"
+OTHER_ATTEMPT_ID: Final = "9e2a5b63-7d2f-4b66-8a1f-1e6a5d1bac22"
+
+
+def attempt(ref: IntentRef, *, user_id: str | None = None, attempt_id: str = ATTEMPT_ID) -> Attempt:
+    """Return an open attempt that is to be paid with an intent."""
+    return Attempt(attempt_id, b"h" * 32, replace(CONTEXT, user_id=user_id), ref, close_reason=None)
+
+
+def intent_ref(intent_id: str) -> IntentRef:
+    """Return a PaymentIntent's ref."""
+    return IntentRef(intent_id, IntentKind.PAYMENT)

@@ -1,6 +1,0 @@
-from .fakes import X
-
-def test_x(x: int) -> None:
-    """X."""
-    reveal_type(X)
-    assert X == x

@@ -1,0 +1,78 @@
+"""One running system for all tests that leave it as they found it, and what they wait with."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import pytest_asyncio
+from devstack.stack_options import StackOptions
+
+from .harness.knobs import Knobs
+from .harness.shop import Checkout, Shop
+from .harness.system import System, running_system
+
+Waiter = Callable[[Checkout], Awaitable[None]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run every async test here in the one event loop in which the shared system's clients live."""
+    for item in items:
+        if "e2e" in item.path.parts and "harness" not in item.path.parts and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """Run two gateways, each of which Stripe reports to, behind proxies."""
+    options = StackOptions(gateways=2, webhook_for_each_gateway=True, durable=False, seed=1)
+    async with running_system(tmp_path_factory.mktemp("holdfast"), options=options, with_proxies=True) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def knobs(system: System) -> AsyncIterator[Knobs]:
+    """Turn the simulator's knobs, and leave them as they were."""
+    async with Knobs(system.backend.addresses.stripe_api) as opened:
+        yield opened
+        await opened.deliver_as_usual()
+        await opened.release_deliveries()
+        await opened.clear_faults()
+        system.faults.disarm()
+        await opened.idle()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shop(system: System, knobs: Knobs) -> AsyncIterator[Shop]:
+    """Open a shop for a guest."""
+    async with system.shop() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def members_shop(system: System, knobs: Knobs) -> AsyncIterator[Shop]:
+    """Open a shop for a signed-in user."""
+    async with system.shop(user_id="user-1") as opened:
+        yield opened
+
+
+async def until(holds: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 20.0) -> None:
+    """Wait until something holds; fail naming it if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not await holds():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def settled(system: System) -> Waiter:
+    """Wait until an attempt's payment is decided and its content is gone."""
+
+    async def wait(checkout: Checkout) -> None:
+        async def holds() -> bool:
+            decided = await system.books.payment(checkout.intent_id) is not None
+            return decided and not await system.attempts.has_content(checkout.attempt_id)
+
+        await until(holds, f"settling {checkout.attempt_id[:8]}")
+
+    return wait

@@ -1,0 +1,92 @@
+"""The simulator's knobs: what goes wrong at Stripe, and what was sent there."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+_HTTP_OK = 200
+
+
+class Knobs:
+    """Turns the simulator's knobs over its `/_simulator` API."""
+
+    def __init__(self, stripe_api: str) -> None:
+        self._session = aiohttp.ClientSession(f"{stripe_api}/_simulator/")
+
+    async def __aenter__(self) -> Self:
+        """Use it in `async with`."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def deliver(self, **rule: Any) -> None:
+        """Treat events as a webhook rule says: `types`, `copies`, `hold`, `drop`, `delay_seconds`, `count`."""
+        await self._post("webhooks/rules", rule)
+
+    async def deliver_as_usual(self) -> None:
+        """Take every webhook rule away; what is held stays held."""
+        await self._call("DELETE", "webhooks/rules")
+
+    async def release_deliveries(self) -> None:
+        """Let held deliveries go."""
+        await self._post("webhooks/release", {})
+
+    async def redeliver(self, event_id: str, *, copies: int = 1) -> None:
+        """Deliver an event again now."""
+        await self._post("webhooks/redeliver", {"event_id": event_id, "copies": copies})
+
+    async def deliveries(self, **fields: str) -> list[dict[str, Any]]:
+        """Return deliveries, filtered by any of their fields."""
+        return list((await self._call("GET", "webhooks/deliveries", params=fields))["data"])
+
+    async def delivery_attempts(self, **fields: str) -> list[dict[str, Any]]:
+        """Return finished tries of deliveries, filtered by any of their fields."""
+        return list((await self._call("GET", "webhooks/attempts", params=fields))["data"])
+
+    async def idle(self, *, seconds: float = 60.0) -> None:
+        """Wait until no delivery is on its way."""
+        await self._call("GET", "webhooks/idle", params={"timeout": str(seconds)})
+
+    async def fault(self, **rule: Any) -> str:
+        """Set a fault for API requests: `kind`, `method`, `path`, `count`, `skip`, `seconds`; return its id."""
+        return str((await self._post("faults", rule))["id"])
+
+    async def clear_faults(self) -> None:
+        """Take every fault away."""
+        await self._call("DELETE", "faults")
+
+    async def requests(self, method: str, path: str, *, after: int = 0) -> list[dict[str, Any]]:
+        """Return the API requests that were received; path is a glob."""
+        params = {"method": method, "path": path, "after": str(after)}
+        return list((await self._call("GET", "requests", params=params))["data"])
+
+    async def requests_so_far(self) -> int:
+        """Return how many requests were received, as a mark for `requests`."""
+        return int((await self._call("GET", "requests", params={"path": "/none"}))["total"])
+
+    async def roll_secret(self, endpoint_id: str) -> str:
+        """Roll a webhook endpoint's secret and return the new one; both sign for a day."""
+        return str((await self._post(f"webhook_endpoints/{endpoint_id}/roll_secret", {}))["secret"])
+
+    async def pay(self, intent_id: str, **payment: Any) -> dict[str, Any]:
+        """Pay as a browser would: `payment_method`, `card_number` or `iban`, `challenge`, `settle`."""
+        return dict(await self._post(f"payment_intents/{intent_id}/pay", payment))
+
+    async def settle(self, intent_id: str, *, succeed: bool = True) -> None:
+        """Let the debit of a processing intent arrive or fail."""
+        await self._post(f"payment_intents/{intent_id}/settle", {"succeed": succeed})
+
+    async def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return await self._call("POST", path, json=body)
+
+    async def _call(self, method: str, path: str, **rest: Any) -> Any:
+        async with self._session.request(method, path, **rest) as answer:
+            body = await answer.json()
+            if answer.status != _HTTP_OK:
+                raise AssertionError(f"{method} {path}: {answer.status} {body}")
+            return body

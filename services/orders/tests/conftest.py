@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -26,7 +27,8 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 def template(postgres: EmbeddedPostgres) -> str:
     """Migrate a database once; the tests get copies."""
-    asyncio.run(upgrade(postgres.create_database("migrated")))
+    with ThreadPoolExecutor(1) as elsewhere:  # A loop may run here: an async fixture may be the first to ask.
+        elsewhere.submit(asyncio.run, upgrade(postgres.create_database("migrated"))).result()
     return "migrated"
 
 

@@ -64,7 +64,7 @@ class MemoryLedger:
     async def promote(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:  # noqa: ARG002 - the port's
         """Turn the quarantine into the purchase, under the same guard."""
         standing = self._book.quarantined.get(payment.intent.id)
-        if standing is None or not standing.awaits_its_attempt or self._paid(payment.attempt_id):
+        if standing is None or not _awaits_its_attempt(standing) or self._paid(payment.attempt_id):
             return False
         del self._book.quarantined[payment.intent.id]
         self._book.purchases[payment.intent.id] = payment
@@ -74,7 +74,7 @@ class MemoryLedger:
         """Put the content in, under the same guard."""
         standing = self._book.quarantined.get(intent_id)
         if standing is not None and standing.content is None:
-            kept = reason if standing.awaits_its_attempt else standing.reason
+            kept = reason if _awaits_its_attempt(standing) else standing.reason
             self._book.quarantined[intent_id] = replace(standing, content=content, reason=kept)
 
     async def decision_on(self, intent_id: str) -> Decision | None:
@@ -138,3 +138,7 @@ class MemoryLedger:
 
 def _place(quarantined: QuarantinedPayment) -> tuple[datetime, str]:
     return quarantined.quarantined_at, quarantined.payment.intent.id
+
+
+def _awaits_its_attempt(quarantined: QuarantinedPayment) -> bool:
+    return quarantined.reason is QuarantineReason.ATTEMPT_MISSING and quarantined.resolved_at is None

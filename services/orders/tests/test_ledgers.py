@@ -189,6 +189,19 @@ async def test_content_that_is_kept_is_not_replaced(quarantine: Quarantine) -> N
     assert after.decision == standing.decision
 
 
+async def test_content_goes_only_where_there_is_none(begin: BeginUnit, quarantine: Quarantine) -> None:
+    """The ledger itself keeps what came first: two calls may bring content at the same moment."""
+    first = replace(missing(paid()), reason=QuarantineReason.AMOUNT_MISMATCH, content=AttemptContent(None, b"first"))
+    standing = await quarantine.set_aside(first)
+
+    async with begin() as ledger:
+        await ledger.complete("pi_1", QuarantineReason.UNRECORDABLE, AttemptContent(None, b"second"))
+        await ledger.commit()
+
+    async with begin() as ledger:
+        assert await ledger.decision_on("pi_1") == standing.decision
+
+
 async def test_a_number_that_is_taken_is_drawn_again(begin: BeginUnit, clock: Clock) -> None:
     """Two orders never share a number, even if the randomness repeats itself."""
     draws = iter([0] * 8 + [0] * 8 + [1] * 8)

@@ -17,6 +17,7 @@ from servicekit.json_logging import JsonFormatter
 
 from .reports import aside, purchase
 from .service import Client, connected, count, refusal, served, serving, settings_for, until
+from .silent_wire import Wire
 
 UNAVAILABLE = ReportedError(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
 WAITING = """
@@ -191,6 +192,19 @@ async def test_a_database_that_hangs_is_told_in_time(postgres: EmbeddedPostgres,
 
     assert error == UNAVAILABLE
     assert took < 0.6
+    assert not answer.already_recorded
+
+
+async def test_a_connection_that_goes_silent_is_given_up(postgres: EmbeddedPostgres, database_url: str) -> None:
+    """As after a failover that nobody announced: the work is tried again on another connection."""
+    async with Wire(postgres.port).opened() as wire:
+        url = database_url.replace(f":{postgres.port}/", f":{wire.port}/")
+        async with served(settings_for(url, statement_timeout_seconds=0.1)) as channel:
+            await Client(channel).RecordPurchase(purchase())
+            wire.silence()
+
+            answer = await Client(channel).RecordPurchase(purchase())
+
     assert not answer.already_recorded
 
 

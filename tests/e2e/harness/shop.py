@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,6 +36,10 @@ class Cart:
     address: Mapping[str, str] | None = field(default_factory=lambda: ADDRESS)
     shipping_option_id: str | None = None
     supersedes: str | None = None
+
+    def superseding(self, attempt_id: str) -> "Cart":
+        """Return this cart as the replacement of an attempt."""
+        return replace(self, supersedes=attempt_id)
 
     def as_body(self) -> dict[str, Any]:
         """Return the JSON that the frontend sends."""

@@ -1,5 +1,4 @@
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ def private(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def refuge(tmp_path: Path) -> Iterator[Path]:
+def refuge(tmp_path: Path) -> Path:
     """Name a place for what is out of reach, in which folders of other tests do not lie."""
     return tmp_path / "refuge"
 

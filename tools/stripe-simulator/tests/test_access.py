@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 import stripe
 
-from .harness import Stage, client
+from stripe_simulator.testing import Stage, client
 
 
 async def test_a_wrong_key_is_401(stage: Stage) -> None:
@@ -106,7 +106,7 @@ async def test_a_browser_confirms_with_a_raw_card(stage: Stage) -> None:
 
 async def test_the_version_asked_for_is_echoed(stage: Stage) -> None:
     """The answer names the API version and a request id."""
-    prices = await stage.stripe.v1.prices.list_async()
+    prices = await stage.api.v1.prices.list_async()
 
     headers: Any = prices.last_response.headers if prices.last_response else {}
     assert headers["Stripe-Version"] == "2026-10-28.endive"
@@ -116,7 +116,7 @@ async def test_the_version_asked_for_is_echoed(stage: Stage) -> None:
 async def test_a_version_that_never_was_is_refused(stage: Stage) -> None:
     """A version header that is no version is a 400."""
     with pytest.raises(stripe.InvalidRequestError, match="Invalid Stripe API version"):
-        await stage.stripe.v1.prices.list_async({}, {"stripe_version": "latest"})
+        await stage.api.v1.prices.list_async({}, {"stripe_version": "latest"})
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ import pytest
 import stripe
 
 from stripe_simulator.instruments import CARDS_BY_NUMBER, passes_luhn
-
-from .harness import Stage
+from stripe_simulator.testing import Stage
 
 RETURN_URL = "https://shop.example/return"
 
@@ -13,12 +12,12 @@ RETURN_URL = "https://shop.example/return"
 async def confirm(stage: Stage, intent_id: str, method: str, **params: Any) -> stripe.PaymentIntent:
     """Confirm from the server."""
     given: Any = {"payment_method": method, "return_url": RETURN_URL, **params}
-    return await stage.stripe.v1.payment_intents.confirm_async(intent_id, given)
+    return await stage.api.v1.payment_intents.confirm_async(intent_id, given)
 
 
 async def fetch(stage: Stage, intent_id: str) -> stripe.PaymentIntent:
     """Retrieve the intent as it is now."""
-    return await stage.stripe.v1.payment_intents.retrieve_async(intent_id)
+    return await stage.api.v1.payment_intents.retrieve_async(intent_id)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ async def test_another_card_pays_after_a_decline(stage: Stage) -> None:
     assert (declined["status"], declined["error"]["code"]) == ("requires_payment_method", "card_declined")
     assert (paid["status"], paid["error"]) == ("succeeded", None)
     assert (after.amount_received, after.last_payment_error) == (1999, None)
-    assert len((await stage.stripe.v1.charges.list_async({"payment_intent": intent.id})).data) == 2
+    assert len((await stage.api.v1.charges.list_async({"payment_intent": intent.id})).data) == 2
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ async def test_expired_cards_are_refused(stage: Stage, month: int, year: int) ->
     card: Any = {"number": "4242424242424242", "exp_month": month, "exp_year": year, "cvc": "123"}
 
     with pytest.raises(stripe.CardError):
-        await stage.stripe.v1.payment_methods.create_async({"type": "card", "card": card})
+        await stage.api.v1.payment_methods.create_async({"type": "card", "card": card})
 
 
 async def test_a_challenge_asks_the_buyer(stage: Stage) -> None:
@@ -185,7 +184,7 @@ async def test_a_challenge_off_session_is_a_decline(stage: Stage) -> None:
 
 async def test_a_card_that_was_set_up_pays_off_session(stage: Stage) -> None:
     """One challenge, passed while setting up for later, is enough for the card that only asks once."""
-    customer = await stage.stripe.v1.customers.create_async({})
+    customer = await stage.api.v1.customers.create_async({})
     first = await stage.intent(customer=customer.id, setup_future_usage="off_session")
     await stage.pay(first.id, payment_method="pm_card_authenticationRequiredOnSetup", challenge="pass")
     method = str((await fetch(stage, first.id)).payment_method)

@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 import stripe
 
-from .harness import Stage
+from stripe_simulator.testing import Stage
 
 
 async def product(stage: Stage, **params: Any) -> stripe.Product:
     """Create a product."""
     given: Any = {"name": "Tea", **params}
-    return await stage.stripe.v1.products.create_async(given)
+    return await stage.api.v1.products.create_async(given)
 
 
 async def price(stage: Stage, **params: Any) -> stripe.Price:
@@ -18,16 +18,16 @@ async def price(stage: Stage, **params: Any) -> stripe.Price:
     given: Any = {"currency": "usd", "unit_amount": 1200, "product_data": {"name": "Tea"}, **params}
     if "product" in params:
         del given["product_data"]
-    return await stage.stripe.v1.prices.create_async(given)
+    return await stage.api.v1.prices.create_async(given)
 
 
 async def test_products_are_created_updated_listed_and_deleted(stage: Stage) -> None:
     """A product's life, with the events that tell of it."""
     made = await product(stage, description="Green", images=["https://shop.example/tea.png"])
-    renamed = await stage.stripe.v1.products.update_async(made.id, {"name": "Green tea", "active": False})
-    inactive = await stage.stripe.v1.products.list_async({"active": False})
+    renamed = await stage.api.v1.products.update_async(made.id, {"name": "Green tea", "active": False})
+    inactive = await stage.api.v1.products.list_async({"active": False})
 
-    deleted = await stage.stripe.v1.products.delete_async(made.id)
+    deleted = await stage.api.v1.products.delete_async(made.id)
 
     assert (made.active, made.description, made.livemode) == (True, "Green", False)
     assert (renamed.name, renamed.active) == ("Green tea", False)
@@ -39,10 +39,10 @@ async def test_products_are_created_updated_listed_and_deleted(stage: Stage) -> 
 async def test_an_update_tells_what_was_before(stage: Stage) -> None:
     """`previous_attributes` holds the old values of what changed; an update without effect makes no event."""
     made = await product(stage)
-    await stage.stripe.v1.products.update_async(made.id, {"name": "Green tea"})
-    await stage.stripe.v1.products.update_async(made.id, {"name": "Green tea"})
+    await stage.api.v1.products.update_async(made.id, {"name": "Green tea"})
+    await stage.api.v1.products.update_async(made.id, {"name": "Green tea"})
 
-    events = await stage.stripe.v1.events.list_async({"type": "product.updated"})
+    events = await stage.api.v1.events.list_async({"type": "product.updated"})
 
     assert len(events.data) == 1
     assert events.data[0].to_dict()["data"]["previous_attributes"]["name"] == "Tea"
@@ -87,8 +87,8 @@ async def test_fractions_of_a_minor_unit_have_no_integer(stage: Stage) -> None:
     """A decimal amount with a fraction leaves `unit_amount` null; a whole one does not."""
     params: Any = {"currency": "usd", "product_data": {"name": "Nails"}}
 
-    fraction = await stage.stripe.v1.prices.create_async({**params, "unit_amount_decimal": Decimal("0.5")})
-    whole = await stage.stripe.v1.prices.create_async({**params, "unit_amount_decimal": Decimal("50.0")})
+    fraction = await stage.api.v1.prices.create_async({**params, "unit_amount_decimal": Decimal("0.5")})
+    whole = await stage.api.v1.prices.create_async({**params, "unit_amount_decimal": Decimal("50.0")})
 
     assert (fraction.unit_amount, fraction.unit_amount_decimal) == (None, Decimal("0.5"))
     assert (whole.unit_amount, whole.unit_amount_decimal) == (50, Decimal(50))
@@ -98,11 +98,11 @@ async def test_tiers_show_only_when_expanded(stage: Stage) -> None:
     """A tiered price has no amount; its tiers are included on demand."""
     tiers: Any = [{"up_to": 10, "unit_amount": 500}, {"up_to": "inf", "unit_amount": 400}]
     params: Any = {"currency": "usd", "product_data": {"name": "Seats"}, "billing_scheme": "tiered"}
-    made = await stage.stripe.v1.prices.create_async(
+    made = await stage.api.v1.prices.create_async(
         {**params, "tiers_mode": "volume", "tiers": tiers, "recurring": {"interval": "month"}}
     )
 
-    expanded = await stage.stripe.v1.prices.retrieve_async(made.id, {"expand": ["tiers"]})
+    expanded = await stage.api.v1.prices.retrieve_async(made.id, {"expand": ["tiers"]})
 
     assert (made.billing_scheme, made.unit_amount) == ("tiered", None)
     assert "tiers" not in made.to_dict()
@@ -135,7 +135,7 @@ async def test_a_price_never_changes_its_amount(stage: Stage, name: str) -> None
     change: Any = {name: "x"}
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await stage.stripe.v1.prices.update_async(made.id, change)
+        await stage.api.v1.prices.update_async(made.id, change)
 
     assert refused.value.code == "parameter_unknown"
 
@@ -144,7 +144,7 @@ async def test_prices_are_deactivated_and_annotated(stage: Stage) -> None:
     """`active`, nickname and metadata do change."""
     made = await price(stage)
 
-    updated = await stage.stripe.v1.prices.update_async(made.id, {"active": False, "nickname": "Old"})
+    updated = await stage.api.v1.prices.update_async(made.id, {"active": False, "nickname": "Old"})
 
     assert (updated.active, updated.nickname) == (False, "Old")
     assert (await stage.event_types())[-1] == "price.updated"
@@ -167,7 +167,7 @@ async def test_prices_are_listed_by_what_they_are(stage: Stage) -> None:
         ({"lookup_keys": ["tea"]}, {plain.id}),
     ]
 
-    found = [await stage.stripe.v1.prices.list_async(given) for given, _ in filters]
+    found = [await stage.api.v1.prices.list_async(given) for given, _ in filters]
 
     assert [{each.id for each in page.data} for page in found] == [ids for _, ids in filters]
 
@@ -181,7 +181,7 @@ async def test_lookup_keys_belong_to_one_price(stage: Stage) -> None:
     second = await price(stage, lookup_key="tea", transfer_lookup_key=True)
 
     assert second.lookup_key == "tea"
-    assert (await stage.stripe.v1.prices.retrieve_async(first.id)).lookup_key is None
+    assert (await stage.api.v1.prices.retrieve_async(first.id)).lookup_key is None
 
 
 async def test_a_product_with_prices_cannot_be_deleted(stage: Stage) -> None:
@@ -189,22 +189,22 @@ async def test_a_product_with_prices_cannot_be_deleted(stage: Stage) -> None:
     made = await price(stage)
 
     with pytest.raises(stripe.InvalidRequestError, match="one or more user-created prices"):
-        await stage.stripe.v1.products.delete_async(str(made.product))
+        await stage.api.v1.products.delete_async(str(made.product))
 
 
 async def test_shipping_rates(stage: Stage) -> None:
     """Rates have a name and a fixed amount, and are switched off rather than deleted."""
     amount: Any = {"amount": 500, "currency": "usd"}
     estimate: Any = {"minimum": {"unit": "business_day", "value": 2}}
-    rate = await stage.stripe.v1.shipping_rates.create_async(
+    rate = await stage.api.v1.shipping_rates.create_async(
         {"display_name": "Ground", "type": "fixed_amount", "fixed_amount": amount, "delivery_estimate": estimate}
     )
-    off = await stage.stripe.v1.shipping_rates.update_async(rate.id, {"active": False})
+    off = await stage.api.v1.shipping_rates.update_async(rate.id, {"active": False})
 
-    active = await stage.stripe.v1.shipping_rates.list_async({"active": True})
+    active = await stage.api.v1.shipping_rates.list_async({"active": True})
 
     assert rate.id.startswith("shr_")
     assert rate.fixed_amount
     assert (rate.fixed_amount.amount, rate.fixed_amount.currency) == (500, "usd")
     assert (off.active, active.data) == (False, [])
-    assert (await stage.stripe.v1.shipping_rates.retrieve_async(rate.id)).display_name == "Ground"
+    assert (await stage.api.v1.shipping_rates.retrieve_async(rate.id)).display_name == "Ground"

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import stripe
 
-from .harness import Stage
+from stripe_simulator.testing import Stage
 
 GOOD_IBAN = "AT611904300234573201"
 FAILING_IBAN = "AT861904300235473202"
@@ -12,7 +12,7 @@ SETTLEMENT_SECONDS = 180
 
 async def fetch(stage: Stage, intent_id: str) -> stripe.PaymentIntent:
     """Retrieve the intent as it is now."""
-    return await stage.stripe.v1.payment_intents.retrieve_async(intent_id)
+    return await stage.api.v1.payment_intents.retrieve_async(intent_id)
 
 
 async def test_a_debit_is_processing_until_the_clock_says_so(stage: Stage) -> None:
@@ -70,7 +70,7 @@ async def test_a_processing_intent_can_neither_be_canceled_nor_paid_again(stage:
     await stage.pay(intent.id, iban=GOOD_IBAN)
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await stage.stripe.v1.payment_intents.cancel_async(intent.id)
+        await stage.api.v1.payment_intents.cancel_async(intent.id)
     again = await stage.pay(intent.id)
 
     assert refused.value.code == "payment_intent_unexpected_state"
@@ -96,8 +96,8 @@ async def test_a_server_needs_a_mandate(stage: Stage) -> None:
     mandate = {"customer_acceptance": {"type": "offline"}}
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await stage.stripe.v1.payment_intents.confirm_async(intent.id, params)
-    confirmed = await stage.stripe.v1.payment_intents.confirm_async(intent.id, {**params, "mandate_data": mandate})
+        await stage.api.v1.payment_intents.confirm_async(intent.id, params)
+    confirmed = await stage.api.v1.payment_intents.confirm_async(intent.id, {**params, "mandate_data": mandate})
 
     assert refused.value.code == "payment_intent_mandate_invalid"
     assert confirmed.status == "processing"
@@ -113,10 +113,10 @@ async def test_a_server_needs_a_mandate(stage: Stage) -> None:
 async def test_unknown_accounts_are_refused(stage: Stage, details: Any) -> None:
     """Only test accounts can be saved."""
     with pytest.raises(stripe.InvalidRequestError):
-        await stage.stripe.v1.payment_methods.create_async(details)
+        await stage.api.v1.payment_methods.create_async(details)
 
 
 async def test_kinds_that_are_not_modelled_are_refused(stage: Stage) -> None:
     """A kind of payment method that the simulator does not know how to charge is refused."""
     with pytest.raises(stripe.InvalidRequestError, match="does not model"):
-        await stage.stripe.v1.payment_methods.create_async({"type": "alipay"})
+        await stage.api.v1.payment_methods.create_async({"type": "alipay"})

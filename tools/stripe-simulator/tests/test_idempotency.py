@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import stripe
 
-from .harness import CHECKOUT, Stage
+from stripe_simulator.testing import CHECKOUT, Stage
 
 DAY = 24 * 3600
 
@@ -12,7 +12,7 @@ DAY = 24 * 3600
 async def create(stage: Stage, key: str, **changes: Any) -> stripe.PaymentIntent:
     """Create an intent under an idempotency key."""
     params: Any = {**CHECKOUT, **changes}
-    return await stage.stripe.v1.payment_intents.create_async(params, {"idempotency_key": key})
+    return await stage.api.v1.payment_intents.create_async(params, {"idempotency_key": key})
 
 
 def headers_of(answer: Any) -> Any:
@@ -44,7 +44,7 @@ async def test_the_same_key_replays_the_first_answer(stage: Stage) -> None:
 async def test_a_replay_does_not_show_what_happened_since(stage: Stage) -> None:
     """The saved answer is replayed as it was, though the intent is canceled by now."""
     intent = await create(stage, "a-key")
-    await stage.stripe.v1.payment_intents.cancel_async(intent.id)
+    await stage.api.v1.payment_intents.cancel_async(intent.id)
 
     replayed = await create(stage, "a-key")
 
@@ -67,7 +67,7 @@ async def test_another_endpoint_under_the_key_is_refused(stage: Stage) -> None:
     await create(stage, "a-key")
 
     with pytest.raises(stripe.IdempotencyError, match="same endpoint"):
-        await stage.stripe.v1.customers.create_async({}, {"idempotency_key": "a-key"})
+        await stage.api.v1.customers.create_async({}, {"idempotency_key": "a-key"})
 
 
 async def test_a_key_in_progress_is_409(stage: Stage) -> None:
@@ -173,10 +173,10 @@ async def test_keys_are_pruned_after_a_day(stage: Stage) -> None:
 async def test_keys_mean_nothing_to_reads(stage: Stage) -> None:
     """A GET with a key reads what is there now."""
     intent = await stage.intent()
-    await stage.stripe.v1.payment_intents.retrieve_async(intent.id, {}, {"idempotency_key": "a-key"})
+    await stage.api.v1.payment_intents.retrieve_async(intent.id, {}, {"idempotency_key": "a-key"})
     await stage.pay(intent.id)
 
-    read = await stage.stripe.v1.payment_intents.retrieve_async(intent.id, {}, {"idempotency_key": "a-key"})
+    read = await stage.api.v1.payment_intents.retrieve_async(intent.id, {}, {"idempotency_key": "a-key"})
 
     assert read.status == "succeeded"
 

@@ -3,14 +3,14 @@ from typing import Any
 import pytest
 import stripe
 
-from .harness import CHECKOUT, Stage
+from stripe_simulator.testing import CHECKOUT, Stage
 
 
 async def refusal(stage: Stage, **params: Any) -> stripe.InvalidRequestError:
     """Answer the error that creating an intent with these parameters gets."""
     given: Any = {**CHECKOUT, **params}
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await stage.stripe.v1.payment_intents.create_async(given)
+        await stage.api.v1.payment_intents.create_async(given)
     return refused.value
 
 
@@ -41,7 +41,7 @@ async def test_missing_parameter_is_named(stage: Stage) -> None:
     """A required parameter that is missing is named."""
     incomplete: Any = {"amount": 100}
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await stage.stripe.v1.payment_intents.create_async(incomplete)
+        await stage.api.v1.payment_intents.create_async(incomplete)
 
     assert (refused.value.code, refused.value.param) == ("parameter_missing", "currency")
 
@@ -114,7 +114,7 @@ async def test_metadata_updates_merge_and_unset(stage: Stage) -> None:
     """An update adds and replaces keys; empty values unset them."""
     intent = await stage.intent(metadata={"a": "1", "b": "2"})
 
-    updated = await stage.stripe.v1.payment_intents.update_async(intent.id, {"metadata": {"b": "", "c": "3"}})
+    updated = await stage.api.v1.payment_intents.update_async(intent.id, {"metadata": {"b": "", "c": "3"}})
 
     assert updated.metadata.to_dict() == {"a": "1", "c": "3"}
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import stripe
 
-from .harness import Stage
+from stripe_simulator.testing import Stage
 
 RETURN_URL = "https://shop.example/return"
 
@@ -12,12 +12,12 @@ RETURN_URL = "https://shop.example/return"
 async def confirm(stage: Stage, intent_id: str, method: str = "pm_card_visa", **params: Any) -> stripe.PaymentIntent:
     """Confirm from the server."""
     given: Any = {"payment_method": method, "return_url": RETURN_URL, **params}
-    return await stage.stripe.v1.payment_intents.confirm_async(intent_id, given)
+    return await stage.api.v1.payment_intents.confirm_async(intent_id, given)
 
 
 async def fetch(stage: Stage, intent_id: str) -> stripe.PaymentIntent:
     """Retrieve the intent as it is now."""
-    return await stage.stripe.v1.payment_intents.retrieve_async(intent_id)
+    return await stage.api.v1.payment_intents.retrieve_async(intent_id)
 
 
 async def test_a_new_intent_waits_for_a_payment_method(stage: Stage) -> None:
@@ -39,7 +39,7 @@ async def test_a_payment_succeeds(stage: Stage) -> None:
     paid = await confirm(stage, intent.id)
 
     assert (paid.status, paid.amount_received, paid.last_payment_error) == ("succeeded", 1999, None)
-    charge = await stage.stripe.v1.charges.retrieve_async(str(paid.latest_charge))
+    charge = await stage.api.v1.charges.retrieve_async(str(paid.latest_charge))
     assert (charge.status, charge.amount_captured, charge.payment_intent) == ("succeeded", 1999, intent.id)
     assert await stage.event_types() == ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]
 
@@ -106,7 +106,7 @@ async def test_two_confirms_at_once_make_one_charge(stage: Stage) -> None:
     results = await asyncio.gather(*(confirm(stage, intent.id) for _ in range(5)), return_exceptions=True)
 
     refused = [result for result in results if isinstance(result, stripe.InvalidRequestError)]
-    charges = await stage.stripe.v1.charges.list_async({"payment_intent": intent.id})
+    charges = await stage.api.v1.charges.list_async({"payment_intent": intent.id})
     assert len(refused) == 4
     assert {error.code for error in refused} == {"payment_intent_unexpected_state"}
     assert len(charges.data) == 1
@@ -115,7 +115,7 @@ async def test_two_confirms_at_once_make_one_charge(stage: Stage) -> None:
 async def test_an_illegal_transition_shows_the_intent(stage: Stage) -> None:
     """Confirming what is canceled is a 400 with the intent inside the error."""
     intent = await stage.intent()
-    await stage.stripe.v1.payment_intents.cancel_async(intent.id)
+    await stage.api.v1.payment_intents.cancel_async(intent.id)
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
         await confirm(stage, intent.id)
@@ -130,7 +130,7 @@ async def test_confirming_without_a_payment_method_is_refused(stage: Stage) -> N
     intent = await stage.intent()
 
     with pytest.raises(stripe.InvalidRequestError, match="missing a payment method") as refused:
-        await stage.stripe.v1.payment_intents.confirm_async(intent.id, {"return_url": RETURN_URL})
+        await stage.api.v1.payment_intents.confirm_async(intent.id, {"return_url": RETURN_URL})
 
     assert refused.value.code == "payment_intent_unexpected_state"
 
@@ -141,8 +141,8 @@ async def test_confirming_needs_a_return_url(stage: Stage) -> None:
     staying = await stage.intent(automatic_payment_methods={"enabled": True, "allow_redirects": "never"})
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await stage.stripe.v1.payment_intents.confirm_async(redirecting.id, {"payment_method": "pm_card_visa"})
-    paid = await stage.stripe.v1.payment_intents.confirm_async(staying.id, {"payment_method": "pm_card_visa"})
+        await stage.api.v1.payment_intents.confirm_async(redirecting.id, {"payment_method": "pm_card_visa"})
+    paid = await stage.api.v1.payment_intents.confirm_async(staying.id, {"payment_method": "pm_card_visa"})
 
     assert refused.value.param == "return_url"
     assert paid.status == "succeeded"
@@ -161,7 +161,7 @@ async def test_a_canceled_intent_says_why(stage: Stage) -> None:
     """Cancelling is terminal and keeps the reason."""
     intent = await stage.intent()
 
-    canceled = await stage.stripe.v1.payment_intents.cancel_async(intent.id, {"cancellation_reason": "abandoned"})
+    canceled = await stage.api.v1.payment_intents.cancel_async(intent.id, {"cancellation_reason": "abandoned"})
 
     assert (canceled.status, canceled.cancellation_reason) == ("canceled", "abandoned")
     assert canceled.canceled_at
@@ -174,7 +174,7 @@ async def test_a_paid_intent_cannot_be_canceled(stage: Stage) -> None:
     await stage.pay(intent.id)
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await stage.stripe.v1.payment_intents.cancel_async(intent.id)
+        await stage.api.v1.payment_intents.cancel_async(intent.id)
 
     body: Any = refused.value.json_body
     assert refused.value.code == "payment_intent_unexpected_state"
@@ -187,14 +187,11 @@ async def test_manual_capture_authorizes_first(stage: Stage) -> None:
     authorized = await confirm(stage, intent.id)
 
     with pytest.raises(stripe.InvalidRequestError):
-        await stage.stripe.v1.payment_intents.capture_async(intent.id, {"amount_to_capture": 2000})
-    captured = await stage.stripe.v1.payment_intents.capture_async(intent.id, {"amount_to_capture": 1500})
+        await stage.api.v1.payment_intents.capture_async(intent.id, {"amount_to_capture": 2000})
+    captured = await stage.api.v1.payment_intents.capture_async(intent.id, {"amount_to_capture": 1500})
 
-    assert (authorized.status, authorized.amount_capturable, authorized.amount_received) == (
-        "requires_capture",
-        1999,
-        0,
-    )
+    assert (authorized.status, authorized.amount_capturable) == ("requires_capture", 1999)
+    assert authorized.amount_received == 0
     assert (captured.status, captured.amount_capturable, captured.amount_received) == ("succeeded", 0, 1500)
 
 
@@ -203,21 +200,21 @@ async def test_cancelling_gives_an_authorization_up(stage: Stage) -> None:
     intent = await stage.intent(capture_method="manual")
     await confirm(stage, intent.id)
 
-    canceled = await stage.stripe.v1.payment_intents.cancel_async(intent.id)
+    canceled = await stage.api.v1.payment_intents.cancel_async(intent.id)
 
-    charge = await stage.stripe.v1.charges.retrieve_async(str(canceled.latest_charge))
+    charge = await stage.api.v1.charges.retrieve_async(str(canceled.latest_charge))
     assert (canceled.status, canceled.amount_received, charge.refunded) == ("canceled", 0, True)
 
 
 async def test_the_amount_can_change_until_it_is_paid(stage: Stage) -> None:
     """An open intent takes another amount, a paid one does not, but its metadata still changes."""
     intent = await stage.intent()
-    updated = await stage.stripe.v1.payment_intents.update_async(intent.id, {"amount": 2500})
+    updated = await stage.api.v1.payment_intents.update_async(intent.id, {"amount": 2500})
     await stage.pay(intent.id)
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await stage.stripe.v1.payment_intents.update_async(intent.id, {"amount": 2600})
-    annotated = await stage.stripe.v1.payment_intents.update_async(intent.id, {"metadata": {"note": "x"}})
+        await stage.api.v1.payment_intents.update_async(intent.id, {"amount": 2600})
+    annotated = await stage.api.v1.payment_intents.update_async(intent.id, {"metadata": {"note": "x"}})
 
     assert updated.amount == 2500
     assert refused.value.code == "payment_intent_unexpected_state"
@@ -229,7 +226,7 @@ async def test_a_new_amount_cancels_a_running_challenge(stage: Stage) -> None:
     intent = await stage.intent()
     await stage.pay(intent.id, payment_method="pm_card_threeDSecure2Required")
 
-    updated = await stage.stripe.v1.payment_intents.update_async(intent.id, {"amount": 2500})
+    updated = await stage.api.v1.payment_intents.update_async(intent.id, {"amount": 2500})
 
     assert (updated.status, updated.next_action) == ("requires_confirmation", None)
 
@@ -280,18 +277,18 @@ async def test_shipping_is_kept(stage: Stage) -> None:
 
 async def test_setup_for_future_use_attaches_the_card(stage: Stage) -> None:
     """With a customer the card that paid belongs to them afterwards."""
-    customer = await stage.stripe.v1.customers.create_async({})
+    customer = await stage.api.v1.customers.create_async({})
     intent = await stage.intent(customer=customer.id, setup_future_usage="off_session")
 
     paid = await confirm(stage, intent.id)
 
-    method = await stage.stripe.v1.payment_methods.retrieve_async(str(paid.payment_method))
+    method = await stage.api.v1.payment_methods.retrieve_async(str(paid.payment_method))
     assert method.customer == customer.id
 
 
 async def test_a_card_that_belongs_to_nobody_pays_once(stage: Stage) -> None:
     """A payment method that was used without a customer cannot be used again."""
-    method = await stage.stripe.v1.payment_methods.create_async({"type": "card", "card": {"token": "tok_visa"}})
+    method = await stage.api.v1.payment_methods.create_async({"type": "card", "card": {"token": "tok_visa"}})
     first, second = await stage.intent(), await stage.intent()
     await confirm(stage, first.id, method.id)
 
@@ -301,9 +298,9 @@ async def test_a_card_that_belongs_to_nobody_pays_once(stage: Stage) -> None:
 
 async def test_somebody_elses_card_is_refused(stage: Stage) -> None:
     """A customer's card pays only intents of that customer."""
-    owner = await stage.stripe.v1.customers.create_async({"payment_method": "pm_card_visa"})
-    owned = (await stage.stripe.v1.payment_methods.list_async({"customer": owner.id})).data[0]
-    other = await stage.stripe.v1.customers.create_async({})
+    owner = await stage.api.v1.customers.create_async({"payment_method": "pm_card_visa"})
+    owned = (await stage.api.v1.payment_methods.list_async({"customer": owner.id})).data[0]
+    other = await stage.api.v1.customers.create_async({})
     nobodys, others = await stage.intent(), await stage.intent(customer=other.id)
     owners = await stage.intent(customer=owner.id)
 

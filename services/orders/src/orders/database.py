@@ -79,7 +79,7 @@ def named_failures() -> Iterator[None]:
     except exc.TimeoutError as error:
         raise DatabaseUnavailable from error
     except exc.DBAPIError as error:
-        if error.connection_invalidated or (not _refused_by_driver(error) and _passes(sqlstate_of(error))):
+        if not _refused_by_driver(error) and _passes(sqlstate_of(error)):
             raise DatabaseUnavailable from None
         raise StatementRefused(sqlstate_of(error), constraint_of(error)) from None
     except asyncpg.PostgresError as error:

@@ -46,11 +46,6 @@ class QuarantinedPayment:
     quarantined_at: datetime
     resolved_at: datetime | None = None
 
-    @property
-    def awaits_its_attempt(self) -> bool:
-        """Whether this may still become the purchase: only the attempt was missing, and nobody settled it."""
-        return self.reason is QuarantineReason.ATTEMPT_MISSING and self.resolved_at is None
-
 
 Decision = Purchase | QuarantinedPayment
 

@@ -49,7 +49,12 @@ class PostgresUnits:
         """Begin a transaction, at PostgreSQL's default isolation: every race is decided by a constraint."""
         with named_failures():
             async with self._engine.connect() as connection:
-                yield PostgresLedger(connection)
+                try:
+                    yield PostgresLedger(connection)
+                except TimeoutError:
+                    # The server did not answer: it will not answer a rollback either.
+                    await connection.invalidate()
+                    raise
 
 
 class PostgresLedger:

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from orders.checkout import AttemptContent, CheckoutContext
-from orders.decisions import Decision, Purchase, QuarantinedPayment, QuarantineReason, Recorded
+from orders.decisions import Purchase, QuarantinedPayment, QuarantineReason, Recorded
 from orders.ledger import BeginUnit, Ledger
 from orders.order import Order, place_order
 from orders.order_numbers import draw_order_number
@@ -73,14 +73,10 @@ class PurchaseRecorder:
         standing = await ledger.decision_on(paid.payment.intent.id)
         if standing is None:  # It was another intent that stood in the way: it holds the attempt's purchase.
             return await set_aside(ledger, _duplicate(paid, at))
-        if await self._promoted(ledger, paid, standing, at):
+        user_id = paid.context.user_id
+        if isinstance(standing, QuarantinedPayment) and await ledger.promote(paid.payment, user_id, paid.source, at):
             return await self._write_purchase(ledger, paid, at)
         return await keep_decision(ledger, _duplicate(paid, at), standing)
-
-    async def _promoted(self, ledger: Ledger, paid: PaidAttempt, standing: Decision, at: datetime) -> bool:
-        if isinstance(standing, Purchase) or not standing.awaits_its_attempt:
-            return False
-        return await ledger.promote(paid.payment, paid.context.user_id, paid.source, at)
 
     async def _write_purchase(self, ledger: Ledger, paid: PaidAttempt, at: datetime) -> Recorded:
         order = await self._add_order(ledger, paid, at)

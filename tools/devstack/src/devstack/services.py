@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from devstack.ports import LOOPBACK, free_port, is_free
@@ -41,14 +42,13 @@ class Service:
     arguments: Callable[[int], Sequence[str]] = lambda _port: ()
     """Command-line arguments for a port; a kind that is told its port by a setting has none."""
     port: int | None = None
+    _keeps_port: bool = False
     _child: Child | None = None
 
     @property
     def address(self) -> str:
         """Where it listens, host:port."""
-        if self.port is None:
-            raise ProcessFailed(f"{self.name} is not started")
-        return f"{LOOPBACK}:{self.port}"
+        return f"{LOOPBACK}:{self._port_or_raise()}"
 
     @property
     def pid(self) -> int:
@@ -60,23 +60,38 @@ class Service:
         """Whether the process exists, paused or not."""
         return self._child is not None and self._child.running
 
+    def place(self, port: int) -> None:
+        """Say where it must listen, before it is started."""
+        self.port = port
+        self._keeps_port = True
+
     def start(self) -> None:
         """Start it, and return when it is ready."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start it and return at once. It is of no use before await_ready has returned."""
         if self.running:
             raise ProcessFailed(f"{self.name} is running already")
-        if self.port is not None:
-            self._start_on(self.port)
-            return
+        if not self._keeps_port:
+            self.port = free_port()
+        self._spawn()
+
+    def await_ready(self) -> None:
+        """Return when it is ready. At its first start, move it to another port if somebody else took this one."""
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            port = free_port()
+            port = self._port_or_raise()
             try:
-                self._start_on(port)
+                self._started().wait_until(partial(self.kind.is_ready, port), seconds=READY_SECONDS)
             except ProcessFailed:
+                self.kill()
                 # Our process is gone: if the port is taken now, somebody was faster.
-                if attempt == _PORT_ATTEMPTS or is_free(port):
+                if self._keeps_port or attempt == _PORT_ATTEMPTS or is_free(port):
                     raise
+                self.launch()
             else:
-                self.port = port
+                self._keeps_port = True
                 return
 
     def stop(self) -> None:
@@ -112,14 +127,15 @@ class Service:
             raise ProcessFailed(f"{self.name} is not started")
         return self._child
 
-    def _start_on(self, port: int) -> None:
+    def _port_or_raise(self) -> int:
+        if self.port is None:
+            raise ProcessFailed(f"{self.name} is not started")
+        return self.port
+
+    def _spawn(self) -> None:
+        port = self._port_or_raise()
         self._child = Child(self._program(port, self.arguments(port), self.log))
         self._child.start()
-        try:
-            self._child.wait_until(lambda: self.kind.is_ready(port), seconds=READY_SECONDS)
-        except ProcessFailed:
-            self._child.kill()
-            raise
 
     def _program(self, port: int, arguments: Sequence[str], log: Path) -> Program:
         settings = {"LISTEN": f"{LOOPBACK}:{port}", "ENVIRONMENT": "development", **self.settings}

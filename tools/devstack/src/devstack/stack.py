@@ -50,6 +50,7 @@ class Stack:
         self.gateways = [Service(name, GATEWAY, home.log_of(name)) for name in _gateway_names(self.options.gateways)]
         self.log = MergedLog({name: home.log_of(name) for name in self.processes}, home.log_dir / "all.log")
         self._simulated = real_stripe is None
+        self._simulators_keys = ("", "")
         self._stripe = real_stripe
         self._report = report
         self._webhook_secrets: list[str] = []
@@ -126,9 +127,11 @@ class Stack:
         """Start all but the gateways. Call start_gateways afterwards, with proxies in between if you like."""
         with self._undone_on_failure():
             self._take_home()
+            self._launch_simulator()
             self._start_databases()
-            self._start_stripe()
-            self._start_services()
+            self._launch_services()
+            self._await_backends()
+            self._seed()
 
     def start_gateways(self, upstreams: Upstreams | None = None) -> None:
         """Start the gateways, register them at Stripe, and write stack.json."""
@@ -165,32 +168,39 @@ class Stack:
             self._report(f"{name} is ready on {LOOPBACK}:{server.port}")
         self.postgres.ensure_database(ORDERS_DATABASE)
 
-    def _start_stripe(self) -> None:
-        if self._simulated:
-            self._stripe = self._started_simulator()
-        self._catalogue = seed_catalogue(self.stripe.client())
-        self._report(f"the catalogue is at {self.stripe.api_base}")
-
-    def _started_simulator(self) -> StripeAccess:
+    def _launch_simulator(self) -> None:
+        if not self._simulated:
+            return
         secret_key, publishable_key = f"sk_test_{secrets.token_hex(16)}", f"pk_test_{secrets.token_hex(16)}"
         seed = secrets.randbelow(_SEEDS) if self.options.seed is None else self.options.seed
-        keys = ("--secret-key", secret_key, "--publishable-key", publishable_key, "--seed", str(seed))
+        words = ("--secret-key", secret_key, "--publishable-key", publishable_key, "--seed", str(seed))
         self.simulator.arguments = lambda port: (
             *("--listen", f"{LOOPBACK}:{port}"),
-            *keys,
+            *words,
             *self.options.simulator_arguments,
         )
-        self._start_service(self.simulator)
-        return StripeAccess(f"http://{self.simulator.address}", secret_key, publishable_key)
+        self._launch(self.simulator)
+        self._simulators_keys = secret_key, publishable_key
 
-    def _start_services(self) -> None:
-        self.orders.settings["DATABASE_URL"] = self.postgres.url(ORDERS_DATABASE)
+    def _launch_services(self) -> None:
         self.checkout_session.settings["REDIS_URL"] = self.valkey.url
-        self._apply_chosen_settings(self.orders, self.checkout_session)
+        self.orders.settings["DATABASE_URL"] = self.postgres.url(ORDERS_DATABASE)
+        self._apply_chosen_settings(self.checkout_session, self.orders)
+        self._launch(self.checkout_session)
         self.orders.run_command("migrate")
         self._report("the orders database is migrated")
-        self._start_service(self.checkout_session)
-        self._start_service(self.orders)
+        self._launch(self.orders)
+
+    def _await_backends(self) -> None:
+        if self._simulated:
+            self._await(self.simulator)
+            self._stripe = StripeAccess(f"http://{self.simulator.address}", *self._simulators_keys)
+        self._await(self.checkout_session)
+        self._await(self.orders)
+
+    def _seed(self) -> None:
+        self._catalogue = seed_catalogue(self.stripe.client())
+        self._report(f"the catalogue is at {self.stripe.api_base}")
 
     def _start_gateways(self, upstreams: Upstreams) -> None:
         for attempt in range(1, _GATEWAY_ATTEMPTS + 1):
@@ -198,7 +208,9 @@ class Stack:
             self._configure_gateways(upstreams)
             try:
                 for gateway in self.gateways:
-                    self._start_service(gateway)
+                    self._launch(gateway)
+                for gateway in self.gateways:
+                    self._await(gateway)
             except ProcessFailed:
                 # Stripe has to know a gateway's port before it starts. If somebody else took it, choose again.
                 if attempt == _GATEWAY_ATTEMPTS or not self._a_gateway_port_was_taken():
@@ -209,8 +221,9 @@ class Stack:
     def _place_gateways(self) -> None:
         for gateway in self.gateways:
             gateway.stop()
-            gateway.port = free_port()
-        self.gateways[0].port = self.options.gateway_port or self.gateways[0].port
+            gateway.place(free_port())
+        if self.options.gateway_port is not None:
+            self.gateways[0].place(self.options.gateway_port)
 
     def _a_gateway_port_was_taken(self) -> bool:
         return self.options.gateway_port is None and any(
@@ -248,9 +261,12 @@ class Stack:
         for service in services:
             service.settings.update(self.options.settings.get(service.name, {}))
 
-    def _start_service(self, service: Service) -> None:
+    def _launch(self, service: Service) -> None:
         self._to_undo.callback(service.stop)
-        service.start()
+        service.launch()
+
+    def _await(self, service: Service) -> None:
+        service.await_ready()
         self._report(f"{service.name} is ready on {service.address}")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import stripe
 
 REAL_API_BASE = "https://api.stripe.com"
-_LIVE_PREFIXES = ("sk_live_", "rk_live_")
+_LIVE_PREFIXES = ("sk_live_", "rk_live_", "pk_live_")
 
 
 class UnusableStripeKeys(RuntimeError):  # noqa: N818 - errors are named for what happened
@@ -48,9 +48,8 @@ def real_stripe(environment: Mapping[str, str]) -> StripeAccess | None:
     secret_key = environment.get("STRIPE_SECRET_KEY", "")
     if not secret_key:
         return None
-    if secret_key.startswith(_LIVE_PREFIXES):
-        raise UnusableStripeKeys("STRIPE_SECRET_KEY is a live key. This stack makes up purchases: use sk_test_ keys.")
-    return StripeAccess(
+    _refuse_live("STRIPE_SECRET_KEY", secret_key)
+    access = StripeAccess(
         api_base=REAL_API_BASE,
         secret_key=secret_key,
         publishable_key=_required(
@@ -62,6 +61,13 @@ def real_stripe(environment: Mapping[str, str]) -> StripeAccess | None:
             "the whsec_ secret that `stripe listen --forward-to http://127.0.0.1:PORT/api/stripe/webhook` prints",
         ),
     )
+    _refuse_live("STRIPE_PUBLISHABLE_KEY", access.publishable_key)
+    return access
+
+
+def _refuse_live(name: str, key: str) -> None:
+    if key.startswith(_LIVE_PREFIXES):
+        raise UnusableStripeKeys(f"{name} is a live key. This stack makes up purchases: use test keys.")
 
 
 def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:

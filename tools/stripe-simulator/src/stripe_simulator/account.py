@@ -60,7 +60,7 @@ class Account:
         finally:
             self._cause = _NO_REQUEST
 
-    def change(self, name: str, stored: StripeObject, event_type: str | None = None, **changes: Any) -> StripeObject:
+    def change(self, name: str, stored: StripeObject, event_type: str | None = None, /, **changes: Any) -> StripeObject:
         """Store an object with changed fields, and publish the event if one is named.
 
         A `*.updated` event carries `previous_attributes`, as at Stripe, and is left out when nothing changed.

@@ -129,10 +129,11 @@ class Api:
         return found
 
     def _call(self, form: Form, endpoint: Endpoint, caller: Caller, ids: tuple[str, ...], path: str) -> Call:
-        prepared, extra = form, {}
         if caller is Caller.BROWSER and endpoint.prepare:
             prepared, extra = endpoint.prepare(form)
-        params = endpoint.parameters.check(prepared) | extra
+            params = endpoint.parameters.check(prepared) | extra
+        else:
+            params = endpoint.parameters.check(form)
         return Call(self._account, caller, params, ids, path, self._url)
 
     async def _run_with_key(self, exchange: Exchange, endpoint: Endpoint, call: Call, fault: Fault | None) -> Answer:

@@ -73,7 +73,7 @@ class AddressBody(Body):
 class InitiateCheckoutBody(Body):
     """What the buyer wants to buy. Prices, sums and the user are not the client's to say."""
 
-    items: Annotated[tuple[ItemBody, ...], Field(min_length=1, max_length=MAX_LINES)]
+    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MAX_LINES)]
     contact: ContactBody
     shipping_address: AddressBody | None = None
     shipping_option_id: StripeId | None = Field(

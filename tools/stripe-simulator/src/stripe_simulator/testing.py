@@ -1,8 +1,12 @@
-"""What the tests share: a simulator with its official client, its knobs, and a webhook receiver."""
+"""For tests that need Stripe: a simulator with official clients and its knobs, and a webhook receiver.
+
+async with staged() as stage:
+intent = await stage.intent(amount=500)
+await stage.pay(intent.id)
+"""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +15,17 @@ import aiohttp
 import stripe
 from aiohttp import web
 
-from stripe_simulator import Simulator
+from stripe_simulator.settings import SimulatorSettings, WebhookSettings
+from stripe_simulator.simulator import Simulator
 
 CHECKOUT: dict[str, Any] = {"amount": 1999, "currency": "usd", "metadata": {"checkoutAttemptId": "an-attempt"}}
-HELD_SECONDS = 10.0
+FAST_WEBHOOKS = WebhookSettings(backoff_base_seconds=0.005, backoff_max_seconds=0.02, max_attempts=5, timeout_seconds=2)
+SETTINGS = SimulatorSettings(seed=7, webhooks=FAST_WEBHOOKS)
+_GRACE_SECONDS = 0.1
+
+
+class UnexpectedAnswer(AssertionError):  # noqa: N818 - a test fails by it
+    """A knob answered another status than the test expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +38,13 @@ class Received:
 
 
 class Receiver:
-    """A webhook endpoint on loopback; answers the statuses it is told, then 200."""
+    """A webhook endpoint on loopback; answers the statuses it is told, after a pause, then 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str = "") -> None:
         self.received: list[Received] = []
         self.statuses: list[int] = []
         self.pause_seconds = 0.0
-        self.url = ""
+        self.url = url
 
     async def handle(self, request: web.Request) -> web.Response:
         """Remember a webhook and answer."""
@@ -53,12 +64,10 @@ async def listening() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application()
     app.router.add_post("/webhook", receiver.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    receiver.url = f"http://127.0.0.1:{port}/webhook"
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhook"
     try:
         yield receiver
     finally:
@@ -67,18 +76,19 @@ async def listening() -> AsyncIterator[Receiver]:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A running simulator, clients for both of its keys, and its knobs over HTTP."""
+    """A running simulator, the official client with its secret and its publishable key, and its knobs over HTTP."""
 
     simulator: Simulator
     session: aiohttp.ClientSession
-    stripe: stripe.StripeClient
+    api: stripe.StripeClient
     browser: stripe.StripeClient
 
     async def knob(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
-        """Turn a knob and answer its JSON; the status must be the expected one."""
+        """Turn a knob and answer its JSON; raise UnexpectedAnswer unless the status is the expected one."""
         url = f"{self.simulator.url}/_simulator{path}"
         async with self.session.request(method, url, json=body) as response:
-            assert response.status == status, await response.text()
+            if response.status != status:
+                raise UnexpectedAnswer(f"{method} {path}: {response.status} {await response.text()}")
             return await response.json()
 
     async def raw(self, method: str, path: str, **request: Any) -> tuple[int, Any, Mapping[str, str]]:
@@ -90,15 +100,15 @@ class Stage:
     async def subscribe(self, receiver: Receiver, *events: str) -> stripe.WebhookEndpoint:
         """Register the receiver for some events, or for all of them."""
         wanted: Any = list(events) or ["*"]
-        return await self.stripe.v1.webhook_endpoints.create_async({"url": receiver.url, "enabled_events": wanted})
+        return await self.api.v1.webhook_endpoints.create_async({"url": receiver.url, "enabled_events": wanted})
 
     async def intent(self, **changes: Any) -> stripe.PaymentIntent:
         """Create a payment intent as the gateway does, with some parameters changed."""
         params: Any = CHECKOUT | changes
-        return await self.stripe.v1.payment_intents.create_async(params)
+        return await self.api.v1.payment_intents.create_async(params)
 
     async def pay(self, intent_id: str, **payment: Any) -> Any:
-        """Pay as a buyer's browser would."""
+        """Pay as a buyer's browser would; see `buyer.Payment` for what can be given."""
         return await self.knob("POST", f"/payment_intents/{intent_id}/pay", payment)
 
     async def settled(self) -> None:
@@ -106,8 +116,8 @@ class Stage:
         await self.knob("GET", "/webhooks/idle?timeout=10")
 
     async def event_types(self) -> list[str]:
-        """Answer the types of all events, oldest first."""
-        page = await self.stripe.v1.events.list_async({"limit": 100})
+        """Answer the types of the newest hundred events, oldest first."""
+        page = await self.api.v1.events.list_async({"limit": 100})
         return [event.type for event in reversed(page.data)]
 
 
@@ -117,9 +127,13 @@ def client(simulator: Simulator, session: aiohttp.ClientSession, key: str) -> st
     return stripe.StripeClient(key, base_addresses={"api": simulator.url}, http_client=http_client)
 
 
-async def eventually(check: Callable[[], bool]) -> None:
-    """Wait until something is true, for a few seconds at most."""
-    deadline = time.monotonic() + HELD_SECONDS
-    while not check():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.005)
+@asynccontextmanager
+async def staged(settings: SimulatorSettings = SETTINGS) -> AsyncIterator[Stage]:
+    """Run a simulator with clients for it."""
+    async with Simulator(settings) as simulator, aiohttp.ClientSession() as session:
+        yield Stage(
+            simulator=simulator,
+            session=session,
+            api=client(simulator, session, settings.secret_key),
+            browser=client(simulator, session, settings.publishable_key),
+        )

@@ -122,13 +122,11 @@ async def test_watching_tells_every_verdict_and_survives_what_breaks() -> None:
     assert told == [False, False, True]
 
 
-@pytest.mark.parametrize("name", ["", "test.Echo"])
-async def test_health_follows_readiness_both_ways(serve: Serve, name: str) -> None:
-    """The server and its service are reported not serving while a check objects, and serving again after."""
+async def test_health_follows_readiness_both_ways(serve: Serve) -> None:
+    """The service is reported not serving while a check objects, whatever breaks, and serving again after."""
     store = _Store()
     async with serve(None, readiness=[store.check]) as server, _health(server) as health:
-        began = await health.Check(health_pb2.HealthCheckRequest(service=name))
-        watched = health.Watch(health_pb2.HealthCheckRequest(service=name))
+        watched = health.Watch(health_pb2.HealthCheckRequest(service="test.Echo"))
         reports = [(await watched.read()).status]
         store.trouble = ValueError()
         reports.append((await watched.read()).status)
@@ -136,8 +134,16 @@ async def test_health_follows_readiness_both_ways(serve: Serve, name: str) -> No
         reports.append((await watched.read()).status)
         watched.cancel()
 
-    assert began.status == SERVING
     assert reports == [SERVING, NOT_SERVING, SERVING]
+
+
+@pytest.mark.parametrize("name", ["", "test.Echo"])
+async def test_a_probe_may_ask_for_the_server_or_its_service(serve: Serve, name: str) -> None:
+    """Both are serving when the checks agree."""
+    async with serve(None) as server, _health(server) as health:
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+
+    assert answer.status == SERVING
 
 
 async def test_a_server_that_is_not_ready_starts_all_the_same(serve: Serve, logged: Logged) -> None:

@@ -106,9 +106,9 @@ async def test_a_paused_redis_is_reported_within_the_calls_deadline(
     run_service: RunService, mortal: EmbeddedValkey, new_request: MakeRequest
 ) -> None:
     """A caller with less patience than the store is told the reason before its deadline, not cut off at it."""
-    mortal.pause()
     async with run_service(mortal.url, redis_timeout_seconds=30, store_timeout_seconds=30) as channel:
         stub = CheckoutSessionServiceStub(channel)
+        mortal.pause()
 
         errors = await asyncio.gather(*(refusal(call) for call in calls(stub, new_request(), timeout=1.0)))
 

@@ -35,6 +35,12 @@ def fields_refused(read: Callable[[], object]) -> list[str]:
     return [violation.field for violation in refused.value.violations]
 
 
+def ask_for_one_cent_more(report: Purchase) -> None:
+    """Let Stripe receive the total, and the total be no sum of anything."""
+    report.context.total.minor_units += 1
+    report.payment.received.CopyFrom(report.context.total)
+
+
 SPOILED: list[tuple[str, Callable[[Purchase], object], list[str]]] = [
     ("no intent id", lambda r: r.payment.intent.ClearField("id"), ["payment.intent.id"]),
     ("long intent id", lambda r: setattr(r.payment.intent, "id", "p" * 256), ["payment.intent.id"]),
@@ -90,7 +96,7 @@ SPOILED: list[tuple[str, Callable[[Purchase], object], list[str]]] = [
     ("no total", lambda r: r.context.ClearField("total"), ["context.total"]),
     (
         "the total not the sum",
-        lambda r: [setattr(amount, "minor_units", 7991) for amount in (r.context.total, r.payment.received)],
+        ask_for_one_cent_more,
         ["context.total"],
     ),
     ("a line of no price", lambda r: r.context.items[1].ClearField("price_id"), ["context.items[1].price_id"]),

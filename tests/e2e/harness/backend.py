@@ -81,6 +81,9 @@ class Backend(Protocol):
     async def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
         """Stop and start a service, with some settings changed (environment variables without their prefix)."""
 
+    def settings_of(self, name: str) -> Mapping[str, str]:
+        """Return a service's settings (environment variables without their prefix)."""
+
     def log_of(self, name: str) -> str:
         """Return what a process has logged."""
 
@@ -153,12 +156,19 @@ class EmbeddedBackend:
 
     async def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
         """Stop and start a service, with some settings changed."""
-        process = self._stack.processes[name]
         if settings:
-            if not isinstance(process, Service):
-                raise TypeError(f"{name} takes no settings")
-            process.settings.update(settings)
+            self._service(name).settings.update(settings)
         await self._beside(name, lambda process: process.restart())
+
+    def settings_of(self, name: str) -> Mapping[str, str]:
+        """Return a service's settings."""
+        return dict(self._service(name).settings)
+
+    def _service(self, name: str) -> Service:
+        process = self._stack.processes[name]
+        if not isinstance(process, Service):
+            raise TypeError(f"{name} takes no settings")
+        return process
 
     def log_of(self, name: str) -> str:
         """Return what a process has logged."""

@@ -32,9 +32,9 @@ class Knobs:
         """Take every webhook rule away; what is held stays held."""
         await self._call("DELETE", "webhooks/rules")
 
-    async def release_deliveries(self) -> None:
-        """Let held deliveries go."""
-        await self._post("webhooks/release", {})
+    async def release_deliveries(self, event_id: str | None = None) -> None:
+        """Let held deliveries go, of all events or of one."""
+        await self._post("webhooks/release", {"event_id": event_id})
 
     async def redeliver(self, event_id: str, *, copies: int = 1) -> None:
         """Deliver an event again now."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from devstack.layout import Home
+from devstack.postgres_seat import remove_data
 from devstack.processes import family_of, wait_until_gone
 
 SECONDS = 60.0
@@ -59,22 +61,38 @@ def await_stack_file(home: Path, process: "subprocess.Popen[str]") -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Name a home for the stacks of these tests, one after the other."""
-    return tmp_path_factory.mktemp("holdfast") / "home"
+@contextmanager
+def new_home(folder: Path) -> Iterator[Path]:
+    """Name a home that does not exist yet, and remove the data that may lie elsewhere for root's sake."""
+    home = Home(folder / "home")
+    yield home.root
+    remove_data(home.postgres_dir)
 
 
 @pytest.fixture(scope="module")
-def running(home: Path) -> Iterator["subprocess.Popen[str]"]:
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Name the home of the stack that several tests look at."""
+    with new_home(tmp_path_factory.mktemp("holdfast")) as home:
+        yield home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Name a home for one test."""
+    with new_home(tmp_path) as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def running(shared_home: Path) -> Iterator["subprocess.Popen[str]"]:
     """Run one stack for the tests that only look at it."""
-    with up(home) as process:
+    with up(shared_home) as process:
         yield process
 
 
-def test_says_where_everything_listens(running: "subprocess.Popen[str]", home: Path) -> None:
+def test_says_where_everything_listens(running: "subprocess.Popen[str]", shared_home: Path) -> None:
     """stack.json has an address for each part, and a running process for each name."""
-    facts = json.loads((home / "stack.json").read_text())
+    facts = json.loads((shared_home / "stack.json").read_text())
 
     assert {"stripe_secret_key", "webhook_secret", "checkout_session", "orders"} <= facts.keys()
     assert [facts[name].partition("://")[0] for name in ("gateway", "stripe_api", "postgres", "redis")] == [
@@ -87,32 +105,31 @@ def test_says_where_everything_listens(running: "subprocess.Popen[str]", home: P
     assert set(facts["pids"]) == {"postgres", "valkey", "stripe-simulator", "checkout-session", "orders", "gateway"}
 
 
-def test_only_its_owner_reads_the_secrets(running: "subprocess.Popen[str]", home: Path) -> None:
+def test_only_its_owner_reads_the_secrets(running: "subprocess.Popen[str]", shared_home: Path) -> None:
     """The file holds keys and passwords."""
-    assert stat.S_IMODE((home / "stack.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((shared_home / "stack.json").stat().st_mode) == 0o600
 
 
-def test_a_second_start_in_the_same_home_is_refused(running: "subprocess.Popen[str]", home: Path) -> None:
+def test_a_second_start_in_the_same_home_is_refused(running: "subprocess.Popen[str]", shared_home: Path) -> None:
     """It says what is going on and leaves the first one alone."""
-    code, said = run(home, "up")
+    code, said = run(shared_home, "up")
 
     assert code == 1
     assert f"running here already (process {running.pid})" in said
-    assert (home / "stack.json").exists()
+    assert (shared_home / "stack.json").exists()
 
 
-def test_a_live_key_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_a_live_key_is_refused_before_anything_starts(home: Path) -> None:
     """Nothing is created, not even the home."""
-    code, said = run(tmp_path / "home", "demo", STRIPE_SECRET_KEY="sk_live_1")
+    code, said = run(home, "demo", STRIPE_SECRET_KEY="sk_live_1")
 
     assert code == 1
     assert "STRIPE_SECRET_KEY is a live key" in said
-    assert not (tmp_path / "home").exists()
+    assert not home.exists()
 
 
-def test_killed_it_leaves_no_process_and_the_next_run_buys_on_the_same_data(tmp_path: Path) -> None:
+def test_killed_it_leaves_no_process_and_the_next_run_buys_on_the_same_data(home: Path) -> None:
     """After SIGKILL of the supervisor everything ends, and a demo works in the same home, beside other stacks."""
-    home = tmp_path / "home"
     with command(home, "up") as process:
         await_stack_file(home, process)
         family = family_of(process.pid)

@@ -136,3 +136,31 @@ async def test_an_unknown_url_is_404(stage: Stage, method: str, path: str) -> No
 
     assert status == 404
     assert body["error"]["message"].startswith(f"Unrecognized request URL ({method}: {path})")
+
+
+async def test_a_browser_sees_a_reduced_intent_in_errors(stage: Stage) -> None:
+    """The intent inside a card error has no metadata either."""
+    intent = await stage.intent()
+    publishable = {"Authorization": f"Bearer {stage.simulator.settings.publishable_key}"}
+    form = {
+        "client_secret": intent.client_secret,
+        "return_url": "https://shop.example/return",
+        "payment_method": "pm_card_chargeDeclined",
+    }
+
+    status, body, _ = await stage.raw(
+        "POST", f"/v1/payment_intents/{intent.id}/confirm", data=form, headers=publishable
+    )
+
+    assert (status, body["error"]["code"]) == (402, "card_declined")
+    assert "metadata" not in body["error"]["payment_intent"]
+
+
+async def test_pages_of_any_origin_may_call(stage: Stage) -> None:
+    """A browser's preflight is answered without a key."""
+    async with stage.session.options(f"{stage.simulator.url}/v1/payment_intents/pi_1/confirm") as answer:
+        headers = answer.headers
+
+    assert answer.status == 200
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert "Authorization" in headers["Access-Control-Allow-Headers"]

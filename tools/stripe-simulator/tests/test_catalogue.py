@@ -85,10 +85,12 @@ async def test_recurring_prices(stage: Stage) -> None:
 
 async def test_fractions_of_a_minor_unit_have_no_integer(stage: Stage) -> None:
     """A decimal amount with a fraction leaves `unit_amount` null; a whole one does not."""
-    params: Any = {"currency": "usd", "product_data": {"name": "Nails"}}
+    nails: Any = {"currency": "usd", "product_data": {"name": "Nails"}}
+    half: Any = {**nails, "unit_amount_decimal": Decimal("0.5")}
+    fifty: Any = {**nails, "unit_amount_decimal": Decimal("50.0")}
 
-    fraction = await stage.api.v1.prices.create_async({**params, "unit_amount_decimal": Decimal("0.5")})
-    whole = await stage.api.v1.prices.create_async({**params, "unit_amount_decimal": Decimal("50.0")})
+    fraction = await stage.api.v1.prices.create_async(half)
+    whole = await stage.api.v1.prices.create_async(fifty)
 
     assert (fraction.unit_amount, fraction.unit_amount_decimal) == (None, Decimal("0.5"))
     assert (whole.unit_amount, whole.unit_amount_decimal) == (50, Decimal(50))
@@ -97,10 +99,15 @@ async def test_fractions_of_a_minor_unit_have_no_integer(stage: Stage) -> None:
 async def test_tiers_show_only_when_expanded(stage: Stage) -> None:
     """A tiered price has no amount; its tiers are included on demand."""
     tiers: Any = [{"up_to": 10, "unit_amount": 500}, {"up_to": "inf", "unit_amount": 400}]
-    params: Any = {"currency": "usd", "product_data": {"name": "Seats"}, "billing_scheme": "tiered"}
-    made = await stage.api.v1.prices.create_async(
-        {**params, "tiers_mode": "volume", "tiers": tiers, "recurring": {"interval": "month"}}
-    )
+    params: Any = {
+        "currency": "usd",
+        "product_data": {"name": "Seats"},
+        "billing_scheme": "tiered",
+        "tiers_mode": "volume",
+        "tiers": tiers,
+        "recurring": {"interval": "month"},
+    }
+    made = await stage.api.v1.prices.create_async(params)
 
     expanded = await stage.api.v1.prices.retrieve_async(made.id, {"expand": ["tiers"]})
 

@@ -93,11 +93,11 @@ async def test_a_server_needs_a_mandate(stage: Stage) -> None:
         "return_url": "https://shop.example",
         "payment_method_data": {"type": "sepa_debit", "sepa_debit": {"iban": GOOD_IBAN}},
     }
-    mandate = {"customer_acceptance": {"type": "offline"}}
+    with_mandate: Any = {**params, "mandate_data": {"customer_acceptance": {"type": "offline"}}}
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
         await stage.api.v1.payment_intents.confirm_async(intent.id, params)
-    confirmed = await stage.api.v1.payment_intents.confirm_async(intent.id, {**params, "mandate_data": mandate})
+    confirmed = await stage.api.v1.payment_intents.confirm_async(intent.id, with_mandate)
 
     assert refused.value.code == "payment_intent_mandate_invalid"
     assert confirmed.status == "processing"

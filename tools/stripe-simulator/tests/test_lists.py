@@ -172,3 +172,11 @@ async def test_what_cannot_be_expanded_is_refused(stage: Stage, path: str) -> No
 
     with pytest.raises(stripe.InvalidRequestError, match=r"cannot (be expanded|expand)"):
         await stage.api.v1.payment_intents.retrieve_async(intent.id, {"expand": [path]})
+
+
+async def test_a_bad_expansion_changes_nothing(stage: Stage) -> None:
+    """Paths are checked before anything is executed."""
+    with pytest.raises(stripe.InvalidRequestError):
+        await stage.intent(expand=["metadata"])
+
+    assert (await stage.api.v1.payment_intents.list_async()).data == []

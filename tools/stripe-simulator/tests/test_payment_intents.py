@@ -310,3 +310,18 @@ async def test_somebody_elses_card_is_refused(stage: Stage) -> None:
     paid = await confirm(stage, owners.id, owned.id)
 
     assert paid.status == "succeeded"
+
+
+async def test_a_refused_confirm_leaves_no_trace(stage: Stage) -> None:
+    """What is refused for being incomplete stores neither intent nor payment method."""
+    intent = await stage.intent()
+
+    with pytest.raises(stripe.InvalidRequestError):
+        await stage.intent(confirm=True, payment_method="pm_card_visa")
+    with pytest.raises(stripe.InvalidRequestError):
+        await stage.api.v1.payment_intents.confirm_async(intent.id, {"payment_method": "pm_card_visa"})
+
+    stored = (await stage.api.v1.payment_intents.list_async()).data
+    assert [(each.id, each.status, each.payment_method) for each in stored] == [
+        (intent.id, "requires_payment_method", None)
+    ]

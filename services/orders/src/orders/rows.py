@@ -1,35 +1,38 @@
 """Rows to and from what they stand for: one function each way."""
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, SQLColumnExpression, tuple_
+from sqlalchemy import Column, ColumnElement, Row, tuple_
 
 from orders.checkout import Address, AttemptContent, Contact, LineItem, Money, ShippingOption
-from orders.decisions import QuarantinedPayment
+from orders.decisions import Outcome, QuarantinedPayment
 from orders.order import Order
-from orders.pages import Cursor
 from orders.payments import Intent, Payment, Source
-from orders.schema import OrderItemRow, OrderRow, PaymentRow
-
-PAYMENT_COLUMNS = tuple(PaymentRow.__table__.columns)
-ITEM_COLUMNS = (*OrderItemRow.__table__.columns, OrderRow.currency)
-
-# Under names of their own, because orders are read together with their payments.
-ORDER_COLUMNS = tuple(column.label(f"order_{column.name}") for column in OrderRow.__table__.columns)
 
 
-def payment_values(payment: Payment, source: Source) -> dict[str, Any]:
-    """Return the columns of `payments` that say what was paid and who reported it."""
-    received = payment.received
+def purchase_values(payment: Payment, user_id: str | None, source: Source, at: datetime) -> dict[str, Any]:
+    """Return the row of a payment that became a purchase. Its content is in the order."""
     return {
-        "intent_id": payment.intent.id,
-        "kind": payment.intent.kind,
-        "attempt_id": payment.attempt_id,
-        "amount_minor": received.minor_units if received else None,
-        "currency": received.currency if received else None,
-        "livemode": payment.livemode,
-        "road": source.road,
-        "stripe_event_id": source.stripe_event_id,
+        **_payment_values(payment, source),
+        "outcome": Outcome.PURCHASE,
+        "quarantine_reason": None,
+        "attempt_content": None,
+        "user_id": user_id,
+        "decided_at": at,
+    }
+
+
+def quarantine_values(quarantined: QuarantinedPayment) -> dict[str, Any]:
+    """Return the row of a payment that was set aside."""
+    content = quarantined.content
+    return {
+        **_payment_values(quarantined.payment, quarantined.source),
+        "outcome": Outcome.QUARANTINED,
+        "quarantine_reason": quarantined.reason,
+        "attempt_content": content.sealed if content else None,
+        "user_id": content.user_id if content else None,
+        "decided_at": quarantined.quarantined_at,
     }
 
 
@@ -133,11 +136,23 @@ def item_of(row: Row[Any]) -> LineItem:
     return LineItem(row.price_id, row.product_id, row.name, row.quantity, Money(row.unit_amount_minor, row.currency))
 
 
-def below(
-    at: SQLColumnExpression[Any], row_id: SQLColumnExpression[Any], cursor: Cursor, cursor_id: Any
-) -> ColumnElement[bool]:
+def below(place: tuple[Column[Any], Column[Any]], at: datetime, row_id: object) -> ColumnElement[bool]:
     """Return the condition for the rows after a cursor, newest first."""
-    return tuple_(at, row_id) < tuple_(cursor.at, cursor_id)
+    return tuple_(*place) < tuple_(at, row_id)
+
+
+def _payment_values(payment: Payment, source: Source) -> dict[str, Any]:
+    received = payment.received
+    return {
+        "intent_id": payment.intent.id,
+        "kind": payment.intent.kind,
+        "attempt_id": payment.attempt_id,
+        "amount_minor": received.minor_units if received else None,
+        "currency": received.currency if received else None,
+        "livemode": payment.livemode,
+        "road": source.road,
+        "stripe_event_id": source.stripe_event_id,
+    }
 
 
 def _address_values(address: Address | None) -> dict[str, Any]:

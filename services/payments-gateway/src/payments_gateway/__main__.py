@@ -16,11 +16,16 @@ from servicekit.settings import read_command
 
 _log = logging.getLogger(__name__)
 
+_CHATTY_LOGGERS = ("stripe", "uvicorn")
+"""At their finer levels they write every request once more, Stripe's with query strings and bodies (P7)."""
+
 
 def main() -> None:
     """Run the gateway until it is told to stop."""
     settings = read_command(GatewaySettings)
     configure_logging("payments-gateway", settings.log_level)
+    for chatty in _CHATTY_LOGGERS:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     uvloop.run(serve(settings))
 
 

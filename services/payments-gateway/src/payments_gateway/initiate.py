@@ -133,11 +133,16 @@ class Initiate:
         try:
             saved = await self._attempts.save(attempt_id, digest, context, intent.ref)
         except (AttemptClosed, RequestHashMismatch):
-            await self._cancel_if_unused(intent.ref, await self._attempts.find(attempt_id))
-            raise
+            found = await self._attempts.find(attempt_id)
+            await self._cancel_if_unused(intent.ref, found)
+            if found is None:
+                raise
+            return await self._resume(found, digest)  # says why: it may have been paid by now
         if saved.replayed:
             await self._cancel_if_unused(intent.ref, saved.attempt)
             return await self._resume(saved.attempt, digest)
+        # After the store lost its data, the key answers an intent whose secret was released before.
+        await self._settlement.refuse_if_under_way(saved.attempt, intent)
         return _checkout(saved.attempt, intent)
 
     async def _cancel_if_unused(self, ref: IntentRef, found: Attempt | Tombstone | None) -> None:

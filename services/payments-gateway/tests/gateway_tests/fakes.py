@@ -1,7 +1,7 @@
 """The gateway's ports in memory: they keep the contracts, and fail where a test asks them to."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -62,6 +62,11 @@ class Wire:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self._faults: list[_Fault] = []
+        self._deeds: dict[str, Callable[[], Awaitable[object]]] = {}
+
+    def meanwhile(self, call: str, deed: Callable[[], Awaitable[object]]) -> None:
+        """Let something else happen just before the next call of that name has its effect."""
+        self._deeds[call] = deed
 
     def fail(self, call: str | int, failure: Exception, *, after_effect: bool = False) -> None:
         """Fail a call, by name or by its place among all calls, before or after it has had its effect."""
@@ -77,6 +82,8 @@ class Wire:
         place = len(self.calls)
         self.calls.append(name)
         await asyncio.sleep(0)
+        if deed := self._deeds.pop(name, None):
+            await deed()
         self._fail_if_asked(name, place, after_effect=False)
         yield
         await asyncio.sleep(0)

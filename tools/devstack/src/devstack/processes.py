@@ -193,8 +193,10 @@ def family_of(pid: int) -> list[int]:
     """Return the process and its descendants, parents first. Where there is no /proc, the process alone."""
     family = [pid]
     for member in family:
-        with suppress(OSError):
-            family += [int(child) for child in Path(f"/proc/{member}/task/{member}/children").read_text().split()]
+        # Each thread lists the children that it started itself.
+        for children in Path(f"/proc/{member}/task").glob("*/children"):
+            with suppress(OSError):
+                family += [int(child) for child in children.read_text().split()]
     return family
 
 

@@ -5,6 +5,7 @@ execution began (see `idempotency`).
 """
 
 import asyncio
+import logging
 import socket
 import struct
 import time
@@ -14,15 +15,16 @@ from pydantic_core import to_json
 
 from stripe_simulator.access import Caller, KeyRing, secret_key_required
 from stripe_simulator.account import Account, Cause
-from stripe_simulator.endpoints import Call, Directory, Endpoint
+from stripe_simulator.endpoints import Call, Directory, Endpoint, Match
 from stripe_simulator.exchange import Exchange
 from stripe_simulator.expansion import Expander
 from stripe_simulator.faults import Fault, FaultKind, Faults
 from stripe_simulator.forms import Form
 from stripe_simulator.idempotency import Answer, IdempotencyKeys
-from stripe_simulator.problems import StripeProblem, locked, rate_limited, server_error, unrecognized_url
+from stripe_simulator.problems import StripeProblem, locked, rate_limited, server_error
 from stripe_simulator.request_log import ReceivedRequest, RequestLog
 
+_log = logging.getLogger("stripe_simulator")
 _ABORT_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -68,6 +70,9 @@ class Api:
             return web.Response(status=502)
         except StripeProblem as problem:
             answer = exchange.answer(problem.status, problem.envelope())
+        except Exception:  # noqa: BLE001 - the one place where the unknown becomes a 500
+            _log.exception("a request could not be executed")
+            answer = exchange.answer(500, server_error().envelope())
         received.status = answer.status
         received.replayed = answer.request_id != exchange.request_id
         retry_after = fault.rule.retry_after if fault else None
@@ -77,13 +82,10 @@ class Api:
         """Do what Stripe.js in a buyer's browser would do with a POST to this path."""
         request_id = self._account.ids.new("req")
         try:
-            found = self._directory.find("POST", path)
-            if found is None:
-                raise unrecognized_url("POST", path)
-            endpoint, ids = found
-            call = self._call(form, endpoint, Caller.BROWSER, ids, path)
+            match = self._directory.find("POST", path)
+            call = self._call(form, match, Caller.BROWSER, path)
             with self._account.caused_by(Cause(request_id)):
-                content = endpoint.handler(call)
+                content = match.endpoint.handler(call)
         except StripeProblem as problem:
             return Answer(problem.status, to_json(problem.envelope()), request_id)
         return Answer(200, to_json(content), request_id)
@@ -107,34 +109,31 @@ class Api:
         _fail_at_the_door(fault)
         caller = self._keys.identify(exchange.authorization)
         exchange.check()
-        endpoint, ids = self._endpoint(exchange)
-        if caller is Caller.BROWSER and endpoint.prepare is None:
+        match = self._directory.find(exchange.method, exchange.path)
+        if caller is Caller.BROWSER and match.endpoint.prepare is None:
             raise secret_key_required()
         key = exchange.idempotency_key
         if key:
             saved = self._idempotency.replay(key, exchange.path, exchange.form)
             if saved:
                 return saved
-        call = self._call(exchange.form, endpoint, caller, ids, exchange.path)
-        answer = await self._run_with_key(exchange, endpoint, call, fault)
+        call = self._call(exchange.form, match, caller, exchange.path)
+        answer = await self._run_with_key(exchange, match.endpoint, call, fault)
         await _delay(fault, FaultKind.LATENCY_AFTER, FaultKind.HOLD_AFTER)
         if _is(fault, FaultKind.RESET_AFTER):
             raise ConnectionReset
         return answer
 
-    def _endpoint(self, exchange: Exchange) -> tuple[Endpoint, tuple[str, ...]]:
-        found = self._directory.find(exchange.method, exchange.path)
-        if found is None:
-            raise unrecognized_url(exchange.method, exchange.path)
-        return found
-
-    def _call(self, form: Form, endpoint: Endpoint, caller: Caller, ids: tuple[str, ...], path: str) -> Call:
+    def _call(self, form: Form, match: Match, caller: Caller, path: str) -> Call:
+        """Check the parameters; nothing that is refused here is saved under an idempotency key."""
+        endpoint = match.endpoint
         if caller is Caller.BROWSER and endpoint.prepare:
             prepared, extra = endpoint.prepare(form)
             params = endpoint.parameters.check(prepared) | extra
         else:
             params = endpoint.parameters.check(form)
-        return Call(self._account, caller, params, ids, path, self._url)
+        self._expander.check(match.kind, params.get("expand") or (), in_list=match.answers_list)
+        return Call(self._account, caller, params, match.ids, path, self._url)
 
     async def _run_with_key(self, exchange: Exchange, endpoint: Endpoint, call: Call, fault: Fault | None) -> Answer:
         """Execute with the idempotency key in progress; save the answer, or give the key back if nothing ran."""

@@ -8,6 +8,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.forms import Form
 from stripe_simulator.parameters import Parameters, Params
+from stripe_simulator.problems import unrecognized_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +59,38 @@ class Resource:
     expandable: Mapping[str, str | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The endpoint that a URL leads to, the ids in the URL, and the kind of object that it answers."""
+
+    endpoint: Endpoint
+    kind: str
+    ids: tuple[str, ...]
+
+    @property
+    def answers_list(self) -> bool:
+        """Whether the endpoint answers a list of objects instead of one."""
+        return self.endpoint.method == "GET" and not self.endpoint.template.endswith("{id}")
+
+
 class Directory:
     """Finds the endpoint for a method and path."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:
-        self._endpoints: dict[tuple[str, tuple[str, ...]], Endpoint] = {}
+        self._endpoints: dict[tuple[str, tuple[str, ...]], tuple[Endpoint, str]] = {}
         for resource in resources:
             for endpoint in resource.endpoints:
                 endpoint.parameters.build()
-                self._endpoints[endpoint.method, tuple(endpoint.template.split("/"))] = endpoint
+                self._endpoints[endpoint.method, tuple(endpoint.template.split("/"))] = endpoint, resource.kind
 
-    def find(self, method: str, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
-        """Answer the endpoint and the ids in the path. A literal segment wins over an id."""
+    def find(self, method: str, path: str) -> Match:
+        """Answer the endpoint, or raise Stripe's 404. A literal segment wins over an id."""
         segments = path.split("/")
         for wildcards in ((), (3,), (3, 5)):
             if any(place >= len(segments) or not segments[place] for place in wildcards):
                 break
             shape = tuple("{id}" if place in wildcards else segment for place, segment in enumerate(segments))
-            endpoint = self._endpoints.get((method, shape))
-            if endpoint:
-                return endpoint, tuple(segments[place] for place in wildcards)
-        return None
+            found = self._endpoints.get((method, shape))
+            if found:
+                return Match(*found, ids=tuple(segments[place] for place in wildcards))
+        raise unrecognized_url(method, path)

@@ -12,8 +12,8 @@ from stripe_simulator.problems import invalid
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
 _FORM_TYPES = ("application/x-www-form-urlencoded", "application/octet-stream")
-_TRY_AGAIN_STATUS = 409
-_WITH_REASON_TO_STOP = range(400, 500)
+# What Stripe tells its libraries about trying again; where it says nothing they decide by the status.
+_SHOULD_RETRY = {400: "false", 401: "false", 402: "false", 404: "false", 409: "true"}
 
 
 class Exchange:
@@ -57,8 +57,8 @@ class Exchange:
             headers |= {"Idempotency-Key": self.idempotency_key, "Original-Request": answer.request_id}
         if replayed:
             headers["Idempotent-Replayed"] = "true"
-        if answer.status in _WITH_REASON_TO_STOP:
-            headers["Stripe-Should-Retry"] = "true" if answer.status == _TRY_AGAIN_STATUS else "false"
+        if answer.status in _SHOULD_RETRY:
+            headers["Stripe-Should-Retry"] = _SHOULD_RETRY[answer.status]
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
         return web.Response(status=answer.status, body=answer.body, headers=headers)
@@ -69,7 +69,7 @@ class Exchange:
             return {}
         try:
             form = parse_form(request.rel_url.raw_query_string)
-            return form | parse_form(body.decode("ascii", "strict")) if body else form
+            return form | parse_form(body.decode()) if body else form
         except (MalformedForm, UnicodeDecodeError):
             self.malformed = True
             return {}

@@ -15,32 +15,49 @@ class Expander:
     """Knows which fields of which kinds of object can be expanded."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:
+        resources = tuple(resources)
         self._fields: Mapping[str, Mapping[str, str | None]] = {each.kind: each.expandable for each in resources}
+        self._kinds = {each.collection: each.kind for each in resources}
 
-    def expand(self, account: Account, answer: StripeObject, paths: Iterable[str]) -> StripeObject:
-        """Answer a copy of the answer with every path expanded; what is stored stays as it is."""
+    def check(self, kind: str, paths: Iterable[str], *, in_list: bool) -> None:
+        """Refuse a path that leads nowhere. This is part of validation: nothing has been executed yet."""
         for path in paths:
             steps = path.split(".")
             if len(steps) > MAX_DEPTH:
                 raise invalid(f"You cannot expand more than {MAX_DEPTH} levels of a property: {path}.", param="expand")
-            answer = self._along(account, answer, steps, path)
+            if in_list:
+                if steps[0] != "data" or len(steps) == 1:
+                    raise _cannot(steps[0])
+                steps = steps[1:]
+            self._check_steps(kind, steps)
+
+    def expand(self, account: Account, answer: StripeObject, paths: Iterable[str]) -> StripeObject:
+        """Answer a copy of the answer with every checked path expanded; what is stored stays as it is."""
+        for path in paths:
+            answer = self._along(account, answer, path.split("."))
         return answer
 
-    def _along(self, account: Account, place: Any, steps: list[str], path: str) -> Any:
-        if not steps or place is None:
+    def _check_steps(self, kind: str, steps: list[str]) -> None:
+        here: str | None = kind
+        for step in steps:
+            fields = self._fields[here] if here else {}
+            if step not in fields:
+                raise _cannot(step)
+            collection = fields[step]
+            here = self._kinds[collection] if collection else None
+
+    def _along(self, account: Account, place: Any, steps: list[str]) -> Any:
+        if not steps or not isinstance(place, dict):
             return place
         step, rest = steps[0], steps[1:]
         if place.get("object") == "list":
-            if step != "data" or not rest:
-                raise _cannot(step)
-            return place | {"data": [self._along(account, each, rest, path) for each in place["data"]]}
-        return place | {step: self._along(account, self._value(account, place, step), rest, path)}
+            return place | {"data": [self._along(account, each, rest) for each in place["data"]]}
+        if place.get("deleted"):
+            return place
+        return place | {step: self._along(account, self._value(account, place, step), rest)}
 
     def _value(self, account: Account, place: StripeObject, step: str) -> Any:
-        expandable = self._fields.get(place.get("object", ""), {})
-        if step not in expandable:
-            raise _cannot(step)
-        collection = expandable[step]
+        collection = self._fields[place["object"]][step]
         if collection is None:
             return account.includable.get((place["id"], step))
         value = place.get(step)

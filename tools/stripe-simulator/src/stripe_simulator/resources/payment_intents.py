@@ -42,6 +42,8 @@ def _create(call: Call) -> StripeObject:
     method = _given_method(call, intent)
     if method:
         intent |= {"payment_method": method["id"], "status": "requires_confirmation"}
+    if params.get("confirm"):
+        _check_confirmable(call, intent)
     account[INTENTS].add(intent)
     account.publish("payment_intent.created", intent)
     return _confirm_now(call, intent) if params.get("confirm") else intent
@@ -80,8 +82,6 @@ def _given_method(call: Call, intent: StripeObject) -> StripeObject | None:
 
 def _confirm_now(call: Call, intent: StripeObject) -> StripeObject:
     params = call.params
-    _check_return_url(params, intent)
-    _check_mandate(call, intent)
     confirmation = Confirmation(
         off_session=params.get("off_session") in (True, "one_off", "recurring"),
         error_on_requires_action=params.get("error_on_requires_action", False),
@@ -90,6 +90,12 @@ def _confirm_now(call: Call, intent: StripeObject) -> StripeObject:
         challenge_url=f"{call.simulator_url}/_simulator/challenges/{intent['id']}",
     )
     return payment_flow.confirm(call.account, intent, confirmation)
+
+
+def _check_confirmable(call: Call, intent: StripeObject) -> None:
+    """Refuse what is incomplete before anything is stored."""
+    _check_return_url(call.params, intent)
+    _check_mandate(call, intent)
 
 
 def _check_return_url(params: Params, intent: StripeObject) -> None:
@@ -153,6 +159,7 @@ def _with_given(call: Call, intent: StripeObject) -> StripeObject:
     method = _given_method(call, intent)
     if method:
         changes |= {"payment_method": method["id"], "status": "requires_confirmation", "next_action": None}
+    _check_confirmable(call, {**intent, **changes})
     return call.account.change(INTENTS, intent, **changes)
 
 

@@ -143,7 +143,9 @@ def _recurring(given: Params | None) -> Params | None:
 def _free_lookup_key(account: Account, params: Params) -> None:
     """Take the lookup key from the price that has it, if that was asked for; refuse otherwise."""
     key = params.get("lookup_key")
-    holder = next((price for price in account[COLLECTION] if key and price["lookup_key"] == key), None)
+    if not key:
+        return
+    holder = next((price for price in account[COLLECTION] if price["lookup_key"] == key), None)
     if holder is None:
         return
     if not params.get("transfer_lookup_key"):

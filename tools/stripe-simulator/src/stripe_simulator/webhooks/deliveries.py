@@ -18,6 +18,9 @@ class DeliveryState(Enum):
     DROPPED = "dropped"
 
 
+_FINAL = (DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.DROPPED)
+
+
 @dataclass(slots=True, eq=False)
 class Delivery:
     """One copy of one event on its way to one endpoint."""
@@ -86,6 +89,8 @@ class DeliveryLog:
         self._states[delivery.state] -= 1
         delivery.state = state
         self._states[state] += 1
+        if state in _FINAL:
+            delivery.body = b""  # under load these would fill the memory
 
     def note(self, attempt: Attempt) -> None:
         """Remember a try."""

@@ -8,8 +8,11 @@ PROTOS := $(shell find proto -name '*.proto')
 PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
 # What the contracts may not break: main as it was published, or as it is here.
 BREAKING_AGAINST := $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo refs/remotes/origin/main || echo refs/heads/main)
-# Where `make stubs DIR=…` writes; the committed stubs by default.
-DIR := libs/protos/src
+# Each folder of tests is checked by itself: they all have a conftest.py. Without a folder: the sources and tests/.
+TESTS := $(wildcard libs/*/tests services/*/tests tools/*/tests)
+MYPY := $(RUN) sh -c 'mypy --cache-dir .mypy_cache/$${1:-sources} $$1' mypy
+PROTOC = $(RUN) python -m grpc_tools.protoc -I proto --python_out=$(1) --grpc_python_out=$(1) \
+	--mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
 export PYTHONDONTWRITEBYTECODE ?= 1
 export UV_PYTHON_DOWNLOADS := never
 
@@ -43,7 +46,7 @@ format-check: .venv/.synced
 lint: .venv/.synced
 	@$(RUN) ruff check --quiet .
 types: .venv/.synced
-	@$(RUN) mypy
+	@printf '%s\n' '' $(TESTS) | xargs -P 2 -I{} $(MYPY) {}
 boundaries: .venv/.synced
 	@$(RUN) lint-imports --no-logo >.import_linter_report || { cat .import_linter_report; rm -f .import_linter_report; exit 1; }
 	@rm -f .import_linter_report
@@ -52,16 +55,13 @@ contracts: .venv/.synced
 	@$(RUN) buf lint
 	@$(RUN) buf breaking --against '.git#ref=$(BREAKING_AGAINST)'
 stubs-current: .venv/.synced
-	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(MAKE) --no-print-directory stubs DIR="$$fresh" \
-		&& diff -r -x __pycache__ "$$fresh" libs/protos/src || { echo 'libs/protos is not current: run make proto'; exit 1; }
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call PROTOC,$$fresh) && diff -r -x __pycache__ "$$fresh" libs/protos/src || { echo 'libs/protos is not current: run make proto'; exit 1; }
 lock-current: $(UV)
 	@$(UV) lock --check --quiet || { echo 'uv.lock is not current: run make lock'; exit 1; }
 
-.PHONY: proto stubs
-proto: stubs ## Regenerate libs/protos from proto/
-stubs: .venv/.synced
-	@$(RUN) python -m grpc_tools.protoc -I proto --python_out=$(DIR) --grpc_python_out=$(DIR) \
-		--mypy_out=quiet:$(DIR) --mypy_grpc_out=quiet:$(DIR) $(PROTOS)
+.PHONY: proto
+proto: .venv/.synced ## Regenerate libs/protos from proto/
+	@$(call PROTOC,libs/protos/src)
 
 .PHONY: lock
 lock: $(UV) ## Update uv.lock after a pyproject.toml changed

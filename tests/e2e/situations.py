@@ -37,6 +37,9 @@ class Road(StrEnum):
     CANCEL_INTENT = "POST /v1/payment_intents/{id}/cancel"
 
 
+Calls = tuple[Road, ...]
+
+
 @dataclass(frozen=True)
 class Stage:
     """What a situation plays on."""
@@ -49,7 +52,7 @@ class Stage:
 class Situation(ABC):
     """One way through initiate or fulfilment: what is before it, what sets it off, what makes it good after a crash."""
 
-    calls: ClassVar[tuple[Road, ...]]
+    calls: ClassVar[Calls]
     """The outgoing calls it takes, in this order, when nothing goes wrong."""
     answer: ClassVar[int] = 200
     """The HTTP status it comes to when nothing goes wrong."""
@@ -64,19 +67,18 @@ class Situation(ABC):
     """A checkout that was granted and must never be paid."""
 
     def __init__(self, stage: Stage) -> None:
-        self.stage = stage
         self.system, self.shop, self.knobs = stage.system, stage.shop, stage.knobs
         self.key = str(uuid.uuid4())
         self.cart = self.system.cart(mug=1)
 
-    async def arrange(self) -> None:
+    async def arrange(self) -> None:  # noqa: B027 - some begin with nothing
         """Bring about what the situation begins with."""
 
     @abstractmethod
     async def act(self) -> int | None:
         """Set it off and return the HTTP status it comes to; None if the connection breaks."""
 
-    async def recover(self) -> None:
+    async def recover(self) -> None:  # noqa: B027 - some need nothing
         """Do what the buyer does afterwards. Of itself: nothing, since Stripe delivers again."""
 
     async def checked_out(self) -> Checkout:
@@ -121,7 +123,7 @@ class Situation(ABC):
 class Initiate(Situation):
     """A buyer begins a checkout."""
 
-    calls = (Road.GET_ATTEMPT, Road.CREATE_INTENT, Road.SAVE_ATTEMPT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.CREATE_INTENT, Road.SAVE_ATTEMPT)
 
     async def act(self) -> int | None:
         """Ask for the checkout."""
@@ -136,7 +138,7 @@ class Initiate(Situation):
 class InitiateAgain(Initiate):
     """A client asks once more for a checkout that it was granted."""
 
-    calls = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT)
 
     async def arrange(self) -> None:
         """Begin the checkout."""
@@ -146,7 +148,7 @@ class InitiateAgain(Initiate):
 class InitiateTwice(Initiate):
     """A client asks again while its first request has made the intent and not yet stored the attempt."""
 
-    calls = (Road.GET_ATTEMPT, Road.CREATE_INTENT, Road.RETRIEVE_INTENT, Road.SAVE_ATTEMPT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.CREATE_INTENT, Road.RETRIEVE_INTENT, Road.SAVE_ATTEMPT)
     held: Trap
     first: "asyncio.Task[int | None]"
 
@@ -166,7 +168,7 @@ class InitiateTwice(Initiate):
 class InitiateInsteadOfAnother(Initiate):
     """The buyer changed the cart: the new checkout supersedes the old one."""
 
-    calls = (
+    calls: ClassVar[Calls] = (
         Road.GET_ATTEMPT,
         Road.GET_ATTEMPT,
         Road.CLOSE_ATTEMPT,
@@ -185,7 +187,7 @@ class InitiateInsteadOfAnother(Initiate):
 class InitiateInsteadOfOnePaid(Initiate):
     """The buyer changed the cart after paying in another tab, and Stripe has not reported it yet."""
 
-    calls = (
+    calls: ClassVar[Calls] = (
         Road.GET_ATTEMPT,
         Road.GET_ATTEMPT,
         Road.CLOSE_ATTEMPT,
@@ -213,7 +215,7 @@ class InitiateOverruled(InitiateTwice):
     """A request finds, when it comes to store, that its checkout was granted to its repeat and superseded since."""
 
     # Its SaveAttempt is on its way already when the situation begins.
-    calls = (Road.GET_ATTEMPT, Road.CANCEL_INTENT, Road.RETRIEVE_INTENT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.CANCEL_INTENT, Road.RETRIEVE_INTENT)
     answer = _CONFLICT
 
     async def arrange(self) -> None:
@@ -236,7 +238,7 @@ class InitiateOverruled(InitiateTwice):
 class InitiateOfOnePaid(Initiate):
     """A client asks again for a checkout that is paid, and Stripe has not reported it yet."""
 
-    calls = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT, Road.RECORD_PURCHASE, Road.DELETE_ATTEMPT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT, Road.RECORD_PURCHASE, Road.DELETE_ATTEMPT)
     answer = _CONFLICT
     event_id: str
 
@@ -254,7 +256,7 @@ class InitiateOfOnePaid(Initiate):
 class InitiateOfOneCompleted(InitiateOfOnePaid):
     """A client asks again for a checkout that became an order."""
 
-    calls = (Road.GET_ATTEMPT, Road.GET_PURCHASE)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.GET_PURCHASE)
 
     async def arrange(self) -> None:
         """Pay the checkout and come back."""
@@ -265,7 +267,7 @@ class InitiateOfOneCompleted(InitiateOfOnePaid):
 class Webhook(Situation):
     """Stripe reports a payment."""
 
-    calls = (Road.GET_ATTEMPT, Road.RECORD_PURCHASE, Road.DELETE_ATTEMPT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.RECORD_PURCHASE, Road.DELETE_ATTEMPT)
 
     async def arrange(self) -> None:
         """Begin the checkout."""
@@ -280,7 +282,7 @@ class Webhook(Situation):
 class WebhookWithoutAttempt(Webhook):
     """Stripe reports a payment whose attempt was lost."""
 
-    calls = (Road.GET_ATTEMPT, Road.GET_PURCHASE, Road.QUARANTINE_PAYMENT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.GET_PURCHASE, Road.QUARANTINE_PAYMENT)
     set_aside_as = "attempt_missing"
 
     async def arrange(self) -> None:
@@ -292,7 +294,7 @@ class WebhookWithoutAttempt(Webhook):
 class WebhookOfAnotherSum(Webhook):
     """Stripe reports a payment of one cent too much."""
 
-    calls = (Road.GET_ATTEMPT, Road.QUARANTINE_PAYMENT, Road.DELETE_ATTEMPT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.QUARANTINE_PAYMENT, Road.DELETE_ATTEMPT)
     set_aside_as = "amount_mismatch"
     content_set_aside = True
 
@@ -306,7 +308,7 @@ class WebhookOfAnotherSum(Webhook):
 class BrowserReturn(Situation):
     """The buyer comes back from paying before Stripe reports it."""
 
-    calls = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT, Road.RECORD_PURCHASE, Road.DELETE_ATTEMPT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT, Road.RECORD_PURCHASE, Road.DELETE_ATTEMPT)
     event_id: str
 
     async def arrange(self) -> None:
@@ -326,7 +328,7 @@ class BrowserReturn(Situation):
 class BrowserReturnWithoutAttempt(BrowserReturn):
     """The buyer comes back from paying, and the attempt was lost."""
 
-    calls = (
+    calls: ClassVar[Calls] = (
         Road.GET_ATTEMPT,
         Road.GET_PURCHASE,
         Road.RETRIEVE_INTENT,
@@ -344,7 +346,7 @@ class BrowserReturnWithoutAttempt(BrowserReturn):
 class WebhookAfterBrowserReturn(BrowserReturn):
     """Stripe reports a payment whose buyer has completed the checkout."""
 
-    calls = (Road.GET_ATTEMPT, Road.GET_PURCHASE)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.GET_PURCHASE)
 
     async def arrange(self) -> None:
         """Pay the checkout and come back."""

@@ -6,9 +6,9 @@ is made good by the client's repeat with the same Idempotency-Key, fulfilment by
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import pytest_asyncio
@@ -18,9 +18,12 @@ from devstack.stack_options import StackOptions
 from .conftest import Waiter
 from .harness.checkpoint import Moment, Trap
 from .harness.knobs import Knobs
-from .harness.shop import Checkout, Shop
+from .harness.shop import Shop
 from .harness.system import System, running_system
 from .situations import SITUATIONS, SUCCEEDED, Road, Situation, Stage
+
+if TYPE_CHECKING:
+    from stripe.params import PaymentIntentListParams
 
 IN_THE_BACKGROUND: Final = {
     "GET /v1/prices": "the price book reads the catalogue at the start and from time to time; no request waits for it",
@@ -48,11 +51,17 @@ RETRYING_SOON: Final = ("--webhook-backoff", "0.1", "--webhook-backoff-max", "0.
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Run one gateway behind proxies, at a Stripe that soon delivers again."""
-    options = StackOptions(
-        durable=False, seed=2, simulator_arguments=RETRYING_SOON, settings={"gateway": PATIENT}
-    )
+    options = StackOptions(durable=False, seed=2, simulator_arguments=RETRYING_SOON, settings={"gateway": PATIENT})
     async with running_system(tmp_path_factory.mktemp("holdfast"), options=options, with_proxies=True) as running:
         yield running
+
+
+@dataclass(frozen=True)
+class Found:
+    """What earlier tests left behind."""
+
+    newest_intent: str | None
+    attempts: list[str]
 
 
 @pytest.fixture
@@ -61,8 +70,17 @@ def stage(system: System, shop: Shop, knobs: Knobs) -> Stage:
     return Stage(system, shop, knobs)
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def found(system: System) -> Found:
+    """Look around before anything happens."""
+    newest = await system.stripe.v1.payment_intents.list_async({"limit": 1})
+    return Found(newest.data[0].id if newest.data else None, await system.attempts.content_keys())
+
+
 @pytest.mark.parametrize("kind", SITUATIONS, ids=lambda kind: kind.__name__)
-async def test_p3_every_outgoing_call_has_its_case(stage: Stage, settled: Waiter, kind: type[Situation]) -> None:
+async def test_p3_every_outgoing_call_has_its_case(
+    stage: Stage, settled: Waiter, found: Found, kind: type[Situation]
+) -> None:
     """Undisturbed, a situation takes exactly the calls at which the gateway is killed below."""
     situation = kind(stage)
     await situation.arrange()
@@ -76,7 +94,8 @@ async def test_p3_every_outgoing_call_has_its_case(stage: Stage, settled: Waiter
     await stage.knobs.idle()
     assert answer == situation.answer
     assert taken == Counter(situation.calls)
-    await assert_as_it_should_be(stage.system, situation)
+    await assert_paid_once(stage, situation)
+    await assert_nothing_else(stage.system, found, [situation])
 
 
 def test_p3_every_kind_of_call_is_met() -> None:
@@ -88,25 +107,89 @@ def test_p3_every_kind_of_call_is_met() -> None:
 
 @pytest.mark.parametrize(("kind", "index"), CALLS)
 async def test_p3_killed_at_any_call(
-    stage: Stage, settled: Waiter, kind: type[Situation], index: int
+    stage: Stage, settled: Waiter, found: Found, kind: type[Situation], index: int
 ) -> None:
     """One SIGKILL meets one checkout before the call's effect and one after it; both end as if nothing had been."""
-    before, after = kind(stage), kind(stage)
-    await before.arrange()
-    await after.arrange()
-    caught = [
-        await run_into(stage.system, before, index, Moment.BEFORE_EFFECT),
-        await run_into(stage.system, after, index, Moment.AFTER_EFFECT),
-    ]
+    both = [kind(stage), kind(stage)]
+    for situation in both:
+        await situation.arrange()
+    caught = [await run_into(situation, index, moment) for situation, moment in zip(both, Moment, strict=True)]
 
-    answers = await kill_with(stage.system, caught)
-    await asyncio.gather(before.recover(), after.recover())
-    await asyncio.gather(settled(before.checkout), settled(after.checkout))
+    answers = await kill_gateway(stage.system, caught)
+    await asyncio.gather(*(situation.recover() for situation in both))
+    await asyncio.gather(*(settled(situation.checkout) for situation in both))
     await stage.knobs.idle()
 
     assert answers == [None, None]
-    await assert_as_it_should_be(stage.system, before)
-    await assert_as_it_should_be(stage.system, after)
-    assert await unpaid_intents(stage.system) == {}
+    for situation in both:
+        await assert_paid_once(stage, situation)
+    await assert_nothing_else(stage.system, found, both)
 
 
+@dataclass(frozen=True)
+class Caught:
+    """A call that is held, and whoever waits for what it is a part of."""
+
+    trap: Trap
+    acting: "asyncio.Task[int | None]"
+
+
+async def run_into(situation: Situation, index: int, moment: Moment) -> Caught:
+    """Set a situation off, and wait until one of its calls is held."""
+    road = situation.calls[index]
+    checkpoint = situation.system.faults.on(road).checkpoint
+    hold = checkpoint.hold_next if moment is Moment.BEFORE_EFFECT else checkpoint.swallow_next
+    trap = hold(road, skip=situation.calls[:index].count(road))
+    acting = asyncio.create_task(situation.act())
+    springing = asyncio.create_task(trap.sprung())
+    await asyncio.wait({acting, springing}, return_when=asyncio.FIRST_COMPLETED)
+    assert trap.has_sprung, f"answered {acting.result()} without {road.name}"
+    return Caught(trap, acting)
+
+
+async def kill_gateway(system: System, caught: Sequence[Caught]) -> list[int | None]:
+    """Kill the gateway while calls are held, let none of them arrive any more, and start it again.
+
+    Return what those who waited were answered.
+    """
+    assert not any(each.acting.done() for each in caught)
+    await system.backend.kill("gateway")
+    for each in caught:
+        each.trap.drop()
+    answers = await asyncio.gather(*(each.acting for each in caught))
+    await system.backend.start("gateway")
+    return list(answers)
+
+
+async def assert_paid_once(stage: Stage, situation: Situation) -> None:
+    """Assert that the payment has its one order or is set aside once, with its sum, and that Stripe was told so."""
+    system, checkout = stage.system, situation.checkout
+    intent = await system.stripe.v1.payment_intents.retrieve_async(checkout.intent_id)
+    received = (intent.id, intent.amount_received, intent.currency)
+    outcome = "quarantined" if situation.set_aside_as else "purchase"
+    (payment,) = await system.books.payments_of(checkout.attempt_id)
+    orders = await system.books.orders_of(checkout.attempt_id)
+    deliveries = await stage.knobs.deliveries(object_id=checkout.intent_id, event_type=SUCCEEDED)
+
+    assert (payment["outcome"], payment["quarantine_reason"]) == (outcome, situation.set_aside_as)
+    assert (payment["intent_id"], payment["amount_minor"], payment["currency"]) == received
+    assert (b"Harbour Street" in (payment["attempt_content"] or b"")) == situation.content_set_aside
+    assert [(order["payment_intent_id"], order["total_minor"], order["currency"]) for order in orders] == (
+        [] if situation.set_aside_as else [received]
+    )
+    assert [delivery["state"] for delivery in deliveries] == ["delivered"]
+
+
+async def assert_nothing_else(system: System, found: Found, situations: Sequence[Situation]) -> None:
+    """Assert that there is no other intent, paid or payable, no second payment, and no attempt's content."""
+    page: PaymentIntentListParams = {"limit": 100}
+    if found.newest_intent is not None:
+        page["ending_before"] = found.newest_intent
+    intents = await system.stripe.v1.payment_intents.list_async(page)
+    paid = {situation.checkout.intent_id: "succeeded" for situation in situations}
+    retired = {situation.retired.intent_id: "canceled" for situation in situations if situation.retired}
+
+    assert {intent.id: intent.status for intent in intents.data} == paid | retired
+    for intent_id in retired:
+        assert await system.books.payment(intent_id) is None
+    assert await system.attempts.content_keys() == found.attempts

@@ -114,6 +114,7 @@ async def test_a_call_that_outlasts_the_drain_is_cut(say_to: SayTo) -> None:
 
         with pytest.raises(ServiceUnavailable):
             await held
+        await echo.logs("stopped")
 
         assert await echo.exit_code() == 0
         assert time.monotonic() - terminated < PATIENCE_SECONDS

@@ -156,3 +156,12 @@ async def test_a_service_on_an_evicting_redis_is_not_ready_and_says_why(
     assert before.status == health_pb2.HealthCheckResponse.NOT_SERVING
     reasons = [getattr(record, "reason", "") for record in caplog.records if record.levelname == "WARNING"]
     assert any("maxmemory-policy is allkeys-lru" in reason for reason in reasons)
+
+
+async def test_a_service_stops_whatever_its_check_is_doing(run_service: RunService, valkey: EmbeddedValkey) -> None:
+    """Told to stop at any step of a check, the service ends: no cancellation is lost."""
+    for steps in range(40):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async with run_service(valkey.url):
+                for _ in range(steps):
+                    await asyncio.sleep(0)

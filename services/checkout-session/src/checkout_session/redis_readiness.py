@@ -31,6 +31,7 @@ class RedisReadiness:
                 stored = await self._stored_shards()
         except (RedisError, TimeoutError) as failure:
             raise NotReady(f"redis does not answer: {type(failure).__name__}") from failure
+        _heed_cancellation()
         require_sound(server, memory)
         if stored != str(self._shards).encode():
             raise NotReady(f"{SHARD_COUNT_KEY} holds {stored!r}, this version counts {self._shards} shards")
@@ -59,3 +60,14 @@ def _require_version(server: Mapping[str, Any]) -> None:
     version = str(server.get("redis_version", "0.0"))
     if tuple(int(part) for part in version.split(".")[:2]) < _LEAST_REDIS:
         raise NotReady(f"redis {version} is too old: 7.2 or Valkey is needed")
+
+
+def _heed_cancellation() -> None:
+    """End a task whose cancellation was lost on the way, or a service that is told to stop never would.
+
+    Until Python 3.12 asyncio.wait_for drops a cancellation that arrives together with the result, and redis-py sends
+    every command through it.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

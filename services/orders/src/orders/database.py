@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from orders.ledger import DatabaseUnavailable
 
@@ -69,14 +69,6 @@ def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
         pool_timeout=limits.connect_timeout_seconds,
         hide_parameters=True,  # They are names and addresses (P7).
     )
-
-
-async def discard(connection: AsyncConnection) -> None:
-    """Drop a connection whose server did not answer: it would not answer a rollback or a farewell either."""
-    raw = await connection.get_raw_connection()
-    if raw.driver_connection is not None:
-        raw.driver_connection.terminate()
-    await connection.invalidate()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders import statements
 from orders.checkout import AttemptContent, LineItem
-from orders.database import constraint_of, discard, named_failures
+from orders.database import constraint_of, named_failures
 from orders.decisions import Decision, Outcome, Purchase, QuarantinedPayment, QuarantineReason
 from orders.ledger import Ledger
 from orders.order import Order
@@ -43,11 +43,7 @@ class PostgresUnits:
         """Begin a transaction, at PostgreSQL's default isolation: every race is decided by a constraint."""
         with named_failures():
             async with self._engine.connect() as connection:
-                try:
-                    yield PostgresLedger(connection)
-                except TimeoutError:
-                    await discard(connection)
-                    raise
+                yield PostgresLedger(connection)
 
 
 class PostgresLedger:

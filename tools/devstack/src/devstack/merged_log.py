@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 _POLL_SECONDS = 0.1
-_UNSHOWN = frozenset({"time", "level", "service", "message", "logger", "exception"})
+_UNSHOWN = frozenset({"time", "level", "service", "message", "logger", "exception", "color_message"})
 
 
 class MergedLog:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr, validate_email
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from payments_gateway.attempt_ids import is_attempt_id
 
@@ -23,6 +24,13 @@ def _is_clean(text: str) -> str:
     return text
 
 
+def _is_email(text: str) -> str:
+    try:
+        return validate_email(text)[1]
+    except PydanticCustomError:
+        raise ValueError("must be an e-mail address") from None  # the library's message quotes what was sent (P7)
+
+
 def _is_uuid(text: str) -> str:
     if not is_attempt_id(text):
         raise ValueError("must be a UUID in lower case")
@@ -32,6 +40,9 @@ def _is_uuid(text: str) -> str:
 Text = Annotated[StrictStr, AfterValidator(_is_clean)]
 Name = Annotated[Text, Field(max_length=256)]
 AddressLine = Annotated[Text, Field(max_length=5000)]
+Email = Annotated[
+    StrictStr, AfterValidator(_is_email), Field(max_length=512, json_schema_extra={"format": "email"})
+]
 AttemptId = Annotated[StrictStr, AfterValidator(_is_uuid)]
 StripeId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_]{1,255}$")]
 
@@ -42,22 +53,28 @@ class Body(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
-class ItemBody(Body):
+class RequestBody(Body):
+    """What a client sends: fields go by their camelCase names and by no other."""
+
+    model_config = ConfigDict(populate_by_name=False)
+
+
+class ItemBody(RequestBody):
     """One line of a cart. Lines of the same price become one."""
 
     price_id: StripeId = Field(description="Stripe Price id.", examples=["price_1Mug"])
     quantity: Annotated[StrictInt, Field(ge=1, le=_MAX_QUANTITY)] = Field(examples=[2])
 
 
-class ContactBody(Body):
+class ContactBody(RequestBody):
     """How the shop reaches the buyer."""
 
-    email: Annotated[EmailStr, Field(max_length=512)] = Field(examples=["ada@example.com"])
+    email: Email = Field(examples=["ada@example.com"])
     name: Name = Field(examples=["Ada Lovelace"])
     phone: Annotated[Text, Field(max_length=40)] | None = Field(default=None, examples=["+44 20 7946 0958"])
 
 
-class AddressBody(Body):
+class AddressBody(RequestBody):
     """A postal address, in Stripe's terms."""
 
     line1: AddressLine = Field(examples=["12 St James's Square"])
@@ -70,7 +87,7 @@ class AddressBody(Body):
     )
 
 
-class InitiateCheckoutBody(Body):
+class InitiateCheckoutBody(RequestBody):
     """What the buyer wants to buy. Prices, sums and the user are not the client's to say."""
 
     items: Annotated[list[ItemBody], Field(min_length=1, max_length=MAX_LINES)]
@@ -97,7 +114,7 @@ class CheckoutBody(Body):
     pay_by: datetime = Field(description="Until when the buyer can pay.")
 
 
-class CompleteCheckoutBody(Body):
+class CompleteCheckoutBody(RequestBody):
     """Which checkout the browser came back from. Exactly one of the two intent ids."""
 
     checkout_attempt_id: AttemptId

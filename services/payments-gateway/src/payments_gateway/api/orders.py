@@ -10,6 +10,7 @@ from payments_gateway.api.callers import SignedInUser
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import order_body
 from payments_gateway.purchases import OrderBook, OrderNotFound
+from servicekit.violations import FieldViolation, InvalidRequest
 
 _MAX_CURSOR_CHARACTERS = 500
 
@@ -29,7 +30,10 @@ def order_routes(orders: OrderBook) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR_CHARACTERS)] = None,
     ) -> OrderPageBody:
         """Answer the user's orders, newest first."""
-        page = await orders.orders_of(user_id, page_size=limit, page_token=cursor)
+        try:
+            page = await orders.orders_of(user_id, page_size=limit, page_token=cursor)
+        except InvalidRequest:
+            raise InvalidRequest([FieldViolation("cursor", "is not one that was given out")]) from None
         return OrderPageBody(orders=[order_body(order) for order in page.orders], next_cursor=page.next_page_token)
 
     @routes.get("/{order_id}", summary="Read one's own order")

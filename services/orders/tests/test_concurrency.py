@@ -33,6 +33,18 @@ async def test_p3_twenty_reports_of_one_intent_make_one_order(orders: Client, sq
     assert [await count(sql, table) for table in ("payments", "orders", "order_items", "outbox")] == [1, 1, 3, 1]
 
 
+async def test_p3_twenty_reports_of_a_missing_attempt_make_one_quarantine(orders: Client, sql: Any) -> None:
+    """Whichever unique index the slower ones run into first, they are answered the quarantine that stands."""
+    for _ in range(ROUNDS):
+        asked = aside(purchase())
+
+        answers = await asyncio.gather(*(orders.QuarantinePayment(asked) for _ in range(AT_ONCE)))
+
+        assert Counter(answer.already_recorded for answer in answers) == {False: 1, True: AT_ONCE - 1}
+        assert len({answer.decision.SerializeToString(deterministic=True) for answer in answers}) == 1
+    assert [await count(sql, table) for table in ("payments", "outbox")] == [ROUNDS, ROUNDS]
+
+
 async def test_p3_two_intents_of_one_attempt_make_one_purchase(orders: Client, sql: Any) -> None:
     """The other is set aside as a duplicate with its content, whichever was faster."""
     for _ in range(ROUNDS):

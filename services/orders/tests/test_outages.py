@@ -122,6 +122,18 @@ async def test_a_statement_that_takes_too_long_is_told_as_unavailable(database_u
     assert await written(sql) == [0, 0, 0, 0]
 
 
+async def test_an_operator_reads_why_the_database_was_unavailable(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller is not told the cause, so the log is: PostgreSQL's own code for it."""
+    settings = settings_for(database_url, lock_timeout_seconds=0.1, database_tries=1)
+    async with served(settings) as channel, held(database_url, "orders"):
+        await refusal(Client(channel).RecordPurchase(purchase()))
+
+    causes = [record.__dict__["cause"] for record in caplog.records if record.message == "database unavailable"]
+    assert causes == ["55P03"]
+
+
 async def test_the_caller_hears_before_its_deadline(database_url: str, sql: Any) -> None:
     """Whatever the database is doing; and the work that was given up leaves nothing behind."""
     async with served(settings_for(database_url)) as channel, held(database_url, "orders"):

@@ -122,7 +122,11 @@ class Checkpoint:
         if trap.moment is Moment.BEFORE_EFFECT:
             await trap.hold()
             return await forward()
-        answer = await forward()
+        try:
+            answer = await forward()
+        except Exception:
+            await trap.hold()  # a refusal is an answer too
+            raise
         await trap.hold()
         return answer
 

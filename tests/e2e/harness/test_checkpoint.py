@@ -76,6 +76,23 @@ async def test_swallows_an_answer_after_the_effect() -> None:
     assert done
 
 
+async def test_swallows_a_refusal() -> None:
+    """Where the other side answers with an error, the caller does not learn it."""
+    checkpoint = Checkpoint()
+
+    async def forward() -> None:
+        raise LookupError
+
+    trap = checkpoint.swallow_next("GET /v1/things")
+    caller = asyncio.create_task(checkpoint.pass_by(CALL, forward))
+    await trap.sprung()
+
+    trap.drop()
+
+    with pytest.raises(AnswerLost):
+        await caller
+
+
 async def test_a_trap_catches_one_call_only() -> None:
     """The repeat of a caught call goes through."""
     checkpoint = Checkpoint()

@@ -69,5 +69,5 @@ def _heed_cancellation() -> None:
     every command through it.
     """
     task = asyncio.current_task()
-    if False:
+    if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -1,5 +1,6 @@
 """The connection to PostgreSQL: its pool, its limits, and what it means when it fails."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from orders.ledger import DatabaseUnavailable
+
+_log = logging.getLogger(__name__)
 
 # PostgreSQL's error classes and codes that pass by themselves: the same statement may succeed later.
 _PASSING_CLASSES = frozenset({"08", "28", "40", "53", "57", "58"})
@@ -77,17 +80,17 @@ def named_failures() -> Iterator[None]:
     try:
         yield
     except exc.TimeoutError as error:
-        raise DatabaseUnavailable from error
+        raise _away("no connection free") from error
     except exc.DBAPIError as error:
         if not _refused_by_driver(error) and _passes(sqlstate_of(error)):
-            raise DatabaseUnavailable from None
+            raise _away(sqlstate_of(error) or type(error.orig).__name__) from None
         raise StatementRefused(sqlstate_of(error), constraint_of(error)) from None
     except asyncpg.PostgresError as error:
         if _passes(error.sqlstate):
-            raise DatabaseUnavailable from None
+            raise _away(error.sqlstate) from None
         raise StatementRefused(error.sqlstate, error.constraint_name) from None
     except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
-        raise DatabaseUnavailable from error
+        raise _away(type(error).__name__) from error
 
 
 def sqlstate_of(error: exc.DBAPIError) -> str | None:
@@ -98,6 +101,12 @@ def sqlstate_of(error: exc.DBAPIError) -> str | None:
 def constraint_of(error: exc.DBAPIError) -> str | None:
     """Return the name of the constraint that was violated, if any."""
     return getattr(getattr(error.orig, "__cause__", None), "constraint_name", None)
+
+
+def _away(cause: str) -> DatabaseUnavailable:
+    # The caller learns only that it may try again; the cause is for the operator.
+    _log.warning("database unavailable", extra={"cause": cause})
+    return DatabaseUnavailable()
 
 
 def _refused_by_driver(error: exc.DBAPIError) -> bool:

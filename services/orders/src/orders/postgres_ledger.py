@@ -54,11 +54,11 @@ class PostgresLedger:
 
     async def decide_purchase(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:
         """Insert the deciding row, unless a constraint stands in the way."""
-        return await self._hits(statements.DECIDE_PURCHASE, purchase_values(payment, user_id, source, at))
+        return await self._hits(statements.DECIDE, purchase_values(payment, user_id, source, at))
 
     async def decide_quarantine(self, quarantined: QuarantinedPayment) -> bool:
         """Insert the deciding row, unless the primary key stands in the way."""
-        return await self._hits(statements.DECIDE_QUARANTINE, quarantine_values(quarantined))
+        return await self._hits(statements.DECIDE, quarantine_values(quarantined))
 
     async def promote(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:
         """Update under the guard, in a savepoint: another intent may hold, or just take, the attempt's purchase."""

@@ -22,12 +22,9 @@ _waits_for_its_attempt = (PAYMENTS.c.quarantine_reason == QuarantineReason.ATTEM
     PAYMENTS.c.resolved_at.is_(None)
 )
 
-# P3: the primary key and the one purchase per attempt both stand in the way of a second decision.
-DECIDE_PURCHASE = insert_or(PAYMENTS).on_conflict_do_nothing().returning(PAYMENTS.c.intent_id)
-
-DECIDE_QUARANTINE = (
-    insert_or(PAYMENTS).on_conflict_do_nothing(index_elements=[PAYMENTS.c.intent_id]).returning(PAYMENTS.c.intent_id)
-)
+# P3: the primary key and the one purchase per attempt both stand in the way of a second decision. No constraint is
+# named: of two inserts at the same moment the later one may run into any of the table's unique indexes first.
+DECIDE = insert_or(PAYMENTS).on_conflict_do_nothing().returning(PAYMENTS.c.intent_id)
 
 PROMOTE = (
     update(PAYMENTS)

@@ -25,6 +25,7 @@ class MergedLog:
     def start(self) -> None:
         """Begin to follow."""
         self._merged.parent.mkdir(parents=True, exist_ok=True)
+        self._merged.touch()
         self._thread.start()
 
     def echo_to(self, stream: TextIO) -> None:

@@ -1,0 +1,310 @@
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+
+from servicekit.json_logging import JsonFormatter
+
+from .assembly import Gateway
+from .http_edge import INITIATE, SHOP_ORIGIN, WEBHOOK, Answer, Edge, ask, get, post, post_raw, served, token_for
+from .samples import ADA, ATTEMPT_ID, LONDON, address_json, checkout_json
+
+MADE = re.compile(r"[0-9a-f]{32}")
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[str]]:
+    """Give the lines that are logged, as the process would write them."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    lines: list[str] = []
+    handler = Lines()
+    handler.setFormatter(JsonFormatter("payments-gateway"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield lines
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+async def failing_answers(http: aiohttp.ClientSession, gateway: Gateway, **headers: str) -> list[Answer]:
+    """Ask for one answer of each kind of failure."""
+    guests = [
+        await post(http, INITIATE, {}, **headers),
+        await post_raw(http, INITIATE, b"{", **headers),
+        await post_raw(http, INITIATE, b" " * 300_000, **headers),
+        await post_raw(http, WEBHOOK, b"{}", **headers),
+        await ask(http, "POST", INITIATE, body=b"x", headers={"Content-Type": "text/plain", **headers}),
+        await get(http, "/api/orders", **headers),
+        await get(http, f"/api/checkout/{ATTEMPT_ID}", **headers),
+        await get(http, "/api/nothing", **headers),
+        await ask(http, "DELETE", "/api/catalog", headers=headers),
+    ]
+    gateway.wire.fail("intents.create", ZeroDivisionError())
+    guests.append(await post(http, INITIATE, checkout_json(), **headers))
+    gateway.clock.advance(7201)
+    guests.append(await get(http, "/api/catalog", **headers))
+    return guests
+
+
+STATUSES = [422, 400, 413, 400, 415, 401, 404, 404, 405, 500, 503]
+
+
+async def test_every_failure_is_a_problem_with_the_requests_id(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """Whoever reports a failure can name it, and the operator finds it in the logs."""
+    answers = await failing_answers(http, gateway)
+
+    assert [answer.status for answer in answers] == STATUSES
+    for answer in answers:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json["status"] == answer.status
+        assert answer.json["type"].startswith("urn:holdfast:problem:")
+        assert answer.json["requestId"] == answer.headers["X-Request-Id"]
+        assert MADE.fullmatch(answer.json["requestId"])
+    assert len({answer.json["requestId"] for answer in answers}) == len(answers)
+
+
+async def test_a_callers_request_id_is_kept(http: aiohttp.ClientSession) -> None:
+    """A proxy in front may have given it out."""
+    answer = await get(http, "/api/nothing", X_Request_Id="edge-1.a_b")
+
+    assert answer.headers["X-Request-Id"] == answer.json["requestId"] == "edge-1.a_b"
+
+
+@pytest.mark.parametrize("offered", ["", "x" * 65, "a b", "a;b", '"', "\xe9"])
+async def test_a_request_id_that_could_do_harm_in_a_log_is_replaced(http: aiohttp.ClientSession, offered: str) -> None:
+    """By one of our own."""
+    answer = await get(http, "/api/nothing", X_Request_Id=offered)
+
+    assert MADE.fullmatch(answer.headers["X-Request-Id"])
+
+
+async def test_good_answers_carry_the_request_id_too(http: aiohttp.ClientSession) -> None:
+    """So that a buyer's complaint can be followed up."""
+    answer = await post(http, INITIATE, checkout_json())
+
+    assert MADE.fullmatch(answer.headers["X-Request-Id"])
+
+
+async def test_an_unknown_path_is_a_problem(http: aiohttp.ClientSession) -> None:
+    """404 with a kind of its own."""
+    answer = await get(http, "/api/nothing")
+
+    assert (answer.status, answer.kind) == (404, "no_such_route")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", INITIATE), ("GET", WEBHOOK), ("DELETE", "/api/config")])
+async def test_another_method_is_a_problem(http: aiohttp.ClientSession, method: str, path: str) -> None:
+    """405, and which would be right."""
+    answer = await ask(http, method, path)
+
+    assert (answer.status, answer.kind) == (405, "method_not_allowed")
+    assert answer.headers["Allow"]
+
+
+async def test_the_shops_own_pages_may_read_every_answer(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """Errors too, else the page could not tell the buyer what is wrong."""
+    good = await post(http, INITIATE, checkout_json(), Origin=SHOP_ORIGIN)
+    answers = [good, *await failing_answers(http, gateway, Origin=SHOP_ORIGIN)]
+
+    assert [answer.status for answer in answers] == [200, *STATUSES]
+    for answer in answers:
+        assert answer.headers["Access-Control-Allow-Origin"] == SHOP_ORIGIN
+        assert "X-Request-Id" in answer.headers["Access-Control-Expose-Headers"]
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", SHOP_ORIGIN + ".evil.example", "http://shop.example", "null"]
+)
+async def test_other_pages_may_not(http: aiohttp.ClientSession, origin: str) -> None:
+    """Only the origins on the list."""
+    answer = await get(http, "/api/catalog", Origin=origin)
+    preflight = await ask(
+        http, "OPTIONS", INITIATE, headers={"Origin": origin, "Access-Control-Request-Method": "POST"}
+    )
+
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert "Access-Control-Allow-Origin" not in preflight.headers
+    assert preflight.status == 400
+
+
+async def test_the_shops_own_pages_may_ask_first(http: aiohttp.ClientSession) -> None:
+    """A preflight for what the storefront sends is answered well."""
+    preflight = await ask(
+        http,
+        "OPTIONS",
+        INITIATE,
+        headers={
+            "Origin": SHOP_ORIGIN,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,x-request-id",
+        },
+    )
+
+    assert preflight.status == 200
+    assert preflight.headers["Access-Control-Allow-Origin"] == SHOP_ORIGIN
+    assert preflight.headers["Access-Control-Max-Age"] == "600"
+
+
+async def test_a_request_that_takes_too_long_is_answered(gateway: Gateway) -> None:
+    """503 at the deadline, and the next request is served."""
+    gateway.wire.meanwhile("attempts.save", asyncio.Event().wait)
+
+    async with served(Edge(gateway, deadline_seconds=0.05)) as http:
+        late = await post(http, INITIATE, checkout_json())
+        soon = await post(http, INITIATE, checkout_json())
+
+    assert (late.status, late.kind, late.headers["Retry-After"]) == (503, "temporarily_unavailable", "2")
+    assert late.json["requestId"] == late.headers["X-Request-Id"]
+    assert soon.status == 200
+
+
+async def test_p7_the_unexpected_is_told_to_nobody(
+    http: aiohttp.ClientSession, gateway: Gateway, log_lines: list[str]
+) -> None:
+    """500 with an id and no detail; the log has where it happened, but not what it said."""
+    gateway.wire.fail("attempts.save", ValueError("ada@example.com has pi_1_secret_hush"))
+
+    answer = await post(http, INITIATE, checkout_json())
+
+    assert (answer.status, answer.kind) == (500, "internal")
+    assert set(answer.json) == {"type", "title", "status", "requestId"}
+    [told] = [json.loads(line) for line in log_lines if "unexpected failure" in line]
+    assert told["request_id"] == answer.json["requestId"]
+    assert told["exception"][0]["type"] == "ValueError"
+    assert "ada@example.com" not in json.dumps(log_lines)
+
+
+async def test_p7_a_whole_checkout_leaves_nothing_personal_in_the_log(
+    http: aiohttp.ClientSession, gateway: Gateway, log_lines: list[str]
+) -> None:
+    """From initiate to the order: no name, address, secret, token or whole attempt id is logged at any level."""
+    token = token_for("user_ada_lovelace")
+    body = checkout_json(
+        contact={"email": ADA.email, "name": ADA.name, "phone": ADA.phone}, shippingAddress=address_json()
+    )
+
+    begun = await post(http, INITIATE, body, Authorization=token, Idempotency_Key="key-of-ada")
+    attempt_id, secret = begun.json["checkoutAttemptId"], begun.json["clientSecret"]
+    [stored] = gateway.attempts.stored()
+    gateway.intents.pay(stored.intent)
+    complete = {"checkoutAttemptId": attempt_id, "paymentIntentId": stored.intent.id}
+    await get(http, f"/api/checkout/{attempt_id}?payment_intent_client_secret={secret}", Authorization=token)
+    done = await post(http, "/api/orders?a=b", complete, Authorization=token)
+    await post(http, INITIATE, {**body, "contact": {"email": "x" + ADA.email + "@", "name": ""}}, Authorization=token)
+
+    logged = "\n".join(log_lines)
+    assert done.status == 200
+    assert attempt_id[:8] in logged
+    assert attempt_id[:9] not in logged
+    for kept in (ADA.name, ADA.email, str(ADA.phone), LONDON.line1, secret, "hush", token[7:], "key-of-ada", "a=b"):
+        assert kept not in logged
+    assert "user_ada_lovelace" not in logged
+
+
+async def test_an_access_log_line_tells_route_status_and_time(
+    http: aiohttp.ClientSession, log_lines: list[str]
+) -> None:
+    """By the route's template, since real paths hold attempt ids."""
+    answer = await get(http, f"/api/checkout/{ATTEMPT_ID}?x=1")
+
+    [line] = [json.loads(line) for line in log_lines if '"logger": "access"' in line]
+    assert line["message"] == "GET /api/checkout/{checkout_attempt_id}"
+    assert (line["status"], line["attempt"]) == (404, ATTEMPT_ID[:8])
+    assert line["request_id"] == answer.headers["X-Request-Id"]
+    assert line["ms"] > 0
+
+
+async def test_a_request_does_not_inherit_the_attempt_of_the_one_before(
+    http: aiohttp.ClientSession, log_lines: list[str]
+) -> None:
+    """Requests share a connection, but not what their log lines are about."""
+    await get(http, f"/api/checkout/{ATTEMPT_ID}")
+    await get(http, "/api/config")
+
+    [line] = [json.loads(line) for line in log_lines if "GET /api/config" in line]
+    assert "attempt" not in line
+
+
+async def test_paths_that_lead_nowhere_are_not_logged(http: aiohttp.ClientSession, log_lines: list[str]) -> None:
+    """Whatever somebody types into an address bar."""
+    await get(http, "/somebody@example.com")
+
+    logged = "\n".join(log_lines)
+    assert "unmatched" in logged
+    assert "somebody@example.com" not in logged
+
+
+async def test_metrics_know_routes_by_their_templates(http: aiohttp.ClientSession) -> None:
+    """Else every attempt would be a time series, and its id readable."""
+    await get(http, f"/api/checkout/{ATTEMPT_ID}")
+    await ask(http, "PROPFIND", "/api/config")
+
+    metrics = (await get(http, "/metrics")).text
+
+    assert 'http_requests_total{method="GET",route="/api/checkout/{checkout_attempt_id}",status="404"}' in metrics
+    assert 'method="other"' in metrics
+    assert ATTEMPT_ID not in metrics
+
+
+async def test_liveness_asks_nothing_of_others(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """A gateway without prices is alive, but not ready; and ready again when they are back."""
+    ready = await get(http, "/readyz")
+    gateway.clock.advance(7201)
+    alive, not_ready = await get(http, "/livez"), await get(http, "/readyz")
+    await gateway.book._read_unless_just_tried()
+    again = await get(http, "/readyz")
+
+    assert (ready.status, alive.status, not_ready.status, again.status) == (200, 200, 503, 200)
+    assert not_ready.json == {"status": "not_ready", "reason": "the catalogue could not be read from Stripe"}
+
+
+async def test_the_api_is_described_with_examples(http: aiohttp.ClientSession) -> None:
+    """Every public route with a summary, its failures, and examples of what to send."""
+    document = (await get(http, "/openapi.json")).json
+
+    operations = {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert set(operations) == {
+        "POST /api/stripe/initiate-checkout",
+        "POST /api/stripe/webhook",
+        "POST /api/orders",
+        "GET /api/orders",
+        "GET /api/orders/{order_id}",
+        "GET /api/checkout/{checkout_attempt_id}",
+        "GET /api/catalog",
+        "GET /api/config",
+    }
+    schemas = document["components"]["schemas"]
+    assert all(operation["summary"] and operation["description"] for operation in operations.values())
+    assert {"401", "409", "422", "503"} <= set(operations["POST /api/stripe/initiate-checkout"]["responses"])
+    assert schemas["ItemBody"]["properties"]["quantity"]["examples"] == [2]
+    assert schemas["ItemBody"]["additionalProperties"] is False
+
+
+async def test_the_examples_are_taken(http: aiohttp.ClientSession) -> None:
+    """What the document shows is what the gateway accepts, but for the price, which is the shop's own."""
+    schemas = (await get(http, "/openapi.json")).json["components"]["schemas"]
+
+    def example(name: str) -> dict[str, object]:
+        properties = schemas[name]["properties"]
+        return {field: shown["examples"][0] for field, shown in properties.items() if "examples" in shown}
+
+    item = {**example("ItemBody"), "priceId": "price_mug"}
+    body = {"items": [item], "contact": example("ContactBody"), "shippingAddress": example("AddressBody")}
+    answer = await post(http, INITIATE, body)
+
+    assert (answer.status, answer.json["intentAmount"]) == (200, 2500)

@@ -57,7 +57,7 @@ async def test_of_versions_that_count_otherwise_one_is_ready(redis: Redis, valke
     narrow = connect(valkey.url, max_connections=3, timeout_seconds=5)  # so that checks are at different steps
     counts = (32, 64) * 10
     checks = [RedisReadiness(narrow, timeout_seconds=5, shards=count).check for count in counts]
-    for _ in range(10):
+    for _ in range(40):
         await redis.delete(SHARD_COUNT_KEY)
 
         verdicts = await asyncio.gather(*(check() for check in checks), return_exceptions=True)

@@ -1,8 +1,10 @@
 """A shop's frontend and its buyer: everything that a browser does."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -99,7 +101,10 @@ class Shop:
         self._publishable_key = publishable_key
         self._jwt_secret = jwt_secret
         self.session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=60), connector=aiohttp.TCPConnector(limit=0)
+            timeout=aiohttp.ClientTimeout(total=60),
+            connector=aiohttp.TCPConnector(limit=0),
+            # As a browser writes it: in UTF-8, which takes a third of the bytes that escapes would.
+            json_serialize=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
         )
 
     async def __aenter__(self) -> Self:

@@ -159,7 +159,7 @@ def event_body(intent: StripeIntent, **changes: Any) -> bytes:
 
 def signature_of(body: bytes, at_seconds: float, secret: str = WEBHOOK_SECRET) -> str:
     """Sign a delivery as Stripe does."""
-    return stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(at_seconds))
+    return str(stripe.WebhookSignature.generate_signature_header(body.decode(), secret, int(at_seconds)))
 
 
 async def deliver(client: aiohttp.ClientSession, gateway: Gateway, body: bytes) -> Answer:

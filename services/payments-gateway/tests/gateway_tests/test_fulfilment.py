@@ -166,7 +166,7 @@ async def test_a_second_payment_of_a_bought_attempt_is_quarantined(gateway: Gate
 
 
 async def test_a_second_payment_is_set_aside_even_when_the_content_turns_up_again(gateway: Gateway) -> None:
-    """orders decides by what it has recorded; the content may go then, for it is kept with both decisions."""
+    """What orders has recorded decides; the content may go then, for it is kept with both decisions."""
     stored = gateway.stored_attempt()
     await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), WEBHOOK)
     second = gateway.intents.another(ATTEMPT_ID, CONTEXT.total)

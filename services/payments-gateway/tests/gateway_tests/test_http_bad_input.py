@@ -4,13 +4,36 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from .assembly import Gateway
-from .http_edge import INITIATE, Answer, ask, post, post_raw
+from .http_edge import INITIATE, Answer, Edge, ask, post, post_raw, served
 from .samples import ATTEMPT_ID, address_json, checkout_json
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CANARY = "Zaphod42"
 """Part of values that must not come back."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession]]:
+    """Serve one gateway for all of this module: what is refused leaves no trace in it."""
+    async with Gateway().opened() as opened, served(Edge(opened)) as client:
+        yield opened, client
+
+
+@pytest.fixture
+def gateway(shared: tuple[Gateway, aiohttp.ClientSession]) -> Gateway:
+    """Give the shared gateway, its calls forgotten."""
+    shared[0].wire.calls.clear()
+    return shared[0]
+
+
+@pytest.fixture
+def http(shared: tuple[Gateway, aiohttp.ClientSession]) -> aiohttp.ClientSession:
+    """Give a client of the shared gateway."""
+    return shared[1]
 
 
 def line(**changes: Any) -> dict[str, Any]:
@@ -24,7 +47,7 @@ def contact(**changes: Any) -> dict[str, Any]:
 
 
 def assert_refused(answer: Answer, gateway: Gateway, *fields: str) -> None:
-    """A 422 that names these fields, quotes nothing, and left no trace."""
+    """Demand a 422 that names these fields, quotes nothing, and left no trace."""
     assert (answer.status, answer.kind) == (422, "invalid_request")
     assert answer.fields == list(fields)
     assert CANARY not in answer.text

@@ -296,8 +296,13 @@ async def test_a_user_without_orders_has_an_empty_page(http: aiohttp.ClientSessi
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("cursor=zzz", "cursor")]
-    + [(f"cursor={'1' * 501}", "cursor")],
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=zzz", "cursor"),
+        (f"cursor={'1' * 501}", "cursor"),
+    ],
 )
 async def test_a_page_that_cannot_be_is_refused(http: aiohttp.ClientSession, query: str, field: str) -> None:
     """The parameter is named as the client spells it."""

@@ -88,9 +88,9 @@ async def test_a_price_that_changes_between_two_equal_requests_is_the_winners(ga
     async def price_rises_and_winner_begins() -> None:
         known = gateway.source.catalogue
         dearer = replace(known.prices["price_mug"], unit_price=Money(9900, "usd"))
-        old_ids = gateway.source.catalogue = replace(known, prices={**known.prices, "price_mug": dearer})
+        gateway.source.catalogue = replace(known, prices={**known.prices, "price_mug": dearer})
         gateway.clock.advance(3)
-        assert old_ids is await gateway.book.with_prices(["price_that_makes_the_book_read_again"])
+        await gateway.book.with_prices(["price_that_makes_the_book_read_again"])
         winners.append(await gateway.initiate.begin(ASKED, GUEST, KEY))
 
     winners: list[Checkout] = []

@@ -80,7 +80,7 @@ async def test_a_guests_attempt_may_be_replaced_after_signing_in(gateway: Gatewa
 
 
 async def test_p3_an_attempt_that_turns_out_paid_is_fulfilled(gateway: Gateway) -> None:
-    """Stripe refuses the cancel because the buyer just paid: the payment becomes its purchase, and the buyer sees it."""
+    """Stripe refuses the cancel because the buyer just paid: the payment becomes its purchase, which is shown."""
     old = gateway.stored_attempt()
     gateway.intents.pay(old.intent)
 

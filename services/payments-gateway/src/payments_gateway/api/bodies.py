@@ -40,9 +40,7 @@ def _is_uuid(text: str) -> str:
 Text = Annotated[StrictStr, AfterValidator(_is_clean)]
 Name = Annotated[Text, Field(max_length=256)]
 AddressLine = Annotated[Text, Field(max_length=5000)]
-Email = Annotated[
-    StrictStr, AfterValidator(_is_email), Field(max_length=512, json_schema_extra={"format": "email"})
-]
+Email = Annotated[StrictStr, AfterValidator(_is_email), Field(max_length=512, json_schema_extra={"format": "email"})]
 AttemptId = Annotated[StrictStr, AfterValidator(_is_uuid)]
 StripeId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_]{1,255}$")]
 

@@ -1,0 +1,79 @@
+"""checkout-session and orders as their contracts' servicers: they answer what a test tells them to, over real gRPC."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from checkout.orders.v1 import orders_pb2_grpc
+from checkout.session.v1 import checkout_session_pb2_grpc
+from servicekit.errors import DETAILS_KEY, ErrorAnswer, to_status
+from servicekit.grpc_client import open_channel
+
+
+class Refusal(Exception):  # noqa: N818 — named for what happened
+    """What a stand-in is to answer instead of a message."""
+
+    def __init__(self, code: grpc.StatusCode, reason: str, failure: Exception | None = None) -> None:
+        super().__init__(reason)
+        self.answer = ErrorAnswer(code, reason)
+        self.failure = failure or self
+
+
+class _StandIn:
+    def __init__(self) -> None:
+        self.answer: Message | Refusal = Refusal(grpc.StatusCode.INTERNAL, "no_answer_was_told")
+        self.requests: list[Any] = []
+        self.request_ids: list[Any] = []
+
+    async def next_answer(self, request: Message, context: Any) -> Any:
+        """Serve any rpc."""
+        self.requests.append(request)
+        self.request_ids += [value for name, value in context.invocation_metadata() if name == "x-request-id"]
+        if isinstance(self.answer, Refusal):
+            status = to_status(self.answer.failure, self.answer.answer, "stand-in")
+            code = self.answer.answer.code
+            await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
+        return self.answer
+
+
+class SessionStandIn(_StandIn):
+    """checkout-session."""
+
+    SaveAttempt = GetAttempt = CloseAttempt = DeleteAttempt = _StandIn.next_answer
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[grpc.aio.Channel]:
+        """Serve on a free port and give a channel, as the gateway opens one."""
+        server = grpc.aio.server()
+        checkout_session_pb2_grpc.add_CheckoutSessionServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # one method serves all rpcs
+        async with _connected(server) as channel:
+            yield channel
+
+
+class OrdersStandIn(_StandIn):
+    """What orders is to the gateway."""
+
+    RecordPurchase = QuarantinePayment = GetPurchase = GetOrder = ListOrders = _StandIn.next_answer
+    ListQuarantinedPayments = _StandIn.next_answer
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[grpc.aio.Channel]:
+        """Serve on a free port and give a channel, as the gateway opens one."""
+        server = grpc.aio.server()
+        orders_pb2_grpc.add_OrdersServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # one method serves all rpcs
+        async with _connected(server) as channel:
+            yield channel
+
+
+@asynccontextmanager
+async def _connected(server: grpc.aio.Server) -> AsyncIterator[grpc.aio.Channel]:
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with open_channel(f"127.0.0.1:{port}") as channel:
+            yield channel
+    finally:
+        await server.stop(None)

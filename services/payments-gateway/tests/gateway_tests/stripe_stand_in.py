@@ -1,0 +1,88 @@
+"""A server that answers Stripe's library over loopback with what a test tells it to, and keeps what it was sent."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import stripe
+from aiohttp import web
+
+stripe.enable_telemetry = False  # it writes a file
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    fields: Mapping[str, str]
+    """Of the query or of the form."""
+    headers: Mapping[str, str]
+
+
+@dataclass
+class StripeStandIn:
+    """Answers in turn what was lined up."""
+
+    client: stripe.StripeClient
+    sent: list[Sent] = field(default_factory=list)
+    answers: list[web.Response] = field(default_factory=list)
+
+    def answer(self, body: Mapping[str, Any], *, status: int = 200, **headers: str) -> None:
+        """Line an answer up; underscores in header names become dashes."""
+        spelled = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answers.append(web.json_response(body, status=status, headers=spelled))
+
+    def refuse(self, status: int, kind: str, code: str | None = None, **headers: str) -> None:
+        """Line a refusal up, in Stripe's envelope, whose message quotes what was sent."""
+        error = {"type": kind, "code": code, "message": "No such thing: ada@example.com"}
+        self.answer({"error": error}, status=status, **headers)
+
+
+@asynccontextmanager
+async def stripe_stand_in() -> AsyncIterator[StripeStandIn]:
+    """Serve on a free port and give the stand-in with a client of it."""
+
+    async def handle(request: web.Request) -> web.Response:
+        fields = parse_qsl(await request.text() or request.query_string)
+        stand_in.sent.append(Sent(request.method, request.path, dict(fields), request.headers))
+        return stand_in.answers.pop(0)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    http = stripe.AIOHTTPClient(timeout=5)
+    stand_in = StripeStandIn(
+        stripe.StripeClient(
+            "sk_test_1", http_client=http, base_addresses={"api": f"http://{host}:{port}"}, max_network_retries=0
+        )
+    )
+    try:
+        yield stand_in
+    finally:
+        await http.close_async()  # type: ignore[no-untyped-call]  # the library leaves it out
+        await runner.cleanup()
+
+
+def intent_json(intent_id: str = "pi_1", **changes: Any) -> dict[str, Any]:
+    """Return a PaymentIntent as Stripe shows it."""
+    shown = {
+        "id": intent_id,
+        "object": "payment_intent",
+        "status": "requires_payment_method",
+        "amount": 1250,
+        "amount_received": 0,
+        "currency": "usd",
+        "livemode": False,
+        "metadata": {"checkoutAttemptId": "7d1f4a52-6c1e-4a55-9f0e-0d5f4c0a9b11"},
+        "client_secret": f"{intent_id}_secret_hush",
+        "last_payment_error": None,
+    }
+    return {**shown, **changes}

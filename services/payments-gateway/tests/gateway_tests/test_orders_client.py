@@ -1,0 +1,218 @@
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from checkout.orders.v1 import orders_pb2 as pb
+from payments_gateway.attempts import CheckoutContext
+from payments_gateway.clients.messages import context_message, intent_message, money_message
+from payments_gateway.clients.orders_client import OrdersClient
+from payments_gateway.purchases import (
+    Order,
+    OrderNotFound,
+    OrderPage,
+    OrderStatus,
+    Payment,
+    Purchase,
+    PurchaseRefused,
+    QuarantinedPayment,
+    QuarantineReason,
+    Road,
+    Source,
+)
+from servicekit.grpc_client import ServiceUnavailable
+from servicekit.violations import FieldViolation, InvalidRequest
+
+from .samples import ATTEMPT_ID, CONTEXT, intent_ref
+from .service_stand_ins import OrdersStandIn, Refusal
+
+REF = intent_ref("pi_1")
+PAYMENT = Payment(REF, ATTEMPT_ID, CONTEXT.total, livemode=False)
+WEBHOOK = Source(Road.WEBHOOK, "evt_1")
+CREATED = datetime(2030, 1, 1, 12, 30, tzinfo=UTC)
+ORDER = Order(
+    id="00000000-0000-4000-8000-000000000001",
+    number="H-0001",
+    checkout_attempt_id=ATTEMPT_ID,
+    user_id="user_ada",
+    status=OrderStatus.PAID,
+    total=CONTEXT.total,
+    contact=CONTEXT.contact,
+    shipping_address=CONTEXT.shipping_address,
+    shipping_option=CONTEXT.shipping_option,
+    items=CONTEXT.items,
+    created_at=CREATED,
+)
+
+
+def order_message(order: Order) -> pb.Order:
+    """Return an order as orders answers it."""
+    context = context_message(
+        replace(
+            CONTEXT,
+            contact=order.contact,
+            shipping_address=order.shipping_address,
+            shipping_option=order.shipping_option,
+            items=order.items,
+        )
+    )
+    created_at = Timestamp()
+    created_at.FromDatetime(order.created_at)
+    return pb.Order(
+        id=order.id,
+        number=order.number,
+        checkout_attempt_id=order.checkout_attempt_id,
+        payment_intent_id=REF.id,
+        user_id=order.user_id or "",
+        status=pb.ORDER_STATUS_PAID,
+        total=money_message(order.total),
+        contact=context.contact,
+        shipping_address=context.shipping_address if context.HasField("shipping_address") else None,
+        shipping_option=context.shipping_option if context.HasField("shipping_option") else None,
+        items=[
+            pb.OrderItem(
+                price_id=item.price_id,
+                product_id=item.product_id,
+                name=item.name,
+                quantity=item.quantity,
+                unit_price=item.unit_price,
+            )
+            for item in context.items
+        ],
+        created_at=created_at,
+    )
+
+
+PURCHASE_MESSAGE = pb.Purchase(attempt_id=ATTEMPT_ID, intent=intent_message(REF), order=order_message(ORDER))
+PURCHASE = Purchase(ATTEMPT_ID, REF, ORDER)
+
+
+@pytest.fixture
+def orders() -> OrdersStandIn:
+    """Give an orders service that answers what it is told to."""
+    return OrdersStandIn()
+
+
+@pytest.fixture
+async def client(orders: OrdersStandIn) -> AsyncIterator[OrdersClient]:
+    """Give the gateway's client of it."""
+    async with orders.served() as channel:
+        yield OrdersClient(channel, timeout_seconds=5)
+
+
+async def test_a_purchase_is_recorded_with_all_that_was_bought(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """Payment, content and source go over; the purchase comes back."""
+    orders.answer = pb.RecordPurchaseResponse(decision=pb.PaymentDecision(purchase=PURCHASE_MESSAGE))
+
+    decision = await client.record_purchase(PAYMENT, CONTEXT, WEBHOOK)
+
+    [request] = orders.requests
+    assert decision == PURCHASE
+    assert request == pb.RecordPurchaseRequest(
+        payment=pb.Payment(
+            intent=intent_message(REF), attempt_id=ATTEMPT_ID, received=money_message(CONTEXT.total), livemode=False
+        ),
+        context=context_message(CONTEXT),
+        source=pb.Source(road=pb.ROAD_WEBHOOK, stripe_event_id="evt_1"),
+    )
+
+
+@pytest.mark.parametrize("reason", list(QuarantineReason))
+@pytest.mark.parametrize("context", [CONTEXT, None], ids=["with content", "without"])
+async def test_a_payment_is_set_aside(
+    client: OrdersClient, orders: OrdersStandIn, reason: QuarantineReason, context: CheckoutContext | None
+) -> None:
+    """Each reason has its word on the wire; content that is not there is not sent, and told not to be kept."""
+    wire_reason = pb.QuarantineReason.Value(f"QUARANTINE_REASON_{reason.name}")
+    sent_context = context_message(context) if context else None
+    orders.answer = pb.QuarantinePaymentResponse(
+        decision=pb.PaymentDecision(quarantined_payment=pb.QuarantinedPayment(reason=wire_reason, context=sent_context))
+    )
+
+    decision = await client.quarantine(PAYMENT, reason, context, Source(Road.BROWSER_RETURN))
+
+    [request] = orders.requests
+    assert decision == QuarantinedPayment(reason, content_kept=context is not None)
+    assert request.reason == wire_reason
+    assert request.HasField("context") == (context is not None)
+    assert request.source == pb.Source(road=pb.ROAD_BROWSER_RETURN)
+
+
+async def test_a_payment_without_a_sum_has_none_on_the_wire(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """A SetupIntent received nothing, which is not zero."""
+    orders.answer = pb.QuarantinePaymentResponse(
+        decision=pb.PaymentDecision(
+            quarantined_payment=pb.QuarantinedPayment(reason=pb.QUARANTINE_REASON_INTENT_MISMATCH)
+        )
+    )
+
+    await client.quarantine(replace(PAYMENT, received=None), QuarantineReason.INTENT_MISMATCH, None, WEBHOOK)
+
+    assert not orders.requests[0].payment.HasField("received")
+
+
+async def test_content_that_can_never_be_recorded_is_refused(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """INVALID_ARGUMENT from orders is a refusal for good, not the client's mistake."""
+    violation = FieldViolation("context.total", "must equal what was received")
+    orders.answer = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", InvalidRequest([violation]))
+
+    with pytest.raises(PurchaseRefused, match=r"context\.total must equal"):
+        await client.record_purchase(PAYMENT, CONTEXT, WEBHOOK)
+
+
+async def test_an_attempts_purchase_is_found_or_is_none(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """NOT_FOUND is an answer, not a failure."""
+    orders.answer = pb.GetPurchaseResponse(purchase=PURCHASE_MESSAGE)
+    found = await client.find_purchase(ATTEMPT_ID)
+    orders.answer = Refusal(grpc.StatusCode.NOT_FOUND, "purchase_not_found")
+    missing = await client.find_purchase(ATTEMPT_ID)
+
+    assert (found, missing) == (PURCHASE, None)
+
+
+async def test_a_guests_order_without_shipping_is_read(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """Empty fields of the wire are nothing."""
+    bare = replace(
+        ORDER,
+        user_id=None,
+        contact=replace(ORDER.contact, phone=None),
+        shipping_address=None,
+        shipping_option=None,
+    )
+    orders.answer = pb.GetOrderResponse(order=order_message(bare))
+
+    assert await client.order(bare.id) == bare
+
+
+async def test_an_unknown_order_is_not_found(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """By name."""
+    orders.answer = Refusal(grpc.StatusCode.NOT_FOUND, "order_not_found")
+
+    with pytest.raises(OrderNotFound):
+        await client.order(ORDER.id)
+
+
+@pytest.mark.parametrize(("token", "wire"), [(None, ""), ("next", "next")])
+async def test_a_page_of_orders_is_read(
+    client: OrdersClient, orders: OrdersStandIn, token: str | None, wire: str
+) -> None:
+    """Tokens go over and come back as they are; none is an empty one."""
+    orders.answer = pb.ListOrdersResponse(orders=[order_message(ORDER)], next_page_token=wire)
+
+    page = await client.orders_of("user_ada", page_size=20, page_token=token)
+
+    assert page == OrderPage((ORDER,), token)
+    assert orders.requests == [pb.ListOrdersRequest(user_id="user_ada", page_size=20, page_token=wire)]
+
+
+async def test_orders_being_away_is_unavailable(orders: OrdersStandIn) -> None:
+    """The payment is neither refused nor forgotten: the caller tries again."""
+    async with orders.served() as channel:
+        client = OrdersClient(channel, timeout_seconds=0.2)
+        orders.answer = Refusal(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
+
+        with pytest.raises(ServiceUnavailable):
+            await client.record_purchase(PAYMENT, CONTEXT, WEBHOOK)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
+
 from devstack.stack_options import StackOptions
 
 from .harness.knobs import Knobs

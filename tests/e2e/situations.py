@@ -19,6 +19,7 @@ from .harness.system import System
 SUCCEEDED: Final = "payment_intent.succeeded"
 SESSION: Final = "/checkout.session.v1.CheckoutSessionService"
 ORDERS: Final = "/checkout.orders.v1.OrdersService"
+_OK: Final = 200
 _CONFLICT: Final = 409
 
 
@@ -54,7 +55,7 @@ class Situation(ABC):
 
     calls: ClassVar[Calls]
     """The outgoing calls it takes, in this order, when nothing goes wrong."""
-    answer: ClassVar[int] = 200
+    answer: ClassVar[int] = _OK
     """The HTTP status it comes to when nothing goes wrong."""
     set_aside_as: ClassVar[str | None] = None
     """Why the payment is quarantined; None where it becomes an order."""
@@ -99,6 +100,11 @@ class Situation(ABC):
         """Pay; Stripe reports it at once."""
         (await self.shop.pay(checkout)).ok()
 
+    async def paid_in_vain_by_a_stale_tab(self) -> None:
+        """Pay a checkout that was superseded, as a tab that is still open on it would."""
+        if self.retired and (reply := await self.shop.pay(self.retired)).status == _OK:
+            raise AssertionError(f"a superseded checkout was paid: {reply.body}")
+
     async def paid_and_not_reported(self, checkout: Checkout) -> str:
         """Pay, and let Stripe keep the news for now; return the event's id."""
         await self.knobs.deliver(types=[SUCCEEDED], object_id=checkout.intent_id, hold=True)
@@ -132,6 +138,7 @@ class Initiate(Situation):
     async def recover(self) -> None:
         """Ask again with the same key, and pay."""
         self.checkout = await self.checked_out()
+        await self.paid_in_vain_by_a_stale_tab()
         await self.paid(self.checkout)
 
 
@@ -232,6 +239,7 @@ class InitiateOverruled(InitiateTwice):
     async def recover(self) -> None:
         """Ask again in vain, and pay what is left to be paid."""
         await self.refused()
+        await self.paid_in_vain_by_a_stale_tab()
         await self.paid(self.checkout)
 
 

@@ -33,7 +33,7 @@ async def test_without_the_attempt_store_no_checkout_begins_and_then_it_does(
     (await shop.pay(checkout)).ok()
     await settled(checkout)
     assert refused.status == 503
-    assert refused.body["type"] == "urn:holdfast:problem:temporarily_unavailable"
+    assert refused.problem == "temporarily_unavailable"
     assert took < IN_TIME_SECONDS
 
 

@@ -17,12 +17,12 @@ async def test_p2_no_secret_leaves_while_the_attempt_is_not_stored(system: Syste
     trap.release()
     checkout = await asking
 
+    assert not answered_early
     (raw,) = [
         await system.attempts.client.get(key)
         for key in await system.attempts.content_keys()
         if key.endswith(checkout.attempt_id)
     ]
-    assert not answered_early
     assert checkout.intent_id.encode() in raw
 
 

@@ -72,10 +72,10 @@ async def test_p3_a_payment_without_its_attempt_is_quarantined_once(system: Syst
     reply = await shop.come_back(checkout)
     await knobs.idle()
 
-    (payment,) = await system.books.payments_of(checkout.attempt_id)
+    payments = await system.books.payments_of(checkout.attempt_id)
     deliveries = await knobs.deliveries(object_id=checkout.intent_id, event_type="payment_intent.succeeded")
-    assert (payment["outcome"], payment["quarantine_reason"]) == ("quarantined", "attempt_missing")
-    assert payment["amount_minor"] == checkout.amount
+    assert [(row["outcome"], row["quarantine_reason"]) for row in payments] == [("quarantined", "attempt_missing")]
+    assert payments[0]["amount_minor"] == checkout.amount
     assert await system.books.orders_of(checkout.attempt_id) == []
     assert reply.ok()["status"] == "needs_review"
     assert {delivery["state"] for delivery in deliveries} == {"delivered"}
@@ -161,6 +161,7 @@ async def test_p3_a_second_real_payment_of_an_attempt_is_quarantined(
     await knobs.idle()
 
     payments = {row["intent_id"]: row for row in await system.books.payments_of(checkout.attempt_id)}
+    assert payments.keys() == {checkout.intent_id, second.id}
     assert payments[checkout.intent_id]["outcome"] == "purchase"
     assert payments[second.id]["quarantine_reason"] == "duplicate_payment"
     assert len(await system.books.orders_of(checkout.attempt_id)) == 1

@@ -63,10 +63,10 @@ async def test_p3_a_connection_that_dies_halfway_leaves_nothing(database_url: st
             error = await call
 
         left = await written(sql)
+        assert error == UNAVAILABLE
+        assert left == [0, 0, 0, 0]
         again = await Client(channel).RecordPurchase(report)
 
-    assert error == UNAVAILABLE
-    assert left == [0, 0, 0, 0]
     assert not again.already_recorded
     assert await written(sql) == [1, 1, 3, 1]
 

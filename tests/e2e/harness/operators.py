@@ -119,13 +119,9 @@ class AttemptStore:
                 return float(score)
         return None
 
-    async def all_due(self) -> list[str]:
-        """Return the ids of all attempts that are to be checked some time."""
-        return [
-            attempt_id.decode()
-            for key in await self._keys("*:due")
-            for attempt_id in await self.client.zrange(key, 0, -1)
-        ]
+    async def count_due(self) -> int:
+        """Return how many attempts are to be checked some time."""
+        return sum([int(await self.client.zcard(key)) for key in await self._keys("*:due")])
 
     async def lose_content(self, attempt_id: str) -> None:
         """Delete every trace of an attempt, as a lost Redis would."""

@@ -66,6 +66,16 @@ class Reply:
     """Decoded JSON; None when the body is something else."""
     headers: Mapping[str, str] = field(repr=False)
 
+    @property
+    def problem(self) -> str:
+        """What kind of problem the answer is; empty when it is none."""
+        return str(self.body.get("type", "")).removeprefix("urn:holdfast:problem:") if self.body else ""
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that a problem names, in order."""
+        return [error["field"] for error in (self.body or {}).get("errors", [])]
+
     def ok(self) -> Any:
         """Return the body; raise AssertionError with all of it unless the status is 200."""
         if self.status != _HTTP_OK:

@@ -5,11 +5,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import stripe
 
 from .shop import Cart, Line, Shop
+
+if TYPE_CHECKING:
+    from stripe.params import ProductCreateParams
 
 _AT_ONCE = 16
 _NO_SUCH_PRICE = "price_that_does_not_exist"
@@ -78,8 +81,10 @@ async def few_at_once(jobs: Sequence[Callable[[], Awaitable[Made]]], *, at_once:
 
 
 async def _make(client: stripe.StripeClient, ware: Ware) -> list[Offer]:
-    named = {} if ware.product_id is None else {"id": ware.product_id}
-    product = await client.v1.products.create_async({"name": ware.name, **named})
+    wanted: ProductCreateParams = {"name": ware.name}
+    if ware.product_id is not None:
+        wanted["id"] = ware.product_id
+    product = await client.v1.products.create_async(wanted)
     return [
         await _make_price(client, product, unit_amount, currency) for currency, unit_amount in ware.unit_amounts.items()
     ]

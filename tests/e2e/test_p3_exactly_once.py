@@ -84,18 +84,17 @@ async def test_p3_a_payment_without_its_attempt_is_quarantined_once(system: Syst
 async def test_p3_an_attempt_that_turns_up_again_becomes_the_purchase(
     system: System, shop: Shop, knobs: Knobs, settled: Waiter
 ) -> None:
-    """A payment quarantined for its missing attempt becomes the order when Redis is restored and it is reported again."""
+    """A payment quarantined for its missing attempt becomes the order once Redis is restored and the news repeated."""
     await knobs.deliver(types=["payment_intent.succeeded"], hold=True)
     checkout = await shop.checkout(system.cart(mug=1))
-    (key,) = [key for key in await system.attempts.content_keys() if key.endswith(checkout.attempt_id)]
-    backup = await system.attempts.client.dump(key)
+    backup = await system.attempts.copy_of(checkout.attempt_id)
     await system.attempts.lose_content(checkout.attempt_id)
     (await shop.pay(checkout)).ok()
     await knobs.release_deliveries()
     await knobs.idle()
     missing = await system.books.payment(checkout.intent_id)
 
-    await system.attempts.client.restore(key, 0, backup)
+    await system.attempts.put_back(backup)
     reply = await shop.come_back(checkout)
 
     assert missing is not None

@@ -55,7 +55,7 @@ async def test_p4_the_content_stays_when_the_purchase_cannot_be_committed(
 async def test_p4_quarantined_content_is_stored_before_the_attempt_goes(
     system: System, shop: Shop, knobs: Knobs
 ) -> None:
-    """While the quarantine of a wrong sum is not answered the attempt is whole; then its content is with the payment."""
+    """While the quarantine of a wrong sum is unanswered the attempt is whole; then its content is with the payment."""
     await knobs.deliver(types=["payment_intent.succeeded"], drop=True)
     checkout = await shop.checkout(system.cart(mug=1))
     await system.stripe.v1.payment_intents.update_async(checkout.intent_id, {"amount": checkout.amount + 1})
@@ -77,7 +77,7 @@ async def test_p4_quarantined_content_is_stored_before_the_attempt_goes(
 async def test_p4_after_a_foreign_payment_the_attempt_still_waits_for_its_own(
     system: System, shop: Shop, knobs: Knobs, settled: Waiter
 ) -> None:
-    """A paid intent that only names the attempt is set aside; the attempt stays, and its own payment makes the order."""
+    """A paid intent that only names the attempt is set aside; the attempt stays, and its own payment is the order."""
     checkout = await shop.checkout(system.cart(mug=1))
     stranger = await system.stripe.v1.payment_intents.create_async(
         {"amount": checkout.amount, "currency": "usd", "metadata": {"checkoutAttemptId": checkout.attempt_id}}

@@ -54,7 +54,7 @@ async def test_other_content_with_the_same_key_is_refused(system: System, shop: 
 
 
 async def test_other_content_of_the_same_sum_at_once_leaves_the_winner_payable(system: System, shop: Shop) -> None:
-    """Two requests with one key and one sum but other contacts, at once: one is granted and stays payable, one is 409."""
+    """One key and one sum but other contacts, at once: one request is granted and stays payable, the other is 409."""
     checkout_key, cart = key(), system.cart(mug=1)
     other = Cart(
         cart.lines, contact={"name": "Bob", "email": "bob@example.com"}, shipping_option_id=cart.shipping_option_id
@@ -139,7 +139,7 @@ async def test_a_changed_cart_makes_the_old_intent_unpayable(system: System, sho
 
 
 async def test_a_cart_changed_after_paying_is_refused(system: System, shop: Shop, knobs: Knobs) -> None:
-    """The buyer paid in one tab and changed the cart in another: 409 already_paid, the first is recorded, nothing else."""
+    """The buyer paid in one tab and changed the cart in another: 409 already_paid, and only the first is recorded."""
     await knobs.deliver(types=["payment_intent.succeeded"], drop=True)
     old = await shop.checkout(system.cart(mug=1))
     (await shop.pay(old)).ok()

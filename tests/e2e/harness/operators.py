@@ -107,6 +107,18 @@ class AttemptStore:
         """Whether an attempt's content is there."""
         return bool(await self._keys(f"*:attempt:{attempt_id}"))
 
+    async def copy_of(self, attempt_id: str) -> tuple[str, bytes]:
+        """Return an attempt's key and its content, as a backup of Redis would hold them."""
+        (key,) = await self._keys(f"*:attempt:{attempt_id}")
+        content = await self.client.get(key)
+        if not isinstance(content, bytes):
+            raise TypeError(f"{key} holds no bytes")
+        return key, content
+
+    async def put_back(self, copy: tuple[str, bytes]) -> None:
+        """Restore an attempt from a copy."""
+        await self.client.set(*copy, ex=3600)
+
     async def is_closed(self, attempt_id: str) -> bool:
         """Whether an attempt takes no more saves: closed, or deleted with a tombstone left."""
         return bool(await self._keys(f"*:closed:{attempt_id}"))

@@ -1,5 +1,6 @@
 """The catalogue, kept by Stripe as Prices, Products and ShippingRates."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ from payments_gateway.intents import StripeUnavailable
 from payments_gateway.money import Money
 
 _PAGE: Final = 100
+_UNNAMED_SHIPPING: Final = "Shipping"
+"""Stripe lets a shipping rate go without a display name; an order does not."""
 
 
 class StripeCatalogue:
@@ -56,6 +59,7 @@ def _why_not_sold(price: Mapping[str, Any], product: Mapping[str, Any]) -> str |
     objections = {
         "is not for sale: its product is inactive": not product.get("active", False),
         "is a subscription price, and subscriptions are not sold": price.get("recurring") is not None,
+        "is not for sale: its product has no usable name": not _is_recordable(product.get("name") or ""),
         "is priced in tiers": price.get("billing_scheme") == "tiered",
         "is priced by packages": price.get("transform_quantity") is not None,
         "is priced by the buyer": price.get("custom_unit_amount") is not None,
@@ -64,9 +68,19 @@ def _why_not_sold(price: Mapping[str, Any], product: Mapping[str, Any]) -> str |
     return next((objection for objection, holds in objections.items() if holds), None)
 
 
+def _is_recordable(name: str) -> bool:
+    """Whether an order can keep the name; found out only after the payment, it would be a quarantine."""
+    return bool(name.strip()) and not any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
+
+
 def read_shipping_rate(fields: Mapping[str, Any]) -> ShippingRate | None:
     """Read a shipping rate from Stripe's JSON; None for one without a fixed amount."""
     fixed = fields.get("fixed_amount")
     if fixed is None:
         return None
-    return ShippingRate(fields["id"], fields.get("display_name") or "", Money(fixed["amount"], fixed["currency"]))
+    name = fields.get("display_name") or ""
+    return ShippingRate(
+        id=fields["id"],
+        name=name if _is_recordable(name) else _UNNAMED_SHIPPING,
+        amount=Money(fixed["amount"], fixed["currency"]),
+    )

@@ -158,13 +158,14 @@ async def test_p5_every_order_is_what_stripe_received(system: System, crossfire:
 async def test_p3_every_cart_became_one_order(system: System, crossfire: Crossfire) -> None:
     """Each attempt has its one order with the cart's lines, a number of its own, and one message in the outbox."""
     orders = await recorded_orders(system)
-    told = await system.books.rows("SELECT aggregate_id FROM outbox WHERE topic = 'purchase.recorded'")
+    told = await system.books.rows("SELECT topic, aggregate_id FROM outbox")
 
     assert {order["attempt"]: (order["user_id"], order["items"]) for order in orders} == {
         each.checkout.attempt_id: (each.buyer.begins_at.user_id, crossfire.market.items(each.buyer.cart))
         for each in crossfire.everything
     }
     assert len({order["number"] for order in orders}) == len(orders) == len(crossfire.everything)
+    assert {row["topic"] for row in told} == {"purchase.recorded"}
     assert sorted(row["aggregate_id"] for row in told) == sorted(order["id"] for order in orders)
 
 

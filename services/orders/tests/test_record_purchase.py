@@ -178,15 +178,16 @@ async def test_a_guest_buys_what_is_not_shipped(orders: Client, sql: Any) -> Non
 
 
 async def test_a_cart_of_200_lines_with_the_longest_texts_is_recorded(orders: Client, sql: Any) -> None:
-    """Names and addresses may be as long as Stripe lets them be."""
+    """Names, product ids and addresses may be as long as Stripe lets them be."""
     report = purchase(lines=200)
     for item in report.context.items:
         item.name = "ß" * 5000
+        item.product_id = "p" * 5000
     report.context.shipping_address.line1 = "ü" * 5000
 
     order = (await orders.RecordPurchase(report)).decision.purchase.order
 
-    assert [item.name for item in order.items] == ["ß" * 5000] * 200
+    assert [(item.name, item.product_id) for item in order.items] == [("ß" * 5000, "p" * 5000)] * 200
     assert await count(sql, "order_items") == 200
 
 

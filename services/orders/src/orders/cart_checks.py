@@ -78,7 +78,8 @@ def _read_item(checks: FieldChecks, path: str, item: common_pb2.LineItem) -> Lin
     checks.objects_to(f"{path}.recurring", "must be absent: a subscription cannot be recorded", unless=one_time)
     return LineItem(
         price_id=checks.text(f"{path}.price_id", item.price_id, ID_CHARACTERS),
-        product_id=checks.text(f"{path}.product_id", item.product_id, ID_CHARACTERS),
+        # Whoever makes a product may choose its id, as long as any text of theirs.
+        product_id=checks.text(f"{path}.product_id", item.product_id),
         name=checks.text(f"{path}.name", item.name),
         quantity=item.quantity,
         unit_price=checks.money(f"{path}.unit_price", item.unit_price, present=item.HasField("unit_price")),

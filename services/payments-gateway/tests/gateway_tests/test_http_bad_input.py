@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -265,6 +266,16 @@ async def test_all_faults_are_named_at_once(http: aiohttp.ClientSession, gateway
     assert_refused(answer, gateway, "items[0].quantity", "contact.email", "contact.name", "extra")
 
 
+async def test_a_body_full_of_faults_is_answered_shortly(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """A hundred are named; the answer is no larger than the request, whatever the client makes up."""
+    body = {**checkout_json(), **{f"{number:x}": 1 for number in range(20_000)}}
+
+    answer = await post(http, INITIATE, body)
+
+    assert (answer.status, len(answer.fields)) == (422, 100)
+    assert gateway.wire.calls == []
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -334,6 +345,22 @@ async def test_a_larger_body_is_refused(http: aiohttp.ClientSession, gateway: Ga
 
     assert (answer.status, answer.kind) == (413, "body_too_large")
     assert gateway.wire.calls == []
+
+
+async def test_a_larger_body_is_refused_before_it_is_sent(http: aiohttp.ClientSession) -> None:
+    """The announcement alone is enough: nobody waits for the rest."""
+    address = http._base_url
+    assert address is not None
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+
+    writer.write(
+        f"POST {INITIATE} HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n".encode()
+        + b"Content-Length: 307200\r\n\r\n"
+    )
+    status_line = await asyncio.wait_for(reader.readline(), timeout=5)
+
+    writer.close()
+    assert status_line.startswith(b"HTTP/1.1 413 ")
 
 
 async def test_a_larger_body_in_pieces_is_refused(http: aiohttp.ClientSession, gateway: Gateway) -> None:

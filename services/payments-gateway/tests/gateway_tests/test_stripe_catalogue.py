@@ -84,6 +84,21 @@ def test_a_price_that_cannot_be_put_into_a_cart_says_why(changes: dict[str, Any]
     assert found.not_sold_because == because
 
 
+@pytest.mark.parametrize("name", [None, "", "  ", "Mug\u0000", "\ud800"])
+def test_a_product_whose_name_no_order_can_keep_is_not_sold(name: str | None) -> None:
+    """It would be found out only after the payment."""
+    found = read_price({**PRICE, "product": {**PRODUCT, "name": name}})
+
+    assert found.not_sold_because == "is not for sale: its product has no usable name"
+
+
+def test_a_nameless_shipping_rate_gets_a_name() -> None:
+    """Stripe lets it have none; an order does not."""
+    found = read_shipping_rate({**RATE, "display_name": None})
+
+    assert found == ShippingRate("shr_post", "Shipping", Money(500, "usd"))
+
+
 def test_a_free_price_is_sold() -> None:
     """Zero is an amount."""
     found = read_price({**PRICE, "unit_amount": 0})
@@ -98,6 +113,17 @@ def test_a_shipping_rate_has_a_fixed_amount() -> None:
 
     assert fixed == ShippingRate("shr_post", "Post", Money(500, "usd"))
     assert calculated is None
+
+
+async def test_a_price_of_an_unknown_form_does_not_close_the_shop(stand_in: StripeStandIn) -> None:
+    """What cannot be read is left out; the rest is sold."""
+    odd = {"id": "price_odd", "object": "price", "product": "prod_not_expanded"}
+    stand_in.answer(listed(odd, PRICE, url="/v1/prices"))
+    stand_in.answer(listed(RATE, url="/v1/shipping_rates"))
+
+    catalogue = await StripeCatalogue(stand_in.client).read()
+
+    assert list(catalogue.prices) == ["price_mug"]
 
 
 async def test_everything_active_is_read_page_by_page(stand_in: StripeStandIn) -> None:

@@ -106,6 +106,7 @@ async def test_stripes_failures_have_names(
         await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
 
     assert type(failure.value) is expected
+    assert failure.value.__cause__ is None
     assert failure.value.__suppress_context__
     assert "ada@example.com" not in str(failure.value)
 

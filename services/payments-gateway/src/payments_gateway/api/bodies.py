@@ -41,7 +41,7 @@ Text = Annotated[StrictStr, AfterValidator(_is_clean)]
 Name = Annotated[Text, Field(max_length=256)]
 AddressLine = Annotated[Text, Field(max_length=5000)]
 Email = Annotated[StrictStr, AfterValidator(_is_email), Field(max_length=512, json_schema_extra={"format": "email"})]
-AttemptId = Annotated[StrictStr, AfterValidator(_is_uuid)]
+Uuid = Annotated[StrictStr, AfterValidator(_is_uuid)]
 StripeId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_]{1,255}$")]
 
 
@@ -94,7 +94,7 @@ class InitiateCheckoutBody(RequestBody):
     shipping_option_id: StripeId | None = Field(
         default=None, description="Stripe ShippingRate id, from the catalogue. Requires shippingAddress."
     )
-    supersedes: AttemptId | None = Field(
+    supersedes: Uuid | None = Field(
         default=None, description="The checkoutAttemptId that this checkout replaces, when the cart changed."
     )
 
@@ -115,7 +115,7 @@ class CheckoutBody(Body):
 class CompleteCheckoutBody(RequestBody):
     """Which checkout the browser came back from. Exactly one of the two intent ids."""
 
-    checkout_attempt_id: AttemptId
+    checkout_attempt_id: Uuid
     payment_intent_id: Annotated[StrictStr, Field(pattern=r"^pi_[A-Za-z0-9_]{1,200}$")] | None = None
     setup_intent_id: Annotated[StrictStr, Field(pattern=r"^seti_[A-Za-z0-9_]{1,200}$")] | None = None
 

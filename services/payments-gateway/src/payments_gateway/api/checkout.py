@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Response
 
 from payments_gateway.api.bodies import (
-    AttemptId,
     CheckoutBody,
     CheckoutStatusBody,
     CompleteCheckoutBody,
     InitiateCheckoutBody,
     PurchaseBody,
+    Uuid,
 )
 from payments_gateway.api.callers import AnyCaller
 from payments_gateway.api.problems import ProblemBody
@@ -67,9 +67,7 @@ def checkout_routes(initiate: Initiate, browser_return: BrowserReturn, statuses:
         return decision_body(decision)
 
     @routes.get("/checkout/{checkout_attempt_id}", summary="See where a checkout stands")
-    async def checkout_status(
-        checkout_attempt_id: Annotated[AttemptId, Path()], caller: AnyCaller
-    ) -> CheckoutStatusBody:
+    async def checkout_status(checkout_attempt_id: Annotated[Uuid, Path()], caller: AnyCaller) -> CheckoutStatusBody:
         """Answer the checkout's state, with what was bought once it is completed."""
         bind_attempt(checkout_attempt_id)
         return status_body(await statuses.status(checkout_attempt_id, caller))

@@ -1,11 +1,10 @@
 """Routes of the signed-in user's own orders."""
 
-import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
-from payments_gateway.api.bodies import OrderBody, OrderPageBody
+from payments_gateway.api.bodies import OrderBody, OrderPageBody, Uuid
 from payments_gateway.api.callers import SignedInUser
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import order_body
@@ -37,9 +36,9 @@ def order_routes(orders: OrderBook) -> APIRouter:
         return OrderPageBody(orders=[order_body(order) for order in page.orders], next_cursor=page.next_page_token)
 
     @routes.get("/{order_id}", summary="Read one's own order")
-    async def read_order(order_id: uuid.UUID, user_id: SignedInUser) -> OrderBody:
+    async def read_order(order_id: Annotated[Uuid, Path()], user_id: SignedInUser) -> OrderBody:
         """Answer one order, with contact and address. Somebody else's is not found."""
-        order = await orders.order(str(order_id))
+        order = await orders.order(order_id)
         if order.user_id != user_id:
             raise OrderNotFound
         return order_body(order)

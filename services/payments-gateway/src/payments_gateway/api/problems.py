@@ -147,7 +147,7 @@ async def _from_validation(_request: Request, failure: Exception) -> JSONRespons
     faults = failure.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return problem_response(MALFORMED)
-    return problem_response(INVALID, violations=[_violation(fault) for fault in faults])
+    return problem_response(INVALID, violations=[_violation(fault) for fault in faults[:_MAX_ERRORS]])
 
 
 async def _from_framework(_request: Request, failure: Exception) -> JSONResponse:
@@ -162,6 +162,8 @@ async def _from_framework(_request: Request, failure: Exception) -> JSONResponse
 
 _PLACES: Final = frozenset({"body", "query", "path", "header"})
 _MAX_FIELD_CHARACTERS: Final = 200
+_MAX_ERRORS: Final = 100
+"""A small body can hold tens of thousands of faults; nobody mends a form by more than this."""
 
 
 def _violation(fault: Mapping[str, Any]) -> FieldViolation:

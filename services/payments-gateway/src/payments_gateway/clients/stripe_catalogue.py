@@ -1,14 +1,19 @@
 """The catalogue, kept by Stripe as Prices, Products and ShippingRates."""
 
+import logging
 import unicodedata
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import stripe
 
 from payments_gateway.catalogue import Catalogue, Price, ShippingRate
 from payments_gateway.intents import StripeUnavailable
 from payments_gateway.money import Money
+
+_log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 _PAGE: Final = 100
 _UNNAMED_SHIPPING: Final = "Shipping"
@@ -28,15 +33,23 @@ class StripeCatalogue:
             prices = await self._v1.prices.list_async({"active": True, "limit": _PAGE, "expand": ["data.product"]})
             rates = await self._v1.shipping_rates.list_async({"active": True, "limit": _PAGE})
             return Catalogue(
-                prices={price.id: read_price(price.to_dict()) async for price in prices.auto_paging_iter()},
-                shipping_rates={
-                    rate.id: rate
-                    async for shown in rates.auto_paging_iter()
-                    if (rate := read_shipping_rate(shown.to_dict())) is not None
-                },
+                prices={price.id: price async for price in _readable(prices, read_price)},
+                shipping_rates={rate.id: rate async for rate in _readable(rates, read_shipping_rate)},
             )
         except stripe.StripeError:
             raise StripeUnavailable from None
+
+
+async def _readable(listed: Any, read: Callable[[Mapping[str, Any]], Item | None]) -> AsyncIterator[Item]:
+    """Yield what can be read: one object of a form we do not know must not close the whole shop."""
+    async for shown in listed.auto_paging_iter():
+        try:
+            item = read(shown.to_dict())
+        except (AttributeError, KeyError, TypeError, ValueError):
+            _log.exception("an object at Stripe cannot be read and is not sold", extra={"stripe_id": shown.id})
+            continue
+        if item is not None:
+            yield item
 
 
 def read_price(fields: Mapping[str, Any]) -> Price:

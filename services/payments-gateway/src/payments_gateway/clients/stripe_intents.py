@@ -79,10 +79,11 @@ def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
     received = None
     if kind is IntentKind.PAYMENT:
         received = Money(int(fields["amount_received"]), str(fields["currency"]))
+    attempt_id = (fields.get("metadata") or {}).get(ATTEMPT_ID_KEY)
     return StripeIntent(
         ref=IntentRef(str(fields["id"]), kind),
         status=IntentStatus(fields["status"]),
-        attempt_id=(fields.get("metadata") or {}).get(ATTEMPT_ID_KEY),
+        attempt_id=attempt_id if isinstance(attempt_id, str) else None,
         received=received,
         livemode=bool(fields["livemode"]),
         client_secret=fields.get("client_secret"),

@@ -22,7 +22,11 @@ def fields_refused(request: pb.SaveAttemptRequest) -> list[str]:
 def line(number: int, **fields: object) -> common_pb2.LineItem:
     """Return a valid line, different for each number."""
     item = common_pb2.LineItem(
-        price_id=f"price_{number}", quantity=1, unit_price=common_pb2.Money(minor_units=100, currency="eur")
+        price_id=f"price_{number}",
+        product_id=f"prod_{number}",
+        name="Plate",
+        quantity=1,
+        unit_price=common_pb2.Money(minor_units=100, currency="eur"),
     )
     item.MergeFrom(common_pb2.LineItem(**fields))  # type: ignore[arg-type]  # any field, by name
     return item

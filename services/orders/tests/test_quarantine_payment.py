@@ -54,6 +54,32 @@ async def test_a_setup_is_set_aside_without_a_sum(orders: Client, sql: Any) -> N
     assert (row["kind"], row["amount_minor"], row["currency"]) == ("setup", None, None)
 
 
+async def test_p3_whatever_stripe_may_report_is_set_aside(orders: Client) -> None:
+    """Nothing received, ids and metadata as long as they may be, the widest characters: else neither outcome came."""
+    asked = aside(purchase(), pb.QUARANTINE_REASON_INTENT_MISMATCH, with_content=True)
+    asked.payment.intent.id = "pi_".ljust(255, "x")
+    asked.payment.attempt_id = "\U0001f600" * 500
+    asked.payment.received.minor_units = 0
+    asked.payment.livemode = True
+    asked.source.stripe_event_id = "evt_".ljust(255, "x")
+    asked.context.user_id = "u" * 1000
+
+    answer = await orders.QuarantinePayment(asked)
+
+    quarantined = answer.decision.quarantined_payment
+    assert (quarantined.payment, quarantined.context) == (asked.payment, asked.context)
+
+
+async def test_p3_the_largest_sum_is_set_aside(orders: Client) -> None:
+    """The contract's largest amount fits into its column."""
+    asked = aside(purchase())
+    asked.payment.received.minor_units = 2**63 - 1
+
+    answer = await orders.QuarantinePayment(asked)
+
+    assert answer.decision.quarantined_payment.payment == asked.payment
+
+
 async def test_p3_the_same_payment_again_answers_the_same_quarantine(orders: Client, sql: Any) -> None:
     """It is set aside once, and told once."""
     asked = aside(purchase())

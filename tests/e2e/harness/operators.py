@@ -9,6 +9,8 @@ from typing import Any, Self
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 import redis.asyncio
 import stripe
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 Row = dict[str, Any]
 
@@ -87,7 +89,8 @@ class AttemptStore:
     """The attempts' Redis, read with its own commands."""
 
     def __init__(self, url: str) -> None:
-        self.client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url)
+        # A connection of before the server was killed must not fail a look at it afterwards; a URL sets no retries.
+        self.client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url, retry=Retry(NoBackoff(), retries=1))
 
     async def __aenter__(self) -> Self:
         """Connect when first asked."""

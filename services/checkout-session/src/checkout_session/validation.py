@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from checkout.common.v1 import common_pb2
@@ -10,6 +11,15 @@ from checkout_session.messages import INTENT_KINDS
 from servicekit.violations import FieldViolation
 
 MAX_LINES: Final = 200
+
+ID_CHARACTERS: Final = 255
+"""Stripe's limit for the ids of its objects, and that of the user ids in tokens."""
+
+TEXT_CHARACTERS: Final = 5000
+"""Stripe's limit for names and address lines. A text at either limit can still be recorded after the payment."""
+
+MOST_VIOLATIONS: Final = 20
+"""They travel in trailers, which gRPC keeps small."""
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CURRENCY: Final = re.compile(r"[a-z]{3}")
@@ -20,7 +30,14 @@ _Violations = Iterator[FieldViolation]
 
 
 def save_violations(request: pb.SaveAttemptRequest) -> _Violations:
-    """Yield what is wrong with a request to save, apart from the time of its pay-by."""
+    """Yield what is wrong with a request to save, apart from the time of its pay-by; the first of it, if it is much.
+
+    What passes must be recordable once it is paid: a text refused only then would be a purchase in quarantine.
+    """
+    yield from islice(_request_violations(request), MOST_VIOLATIONS)
+
+
+def _request_violations(request: pb.SaveAttemptRequest) -> _Violations:
     yield from attempt_id_violations(request.attempt_id)
     if len(request.request_hash) != _REQUEST_HASH_BYTES:
         yield FieldViolation("request_hash", f"must be {_REQUEST_HASH_BYTES} bytes")
@@ -47,19 +64,16 @@ def reason_violations(reason: int, known: Mapping[Any, object]) -> _Violations:
 
 
 def _intent_violations(intent: common_pb2.Intent) -> _Violations:
-    if not intent.id:
-        yield FieldViolation("intent.id", "is required")
+    yield from _required_violations("intent.id", intent.id, ID_CHARACTERS)
     if intent.kind not in INTENT_KINDS:
         yield FieldViolation("intent.kind", "must be payment or setup")
 
 
 def _context_violations(context: common_pb2.CheckoutContext) -> _Violations:
-    if not context.contact.name.strip():
-        yield FieldViolation("context.contact.name", "is required")
-    if not context.contact.email.strip():
-        yield FieldViolation("context.contact.email", "is required")
-    if context.HasField("shipping_address") and not _COUNTRY.fullmatch(context.shipping_address.country):
-        yield FieldViolation("context.shipping_address.country", "must be two upper-case letters")
+    yield from _text_violations("context.user_id", context.user_id, ID_CHARACTERS)
+    yield from _contact_violations(context.contact)
+    if context.HasField("shipping_address"):
+        yield from _address_violations("context.shipping_address", context.shipping_address)
     if not context.HasField("pay_by"):
         yield FieldViolation("context.pay_by", "is required")
     if context.supersedes:
@@ -67,10 +81,32 @@ def _context_violations(context: common_pb2.CheckoutContext) -> _Violations:
     if not _CURRENCY.fullmatch(context.total.currency):
         yield FieldViolation("context.total.currency", "must be three lower-case letters")
     if context.HasField("shipping_option"):
-        yield from _money_violations(
-            "context.shipping_option.amount", context.shipping_option.amount, context.total.currency
-        )
+        yield from _shipping_violations("context.shipping_option", context.shipping_option, context.total.currency)
     yield from _items_violations(context)
+
+
+def _contact_violations(contact: common_pb2.Contact) -> _Violations:
+    for path, value in (("context.contact.name", contact.name), ("context.contact.email", contact.email)):
+        if not value.strip():
+            yield FieldViolation(path, "is required")
+        yield from _text_violations(path, value)
+    yield from _text_violations("context.contact.phone", contact.phone)
+
+
+def _address_violations(path: str, address: common_pb2.Address) -> _Violations:
+    yield from _required_violations(f"{path}.line1", address.line1)
+    yield from _text_violations(f"{path}.line2", address.line2)
+    yield from _text_violations(f"{path}.city", address.city)
+    yield from _text_violations(f"{path}.state", address.state)
+    yield from _text_violations(f"{path}.postal_code", address.postal_code)
+    if not _COUNTRY.fullmatch(address.country):
+        yield FieldViolation(f"{path}.country", "must be two upper-case letters")
+
+
+def _shipping_violations(path: str, option: common_pb2.ShippingOption, currency: str) -> _Violations:
+    yield from _required_violations(f"{path}.shipping_rate_id", option.shipping_rate_id, ID_CHARACTERS)
+    yield from _required_violations(f"{path}.name", option.name)
+    yield from _money_violations(f"{path}.amount", option.amount, currency)
 
 
 def _items_violations(context: common_pb2.CheckoutContext) -> _Violations:
@@ -87,13 +123,27 @@ def _items_violations(context: common_pb2.CheckoutContext) -> _Violations:
 
 
 def _item_violations(path: str, item: common_pb2.LineItem, currency: str) -> _Violations:
-    if not item.price_id:
-        yield FieldViolation(f"{path}.price_id", "is required")
+    yield from _required_violations(f"{path}.price_id", item.price_id, ID_CHARACTERS)
+    # Whoever makes a product may choose its id, as long as any text of theirs.
+    yield from _required_violations(f"{path}.product_id", item.product_id)
+    yield from _required_violations(f"{path}.name", item.name)
     if item.quantity < 1:
         yield FieldViolation(f"{path}.quantity", "must be at least 1")
     yield from _money_violations(f"{path}.unit_price", item.unit_price, currency)
     if item.HasField("recurring"):
         yield from _recurring_violations(f"{path}.recurring", item.recurring)
+
+
+def _required_violations(path: str, value: str, limit: int = TEXT_CHARACTERS) -> _Violations:
+    if not value:
+        yield FieldViolation(path, "is required")
+    yield from _text_violations(path, value, limit)
+
+
+def _text_violations(path: str, value: str, limit: int = TEXT_CHARACTERS) -> _Violations:
+    """Yield a violation for a text that is too long, or that PostgreSQL would not take for its NUL."""
+    if len(value) > limit or "\0" in value:
+        yield FieldViolation(path, f"must have at most {limit} characters and no NUL")
 
 
 def _money_violations(path: str, money: common_pb2.Money, currency: str) -> _Violations:

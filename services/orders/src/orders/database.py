@@ -5,20 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
-from sqlalchemy import exc
+from sqlalchemy import event, exc
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from orders.ledger import DatabaseUnavailable
+from orders.ledger import DatabaseReadOnly, DatabaseUnavailable
 
 _log = logging.getLogger(__name__)
+
+_READ_ONLY = "25006"
 
 # PostgreSQL's error classes and codes that pass by themselves: the same statement may succeed later.
 _PASSING_CLASSES = frozenset({"08", "28", "40", "53", "57", "58"})
 _PASSING_CODES = frozenset(
     {
-        "25006",  # read-only: the connection leads to a server that was demoted
         "25P03",  # idle in transaction for too long
         "25P04",  # transaction timeout
         "3D000",  # the database is not there (yet)
@@ -48,15 +51,20 @@ class DatabaseLimits:
     lock_timeout_seconds: float
 
 
-def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
-    """Return an engine on asyncpg; nothing is connected yet.
+async def open_session(url: str, **options: Any) -> Any:
+    """Connect with asyncpg, to a server that takes writes unless the URL's target_session_attrs says otherwise.
 
-    `url` is a libpq URL: postgresql://user@host:port/database.
+    `url` is a libpq URL: postgresql://user@host:port/database. The options are asyncpg's.
     """
+    # asyncpg reads the URL itself, so it may say whatever libpq understands: sslmode, several hosts.
+    return await asyncpg.connect(url, target_session_attrs=_wanted_session(url), **options)
+
+
+def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
+    """Return an engine on asyncpg; nothing is connected yet. `url` is what `open_session` takes."""
 
     async def connect() -> Any:
-        # asyncpg reads the URL itself, so it may say whatever libpq understands: sslmode, several hosts.
-        return await asyncpg.connect(
+        return await open_session(
             url,
             timeout=limits.connect_timeout_seconds,
             # The server ends a slow statement; this is for a server that does not answer at all.
@@ -64,7 +72,7 @@ def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
             server_settings=_server_settings(limits),
         )
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
         pool_size=limits.pool_size,
@@ -72,6 +80,8 @@ def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
         pool_timeout=limits.connect_timeout_seconds,
         hide_parameters=True,  # They are names and addresses (P7).
     )
+    event.listen(engine.sync_engine, "handle_error", _drop_read_only_sessions)
+    return engine
 
 
 @contextmanager
@@ -82,6 +92,8 @@ def named_failures() -> Iterator[None]:
     except exc.TimeoutError as error:
         raise _away("no connection free") from error
     except exc.DBAPIError as error:
+        if _found_read_only(error):
+            raise _read_only() from None
         if not _refused_by_driver(error) and _passes(sqlstate_of(error)):
             raise _away(sqlstate_of(error) or type(error.orig).__name__) from None
         raise StatementRefused(sqlstate_of(error), constraint_of(error)) from None
@@ -109,6 +121,25 @@ def _away(cause: str) -> DatabaseUnavailable:
     return DatabaseUnavailable()
 
 
+def _read_only() -> DatabaseReadOnly:
+    _log.warning("database unavailable", extra={"cause": "read-only"})
+    return DatabaseReadOnly()
+
+
+def _drop_read_only_sessions(context: ExceptionContext) -> None:
+    # A session may stay read-only after the database has become writable again. The pool must keep neither this one
+    # nor those that began before now: each would refuse one more call.
+    if getattr(context.original_exception, "sqlstate", None) == _READ_ONLY:
+        context.is_disconnect = True
+
+
+def _found_read_only(error: exc.DBAPIError) -> bool:
+    none_to_be_had = isinstance(
+        getattr(error.orig, "__cause__", None), asyncpg.exceptions.TargetServerAttributeNotMatched
+    )
+    return none_to_be_had or sqlstate_of(error) == _READ_ONLY
+
+
 def _refused_by_driver(error: exc.DBAPIError) -> bool:
     # asyncpg raises a ValueError for a parameter that it cannot encode: no second try will change that.
     return isinstance(getattr(error.orig, "__cause__", None), ValueError)
@@ -116,6 +147,11 @@ def _refused_by_driver(error: exc.DBAPIError) -> bool:
 
 def _passes(sqlstate: str | None) -> bool:
     return sqlstate is None or sqlstate[:2] in _PASSING_CLASSES or sqlstate in _PASSING_CODES
+
+
+def _wanted_session(url: str) -> str | None:
+    # What is passed to asyncpg overrides the URL.
+    return None if "target_session_attrs" in parse_qs(urlsplit(url).query) else "read-write"
 
 
 def _server_settings(limits: DatabaseLimits) -> dict[str, str]:

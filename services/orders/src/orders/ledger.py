@@ -17,6 +17,10 @@ class DatabaseUnavailable(Exception):  # noqa: N818 - named for what happened
     """The database cannot be reached, or could not do the work now; the same call may succeed later."""
 
 
+class DatabaseReadOnly(DatabaseUnavailable):
+    """The database answers, but takes no writes: a standby, or a primary whose disk is full."""
+
+
 class Ledger(Protocol):
     """One transaction on what was bought. What is not committed never happened."""
 

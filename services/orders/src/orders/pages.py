@@ -55,6 +55,11 @@ def cut_page(
     return Page(rows[:kept], cursor(last) if last is not None else None)
 
 
+def bytes_of(*texts: str | None) -> int:
+    """Return what texts weigh on the wire."""
+    return sum(len(text.encode()) for text in texts if text)
+
+
 def write_page_token(list_name: str, cursor: Cursor | None) -> str:
     """Write the token for a cursor; empty when there is none."""
     if cursor is None:

@@ -1,7 +1,7 @@
 """Recording what was bought (P3), and reading it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from orders.decisions import Purchase, QuarantinedPayment, QuarantineReason, Rec
 from orders.ledger import BeginUnit, Ledger
 from orders.order import Order, place_order
 from orders.order_numbers import draw_order_number
-from orders.pages import Cursor, Page, PageRequest, cut_page
+from orders.pages import Cursor, Page, PageRequest, bytes_of, cut_page
 from orders.payments import Payment, Source
 from orders.quarantine import keep_decision, set_aside
 
@@ -130,5 +130,13 @@ def _cursor(order: Order) -> Cursor:
 
 
 def _weigh(order: Order) -> int:
-    texts = (text for item in order.items for text in (item.price_id, item.product_id, item.name))
-    return _ORDER_BYTES + sum(_ITEM_BYTES + len(text.encode()) for text in texts)
+    ids = bytes_of(order.checkout_attempt_id, order.payment_intent_id, order.user_id)
+    items = sum(_ITEM_BYTES + bytes_of(item.price_id, item.product_id, item.name) for item in order.items)
+    return _ORDER_BYTES + ids + _weigh_delivery(order) + items
+
+
+def _weigh_delivery(order: Order) -> int:
+    contact = bytes_of(*astuple(order.contact))
+    address = bytes_of(*astuple(order.shipping_address)) if order.shipping_address else 0
+    option = order.shipping_option
+    return contact + address + (bytes_of(option.shipping_rate_id, option.name) if option else 0)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from orders.decisions import Decision, Purchase, QuarantinedPayment, Recorded
 from orders.ledger import BeginUnit, Ledger
-from orders.pages import Cursor, Page, PageRequest, cut_page
+from orders.pages import Cursor, Page, PageRequest, bytes_of, cut_page
 
 _ROW_BYTES = 1024
 
@@ -71,4 +71,6 @@ def _cursor(quarantined: QuarantinedPayment) -> Cursor:
 
 
 def _weigh(quarantined: QuarantinedPayment) -> int:
-    return _ROW_BYTES + (len(quarantined.content.sealed) if quarantined.content else 0)
+    payment, content = quarantined.payment, quarantined.content
+    texts = bytes_of(payment.intent.id, payment.attempt_id, quarantined.source.stripe_event_id)
+    return _ROW_BYTES + texts + (len(content.sealed) if content else 0)

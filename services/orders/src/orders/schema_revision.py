@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from orders.database import StatementRefused, named_failures
-from orders.ledger import DatabaseUnavailable
+from orders.database import StatementRefused, named_failures, open_session
+from orders.ledger import DatabaseReadOnly, DatabaseUnavailable
 from orders.patience import Patience
 from servicekit.health import NotReady
 
@@ -20,6 +19,8 @@ _CONNECT_SECONDS = 10
 
 # Any number will do, as long as nothing else in the database locks it.
 _MIGRATION_LOCK = 0x0DE5
+
+_STATE = text("SELECT version_num, current_setting('transaction_read_only')::boolean AS read_only FROM alembic_version")
 
 
 def head_revision() -> str:
@@ -49,9 +50,11 @@ class SchemaReadiness:
         self._head = head_revision()
 
     async def check(self) -> None:
-        """Raise NotReady unless the database answers and has the revision of this code."""
+        """Raise NotReady unless the database answers, takes writes and has the revision of this code."""
         try:
             found = await self._patience.persist(self._found, None)
+        except DatabaseReadOnly as read_only:
+            raise NotReady("the database is read-only") from read_only
         except DatabaseUnavailable as away:
             raise NotReady("the database does not answer") from away
         except StatementRefused as refused:
@@ -62,7 +65,10 @@ class SchemaReadiness:
     async def _found(self) -> list[str]:
         with named_failures():
             async with self._engine.connect() as connection:
-                rows = await connection.execute(text("SELECT version_num FROM alembic_version"))
+                rows = (await connection.execute(_STATE)).all()
+                if any(row.read_only for row in rows):
+                    await connection.invalidate()  # The database may be writable again and this session not.
+                    raise DatabaseReadOnly
                 return [str(row.version_num) for row in rows]
 
 
@@ -75,7 +81,7 @@ def _config(connection: Connection | None = None) -> Config:
 async def _migrate(database_url: str, run: Any) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(
+        async_creator=lambda: open_session(
             database_url, timeout=_CONNECT_SECONDS, server_settings={"application_name": "orders-migrate"}
         ),
         poolclass=NullPool,

@@ -22,6 +22,7 @@ from payments_gateway.clients.attempt_client import AttemptClient
 from payments_gateway.clients.orders_client import OrdersClient
 from payments_gateway.clients.readiness import catalogue_known, serving
 from payments_gateway.clients.stripe_catalogue import StripeCatalogue
+from payments_gateway.clients.stripe_http import StripeHttp
 from payments_gateway.clients.stripe_intents import StripeIntents
 from payments_gateway.clients.stripe_webhooks import StripeWebhooks
 from payments_gateway.fulfilment import Fulfilment
@@ -43,7 +44,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
     async with AsyncExitStack() as stack:
         session_channel = await stack.enter_async_context(open_channel(settings.checkout_session_target))
         orders_channel = await stack.enter_async_context(open_channel(settings.orders_target))
-        stripe_http = stripe.AIOHTTPClient(timeout=settings.stripe_timeout_seconds)
+        stripe_http = StripeHttp(timeout=settings.stripe_timeout_seconds)
         stack.push_async_callback(stripe_http.close_async)
         stripe_client = _stripe_client(settings, stripe_http)
 

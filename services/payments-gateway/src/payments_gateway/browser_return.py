@@ -3,7 +3,7 @@
 from payments_gateway.attempts import Attempt, AttemptStore, IntentRef
 from payments_gateway.fulfilment import Fulfilment
 from payments_gateway.identity import Caller
-from payments_gateway.intents import Intents, IntentStatus
+from payments_gateway.intents import MAY_YET_SUCCEED, Intents, IntentStatus
 from payments_gateway.outcomes import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
 from payments_gateway.purchases import OrderBook, PaymentDecision, Road, Source
 
@@ -36,7 +36,7 @@ class BrowserReturn:
         intent = await self._intents.retrieve(ref)
         if intent.attempt_id != attempt_id:
             raise AttemptOfAnotherIntent
-        if intent.status is IntentStatus.PROCESSING:
+        if intent.status in MAY_YET_SUCCEED:
             return None
         if intent.status is not IntentStatus.SUCCEEDED:
             raise PaymentNotSucceeded

@@ -5,7 +5,7 @@ from enum import Enum
 
 from payments_gateway.attempts import Attempt, AttemptStore, CloseReason, DeleteReason, Tombstone
 from payments_gateway.identity import Caller
-from payments_gateway.intents import Intents, IntentStatus, StripeIntent
+from payments_gateway.intents import MAY_YET_SUCCEED, Intents, IntentStatus, StripeIntent
 from payments_gateway.outcomes import AttemptNotFound
 from payments_gateway.purchases import OrderBook, Purchase
 
@@ -68,10 +68,8 @@ def _state_once_cancelled(close_reason: CloseReason | None) -> CheckoutState:
 
 def _state_of_intent(intent: StripeIntent, close_reason: CloseReason | None) -> CheckoutState:
     match intent.status:
-        case IntentStatus.SUCCEEDED | IntentStatus.PROCESSING | IntentStatus.REQUIRES_CAPTURE:
-            return (
-                CheckoutState.PROCESSING
-            )  # paid but not yet recorded, or at the bank: either way nothing is to be done
+        case status if status is IntentStatus.SUCCEEDED or status in MAY_YET_SUCCEED:
+            return CheckoutState.PROCESSING  # not yet recorded, or at the bank: the buyer has nothing to do
         case IntentStatus.CANCELED:
             return _state_once_cancelled(close_reason)
         case _ if close_reason is not None:

@@ -67,17 +67,17 @@ class Fulfilment:
     ) -> PaymentDecision:
         """Do what fulfil does for a caller who has just looked the intent's attempt up.
 
-        Raises AttemptOfAnotherIntent if the intent does not name an attempt of ours, ServiceUnavailable.
+        Raises AttemptOfAnotherIntent if the intent does not name that attempt, ServiceUnavailable.
         """
         payment = self._our_payment(intent)
-        if payment is None:
+        if payment is None or (found is not None and payment.attempt_id != found.attempt_id):
             raise AttemptOfAnotherIntent
         return await self._settle(payment, found, source)
 
     async def _settle(self, payment: Payment, found: Attempt | Tombstone | None, source: Source) -> PaymentDecision:
         if isinstance(found, Attempt):
             decision = await self._decide(payment, found, source)
-            await self._forget(found, decision)
+            await self._forget(found, payment, decision)
         else:
             decision = await self._decide_without_content(payment, source)
         _report(decision, source)
@@ -110,11 +110,12 @@ class Fulfilment:
             reason = QuarantineReason.DUPLICATE_PAYMENT
         return await self._orders.quarantine(payment, reason, None, source)
 
-    async def _forget(self, attempt: Attempt, decision: PaymentDecision) -> None:
+    async def _forget(self, attempt: Attempt, payment: Payment, decision: PaymentDecision) -> None:
+        if payment.intent != attempt.intent:
+            return  # The attempt's own intent may still be paid: its content stays (P4).
         if isinstance(decision, Purchase):
             await self._attempts.delete(attempt.attempt_id, DeleteReason.RECORDED)
-        elif decision.content_kept and decision.reason is not QuarantineReason.INTENT_MISMATCH:
-            # After an intent mismatch the attempt's own intent may still be paid: its content stays (P4).
+        elif decision.content_kept:
             await self._attempts.delete(attempt.attempt_id, DeleteReason.QUARANTINED)
 
 

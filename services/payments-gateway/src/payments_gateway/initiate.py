@@ -115,10 +115,12 @@ class Initiate:
 
     async def _open(self, attempt_id: str, request: CheckoutRequest, context: CheckoutContext) -> Checkout:
         for generation in range(_KEY_GENERATIONS):
+            if generation:  # Stripe knows the key and we know no attempt: our store may have lost it after the payment.
+                await self._settlement.refuse_if_bought(attempt_id)
             intent = await self._intent(attempt_id, context.total, generation)
             if intent is not None:
                 return await self._store(attempt_id, request.digest, context, intent)
-        raise StripeUnavailable
+        raise AttemptClosed  # every key of this attempt is spent: only a new checkout can go on
 
     async def _intent(self, attempt_id: str, amount: Money, generation: int) -> StripeIntent | None:
         """Make this generation's intent; None if only the next generation can help."""

@@ -24,12 +24,21 @@ class IntentStatus(Enum):
     REQUIRES_CAPTURE = "requires_capture"
     CANCELED = "canceled"
     SUCCEEDED = "succeeded"
+    UNKNOWN = "unknown"
+    """One that Stripe added after this was written."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "IntentStatus":
+        return cls.UNKNOWN
 
 
 PAYABLE: Final = frozenset(
     {IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.REQUIRES_ACTION}
 )
 """Statuses in which the buyer can still pay, so that the client secret is of use."""
+
+MAY_YET_SUCCEED: Final = frozenset({IntentStatus.PROCESSING, IntentStatus.REQUIRES_CAPTURE, IntentStatus.UNKNOWN})
+"""Statuses that may end in a payment without the buyer: paying another intent now could pay twice."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,10 @@ class PriceBook:
 
     async def _refresh_for_ever(self) -> None:
         while True:
-            await self._read_unless_just_tried()
+            try:
+                await self._read_unless_just_tried()
+            except Exception:  # noqa: BLE001 — whatever it was, prices must go on being read
+                _log.exception("catalogue could not be read")
             missing = self._catalogue is None
             await asyncio.sleep(_LEAST_SECONDS_BETWEEN_READS if missing else self._refresh_seconds)
 
@@ -75,9 +78,11 @@ class PriceBook:
         async with self._reading:  # whoever waited here finds the answer of the one who read
             if self._monotonic() - self._tried_at < _LEAST_SECONDS_BETWEEN_READS:
                 return
-            began = self._tried_at = self._monotonic()
+            began = self._monotonic()
             try:
                 self._catalogue = await self._source.read()
                 self._read_at = began
             except StripeUnavailable:
                 _log.warning("catalogue could not be read")
+            finally:
+                self._tried_at = self._monotonic()  # from its end: those who waited meanwhile need no read of their own

@@ -111,6 +111,10 @@ class PurchaseRefused(Exception):  # noqa: N818 — named for what happened
     """The content can never be recorded as a purchase."""
 
 
+class QuarantineRefused(Exception):  # noqa: N818 — named for what happened
+    """orders would not even set the payment aside: the two disagree about what a payment is."""
+
+
 class OrderBook(Protocol):
     """The service that owns what was bought. Every method may raise ServiceUnavailable."""
 

@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from servicekit.settings import Listen, ServiceSettings
 
 _MIN_SECRET_CHARACTERS = 32
+_TEST_PREFIXES = ("sk_test_", "rk_test_")
 _LIVE_PREFIXES = ("sk_live_", "rk_live_")
 
 
@@ -69,6 +70,13 @@ class GatewaySettings(ServiceSettings):
         if isinstance(given, str):
             return tuple(part.strip() for part in given.split(",") if part.strip())
         return given
+
+    @field_validator("stripe_secret_key")
+    @classmethod
+    def _of_a_known_mode(cls, key: SecretStr) -> SecretStr:
+        if not key.get_secret_value().startswith((*_TEST_PREFIXES, *_LIVE_PREFIXES)):
+            raise ValueError("must begin with sk_test_, rk_test_, sk_live_ or rk_live_")
+        return key
 
     @field_validator("attempt_id_secret", "jwt_secret")
     @classmethod

@@ -2,7 +2,7 @@
 
 from payments_gateway.attempts import Attempt, DeleteReason, Tombstone
 from payments_gateway.fulfilment import Fulfilment
-from payments_gateway.intents import IntentStatus, StripeIntent
+from payments_gateway.intents import MAY_YET_SUCCEED, IntentStatus, StripeIntent
 from payments_gateway.outcomes import AlreadyPaid, PaymentProcessing
 from payments_gateway.purchases import OrderBook, Road, Source
 
@@ -22,9 +22,15 @@ class Settlement:
         if tombstone.reason is not DeleteReason.CANCELLED:
             raise AlreadyPaid(await self._orders.find_purchase(tombstone.attempt_id))
 
+    async def refuse_if_bought(self, attempt_id: str) -> None:
+        """Raise AlreadyPaid if orders has the attempt's purchase, whatever the attempt store remembers."""
+        purchase = await self._orders.find_purchase(attempt_id)
+        if purchase is not None:
+            raise AlreadyPaid(purchase)
+
     async def refuse_if_under_way(self, attempt: Attempt, intent: StripeIntent) -> None:
         """Raise AlreadyPaid, after fulfilling it, if the attempt's intent succeeded; PaymentProcessing if it may."""
         if intent.status is IntentStatus.SUCCEEDED:
             raise AlreadyPaid(await self._fulfilment.fulfil_found(intent, attempt, _SOURCE))
-        if intent.status in {IntentStatus.PROCESSING, IntentStatus.REQUIRES_CAPTURE}:
+        if intent.status in MAY_YET_SUCCEED:
             raise PaymentProcessing

@@ -25,7 +25,6 @@ from payments_gateway.intents import (
     IntentNotFound,
     IntentStatus,
     StripeIntent,
-    StripeUnavailable,
 )
 from payments_gateway.money import Money
 from payments_gateway.purchases import (
@@ -384,7 +383,7 @@ class FakeCatalogueSource:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.reads = 0
-        self.is_away = False
+        self.failure: Exception | None = None
         self.released = asyncio.Event()
         self.released.set()
 
@@ -392,6 +391,6 @@ class FakeCatalogueSource:
         """Read everything that is on sale."""
         self.reads += 1
         await self.released.wait()
-        if self.is_away:
-            raise StripeUnavailable
+        if self.failure is not None:
+            raise self.failure
         return self.catalogue

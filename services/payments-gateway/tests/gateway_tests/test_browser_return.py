@@ -5,7 +5,7 @@ import pytest
 
 from payments_gateway.attempts import DeleteReason, IntentKind, IntentRef
 from payments_gateway.identity import GUEST, Caller
-from payments_gateway.intents import IntentNotFound, IntentStatus, StripeUnavailable
+from payments_gateway.intents import MAY_YET_SUCCEED, IntentNotFound, IntentStatus, StripeUnavailable
 from payments_gateway.money import Money
 from payments_gateway.outcomes import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
 from payments_gateway.purchases import Purchase, QuarantinedPayment, QuarantineReason, Road, Source
@@ -53,10 +53,11 @@ async def test_p3_browsers_at_once_are_shown_one_purchase(gateway: Gateway) -> N
     assert list(decisions) == gateway.orders.purchases() * 12
 
 
-async def test_a_payment_at_the_bank_is_under_way(gateway: Gateway) -> None:
-    """Neither success nor failure: nothing is recorded, and the content stays."""
+@pytest.mark.parametrize("status", sorted(MAY_YET_SUCCEED, key=str))
+async def test_a_payment_at_the_bank_is_under_way(gateway: Gateway, status: IntentStatus) -> None:
+    """Neither success nor failure, nor what we do not know: nothing is recorded, and the content stays."""
     stored = gateway.stored_attempt()
-    gateway.intents.turn(stored.intent, IntentStatus.PROCESSING)
+    gateway.intents.turn(stored.intent, status)
 
     decision = await gateway.browser_return.complete(ATTEMPT_ID, stored.intent, GUEST)
 
@@ -71,7 +72,6 @@ async def test_a_payment_at_the_bank_is_under_way(gateway: Gateway) -> None:
         IntentStatus.REQUIRES_PAYMENT_METHOD,
         IntentStatus.REQUIRES_CONFIRMATION,
         IntentStatus.REQUIRES_ACTION,
-        IntentStatus.REQUIRES_CAPTURE,
         IntentStatus.CANCELED,
     ],
 )

@@ -100,6 +100,21 @@ async def test_p4_another_intent_is_quarantined_and_the_attempt_stays(gateway: G
     assert purchase.intent == stored.intent
 
 
+async def test_p4_news_of_a_purchase_does_not_delete_an_attempt_that_another_intent_pays(gateway: Gateway) -> None:
+    """The store lost a bought attempt and its id was begun again: that content stays, its intent may be paid."""
+    bought = gateway.stored_attempt()
+    paid = gateway.intents.pay(bought.intent)
+    await gateway.fulfilment.fulfil(paid, WEBHOOK)
+    gateway.attempts.lose(ATTEMPT_ID)
+    other = gateway.intents.another(ATTEMPT_ID, CONTEXT.total)
+    again = await gateway.attempts.save(ATTEMPT_ID, bought.request_hash, CONTEXT, other)
+
+    decision = await gateway.fulfilment.fulfil(paid, WEBHOOK)
+
+    assert isinstance(decision, Purchase)
+    assert gateway.attempts.stored() == [again.attempt]
+
+
 async def test_a_setup_intent_for_a_payment_attempt_is_a_mismatch(gateway: Gateway) -> None:
     """Nothing was received, so nothing was bought."""
     stored = gateway.stored_attempt()

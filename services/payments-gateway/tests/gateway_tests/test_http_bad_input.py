@@ -363,6 +363,44 @@ async def test_a_larger_body_is_refused_before_it_is_sent(http: aiohttp.ClientSe
     assert status_line.startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize("length", ["0" * 5000 + "2", "9" * 4000])
+async def test_a_length_of_many_digits_is_no_failure_of_ours(http: aiohttp.ClientSession, length: str) -> None:
+    """Whatever is announced, the answer is the client's fault."""
+    address = http._base_url
+    assert address is not None
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+
+    writer.write(
+        f"POST {INITIATE} HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n".encode()
+        + f"Content-Length: {length}\r\n\r\n{{}}".encode()
+    )
+    status_line = await asyncio.wait_for(reader.readline(), timeout=5)
+
+    writer.close()
+    assert status_line.startswith(b"HTTP/1.1 4")
+
+
+async def test_an_upload_that_breaks_off_does_nothing(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """A whole cart followed by a promise of more is not what the client meant to send."""
+    address = http._base_url
+    assert address is not None
+    cart = json.dumps(checkout_json()).encode()
+    _, writer = await asyncio.open_connection(address.host, address.port)
+
+    writer.write(
+        f"POST {INITIATE} HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n".encode()
+        + f"Content-Length: {len(cart) + 10}\r\n\r\n".encode()
+        + cart
+    )
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    async with http.get("/livez"):
+        pass
+
+    assert gateway.wire.calls == []
+
+
 async def test_a_larger_body_in_pieces_is_refused(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """413 although no length was announced."""
 

@@ -253,15 +253,30 @@ async def test_a_spent_key_moves_to_the_next(gateway: Gateway) -> None:
 
 
 async def test_three_spent_keys_are_enough(gateway: Gateway) -> None:
-    """The client is told to come back later instead of Stripe being asked for ever; nothing is stored."""
+    """The client is told to begin anew instead of Stripe being asked for ever; nothing is stored."""
     attempt_id = gateway.ids.id_for(GUEST, KEY)
     for generation in range(3):
         gateway.intents.spend(attempt_id, generation)
 
-    with pytest.raises(StripeUnavailable):
+    with pytest.raises(AttemptClosed):
         await gateway.initiate.begin(ASKED, GUEST, KEY)
 
     assert gateway.wire.calls.count("intents.create") == 3
+    assert gateway.attempts.stored() == []
+
+
+async def test_a_bought_attempt_that_the_store_lost_is_not_begun_again(gateway: Gateway) -> None:
+    """Its key at Stripe is spent by the first cart: another cart with it is told what was bought, not a new secret."""
+    checkout = await gateway.initiate.begin(ASKED, GUEST, KEY)
+    (stored,) = gateway.attempts.stored()
+    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), Source(Road.WEBHOOK, "evt_1"))
+    gateway.attempts.lose(checkout.attempt_id)
+    gateway.intents.spend(checkout.attempt_id, 0)
+
+    with pytest.raises(AlreadyPaid) as refused:
+        await gateway.initiate.begin(checkout_request(("price_pen", 3)), GUEST, KEY)
+
+    assert refused.value.purchase == gateway.orders.purchases()[0]
     assert gateway.attempts.stored() == []
 
 

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from payments_gateway.intents import StripeUnavailable
 from payments_gateway.price_book import CatalogueUnavailable, PriceBook
 
 from .assembly import until
@@ -47,6 +48,20 @@ async def test_the_catalogue_is_read_once_and_kept(shelf: Book) -> None:
     assert shelf.source.reads == 1
 
 
+async def test_nothing_that_goes_wrong_ends_the_reading() -> None:
+    """Prices go on being read after a failure that nobody expected."""
+    shelf = Book(refresh_seconds=0.01)
+    shelf.source.failure = KeyError("odd")
+
+    async with shelf.book.kept_fresh():
+        await until(lambda: shelf.source.reads >= 1)
+        shelf.source.failure = None
+        shelf.clock.advance(10)
+        await until(lambda: shelf.source.reads >= 2, seconds=5)
+
+        assert shelf.book.current() is SHOP
+
+
 async def test_an_unknown_price_is_read_again(shelf: Book) -> None:
     """It may have been created just now."""
     shelf.source.catalogue = NEW
@@ -73,7 +88,7 @@ async def test_unknown_prices_do_not_make_stripe_busy(shelf: Book) -> None:
 
 async def test_a_failing_read_is_not_repeated_at_once_either(shelf: Book) -> None:
     """Stripe being away is no reason to ask it more often."""
-    shelf.source.is_away = True
+    shelf.source.failure = StripeUnavailable()
     shelf.clock.advance(2)
 
     for _ in range(10):
@@ -84,7 +99,7 @@ async def test_a_failing_read_is_not_repeated_at_once_either(shelf: Book) -> Non
 
 async def test_a_failing_read_keeps_the_old_prices(shelf: Book) -> None:
     """Amounts of Stripe's prices never change, so the old ones may be sold by for a while."""
-    shelf.source.is_away = True
+    shelf.source.failure = StripeUnavailable()
     shelf.clock.advance(7200)
 
     found = await shelf.book.with_prices(["price_made_up"])
@@ -163,10 +178,10 @@ async def test_the_background_outlives_a_failing_read() -> None:
 
     async with shelf.book.kept_fresh():
         await until(lambda: shelf.source.reads == 1)
-        shelf.source.is_away = True
+        shelf.source.failure = StripeUnavailable()
         shelf.clock.advance(2)
         await until(lambda: shelf.source.reads == 2)
-        shelf.source.is_away, shelf.source.catalogue = False, NEW
+        shelf.source.failure, shelf.source.catalogue = None, NEW
         shelf.clock.advance(2)
         await until(lambda: shelf.book.current() is NEW)
 

@@ -23,6 +23,7 @@ def create_app(
         description="Begin a checkout, pay it at Stripe, and find it recorded exactly once.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name whatever host the client sent
     )
     app.state.verifier = verifier
     for router in routes:

@@ -3,11 +3,13 @@
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from payments_gateway.api.problems import NOT_JSON, TOO_LARGE, problem_response
 
 MAX_BODY_BYTES: Final = 256 * 1024
+_LIMIT_DIGITS: Final = len(str(MAX_BODY_BYTES))
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -27,7 +29,10 @@ class BodyGuard:
         if media_type != "application/json":
             await problem_response(NOT_JSON)(scope, receive, send)
             return
-        body = await _read(scope, receive)
+        try:
+            body = await _read(scope, receive)
+        except ClientDisconnect:
+            return  # nobody waits for the answer, and half a body is not what the client meant
         if body is None:
             await problem_response(TOO_LARGE)(scope, receive, send)
             return
@@ -36,15 +41,15 @@ class BodyGuard:
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:
     """Return the body, or None as soon as it is known to be too large."""
-    announced = Headers(scope=scope).get("content-length", "")
-    if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
+    announced = Headers(scope=scope).get("content-length", "").lstrip("0")
+    if announced.isdecimal() and (len(announced) > _LIMIT_DIGITS or int(announced) > MAX_BODY_BYTES):
         return None
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b"".join(chunks)
+            raise ClientDisconnect
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > MAX_BODY_BYTES:

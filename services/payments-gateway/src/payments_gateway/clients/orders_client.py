@@ -29,6 +29,7 @@ from payments_gateway.purchases import (
     PurchaseRefused,
     QuarantinedPayment,
     QuarantineReason,
+    QuarantineRefused,
     Road,
     Source,
 )
@@ -85,15 +86,17 @@ class OrdersClient:
         self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, source: Source
     ) -> PaymentDecision:
         """Set the payment aside, or answer what was decided before."""
-        answer = await self._caller.call(
-            self._stub.QuarantinePayment,
-            orders_pb2.QuarantinePaymentRequest(
-                payment=_payment_message(payment),
-                reason=_REASONS[reason],
-                context=context_message(context) if context else None,
-                source=_source_message(source),
-            ),
+        request = orders_pb2.QuarantinePaymentRequest(
+            payment=_payment_message(payment),
+            reason=_REASONS[reason],
+            context=context_message(context) if context else None,
+            source=_source_message(source),
         )
+        try:
+            answer = await self._caller.call(self._stub.QuarantinePayment, request)
+        except InvalidRequest as refused:
+            # No fault of whoever reported the payment, and it must not be lost: fail loudly, and be asked again (P3).
+            raise QuarantineRefused(str(refused)) from refused
         return _read_decision(answer.decision)
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:

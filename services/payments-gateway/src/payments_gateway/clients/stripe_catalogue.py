@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 _PAGE: Final = 100
+_LONGEST_NAME: Final = 5000
+"""In characters; Stripe's own limit."""
 _UNNAMED_SHIPPING: Final = "Shipping"
 """Stripe lets a shipping rate go without a display name; an order does not."""
 
@@ -83,7 +85,8 @@ def _why_not_sold(price: Mapping[str, Any], product: Mapping[str, Any]) -> str |
 
 def _is_recordable(name: str) -> bool:
     """Whether an order can keep the name; found out only after the payment, it would be a quarantine."""
-    return bool(name.strip()) and not any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
+    unstorable = any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
+    return bool(name.strip()) and len(name) <= _LONGEST_NAME and not unstorable
 
 
 def read_shipping_rate(fields: Mapping[str, Any]) -> ShippingRate | None:

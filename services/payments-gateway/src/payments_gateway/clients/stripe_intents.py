@@ -78,7 +78,7 @@ def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
     kind = {"payment_intent": IntentKind.PAYMENT, "setup_intent": IntentKind.SETUP}[fields["object"]]
     received = None
     if kind is IntentKind.PAYMENT:
-        received = Money(int(fields["amount_received"]), str(fields["currency"]))
+        received = Money(int(fields["amount_received"]), str(fields["currency"]).lower())
     attempt_id = (fields.get("metadata") or {}).get(ATTEMPT_ID_KEY)
     return StripeIntent(
         ref=IntentRef(str(fields["id"]), kind),

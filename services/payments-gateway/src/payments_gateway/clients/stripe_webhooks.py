@@ -9,7 +9,7 @@ from typing import Any, Final
 import stripe
 
 from payments_gateway.clients.stripe_intents import read_intent
-from payments_gateway.intents import StripeIntent
+from payments_gateway.intents import IntentStatus, StripeIntent
 
 _TOLERANCE_SECONDS: Final = 300
 _SUCCEEDED: Final = frozenset({"payment_intent.succeeded", "setup_intent.succeeded"})
@@ -87,5 +87,12 @@ def _read_event(fields: Any) -> WebhookEvent:
         id=str(fields["id"]),
         type=kind,
         account=fields.get("account"),
-        succeeded=read_intent(fields["data"]["object"]) if kind in _SUCCEEDED else None,
+        succeeded=_read_succeeded(fields["data"]["object"]) if kind in _SUCCEEDED else None,
     )
+
+
+def _read_succeeded(fields: Any) -> StripeIntent:
+    intent = read_intent(fields)
+    if intent.status is not IntentStatus.SUCCEEDED:
+        raise ValueError("the event says succeeded and its intent does not")
+    return intent

@@ -1,0 +1,152 @@
+"""Redis fails over: its master is demoted, which closes no connection, and the name leads to another server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from redis.asyncio import Redis
+
+from checkout.session.v1 import checkout_session_pb2 as pb
+from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
+from checkout_session.attempts import AttemptNotFound, CloseReason, StoreUnavailable
+from checkout_session.redis_readiness import RedisReadiness
+from checkout_session.redis_store import RedisAttempts, Retention, connect
+from devstack.embedded_valkey import EmbeddedValkey
+from servicekit.errors import ReportedError, read_error
+from servicekit.health import NotReady
+
+if TYPE_CHECKING:
+    from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
+
+RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
+MakeRequest = Callable[..., pb.SaveAttemptRequest]
+
+PATIENCE_SECONDS: Final = 15
+UNAVAILABLE: Final = ReportedError(grpc.StatusCode.UNAVAILABLE, "store_unavailable")
+ID: Final = "0b8e3a52-5c8f-4f7e-9a53-6c0f3c1f2a10"
+
+
+class Name:
+    """An address that leads new connections to one server or another; those that are open stay where they are."""
+
+    def __init__(self, target: EmbeddedValkey) -> None:
+        self.target = target
+        self.url = ""
+        self._served: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Name":
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = self.target.url.replace(f":{self.target.port}/", f":{port}/")
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._server.close()
+        for task in self._served:
+            task.cancel()
+        await asyncio.gather(*self._served, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, ahead = await asyncio.open_connection("127.0.0.1", self.target.port)
+        for source, sink in ((reader, ahead), (behind, writer)):
+            task = asyncio.create_task(_pass_on(source, sink))
+            self._served.add(task)
+            task.add_done_callback(self._served.discard)
+
+
+async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    try:
+        while heard := await source.read(65536):
+            sink.write(heard)
+            await sink.drain()
+    except ConnectionError:
+        pass  # One side went away; so does the other.
+    finally:
+        sink.close()
+
+
+@pytest.fixture
+def first() -> Iterator[EmbeddedValkey]:
+    """Run the server that is the master at first."""
+    with EmbeddedValkey.temporary(appendonly=False) as server:
+        yield server
+
+
+@pytest.fixture
+def second() -> Iterator[EmbeddedValkey]:
+    """Run the server that takes over."""
+    with EmbeddedValkey.temporary(appendonly=False) as server:
+        yield server
+
+
+@pytest.fixture
+async def name(first: EmbeddedValkey) -> AsyncIterator[Name]:
+    """Give the address of the master."""
+    async with Name(first) as leading:
+        yield leading
+
+
+async def fail_over(name: Name, to: EmbeddedValkey) -> None:
+    """Demote the server behind the name and lead the name to another."""
+    demoted, promoted = Redis.from_url(name.target.url), Redis.from_url(to.url)
+    password = demoted.connection_pool.connection_kwargs["password"]
+    await promoted.config_set("requirepass", password)
+    await demoted.config_set("masterauth", password)
+    await demoted.replicaof("127.0.0.1", str(to.port))
+    name.target = to
+    await demoted.aclose()
+    await promoted.aclose()
+
+
+@pytest.fixture
+async def redis(name: Name) -> AsyncIterator[Redis]:
+    """Give a client of the name."""
+    client = connect(name.url, max_connections=8, timeout_seconds=5)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def store(redis: Redis) -> RedisAttempts:
+    """Give a store behind the name."""
+    return RedisAttempts(redis, Retention(), timeout_seconds=5)
+
+
+async def close_many(store: RedisAttempts, count: int) -> None:
+    """Write over as many connections at once."""
+    await asyncio.gather(*(store.close(ID, CloseReason.SUPERSEDED) for _ in range(count)))
+
+
+async def test_one_refused_change_frees_every_idle_connection(
+    store: RedisAttempts, name: Name, second: EmbeddedValkey
+) -> None:
+    """The call that meets the demoted server is told so; whoever calls next is connected to the master."""
+    await close_many(store, 8)
+    await fail_over(name, second)
+
+    with pytest.raises(StoreUnavailable):
+        await store.close(ID, CloseReason.SUPERSEDED)
+
+    await close_many(store, 8)
+
+
+async def test_a_connection_that_was_busy_is_not_kept_either(
+    store: RedisAttempts, redis: Redis, name: Name, second: EmbeddedValkey
+) -> None:
+    """A connection in the middle of a call when another call was refused is closed when its call ends."""
+    pool = redis.connection_pool
+    busy = await pool.get_connection()
+    await fail_over(name, second)
+    other = await pool.get_connection()
+    await pool.release(other)
+    other.mark_for_reconnect()
+    await close_on_the_demoted(store, redis, name, second)
+
+    await pool.release(busy)
+
+    await close_many(store, 8)

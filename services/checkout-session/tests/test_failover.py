@@ -138,15 +138,92 @@ async def test_one_refused_change_frees_every_idle_connection(
 async def test_a_connection_that_was_busy_is_not_kept_either(
     store: RedisAttempts, redis: Redis, name: Name, second: EmbeddedValkey
 ) -> None:
-    """A connection in the middle of a call when another call was refused is closed when its call ends."""
-    pool = redis.connection_pool
-    busy = await pool.get_connection()
+    """A connection in the middle of one call while another was refused is closed when its call ends."""
+    await close_many(store, 2)
+    busy = await redis.connection_pool.get_connection()
     await fail_over(name, second)
-    other = await pool.get_connection()
-    await pool.release(other)
-    other.mark_for_reconnect()
-    await close_on_the_demoted(store, redis, name, second)
+    with pytest.raises(StoreUnavailable):
+        await store.close(ID, CloseReason.SUPERSEDED)
 
-    await pool.release(busy)
+    await redis.connection_pool.release(busy)
 
-    await close_many(store, 8)
+    await store.close(ID, CloseReason.SUPERSEDED)
+
+
+async def test_a_replica_that_may_not_answer_is_left_by_readers(
+    store: RedisAttempts, name: Name, first: EmbeddedValkey, second: EmbeddedValkey
+) -> None:
+    """Where a replica without its master serves nothing stale, a read is refused, and the next one finds the master."""
+    admin = Redis.from_url(first.url)
+    await admin.config_set("replica-serve-stale-data", "no")
+    await admin.aclose()
+    await close_many(store, 2)
+    await fail_over(name, second)
+
+    with pytest.raises(StoreUnavailable):
+        await store.find(ID)
+
+    with pytest.raises(AttemptNotFound):
+        await store.find(ID)
+
+
+async def test_a_replica_is_not_ready_and_is_left(redis: Redis, name: Name, second: EmbeddedValkey) -> None:
+    """A demoted server answers every read; the check names its role, and its next round asks the master."""
+    check = RedisReadiness(redis, timeout_seconds=5).check
+    await check()
+    await fail_over(name, second)
+
+    with pytest.raises(NotReady, match="redis is a slave, not the master: it refuses every change"):
+        await check()
+
+    await check()
+
+
+async def test_a_service_follows_its_name_to_the_new_master(
+    run_service: RunService, name: Name, second: EmbeddedValkey, new_request: MakeRequest
+) -> None:
+    """Saves that come all the time are refused by name for a moment, then stored by the new master."""
+    async with run_service(name.url) as channel:
+        stub = CheckoutSessionServiceStub(channel)
+        await asyncio.gather(*(stub.SaveAttempt(new_request()) for _ in range(20)))
+        await fail_over(name, second)
+
+        saved = await saved_in_the_end(stub, new_request())
+
+        assert not saved.replayed
+        later = await asyncio.gather(*(stub.SaveAttempt(new_request()) for _ in range(20)))
+        assert not any(answer.replayed for answer in later)
+
+
+async def saved_in_the_end(
+    stub: "CheckoutSessionServiceAsyncStub", request: pb.SaveAttemptRequest
+) -> pb.SaveAttemptResponse:
+    """Repeat a save while the store is unavailable."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await stub.SaveAttempt(request)
+        except grpc.aio.AioRpcError as failure:
+            if read_error(failure) != UNAVAILABLE or time.monotonic() > deadline:
+                raise
+
+
+async def test_an_idle_service_follows_its_name_too(
+    run_service: RunService, name: Name, second: EmbeddedValkey, new_request: MakeRequest
+) -> None:
+    """Without a call that could be refused, readiness notices and mends: the first save after that is stored."""
+    async with run_service(name.url) as channel:
+        stub = CheckoutSessionServiceStub(channel)
+        await stub.SaveAttempt(new_request())
+        health: Any = health_pb2_grpc.HealthStub(channel)  # its types lack its methods
+        watched = health.Watch(health_pb2.HealthCheckRequest())
+        reports = [(await watched.read()).status]
+        await fail_over(name, second)
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            reports += [(await watched.read()).status for _ in range(2)]
+
+        assert not (await stub.SaveAttempt(new_request())).replayed
+        watched.cancel()
+    names = [health_pb2.HealthCheckResponse.ServingStatus.Name(status) for status in reports]
+    assert names == ["SERVING", "NOT_SERVING", "SERVING"]

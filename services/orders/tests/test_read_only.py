@@ -1,7 +1,7 @@
 """A database that takes no writes: it is told, waited for, and used again without a restart."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,11 @@ UNAVAILABLE = ReportedError(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
 POOL = 10
 
 
+def as_it_is(database_url: str) -> str:
+    """Return the URL for what the service takes by itself."""
+    return database_url
+
+
 def taking_any(database_url: str) -> str:
     """Return the URL for sessions of any kind, so that the pool fills with read-only ones."""
     return f"{database_url}{'&' if '?' in database_url else '?'}target_session_attrs=any"
@@ -36,15 +41,10 @@ async def read_only(sql: Any) -> AsyncIterator[None]:
         await sql.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
 
-def spelled(database_url: str, *, any_session: bool) -> str:
-    """Return the URL as it is, or for sessions of any kind."""
-    return taking_any(database_url) if any_session else database_url
-
-
-@pytest.mark.parametrize("any_session", [False, True])
-async def test_writes_heal_with_the_database(database_url: str, sql: Any, any_session: bool) -> None:
+@pytest.mark.parametrize("spelled", [as_it_is, taking_any])
+async def test_writes_heal_with_the_database(database_url: str, sql: Any, spelled: Callable[[str], str]) -> None:
     """Each is UNAVAILABLE while it is read-only; then none fails for a session that began in that time."""
-    async with served(settings_for(spelled(database_url, any_session=any_session))) as channel:
+    async with served(settings_for(spelled(database_url))) as channel:
         orders = Client(channel)
         async with read_only(sql):
             refused = await asyncio.gather(*(refusal(orders.RecordPurchase(purchase())) for _ in range(POOL)))
@@ -71,12 +71,12 @@ async def test_one_refused_write_empties_the_pool_of_its_like(database_url: str,
     assert len(answers) == POOL
 
 
-@pytest.mark.parametrize("any_session", [False, True])
+@pytest.mark.parametrize("spelled", [as_it_is, taking_any])
 async def test_a_read_only_database_makes_the_service_unready(
-    database_url: str, sql: Any, caplog: pytest.LogCaptureFixture, any_session: bool
+    database_url: str, sql: Any, caplog: pytest.LogCaptureFixture, spelled: Callable[[str], str]
 ) -> None:
     """The log has the reason; once it takes writes again, the service is ready without a restart."""
-    async with read_only(sql), served(settings_for(spelled(database_url, any_session=any_session))) as channel:
+    async with read_only(sql), served(settings_for(spelled(database_url))) as channel:
         before = await serving(channel)
         await sql.execute(f"ALTER DATABASE {database_name(database_url)} RESET default_transaction_read_only")
 

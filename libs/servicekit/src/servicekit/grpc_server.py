@@ -5,7 +5,6 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import grpc
@@ -13,6 +12,7 @@ from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from servicekit.cancellation import cancel_until_ended
 from servicekit.errors import DETAILS_KEY, ErrorAnswer, ErrorTable, answer_for, to_status
 from servicekit.health import Readiness, ReadinessCheck
 from servicekit.json_logging import accept_request_id, forget_attempt, request_id
@@ -25,6 +25,8 @@ _access_log = logging.getLogger("access")
 _OK: Final = ErrorAnswer(grpc.StatusCode.OK, "")
 _CANCELLED: Final = ErrorAnswer(grpc.StatusCode.CANCELLED, "cancelled")
 _INTERNAL: Final = ErrorAnswer(grpc.StatusCode.INTERNAL, "internal")
+_CANCEL_EVERY_SECONDS: Final = 0.2
+_CANCEL_WITHIN_SECONDS: Final = 2.0
 _QUIET_PREFIXES: Final = ("/grpc.health.", "/grpc.reflection.")
 
 
@@ -92,13 +94,19 @@ class GrpcServer:
     async def stop(self) -> None:
         """Report not-serving, let calls in flight finish for up to drain_seconds, then close."""
         _log.info("draining", extra={"seconds": self._drain_seconds})
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watcher
-        await self._health.enter_graceful_shutdown()
+        await self._health.enter_graceful_shutdown()  # from here on what the watcher tells is ignored
+        await self._end_watching()
         await self.grpc.stop(self._drain_seconds)
         _log.info("stopped")
+
+    async def _end_watching(self) -> None:
+        if self._watcher is None:
+            return
+        ended = await cancel_until_ended(
+            self._watcher, every_seconds=_CANCEL_EVERY_SECONDS, within_seconds=_CANCEL_WITHIN_SECONDS
+        )
+        if not ended:
+            _log.error("a readiness check does not end")
 
     async def _tell(self, *, ready: bool) -> None:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from servicekit.cancellation import heed_cancellation
+
 _log = logging.getLogger(__name__)
 
 ReadinessCheck = Callable[[], Awaitable[None]]
@@ -48,9 +50,11 @@ class Readiness:
         return self._reason is None
 
     async def watch(self, tell: Callable[[bool], Awaitable[None]]) -> None:
-        """Check for ever, telling each verdict. Ends by cancellation."""
+        """Check for ever, telling each verdict. Ends by cancellation, also by one that a check has dropped."""
         while True:
-            await tell(await self.check())
+            ready = await self.check()
+            heed_cancellation()
+            await tell(ready)
             await asyncio.sleep(self._every_seconds)
 
     async def _first_objection(self) -> Exception | None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from checkout_session.redis_store import connect_anew
 from checkout_session.shards import SHARD_COUNT_KEY, SHARDS
 from servicekit.health import NotReady
 
@@ -14,7 +15,7 @@ _LEAST_REDIS: Final = (7, 2)
 
 
 class RedisReadiness:
-    """A readiness check: Redis answers, is recent, never evicts, and was filled with our count of shards."""
+    """A readiness check: a master answers, is recent, never evicts, and was filled with our count of shards."""
 
     def __init__(self, redis: Redis, *, timeout_seconds: float, shards: int = SHARDS) -> None:
         """Check through a client, for a service that counts so many shards. timeout_seconds bounds the whole check."""
@@ -26,15 +27,22 @@ class RedisReadiness:
         """Raise NotReady with the reason if attempts would not be safe there."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
+                await self._require_master()
                 server = await self._redis.info("server")
                 memory = await self._redis.info("memory")
                 stored = await self._stored_shards()
         except (RedisError, TimeoutError) as failure:
             raise NotReady(f"redis does not answer: {type(failure).__name__}") from failure
-        _heed_cancellation()
         require_sound(server, memory)
         if stored != str(self._shards).encode():
             raise NotReady(f"{SHARD_COUNT_KEY} holds {stored!r}, this version counts {self._shards} shards")
+
+    async def _require_master(self) -> None:
+        """Leave a replica at once: where nobody saves because of this verdict, no refused save would do it."""
+        role = (await self._redis.info("replication")).get("role")
+        if role != "master":
+            await connect_anew(self._redis)
+            raise NotReady(f"redis is a {role}, not the master: it refuses every change")
 
     async def _stored_shards(self) -> bytes | str | None:
         """Read the shard count; write it only where there is none, so that a full Redis can still be read."""
@@ -60,14 +68,3 @@ def _require_version(server: Mapping[str, Any]) -> None:
     version = str(server.get("redis_version", "0.0"))
     if tuple(int(part) for part in version.split(".")[:2]) < _LEAST_REDIS:
         raise NotReady(f"redis {version} is too old: 7.2 or Valkey is needed")
-
-
-def _heed_cancellation() -> None:
-    """End a task whose cancellation was lost on the way, or a service that is told to stop never would.
-
-    Until Python 3.12 asyncio.wait_for drops a cancellation that arrives together with the result, and redis-py sends
-    every command through it.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -11,7 +11,7 @@ from typing import Final
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import MasterDownError, ReadOnlyError, RedisError
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_session import scripts
@@ -50,6 +50,15 @@ def connect(url: str, *, max_connections: int, timeout_seconds: float) -> Redis:
         client_name="checkout-session",
     )
     return Redis.from_pool(pool)
+
+
+async def connect_anew(redis: Redis) -> None:
+    """Let go of every connection, so that what comes next resolves the address again.
+
+    A master that is demoted closes no connection: who stayed on one would be refused every change for ever.
+    """
+    await redis.connection_pool.update_active_connections_for_reconnect()
+    await redis.connection_pool.disconnect(inuse_connections=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,11 @@ class RedisAttempts:
     async def _answering(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                yield
+                try:
+                    yield
+                except (ReadOnlyError, MasterDownError):  # a replica's answers
+                    await connect_anew(self._redis)
+                    raise
         except (RedisError, TimeoutError) as failure:
             _log.warning("store unavailable", extra={"cause": type(failure).__name__})
             raise StoreUnavailable from failure

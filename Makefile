@@ -25,8 +25,8 @@ demo: .venv/.synced ## Start everything on this machine, buy something, stay up 
 	@$(RUN) devstack demo
 
 .PHONY: test
-test: .venv/.synced ## Run the tests on real embedded servers
-	@$(RUN) pytest $(PYTEST_ARGS)
+test: .venv/.synced ## Run the tests on real embedded servers, two at a time
+	@$(RUN) pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-mutants
 test-mutants: .venv/.synced ## Break each guard in turn and see its test fail

@@ -7,12 +7,12 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import ServiceSettings, read_command, read_settings
+from servicekit.settings import GrpcServiceSettings, read_command, read_settings
 
 SECRET = "correct-horse-battery-staple"
 
 
-class EchoSettings(ServiceSettings):
+class EchoSettings(GrpcServiceSettings):
     """Repeats what it hears."""
 
     model_config = SettingsConfigDict(env_prefix="ECHO_", frozen=True, extra="ignore")

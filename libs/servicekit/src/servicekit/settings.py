@@ -28,9 +28,6 @@ class ServiceSettings(BaseSettings):
         description="In development, server reflection is on and unsafe settings may start.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
-    metrics_listen: Listen | None = Field(
-        default=None, description="Where Prometheus metrics are served, host:port. Unset serves none."
-    )
     drain_seconds: float = Field(
         default=10.0, ge=0, le=300, description="Seconds that calls in flight get to finish after SIGTERM."
     )
@@ -39,6 +36,14 @@ class ServiceSettings(BaseSettings):
     def in_development(self) -> bool:
         """Whether this is a developer's machine."""
         return self.environment == "development"
+
+
+class GrpcServiceSettings(ServiceSettings):
+    """What a service that speaks only gRPC can be told besides: its metrics need a port of their own."""
+
+    metrics_listen: Listen | None = Field(
+        default=None, description="Where Prometheus metrics are served, host:port. Unset serves none."
+    )
 
 
 def parser_for(settings_class: type[ServiceSettings]) -> argparse.ArgumentParser:

@@ -57,8 +57,9 @@ async def connect_anew(redis: Redis) -> None:
 
     A master that is demoted closes no connection: who stayed on one would be refused every change for ever.
     """
-    await redis.connection_pool.update_active_connections_for_reconnect()
-    await redis.connection_pool.disconnect(inuse_connections=False)
+    pool = redis.connection_pool
+    await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py left it untyped
+    await pool.disconnect(inuse_connections=False)
 
 
 @dataclass(frozen=True, slots=True)

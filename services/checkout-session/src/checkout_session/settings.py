@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import Listen, ServiceSettings
+from servicekit.settings import GrpcServiceSettings, Listen
 
 _DAY_SECONDS: Final = 24 * 60 * 60
 
@@ -17,7 +17,7 @@ def _known_scheme(url: SecretStr) -> SecretStr:
     return url
 
 
-class CheckoutSessionSettings(ServiceSettings):
+class CheckoutSessionSettings(GrpcServiceSettings):
     """Keeps checkout attempts in Redis until they are recorded."""
 
     model_config = SettingsConfigDict(env_prefix="CHECKOUT_SESSION_")
@@ -45,7 +45,7 @@ class CheckoutSessionSettings(ServiceSettings):
     max_attempt_bytes: int = Field(
         default=6 * 1024 * 1024,
         ge=1024,
-        le=64 * 1024 * 1024,
+        le=7 * 1024 * 1024,  # with the rest of a message it must fit into gRPC's limit, here and at orders
         description="Most bytes of an attempt's checkout context, serialized.",
     )
 

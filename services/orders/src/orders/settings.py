@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from orders.database import DatabaseLimits
-from servicekit.settings import Listen, ServiceSettings
+from servicekit.settings import GrpcServiceSettings, Listen
 
 
 def _known_scheme(url: SecretStr) -> SecretStr:
@@ -15,7 +15,7 @@ def _known_scheme(url: SecretStr) -> SecretStr:
     return url
 
 
-class OrdersSettings(ServiceSettings):
+class OrdersSettings(GrpcServiceSettings):
     """Keeps what was bought in PostgreSQL."""
 
     model_config = SettingsConfigDict(env_prefix="ORDERS_", frozen=True, extra="ignore")

@@ -25,7 +25,7 @@ TEST_SECONDS: Final = 180
 BY_ASSERTION: Final = ("AssertionError", "assert ", "Failed: DID NOT RAISE")
 
 
-class MutantFileInvalid(Exception):  # noqa: N818 — named for what happened
+class MutantFileInvalid(Exception):
     """The patch file does not say which guard it removes or which test guards it."""
 
 

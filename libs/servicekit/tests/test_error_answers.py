@@ -20,7 +20,7 @@ Failing = Callable[[Exception], AbstractAsyncContextManager[Any]]
 SOMEBODY = "ada@example.com"
 
 
-class WordUnknown(Exception):  # noqa: N818 — named for what happened
+class WordUnknown(Exception):
     """The service has no such word."""
 
 
@@ -28,7 +28,7 @@ class WordForgotten(WordUnknown):
     """It had the word once."""
 
 
-class NoSuchWord(Exception):  # noqa: N818 — named for what happened
+class NoSuchWord(Exception):
     """What the caller calls it."""
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 
-class AnswerLost(Exception):  # noqa: N818 - named for what happened
+class AnswerLost(Exception):
     """The caller must not get an answer; the connection breaks instead."""
 
 

@@ -44,7 +44,7 @@ ErrorNames = Mapping[str, Callable[[], Exception]]
 """What to raise for each ErrorInfo reason: an exception class that needs no arguments, since the reason says it all."""
 
 
-class ServiceUnavailable(Exception):  # noqa: N818 — named for what happened
+class ServiceUnavailable(Exception):
     """The other service did not answer in time or is away. The same call may succeed later."""
 
     def __init__(self, service: str) -> None:
@@ -52,7 +52,7 @@ class ServiceUnavailable(Exception):  # noqa: N818 — named for what happened
         self.service = service
 
 
-class UnexpectedAnswer(Exception):  # noqa: N818 — named for what happened
+class UnexpectedAnswer(Exception):
     """The other service answered with an error that its contract does not name."""
 
     def __init__(self, service: str, error: ReportedError) -> None:

@@ -16,7 +16,7 @@ _CHECK_EVERY_SECONDS: Final = 1.0
 _CHECK_WITHIN_SECONDS: Final = 5.0
 
 
-class NotReady(Exception):  # noqa: N818 — named for what happened
+class NotReady(Exception):
     """The service must not be sent work; the message says why, for the log."""
 
 

@@ -14,7 +14,7 @@ class FieldViolation:
     """What the field must be, as a phrase that follows its name."""
 
 
-class InvalidRequest(Exception):  # noqa: N818 — named for what happened
+class InvalidRequest(Exception):
     """The caller sent something that can never be accepted."""
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:

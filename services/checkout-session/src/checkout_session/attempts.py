@@ -77,21 +77,21 @@ class Saved:
     """True when the id was stored before."""
 
 
-class AttemptNotFound(Exception):  # noqa: N818 — named for what happened
+class AttemptNotFound(Exception):
     """Neither an attempt nor a tombstone bears this id."""
 
     def __init__(self) -> None:
         super().__init__("no attempt has this id")
 
 
-class AttemptClosed(Exception):  # noqa: N818 — named for what happened
+class AttemptClosed(Exception):
     """The attempt was closed or deleted and takes no saves."""
 
     def __init__(self) -> None:
         super().__init__("the attempt is closed")
 
 
-class StoreUnavailable(Exception):  # noqa: N818 — named for what happened
+class StoreUnavailable(Exception):
     """The store did not do what was asked, or not in time. It may have had its effect; repeating the call is safe."""
 
     def __init__(self) -> None:

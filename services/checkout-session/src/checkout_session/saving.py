@@ -8,14 +8,14 @@ from checkout_session.attempts import Attempt, AttemptClosed, AttemptNotFound, A
 from servicekit.violations import FieldViolation, InvalidRequest
 
 
-class RequestHashMismatch(Exception):  # noqa: N818 — named for what happened
+class RequestHashMismatch(Exception):
     """The id is stored with the hash of another request."""
 
     def __init__(self) -> None:
         super().__init__("the attempt is stored with another request hash")
 
 
-class AttemptTooLarge(Exception):  # noqa: N818 — named for what happened
+class AttemptTooLarge(Exception):
     """The content is over the limit."""
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:

@@ -30,7 +30,7 @@ _PASSING_CODES = frozenset(
 )
 
 
-class StatementRefused(Exception):  # noqa: N818 - named for what happened
+class StatementRefused(Exception):
     """PostgreSQL refused a statement for good.
 
     Says which kind of error and which constraint, but not the message: that quotes the row (P7).

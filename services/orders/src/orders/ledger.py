@@ -13,7 +13,7 @@ from orders.pages import Cursor
 from orders.payments import Payment, Source
 
 
-class DatabaseUnavailable(Exception):  # noqa: N818 - named for what happened
+class DatabaseUnavailable(Exception):
     """The database cannot be reached, or could not do the work now; the same call may succeed later."""
 
 

@@ -15,7 +15,7 @@ PAGE_BYTES = 3 * 1024 * 1024
 T = TypeVar("T")
 
 
-class BadPageToken(ValueError):  # noqa: N818 - named for what happened
+class BadPageToken(ValueError):
     """The token did not come from a page of this list."""
 
 

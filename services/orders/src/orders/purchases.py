@@ -19,15 +19,15 @@ _ORDER_BYTES = 1024
 _ITEM_BYTES = 128
 
 
-class PurchaseNotFound(LookupError):  # noqa: N818 - named for what happened
+class PurchaseNotFound(LookupError):
     """The attempt became no purchase."""
 
 
-class OrderNotFound(LookupError):  # noqa: N818 - named for what happened
+class OrderNotFound(LookupError):
     """There is no such order."""
 
 
-class OrderNumbersExhausted(RuntimeError):  # noqa: N818 - named for what happened
+class OrderNumbersExhausted(RuntimeError):
     """Every number drawn was taken: the numbers are nearly used up, or the randomness is none."""
 
 

@@ -11,7 +11,7 @@ from orders.pages import Cursor, Page, PageRequest, bytes_of, cut_page
 _ROW_BYTES = 1024
 
 
-class DecisionVanished(RuntimeError):  # noqa: N818 - named for what happened
+class DecisionVanished(RuntimeError):
     """An intent refused a decision because it had one, and then had none: decisions are never deleted."""
 
 

@@ -130,15 +130,15 @@ class SavedAttempt:
     replayed: bool
 
 
-class AttemptClosed(Exception):  # noqa: N818 — named for what happened
+class AttemptClosed(Exception):
     """The attempt was superseded, paid or given up: its id takes no further saves."""
 
 
-class RequestHashMismatch(Exception):  # noqa: N818 — named for what happened
+class RequestHashMismatch(Exception):
     """The attempt's id is stored for another request."""
 
 
-class AttemptTooLarge(Exception):  # noqa: N818 — named for what happened
+class AttemptTooLarge(Exception):
     """The checkout has more content than is stored for one attempt."""
 
 

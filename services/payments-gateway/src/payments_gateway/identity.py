@@ -10,7 +10,7 @@ _MAX_TOKEN_CHARACTERS = 8192
 _MAX_USER_ID_CHARACTERS = 255
 
 
-class NotSignedIn(Exception):  # noqa: N818 — named for what happened
+class NotSignedIn(Exception):
     """The request needs a valid token and carries none."""
 
 

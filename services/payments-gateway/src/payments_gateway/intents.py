@@ -66,11 +66,11 @@ class StripeIntent:
         return self.status in PAYABLE
 
 
-class IntentNotFound(Exception):  # noqa: N818 — named for what happened
+class IntentNotFound(Exception):
     """Stripe knows no intent of this id."""
 
 
-class IntentRefused(Exception):  # noqa: N818 — named for what happened
+class IntentRefused(Exception):
     """Stripe refuses to make such an intent: its amount or currency is not acceptable to it."""
 
     def __init__(self, code: str) -> None:
@@ -78,11 +78,11 @@ class IntentRefused(Exception):  # noqa: N818 — named for what happened
         self.code = code
 
 
-class IdempotencyKeySpent(Exception):  # noqa: N818 — named for what happened
+class IdempotencyKeySpent(Exception):
     """The idempotency key replays a failure, or was used with other parameters: only another key helps."""
 
 
-class StripeUnavailable(Exception):  # noqa: N818 — named for what happened
+class StripeUnavailable(Exception):
     """Stripe did not answer in time, answered with its own failure, or refused us. The call may succeed later."""
 
 

@@ -3,11 +3,11 @@
 from payments_gateway.purchases import PaymentDecision, Purchase
 
 
-class AttemptNotFound(Exception):  # noqa: N818 — named for what happened
+class AttemptNotFound(Exception):
     """There is no such attempt, or it is not the caller's: the two are told apart to nobody."""
 
 
-class AlreadyPaid(Exception):  # noqa: N818 — named for what happened
+class AlreadyPaid(Exception):
     """The attempt has been paid."""
 
     def __init__(self, decision: PaymentDecision | None) -> None:
@@ -16,13 +16,13 @@ class AlreadyPaid(Exception):  # noqa: N818 — named for what happened
         self.purchase = decision if isinstance(decision, Purchase) else None
 
 
-class PaymentProcessing(Exception):  # noqa: N818 — named for what happened
+class PaymentProcessing(Exception):
     """A payment of the attempt is under way at the bank; paying again would pay twice."""
 
 
-class PaymentNotSucceeded(Exception):  # noqa: N818 — named for what happened
+class PaymentNotSucceeded(Exception):
     """The intent has not been paid."""
 
 
-class AttemptOfAnotherIntent(Exception):  # noqa: N818 — named for what happened
+class AttemptOfAnotherIntent(Exception):
     """The intent and the attempt that the client named do not belong together."""

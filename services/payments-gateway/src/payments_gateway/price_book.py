@@ -15,7 +15,7 @@ _LEAST_SECONDS_BETWEEN_READS: Final = 2.0
 """A cart with an unknown price makes the book read again, but not more often than this."""
 
 
-class CatalogueUnavailable(Exception):  # noqa: N818 — named for what happened
+class CatalogueUnavailable(Exception):
     """There are no prices recent enough to sell by."""
 
 

@@ -103,15 +103,15 @@ PaymentDecision = Purchase | QuarantinedPayment
 """What a succeeded intent became: exactly one of the two (P3)."""
 
 
-class OrderNotFound(Exception):  # noqa: N818 — named for what happened
+class OrderNotFound(Exception):
     """There is no such order, or it is not the caller's."""
 
 
-class PurchaseRefused(Exception):  # noqa: N818 — named for what happened
+class PurchaseRefused(Exception):
     """The content can never be recorded as a purchase."""
 
 
-class QuarantineRefused(Exception):  # noqa: N818 — named for what happened
+class QuarantineRefused(Exception):
     """orders would not even set the payment aside: the two disagree about what a payment is."""
 
 

@@ -43,7 +43,7 @@ from payments_gateway.purchases import (
 from servicekit.violations import FieldViolation, InvalidRequest
 
 
-class Crash(Exception):  # noqa: N818 — named for what happened
+class Crash(Exception):
     """The process is killed here."""
 
 

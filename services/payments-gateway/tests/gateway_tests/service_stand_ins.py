@@ -13,7 +13,7 @@ from servicekit.errors import DETAILS_KEY, ErrorAnswer, to_status
 from servicekit.grpc_client import open_channel
 
 
-class Refusal(Exception):  # noqa: N818 — named for what happened
+class Refusal(Exception):
     """What a stand-in is to answer instead of a message."""
 
     def __init__(self, code: grpc.StatusCode, reason: str, failure: Exception | None = None) -> None:

@@ -9,38 +9,37 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from devstack.ports import LOOPBACK, free_port
+from devstack.embedded_server import EmbeddedServer
+from devstack.ports import LOOPBACK
 from devstack.postgres_seat import Seat, remove_data, seat_for
-from devstack.processes import Account, Child, ProcessFailed, Program, end_leftover, leashed
+from devstack.processes import Account, ProcessFailed, Program, end_leftover, leashed
 
 USER = "holdfast"
 READY_SECONDS = 60.0
-_PORT_ATTEMPTS = 5
 _PASSWORD_FILE = "holdfast.password"  # noqa: S105 - a file name
 _DATABASE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _NEVER_DURABLE = ("-c", "fsync=off", "-c", "full_page_writes=off")
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """One PostgreSQL server with its own data directory. Stopped, killed or paused, it can be started again.
 
     Without a port it takes a free one at its first start and keeps it. With `durable=False` a crash of the machine may
     corrupt the data (a crash of the server alone does not), which is what tests want for speed.
+    Stopping cuts connections and writes the data.
     """
+
+    name = "postgres"
 
     def __init__(
         self, data_dir: Path, *, port: int | None = None, durable: bool = True, log: Path | None = None
     ) -> None:
-        self._data_dir = data_dir.absolute()
-        self._port = port
+        super().__init__(data_dir, port=port, log=log)
         self._durable = durable
-        self._log = log or data_dir.with_name(f"{data_dir.name}.log")
-        self._password = ""
-        self._child: Child | None = None
 
     @classmethod
     @contextmanager
@@ -54,39 +53,6 @@ class EmbeddedPostgres:
                 finally:
                     server.destroy()
 
-    def __enter__(self) -> Self:
-        """Start it."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop it; the data stays."""
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; raises before its first start."""
-        if self._port is None:
-            raise ProcessFailed("postgres is not started")
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """The process id of the server's first process."""
-        return self._started().pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the process exists, paused or not."""
-        return self._child is not None and self._child.running
-
-    @property
-    def log(self) -> Path:
-        """Where the server writes its log."""
-        return self._log
-
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database, password included."""
         return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self.port}/{database}"
@@ -98,43 +64,18 @@ class EmbeddedPostgres:
             _initialise(seat)
         self._password = (seat.data_dir / _PASSWORD_FILE).read_text().strip()
         _end_leftover(seat.data_dir)
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
-            try:
-                self._start_on(seat, self._port or free_port())
-            except ProcessFailed as failure:
-                # Somebody was faster at a port that was free a moment ago.
-                if self._port is not None or attempt == _PORT_ATTEMPTS or "could not bind" not in str(failure):
-                    raise
-            else:
-                return
-
-    def stop(self) -> None:
-        """End the server: connections are cut, the data is written. Does nothing if it is not running."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """SIGKILL the server and its backends."""
-        self._started().kill()
-
-    def pause(self) -> None:
-        """Freeze the server and its backends: connections stay open and nothing answers."""
-        self._started().pause()
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        self._started().resume()
-
-    def restart(self) -> None:
-        """Stop and start it on the same port."""
-        self.stop()
-        self.start()
+        self._start_on_its_port(
+            partial(self._program, seat),
+            lambda _port: _is_ready(seat.data_dir, self.pid),
+            seconds=READY_SECONDS,
+            port_is_taken="could not bind",
+        )
 
     def destroy(self) -> None:
         """Stop it and delete its data and its log."""
         self.stop()
         remove_data(self._data_dir)
-        self._log.unlink(missing_ok=True)
+        self.log.unlink(missing_ok=True)
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database, as a copy of another one if told, and return its URL."""
@@ -173,23 +114,6 @@ class EmbeddedPostgres:
             raise ProcessFailed(f"psql: {answer.stderr.strip()}")
         return answer.stdout.strip()
 
-    def _started(self) -> Child:
-        if self._child is None:
-            raise ProcessFailed("postgres is not started")
-        return self._child
-
-    def _start_on(self, seat: Seat, port: int) -> None:
-        if self._child is not None and self._child.running:
-            raise ProcessFailed("postgres is running already")
-        self._child = Child(self._program(seat, port))
-        self._child.start()
-        try:
-            self._child.wait_until(lambda: _is_ready(seat.data_dir, self.pid), seconds=READY_SECONDS)
-        except ProcessFailed:
-            self._child.kill()
-            raise
-        self._port = port
-
     def _program(self, seat: Seat, port: int) -> Program:
         settings = {
             "listen_addresses": LOOPBACK,
@@ -202,7 +126,7 @@ class EmbeddedPostgres:
         }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return Program(
-            name="postgres",
+            name=self.name,
             command=[
                 str(seat.programs / "postgres"),
                 "-D",
@@ -210,7 +134,7 @@ class EmbeddedPostgres:
                 *words,
                 *(() if self._durable else _NEVER_DURABLE),
             ],
-            log=self._log,
+            log=self.log,
             environment=_environment(),
             directory=seat.data_dir,
             account=seat.account,

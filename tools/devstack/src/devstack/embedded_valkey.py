@@ -7,29 +7,30 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from devstack.ports import LOOPBACK, free_port
-from devstack.processes import Child, ProcessFailed, Program, end_leftover
+from devstack.embedded_server import EmbeddedServer
+from devstack.ports import LOOPBACK
+from devstack.processes import Program, end_leftover
 
 READY_SECONDS = 30.0
-_PORT_ATTEMPTS = 5
 _CONFIG = "holdfast.conf"
 _PASSWORD_FILE = "holdfast.password"  # noqa: S105 - a file name
 _PID_FILE = "valkey.pid"
 
 
-class EmbeddedValkey:
+class EmbeddedValkey(EmbeddedServer):
     """One Valkey server with its own data directory. Stopped, killed or paused, it can be started again.
 
     Without a port it takes a free one at its first start and keeps it. With `appendonly` every write is in the kernel
     before it is answered and on the disk a second later. `options` are added to its configuration, last word theirs.
     """
+
+    name = "valkey"
 
     def __init__(
         self,
@@ -40,8 +41,7 @@ class EmbeddedValkey:
         options: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
-        self._data_dir = data_dir.absolute()
-        self._port = port
+        super().__init__(data_dir, port=port, log=log)
         self._options = {
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": "everysec",
@@ -49,9 +49,6 @@ class EmbeddedValkey:
             "save": '""',
             **(options or {}),
         }
-        self._log = log or data_dir.with_name(f"{data_dir.name}.log")
-        self._password = ""
-        self._child: Child | None = None
 
     @classmethod
     @contextmanager
@@ -62,39 +59,6 @@ class EmbeddedValkey:
             cls(Path(folder) / "data", appendonly=appendonly, options=options) as server,
         ):
             yield server
-
-    def __enter__(self) -> Self:
-        """Start it."""
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop it; the data stays."""
-        self.stop()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; raises before its first start."""
-        if self._port is None:
-            raise ProcessFailed("valkey is not started")
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._started().pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the process exists, paused or not."""
-        return self._child is not None and self._child.running
-
-    @property
-    def log(self) -> Path:
-        """Where the server writes its log."""
-        return self._log
 
     @property
     def data_dir(self) -> Path:
@@ -111,54 +75,12 @@ class EmbeddedValkey:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._password = _kept_password(self._data_dir)
         _end_leftover(self._data_dir)
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
-            try:
-                self._start_on(self._port or free_port())
-            except ProcessFailed as failure:
-                # Somebody was faster at a port that was free a moment ago.
-                if self._port is not None or attempt == _PORT_ATTEMPTS or "already in use" not in str(failure):
-                    raise
-            else:
-                return
-
-    def stop(self) -> None:
-        """End the server; it writes what is left to write. Does nothing if it is not running."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """SIGKILL the server."""
-        self._started().kill()
-
-    def pause(self) -> None:
-        """Freeze the server: connections stay open and nothing answers."""
-        self._started().pause()
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        self._started().resume()
-
-    def restart(self) -> None:
-        """Stop and start it on the same port."""
-        self.stop()
-        self.start()
-
-    def _started(self) -> Child:
-        if self._child is None:
-            raise ProcessFailed("valkey is not started")
-        return self._child
-
-    def _start_on(self, port: int) -> None:
-        if self._child is not None and self._child.running:
-            raise ProcessFailed("valkey is running already")
-        self._child = Child(self._program(port))
-        self._child.start()
-        try:
-            self._child.wait_until(lambda: _answers(port, self._password), seconds=READY_SECONDS)
-        except ProcessFailed:
-            self._child.kill()
-            raise
-        self._port = port
+        self._start_on_its_port(
+            self._program,
+            lambda port: _answers(port, self._password),
+            seconds=READY_SECONDS,
+            port_is_taken="already in use",
+        )
 
     def _program(self, port: int) -> Program:
         settings = {
@@ -174,7 +96,7 @@ class EmbeddedValkey:
         config.touch(mode=0o600)
         config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
         return Program(
-            name="valkey", command=[str(_binary()), str(config.resolve())], log=self._log, directory=self._data_dir
+            name=self.name, command=[str(_binary()), str(config.resolve())], log=self.log, directory=self._data_dir
         )
 
 

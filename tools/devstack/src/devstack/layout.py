@@ -14,7 +14,7 @@ _HOME_NAME = ".holdfast"
 _CHECKOUT_MARK = "uv.lock"
 
 
-class AlreadyRunning(RuntimeError):  # noqa: N818 - errors are named for what happened
+class AlreadyRunning(RuntimeError):
     """Another stack uses the same home."""
 
 

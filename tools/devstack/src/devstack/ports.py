@@ -12,7 +12,7 @@ _USUAL_EPHEMERAL_START = 32_768
 _ATTEMPTS = 200
 
 
-class NoFreePort(RuntimeError):  # noqa: N818 - errors are named for what happened
+class NoFreePort(RuntimeError):
     """Every port that was tried is taken."""
 
 

@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from devstack import leash
 
@@ -23,38 +23,8 @@ _LEASH = str(Path(leash.__file__))
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-starter")
 
 
-class ProcessFailed(RuntimeError):  # noqa: N818 - errors are named for what happened
+class ProcessFailed(RuntimeError):
     """A process ended or did not become ready; the message ends with its last log lines."""
-
-
-class Server(Protocol):
-    """What every process of a stack can do."""
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-
-    @property
-    def running(self) -> bool:
-        """Whether it exists, paused or not."""
-
-    def start(self) -> None:
-        """Start it, and return when it is ready."""
-
-    def stop(self) -> None:
-        """Let it end. Does nothing if it is not running."""
-
-    def kill(self) -> None:
-        """SIGKILL it."""
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
-
-    def resume(self) -> None:
-        """Let it go on."""
-
-    def restart(self) -> None:
-        """Stop and start it on the same port."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +152,66 @@ class Child:
         return ""
 
 
+class Server(ABC):
+    """What every process of a stack can do. A subclass says how it is started."""
+
+    name: str
+    """The name for people."""
+    log: Path
+    """Where it writes its log."""
+    _child: Child | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id; of its first process, if it starts more."""
+        return self._started().pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process exists, paused or not."""
+        return self._child is not None and self._child.running
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it, and return when it is ready."""
+
+    def stop(self) -> None:
+        """Let it end in its own way. Does nothing if it is not running."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """SIGKILL it and all that it started."""
+        self._started().kill()
+
+    def pause(self) -> None:
+        """Freeze it and all that it started: connections stay open and nothing answers."""
+        self._started().pause()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._started().resume()
+
+    def restart(self) -> None:
+        """Stop and start it on the same port."""
+        self.stop()
+        self.start()
+
+    def _started(self) -> Child:
+        if self._child is None:
+            raise ProcessFailed(f"{self.name} is not started")
+        return self._child
+
+    def _refuse_if_running(self) -> None:
+        if self.running:
+            raise ProcessFailed(f"{self.name} is running already")
+
+    def _spawn(self, program: Program) -> Child:
+        self._child = Child(program)
+        self._child.start()
+        return self._child
+
+
 def leashed(program: Program) -> list[str]:
     """Return the command that runs the program on a leash held by this process."""
     account = program.account or Account(leash.STAY, leash.STAY)
@@ -193,11 +223,19 @@ def family_of(pid: int) -> list[int]:
     """Return the process and its descendants, parents first. Where there is no /proc, the process alone."""
     family = [pid]
     for member in family:
-        # Each thread lists the children that it started itself.
-        for children in Path(f"/proc/{member}/task").glob("*/children"):
+        for thread in _threads_of(member):
             with suppress(OSError):
-                family += [int(child) for child in children.read_text().split()]
+                # Each thread lists the children that it started itself.
+                family += [int(child) for child in (thread / "children").read_text().split()]
     return family
+
+
+def _threads_of(pid: int) -> list[Path]:
+    """Return the folders of a process's threads; none when it ended meanwhile."""
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
 
 
 def wait_until_gone(pids: Sequence[int], *, seconds: float) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from devstack.ports import LOOPBACK, free_port, is_free
-from devstack.processes import Child, ProcessFailed, Program
+from devstack.processes import Child, ProcessFailed, Program, Server
 from devstack.readiness import gateway_is_ready, grpc_is_serving, simulator_is_up
 
 READY_SECONDS = 60.0
@@ -31,7 +31,7 @@ GATEWAY = ServiceKind("payments_gateway", "GATEWAY_", gateway_is_ready)
 
 
 @dataclass
-class Service:
+class Service(Server):
     """One service process. It takes a free port at its first start and keeps it."""
 
     name: str
@@ -43,22 +43,11 @@ class Service:
     """Command-line arguments for a port; a kind that is told its port by a setting has none."""
     port: int | None = None
     _keeps_port: bool = False
-    _child: Child | None = None
 
     @property
     def address(self) -> str:
         """Where it listens, host:port."""
         return f"{LOOPBACK}:{self._port_or_raise()}"
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._started().pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the process exists, paused or not."""
-        return self._child is not None and self._child.running
 
     def place(self, port: int) -> None:
         """Say where it must listen, before it is started."""
@@ -72,11 +61,11 @@ class Service:
 
     def launch(self) -> None:
         """Start it and return at once. It is of no use before await_ready has returned."""
-        if self.running:
-            raise ProcessFailed(f"{self.name} is running already")
+        self._refuse_if_running()
         if not self._keeps_port:
             self.port = free_port()
-        self._spawn()
+        port = self._port_or_raise()
+        self._spawn(self._program(port, self.arguments(port), self.log))
 
     def await_ready(self) -> None:
         """Return when it is ready. At its first start, move it to another port if somebody else took this one."""
@@ -94,48 +83,16 @@ class Service:
                 self._keeps_port = True
                 return
 
-    def stop(self) -> None:
-        """Let it drain and end. Does nothing if it is not running."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """SIGKILL it."""
-        self._started().kill()
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
-        self._started().pause()
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self._started().resume()
-
-    def restart(self) -> None:
-        """Stop and start it on the same port."""
-        self.stop()
-        self.start()
-
     def run_command(self, *words: str, seconds: float = READY_SECONDS) -> None:
         """Run another command of the same program, with the same settings, to its end."""
         child = Child(self._program(0, words, self.log.with_name(f"{self.name}-{words[0]}.log")))
         child.start()
         child.wait_end(seconds=seconds)
 
-    def _started(self) -> Child:
-        if self._child is None:
-            raise ProcessFailed(f"{self.name} is not started")
-        return self._child
-
     def _port_or_raise(self) -> int:
         if self.port is None:
             raise ProcessFailed(f"{self.name} is not started")
         return self.port
-
-    def _spawn(self) -> None:
-        port = self._port_or_raise()
-        self._child = Child(self._program(port, self.arguments(port), self.log))
-        self._child.start()
 
     def _program(self, port: int, arguments: Sequence[str], log: Path) -> Program:
         settings = {"LISTEN": f"{LOOPBACK}:{port}", "ENVIRONMENT": "development", **self.settings}

@@ -26,7 +26,7 @@ _HTTP_OK = 200
 Found = TypeVar("Found")
 
 
-class StoryFailed(RuntimeError):  # noqa: N818 - errors are named for what happened
+class StoryFailed(RuntimeError):
     """A step of the purchase did not do what it should."""
 
 

@@ -9,7 +9,7 @@ REAL_API_BASE = "https://api.stripe.com"
 _LIVE_PREFIXES = ("sk_live_", "rk_live_", "pk_live_")
 
 
-class UnusableStripeKeys(RuntimeError):  # noqa: N818 - errors are named for what happened
+class UnusableStripeKeys(RuntimeError):
     """The keys in the environment must not or cannot be used here."""
 
 

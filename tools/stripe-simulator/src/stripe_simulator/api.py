@@ -28,7 +28,7 @@ _log = logging.getLogger("stripe_simulator")
 _ABORT_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-class ConnectionReset(Exception):  # noqa: N818 - named for what is going to happen
+class ConnectionReset(Exception):
     """The connection is to be reset instead of answered."""
 
 

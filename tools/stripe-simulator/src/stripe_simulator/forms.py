@@ -17,7 +17,7 @@ MAX_PAIRS = 2000
 Form = dict[str, Any]
 
 
-class MalformedForm(ValueError):  # noqa: N818 - named for what the form is
+class MalformedForm(ValueError):
     """The body is not a form that could be understood."""
 
 

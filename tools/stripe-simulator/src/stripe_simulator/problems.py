@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class StripeProblem(Exception):  # noqa: N818 - it is an answer to send, not a fault of the simulator
+class StripeProblem(Exception):
     """An error envelope with its HTTP status."""
 
     def __init__(

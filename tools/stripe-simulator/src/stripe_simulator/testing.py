@@ -24,7 +24,7 @@ SETTINGS = SimulatorSettings(seed=7, webhooks=FAST_WEBHOOKS)
 _GRACE_SECONDS = 0.1
 
 
-class UnexpectedAnswer(AssertionError):  # noqa: N818 - a test fails by it
+class UnexpectedAnswer(AssertionError):
     """A knob answered another status than the test expected."""
 
 

@@ -37,7 +37,7 @@ from servicekit.grpc_client import Caller
 from servicekit.violations import InvalidRequest
 
 
-class _PurchaseNotFound(Exception):  # noqa: N818 — named for what happened
+class _PurchaseNotFound(Exception):
     """The attempt became no purchase."""
 
 

@@ -16,11 +16,11 @@ _SUCCEEDED: Final = frozenset({"payment_intent.succeeded", "setup_intent.succeed
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 
 
-class BadSignature(Exception):  # noqa: N818 — named for what happened
+class BadSignature(Exception):
     """The delivery was not signed by Stripe with one of our secrets, or not just now."""
 
 
-class BadEvent(Exception):  # noqa: N818 — named for what happened
+class BadEvent(Exception):
     """The delivery is signed but is not an event that can be read."""
 
 

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from payments_gateway.catalogue import Catalogue, CatalogueSource
 from payments_gateway.intents import StripeUnavailable
+from servicekit.cancellation import cancel_until_ended
 
 _log = logging.getLogger(__name__)
 
@@ -61,9 +62,7 @@ class PriceBook:
         try:
             yield
         finally:
-            refreshing.cancel()
-            with suppress(asyncio.CancelledError):
-                await refreshing
+            await cancel_until_ended(refreshing, every_seconds=0.2, within_seconds=2.0)
 
     async def _refresh_for_ever(self) -> None:
         while True:

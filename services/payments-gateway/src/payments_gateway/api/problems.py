@@ -162,6 +162,8 @@ async def _from_framework(_request: Request, failure: Exception) -> JSONResponse
 
 _PLACES: Final = frozenset({"body", "query", "path", "header"})
 _MAX_FIELD_CHARACTERS: Final = 200
+_MESSAGES: Final = {"extra_forbidden": "is not a field of this request", "missing": "is required"}
+"""What pydantic would say less clearly."""
 _MAX_ERRORS: Final = 100
 """A small body can hold tens of thousands of faults; nobody mends a form by more than this."""
 
@@ -172,4 +174,5 @@ def _violation(fault: Mapping[str, Any]) -> FieldViolation:
     if len(location) > 1 and location[0] in _PLACES:
         location = location[1:]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    return FieldViolation(path[:_MAX_FIELD_CHARACTERS], fault["msg"].removeprefix("Value error, "))
+    message = _MESSAGES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+    return FieldViolation(path[:_MAX_FIELD_CHARACTERS], message)

@@ -2,6 +2,8 @@
 
 import os
 
+# Else its plugin imports it once a test has failed, which can crash CPython 3.11 and hide the failure.
+import hypothesis.internal.conjecture.engine  # noqa: F401
 import pytest
 
 

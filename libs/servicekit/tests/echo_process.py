@@ -1,4 +1,4 @@
-"""A service as a process: announces a call that it holds, and answers it once standard input says so."""
+"""A service as a process: announces each call that it holds, and answers them once standard input says so."""
 
 import asyncio
 import logging
@@ -21,9 +21,11 @@ async def main(drain_seconds: float) -> None:
         lambda: asyncio.StreamReaderProtocol(permissions), sys.stdin.buffer
     )
 
+    permitted = asyncio.create_task(permissions.readline())
+
     async def hold(request: StringValue, _context: Any) -> StringValue:
         _log.info("holding")
-        await permissions.readline()
+        await asyncio.shield(permitted)  # for every call that is held
         return request
 
     server = GrpcServer(

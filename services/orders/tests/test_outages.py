@@ -118,7 +118,7 @@ async def test_a_statement_that_takes_too_long_is_told_as_unavailable(database_u
         took = time.monotonic() - began
 
     assert error == UNAVAILABLE
-    assert took < 1  # The driver's own limit would come a second later.
+    assert took < 2  # The driver's own limit would come a second later, at each of the two tries.
     assert await written(sql) == [0, 0, 0, 0]
 
 
@@ -138,11 +138,11 @@ async def test_the_caller_hears_before_its_deadline(database_url: str, sql: Any)
     """Whatever the database is doing; and the work that was given up leaves nothing behind."""
     async with served(settings_for(database_url)) as channel, held(database_url, "orders"):
         began = time.monotonic()
-        error = await refusal(Client(channel).RecordPurchase(purchase(), timeout=0.6))
+        error = await refusal(Client(channel).RecordPurchase(purchase(), timeout=1.5))
         took = time.monotonic() - began
 
     assert error == UNAVAILABLE
-    assert took < 0.6
+    assert took < 1.5
     assert await written(sql) == [0, 0, 0, 0]
 
 
@@ -194,7 +194,7 @@ async def test_a_database_that_hangs_is_told_in_time(postgres: EmbeddedPostgres,
         postgres.pause()
         try:
             began = time.monotonic()
-            error = await refusal(orders.RecordPurchase(purchase(), timeout=0.6))
+            error = await refusal(orders.RecordPurchase(purchase(), timeout=1.5))
             took = time.monotonic() - began
             await until(lambda: not_serving(channel))
         finally:
@@ -203,7 +203,7 @@ async def test_a_database_that_hangs_is_told_in_time(postgres: EmbeddedPostgres,
         answer = await orders.RecordPurchase(purchase())
 
     assert error == UNAVAILABLE
-    assert took < 0.6
+    assert took < 1.5
     assert not answer.already_recorded
 
 
@@ -211,7 +211,7 @@ async def test_a_connection_that_goes_silent_is_given_up(postgres: EmbeddedPostg
     """As after a failover that nobody announced: the work is tried again on another connection."""
     async with Wire(postgres.port).opened() as wire:
         url = database_url.replace(f":{postgres.port}/", f":{wire.port}/")
-        async with served(settings_for(url, statement_timeout_seconds=0.1, database_tries=2)) as channel:
+        async with served(settings_for(url, statement_timeout_seconds=0.5, database_tries=2)) as channel:
             await Client(channel).RecordPurchase(purchase())
             wire.silence()
 

@@ -83,9 +83,9 @@ async def test_the_caller_hears_before_its_deadline(patience: Patience) -> None:
     began = time.monotonic()
 
     with pytest.raises(DatabaseUnavailable):
-        await patience.persist(work, 0.25)
+        await patience.persist(work, 1.0)
 
-    assert time.monotonic() - began < 0.25
+    assert time.monotonic() - began < 1.0
     await patience.settle()
     assert work.released
 

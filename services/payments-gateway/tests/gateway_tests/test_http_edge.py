@@ -160,7 +160,7 @@ async def test_a_request_that_takes_too_long_is_answered(gateway: Gateway) -> No
     """503 at the deadline, and the next request is served."""
     gateway.wire.meanwhile("attempts.save", asyncio.Event().wait)
 
-    async with served(Edge(gateway, deadline_seconds=0.05)) as http:
+    async with served(Edge(gateway, deadline_seconds=1.0)) as http:
         late = await post(http, INITIATE, checkout_json())
         soon = await post(http, INITIATE, checkout_json())
 

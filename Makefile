@@ -24,6 +24,10 @@ help: ## List what make can do
 demo: .venv/.synced ## Start everything on this machine, buy something, stay up until Ctrl-C
 	@$(RUN) devstack demo
 
+.PHONY: certs
+certs: .venv/.synced ## Make a test authority and certificates in .holdfast/certs
+	@$(RUN) devstack certs $(CERTS_ARGS)
+
 .PHONY: test
 test: .venv/.synced ## Run the tests on real embedded servers, two at a time
 	@$(RUN) pytest -n 2 --dist loadfile $(PYTEST_ARGS)

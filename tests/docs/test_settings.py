@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
+KEYS = "k1:" + "A" * 42 + "8="
+
 REQUIRED = {
     "payments_gateway": {
         "GATEWAY_CHECKOUT_SESSION_TARGET": "127.0.0.1:1",
@@ -20,8 +22,8 @@ REQUIRED = {
         "GATEWAY_STRIPE_WEBHOOK_SECRETS": "whsec_1",
         "GATEWAY_ATTEMPT_ID_SECRET": "s" * 32,
     },
-    "checkout_session": {"CHECKOUT_SESSION_REDIS_URL": "redis://127.0.0.1:1"},
-    "orders": {"ORDERS_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d"},
+    "checkout_session": {"CHECKOUT_SESSION_REDIS_URL": "redis://127.0.0.1:1", "CHECKOUT_SESSION_ENCRYPTION_KEYS": KEYS},
+    "orders": {"ORDERS_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d", "ORDERS_ENCRYPTION_KEYS": KEYS},
 }
 PREFIXES = {"payments_gateway": "GATEWAY_", "checkout_session": "CHECKOUT_SESSION_", "orders": "ORDERS_"}
 
@@ -38,4 +40,4 @@ def test_the_readme_names_exactly_the_settings(service: str) -> None:
     documented = set(re.findall(rf"`({prefix}[A-Z_]+)`", readme.read_text()))
 
     assert {prefix + name.upper() for name in json.loads(printed.stdout)} == documented
-    assert not any(secret in printed.stdout for secret in ("sk_test_1", "whsec_1", "s" * 32, ":p@"))
+    assert not any(secret in printed.stdout for secret in ("sk_test_1", "whsec_1", "s" * 32, ":p@", KEYS))

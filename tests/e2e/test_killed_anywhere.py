@@ -42,6 +42,7 @@ PATIENT: Final = {
     # Whoever is held must still be waiting when the gateway dies.
     "SERVICE_TIMEOUT_SECONDS": "60",
     "STRIPE_TIMEOUT_SECONDS": "60",
+    "STRIPE_BUDGET_SECONDS": "100",
     "REQUEST_DEADLINE_SECONDS": "120",
     "CATALOGUE_REFRESH_SECONDS": "3600",
 }
@@ -174,7 +175,8 @@ async def assert_paid_once(stage: Stage, situation: Situation) -> None:
 
     assert [(row["outcome"], row["quarantine_reason"]) for row in payments] == [(outcome, situation.set_aside_as)]
     assert [(row["intent_id"], row["amount_minor"], row["currency"]) for row in payments] == [received]
-    assert (b"Harbour Street" in (payments[0]["attempt_content"] or b"")) == situation.content_set_aside
+    content = await system.records.content_set_aside(intent.id)
+    assert (content is not None and "Harbour Street" in content.shipping_address.line1) == situation.content_set_aside
     assert [(row["payment_intent_id"], row["total_minor"], row["currency"]) for row in orders] == (
         [] if situation.set_aside_as else [received]
     )

@@ -68,9 +68,10 @@ async def test_p4_quarantined_content_is_stored_before_the_attempt_goes(
     trap.release()
     (await returning).ok()
 
-    (payment,) = await system.books.payments_of(checkout.attempt_id)
+    content = await system.records.content_set_aside(checkout.intent_id)
     assert kept_meanwhile
-    assert b"ada@example.com" in payment["attempt_content"]
+    assert content is not None
+    assert content.contact.email == "ada@example.com"
     assert not await system.attempts.has_content(checkout.attempt_id)
 
 

@@ -21,7 +21,9 @@ async def test_p5_one_cent_off_is_quarantined_with_its_content(
     (payment,) = await system.books.payments_of(checkout.attempt_id)
     assert (payment["outcome"], payment["quarantine_reason"]) == ("quarantined", "amount_mismatch")
     assert payment["amount_minor"] == checkout.amount + cents
-    assert b"Harbour Street" in payment["attempt_content"]
+    content = await system.records.content_set_aside(checkout.intent_id)
+    assert content is not None
+    assert "Harbour Street" in content.shipping_address.line1
     assert await system.books.orders_of(checkout.attempt_id) == []
     assert (await shop.status(checkout.attempt_id)).ok() == {"status": "needs_review", "purchase": None}
 

@@ -95,6 +95,26 @@ async def test_a_long_message_does_not_hide_the_reason(failing_with: Failing) ->
             await CALLER.call(say, StringValue())
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [b"\xff", b"\x0a", b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x03\xed\xa0\x80"],
+    ids=["tag", "cut", "length", "utf-8"],
+)
+async def test_bytes_that_are_no_message_are_the_callers_fault(sent: bytes, serve: Serve, logged: Logged) -> None:
+    """What cannot be read is INVALID_ARGUMENT with a reason, and no exception in the log."""
+
+    async def unreached(_request: StringValue, _context: Any) -> StringValue:
+        raise AssertionError
+
+    async with serve(unreached) as server, open_channel(f"127.0.0.1:{server.port}") as channel:
+        say: Any = channel.unary_unary("/test.Echo/Say")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await say(sent)
+
+    assert read_error(caught.value) == ReportedError(grpc.StatusCode.INVALID_ARGUMENT, "malformed_message")
+    assert [line for line in logged() if "exception" in line] == []
+
+
 async def test_the_unknown_is_internal_without_detail(failing_with: Failing) -> None:
     """Neither message nor type of an unexpected exception leaves the service (P7)."""
     async with failing_with(ValueError(SOMEBODY)) as say:

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from servicekit.errors import ErrorAnswer
 from servicekit.grpc_server import GrpcServer
+from servicekit.health import NotReady
 
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]
@@ -104,3 +105,29 @@ async def test_stopping_a_server_twice_is_stopping_it(serve: Serve) -> None:
     """Whoever cleans up need not know who stopped it."""
     async with serve(_echo) as server:
         await server.stop()
+
+
+async def test_probes_tell_whether_the_service_may_be_sent_work(serve: Serve) -> None:
+    """Alive while it checks itself, ready by the verdict of its checks."""
+    objections = ["no store"]
+
+    async def check() -> None:
+        if objections:
+            raise NotReady(objections[0])
+
+    async with serve(_echo, readiness=[check]) as server:
+        before = {path: probe() for path, probe in server.probes.items()}
+        objections.clear()
+        await server._readiness.check()
+        after = {path: probe() for path, probe in server.probes.items()}
+
+    assert before == {"/livez": True, "/readyz": False}
+    assert after == {"/livez": True, "/readyz": True}
+
+
+async def test_a_service_that_checks_itself_no_more_is_not_alive(serve: Serve) -> None:
+    """Its event loop hangs: only a restart helps."""
+    async with serve(_echo) as server:
+        server._readiness._checked_at -= 31
+
+        assert not any(probe() for probe in server.probes.values())

@@ -2,6 +2,7 @@
 
 import urllib.error
 import urllib.request
+from functools import partial
 
 import pytest
 
@@ -43,3 +44,24 @@ def test_a_port_in_use_is_refused() -> None:
 def _scrape(port: int | None) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         return str(answer.read(), "utf-8")
+
+
+def test_probes_are_answered_beside_the_metrics() -> None:
+    """By status alone, so that a kubelet, which has no certificate, can ask."""
+    well = {"/livez": True, "/readyz": False}
+
+    with metrics_served("127.0.0.1:0", {path: partial(well.__getitem__, path) for path in well}) as port:
+        before = _status(port, "/livez"), _status(port, "/readyz")
+        well["/readyz"] = True
+        after = _status(port, "/readyz")
+
+    assert (before, after) == ((200, 503), 200)
+
+
+def _status(port: int | None, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import GrpcServiceSettings, read_command, read_settings
+from servicekit.settings import GrpcServiceSettings, SealingSettings, read_command, read_settings, warn_of_plaintext
 
 SECRET = "correct-horse-battery-staple"
 
@@ -158,3 +158,128 @@ def test_a_listen_address_is_host_and_port(
         read_command(EchoSettings, [])
 
     assert "ECHO_METRICS_LISTEN: " in capsys.readouterr().err
+
+
+KEYS = "k1:" + "A" * 42 + "8="
+
+
+class VaultSettings(SealingSettings):
+    """Keeps what it hears."""
+
+    model_config = SettingsConfigDict(env_prefix="VAULT_")
+
+
+def test_keys_are_required_outside_development(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody stores personal data unencrypted because they forgot to say something."""
+    with pytest.raises(SystemExit):
+        read_settings(VaultSettings)
+
+    assert "VAULT_ENCRYPTION_KEYS: Value error, is required outside development" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("environment", "keys"), [("production", "clear"), ("development", "")])
+def test_content_in_the_clear_is_a_choice(monkeypatch: pytest.MonkeyPatch, environment: str, keys: str) -> None:
+    """Made by a word in production, and by saying nothing on a developer's machine."""
+    monkeypatch.setenv("VAULT_ENVIRONMENT", environment)
+    monkeypatch.setenv("VAULT_ENCRYPTION_KEYS", keys)
+
+    assert read_settings(VaultSettings).keyring.first_id == "clear"
+
+
+def test_keys_are_masked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """--print-settings shows that there are some, and no more."""
+    monkeypatch.setenv("VAULT_ENCRYPTION_KEYS", KEYS)
+
+    with pytest.raises(SystemExit):
+        read_settings(VaultSettings, print_only=True)
+
+    assert '"encryption_keys": "**********"' in capsys.readouterr().out
+
+
+def test_bad_keys_are_refused_without_showing_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The variable, the entry and the reason; not the key."""
+    monkeypatch.setenv("VAULT_ENCRYPTION_KEYS", KEYS[:-1])
+
+    with pytest.raises(SystemExit):
+        read_settings(VaultSettings)
+
+    told = capsys.readouterr().err
+    assert "VAULT_ENCRYPTION_KEYS: Value error, the key of entry 1 is not base64" in told
+    assert "AAAA" not in told
+
+
+def test_what_was_told_is_in_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of several settings together would show them all."""
+    monkeypatch.setenv("ECHO_TOKEN", SECRET)
+    monkeypatch.setenv("ECHO_LOUD", "true")
+
+    with pytest.raises(ValidationError) as refused:
+        EchoSettings()
+
+    assert SECRET not in str(refused.value)
+
+
+TLS_FILES = {"ECHO_TLS_CERT_FILE": "/cert", "ECHO_TLS_KEY_FILE": "/key", "ECHO_TLS_CLIENT_CA_FILE": "/ca"}
+
+
+def test_no_plaintext_is_served_beyond_this_machine(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless somebody says that something else encrypts."""
+    env.setenv("ECHO_LISTEN", "0.0.0.0:7000")
+
+    with pytest.raises(SystemExit) as left:
+        read_settings(EchoSettings)
+
+    assert left.value.code == 2
+    assert "ECHO_LISTEN: beyond this machine only with TLS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by", [{"ECHO_ALLOW_PLAINTEXT": "true"}, {"ECHO_ENVIRONMENT": "development"}, TLS_FILES])
+def test_plaintext_is_served_where_it_may_be(env: pytest.MonkeyPatch, by: dict[str, str]) -> None:
+    """In development, behind a mesh; with certificates there is none."""
+    for name, value in {"ECHO_LISTEN": "[::]:7000", **by}.items():
+        env.setenv(name, value)
+
+    settings = read_settings(EchoSettings)
+
+    assert settings.plaintext_links == ([] if by is TLS_FILES else ["listen"])
+
+
+def test_allowed_plaintext_is_warned_of(env: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Loudly, at each start, by the variable."""
+    env.setenv("ECHO_LISTEN", "0.0.0.0:7000")
+    env.setenv("ECHO_ALLOW_PLAINTEXT", "true")
+
+    warn_of_plaintext(read_settings(EchoSettings))
+
+    (warning,) = caplog.records
+    assert (warning.levelname, warning.__dict__["setting"]) == ("WARNING", "ECHO_LISTEN")
+
+
+@pytest.mark.parametrize("forgotten", sorted(TLS_FILES))
+def test_a_part_of_the_certificates_is_none(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], forgotten: str
+) -> None:
+    """Whoever forgot one file would otherwise speak plaintext, or ask nobody for a certificate."""
+    for name in TLS_FILES.keys() - {forgotten}:
+        env.setenv(name, TLS_FILES[name])
+
+    with pytest.raises(SystemExit):
+        read_settings(EchoSettings)
+
+    assert ", ".join(TLS_FILES) + ": all three or none" in capsys.readouterr().err
+
+
+def test_names_of_callers_need_certificates(env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name is nothing without the certificate that proves it."""
+    env.setenv("ECHO_TLS_CLIENT_NAMES", "gateway, reconciler")
+
+    with pytest.raises(SystemExit):
+        read_settings(EchoSettings)
+
+    assert "ECHO_TLS_CLIENT_NAMES: only with ECHO_TLS_CERT_FILE" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """A real Valkey, the service on a real in-process gRPC server, and requests that are valid until a test spoils them."""
 
+import base64
 import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,15 +15,18 @@ from redis.asyncio import Redis
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
-from checkout_session.bootstrap import build_server, open_redis
-from checkout_session.redis_store import connect
+from checkout_session.bootstrap import build_server, masters_of
+from checkout_session.redis_connection import connect
 from checkout_session.settings import CheckoutSessionSettings
+from devstack.embedded_cluster import EmbeddedCluster
+from devstack.embedded_sentinels import EmbeddedSentinels
 from devstack.embedded_valkey import EmbeddedValkey
 
 _CALLER_OPTIONS: Final = [
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
 ]
+SEALING: Final = {"encryption_keys": "k1:" + base64.b64encode(bytes(range(32))).decode()}
 MakeRequest = Callable[..., pb.SaveAttemptRequest]
 
 
@@ -31,6 +35,20 @@ def valkey() -> Iterator[EmbeddedValkey]:
     """Run one Valkey for every test that leaves it as it is."""
     with EmbeddedValkey.temporary(appendonly=False) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[EmbeddedCluster]:
+    """Run one cluster for every test that leaves it as it is."""
+    with EmbeddedCluster.temporary() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sentinels() -> Iterator[EmbeddedSentinels]:
+    """Run a master behind sentinels for every test that leaves them as they are."""
+    with EmbeddedSentinels.temporary() as running:
+        yield running
 
 
 @pytest.fixture
@@ -94,16 +112,17 @@ def run_service() -> RunService:
 @asynccontextmanager
 async def _run_service(redis_url: str, **changes: Any) -> AsyncIterator[grpc.aio.Channel]:
     told = {"redis_url": redis_url, "listen": "127.0.0.1:0", "drain_seconds": 1, "environment": "development"}
+    told |= SEALING | {"durability": "none"}
     settings = CheckoutSessionSettings.model_validate(told | changes)
-    redis = open_redis(settings)
-    server = build_server(settings, redis)
+    masters = masters_of(settings)
+    server = build_server(settings, masters)
     port = await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_CALLER_OPTIONS) as channel:
             yield channel
     finally:
         await server.stop()
-        await redis.aclose()
+        await masters.aclose()
 
 
 @pytest.fixture

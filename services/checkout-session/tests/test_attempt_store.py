@@ -1,11 +1,14 @@
-"""What every attempt store does: the same suite runs on the one in memory and on the one in a real Valkey."""
+"""What every attempt store does: one suite for the store in memory and for the one on each form of real Valkey."""
 
+import asyncio
+import base64
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from redis.crc import key_slot
 
 from checkout.common.v1 import common_pb2
 from checkout_session.attempts import (
@@ -20,13 +23,22 @@ from checkout_session.attempts import (
     Saved,
     Tombstone,
 )
+from checkout_session.durability import Durability, DurabilityLevel
+from checkout_session.masters import Masters
 from checkout_session.memory_store import MemoryAttempts
-from checkout_session.redis_store import RedisAttempts, Retention, connect
+from checkout_session.redis_store import RedisAttempts, Retention
 from checkout_session.shards import keys_of
+from checkout_session.topologies import Limits, open_masters
+from devstack.embedded_cluster import EmbeddedCluster
+from devstack.embedded_sentinels import EmbeddedSentinels
 from devstack.embedded_valkey import EmbeddedValkey
+from servicekit.sealing import Keyring
 
 FIRST_CHECK = timedelta(minutes=10)
 CLOCK_SLACK = timedelta(seconds=5)
+SERVERS = {"single": "valkey", "cluster": "cluster", "sentinel": "sentinels"}
+"""The fixture that runs each form."""
+Servers = EmbeddedValkey | EmbeddedCluster | EmbeddedSentinels
 
 
 @dataclass(frozen=True)
@@ -37,9 +49,9 @@ class Subject:
     due: Callable[[str], Awaitable[datetime | None]]
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def subject(request: pytest.FixtureRequest, valkey: EmbeddedValkey) -> AsyncIterator[Subject]:
-    """Give each implementation in turn, empty."""
+@pytest.fixture(params=["memory", "single", "cluster", "sentinel"])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    """Give the store in memory, and the one on each form of real servers, in turn; no id was ever used there."""
     if request.param == "memory":
         memory = MemoryAttempts(clock=lambda: datetime.now(UTC), first_check=FIRST_CHECK)
 
@@ -48,15 +60,29 @@ async def subject(request: pytest.FixtureRequest, valkey: EmbeddedValkey) -> Asy
 
         yield Subject(memory, due_in_memory)
         return
-    redis = connect(valkey.url, max_connections=4, timeout_seconds=5)
-    await redis.flushall()
+    servers: Servers = request.getfixturevalue(SERVERS[request.param])
+    masters = open_masters(servers.url, Durability(DurabilityLevel.NONE), Limits(4, 5, 5))
 
     async def due_in_redis(attempt_id: str) -> datetime | None:
-        score = await redis.zscore(keys_of(attempt_id).due, attempt_id)
+        key = keys_of(attempt_id).due
+        score = await asyncio.to_thread(owner_of(servers, key).ask, "ZSCORE", key, attempt_id)
         return None if score is None else datetime.fromtimestamp(score, UTC)
 
-    yield Subject(RedisAttempts(redis, Retention(first_check=FIRST_CHECK), timeout_seconds=5), due_in_redis)
-    await redis.aclose()
+    yield Subject(store_on(masters), due_in_redis)
+    await masters.aclose()
+
+
+def owner_of(servers: Servers, key: str) -> EmbeddedValkey:
+    """Return the server that holds a key."""
+    if isinstance(servers, EmbeddedCluster):
+        return servers.master_of(key_slot(key.encode()))
+    return servers.master if isinstance(servers, EmbeddedSentinels) else servers
+
+
+def store_on(masters: Masters) -> RedisAttempts:
+    """Return a store that leads to these servers."""
+    keyring = Keyring.parse("k1:" + base64.b64encode(bytes(range(32))).decode())
+    return RedisAttempts(masters, Retention(first_check=FIRST_CHECK), keyring=keyring, timeout_seconds=5)
 
 
 @pytest.fixture

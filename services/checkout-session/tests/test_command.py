@@ -41,7 +41,8 @@ async def command(*arguments: str, **settings: str) -> AsyncIterator[Process]:
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHECKOUT_SESSION_")}
-    return inherited | {f"CHECKOUT_SESSION_{name.upper()}": value for name, value in settings.items()}
+    told = {"encryption_keys": "clear", **settings}
+    return inherited | {f"CHECKOUT_SESSION_{name.upper()}": value for name, value in told.items()}
 
 
 async def line_with(process: Process, message: str) -> dict[str, Any]:
@@ -86,7 +87,7 @@ async def test_its_log_names_an_attempt_by_eight_characters(valkey: EmbeddedValk
 async def test_it_prints_its_settings_without_secrets() -> None:
     """--print-settings shows what is in force and exits."""
     async with command(
-        "--print-settings", redis_url="redis://:hidden@redis.example/0", first_check_seconds="42"
+        "--print-settings", redis_url="rediss://:hidden@redis.example/0", first_check_seconds="42"
     ) as process:
         printed, _ = await process.communicate()
 

@@ -14,11 +14,15 @@ from redis.asyncio import Redis
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
 from checkout_session.attempts import AttemptNotFound, CloseReason, StoreUnavailable
+from checkout_session.durability import IN_MEMORY
+from checkout_session.masters import OneMaster
+from checkout_session.redis_connection import connect
 from checkout_session.redis_readiness import RedisReadiness
-from checkout_session.redis_store import RedisAttempts, Retention, connect
+from checkout_session.redis_store import RedisAttempts, Retention
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.errors import ReportedError, read_error
 from servicekit.health import NotReady
+from servicekit.sealing import Keyring
 
 if TYPE_CHECKING:
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
@@ -116,7 +120,7 @@ async def redis(name: Name) -> AsyncIterator[Redis]:
 @pytest.fixture
 def store(redis: Redis) -> RedisAttempts:
     """Give a store behind the name."""
-    return RedisAttempts(redis, Retention(), timeout_seconds=5)
+    return RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=5)
 
 
 async def close_many(store: RedisAttempts, count: int) -> None:
@@ -172,7 +176,7 @@ async def test_a_replica_that_may_not_answer_is_left_by_readers(
 
 async def test_a_replica_is_not_ready_and_is_left(redis: Redis, name: Name, second: EmbeddedValkey) -> None:
     """A demoted server answers every read; the check names its role, and its next round asks the master."""
-    check = RedisReadiness(redis, timeout_seconds=5).check
+    check = RedisReadiness(OneMaster(redis), IN_MEMORY, timeout_seconds=5).check
     await check()
     await fail_over(name, second)
 

@@ -14,9 +14,12 @@ from redis.asyncio import Redis
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
 from checkout_session.attempts import CloseReason, DeleteReason, StoreUnavailable
-from checkout_session.redis_store import RedisAttempts, Retention, connect
+from checkout_session.masters import OneMaster
+from checkout_session.redis_connection import connect
+from checkout_session.redis_store import RedisAttempts, Retention
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.errors import ReportedError, read_error
+from servicekit.sealing import Keyring
 
 if TYPE_CHECKING:
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
@@ -194,7 +197,7 @@ async def until_held(admin: Redis) -> None:
 async def test_the_store_itself_names_an_outage(mortal: EmbeddedValkey) -> None:
     """Every verb of a store whose Redis stands still raises StoreUnavailable within the store's own time."""
     redis = connect(mortal.url, max_connections=4, timeout_seconds=5)
-    store = RedisAttempts(redis, Retention(), timeout_seconds=0.2)
+    store = RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=0.2)
     mortal.pause()
 
     verbs = [

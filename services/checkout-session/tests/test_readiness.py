@@ -11,8 +11,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from redis.asyncio import Redis
 
+from checkout_session.durability import IN_MEMORY
+from checkout_session.masters import OneMaster
+from checkout_session.redis_connection import connect
 from checkout_session.redis_readiness import RedisReadiness, require_sound
-from checkout_session.redis_store import connect
 from checkout_session.shards import SHARD_COUNT_KEY, SHARDS
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.health import NotReady
@@ -24,7 +26,7 @@ PATIENCE_SECONDS: Final = 15
 @pytest.fixture
 def readiness(redis: Redis) -> RedisReadiness:
     """Check the empty Valkey."""
-    return RedisReadiness(redis, timeout_seconds=5)
+    return RedisReadiness(OneMaster(redis), IN_MEMORY, timeout_seconds=5)
 
 
 async def test_a_sound_redis_is_ready(readiness: RedisReadiness) -> None:
@@ -56,7 +58,7 @@ async def test_of_versions_that_count_otherwise_one_is_ready(redis: Redis, valke
     """Two versions that meet an empty Redis at the same moment: the first count stays, and only one kind serves."""
     narrow = connect(valkey.url, max_connections=3, timeout_seconds=5)  # so that checks are at different steps
     counts = (32, 64) * 10
-    checks = [RedisReadiness(narrow, timeout_seconds=5, shards=count).check for count in counts]
+    checks = [RedisReadiness(OneMaster(narrow), IN_MEMORY, timeout_seconds=5, shards=count).check for count in counts]
     for _ in range(40):
         await redis.delete(SHARD_COUNT_KEY)
 
@@ -73,7 +75,7 @@ async def test_an_evicting_redis_is_refused(policy: str) -> None:
         redis = connect(server.url, max_connections=2, timeout_seconds=5)
 
         with pytest.raises(NotReady, match=f"maxmemory-policy is {policy}"):
-            await RedisReadiness(redis, timeout_seconds=5).check()
+            await RedisReadiness(OneMaster(redis), IN_MEMORY, timeout_seconds=5).check()
 
         await redis.aclose()
 
@@ -83,7 +85,7 @@ async def test_a_redis_that_does_not_answer_is_refused(valkey: EmbeddedValkey) -
     redis = connect("redis://127.0.0.1:1/0", max_connections=2, timeout_seconds=1)
 
     with pytest.raises(NotReady, match="redis does not answer: ConnectionError"):
-        await RedisReadiness(redis, timeout_seconds=2).check()
+        await RedisReadiness(OneMaster(redis), IN_MEMORY, timeout_seconds=2).check()
 
     await redis.aclose()
 
@@ -107,7 +109,7 @@ async def restricted(redis: Redis, valkey: EmbeddedValkey) -> AsyncIterator[Redi
 
 async def test_no_admin_rights_are_needed(restricted: Redis) -> None:
     """The checks work where CONFIG is forbidden, as at a managed Redis."""
-    await RedisReadiness(restricted, timeout_seconds=5).check()
+    await RedisReadiness(OneMaster(restricted), IN_MEMORY, timeout_seconds=5).check()
 
 
 @pytest.mark.parametrize(

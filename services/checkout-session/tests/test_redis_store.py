@@ -10,7 +10,6 @@ import pytest
 from redis.asyncio import Redis
 
 from checkout.common.v1 import common_pb2
-from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_session import scripts
 from checkout_session.attempts import (
     Attempt,
@@ -22,10 +21,13 @@ from checkout_session.attempts import (
     StoreUnavailable,
     Tombstone,
 )
+from checkout_session.masters import OneMaster
 from checkout_session.messages import attempt_to_message
-from checkout_session.redis_store import RedisAttempts, Retention, connect
+from checkout_session.redis_connection import connect
+from checkout_session.redis_store import RedisAttempts, Retention
 from checkout_session.shards import SHARD_COUNT_KEY, keys_of
 from devstack.embedded_valkey import EmbeddedValkey
+from servicekit.sealing import Keyring
 
 DAY: Final = 24 * 60 * 60
 NO_ROOM: Final = "1mb"
@@ -35,7 +37,7 @@ NO_ROOM: Final = "1mb"
 @pytest.fixture
 def store(redis: Redis) -> RedisAttempts:
     """Give a store with the usual lifetimes."""
-    return RedisAttempts(redis, Retention(), timeout_seconds=5)
+    return RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=5)
 
 
 @pytest.fixture
@@ -52,13 +54,13 @@ def attempt() -> Attempt:
 
 
 async def test_an_attempt_is_stored_as_protobuf(store: RedisAttempts, redis: Redis, attempt: Attempt) -> None:
-    """Its key holds the contract's message."""
+    """Without keys, its hash holds the contract's message behind the mark of what is in the clear, and the owner."""
     await store.save(attempt)
 
-    stored = await redis.get(keys_of(attempt.attempt_id).attempt)
+    stored = await redis.hgetall(keys_of(attempt.attempt_id).attempt)
 
-    assert isinstance(stored, bytes)
-    assert pb.Attempt.FromString(stored) == attempt_to_message(attempt)
+    message = attempt_to_message(attempt).SerializeToString()
+    assert stored == {b"sealed": b"\0" + message, b"user_id": b"user_1"}
 
 
 async def test_a_tombstone_holds_no_content(store: RedisAttempts, redis: Redis, attempt: Attempt) -> None:
@@ -99,7 +101,9 @@ async def test_only_due_indexes_and_the_shard_count_stay_for_ever(
 
 async def test_a_closed_marker_outlives_its_attempt(redis: Redis, attempt: Attempt) -> None:
     """A marker that ended before its attempt would open it again."""
-    store = RedisAttempts(redis, Retention(attempt_ttl=timedelta(days=90)), timeout_seconds=5)
+    store = RedisAttempts(
+        OneMaster(redis), Retention(attempt_ttl=timedelta(days=90)), keyring=Keyring.in_the_clear(), timeout_seconds=5
+    )
     await store.save(attempt)
 
     await store.close(attempt.attempt_id, CloseReason.SUPERSEDED)
@@ -177,7 +181,7 @@ async def roomy() -> AsyncIterator[tuple[RedisAttempts, Redis]]:
     """Give a store on a server of its own that can be filled up."""
     with EmbeddedValkey.temporary(appendonly=False) as server:
         redis = connect(server.url, max_connections=4, timeout_seconds=5)
-        yield RedisAttempts(redis, Retention(), timeout_seconds=5), redis
+        yield RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=5), redis
         await redis.aclose()
 
 

@@ -1,6 +1,7 @@
 """The service under test: its stub, and a plain connection to its database."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,6 +22,8 @@ else:
     # At run time there is one class for both kinds of channel.
     Client = pb_grpc.OrdersServiceStub
 
+KEYS = "k1:" + base64.b64encode(bytes(range(32))).decode()
+
 OPTIONS = [
     ("grpc.enable_retries", 0),  # A test sees the first answer.
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
@@ -31,7 +34,7 @@ OPTIONS = [
 def settings_for(database_url: str, **others: object) -> OrdersSettings:
     """Return settings for a server on a free port."""
     return OrdersSettings.model_validate(
-        {"listen": "127.0.0.1:0", "database_url": database_url, "drain_seconds": 1, **others}
+        {"listen": "127.0.0.1:0", "database_url": database_url, "drain_seconds": 1, "encryption_keys": KEYS, **others}
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from orders.schema_revision import head_revision
 
-from .service import connected, serving
+from .service import KEYS, connected, serving
 
 
 def environment(database_url: str) -> dict[str, str]:
@@ -20,6 +20,7 @@ def environment(database_url: str) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "ORDERS_DATABASE_URL": database_url,
+        "ORDERS_ENCRYPTION_KEYS": KEYS,
         "ORDERS_LISTEN": "127.0.0.1:0",
         "ORDERS_DRAIN_SECONDS": "1",
     }

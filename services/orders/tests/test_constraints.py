@@ -34,12 +34,37 @@ REFUSED = {
     "orders_no_shipping_no_amount_check": "UPDATE orders SET shipping_rate_id = NULL, shipping_rate_name = NULL",
     "orders_rate_whole_or_none_check": "UPDATE orders SET shipping_rate_name = NULL",
     "orders_address_whole_or_none_check": "UPDATE orders SET shipping_country = NULL",
+    "orders_contact_unless_erased_check": "UPDATE orders SET contact_email = NULL",
     "orders_payment_outcome_check": "UPDATE orders SET payment_outcome = 'quarantined'",
     "orders_payment_intent_id_key": ORDER.format(total=7990, currency="eur"),
     "order_items_quantity_check": "UPDATE order_items SET quantity = 0",
     "order_items_unit_amount_minor_check": "UPDATE order_items SET unit_amount_minor = -1",
     "order_items_order_id_fkey": "DELETE FROM orders",
 }
+
+
+NAMING_SOMEBODY = {
+    "orders_erased_holds_nobody_check": "UPDATE orders SET shipping_city = 'London'",
+    "payments_erased_holds_nobody_check": "UPDATE payments SET user_id = 'user_1'",
+    "outbox_ids_and_sums_only_check": """UPDATE outbox SET payload = payload || '{"email": "ada@shop.example"}'""",
+}
+
+
+@pytest.mark.parametrize("constraint", NAMING_SOMEBODY)
+async def test_p7_what_is_erased_stays_erased(orders: Client, sql: Any, constraint: str) -> None:
+    """Nothing that says who bought comes back into an erased row, and nothing ever goes into the outbox."""
+    await orders.RecordPurchase(purchase())
+    await sql.execute(
+        "UPDATE orders SET erased_at = now(), user_id = NULL, contact_name = NULL, contact_email = NULL,"
+        " contact_phone = NULL, shipping_line1 = NULL, shipping_line2 = NULL, shipping_city = NULL,"
+        " shipping_postal_code = NULL, shipping_country = NULL"
+    )
+    await sql.execute("UPDATE payments SET erased_at = now(), user_id = NULL")
+
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await sql.execute(NAMING_SOMEBODY[constraint])
+
+    assert refused.value.constraint_name == constraint
 
 
 @pytest.mark.parametrize("constraint", REFUSED)

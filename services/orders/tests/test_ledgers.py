@@ -1,5 +1,6 @@
 """What every ledger does for the use cases: the same suite runs on the one in memory and on a real PostgreSQL."""
 
+import base64
 import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -17,9 +18,11 @@ from orders.payments import Intent, IntentKind, Payment, Road, Source
 from orders.postgres_ledger import PostgresUnits
 from orders.purchases import OrderNumbersExhausted, PaidAttempt, PurchaseNotFound, PurchaseReader, PurchaseRecorder
 from orders.quarantine import Quarantine
+from servicekit.sealing import Keyring
 
 from .memory_ledger import MemoryUnits
 
+KEYRING = Keyring.parse("k1:" + base64.b64encode(bytes(range(32))).decode())
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LIMITS = DatabaseLimits(pool_size=2, connect_timeout_seconds=5, statement_timeout_seconds=5, lock_timeout_seconds=5)
 
@@ -44,7 +47,7 @@ async def begin(request: pytest.FixtureRequest) -> AsyncIterator[BeginUnit]:
         yield MemoryUnits().begin
         return
     engine = open_engine(request.getfixturevalue("database_url"), LIMITS)
-    yield PostgresUnits(engine).begin
+    yield PostgresUnits(engine, KEYRING).begin
     await engine.dispose()
 
 
@@ -87,7 +90,7 @@ def paid(attempt_id: str = "attempt-1", intent_id: str = "pi_1", user_id: str | 
     items = tuple(LineItem(f"price_{n}", "prod", "Mug", 2, Money(500, "eur")) for n in range(2))
     context = CheckoutContext(user_id, Contact("Ada", "ada@shop.example", None), None, None, items, Money(2000, "eur"))
     payment = Payment(Intent(intent_id, IntentKind.PAYMENT), attempt_id, Money(2000, "eur"), livemode=True)
-    return PaidAttempt(payment, context, AttemptContent(user_id, b"sealed"), Source(Road.RECONCILER, None))
+    return PaidAttempt(payment, context, AttemptContent(user_id, b"content"), Source(Road.RECONCILER, None))
 
 
 def missing(report: PaidAttempt) -> QuarantinedPayment:
@@ -107,7 +110,7 @@ async def test_a_purchase_reads_back_as_it_was_answered(recorder: PurchaseRecord
 
 async def test_a_quarantined_payment_reads_back_as_it_was_answered(quarantine: Quarantine) -> None:
     """Nothing is lost on the way to the ledger and back."""
-    asked = replace(missing(paid()), reason=QuarantineReason.UNRECORDABLE, content=AttemptContent("user_1", b"sealed"))
+    asked = replace(missing(paid()), reason=QuarantineReason.UNRECORDABLE, content=AttemptContent("user_1", b"content"))
 
     recorded = await quarantine.set_aside(asked)
 
@@ -132,7 +135,7 @@ async def test_a_second_intent_of_an_attempt_is_a_duplicate(recorder: PurchaseRe
 
     assert isinstance(second.decision, QuarantinedPayment)
     assert second.decision.reason is QuarantineReason.DUPLICATE_PAYMENT
-    assert second.decision.content == AttemptContent("user_1", b"sealed")
+    assert second.decision.content == AttemptContent("user_1", b"content")
     assert not second.already_recorded
 
 
@@ -158,7 +161,7 @@ async def test_a_missing_attempt_that_turns_up_too_late_is_a_duplicate(
 
     assert isinstance(late.decision, QuarantinedPayment)
     assert late.decision.reason is QuarantineReason.DUPLICATE_PAYMENT
-    assert late.decision.content == AttemptContent("user_1", b"sealed")
+    assert late.decision.content == AttemptContent("user_1", b"content")
     assert late.already_recorded
 
 
@@ -166,14 +169,14 @@ async def test_content_that_comes_later_completes_a_quarantine(quarantine: Quara
     """A payment set aside without content takes the content, and the better reason if it had none to speak of (P4)."""
     await quarantine.set_aside(missing(paid()))
     better = replace(
-        missing(paid()), reason=QuarantineReason.AMOUNT_MISMATCH, content=AttemptContent("user_1", b"sealed")
+        missing(paid()), reason=QuarantineReason.AMOUNT_MISMATCH, content=AttemptContent("user_1", b"content")
     )
 
     completed = await quarantine.set_aside(better)
 
     assert isinstance(completed.decision, QuarantinedPayment)
     assert completed.decision.reason is QuarantineReason.AMOUNT_MISMATCH
-    assert completed.decision.content == AttemptContent("user_1", b"sealed")
+    assert completed.decision.content == AttemptContent("user_1", b"content")
     assert completed.already_recorded
 
 

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orders.database import open_engine
-from orders.schema import Row
+from orders.schema import PERSONAL_IN_ORDER, Row
 from orders.schema_revision import downgrade, head_revision, upgrade
 
-from .service import connected, settings_for
+from .reports import purchase
+from .service import Client, connected, served, settings_for
 
 # Everything that PostgreSQL knows about our tables, in words that do not depend on how they were made.
 CATALOGUE = """
@@ -88,6 +89,21 @@ async def test_the_schema_goes_down_and_up_again(engine: AsyncEngine, empty_data
 
     assert nothing == []
     assert await catalogue(engine) == first
+
+
+async def test_what_was_erased_stays_erased_on_the_way_down(database_url: str) -> None:
+    """The first schema knows no erased order, so it gets one with an empty name; up again it is an order like any."""
+    async with served(settings_for(database_url)) as channel:
+        await Client(channel).RecordPurchase(purchase(user_id="user_1"))
+    async with connected(database_url) as sql:
+        empty = ", ".join(f"{name} = NULL" for name in PERSONAL_IN_ORDER)
+        await sql.execute(f"UPDATE orders SET erased_at = now(), {empty}")  # noqa: S608 - the schema's own words
+
+        await downgrade(database_url, "0001")
+        below = await sql.fetchrow("SELECT contact_name, contact_email, user_id, shipping_city FROM orders")
+        await upgrade(database_url)
+
+    assert tuple(below) == ("", "", None, None)
 
 
 async def test_migrating_again_changes_nothing(engine: AsyncEngine, empty_database_url: str) -> None:

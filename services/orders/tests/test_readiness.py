@@ -23,6 +23,28 @@ async def test_another_revision_is_not_ready(database_url: str, revision: str) -
         assert not await serving(channel)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("log_error_verbosity", "default"), ("log_parameter_max_length", -1), ("log_parameter_max_length_on_error", 9)],
+)
+async def test_p7_a_database_whose_log_may_quote_a_row_is_told(
+    database_url: str, caplog: pytest.LogCaptureFixture, setting: str, value: object
+) -> None:
+    """Once. It is its administrator's to mend, and no reason to turn buyers away."""
+    async with connected(database_url) as sql:
+        name = await sql.fetchval("SELECT current_database()")
+        async with served(settings_for(database_url)) as channel:
+            assert await serving(channel)
+        silent = "may quote" not in caplog.text
+
+        await sql.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+        async with served(settings_for(database_url)) as channel:
+            assert await serving(channel)
+
+    assert silent
+    assert caplog.text.count("may quote rows") == 1
+
+
 async def test_migrating_makes_a_running_service_ready(empty_database_url: str) -> None:
     """Without a restart."""
     async with served(settings_for(empty_database_url)) as channel:

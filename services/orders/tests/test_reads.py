@@ -14,6 +14,7 @@ from orders.database import open_engine
 from orders.pages import PageRequest
 from orders.postgres_ledger import PostgresUnits
 from orders.purchases import PurchaseReader
+from servicekit.sealing import Keyring
 
 from .reports import purchase
 from .service import Client, refusal, settings_for
@@ -102,13 +103,14 @@ async def test_a_page_of_orders_takes_two_statements(orders: Client, engine: Asy
     """However many orders are on it."""
     for _ in range(6):
         await orders.RecordPurchase(purchase())
+    units = PostgresUnits(engine, Keyring.in_the_clear())
     statements: list[str] = []
 
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def _note(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         statements.append(statement)
 
-    page = await PurchaseReader(PostgresUnits(engine).begin).orders_of("user_1", PageRequest(5, None))
+    page = await PurchaseReader(units.begin).orders_of("user_1", PageRequest(5, None))
 
     assert len(page.rows) == 5
     assert len(statements) == 2

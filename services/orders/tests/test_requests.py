@@ -166,7 +166,7 @@ def test_a_valid_purchase_is_read() -> None:
     paid = read_paid_attempt(report)
 
     assert paid.context.items_minor + paid.context.shipping_minor == paid.context.total.minor_units == 7990
-    assert paid.content.sealed == report.context.SerializeToString()
+    assert paid.content.serialized == report.context.SerializeToString()
     assert paid.source.road is Road.WEBHOOK
 
 
@@ -280,7 +280,7 @@ def test_p4_a_quarantine_takes_content_that_no_purchase_could() -> None:
     assert quarantined.reason is QuarantineReason.UNRECORDABLE
     assert quarantined.content is not None
     assert quarantined.content.user_id is None
-    assert quarantined.content.sealed == asked.context.SerializeToString()
+    assert quarantined.content.serialized == asked.context.SerializeToString()
 
 
 @pytest.mark.parametrize(

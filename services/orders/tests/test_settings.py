@@ -16,7 +16,7 @@ def test_a_database_is_required() -> None:
 
 def test_the_password_is_never_printed() -> None:
     """Neither by --print-settings nor in a traceback."""
-    settings = OrdersSettings.model_validate({"database_url": URL})
+    settings = OrdersSettings.model_validate({"database_url": URL, "encryption_keys": "clear"})
 
     assert "hush" not in settings.model_dump_json() + repr(settings)
     assert settings.database_url.get_secret_value() == URL
@@ -25,9 +25,31 @@ def test_the_password_is_never_printed() -> None:
 def test_the_environment_has_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     """As every service has its own."""
     monkeypatch.setenv("ORDERS_DATABASE_URL", URL)
-    monkeypatch.setenv("ORDERS_LISTEN", "0.0.0.0:7002")
+    monkeypatch.setenv("ORDERS_ENCRYPTION_KEYS", "clear")
+    monkeypatch.setenv("ORDERS_LISTEN", "127.0.0.1:7003")
 
-    assert OrdersSettings().listen == "0.0.0.0:7002"
+    assert OrdersSettings().listen == "127.0.0.1:7003"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://orders:hush@db.example/orders",
+        "postgresql://orders:hush@db.example/orders?sslmode=require",
+        "postgresql://orders:hush@127.0.0.1,db.example/orders?sslmode=verify-ca",
+    ],
+)
+def test_a_database_beyond_this_machine_is_verified_by_name(url: str) -> None:
+    """Anything less would give what was bought to whoever stands in between."""
+    told = {"database_url": url, "encryption_keys": "clear"}
+
+    with pytest.raises(ValidationError, match="ORDERS_DATABASE_URL: beyond this machine only with TLS"):
+        OrdersSettings.model_validate(told)
+    allowed = [
+        OrdersSettings.model_validate(told | by) for by in ({"environment": "development"}, {"allow_plaintext": True})
+    ]
+
+    assert [settings.plaintext_links for settings in allowed] == [["database_url"]] * 2
 
 
 @pytest.mark.parametrize(
@@ -46,4 +68,4 @@ def test_the_environment_has_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unsafe_value_does_not_start(name: str, value: object) -> None:
     """Each bound is enforced."""
     with pytest.raises(ValidationError, match=name):
-        OrdersSettings.model_validate({"database_url": URL, name: value})
+        OrdersSettings.model_validate({"database_url": URL, "encryption_keys": "clear", name: value})

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -87,12 +87,18 @@ class Backend(Protocol):
     def log_of(self, name: str) -> str:
         """Return what a process has logged."""
 
+    def logs(self) -> Mapping[str, str]:
+        """Return what every process has logged so far, commands that have ended included."""
+
+    def pids(self) -> Mapping[str, int]:
+        """Return the process ids of what runs on this machine."""
+
 
 class EmbeddedBackend:
     """Real processes on this machine. Blocking calls run beside the event loop, in which the proxies live."""
 
     def __init__(self, folder: Path, options: StackOptions) -> None:
-        self._stack = Stack(Home(folder), options=options)
+        self._stack = Stack(Home(folder), options=replace(options, rate_limits=False))
 
     @property
     def upstreams(self) -> Upstreams:
@@ -173,6 +179,14 @@ class EmbeddedBackend:
     def log_of(self, name: str) -> str:
         """Return what a process has logged."""
         return self._stack.home.log_of(name).read_text(errors="replace")
+
+    def logs(self) -> Mapping[str, str]:
+        """Return what every process has logged so far."""
+        return {log.stem: log.read_text(errors="replace") for log in self._stack.home.log_dir.glob("*.log")}
+
+    def pids(self) -> Mapping[str, int]:
+        """Return the process ids of what runs."""
+        return {name: process.pid for name, process in self._stack.processes.items() if process.running}
 
     async def _beside(self, name: str, act: Callable[[Server], None]) -> None:
         await asyncio.to_thread(act, self._stack.processes[name])

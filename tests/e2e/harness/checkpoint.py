@@ -3,15 +3,20 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 Answer = TypeVar("Answer")
 
 
 class AnswerLost(Exception):
     """The caller must not get an answer; the connection breaks instead."""
+
+
+class CallFailed(Exception):
+    """The caller must be told that the other side failed by its own fault."""
 
 
 class Moment(Enum):
@@ -83,12 +88,70 @@ class Trap:
             self._settled.set_result(goes_on)
 
 
+class Ending(Enum):
+    """How a call ends that meets with a mishap."""
+
+    BREAKS = auto()
+    """Its connection breaks."""
+    STAYS_SILENT = auto()
+    """There is no answer for as long as anybody waits."""
+    FAILS = auto()
+    """The other side says that it failed by its own fault."""
+
+
+class Mishap:
+    """Spoils some calls, without a test watching each: those by one road that it concerns, so many of them."""
+
+    def __init__(
+        self,
+        road: str,
+        moment: Moment,
+        ending: Ending,
+        *,
+        concerns: Callable[[Call], bool],
+        skip: int,
+        count: int | None,
+    ) -> None:
+        self.hits = 0
+        self._road = road
+        self._moment = moment
+        self._ending = ending
+        self._concerns = concerns
+        self._skip = skip
+        self._count = count
+        self._lifted = asyncio.Event()
+
+    def lift(self) -> None:
+        """Spoil no more; whoever waits in silence learns that the connection broke."""
+        self._lifted.set()
+
+    def strikes(self, call: Call) -> bool:
+        """Whether this call is spoiled; counts it, or counts down the ones to skip."""
+        spent = self._lifted.is_set() or (self._count is not None and self.hits >= self._count)
+        if spent or call.road != self._road or not self._concerns(call):
+            return False
+        self._skip -= 1
+        struck = self._skip < 0
+        self.hits += struck
+        return struck
+
+    async def befall(self, forward: Callable[[], Awaitable[object]]) -> NoReturn:
+        """End the call. Raises AnswerLost or CallFailed."""
+        if self._moment is Moment.AFTER_EFFECT:
+            with suppress(Exception):  # a refusal is an answer too, and is lost as one
+                await forward()
+        if self._ending is Ending.STAYS_SILENT:
+            await self._lifted.wait()
+        raise CallFailed if self._ending is Ending.FAILS else AnswerLost
+
+
 class Checkpoint:
-    """Every call of a proxy passes here, is written down, and may run into a trap."""
+    """Every call of a proxy passes here, is written down, and may run into a trap or meet with a mishap."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._traps: list[Trap] = []
+        self._mishaps: list[Mishap] = []
 
     @property
     def roads(self) -> Counter[str]:
@@ -107,15 +170,36 @@ class Checkpoint:
         """Catch the answer to the next call by this road: its effect is done, its caller does not know."""
         return self._arm(Trap(road, Moment.AFTER_EFFECT, skip))
 
+    def spoil(
+        self,
+        road: str,
+        moment: Moment,
+        ending: Ending,
+        *,
+        concerns: Callable[[Call], bool],
+        skip: int = 0,
+        count: int | None = None,
+    ) -> Mishap:
+        """Spoil calls by this road that a test says it concerns: so many after the ones to skip, or all of them."""
+        mishap = Mishap(road, moment, ending, concerns=concerns, skip=skip, count=count)
+        self._mishaps.append(mishap)
+        return mishap
+
     def disarm(self) -> None:
-        """Remove every trap; calls that are held go on."""
+        """Remove every trap and mishap; calls that are held go on."""
         for trap in self._traps:
             trap.release()
         self._traps.clear()
+        for mishap in self._mishaps:
+            mishap.lift()
+        self._mishaps.clear()
 
     async def pass_by(self, call: Call, forward: Callable[[], Awaitable[Answer]]) -> Answer:
         """Forward a call, unless a trap decides otherwise. Raises AnswerLost when the caller must get no answer."""
         self.calls.append(call)
+        mishap = next((mishap for mishap in self._mishaps if mishap.strikes(call)), None)
+        if mishap is not None:
+            await mishap.befall(forward)
         trap = next((trap for trap in self._traps if trap.wants(call.road)), None)
         if trap is None:
             return await forward()

@@ -8,7 +8,7 @@ import grpc
 
 from devstack.ports import LOOPBACK
 
-from .checkpoint import AnswerLost, Call, Checkpoint
+from .checkpoint import AnswerLost, Call, CallFailed, Checkpoint
 
 _MOST_BYTES = 64 * 1024 * 1024
 _OPTIONS = (("grpc.max_receive_message_length", _MOST_BYTES), ("grpc.max_send_message_length", _MOST_BYTES))
@@ -39,6 +39,8 @@ class GrpcProxy:
     def __init__(self, target: str) -> None:
         """Forward to target, host:port."""
         self.checkpoint = Checkpoint()
+        self.refusals: list[bytes] = []
+        """Every refusal as it came over the wire: the status, its message, and the values of its trailers."""
         self.address = ""
         self._target = target
         self._server = grpc.aio.server(options=_SERVER_OPTIONS)
@@ -70,7 +72,10 @@ class GrpcProxy:
         except AnswerLost:
             # What a caller's own library says when its connection breaks.
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection broke")
+        except CallFailed:
+            await context.abort(grpc.StatusCode.INTERNAL, "something went wrong here")
         except grpc.aio.AioRpcError as refusal:
+            self.refusals.append(_as_it_came(refusal))
             await context.abort(refusal.code(), refusal.details() or "", _passed_on(refusal.trailing_metadata() or ()))
 
     async def _forwarded(
@@ -107,6 +112,12 @@ def _passed_on(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:
     return tuple(
         (name, value) for name, value in metadata if name == "grpc-status-details-bin" or not name.startswith(_SET_ANEW)
     )
+
+
+def _as_it_came(refusal: grpc.aio.AioRpcError) -> bytes:
+    trailers = [value for pair in refusal.trailing_metadata() or () for value in pair]
+    words = [refusal.code().name, refusal.details() or "", *trailers]
+    return b" ".join(word if isinstance(word, bytes) else word.encode() for word in words)
 
 
 def _as_text(value: str | bytes) -> str:

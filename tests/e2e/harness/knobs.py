@@ -56,6 +56,14 @@ class Knobs:
         """Set a fault for API requests: `kind`, `method`, `path`, `count`, `skip`, `seconds`; return its id."""
         return str((await self._post("faults", rule))["id"])
 
+    async def hits(self, fault_id: str) -> int:
+        """Return how many requests a fault has hit."""
+        return int((await self._call("GET", f"faults/{fault_id}"))["hits"])
+
+    async def remove_fault(self, fault_id: str) -> None:
+        """Take one fault away."""
+        await self._call("DELETE", f"faults/{fault_id}")
+
     async def clear_faults(self) -> None:
         """Take every fault away."""
         await self._call("DELETE", "faults")

@@ -46,6 +46,13 @@ class Books:
         """Run one query."""
         return [dict(record) for record in await self._pool.fetch(statement, *values)]
 
+    @asynccontextmanager
+    async def locked(self, table: str) -> AsyncIterator[None]:
+        """Keep everybody else from a table while the context lasts."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield
+
     async def orders_of(self, attempt_id: str) -> list[Row]:
         """Return the orders of an attempt; P3 allows one."""
         return await self.rows("SELECT * FROM orders WHERE checkout_attempt_id = $1", attempt_id)
@@ -110,17 +117,23 @@ class AttemptStore:
         """Whether an attempt's content is there."""
         return bool(await self._keys(f"*:attempt:{attempt_id}"))
 
+    async def stored(self, attempt_id: str) -> dict[bytes | str, bytes | str]:
+        """Return an attempt as it is in Redis."""
+        (key,) = await self._keys(f"*:attempt:{attempt_id}")
+        return await self.client.hgetall(key)
+
     async def copy_of(self, attempt_id: str) -> tuple[str, bytes]:
         """Return an attempt's key and its content, as a backup of Redis would hold them."""
         (key,) = await self._keys(f"*:attempt:{attempt_id}")
-        content = await self.client.get(key)
+        content = await self.client.dump(key)
         if not isinstance(content, bytes):
-            raise TypeError(f"{key} holds no bytes")
+            raise TypeError(f"{key} holds nothing")
         return key, content
 
     async def put_back(self, copy: tuple[str, bytes]) -> None:
         """Restore an attempt from a copy."""
-        await self.client.set(*copy, ex=3600)
+        key, content = copy
+        await self.client.restore(key, 3_600_000, content)
 
     async def is_closed(self, attempt_id: str) -> bool:
         """Whether an attempt takes no more saves: closed, or deleted with a tombstone left."""

@@ -14,6 +14,7 @@ from .checkpoint import Call
 from .grpc_proxy import GrpcProxy
 from .http_proxy import HttpProxy
 from .operators import AttemptStore, Books, merchant
+from .records import Records
 from .shop import Cart, Line, Shop
 
 
@@ -65,6 +66,7 @@ class System:
     books: Books
     attempts: AttemptStore
     stripe: stripe.StripeClient
+    records: Records
 
     @property
     def faults(self) -> Proxies:
@@ -93,15 +95,18 @@ class System:
 
 @asynccontextmanager
 async def running_system(
-    folder: Path, *, options: StackOptions | None = None, with_proxies: bool = False
+    folder: Path, *, options: StackOptions | None = None, with_proxies: bool = False, straight_to_stripe: bool = False
 ) -> AsyncIterator[System]:
-    """Run the system on embedded servers, and leave no process and no data behind."""
+    """Run the system on embedded servers, and leave no process and no data behind.
+
+    straight_to_stripe leaves out the proxy in front of Stripe, which would make one of every way an answer can break.
+    """
     backend = EmbeddedBackend(folder, options or StackOptions(durable=False))
     async with AsyncExitStack() as running:
         running.push_async_callback(backend.stop_all)
         await backend.start_backends()
         proxies = await _proxies(backend.upstreams, running) if with_proxies else None
-        await backend.start_gateways(_as_seen_by_gateways(backend.upstreams, proxies))
+        await backend.start_gateways(_as_seen_by_gateways(backend.upstreams, proxies, straight=straight_to_stripe))
         addresses = backend.addresses
         merchants_view = merchant(addresses.stripe_api, addresses.stripe_secret_key)
         yield System(
@@ -110,6 +115,7 @@ async def running_system(
             books=await running.enter_async_context(Books(addresses.postgres)),
             attempts=await running.enter_async_context(AttemptStore(addresses.redis)),
             stripe=await running.enter_async_context(merchants_view),
+            records=await running.enter_async_context(Records(addresses.checkout_session, addresses.orders)),
         )
 
 
@@ -121,7 +127,8 @@ async def _proxies(upstreams: Upstreams, running: AsyncExitStack) -> Proxies:
     )
 
 
-def _as_seen_by_gateways(upstreams: Upstreams, proxies: Proxies | None) -> Upstreams:
+def _as_seen_by_gateways(upstreams: Upstreams, proxies: Proxies | None, *, straight: bool) -> Upstreams:
     if proxies is None:
         return upstreams
-    return Upstreams(proxies.stripe_api.url, proxies.checkout_session.address, proxies.orders.address)
+    stripe_api = upstreams.stripe_api if straight else proxies.stripe_api.url
+    return Upstreams(stripe_api, proxies.checkout_session.address, proxies.orders.address)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.layout import AlreadyRunning, Home, home_from
+from devstack.layout import AlreadyRunning, Home, encryption_keys, home_from
 
 
 def test_lives_in_the_checkout(tmp_path: Path) -> None:
@@ -49,3 +49,14 @@ def test_secrets_stay_the_same_from_run_to_run(tmp_path: Path) -> None:
     assert first == again
     assert first != other
     assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
+
+
+def test_encryption_keys_stay_the_same_and_differ_by_service(tmp_path: Path) -> None:
+    """What is stored today is read tomorrow, and a service cannot read another's."""
+    home = Home(tmp_path)
+    first = encryption_keys(home, "orders")
+
+    again, other = encryption_keys(home, "orders"), encryption_keys(home, "checkout-session")
+
+    assert first == again
+    assert first != other

@@ -29,6 +29,18 @@ async def test_a_missing_key_is_401(stage: Stage, headers: dict[str, str]) -> No
     assert answered["Request-Id"].startswith("req_")
 
 
+@pytest.mark.parametrize("name", ["Authorization", "Stripe-Version", "Idempotency-Key"])
+async def test_a_header_that_is_no_text_is_refused(stage: Stage, name: str) -> None:
+    """Bytes that are no UTF-8 are the caller's fault, and the request can still be listed."""
+    good = {"Authorization": f"Bearer {stage.simulator.settings.secret_key}"}
+
+    status, body, _ = await stage.raw("POST", "/v1/prices", headers=good | {name: "\udc80\udcff"})
+
+    assert status in {400, 401}
+    assert body["error"]["type"] == "invalid_request_error"
+    assert (await stage.knob("GET", "/requests"))["data"]
+
+
 async def test_basic_authentication_is_accepted(stage: Stage) -> None:
     """The key may come as the user name of HTTP basic authentication."""
     basic = aiohttp.encode_basic_auth(stage.simulator.settings.secret_key, "")

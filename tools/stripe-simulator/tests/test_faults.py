@@ -1,6 +1,9 @@
 import asyncio
+import json
+from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 import pytest
 import stripe
 
@@ -177,3 +180,122 @@ async def test_the_library_retries_into_a_replay(stage: Stage) -> None:
 
     assert intent.status == "requires_payment_method"
     assert await intents(stage) == 1
+
+
+@pytest.mark.parametrize("kind", ["rate_limit", "proxy_error_before"])
+async def test_without_a_retry_after_none_is_sent(stage: Stage, kind: str) -> None:
+    """Stripe does not always say when to come again."""
+    await fault(stage, kind)
+
+    status, headers, _ = await raw_create(stage)
+
+    assert status >= 429
+    assert "Retry-After" not in headers
+
+
+@pytest.mark.parametrize(("kind", "status"), [("unauthorized", 401), ("forbidden", 403)])
+async def test_refused_keys(stage: Stage, kind: str, status: int) -> None:
+    """A key that is revoked or may not do this: nothing happens, and nothing is saved."""
+    await fault(stage, kind)
+
+    with pytest.raises(stripe.StripeError) as refused:
+        await create(stage)
+    await create(stage)
+
+    assert refused.value.http_status == status
+    assert await intents(stage) == 1
+
+
+async def test_a_key_that_is_said_to_be_in_use(stage: Stage) -> None:
+    """A 409 that may be tried again, as while the first request with the key is executed."""
+    await fault(stage, "key_in_use")
+
+    status, headers, body = await raw_create(stage)
+    await create(stage)
+
+    assert (status, headers["Stripe-Should-Retry"]) == (409, "true")
+    assert b"idempotency_key_in_use" in body
+    assert await intents(stage) == 1
+
+
+async def test_a_key_that_is_said_to_be_used_otherwise(stage: Stage) -> None:
+    """An idempotency error; another key goes on."""
+    await fault(stage, "key_mismatch")
+
+    with pytest.raises(stripe.IdempotencyError):
+        await create(stage)
+    await create(stage, "another-key")
+
+    assert await intents(stage) == 1
+
+
+@pytest.mark.parametrize(("kind", "made"), [("proxy_error_before", 0), ("proxy_error_after", 1)])
+async def test_a_proxy_in_between_fails(stage: Stage, kind: str, made: int) -> None:
+    """A 503 that is no JSON, with what it says about coming again; the key's answer is Stripe's own."""
+    await fault(stage, kind, retry_after=7)
+
+    status, headers, body = await raw_create(stage)
+    after_the_failure = await intents(stage)
+    await create(stage, "raw")
+
+    assert (status, headers["Retry-After"], headers["Content-Type"]) == (503, "7", "text/html; charset=utf-8")
+    assert body.startswith(b"<html>")
+    assert after_the_failure == made
+    assert await intents(stage) == 1
+
+
+async def test_an_answer_that_is_no_json(stage: Stage) -> None:
+    """A 200 of something in between; the intent is made."""
+    await fault(stage, "not_json_after")
+
+    status, _, body = await raw_create(stage)
+    await create(stage, "raw")
+
+    assert (status, body[:6]) == (200, b"<html>")
+    assert await intents(stage) == 1
+
+
+async def test_an_answer_cut_in_its_body(stage: Stage) -> None:
+    """Status and half of the body arrive, and then the connection ends; the key has the whole answer."""
+    await fault(stage, "cut_body_after")
+
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await raw_create(stage)
+    await create(stage, "raw")
+
+    assert await intents(stage) == 1
+
+
+async def test_an_answer_whose_body_is_slow(stage: Stage) -> None:
+    """The status is there at once, the body takes as long as asked, and is whole."""
+    await fault(stage, "slow_body_after", seconds=0.1)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+
+    status, _, body = await raw_create(stage)
+
+    assert loop.time() - started >= 0.1
+    assert (status, json.loads(body)["status"]) == (200, "requires_payment_method")
+
+
+async def test_faults_match_parameters(stage: Stage) -> None:
+    """Only requests with these parameters are hit."""
+    made = await fault(stage, "error_unsaved", params={"amount": "4711"}, count=None)
+
+    await create(stage)
+
+    assert (await stage.knob("GET", f"/faults/{made}"))["seen"] == 0
+    with pytest.raises(stripe.APIError):
+        await stage.intent(amount=4711)
+
+
+async def raw_create(stage: Stage) -> tuple[int, Mapping[str, str], bytes]:
+    """Create an intent under the key `raw`; answer status, headers and body as they arrive."""
+    headers = {"Authorization": f"Bearer {stage.simulator.settings.secret_key}", "Idempotency-Key": "raw"}
+    form = {
+        "amount": str(CHECKOUT["amount"]),
+        "currency": str(CHECKOUT["currency"]),
+        "metadata[checkoutAttemptId]": "an-attempt",
+    }
+    async with stage.session.post(stage.simulator.url + PATH, data=form, headers=headers) as answer:
+        return answer.status, answer.headers, await answer.read()

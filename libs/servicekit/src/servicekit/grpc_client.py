@@ -6,7 +6,9 @@ from typing import Final, TypeVar
 
 import grpc
 
+from servicekit.certificates import Certificates
 from servicekit.errors import INVALID_REQUEST_REASON, ReportedError, read_error
+from servicekit.grpc_tls import RenewedChannel
 from servicekit.json_logging import request_id
 from servicekit.violations import InvalidRequest
 from servicekit.wire import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_MS, REQUEST_ID_KEY
@@ -60,27 +62,36 @@ class UnexpectedAnswer(Exception):
         self.error = error
 
 
-def open_channel(target: str, *, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> grpc.aio.Channel:
+def open_channel(
+    target: str, *, certificates: Certificates | None = None, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+) -> grpc.aio.Channel:
     """Open a channel that spreads calls over every address of target and reconnects within about a second.
 
-    target is host:port; a DNS name with several addresses (a headless Service) is balanced round robin.
+    target is host:port; a DNS name with several addresses (a headless Service) is balanced round robin. With
+    certificates it speaks mutual TLS, the server's certificate must name the host, and the certificates are followed
+    while the channel is entered as a context. Without, it speaks plaintext.
     """
-    return grpc.aio.insecure_channel(
-        target if "://" in target else f"dns:///{target}",
-        options=[
-            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-            ("grpc.keepalive_timeout_ms", 3_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 1_000),
-            ("grpc.max_reconnect_backoff_ms", 1_000),
-            ("grpc.dns_min_time_between_resolutions_ms", 2_000),
-            ("grpc.per_rpc_retry_buffer_size", max_message_bytes),  # else a large request would not be sent again
-            ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.max_send_message_length", max_message_bytes),
-        ],
-    )
+    address = target if "://" in target else f"dns:///{target}"
+    options = _options(max_message_bytes)
+    if certificates is None:
+        return grpc.aio.insecure_channel(address, options)
+    return RenewedChannel(lambda credentials: grpc.aio.secure_channel(address, credentials, options), certificates)
+
+
+def _options(max_message_bytes: int) -> list[tuple[str, str | int]]:
+    return [
+        ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", 3_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1_000),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+        ("grpc.per_rpc_retry_buffer_size", max_message_bytes),  # else a large request would not be sent again
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+    ]
 
 
 class Caller:

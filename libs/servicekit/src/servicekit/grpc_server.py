@@ -4,19 +4,24 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from servicekit.cancellation import cancel_until_ended
+from servicekit.certificates import Certificates
 from servicekit.errors import DETAILS_KEY, ErrorAnswer, ErrorTable, answer_for, to_status
+from servicekit.grpc_tls import names_of_caller, server_credentials
 from servicekit.health import Readiness, ReadinessCheck
 from servicekit.json_logging import accept_request_id, forget_attempt, request_id
-from servicekit.metrics import GRPC_HANDLED, GRPC_SECONDS
+from servicekit.metrics import GRPC_HANDLED, GRPC_SECONDS, Probe
+from servicekit.tls_files import TlsFiles
 from servicekit.wire import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_MS, REQUEST_ID_KEY
 
 _log = logging.getLogger(__name__)
@@ -25,9 +30,42 @@ _access_log = logging.getLogger("access")
 _OK: Final = ErrorAnswer(grpc.StatusCode.OK, "")
 _CANCELLED: Final = ErrorAnswer(grpc.StatusCode.CANCELLED, "cancelled")
 _INTERNAL: Final = ErrorAnswer(grpc.StatusCode.INTERNAL, "internal")
+_MALFORMED: Final = ErrorAnswer(grpc.StatusCode.INVALID_ARGUMENT, "malformed_message")
+_STRANGER: Final = ErrorAnswer(grpc.StatusCode.PERMISSION_DENIED, "caller_not_allowed")
+_ALIVE_SECONDS: Final = 30.0
+"""A readiness check is given up after a fraction of this: who has not checked for so long hangs."""
 _CANCEL_EVERY_SECONDS: Final = 0.2
 _CANCEL_WITHIN_SECONDS: Final = 2.0
+_FINISH_MS: Final = 60_000
+"""How long calls on a connection that is to be made anew may take; no call's deadline is longer."""
 _QUIET_PREFIXES: Final = ("/grpc.health.", "/grpc.reflection.")
+
+
+class MalformedMessage(Exception):
+    """What was sent is no message of the method's type."""
+
+    def __init__(self) -> None:
+        super().__init__("the request cannot be read")
+
+
+class CallerNotAllowed(Exception):
+    """The caller's certificate is of our authority, but its name is not among those that may call."""
+
+
+@dataclass(frozen=True, slots=True)
+class MutualTls:
+    """Only who shows a certificate of our authorities is served."""
+
+    certificates: Certificates
+    client_names: frozenset[str] = frozenset()
+    """Names of which the certificate must have one for calls of the service; none means any. Health is for all."""
+    connection_seconds: float = 600.0
+    """After about so long a client must connect, and show its certificate, anew. No call is lost by it."""
+
+    @classmethod
+    def with_files(cls, files: TlsFiles | None, client_names: Iterable[str] = ()) -> "MutualTls | None":
+        """Read the files, if there are any. Raises CertificateUnusable."""
+        return cls(Certificates("grpc", files), frozenset(client_names)) if files else None
 
 
 class GrpcServer:
@@ -44,27 +82,30 @@ class GrpcServer:
         with_reflection: bool = False,
         drain_seconds: float = 10.0,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        tls: MutualTls | None = None,
     ) -> None:
         """Prepare a server.
 
         service_name is the protobuf service's full name, listen is host:port (port 0 takes a free one), domain names
-        the service in ErrorInfo.
+        the service in ErrorInfo. Without tls it speaks plaintext to whoever asks.
         """
         self._service_name = service_name
         self._listen = listen
+        self._tls = tls
         self._drain_seconds = drain_seconds
         self._readiness = Readiness(readiness)
         self._health = health.aio.HealthServicer()
         self._watcher: asyncio.Task[None] | None = None
         self.port = 0
         self.grpc = grpc.aio.server(
-            interceptors=[_CallGuard(errors, domain)],
+            interceptors=[_CallGuard(errors, domain, tls.client_names if tls else frozenset())],
             options=[
                 ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a way to share load
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_send_message_length", max_message_bytes),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
                 ("grpc.keepalive_permit_without_calls", 1),
+                *(_renewal(tls) if tls else ()),
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
@@ -76,13 +117,18 @@ class GrpcServer:
 
     async def start(self) -> int:
         """Listen and begin to report readiness; returns the port."""
-        self.port = self.grpc.add_insecure_port(self._listen)
+        self.port = self._open_port()
         await self._tell(ready=False)  # a health servicer says serving before anyone asked
         await self.grpc.start()
         await self._tell(ready=await self._readiness.check())
         self._watcher = asyncio.create_task(self._readiness.watch(lambda ready: self._tell(ready=ready)))
         _log.info("listening", extra={"port": self.port})
         return self.port
+
+    @property
+    def probes(self) -> dict[str, Probe]:
+        """What HTTP may be told of health, for who has no certificate to ask over gRPC with."""
+        return {"/livez": self._is_alive, "/readyz": lambda: self._is_alive() and self._readiness.reason is None}
 
     async def serve(self) -> None:
         """Start, run until SIGTERM or SIGINT, then stop in order."""
@@ -98,6 +144,14 @@ class GrpcServer:
         await self._end_watching()
         await self.grpc.stop(self._drain_seconds)
         _log.info("stopped")
+
+    def _open_port(self) -> int:
+        if self._tls is None:
+            return self.grpc.add_insecure_port(self._listen)
+        return self.grpc.add_secure_port(self._listen, server_credentials(self._tls.certificates))
+
+    def _is_alive(self) -> bool:
+        return self._readiness.seconds_since_check < _ALIVE_SECONDS
 
     async def _end_watching(self) -> None:
         if self._watcher is None:
@@ -126,9 +180,10 @@ def stop_signal() -> asyncio.Event:
 class _CallGuard(grpc.aio.ServerInterceptor):
     """Stands around every call: request id, access log, metrics, and exceptions turned into answers."""
 
-    def __init__(self, errors: ErrorTable, domain: str) -> None:
-        self._errors = errors
+    def __init__(self, errors: ErrorTable, domain: str, client_names: frozenset[str]) -> None:
+        self._errors = {**errors, CallerNotAllowed: _STRANGER, MalformedMessage: _MALFORMED}
         self._domain = domain
+        self._client_names = client_names
 
     async def intercept_service(
         self,
@@ -141,19 +196,20 @@ class _CallGuard(grpc.aio.ServerInterceptor):
         if handler is None or handler.unary_unary is None or method.startswith(_QUIET_PREFIXES):
             return handler
         return grpc.unary_unary_rpc_method_handler(
-            self._guarded(method, handler.unary_unary),
-            request_deserializer=handler.request_deserializer,
+            # Bytes that are no message are our caller's fault; gRPC itself would answer UNKNOWN and log a trace.
+            self._guarded(method, handler.unary_unary, handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
 
-    def _guarded(self, method: str, handle: Any) -> Any:
-        async def guarded(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+    def _guarded(self, method: str, handle: Any, read: Any) -> Any:
+        async def guarded(sent: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
             accept_request_id(_offered_request_id(context))
             forget_attempt()
             began = time.perf_counter()
             answer = _OK
             try:
-                return await handle(request, context)
+                self._require_known_caller(context)
+                return await handle(_read(sent, read), context)
             except Exception as failure:  # noqa: BLE001 — the one place where the unknown becomes INTERNAL
                 answer = answer_for(failure, self._errors) or _INTERNAL
                 await self._abort(context, failure, answer)
@@ -165,6 +221,10 @@ class _CallGuard(grpc.aio.ServerInterceptor):
 
         return guarded
 
+    def _require_known_caller(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        if self._client_names and self._client_names.isdisjoint(names_of_caller(context)):
+            raise CallerNotAllowed
+
     async def _abort(
         self, context: "grpc.aio.ServicerContext[Any, Any]", failure: Exception, answer: ErrorAnswer
     ) -> None:
@@ -174,6 +234,21 @@ class _CallGuard(grpc.aio.ServerInterceptor):
             told = Exception("internal error")
         status = to_status(told, answer, self._domain)
         await context.abort(answer.code, status.message, _trailer(status))
+
+
+def _renewal(tls: MutualTls) -> tuple[tuple[str, int], ...]:
+    """Return the options by which no connection outlives the certificate that it was opened with for long."""
+    return (
+        ("grpc.max_connection_age_ms", round(tls.connection_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", _FINISH_MS),
+    )
+
+
+def _read(sent: bytes, read: Callable[[bytes], Any]) -> Any:
+    try:
+        return read(sent)
+    except DecodeError:
+        raise MalformedMessage from None
 
 
 def _offered_request_id(context: "grpc.aio.ServicerContext[Any, Any]") -> str | None:

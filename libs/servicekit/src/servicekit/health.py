@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -35,6 +36,12 @@ class Readiness:
         self._every_seconds = every_seconds
         self._within_seconds = within_seconds
         self._reason: str | None = "not checked yet"
+        self._checked_at = time.monotonic()
+
+    @property
+    def seconds_since_check(self) -> float:
+        """How long ago the last round ended; it grows when the process hangs."""
+        return time.monotonic() - self._checked_at
 
     @property
     def reason(self) -> str | None:
@@ -44,6 +51,7 @@ class Readiness:
     async def check(self) -> bool:
         """Run every check now; log when the verdict or its reason changed."""
         objection = await self._first_objection()
+        self._checked_at = time.monotonic()
         before, self._reason = self._reason, _reason_of(objection)
         if self._reason != before:
             _log_verdict(self._reason, objection)

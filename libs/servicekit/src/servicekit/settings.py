@@ -1,12 +1,20 @@
 """Settings: one class per service, read once from the environment, validated at start."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from servicekit.plaintext import leaves_machine
+from servicekit.sealing import CLEAR, Keyring, KeyringText
+from servicekit.tls_files import TlsFiles
+
+_log = logging.getLogger(__name__)
 
 Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")]
 """Where a server listens, as host:port. Port 0 takes a free one."""
@@ -20,6 +28,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="ignore",
+        hide_input_in_errors=True,  # all that was told is in it, secrets too
         env_ignore_empty=True,  # what a compose file or manifest leaves blank is not set, and no empty secret either
     )
 
@@ -32,18 +41,116 @@ class ServiceSettings(BaseSettings):
         default=10.0, ge=0, le=300, description="Seconds that calls in flight get to finish after SIGTERM."
     )
 
+    allow_plaintext: bool = Field(
+        default=False,
+        description="Whether connections beyond this machine may do without TLS, because a service mesh encrypts them.",
+    )
+
     @property
     def in_development(self) -> bool:
         """Whether this is a developer's machine."""
         return self.environment == "development"
 
+    @property
+    def plaintext_links(self) -> Sequence[str]:
+        """The fields by which connections lead beyond this machine without verified TLS."""
+        return ()
+
+    def tls_files(self, certificate: str, key: str, authorities: str) -> TlsFiles | None:
+        """Return the files that three fields name, None if none of them does. Raises ValueError for a part of them."""
+        fields = (certificate, key, authorities)
+        paths: list[Path] = [path for field in fields if (path := getattr(self, field)) is not None]
+        if not paths:
+            return None
+        if len(paths) < len(fields):
+            raise ValueError(f"{', '.join(map(self.variable, fields))}: all three or none")
+        return TlsFiles(*paths)
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """Return the name of a field's environment variable."""
+        return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+
+    @model_validator(mode="after")
+    def _plaintext_stays_on_the_machine(self) -> Self:
+        if self.plaintext_links and not self.in_development and not self.allow_plaintext:
+            raise ValueError(
+                f"{', '.join(map(self.variable, self.plaintext_links))}: beyond this machine only with TLS; "
+                f"if something else encrypts, {self.variable('allow_plaintext')}=true"
+            )
+        return self
+
 
 class GrpcServiceSettings(ServiceSettings):
-    """What a service that speaks only gRPC can be told besides: its metrics need a port of their own."""
+    """What a service that speaks only gRPC can be told besides: TLS, and a port of their own for metrics."""
 
+    listen: Listen = Field(default="127.0.0.1:7000", description="Where gRPC is served, host:port.")
     metrics_listen: Listen | None = Field(
-        default=None, description="Where Prometheus metrics are served, host:port. Unset serves none."
+        default=None,
+        description="Where Prometheus metrics, /livez and /readyz are served over HTTP, host:port. Unset serves none.",
     )
+    tls_cert_file: Path | None = Field(default=None, description="PEM file with the certificate shown to callers.")
+    tls_key_file: Path | None = Field(default=None, description="PEM file with its private key.")
+    tls_client_ca_file: Path | None = Field(
+        default=None, description="PEM file with the authorities that callers must have their certificate of."
+    )
+    tls_client_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names, comma separated, of which a caller's certificate must have one. Unset: any will do.",
+    )
+
+    @field_validator("tls_client_names", mode="before")
+    @classmethod
+    def _split_on_commas(cls, given: object) -> object:
+        if isinstance(given, str):
+            return tuple(part.strip() for part in given.split(",") if part.strip())
+        return given
+
+    @model_validator(mode="after")
+    def _names_need_certificates(self) -> Self:
+        if self.tls_client_names and self.tls is None:
+            raise ValueError(f"{self.variable('tls_client_names')}: only with {self.variable('tls_cert_file')}")
+        return self
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files for mutual TLS with callers; None serves plaintext."""
+        return self.tls_files("tls_cert_file", "tls_key_file", "tls_client_ca_file")
+
+    @property
+    def plaintext_links(self) -> Sequence[str]:
+        """See ServiceSettings. Metrics and probes do not count: they tell nothing of a checkout."""
+        return ["listen"] if self.tls is None and leaves_machine(self.listen) else []
+
+
+class SealingSettings(ServiceSettings):
+    """What a service that stores personal content can be told besides: the keys that it is encrypted with."""
+
+    encryption_keys: KeyringText | None = Field(
+        default=None,
+        validate_default=True,
+        description="Keys for stored content, <id>:<base64 of 32 bytes>[,...]: the first seals, all open. "
+        "The word `clear` stands for none.",
+    )
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _nobody_forgets_to_encrypt(cls, keys: KeyringText | None, info: ValidationInfo) -> KeyringText | None:
+        if keys is None and info.data.get("environment") != "development":
+            raise ValueError(f"is required outside development; the word {CLEAR} stores content unencrypted")
+        return keys
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys by which stored content is sealed and opened."""
+        keys = self.encryption_keys
+        return Keyring.parse(keys.get_secret_value()) if keys else Keyring.in_the_clear()
+
+
+def warn_of_plaintext(settings: ServiceSettings) -> None:
+    """Log loudly which connections go unencrypted, unless this is a developer's machine."""
+    for field in () if settings.in_development else settings.plaintext_links:
+        _log.warning("connections beyond this machine are not encrypted", extra={"setting": settings.variable(field)})
 
 
 def parser_for(settings_class: type[ServiceSettings]) -> argparse.ArgumentParser:
@@ -91,6 +198,5 @@ def _variable(settings_class: type[ServiceSettings], location: tuple[int | str, 
     """Return the variable that holds a fault, and where in it; nothing for a fault of several together."""
     if not location:
         return ""
-    prefix = settings_class.model_config.get("env_prefix", "")
     within = "".join(f"[{part}]" for part in location[1:])
-    return f"{prefix}{location[0]}".upper() + f"{within}: "
+    return f"{settings_class.variable(str(location[0]))}{within}: "

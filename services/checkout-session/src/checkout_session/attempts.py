@@ -91,6 +91,16 @@ class AttemptClosed(Exception):
         super().__init__("the attempt is closed")
 
 
+class AttemptUnreadable(Exception):
+    """The attempt is stored, but its content cannot be read now: its key is not known here, or it was changed.
+
+    It is neither lost nor deleted, and can be read again once the key is back.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the stored attempt cannot be read")
+
+
 class StoreUnavailable(Exception):
     """The store did not do what was asked, or not in time. It may have had its effect; repeating the call is safe."""
 
@@ -102,7 +112,8 @@ class AttemptStore(Protocol):
     """Keeps attempts and tombstones.
 
     Of changes to one attempt at the same moment, the store carries out one after the other, whole. Every verb may be
-    repeated. Every verb raises StoreUnavailable.
+    repeated. Every verb raises StoreUnavailable; those that answer an attempt raise AttemptUnreadable. Closing and
+    deleting need no content, and so no key.
     """
 
     async def save(self, attempt: Attempt) -> Saved:

@@ -3,16 +3,20 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from redis.asyncio import Redis
-
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
+from checkout_session.masters import Masters
 from checkout_session.redis_readiness import RedisReadiness
-from checkout_session.redis_store import RedisAttempts, Retention, connect
+from checkout_session.redis_store import RedisAttempts, Retention
 from checkout_session.saving import AttemptSaver
 from checkout_session.servicer import DOMAIN, ERRORS, SERVICE_NAME, CheckoutSessionServicer
 from checkout_session.settings import CheckoutSessionSettings
-from servicekit.grpc_server import GrpcServer
+from checkout_session.topologies import Limits, open_masters
+from servicekit.certificates import Certificates
+from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
+from servicekit.sealing import warn_of_clear
+from servicekit.settings import warn_of_plaintext
+from servicekit.tls_contexts import ClientContexts
 
 _ROOM_TO_REFUSE_BYTES: Final = 1024 * 1024
 """How far over the attempt's limit a message may be and still be refused by name instead of by gRPC itself."""
@@ -20,28 +24,33 @@ _ROOM_TO_REFUSE_BYTES: Final = 1024 * 1024
 
 async def run(settings: CheckoutSessionSettings) -> None:
     """Serve until told to stop."""
-    redis = open_redis(settings)
+    warn_of_clear(settings.keyring)
+    warn_of_plaintext(settings)
+    masters = masters_of(settings)
     try:
-        with metrics_served(settings.metrics_listen):
-            await build_server(settings, redis).serve()
+        server = build_server(settings, masters)
+        with metrics_served(settings.metrics_listen, server.probes):
+            await server.serve()
     finally:
-        await redis.aclose()
+        await masters.aclose()
 
 
-def open_redis(settings: CheckoutSessionSettings) -> Redis:
-    """Return the process's one Redis client; the caller closes it."""
-    return connect(
+def masters_of(settings: CheckoutSessionSettings) -> Masters:
+    """Return the process's one way to the servers that keep the attempts; the caller closes it."""
+    return open_masters(
         settings.redis_url.get_secret_value(),
-        max_connections=settings.redis_max_connections,
-        timeout_seconds=settings.redis_timeout_seconds,
+        settings.kept,
+        Limits(settings.redis_max_connections, settings.redis_timeout_seconds, settings.store_timeout_seconds),
+        ClientContexts(Certificates("redis", settings.redis_tls)) if settings.redis_tls else None,
     )
 
 
-def build_server(settings: CheckoutSessionSettings, redis: Redis) -> GrpcServer:
+def build_server(settings: CheckoutSessionSettings, masters: Masters) -> GrpcServer:
     """Return the gRPC server, ready to start."""
     store = RedisAttempts(
-        redis,
+        masters,
         Retention(attempt_ttl=settings.attempt_ttl, first_check=settings.first_check),
+        keyring=settings.keyring,
         timeout_seconds=settings.store_timeout_seconds,
     )
     saver = AttemptSaver(store, clock=_now, max_attempt_bytes=settings.max_attempt_bytes)
@@ -50,9 +59,10 @@ def build_server(settings: CheckoutSessionSettings, redis: Redis) -> GrpcServer:
         listen=settings.listen,
         errors=ERRORS,
         domain=DOMAIN,
-        readiness=[RedisReadiness(redis, timeout_seconds=settings.store_timeout_seconds).check],
+        readiness=[RedisReadiness(masters, settings.kept, timeout_seconds=settings.store_timeout_seconds).check],
         with_reflection=settings.in_development,
         drain_seconds=settings.drain_seconds,
+        tls=MutualTls.with_files(settings.tls, settings.tls_client_names),
         max_message_bytes=settings.max_attempt_bytes + _ROOM_TO_REFUSE_BYTES,
     )
     pb_grpc.add_CheckoutSessionServiceServicer_to_server(CheckoutSessionServicer(saver, store), server.grpc)

@@ -47,7 +47,7 @@ def draft_from_message(request: pb.SaveAttemptRequest) -> Draft:
 
 
 def attempt_to_message(attempt: Attempt) -> pb.Attempt:
-    """Return the attempt's message; as bytes, it is also the form in which attempts are stored."""
+    """Return the attempt's message; as bytes, it is also what is sealed to be stored."""
     return pb.Attempt(
         attempt_id=attempt.attempt_id,
         request_hash=attempt.request_hash,

@@ -1,13 +1,15 @@
-"""Whether this Redis may be trusted with attempts. Needs INFO and the shard count's key, no admin rights."""
+"""Whether these servers may be trusted with attempts. Needs INFO and the shard count's key, no admin rights."""
 
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from checkout_session.redis_store import connect_anew
+from checkout_session import scripts
+from checkout_session.confirmation import NotOnDisk
+from checkout_session.durability import Durability
+from checkout_session.masters import Master, Masters
 from checkout_session.shards import SHARD_COUNT_KEY, SHARDS
 from servicekit.health import NotReady
 
@@ -15,11 +17,14 @@ _LEAST_REDIS: Final = (7, 2)
 
 
 class RedisReadiness:
-    """A readiness check: a master answers, is recent, never evicts, and was filled with our count of shards."""
+    """A readiness check: masters answer, are recent, never evict, keep what is asked, and have our count of shards."""
 
-    def __init__(self, redis: Redis, *, timeout_seconds: float, shards: int = SHARDS) -> None:
-        """Check through a client, for a service that counts so many shards. timeout_seconds bounds the whole check."""
-        self._redis = redis
+    def __init__(
+        self, masters: Masters, durability: Durability, *, timeout_seconds: float, shards: int = SHARDS
+    ) -> None:
+        """Check for a service that counts so many shards. timeout_seconds bounds the whole check."""
+        self._masters = masters
+        self._durability = durability
         self._timeout_seconds = timeout_seconds
         self._shards = shards
 
@@ -27,30 +32,43 @@ class RedisReadiness:
         """Raise NotReady with the reason if attempts would not be safe there."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._require_master()
-                server = await self._redis.info("server")
-                memory = await self._redis.info("memory")
+                for master in await self._masters.inspect():
+                    await self._require_trustworthy(master)
                 stored = await self._stored_shards()
+        except NotOnDisk as slow:
+            raise NotReady(
+                f"a change did not reach the disk in time ({slow}): see appendfsync and "
+                "CHECKOUT_SESSION_REDIS_TIMEOUT_SECONDS"
+            ) from slow
         except (RedisError, TimeoutError) as failure:
             raise NotReady(f"redis does not answer: {type(failure).__name__}") from failure
-        require_sound(server, memory)
         if stored != str(self._shards).encode():
             raise NotReady(f"{SHARD_COUNT_KEY} holds {stored!r}, this version counts {self._shards} shards")
 
-    async def _require_master(self) -> None:
+    async def _require_trustworthy(self, master: Master) -> None:
+        replication = await master.execute_command("INFO", "replication")
+        await self._require_master(replication)
+        require_sound(await master.execute_command("INFO", "server"), await master.execute_command("INFO", "memory"))
+        require_durable(self._durability, await master.execute_command("INFO", "persistence"), replication)
+        if self._durability.waits_for_disk:
+            await _require_every_change_synced(master)
+
+    async def _require_master(self, replication: Mapping[str, Any]) -> None:
         """Leave a replica at once: where nobody saves because of this verdict, no refused save would do it."""
-        role = (await self._redis.info("replication")).get("role")
+        role = replication.get("role")
         if role != "master":
-            await connect_anew(self._redis)
+            await self._masters.connect_anew()
             raise NotReady(f"redis is a {role}, not the master: it refuses every change")
 
-    async def _stored_shards(self) -> bytes | str | None:
-        """Read the shard count; write it only where there is none, so that a full Redis can still be read."""
-        stored = await self._redis.get(SHARD_COUNT_KEY)
-        if stored is not None:
-            return stored
-        await self._redis.set(SHARD_COUNT_KEY, self._shards, nx=True)
-        return await self._redis.get(SHARD_COUNT_KEY)
+    async def _stored_shards(self) -> bytes | None:
+        """Read the shard count; write it where there is none, and again where each change must reach the disk.
+
+        Only a change that is waited for shows that the disks are reached in time.
+        """
+        stored: bytes | None = await self._masters.run(scripts.SHARDS_FIND, (SHARD_COUNT_KEY,))
+        if stored is None or self._durability.waits_for_disk:
+            stored = await self._masters.run(scripts.SHARDS_KEEP, (SHARD_COUNT_KEY,), self._shards)
+        return stored
 
 
 def require_sound(server: Mapping[str, Any], memory: Mapping[str, Any]) -> None:
@@ -59,6 +77,38 @@ def require_sound(server: Mapping[str, Any], memory: Mapping[str, Any]) -> None:
     policy = memory.get("maxmemory_policy")
     if policy != "noeviction":
         raise NotReady(f"maxmemory-policy is {policy}, not noeviction: an evicted attempt is a lost order")
+
+
+def require_durable(durability: Durability, persistence: Mapping[str, Any], replication: Mapping[str, Any]) -> None:
+    """Raise NotReady if a server that describes itself so cannot keep what it is asked to."""
+    if not durability.needs_file:
+        return
+    if not persistence.get("aof_enabled"):
+        raise NotReady(f"appendonly is no: durability {durability.level.value} needs an append-only file")
+    status = persistence.get("aof_last_write_status")
+    if status != "ok":
+        raise NotReady(f"the last write to the append-only file ended with {status}")
+    online = sum(_is_online(replica) for name, replica in replication.items() if name.startswith("slave"))
+    if online < durability.replicas:
+        raise NotReady(f"{online} replicas are online, changes must reach {durability.replicas}")
+
+
+async def _require_every_change_synced(master: Master) -> None:
+    """Raise NotReady if a server says that it does not sync every change. One that does not say is believed.
+
+    With everysec, Valkey and Redis 7.4 tell that a change is on the disk before it is (ADR 9).
+    """
+    try:
+        _, policy = await master.execute_command("CONFIG", "GET", "appendfsync")
+    except ResponseError:  # no rights to ask, or a managed server without the command
+        return
+    if policy != b"always":
+        raise NotReady(f"appendfsync is {policy.decode()}: durability fsync needs always")
+
+
+def _is_online(replica: Any) -> bool:
+    """Tell a replica's line of INFO (slave0:ip=…,state=online,…) from the counts that begin like it."""
+    return isinstance(replica, Mapping) and replica.get("state") == "online"
 
 
 def _require_version(server: Mapping[str, Any]) -> None:

@@ -8,12 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import MasterDownError, ReadOnlyError, RedisError
 
-from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_session import scripts
 from checkout_session.attempts import (
     Attempt,
@@ -25,41 +21,15 @@ from checkout_session.attempts import (
     StoreUnavailable,
     Tombstone,
 )
-from checkout_session.messages import attempt_from_message, attempt_to_message
+from checkout_session.masters import Masters
+from checkout_session.sealed_attempts import AttemptSealer
 from checkout_session.shards import keys_of
+from servicekit.sealing import Keyring
 
 _log = logging.getLogger(__name__)
 
 TOMBSTONE_TTL: Final = timedelta(days=35)
 """Longer than Stripe retries webhooks and lists events (30 days), so that no report of a payment outlives it."""
-
-
-def connect(url: str, *, max_connections: int, timeout_seconds: float) -> Redis:
-    """Return a client with a bounded pool that reconnects by itself. It connects when it is first used.
-
-    A command is sent again up to twice when its connection fails: every script may be repeated.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=2),
-        protocol=2,  # RESP3 only adds push messages, which nothing here listens to
-        client_name="checkout-session",
-    )
-    return Redis.from_pool(pool)
-
-
-async def connect_anew(redis: Redis) -> None:
-    """Let go of every connection, so that what comes next resolves the address again.
-
-    A master that is demoted closes no connection: who stayed on one would be refused every change for ever.
-    """
-    pool = redis.connection_pool
-    await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py left it untyped
-    await pool.disconnect(inuse_connections=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +50,10 @@ class Retention:
 class RedisAttempts:
     """Attempts kept in Redis. Implements AttemptStore."""
 
-    def __init__(self, redis: Redis, retention: Retention, *, timeout_seconds: float) -> None:
-        """Use a client for as long as it is open. timeout_seconds bounds each verb, its retries included."""
-        self._redis = redis
+    def __init__(self, masters: Masters, retention: Retention, *, keyring: Keyring, timeout_seconds: float) -> None:
+        """Keep attempts on these servers. timeout_seconds bounds each verb, its retries included."""
+        self._masters = masters
+        self._sealer = AttemptSealer(keyring)
         self._attempt_ttl = _seconds(retention.attempt_ttl)
         self._marker_ttl = _seconds(retention.marker_ttl)
         self._first_check = _seconds(retention.first_check)
@@ -91,22 +62,22 @@ class RedisAttempts:
     async def save(self, attempt: Attempt) -> Saved:
         """See AttemptStore.save."""
         keys = keys_of(attempt.attempt_id).in_order()
-        sent = attempt_to_message(attempt).SerializeToString()
+        sealed = self._sealer.seal(attempt)
         async with self._answering():
-            answer = await scripts.SAVE.run(
-                self._redis, keys, sent, self._attempt_ttl, attempt.attempt_id, self._first_check
+            answer = await self._masters.run(
+                scripts.SAVE, keys, sealed, attempt.user_id, self._attempt_ttl, attempt.attempt_id, self._first_check
             )
         if answer is None:
             raise AttemptClosed
         stored, replayed = answer
-        return Saved(_attempt(stored) if replayed else attempt, replayed=bool(replayed))
+        return Saved(self._sealer.open(attempt.attempt_id, stored) if replayed else attempt, replayed=bool(replayed))
 
     async def find(self, attempt_id: str) -> Attempt | Tombstone:
         """See AttemptStore.find."""
         keys = keys_of(attempt_id)
         async with self._answering():
-            stored, close_reason, delete_reason, user_id, deleted_at = await scripts.FIND.run(
-                self._redis, (keys.attempt, keys.closed)
+            stored, close_reason, delete_reason, user_id, deleted_at = await self._masters.run(
+                scripts.FIND, (keys.attempt, keys.closed)
             )
         closed = None if close_reason is None else CloseReason(close_reason.decode())
         if delete_reason is not None:
@@ -119,22 +90,19 @@ class RedisAttempts:
             )
         if stored is None:
             raise AttemptNotFound
-        return replace(_attempt(stored), close_reason=closed)
+        return replace(self._sealer.open(attempt_id, stored), close_reason=closed)
 
     async def close(self, attempt_id: str, reason: CloseReason) -> None:
         """See AttemptStore.close."""
         keys = keys_of(attempt_id).in_order()
         async with self._answering():
-            await scripts.CLOSE.run(self._redis, keys, reason.value, self._marker_ttl, attempt_id)
+            await self._masters.run(scripts.CLOSE, keys, reason.value, self._marker_ttl, attempt_id)
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
         """See AttemptStore.delete."""
         keys = keys_of(attempt_id).in_order()
-        arguments = (reason.value, self._marker_ttl, attempt_id)
         async with self._answering():
-            stored = await scripts.DELETE.run(self._redis, keys, *arguments)
-            if stored is not None:
-                await scripts.DELETE.run(self._redis, keys, *arguments, _attempt(stored).user_id)
+            await self._masters.run(scripts.DELETE, keys, reason.value, self._marker_ttl, attempt_id)
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
@@ -143,15 +111,11 @@ class RedisAttempts:
                 try:
                     yield
                 except (ReadOnlyError, MasterDownError):  # a replica's answers
-                    await connect_anew(self._redis)
+                    await self._masters.connect_anew()
                     raise
         except (RedisError, TimeoutError) as failure:
             _log.warning("store unavailable", extra={"cause": type(failure).__name__})
             raise StoreUnavailable from failure
-
-
-def _attempt(stored: bytes) -> Attempt:
-    return attempt_from_message(pb.Attempt.FromString(stored))
 
 
 def _seconds(duration: timedelta) -> int:

@@ -72,7 +72,7 @@ class AttemptSaver:
             raise PayByPassed from None
         if isinstance(found, Tombstone) or found.close_reason is not None:
             raise AttemptClosed
-        return Saved(found, replayed=True)
+        return await self._store.save(found)  # only a save tells whether it is kept as durably as is asked (ADR 9)
 
 
 def _created(draft: Draft, now: datetime) -> Attempt:

@@ -9,7 +9,13 @@ import grpc
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
-from checkout_session.attempts import AttemptClosed, AttemptNotFound, AttemptStore, StoreUnavailable
+from checkout_session.attempts import (
+    AttemptClosed,
+    AttemptNotFound,
+    AttemptStore,
+    AttemptUnreadable,
+    StoreUnavailable,
+)
 from checkout_session.messages import (
     CLOSE_REASONS,
     DELETE_REASONS,
@@ -33,6 +39,8 @@ ERRORS: Final[ErrorTable] = {
     AttemptClosed: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "attempt_closed"),
     RequestHashMismatch: ErrorAnswer(grpc.StatusCode.ALREADY_EXISTS, "request_hash_mismatch"),
     AttemptTooLarge: ErrorAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, "attempt_too_large"),
+    # Not NOT_FOUND: a paid attempt would be quarantined as missing. Stripe repeats until the key is back.
+    AttemptUnreadable: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "attempt_unreadable"),
     StoreUnavailable: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "store_unavailable"),
 }
 """How each thing that may happen is told to the caller."""

@@ -1,30 +1,51 @@
 """What checkout-session can be told, by environment variables with the prefix CHECKOUT_SESSION_."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Final
+from pathlib import Path
+from typing import Annotated, Final, Self
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import GrpcServiceSettings, Listen
+from checkout_session.durability import Durability, DurabilityLevel
+from checkout_session.redis_address import parse_address
+from servicekit.plaintext import leaves_machine
+from servicekit.settings import GrpcServiceSettings, Listen, SealingSettings
+from servicekit.tls_files import TlsFiles
 
 _DAY_SECONDS: Final = 24 * 60 * 60
 
 
-def _known_scheme(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+def _known_form(url: SecretStr) -> SecretStr:
+    parse_address(url.get_secret_value())
     return url
 
 
-class CheckoutSessionSettings(GrpcServiceSettings):
+class CheckoutSessionSettings(GrpcServiceSettings, SealingSettings):
     """Keeps checkout attempts in Redis until they are recorded."""
 
     model_config = SettingsConfigDict(env_prefix="CHECKOUT_SESSION_")
 
     listen: Listen = Field(default="127.0.0.1:7001", description="Where gRPC is served, host:port.")
-    redis_url: Annotated[SecretStr, AfterValidator(_known_scheme)] = Field(
-        description="Redis 7.2 or newer, or Valkey, as redis://[[user]:password@]host:port[/db] or rediss:// for TLS."
+    redis_url: Annotated[SecretStr, AfterValidator(_known_form)] = Field(
+        description="Redis 7.2 or newer, or Valkey, as redis://[[user]:password@]host:port[/db], "
+        "redis+cluster://[[user]:password@]host:port[,host:port] or "
+        "redis+sentinel://[[user]:password@]sentinel:port[,sentinel:port]/name[/db]; rediss instead of redis for TLS."
+    )
+    redis_tls_ca_file: Path | None = Field(
+        default=None, description="PEM file with the authorities that Redis must have its certificate of."
+    )
+    redis_tls_cert_file: Path | None = Field(default=None, description="PEM file with the certificate shown to Redis.")
+    redis_tls_key_file: Path | None = Field(default=None, description="PEM file with its private key.")
+    durability: DurabilityLevel = Field(
+        default=DurabilityLevel.AOF,
+        description="What has happened to a change before it is acknowledged: none (in memory; development only), "
+        "aof (the server keeps an append-only file), fsync (the change is on the disk).",
+    )
+    durable_replicas: int = Field(
+        default=0, ge=0, le=10, description="On how many replicas' disks a change must be besides, with fsync."
     )
     redis_max_connections: int = Field(default=64, ge=1, le=10_000, description="Most connections to Redis.")
     redis_timeout_seconds: float = Field(
@@ -48,6 +69,47 @@ class CheckoutSessionSettings(GrpcServiceSettings):
         le=7 * 1024 * 1024,  # with the rest of a message it must fit into gRPC's limit, here and at orders
         description="Most bytes of an attempt's checkout context, serialized.",
     )
+
+    @model_validator(mode="after")
+    def _the_promise_can_be_kept(self) -> Self:
+        if self.durability is DurabilityLevel.NONE and not self.in_development:
+            raise ValueError("durability none loses paid orders: it starts in development only")
+        if self.durability is not DurabilityLevel.FSYNC and self.durable_replicas:
+            raise ValueError("durable_replicas are waited for with durability fsync alone")
+        if self.durability is DurabilityLevel.FSYNC and self.store_timeout_seconds < self.redis_timeout_seconds:
+            raise ValueError(
+                "with durability fsync store_timeout_seconds must not be less than redis_timeout_seconds, "
+                "which is how long the disk is waited for"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_said_once(self) -> Self:
+        url = self.redis_url.get_secret_value()
+        if self.redis_tls and not parse_address(url).tls:
+            raise ValueError(f"{self.variable('redis_tls_cert_file')}: only with a URL that begins with rediss")
+        if any(name.startswith("ssl") for name, _ in parse_qsl(urlsplit(url).query)):
+            raise ValueError(
+                f"{self.variable('redis_url')}: TLS is set by {self.variable('redis_tls_ca_file')} and so on"
+            )
+        return self
+
+    @property
+    def redis_tls(self) -> TlsFiles | None:
+        """The files for mutual TLS with Redis; None leaves rediss to the system's authorities."""
+        return self.tls_files("redis_tls_cert_file", "redis_tls_key_file", "redis_tls_ca_file")
+
+    @property
+    def plaintext_links(self) -> Sequence[str]:
+        """See ServiceSettings."""
+        url = self.redis_url.get_secret_value()
+        open_to_all = leaves_machine(url) and not parse_address(url).tls
+        return [*super().plaintext_links, *(["redis_url"] if open_to_all else [])]
+
+    @property
+    def kept(self) -> Durability:
+        """What the servers must have done with a change before it is acknowledged."""
+        return Durability(self.durability, self.durable_replicas)
 
     @property
     def attempt_ttl(self) -> timedelta:

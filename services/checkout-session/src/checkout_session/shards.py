@@ -16,7 +16,7 @@ class AttemptKeys:
     """The keys of one attempt, in the order in which the scripts take them."""
 
     attempt: str
-    """The stored attempt, as protobuf bytes."""
+    """A hash: the sealed attempt, and beside it its owner, who outlives it in the tombstone."""
     closed: str
     """A hash that bars saves: close reason and, once the attempt is deleted, what its tombstone tells."""
     due: str

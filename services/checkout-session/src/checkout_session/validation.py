@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from itertools import islice
 from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
@@ -76,6 +79,8 @@ def _context_violations(context: common_pb2.CheckoutContext) -> _Violations:
         yield from _address_violations("context.shipping_address", context.shipping_address)
     if not context.HasField("pay_by"):
         yield FieldViolation("context.pay_by", "is required")
+    elif not _is_moment(context.pay_by):
+        yield FieldViolation("context.pay_by", "must lie between the years 1 and 9999")
     if context.supersedes:
         yield from attempt_id_violations(context.supersedes, "context.supersedes")
     if not _CURRENCY.fullmatch(context.total.currency):
@@ -83,6 +88,15 @@ def _context_violations(context: common_pb2.CheckoutContext) -> _Violations:
     if context.HasField("shipping_option"):
         yield from _shipping_violations("context.shipping_option", context.shipping_option, context.total.currency)
     yield from _items_violations(context)
+
+
+def _is_moment(stamp: Timestamp) -> bool:
+    """Whether it is a time that can be reckoned with: the wire carries seconds and nanoseconds of any size."""
+    try:
+        stamp.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _contact_violations(contact: common_pb2.Contact) -> _Violations:

@@ -1,9 +1,12 @@
-"""The orders command: `orders serve` (the default) serves until SIGTERM, `orders migrate` updates the schema."""
+"""The orders command: `orders serve` (the default) serves until SIGTERM, the others do one thing and end."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 
 from orders.bootstrap import run
+from orders.erase_command import describe_erase, read_subject, run_erase
+from orders.reseal_command import run_reseal
 from orders.schema_revision import head_revision, upgrade
 from orders.settings import OrdersSettings
 from servicekit.json_logging import configure_logging
@@ -13,17 +16,24 @@ from servicekit.settings import parser_for, read_settings
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the settings and do what the command says."""
     parser = parser_for(OrdersSettings)
-    parser.add_argument(
-        "command",
-        nargs="?",
-        choices=("serve", "migrate"),
-        default="serve",
-        help="serve: answer calls until SIGTERM (the default); migrate: bring the database to this version's schema",
-    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("serve", help="answer calls until SIGTERM (the default)")
+    commands.add_parser("migrate", help="bring the database to this version's schema")
+    erase = commands.add_parser("erase", help="erase who bought: a user's records, or those of one guest")
+    describe_erase(erase)
+    commands.add_parser("reseal", help="encrypt quarantined content with the first of ORDERS_ENCRYPTION_KEYS")
     arguments = parser.parse_args(argv)
     settings = read_settings(OrdersSettings, print_only=arguments.print_settings)
     configure_logging("orders", settings.log_level)
-    asyncio.run(_migrate(settings) if arguments.command == "migrate" else run(settings))
+    if arguments.command == "migrate":
+        asyncio.run(_migrate(settings))
+    elif arguments.command == "erase":
+        subject = read_subject(erase, arguments)
+        sys.exit(asyncio.run(run_erase(settings, subject, batch_size=arguments.batch, dry_run=arguments.dry_run)))
+    elif arguments.command == "reseal":
+        sys.exit(asyncio.run(run_reseal(settings)))
+    else:
+        asyncio.run(run(settings))
 
 
 async def _migrate(settings: OrdersSettings) -> None:

@@ -20,16 +20,20 @@ from orders.quarantine import Quarantine
 from orders.schema_revision import SchemaReadiness
 from orders.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
 from orders.settings import OrdersSettings
-from servicekit.grpc_server import GrpcServer
+from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
+from servicekit.sealing import warn_of_clear
+from servicekit.settings import warn_of_plaintext
 
 _READINESS_SECONDS = 2.0
 
 
 async def run(settings: OrdersSettings) -> None:
     """Serve until told to stop."""
-    with metrics_served(settings.metrics_listen):
-        async with built_server(settings) as server:
+    warn_of_clear(settings.keyring)
+    warn_of_plaintext(settings)
+    async with built_server(settings) as server:
+        with metrics_served(settings.metrics_listen, server.probes):
             await server.serve()
 
 
@@ -64,8 +68,9 @@ def _assemble(
         readiness=[readiness.check],
         with_reflection=settings.in_development,
         drain_seconds=settings.drain_seconds,
+        tls=MutualTls.with_files(settings.tls, settings.tls_client_names),
     )
-    servicer = OrdersServicer(build_use_cases(PostgresUnits(engine).begin), patience)
+    servicer = OrdersServicer(build_use_cases(PostgresUnits(engine, settings.keyring).begin), patience)
     pb_grpc.add_OrdersServiceServicer_to_server(servicer, server.grpc)
     return server
 

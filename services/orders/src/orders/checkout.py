@@ -1,6 +1,7 @@
 """What a buyer checked out: the content of an attempt, as far as an order needs it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,23 @@ class CheckoutContext:
 class AttemptContent:
     """An attempt's content kept whole for a person to settle, whether or not it could be recorded.
 
-    `sealed` is opaque here: what cannot be understood must still be kept (P4).
+    `serialized` is opaque here: what cannot be understood must still be kept (P4).
     """
 
     user_id: str | None
-    sealed: bytes
+    serialized: bytes
+
+
+class UnreadableCause(StrEnum):
+    """Why stored content cannot be read."""
+
+    UNKNOWN_KEY = "unknown_key"
+    NOT_AUTHENTIC = "not_authentic"
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableContent:
+    """Content that is stored and stays so, but cannot be read now. `key_id` names the key that it is sealed with."""
+
+    key_id: str
+    cause: UnreadableCause

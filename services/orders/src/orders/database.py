@@ -12,6 +12,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from orders.database_tls import RenewedConnections
 from orders.ledger import DatabaseReadOnly, DatabaseUnavailable
 
 _log = logging.getLogger(__name__)
@@ -62,15 +63,20 @@ async def open_session(url: str, **options: Any) -> Any:
 
 def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
     """Return an engine on asyncpg; nothing is connected yet. `url` is what `open_session` takes."""
+    renewed = RenewedConnections(url)
 
     async def connect() -> Any:
-        return await open_session(
+        options = renewed.options
+        session = await open_session(
             url,
             timeout=limits.connect_timeout_seconds,
             # The server ends a slow statement; this is for a server that does not answer at all.
             command_timeout=limits.statement_timeout_seconds + 1,
             server_settings=_server_settings(limits),
+            **options,
         )
+        renewed.remember(session, options)
+        return session
 
     engine = create_async_engine(
         "postgresql+asyncpg://",
@@ -81,6 +87,7 @@ def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
         hide_parameters=True,  # They are names and addresses (P7).
     )
     event.listen(engine.sync_engine, "handle_error", _drop_read_only_sessions)
+    event.listen(engine.sync_engine, "checkout", renewed.refuse_outdated)
     return engine
 
 

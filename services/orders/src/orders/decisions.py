@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from orders.checkout import AttemptContent
+from orders.checkout import AttemptContent, UnreadableContent
 from orders.order import Order
 from orders.payments import Intent, Payment, Source
 
@@ -37,7 +37,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedPayment:
-    """A payment set aside for a person to settle. `content` is None when the attempt was missing."""
+    """A payment set aside for a person to settle. `content` is None when the attempt was missing, or was erased."""
 
     payment: Payment
     reason: QuarantineReason
@@ -45,6 +45,14 @@ class QuarantinedPayment:
     source: Source
     quarantined_at: datetime
     resolved_at: datetime | None = None
+    erased_at: datetime | None = None
+    unreadable: UnreadableContent | None = None
+    """Set in place of `content` when there is some, but nobody here can read it."""
+
+    @property
+    def keeps_content(self) -> bool:
+        """Whether content is stored, readable or not."""
+        return self.content is not None or self.unreadable is not None
 
 
 Decision = Purchase | QuarantinedPayment

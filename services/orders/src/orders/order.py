@@ -17,7 +17,10 @@ class OrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A paid order. Its total is the items and the shipping, and equals what Stripe received (P5)."""
+    """A paid order. Its total is the items and the shipping, and equals what Stripe received (P5).
+
+    An erased order says no more who bought: no user, no contact, no address.
+    """
 
     id: UUID
     number: str
@@ -26,11 +29,12 @@ class Order:
     user_id: str | None
     status: OrderStatus
     total: Money
-    contact: Contact
+    contact: Contact | None
     shipping_address: Address | None
     shipping_option: ShippingOption | None
     items: tuple[LineItem, ...]
     created_at: datetime
+    erased_at: datetime | None = None
 
 
 def place_order(payment: Payment, context: CheckoutContext, *, order_id: UUID, number: str, at: datetime) -> Order:

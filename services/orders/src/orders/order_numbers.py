@@ -15,17 +15,26 @@ GROUP = 3
 def draw_order_number(random_below: Callable[[int], int]) -> str:
     """Draw a new order number; `random_below(n)` gives a number from 0 up to, not including, n."""
     values = [random_below(len(ALPHABET)) for _ in range(RANDOM_CHARACTERS)]
-    characters = "".join(ALPHABET[value] for value in [*values, _check_value(values)])
+    return write_order_number("".join(ALPHABET[value] for value in [*values, _check_value(values)]))
+
+
+def write_order_number(heard: str) -> str:
+    """Write a number as it is stored, however its characters were grouped."""
+    characters = _characters(heard)
     return "-".join(characters[start : start + GROUP] for start in range(0, len(characters), GROUP))
 
 
 def is_order_number(text: str) -> bool:
     """Say whether a number was heard right: the grouping is free, the check character must fit."""
-    characters = text.upper().replace("-", "").replace(" ", "")
+    characters = _characters(text)
     if len(characters) != RANDOM_CHARACTERS + 1 or not set(characters) <= set(ALPHABET):
         return False
     values = [ALPHABET.index(character) for character in characters]
     return values[-1] == _check_value(values[:-1])
+
+
+def _characters(text: str) -> str:
+    return text.upper().replace("-", "").replace(" ", "")
 
 
 def _check_value(values: Sequence[int]) -> int:

@@ -30,27 +30,31 @@ from orders.rows import (
     quarantined_of,
 )
 from orders.schema import ONE_PURCHASE_PER_ATTEMPT
+from orders.sealed_content import ContentSealer
+from servicekit.sealing import Keyring
 
 
 class PostgresUnits:
     """Begins units of work on PostgreSQL."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, keyring: Keyring) -> None:
         self._engine = engine
+        self._sealer = ContentSealer(keyring)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Ledger]:
         """Begin a transaction, at PostgreSQL's default isolation: every race is decided by a constraint."""
         with named_failures():
             async with self._engine.connect() as connection:
-                yield PostgresLedger(connection)
+                yield PostgresLedger(connection, self._sealer)
 
 
 class PostgresLedger:
     """One transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, sealer: ContentSealer) -> None:
         self._connection = connection
+        self._sealer = sealer
 
     async def decide_purchase(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:
         """Insert the deciding row, unless a constraint stands in the way."""
@@ -58,7 +62,7 @@ class PostgresLedger:
 
     async def decide_quarantine(self, quarantined: QuarantinedPayment) -> bool:
         """Insert the deciding row, unless the primary key stands in the way."""
-        return await self._hits(statements.DECIDE, quarantine_values(quarantined))
+        return await self._hits(statements.DECIDE, quarantine_values(quarantined, self._sealer))
 
     async def promote(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:
         """Update under the guard, in a savepoint: another intent may hold, or just take, the attempt's purchase."""
@@ -76,7 +80,7 @@ class PostgresLedger:
         values = {
             "completed_intent_id": intent_id,
             "better_reason": reason,
-            "attempt_content": content.sealed,
+            "attempt_content": self._sealer.seal(intent_id, content),
             "user_id": content.user_id,
         }
         await self._connection.execute(statements.COMPLETE, values)
@@ -86,7 +90,9 @@ class PostgresLedger:
         row = (await self._connection.execute(statements.FIND_DECISION, {"intent_id": intent_id})).first()
         if row is None:
             return None
-        return quarantined_of(row) if row.outcome is Outcome.QUARANTINED else await self._purchase(row)
+        if row.outcome is Outcome.QUARANTINED:
+            return quarantined_of(row, self._sealer)
+        return await self._purchase(row)
 
     async def add_order(self, order: Order) -> bool:
         """Insert the order unless its number is taken, then all its items at once."""
@@ -128,7 +134,7 @@ class PostgresLedger:
         if before is not None:
             place = (statements.PAYMENTS.c.decided_at, statements.PAYMENTS.c.intent_id)
             statement = statement.where(below(place, before.at, before.id))
-        return [quarantined_of(row) for row in await self._connection.execute(statement)]
+        return [quarantined_of(row, self._sealer) for row in await self._connection.execute(statement)]
 
     async def commit(self) -> None:
         """Commit the transaction."""

@@ -136,7 +136,7 @@ def _weigh(order: Order) -> int:
 
 
 def _weigh_delivery(order: Order) -> int:
-    contact = bytes_of(*astuple(order.contact))
+    contact = bytes_of(*astuple(order.contact)) if order.contact else 0
     address = bytes_of(*astuple(order.shipping_address)) if order.shipping_address else 0
     option = order.shipping_option
     return contact + address + (bytes_of(option.shipping_rate_id, option.name) if option else 0)

@@ -52,7 +52,7 @@ async def keep_decision(ledger: Ledger, asked: QuarantinedPayment, standing: Dec
     Whoever is answered `quarantined` will delete the attempt, so content that is brought goes into a quarantine that
     has none (P4). One that only waited for its attempt takes the new reason with it.
     """
-    if asked.content is None or isinstance(standing, Purchase) or standing.content is not None:
+    if asked.content is None or isinstance(standing, Purchase) or standing.keeps_content:
         return Recorded(standing, already_recorded=True)
     intent_id = asked.payment.intent.id
     await ledger.complete(intent_id, asked.reason, asked.content)
@@ -73,4 +73,4 @@ def _cursor(quarantined: QuarantinedPayment) -> Cursor:
 def _weigh(quarantined: QuarantinedPayment) -> int:
     payment, content = quarantined.payment, quarantined.content
     texts = bytes_of(payment.intent.id, payment.attempt_id, quarantined.source.stripe_event_id)
-    return _ROW_BYTES + texts + (len(content.sealed) if content else 0)
+    return _ROW_BYTES + texts + (len(content.serialized) if content else 0)

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
-from orders.checkout import Address, Contact, LineItem, Money, ShippingOption
+from orders.checkout import Address, Contact, LineItem, Money, ShippingOption, UnreadableCause
 from orders.decisions import Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.order import Order, OrderStatus
 from orders.payments import Intent, IntentKind, Payment, Road, Source
@@ -27,6 +28,10 @@ _REASONS = {
     QuarantineReason.DUPLICATE_PAYMENT: orders_pb2.QUARANTINE_REASON_DUPLICATE_PAYMENT,
     QuarantineReason.UNRECORDABLE: orders_pb2.QUARANTINE_REASON_UNRECORDABLE,
 }
+_CAUSES = {
+    UnreadableCause.UNKNOWN_KEY: orders_pb2.UnreadableContent.CAUSE_UNKNOWN_KEY,
+    UnreadableCause.NOT_AUTHENTIC: orders_pb2.UnreadableContent.CAUSE_NOT_AUTHENTIC,
+}
 _STATUSES = {OrderStatus.PAID: orders_pb2.ORDER_STATUS_PAID}
 
 
@@ -46,13 +51,15 @@ def write_purchase(purchase: Purchase) -> orders_pb2.Purchase:
 
 def write_quarantined(quarantined: QuarantinedPayment) -> orders_pb2.QuarantinedPayment:
     """Write a payment set aside, with the attempt's content as it came."""
-    content = quarantined.content
+    context, unreadable = _write_content(quarantined)
     return orders_pb2.QuarantinedPayment(
         payment=_write_payment(quarantined.payment),
         reason=_REASONS[quarantined.reason],
-        context=common_pb2.CheckoutContext.FromString(content.sealed) if content else None,
+        context=context,
         source=_write_source(quarantined.source),
         quarantined_at=_write_moment(quarantined.quarantined_at),
+        erased_at=_write_moment(quarantined.erased_at) if quarantined.erased_at else None,
+        unreadable_content=unreadable,
     )
 
 
@@ -66,12 +73,28 @@ def write_order(order: Order) -> orders_pb2.Order:
         user_id=order.user_id or "",
         status=_STATUSES[order.status],
         total=_write_money(order.total),
-        contact=_write_contact(order.contact),
+        contact=_write_contact(order.contact) if order.contact else None,
         shipping_address=_write_address(order.shipping_address) if order.shipping_address else None,
         shipping_option=_write_shipping_option(order.shipping_option) if order.shipping_option else None,
         items=map(_write_item, order.items),
         created_at=_write_moment(order.created_at),
+        erased_at=_write_moment(order.erased_at) if order.erased_at else None,
     )
+
+
+def _write_content(
+    quarantined: QuarantinedPayment,
+) -> tuple[common_pb2.CheckoutContext | None, orders_pb2.UnreadableContent | None]:
+    """Write the content or why it cannot be read. A payment is listed whatever became of its content."""
+    if quarantined.unreadable:
+        unreadable = quarantined.unreadable
+        return None, orders_pb2.UnreadableContent(key_id=unreadable.key_id, cause=_CAUSES[unreadable.cause])
+    if quarantined.content is None:
+        return None, None
+    try:
+        return common_pb2.CheckoutContext.FromString(quarantined.content.serialized), None
+    except DecodeError:  # what is in the clear, anybody with the database may have changed
+        return None, orders_pb2.UnreadableContent(cause=orders_pb2.UnreadableContent.CAUSE_NOT_AUTHENTIC)
 
 
 def _write_payment(payment: Payment) -> orders_pb2.Payment:

@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Row, tuple_
 
-from orders.checkout import Address, AttemptContent, Contact, LineItem, Money, ShippingOption
+from orders.checkout import Address, AttemptContent, Contact, LineItem, Money, ShippingOption, UnreadableContent
 from orders.decisions import Outcome, QuarantinedPayment
 from orders.order import Order
 from orders.payments import Intent, Payment, Source
+from orders.sealed_content import ContentSealer
 
 
 def purchase_values(payment: Payment, user_id: str | None, source: Source, at: datetime) -> dict[str, Any]:
@@ -23,30 +24,34 @@ def purchase_values(payment: Payment, user_id: str | None, source: Source, at: d
     }
 
 
-def quarantine_values(quarantined: QuarantinedPayment) -> dict[str, Any]:
+def quarantine_values(quarantined: QuarantinedPayment, sealer: ContentSealer) -> dict[str, Any]:
     """Return the row of a payment that was set aside."""
+    intent_id = quarantined.payment.intent.id
     content = quarantined.content
     return {
         **_payment_values(quarantined.payment, quarantined.source),
         "outcome": Outcome.QUARANTINED,
         "quarantine_reason": quarantined.reason,
-        "attempt_content": content.sealed if content else None,
+        "attempt_content": sealer.seal(intent_id, content) if content else None,
         "user_id": content.user_id if content else None,
         "decided_at": quarantined.quarantined_at,
     }
 
 
-def quarantined_of(row: Row[Any]) -> QuarantinedPayment:
+def quarantined_of(row: Row[Any], sealer: ContentSealer) -> QuarantinedPayment:
     """Read a quarantined payment from its row."""
     received = None if row.amount_minor is None else Money(row.amount_minor, row.currency)
-    content = None if row.attempt_content is None else AttemptContent(row.user_id, row.attempt_content)
+    stored = row.attempt_content
+    content = None if stored is None else sealer.open(row.intent_id, row.user_id, stored)
     return QuarantinedPayment(
         payment=Payment(Intent(row.intent_id, row.kind), row.attempt_id, received, row.livemode),
         reason=row.quarantine_reason,
-        content=content,
+        content=content if isinstance(content, AttemptContent) else None,
         source=Source(row.road, row.stripe_event_id),
         quarantined_at=row.decided_at,
         resolved_at=row.resolved_at,
+        erased_at=row.erased_at,
+        unreadable=content if isinstance(content, UnreadableContent) else None,
     )
 
 
@@ -76,12 +81,10 @@ def order_values(order: Order) -> dict[str, Any]:
         "items_minor": sum(item.sum_minor for item in order.items),
         "shipping_minor": shipping_minor,
         "currency": order.total.currency,
-        "contact_name": order.contact.name,
-        "contact_email": order.contact.email,
-        "contact_phone": order.contact.phone,
         "shipping_rate_id": order.shipping_option.shipping_rate_id if order.shipping_option else None,
         "shipping_rate_name": order.shipping_option.name if order.shipping_option else None,
         "created_at": order.created_at,
+        **_contact_values(order.contact),
         **_address_values(order.shipping_address),
     }
 
@@ -96,11 +99,12 @@ def order_of(row: Row[Any], items: list[LineItem]) -> Order:
         user_id=row.order_user_id,
         status=row.order_status,
         total=Money(row.order_total_minor, row.order_currency),
-        contact=Contact(row.order_contact_name, row.order_contact_email, row.order_contact_phone),
+        contact=_contact_of(row),
         shipping_address=_address_of(row),
         shipping_option=_shipping_option_of(row),
         items=tuple(items),
         created_at=row.order_created_at,
+        erased_at=row.order_erased_at,
     )
 
 
@@ -153,6 +157,20 @@ def _payment_values(payment: Payment, source: Source) -> dict[str, Any]:
         "road": source.road,
         "stripe_event_id": source.stripe_event_id,
     }
+
+
+def _contact_values(contact: Contact | None) -> dict[str, Any]:
+    return {
+        "contact_name": contact.name if contact else None,
+        "contact_email": contact.email if contact else None,
+        "contact_phone": contact.phone if contact else None,
+    }
+
+
+def _contact_of(row: Row[Any]) -> Contact | None:
+    if row.order_contact_name is None:
+        return None
+    return Contact(row.order_contact_name, row.order_contact_email, row.order_contact_phone)
 
 
 def _address_values(address: Address | None) -> dict[str, Any]:

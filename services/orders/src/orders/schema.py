@@ -33,6 +33,20 @@ from orders.payments import IntentKind, Road
 
 ONE_PURCHASE_PER_ATTEMPT = "payments_one_purchase_per_attempt"
 
+PERSONAL_IN_ORDER = (
+    "user_id",
+    "contact_name",
+    "contact_email",
+    "contact_phone",
+    "shipping_line1",
+    "shipping_line2",
+    "shipping_city",
+    "shipping_state",
+    "shipping_postal_code",
+    "shipping_country",
+)
+"""The columns of `orders` that say who bought. An erased order has none of them."""
+
 
 class BillingInterval(StrEnum):
     """The unit of a subscription's billing interval."""
@@ -60,6 +74,10 @@ class SubscriptionStatus(StrEnum):
 
 def _enum(words: type[StrEnum], name: str) -> Enum:
     return Enum(words, name=name, values_callable=lambda members: [member.value for member in members])
+
+
+def _holds_nobody(*columns: str) -> str:
+    return f"erased_at IS NULL OR num_nonnulls({', '.join(columns)}) = 0"
 
 
 class Row(DeclarativeBase):
@@ -109,6 +127,7 @@ class PaymentRow(Row):
     stripe_event_id: Mapped[str | None]
     decided_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
 
     __table_args__ = (
         Index(ONE_PURCHASE_PER_ATTEMPT, "attempt_id", unique=True, postgresql_where=text("outcome = 'purchase'")),
@@ -122,6 +141,7 @@ class PaymentRow(Row):
         CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
         CheckConstraint("outcome = 'quarantined' OR attempt_content IS NULL", name="content_only_quarantined"),
         CheckConstraint("outcome = 'quarantined' OR resolved_at IS NULL", name="resolved_only_quarantined"),
+        CheckConstraint(_holds_nobody("user_id", "attempt_content"), name="erased_holds_nobody"),
     )
 
 
@@ -141,8 +161,8 @@ class OrderRow(Row):
     items_minor: Mapped[int]
     shipping_minor: Mapped[int]
     currency: Mapped[str]
-    contact_name: Mapped[str]
-    contact_email: Mapped[str]
+    contact_name: Mapped[str | None]
+    contact_email: Mapped[str | None]
     contact_phone: Mapped[str | None]
     shipping_line1: Mapped[str | None]
     shipping_line2: Mapped[str | None]
@@ -153,6 +173,7 @@ class OrderRow(Row):
     shipping_rate_id: Mapped[str | None]
     shipping_rate_name: Mapped[str | None]
     created_at: Mapped[datetime]
+    erased_at: Mapped[datetime | None]
 
     __table_args__ = (
         UniqueConstraint("number"),
@@ -170,6 +191,11 @@ class OrderRow(Row):
         CheckConstraint("(shipping_line1 IS NULL) = (shipping_country IS NULL)", name="address_whole_or_none"),
         CheckConstraint("(shipping_rate_id IS NULL) = (shipping_rate_name IS NULL)", name="rate_whole_or_none"),
         CheckConstraint("shipping_rate_id IS NOT NULL OR shipping_minor = 0", name="no_shipping_no_amount"),
+        CheckConstraint(
+            "erased_at IS NOT NULL OR contact_name IS NOT NULL AND contact_email IS NOT NULL",
+            name="contact_unless_erased",
+        ),
+        CheckConstraint(_holds_nobody(*PERSONAL_IN_ORDER), name="erased_holds_nobody"),
         Index("orders_of_user", "user_id", "created_at", "id"),
     )
 
@@ -235,4 +261,11 @@ class OutboxRow(Row):
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),)
+    __table_args__ = (
+        Index("outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),
+        CheckConstraint(
+            "payload - ARRAY['order_id', 'attempt_id', 'intent_id', 'reason', 'total_minor', 'amount_minor',"
+            " 'currency'] = '{}'::jsonb",
+            name="ids_and_sums_only",
+        ),
+    )

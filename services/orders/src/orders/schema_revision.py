@@ -1,5 +1,6 @@
 """Which revision of the schema this code needs, how a database gets there, and whether it is there."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,20 @@ from orders.ledger import DatabaseReadOnly, DatabaseUnavailable
 from orders.patience import Patience
 from servicekit.health import NotReady
 
+_log = logging.getLogger(__name__)
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _CONNECT_SECONDS = 10
 
 # Any number will do, as long as nothing else in the database locks it.
 _MIGRATION_LOCK = 0x0DE5
 
-_STATE = text("SELECT version_num, current_setting('transaction_read_only')::boolean AS read_only FROM alembic_version")
+_STATE = text("""
+    SELECT version_num, current_setting('transaction_read_only')::boolean AS read_only,
+           current_setting('log_error_verbosity') <> 'terse' OR current_setting('log_parameter_max_length') <> '0'
+           OR current_setting('log_parameter_max_length_on_error') <> '0' AS log_may_quote
+      FROM alembic_version
+""")
 
 
 def head_revision() -> str:
@@ -48,6 +56,7 @@ class SchemaReadiness:
         self._engine = engine
         self._patience = patience
         self._head = head_revision()
+        self._warned = False
 
     async def check(self) -> None:
         """Raise NotReady unless the database answers, takes writes and has the revision of this code."""
@@ -69,7 +78,14 @@ class SchemaReadiness:
                 if any(row.read_only for row in rows):
                     await connection.invalidate()  # The database may be writable again and this session not.
                     raise DatabaseReadOnly
+                self._warn_of_quotes(may_quote=any(row.log_may_quote for row in rows))
                 return [str(row.version_num) for row in rows]
+
+    def _warn_of_quotes(self, *, may_quote: bool) -> None:
+        # Only PostgreSQL's administrator can change it, and only there: a refused row is quoted with its names (P7).
+        if may_quote and not self._warned:
+            self._warned = True
+            _log.warning("PostgreSQL's own log may quote rows and parameters: see docs/privacy.md")
 
 
 def _config(connection: Connection | None = None) -> Config:

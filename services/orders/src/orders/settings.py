@@ -1,12 +1,15 @@
 """What orders can be told, by environment variables with the prefix ORDERS_."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from orders.database import DatabaseLimits
-from servicekit.settings import GrpcServiceSettings, Listen
+from orders.database_tls import is_verified
+from servicekit.plaintext import leaves_machine
+from servicekit.settings import GrpcServiceSettings, Listen, SealingSettings
 
 
 def _known_scheme(url: SecretStr) -> SecretStr:
@@ -15,7 +18,7 @@ def _known_scheme(url: SecretStr) -> SecretStr:
     return url
 
 
-class OrdersSettings(GrpcServiceSettings):
+class OrdersSettings(GrpcServiceSettings, SealingSettings):
     """Keeps what was bought in PostgreSQL."""
 
     model_config = SettingsConfigDict(env_prefix="ORDERS_", frozen=True, extra="ignore")
@@ -40,6 +43,12 @@ class OrdersSettings(GrpcServiceSettings):
     database_tries: int = Field(
         default=3, ge=1, le=10, description="How often a call's transaction is tried while the database is away."
     )
+
+    @property
+    def plaintext_links(self) -> Sequence[str]:
+        """See ServiceSettings."""
+        url = self.database_url.get_secret_value()
+        return [*super().plaintext_links, *(["database_url"] if leaves_machine(url) and not is_verified(url) else [])]
 
     @property
     def limits(self) -> DatabaseLimits:

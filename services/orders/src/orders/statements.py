@@ -1,6 +1,6 @@
 """The statements of the hot path, built once: building them costs more than PostgreSQL takes to run them."""
 
-from sqlalchemy import ARRAY, Table, Uuid, any_, bindparam, case, insert, select, update
+from sqlalchemy import ARRAY, Table, Uuid, any_, bindparam, case, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or
 
 from orders.decisions import Outcome, QuarantineReason
@@ -32,13 +32,14 @@ PROMOTE = (
     .returning(PAYMENTS.c.intent_id)
 )
 
-# P4: only where there is no content yet, so that what came first stays.
+# P4: only where there is no content yet, so that what came first stays. What was erased does not come back.
 COMPLETE = (
     update(PAYMENTS)
     .where(
         PAYMENTS.c.intent_id == bindparam("completed_intent_id"),
         PAYMENTS.c.outcome == Outcome.QUARANTINED,
         PAYMENTS.c.attempt_content.is_(None),
+        PAYMENTS.c.erased_at.is_(None),
     )
     .values(
         quarantine_reason=case(
@@ -86,3 +87,23 @@ LIST_QUARANTINED = (
     .where(PAYMENTS.c.outcome == Outcome.QUARANTINED)
     .order_by(PAYMENTS.c.decided_at.desc(), PAYMENTS.c.intent_id.desc())
 )
+
+_head = bindparam("head", type_=PAYMENTS.c.attempt_content.type)
+
+_sealed_otherwise = (
+    (PAYMENTS.c.outcome == Outcome.QUARANTINED)
+    & PAYMENTS.c.attempt_content.is_not(None)
+    & (func.substring(PAYMENTS.c.attempt_content, 1, func.octet_length(_head)) != _head)
+)
+
+# Locked: whoever reseals, completes or erases the same row at the same moment waits, and then sees what stands.
+LIST_SEALED_OTHERWISE = (
+    select(PAYMENTS.c.decided_at, PAYMENTS.c.intent_id, PAYMENTS.c.attempt_content)
+    .where(_sealed_otherwise)
+    .order_by(PAYMENTS.c.decided_at, PAYMENTS.c.intent_id)
+    .with_for_update()
+)
+
+COUNT_SEALED_OTHERWISE = select(func.count()).select_from(PAYMENTS).where(_sealed_otherwise)
+
+RESEAL = update(PAYMENTS).where(PAYMENTS.c.intent_id == bindparam("resealed_intent_id"))

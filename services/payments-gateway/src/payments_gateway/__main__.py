@@ -12,7 +12,7 @@ from payments_gateway.bootstrap import gateway
 from payments_gateway.settings import GatewaySettings
 from servicekit.grpc_server import stop_signal
 from servicekit.json_logging import configure_logging
-from servicekit.settings import read_command
+from servicekit.settings import read_command, warn_of_plaintext
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ def main() -> None:
     """Run the gateway until it is told to stop."""
     settings = read_command(GatewaySettings)
     configure_logging("payments-gateway", settings.log_level)
+    warn_of_plaintext(settings)
     for chatty in _CHATTY_LOGGERS:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     uvloop.run(serve(settings))
@@ -63,7 +64,7 @@ def _uvicorn_config(settings: GatewaySettings, app: object) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=False,  # client_addresses.py reads them, and believes only the proxies it is told of
         timeout_graceful_shutdown=int(settings.drain_seconds),
     )
 

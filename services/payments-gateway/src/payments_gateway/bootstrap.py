@@ -1,15 +1,20 @@
 """Builds the gateway once, with every part's constructor in sight."""
 
+import random
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+import aiohttp
 import stripe
 from fastapi import FastAPI
 
 from payments_gateway.api.app import create_app
 from payments_gateway.api.bodies import ConfigBody
+from payments_gateway.api.callers import Gatekeeper
 from payments_gateway.api.checkout import checkout_routes
 from payments_gateway.api.operations import operations_routes
 from payments_gateway.api.orders import order_routes
@@ -18,43 +23,58 @@ from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.attempt_ids import AttemptIds
 from payments_gateway.browser_return import BrowserReturn
 from payments_gateway.checkout_status import CheckoutStatusReader
+from payments_gateway.client_addresses import ClientAddresses
 from payments_gateway.clients.attempt_client import AttemptClient
+from payments_gateway.clients.issuer import Issuer
 from payments_gateway.clients.orders_client import OrdersClient
-from payments_gateway.clients.readiness import catalogue_known, serving
+from payments_gateway.clients.readiness import catalogue_known, issuer_keys_loaded, serving
 from payments_gateway.clients.stripe_catalogue import StripeCatalogue
-from payments_gateway.clients.stripe_http import StripeHttp
+from payments_gateway.clients.stripe_glances import SharedGlances
+from payments_gateway.clients.stripe_http import StripeHttp, stripe_session
 from payments_gateway.clients.stripe_intents import StripeIntents
+from payments_gateway.clients.stripe_limiter import StripeLimiter, Urgency
 from payments_gateway.clients.stripe_webhooks import StripeWebhooks
 from payments_gateway.fulfilment import Fulfilment
-from payments_gateway.identity import TokenVerifier
+from payments_gateway.identity import SharedSecret, TokenKeys, TokenRules, TokenVerifier
 from payments_gateway.initiate import Initiate
+from payments_gateway.issuer_keys import IssuerKeys
 from payments_gateway.price_book import PriceBook
+from payments_gateway.rate_limits import Rate, RateLimiter
 from payments_gateway.settings import GatewaySettings
 from payments_gateway.settlement import Settlement
 from payments_gateway.supersede import Supersede
+from servicekit.certificates import Certificates
 from servicekit.grpc_client import open_channel
 from servicekit.health import Readiness
 
 stripe.enable_telemetry = False  # it writes a file
+
+_HASH_SECRET_BYTES = 16
 
 
 @asynccontextmanager
 async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
     """Yield the app with everything it needs open; close it all on leaving."""
     async with AsyncExitStack() as stack:
-        session_channel = await stack.enter_async_context(open_channel(settings.checkout_session_target))
-        orders_channel = await stack.enter_async_context(open_channel(settings.orders_target))
-        stripe_http = StripeHttp(timeout=settings.stripe_timeout_seconds)
-        stack.push_async_callback(stripe_http.close_async)
-        stripe_client = _stripe_client(settings, stripe_http)
+        certificates = Certificates("grpc", settings.tls) if settings.tls else None
+        session_channel, orders_channel = [
+            await stack.enter_async_context(open_channel(target, certificates=certificates))
+            for target in (settings.checkout_session_target, settings.orders_target)
+        ]
+        connections = stripe_session(max_connections=settings.stripe_max_concurrent)
+        stripe_road = partial(
+            _stripe_client, settings, await stack.enter_async_context(connections), _stripe_limiter(settings)
+        )
+        glances = stripe_road(Urgency.PATIENT)
 
         attempts = AttemptClient(session_channel, timeout_seconds=settings.service_timeout_seconds)
         orders = OrdersClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-        intents = StripeIntents(stripe_client)
+        intents = StripeIntents(stripe_road(Urgency.URGENT))
         book = PriceBook(
-            StripeCatalogue(stripe_client),
+            StripeCatalogue(glances),
             refresh_seconds=settings.catalogue_refresh_seconds,
             max_age_seconds=settings.catalogue_max_age_seconds,
+            pause_seconds=settings.catalogue_pause_seconds,
             monotonic=time.monotonic,
         )
         fulfilment = Fulfilment(attempts, orders, livemode=settings.livemode)
@@ -69,20 +89,24 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             pay_by=timedelta(hours=settings.pay_by_hours),
             now=lambda: datetime.now(UTC),
         )
+        issuer_keys = _issuer_keys(settings)
         readiness = Readiness(
             [
                 serving("checkout-session", session_channel),
                 serving("orders", orders_channel),
                 catalogue_known(book),
+                *([issuer_keys_loaded(issuer_keys)] if issuer_keys else []),
             ]
         )
         await stack.enter_async_context(book.kept_fresh())
+        if issuer_keys is not None:
+            await stack.enter_async_context(issuer_keys.kept_fresh())
         yield create_app(
             [
                 checkout_routes(
                     initiate,
                     BrowserReturn(attempts, orders, intents, fulfilment),
-                    CheckoutStatusReader(attempts, orders, intents),
+                    CheckoutStatusReader(attempts, orders, SharedGlances(StripeIntents(glances))),
                 ),
                 order_routes(orders),
                 webhook_routes(
@@ -97,25 +121,83 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
                 ),
                 operations_routes(readiness),
             ],
-            verifier=_verifier(settings),
+            gatekeeper=_gatekeeper(settings, issuer_keys),
             cors_origins=settings.cors_origins,
             deadline_seconds=settings.request_deadline_seconds,
         )
 
 
-def _stripe_client(settings: GatewaySettings, http: stripe.HTTPClient) -> stripe.StripeClient:
+def _stripe_limiter(settings: GatewaySettings) -> StripeLimiter:
+    return StripeLimiter(
+        max_concurrent=settings.stripe_max_concurrent,
+        requests_per_second=settings.stripe_requests_per_second,
+        longest_wait_seconds=settings.stripe_queue_seconds,
+        monotonic=time.monotonic,
+    )
+
+
+def _stripe_client(
+    settings: GatewaySettings, session: aiohttp.ClientSession, limiter: StripeLimiter, urgency: Urgency
+) -> stripe.StripeClient:
+    http = StripeHttp(
+        session,
+        limiter,
+        urgency=urgency,
+        timeout_seconds=settings.stripe_timeout_seconds,
+        budget_seconds=settings.stripe_budget_seconds,
+        max_retries=settings.stripe_max_retries,
+        randomness=random.random,
+    )
     return stripe.StripeClient(
         settings.stripe_secret_key.get_secret_value(),
         http_client=http,
         base_addresses={"api": settings.stripe_api_base},
-        max_network_retries=settings.stripe_max_retries,
+        max_network_retries=0,  # StripeHttp repeats
     )
 
 
-def _verifier(settings: GatewaySettings) -> TokenVerifier:
-    return TokenVerifier(
-        settings.jwt_secret.get_secret_value() if settings.jwt_secret else None,
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-        allow_guests=settings.allow_guests,
+def _issuer_keys(settings: GatewaySettings) -> IssuerKeys | None:
+    if settings.oidc_issuer is None:
+        return None
+    return IssuerKeys(
+        Issuer(
+            settings.oidc_issuer,
+            settings.oidc_jwks_url,
+            timeout_seconds=settings.oidc_timeout_seconds,
+            insecure_allowed=settings.in_development,
+        ),
+        algorithms=settings.oidc_algorithms,
+        refresh_seconds=settings.oidc_refresh_seconds,
+        max_age_seconds=settings.oidc_max_age_seconds,
+        monotonic=time.monotonic,
     )
+
+
+def _gatekeeper(settings: GatewaySettings, issuer_keys: IssuerKeys | None) -> Gatekeeper:
+    secret = secrets.token_bytes(_HASH_SECRET_BYTES)
+
+    def limiter(name: str, per_minute: float, burst: int) -> RateLimiter:
+        return RateLimiter(name, Rate(per_minute, burst), secret=secret, monotonic=time.monotonic)
+
+    return Gatekeeper(
+        verifier=_verifier(settings, issuer_keys),
+        addresses=ClientAddresses(settings.trusted_proxies),
+        initiate_by_address=limiter(
+            "initiate_by_address", settings.initiate_per_address_per_minute, settings.initiate_per_address_burst
+        ),
+        initiate_by_user=limiter(
+            "initiate_by_user", settings.initiate_per_user_per_minute, settings.initiate_per_user_burst
+        ),
+        lookup_by_address=limiter(
+            "lookup_by_address", settings.lookup_per_address_per_minute, settings.lookup_per_address_burst
+        ),
+    )
+
+
+def _verifier(settings: GatewaySettings, issuer_keys: IssuerKeys | None) -> TokenVerifier:
+    if issuer_keys is not None:
+        rules = TokenRules(settings.oidc_audience, settings.oidc_issuer, settings.oidc_leeway_seconds)
+        return TokenVerifier(issuer_keys, rules, allow_guests=settings.allow_guests)
+    keys: TokenKeys | None = SharedSecret(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
+    rules = TokenRules(settings.jwt_audience, settings.jwt_issuer)
+    return TokenVerifier(keys, rules, allow_guests=settings.allow_guests)

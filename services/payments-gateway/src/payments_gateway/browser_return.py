@@ -28,7 +28,9 @@ class BrowserReturn:
         """
         found = await self._attempts.find(attempt_id)
         purchase = None if isinstance(found, Attempt) else await self._orders.find_purchase(attempt_id)
-        if any(known is not None and not caller.owns(known.user_id) for known in (found, purchase)):
+        if found is not None and not caller.owns(found.user_id):
+            raise AttemptNotFound
+        if purchase is not None and not purchase.may_be_shown_to(caller):
             raise AttemptNotFound
         if purchase is not None and purchase.intent == ref:
             return purchase

@@ -5,7 +5,7 @@ from enum import Enum
 
 from payments_gateway.attempts import Attempt, AttemptStore, CloseReason, DeleteReason, Tombstone
 from payments_gateway.identity import Caller
-from payments_gateway.intents import MAY_YET_SUCCEED, Intents, IntentStatus, StripeIntent
+from payments_gateway.intents import MAY_YET_SUCCEED, IntentReader, IntentStatus, StripeIntent
 from payments_gateway.outcomes import AttemptNotFound
 from payments_gateway.purchases import OrderBook, Purchase
 
@@ -34,7 +34,7 @@ class CheckoutStatus:
 class CheckoutStatusReader:
     """Tells where checkouts stand."""
 
-    def __init__(self, attempts: AttemptStore, orders: OrderBook, intents: Intents) -> None:
+    def __init__(self, attempts: AttemptStore, orders: OrderBook, intents: IntentReader) -> None:
         """Read from the attempts, what they became, and their intents."""
         self._attempts = attempts
         self._orders = orders
@@ -55,7 +55,7 @@ class CheckoutStatusReader:
         self, attempt_id: str, tombstone: Tombstone | None, caller: Caller
     ) -> CheckoutStatus:
         purchase = await self._orders.find_purchase(attempt_id)
-        if purchase is not None and caller.owns(purchase.user_id):
+        if purchase is not None and purchase.may_be_shown_to(caller):
             return CheckoutStatus(CheckoutState.COMPLETED, purchase)
         if tombstone is None or purchase is not None:
             raise AttemptNotFound

@@ -20,7 +20,15 @@ from payments_gateway.attempts import (
 )
 from payments_gateway.carts import Cart, PricedCart, price_cart
 from payments_gateway.identity import Caller
-from payments_gateway.intents import IdempotencyKeySpent, Intents, IntentStatus, StripeIntent, StripeUnavailable
+from payments_gateway.intents import (
+    IdempotencyKeySpent,
+    IntentNotFound,
+    IntentRefused,
+    Intents,
+    IntentStatus,
+    StripeIntent,
+    StripeUnavailable,
+)
 from payments_gateway.money import Money
 from payments_gateway.price_book import PriceBook
 from payments_gateway.settlement import Settlement
@@ -29,8 +37,10 @@ from servicekit.json_logging import bind_attempt
 
 _log = logging.getLogger(__name__)
 
-_KEY_GENERATIONS: Final = 3
-"""How many idempotency keys are tried at Stripe for one attempt before the client is told to come back later."""
+_KEY_GENERATIONS: Final = 5
+"""How many idempotency keys there are at Stripe for one attempt. Once all are spent only a new checkout can go on."""
+_SPENT_AT_ONCE: Final = 2
+"""So many keys may be spent by one request. Then Stripe is failing, and keys are left for when it is not (ADR 8)."""
 
 
 @dataclass(frozen=True)
@@ -114,22 +124,21 @@ class Initiate:
         )
 
     async def _open(self, attempt_id: str, request: CheckoutRequest, context: CheckoutContext) -> Checkout:
+        spent_now = 0
         for generation in range(_KEY_GENERATIONS):
             if generation:  # Stripe knows the key and we know no attempt: our store may have lost it after the payment.
                 await self._settlement.refuse_if_bought(attempt_id)
-            intent = await self._intent(attempt_id, context.total, generation)
-            if intent is not None:
+            try:
+                intent = await self._intents.create(attempt_id, context.total, generation=generation)
+            except IdempotencyKeySpent as spent:
+                spent_now += spent.just_now
+                if spent_now == _SPENT_AT_ONCE:
+                    raise StripeUnavailable from None
+                continue
+            # A key that was used before may answer an intent that has been cancelled since.
+            if intent.status is not IntentStatus.CANCELED:
                 return await self._store(attempt_id, request.digest, context, intent)
         raise AttemptClosed  # every key of this attempt is spent: only a new checkout can go on
-
-    async def _intent(self, attempt_id: str, amount: Money, generation: int) -> StripeIntent | None:
-        """Make this generation's intent; None if only the next generation can help."""
-        try:
-            intent = await self._intents.create(attempt_id, amount, generation=generation)
-        except IdempotencyKeySpent:
-            return None
-        # A key that was used before may answer an intent that has been cancelled since.
-        return None if intent.status is IntentStatus.CANCELED else intent
 
     async def _store(self, attempt_id: str, digest: bytes, context: CheckoutContext, intent: StripeIntent) -> Checkout:
         try:
@@ -153,7 +162,7 @@ class Initiate:
             return
         try:
             await self._intents.cancel(ref)
-        except StripeUnavailable:
+        except (StripeUnavailable, IntentNotFound, IntentRefused):
             _log.warning("an intent that nobody can pay was left uncancelled")
 
     async def _resume(self, found: Attempt | Tombstone, digest: bytes) -> Checkout:

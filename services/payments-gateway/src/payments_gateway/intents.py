@@ -81,12 +81,33 @@ class IntentRefused(Exception):
 class IdempotencyKeySpent(Exception):
     """The idempotency key replays a failure, or was used with other parameters: only another key helps."""
 
+    def __init__(self, *, just_now: bool = False) -> None:
+        """Say whether the failure that is replayed happened in this very call: Stripe may be failing still."""
+        super().__init__("the idempotency key is spent")
+        self.just_now = just_now
+
 
 class StripeUnavailable(Exception):
     """Stripe did not answer in time, answered with its own failure, or refused us. The call may succeed later."""
 
+    def __init__(self, retry_after_seconds: float | None = None) -> None:
+        """Carry when Stripe wants to be asked again, where it said so."""
+        super().__init__("Stripe is unavailable")
+        self.retry_after_seconds = retry_after_seconds
 
-class Intents(Protocol):
+
+class StripeKeyRefused(StripeUnavailable):
+    """Stripe refuses our secret key. To a buyer no more than unavailable; to an operator something to mend."""
+
+
+class IntentReader(Protocol):
+    """Stripe's intents, to be looked at. May raise StripeUnavailable."""
+
+    async def retrieve(self, ref: IntentRef) -> StripeIntent:
+        """Return the intent as it stands now. Raises IntentNotFound."""
+
+
+class Intents(IntentReader, Protocol):
     """Stripe's intents. Every method may raise StripeUnavailable."""
 
     async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
@@ -94,9 +115,6 @@ class Intents(Protocol):
 
         Raises IdempotencyKeySpent when this generation's key is of no more use, IntentRefused.
         """
-
-    async def retrieve(self, ref: IntentRef) -> StripeIntent:
-        """Return the intent as it stands now. Raises IntentNotFound."""
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:
         """Cancel the intent if Stripe still lets us; return it as it then stands. Raises IntentNotFound."""

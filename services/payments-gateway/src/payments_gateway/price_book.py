@@ -7,17 +7,22 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from payments_gateway.catalogue import Catalogue, CatalogueSource
-from payments_gateway.intents import StripeUnavailable
+from payments_gateway.intents import StripeKeyRefused, StripeUnavailable
 from servicekit.cancellation import cancel_until_ended
 
 _log = logging.getLogger(__name__)
 
-_LEAST_SECONDS_BETWEEN_READS: Final = 2.0
-"""A cart with an unknown price makes the book read again, but not more often than this."""
+_SOONEST_FIRST_READ_AGAIN_SECONDS: Final = 2.0
+"""As long as there are no prices at all, they are tried for this often."""
 
 
 class CatalogueUnavailable(Exception):
     """There are no prices recent enough to sell by."""
+
+    def __init__(self, reason: str, retry_after_seconds: float | None = None) -> None:
+        """Say why, for an operator, and when Stripe wants to be asked again."""
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class PriceBook:
@@ -29,30 +34,39 @@ class PriceBook:
         *,
         refresh_seconds: float,
         max_age_seconds: float,
+        pause_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
-        """Keep source's catalogue; monotonic is a clock in seconds."""
+        """Keep source's catalogue; never read it twice within pause_seconds. monotonic is a clock in seconds."""
         self._source = source
         self._refresh_seconds = refresh_seconds
         self._max_age_seconds = max_age_seconds
+        self._pause_seconds = pause_seconds
         self._monotonic = monotonic
         self._catalogue: Catalogue | None = None
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
         self._reading = asyncio.Lock()
+        self._failure: StripeUnavailable | None = None
+        """Why the last read failed; None if it did not."""
 
     def current(self) -> Catalogue:
         """Return the catalogue. Raises CatalogueUnavailable if it was never read or is too old."""
         if self._catalogue is None or self._monotonic() - self._read_at > self._max_age_seconds:
-            raise CatalogueUnavailable
+            raise self._unavailable()
         return self._catalogue
 
     async def with_prices(self, price_ids: Iterable[str]) -> Catalogue:
-        """Return the catalogue, read again if it lacks one of these prices: it may have been created just now."""
-        catalogue = self.current()
-        if all(price_id in catalogue.prices for price_id in price_ids):
-            return catalogue
+        """Return the catalogue, read again if it lacks one of these prices: it may have been created just now.
+
+        Raises CatalogueUnavailable, also when it lacks one and could not be read again: nobody knows the price then.
+        """
+        wanted = set(price_ids)
+        if wanted <= self.current().prices.keys():
+            return self.current()
         await self._read_unless_just_tried()
+        if self._failure is not None and not wanted <= self.current().prices.keys():
+            raise self._unavailable()
         return self.current()
 
     @asynccontextmanager
@@ -71,17 +85,25 @@ class PriceBook:
             except Exception:  # noqa: BLE001 — whatever it was, prices must go on being read
                 _log.exception("catalogue could not be read")
             missing = self._catalogue is None
-            await asyncio.sleep(_LEAST_SECONDS_BETWEEN_READS if missing else self._refresh_seconds)
+            await asyncio.sleep(_SOONEST_FIRST_READ_AGAIN_SECONDS if missing else self._refresh_seconds)
 
     async def _read_unless_just_tried(self) -> None:
         async with self._reading:  # whoever waited here finds the answer of the one who read
-            if self._monotonic() - self._tried_at < _LEAST_SECONDS_BETWEEN_READS:
+            if self._monotonic() - self._tried_at < self._pause_seconds:
                 return
             began = self._monotonic()
             try:
                 self._catalogue = await self._source.read()
                 self._read_at = began
-            except StripeUnavailable:
+                self._failure = None
+            except StripeUnavailable as failure:
+                self._failure = failure
                 _log.warning("catalogue could not be read")
             finally:
                 self._tried_at = self._monotonic()  # from its end: those who waited meanwhile need no read of their own
+
+    def _unavailable(self) -> CatalogueUnavailable:
+        if isinstance(self._failure, StripeKeyRefused):
+            return CatalogueUnavailable("Stripe refuses our secret key")
+        retry_after = self._failure.retry_after_seconds if self._failure else None
+        return CatalogueUnavailable("the catalogue could not be read from Stripe", retry_after)

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Protocol
 
 from payments_gateway.attempts import Address, CheckoutContext, Contact, IntentRef, LineItem, ShippingOption
+from payments_gateway.identity import Caller
 from payments_gateway.money import Money
 
 
@@ -66,6 +67,8 @@ class Order:
     shipping_option: ShippingOption | None
     items: tuple[LineItem, ...]
     created_at: datetime
+    erased: bool = False
+    """Whether who bought was erased from it: user, contact and address are empty then."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,12 @@ class Purchase:
 
     @property
     def user_id(self) -> str | None:
-        """Whose purchase it is; None for a guest's."""
+        """Whose purchase it is; None for a guest's and for an erased one."""
         return self.order.user_id
+
+    def may_be_shown_to(self, caller: Caller) -> bool:
+        """Whether this caller may be told of it. Nobody may once it is erased: whose it was is not known any more."""
+        return not self.order.erased and caller.owns(self.user_id)
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class QuarantinedPayment:
 
     reason: QuarantineReason
     content_kept: bool
-    """Whether the attempt's content is stored with it."""
+    """Whether the attempt's content is stored with it, or was until it was erased."""
 
 
 PaymentDecision = Purchase | QuarantinedPayment

@@ -32,7 +32,9 @@ class Gateway:
         self.orders = FakeOrderBook(self.wire, self.clock)
         self.source = FakeCatalogueSource(SHOP)
         self.ids = AttemptIds(b"attempt-id-secret-of-the-tests..")
-        self.book = PriceBook(self.source, refresh_seconds=3600, max_age_seconds=7200, monotonic=self.clock.seconds)
+        self.book = PriceBook(
+            self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=2, monotonic=self.clock.seconds
+        )
         self.fulfilment = Fulfilment(self.attempts, self.orders, livemode=False)
         settlement = Settlement(self.fulfilment, self.orders)
         self.supersede = Supersede(self.attempts, self.intents, settlement)

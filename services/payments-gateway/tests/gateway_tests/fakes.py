@@ -11,6 +11,7 @@ from payments_gateway.attempts import (
     AttemptClosed,
     CheckoutContext,
     CloseReason,
+    Contact,
     DeleteReason,
     IntentKind,
     IntentRef,
@@ -194,14 +195,14 @@ class FakeIntents:
         self._wire = wire
         self._charges: dict[str, _Charge] = {}
         self._by_key: dict[str, str] = {}
-        self._spent: set[str] = set()
+        self._spent: dict[str, bool] = {}
 
     async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
         """Make an intent once per key; a key that was used answers its intent as it stands now."""
         async with self._wire.call("intents.create"):
             key = f"{attempt_id}:{generation}"
             if key in self._spent:
-                raise IdempotencyKeySpent
+                raise IdempotencyKeySpent(just_now=self._spent[key])
             if key not in self._by_key:
                 self._by_key[key] = self._make(attempt_id, amount)
             charge = self._charges[self._by_key[key]]
@@ -241,9 +242,9 @@ class FakeIntents:
             raise IntentNotFound
         return self._charges[ref.id].intent
 
-    def spend(self, attempt_id: str, generation: int) -> None:
-        """Make a key replay a failure for ever."""
-        self._spent.add(f"{attempt_id}:{generation}")
+    def spend(self, attempt_id: str, generation: int, *, just_now: bool = False) -> None:
+        """Make a key replay a failure for ever; it may happen only when the key is used."""
+        self._spent[f"{attempt_id}:{generation}"] = just_now
 
     def turn(self, ref: IntentRef, status: IntentStatus) -> StripeIntent:
         """Put an intent into a status, and return it."""
@@ -335,6 +336,12 @@ class FakeOrderBook:
     def refuse(self, attempt_id: str) -> None:
         """Refuse an attempt's content whenever it is to be recorded."""
         self._refused.add(attempt_id)
+
+    def erase(self, attempt_id: str) -> None:
+        """Erase who bought from an attempt's purchase."""
+        bought = self._purchases[attempt_id]
+        order = replace(bought.order, user_id=None, contact=Contact("", "", None), erased=True)
+        self._purchases[attempt_id] = replace(bought, order=order)
 
     def purchases(self) -> list[Purchase]:
         """Show every purchase."""

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
@@ -15,15 +15,18 @@ from fastapi import FastAPI
 
 from payments_gateway.api.app import create_app
 from payments_gateway.api.bodies import ConfigBody
+from payments_gateway.api.callers import Gatekeeper
 from payments_gateway.api.checkout import checkout_routes
 from payments_gateway.api.operations import operations_routes
 from payments_gateway.api.orders import order_routes
 from payments_gateway.api.shop import shop_routes
 from payments_gateway.api.webhook import webhook_routes
+from payments_gateway.client_addresses import ClientAddresses, Network
 from payments_gateway.clients.readiness import catalogue_known
 from payments_gateway.clients.stripe_webhooks import StripeWebhooks
-from payments_gateway.identity import TokenVerifier
+from payments_gateway.identity import SharedSecret, TokenKeys, TokenRules, TokenVerifier
 from payments_gateway.intents import StripeIntent
+from payments_gateway.rate_limits import Rate, RateLimiter
 from servicekit.health import Readiness
 
 from .assembly import Gateway
@@ -33,6 +36,17 @@ WEBHOOK: Final = "/api/stripe/webhook"
 JWT_SECRET: Final = "the-shop-signs-its-tokens-with-this"
 WEBHOOK_SECRET: Final = "whsec_of_the_tests"
 SHOP_ORIGIN: Final = "https://shop.example"
+AMPLE: Final = Rate(per_minute=1e6, burst=1_000_000)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How often a client may ask, and whose word counts about who it is."""
+
+    initiate_by_address: Rate = AMPLE
+    initiate_by_user: Rate = AMPLE
+    lookup_by_address: Rate = AMPLE
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,9 @@ class Edge:
     gateway: Gateway
     deadline_seconds: float = 10.0
     allow_guests: bool = True
+    keys: TokenKeys = field(default_factory=lambda: SharedSecret(JWT_SECRET))
+    rules: TokenRules = field(default_factory=TokenRules)
+    limits: Limits = Limits()
 
     def app(self) -> FastAPI:
         """Build the app as the bootstrap does."""
@@ -54,9 +71,21 @@ class Edge:
                 shop_routes(gateway.book, ConfigBody(publishable_key="pk_test_1", stripe_js_url="https://js.example/")),
                 operations_routes(Readiness([catalogue_known(gateway.book)])),
             ],
-            verifier=TokenVerifier(JWT_SECRET, allow_guests=self.allow_guests),
+            gatekeeper=self._gatekeeper(),
             cors_origins=[SHOP_ORIGIN],
             deadline_seconds=self.deadline_seconds,
+        )
+
+    def _gatekeeper(self) -> Gatekeeper:
+        def limiter(name: str, rate: Rate) -> RateLimiter:
+            return RateLimiter(name, rate, secret=b"of the tests", monotonic=self.gateway.clock.seconds)
+
+        return Gatekeeper(
+            verifier=TokenVerifier(self.keys, self.rules, allow_guests=self.allow_guests),
+            addresses=ClientAddresses(self.limits.trusted_proxies),
+            initiate_by_address=limiter("initiate_by_address", self.limits.initiate_by_address),
+            initiate_by_user=limiter("initiate_by_user", self.limits.initiate_by_user),
+            lookup_by_address=limiter("lookup_by_address", self.limits.lookup_by_address),
         )
 
 
@@ -65,7 +94,15 @@ async def served(edge: Edge) -> AsyncIterator[aiohttp.ClientSession]:
     """Serve an edge on a free port and give a client of it."""
     # Started without uvicorn's own loop, whose ticks of a tenth of a second every test would wait for.
     server = uvicorn.Server(
-        uvicorn.Config(edge.app(), host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False)
+        uvicorn.Config(
+            edge.app(),
+            host="127.0.0.1",
+            port=0,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # as the gateway starts it: else uvicorn itself would believe X-Forwarded-For
+        )
     )
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)

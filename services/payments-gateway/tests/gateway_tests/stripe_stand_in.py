@@ -1,13 +1,18 @@
 """A server that answers Stripe's library over loopback with what a test tells it to, and keeps what it was sent."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+import aiohttp
 import stripe
 from aiohttp import web
+
+from payments_gateway.clients.stripe_http import StripeHttp
+from payments_gateway.clients.stripe_limiter import StripeLimiter, Urgency
 
 stripe.enable_telemetry = False  # it writes a file
 
@@ -28,6 +33,7 @@ class StripeStandIn:
     """Answers in turn what was lined up."""
 
     client: stripe.StripeClient
+    limiter: StripeLimiter
     sent: list[Sent] = field(default_factory=list)
     answers: list[web.Response] = field(default_factory=list)
 
@@ -36,14 +42,50 @@ class StripeStandIn:
         spelled = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answers.append(web.json_response(body, status=status, headers=spelled))
 
+    def page(self, status: int, **headers: str) -> None:
+        """Line up a page of HTML, as something between Stripe and us would show."""
+        spelled = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answers.append(
+            web.Response(text="<html></html>", status=status, content_type="text/html", headers=spelled)
+        )
+
     def refuse(self, status: int, kind: str, code: str | None = None, **headers: str) -> None:
         """Line a refusal up, in Stripe's envelope, whose message quotes what was sent."""
         error = {"type": kind, "code": code, "message": "No such thing: ada@example.com"}
         self.answer({"error": error}, status=status, **headers)
 
 
+def roomy_limiter() -> StripeLimiter:
+    """Make a limiter that is in nobody's way."""
+    return StripeLimiter(
+        max_concurrent=100, requests_per_second=10_000, longest_wait_seconds=5, monotonic=time.monotonic
+    )
+
+
+def stripe_client(
+    url: str,
+    session: aiohttp.ClientSession,
+    limiter: StripeLimiter,
+    *,
+    max_retries: int = 0,
+    timeout_seconds: float = 5.0,
+    budget_seconds: float = 10.0,
+) -> stripe.StripeClient:
+    """Make a client of whoever listens at url, as the bootstrap does; its pauses are the shortest."""
+    http = StripeHttp(
+        session,
+        limiter,
+        urgency=Urgency.URGENT,
+        timeout_seconds=timeout_seconds,
+        budget_seconds=budget_seconds,
+        max_retries=max_retries,
+        randomness=lambda: 0.0,
+    )
+    return stripe.StripeClient("sk_test_1", http_client=http, base_addresses={"api": url}, max_network_retries=0)
+
+
 @asynccontextmanager
-async def stripe_stand_in() -> AsyncIterator[StripeStandIn]:
+async def stripe_stand_in(*, max_retries: int = 0) -> AsyncIterator[StripeStandIn]:
     """Serve on a free port and give the stand-in with a client of it."""
 
     async def handle(request: web.Request) -> web.Response:
@@ -58,16 +100,13 @@ async def stripe_stand_in() -> AsyncIterator[StripeStandIn]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
-    http = stripe.AIOHTTPClient(timeout=5)
-    stand_in = StripeStandIn(
-        stripe.StripeClient(
-            "sk_test_1", http_client=http, base_addresses={"api": f"http://{host}:{port}"}, max_network_retries=0
-        )
-    )
+    limiter = roomy_limiter()
     try:
-        yield stand_in
+        async with aiohttp.ClientSession() as session:
+            client = stripe_client(f"http://{host}:{port}", session, limiter, max_retries=max_retries)
+            stand_in = StripeStandIn(client, limiter)
+            yield stand_in
     finally:
-        await http.close_async()  # type: ignore[no-untyped-call]  # the library leaves it out
         await runner.cleanup()
 
 

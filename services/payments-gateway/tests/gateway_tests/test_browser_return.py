@@ -53,6 +53,18 @@ async def test_p3_browsers_at_once_are_shown_one_purchase(gateway: Gateway) -> N
     assert list(decisions) == gateway.orders.purchases() * 12
 
 
+@pytest.mark.parametrize("owner", [None, "user_ada"])
+async def test_p7_an_erased_purchase_is_shown_to_nobody(gateway: Gateway, owner: str | None) -> None:
+    """Whose it was is not known any more, so not even its buyer's browser is told; nor is it bought a second time."""
+    stored = gateway.stored_attempt(user_id=owner)
+    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), Source(Road.WEBHOOK, "evt_1"))
+    gateway.orders.erase(ATTEMPT_ID)
+
+    with pytest.raises(AttemptNotFound):
+        await gateway.browser_return.complete(ATTEMPT_ID, stored.intent, Caller(owner))
+    assert len(gateway.orders.purchases()) == 1
+
+
 @pytest.mark.parametrize("status", sorted(MAY_YET_SUCCEED, key=str))
 async def test_a_payment_at_the_bank_is_under_way(gateway: Gateway, status: IntentStatus) -> None:
     """Neither success nor failure, nor what we do not know: nothing is recorded, and the content stays."""

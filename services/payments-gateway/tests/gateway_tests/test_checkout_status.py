@@ -97,6 +97,19 @@ async def test_a_recorded_attempt_is_completed(gateway: Gateway) -> None:
     assert soon == late == CheckoutStatus(CheckoutState.COMPLETED, purchase)
 
 
+@pytest.mark.parametrize("owner", [None, "user_ada"])
+async def test_p7_an_erased_purchase_is_shown_to_nobody(gateway: Gateway, owner: str | None) -> None:
+    """Whose it was is not known any more: not to the one who holds the attempt's id, with its tombstone or without."""
+    stored = gateway.stored_attempt(user_id=owner)
+    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), WEBHOOK)
+    gateway.orders.erase(ATTEMPT_ID)
+
+    for _ in ("with the tombstone", "without"):
+        with pytest.raises(AttemptNotFound):
+            await gateway.statuses.status(ATTEMPT_ID, Caller(owner))
+        gateway.attempts.lose(ATTEMPT_ID)
+
+
 async def test_a_quarantined_attempt_needs_review(gateway: Gateway) -> None:
     """The buyer is told that somebody will look at it."""
     stored = gateway.stored_attempt()

@@ -295,6 +295,21 @@ async def test_the_api_is_described_with_examples(http: aiohttp.ClientSession) -
     assert schemas["ItemBody"]["additionalProperties"] is False
 
 
+async def test_every_refusal_is_described_as_a_problem(http: aiohttp.ClientSession) -> None:
+    """No operation promises FastAPI's own shapes, and each that takes a body says how it is refused."""
+    document = (await get(http, "/openapi.json")).json
+
+    operations = [operation for methods in document["paths"].values() for operation in methods.items()]
+    refusals = [
+        answer["content"] for _, each in operations for status, answer in each["responses"].items() if status >= "400"
+    ]
+    assert {media_type for content in refusals for media_type in content} == {"application/problem+json"}
+    assert all(content["application/problem+json"]["schema"]["$ref"].endswith("/ProblemBody") for content in refusals)
+    assert all({"400", "413", "415"} <= set(each["responses"]) for method, each in operations if method == "post")
+    assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
+    assert "202" in document["paths"]["/api/orders"]["post"]["responses"]
+
+
 async def test_the_examples_are_taken(http: aiohttp.ClientSession) -> None:
     """What the document shows is what the gateway accepts, but for the price, which is the shop's own."""
     schemas = (await get(http, "/openapi.json")).json["components"]["schemas"]

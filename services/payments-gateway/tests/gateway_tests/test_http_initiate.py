@@ -179,6 +179,18 @@ async def test_every_failure_has_its_answer(
     assert "secret" not in answer.text
 
 
+@pytest.mark.parametrize(("said", "sent"), [(None, "2"), (0.0, "1"), (17.2, "18"), (86_400.0, "60")])
+async def test_stripes_retry_after_is_passed_on(
+    http: aiohttp.ClientSession, gateway: Gateway, said: float | None, sent: str
+) -> None:
+    """In whole seconds, rounded up; never none, and never more than a minute."""
+    gateway.wire.fail("intents.create", StripeUnavailable(said))
+
+    answer = await post(http, INITIATE, checkout_json())
+
+    assert (answer.status, answer.headers["Retry-After"]) == (503, sent)
+
+
 async def test_without_prices_there_is_no_checkout(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """503, and readiness says so too."""
     gateway.clock.advance(7201)

@@ -5,10 +5,10 @@ from typing import Any
 import jwt
 import pytest
 
-from payments_gateway.identity import GUEST, Caller, NotSignedIn, TokenVerifier
+from payments_gateway.identity import GUEST, Caller, NotSignedIn, SharedSecret, TokenRules, TokenVerifier
 
 SECRET = "the-shop-signs-its-tokens-with-this-long-secret-of-sixty-four-chars"
-VERIFIER = TokenVerifier(SECRET)
+VERIFIER = TokenVerifier(SharedSecret(SECRET), TokenRules())
 
 
 def token(algorithm: str = "HS256", secret: str = SECRET, **claims: Any) -> str:
@@ -23,30 +23,30 @@ def unsigned(header: bytes, payload: bytes = b'{"sub":"user_ada","exp":999999999
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
 
-def test_a_valid_token_names_its_user() -> None:
+async def test_a_valid_token_names_its_user() -> None:
     """The user is the token's subject."""
-    caller = VERIFIER.caller("Bearer " + token())
+    caller = await VERIFIER.caller("Bearer " + token())
 
     assert caller == Caller("user_ada")
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
-def test_the_scheme_may_be_written_in_any_case(scheme: str) -> None:
+async def test_the_scheme_may_be_written_in_any_case(scheme: str) -> None:
     """HTTP's schemes know no case."""
-    caller = VERIFIER.caller(f"{scheme} {token()}")
+    caller = await VERIFIER.caller(f"{scheme} {token()}")
 
     assert caller == Caller("user_ada")
 
 
-def test_no_header_is_a_guest() -> None:
+async def test_no_header_is_a_guest() -> None:
     """Where guests are allowed, no token is needed."""
-    assert VERIFIER.caller(None) == GUEST
+    assert await VERIFIER.caller(None) == GUEST
 
 
-def test_no_header_is_refused_where_guests_are() -> None:
+async def test_no_header_is_refused_where_guests_are() -> None:
     """Where guests are not allowed, every request needs a token."""
     with pytest.raises(NotSignedIn):
-        TokenVerifier(SECRET, allow_guests=False).caller(None)
+        await TokenVerifier(SharedSecret(SECRET), TokenRules(), allow_guests=False).caller(None)
 
 
 @pytest.mark.parametrize(
@@ -106,62 +106,62 @@ def test_no_header_is_refused_where_guests_are() -> None:
         "header is a list",
     ],
 )
-def test_a_bad_token_is_never_a_guest(header: str) -> None:
+async def test_a_bad_token_is_never_a_guest(header: str) -> None:
     """Whatever is sent that is no valid token is refused, and the refusal quotes nothing of it."""
     with pytest.raises(NotSignedIn) as refusal:
-        VERIFIER.caller(header)
+        await VERIFIER.caller(header)
 
     assert str(refusal.value) == ""
     assert refusal.value.__cause__ is None
 
 
-def test_a_subject_must_be_text() -> None:
+async def test_a_subject_must_be_text() -> None:
     """A number is nobody's user id; signed by hand, since the library would not make such a token."""
     numbered = jwt.api_jws.encode(b'{"sub":7,"exp":99999999999}', SECRET, algorithm="HS256")
 
     with pytest.raises(NotSignedIn):
-        VERIFIER.caller("Bearer " + numbered)
+        await VERIFIER.caller("Bearer " + numbered)
 
 
-def test_clocks_may_differ_a_little() -> None:
+async def test_clocks_may_differ_a_little() -> None:
     """A token that expired a moment ago by our clock is still good."""
-    caller = VERIFIER.caller("Bearer " + token(exp=time.time() - 2))
+    caller = await VERIFIER.caller("Bearer " + token(exp=time.time() - 2))
 
     assert caller == Caller("user_ada")
 
 
 @pytest.mark.parametrize("claims", [{}, {"aud": "another"}, {"iss": "elsewhere"}, {"aud": "shop"}, {"iss": "id"}])
-def test_audience_and_issuer_must_be_ours_where_they_are_set(claims: dict[str, str]) -> None:
+async def test_audience_and_issuer_must_be_ours_where_they_are_set(claims: dict[str, str]) -> None:
     """A token that was made for another service or by another issuer is refused."""
-    verifier = TokenVerifier(SECRET, audience="shop", issuer="id")
+    verifier = TokenVerifier(SharedSecret(SECRET), TokenRules("shop", "id"))
 
     with pytest.raises(NotSignedIn):
-        verifier.caller("Bearer " + token(**claims))
+        await verifier.caller("Bearer " + token(**claims))
 
 
-def test_a_token_for_our_audience_by_our_issuer_is_taken() -> None:
+async def test_a_token_for_our_audience_by_our_issuer_is_taken() -> None:
     """The audience may be one of several."""
-    verifier = TokenVerifier(SECRET, audience="shop", issuer="id")
+    verifier = TokenVerifier(SharedSecret(SECRET), TokenRules("shop", "id"))
 
-    caller = verifier.caller("Bearer " + token(aud=["elsewhere", "shop"], iss="id"))
+    caller = await verifier.caller("Bearer " + token(aud=["elsewhere", "shop"], iss="id"))
 
     assert caller == Caller("user_ada")
 
 
-def test_an_audience_is_no_hindrance_where_none_is_set() -> None:
+async def test_an_audience_is_no_hindrance_where_none_is_set() -> None:
     """A shop that sets no audience takes tokens that name one."""
-    caller = VERIFIER.caller("Bearer " + token(aud="shop"))
+    caller = await VERIFIER.caller("Bearer " + token(aud="shop"))
 
     assert caller == Caller("user_ada")
 
 
-def test_without_a_secret_every_token_is_refused() -> None:
+async def test_without_a_secret_every_token_is_refused() -> None:
     """An empty or missing secret must never verify anything; guests are still guests."""
-    verifier = TokenVerifier(None)
+    verifier = TokenVerifier(None, TokenRules())
 
     with pytest.raises(NotSignedIn):
-        verifier.caller("Bearer " + token())
-    assert verifier.caller(None) == GUEST
+        await verifier.caller("Bearer " + token())
+    assert await verifier.caller(None) == GUEST
 
 
 @pytest.mark.parametrize(

@@ -252,17 +252,33 @@ async def test_a_spent_key_moves_to_the_next(gateway: Gateway) -> None:
     assert gateway.status_of(stored_for(gateway, checkout).intent) == "requires_payment_method"
 
 
-async def test_three_spent_keys_are_enough(gateway: Gateway) -> None:
+async def test_five_spent_keys_are_enough(gateway: Gateway) -> None:
     """The client is told to begin anew instead of Stripe being asked for ever; nothing is stored."""
     attempt_id = gateway.ids.id_for(GUEST, KEY)
-    for generation in range(3):
+    for generation in range(5):
         gateway.intents.spend(attempt_id, generation)
 
     with pytest.raises(AttemptClosed):
         await gateway.initiate.begin(ASKED, GUEST, KEY)
 
-    assert gateway.wire.calls.count("intents.create") == 3
+    assert gateway.wire.calls.count("intents.create") == 5
     assert gateway.attempts.stored() == []
+
+
+async def test_while_stripe_fails_a_request_spends_two_keys_at_most(gateway: Gateway) -> None:
+    """The buyer is told to come again, and keys are left for then: the next request goes on where this one ended."""
+    attempt_id = gateway.ids.id_for(GUEST, KEY)
+    gateway.intents.spend(attempt_id, 0, just_now=True)
+    gateway.intents.spend(attempt_id, 1, just_now=True)
+
+    with pytest.raises(StripeUnavailable):
+        await gateway.initiate.begin(ASKED, GUEST, KEY)
+    gateway.intents.spend(attempt_id, 0)
+    gateway.intents.spend(attempt_id, 1)
+    checkout = await gateway.initiate.begin(ASKED, GUEST, KEY)
+
+    assert checkout.attempt_id == attempt_id
+    assert gateway.wire.calls.count("intents.create") == 2 + 3
 
 
 async def test_a_bought_attempt_that_the_store_lost_is_not_begun_again(gateway: Gateway) -> None:

@@ -154,6 +154,31 @@ async def test_a_payment_without_a_sum_has_none_on_the_wire(client: OrdersClient
     assert not orders.requests[0].payment.HasField("received")
 
 
+async def test_p7_an_erased_payment_needs_its_attempt_no_more(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """Its content was kept until it was erased on purpose, so the attempt may go as well."""
+    erased = pb.QuarantinedPayment(reason=pb.QUARANTINE_REASON_AMOUNT_MISMATCH, erased_at=Timestamp(seconds=1))
+    orders.answer = pb.QuarantinePaymentResponse(decision=pb.PaymentDecision(quarantined_payment=erased))
+
+    decision = await client.quarantine(PAYMENT, QuarantineReason.AMOUNT_MISMATCH, CONTEXT, WEBHOOK)
+
+    assert decision == QuarantinedPayment(QuarantineReason.AMOUNT_MISMATCH, content_kept=True)
+
+
+async def test_p7_an_erased_order_says_so(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """It has no user, like a guest's, and must not be taken for one."""
+    message = pb.Purchase()
+    message.CopyFrom(PURCHASE_MESSAGE)
+    for name in ("contact", "shipping_address", "user_id"):
+        message.order.ClearField(name)
+    message.order.erased_at.FromSeconds(1)
+    orders.answer = pb.GetPurchaseResponse(purchase=message)
+
+    found = await client.find_purchase(ATTEMPT_ID)
+
+    assert found is not None
+    assert (found.user_id, found.order.erased) == (None, True)
+
+
 async def test_content_that_can_never_be_recorded_is_refused(client: OrdersClient, orders: OrdersStandIn) -> None:
     """INVALID_ARGUMENT from orders is a refusal for good, not the client's mistake."""
     violation = FieldViolation("context.total", "must equal what was received")

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from payments_gateway.intents import StripeUnavailable
+from payments_gateway.intents import StripeKeyRefused, StripeUnavailable
 from payments_gateway.price_book import CatalogueUnavailable, PriceBook
 
 from .assembly import until
@@ -22,6 +22,7 @@ class Book:
             self.source,
             refresh_seconds=refresh_seconds,
             max_age_seconds=max_age_seconds,
+            pause_seconds=2,
             monotonic=self.clock.seconds,
         )
 
@@ -92,7 +93,8 @@ async def test_a_failing_read_is_not_repeated_at_once_either(shelf: Book) -> Non
     shelf.clock.advance(2)
 
     for _ in range(10):
-        await shelf.book.with_prices(["price_made_up"])
+        with pytest.raises(CatalogueUnavailable):
+            await shelf.book.with_prices(["price_made_up"])
 
     assert shelf.source.reads == 2
 
@@ -101,10 +103,44 @@ async def test_a_failing_read_keeps_the_old_prices(shelf: Book) -> None:
     """Amounts of Stripe's prices never change, so the old ones may be sold by for a while."""
     shelf.source.failure = StripeUnavailable()
     shelf.clock.advance(7200)
+    with pytest.raises(CatalogueUnavailable):
+        await shelf.book.with_prices(["price_made_up"])
 
-    found = await shelf.book.with_prices(["price_made_up"])
+    found = await shelf.book.with_prices(["price_mug"])
 
     assert found is SHOP
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason", "retry_after"),
+    [
+        (StripeUnavailable(7.0), "the catalogue could not be read from Stripe", 7.0),
+        (StripeKeyRefused(), "Stripe refuses our secret key", None),
+    ],
+)
+async def test_a_price_that_could_not_be_looked_for_is_not_called_unknown(
+    shelf: Book, failure: StripeUnavailable, reason: str, retry_after: float | None
+) -> None:
+    """It may have been created just now: the buyer is to come again, and an operator is told why."""
+    shelf.source.failure = failure
+    shelf.clock.advance(2)
+
+    with pytest.raises(CatalogueUnavailable) as unavailable:
+        await shelf.book.with_prices(["price_new"])
+
+    assert (str(unavailable.value), unavailable.value.retry_after_seconds) == (reason, retry_after)
+
+
+async def test_after_a_read_that_succeeds_a_price_is_unknown_for_good(shelf: Book) -> None:
+    """A failure of before is forgotten: the cart is judged by what was read since."""
+    shelf.source.failure = StripeUnavailable()
+    shelf.clock.advance(2)
+    with pytest.raises(CatalogueUnavailable):
+        await shelf.book.with_prices(["price_made_up"])
+    shelf.source.failure = None
+    shelf.clock.advance(2)
+
+    assert await shelf.book.with_prices(["price_made_up"]) is SHOP
 
 
 async def test_prices_that_are_too_old_are_not_sold_by(shelf: Book) -> None:

@@ -128,3 +128,31 @@ def test_the_key_tells_whether_money_is_real(monkeypatch: pytest.MonkeyPatch, ke
     settings = read(monkeypatch, STRIPE_SECRET_KEY=key)
 
     assert settings.livemode is live
+
+
+@pytest.mark.parametrize("setting", ["CHECKOUT_SESSION_TARGET", "ORDERS_TARGET"])
+def test_a_service_beyond_this_machine_is_called_with_tls(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    """Unless somebody says that a mesh encrypts, or this is a developer's machine."""
+    target = "dns:///orders.example:7002"
+    files = {"TLS_CA_FILE": "/ca", "TLS_CERT_FILE": "/cert", "TLS_KEY_FILE": "/key"}
+
+    code, said = refused(monkeypatch, capsys, **{setting: target})
+    encrypted = read(monkeypatch, **{setting: target}, **files)
+    allowed = read(monkeypatch, **{setting: target}, **dict.fromkeys(files), ALLOW_PLAINTEXT="true")
+
+    assert code == 2
+    assert f"GATEWAY_{setting}: beyond this machine only with TLS" in said
+    assert encrypted.plaintext_links == []
+    assert allowed.plaintext_links == [setting.lower()]
+
+
+def test_a_part_of_the_certificates_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever forgot one file would otherwise speak plaintext."""
+    code, said = refused(monkeypatch, capsys, TLS_CERT_FILE="/cert", TLS_KEY_FILE="/key")
+
+    assert code == 2
+    assert "GATEWAY_TLS_CERT_FILE, GATEWAY_TLS_KEY_FILE, GATEWAY_TLS_CA_FILE: all three or none" in said

@@ -176,6 +176,13 @@ def test_a_body_that_is_no_text_is_refused() -> None:
         body_of(data={"object": {**INTENT, "object": "charge"}}),
         body_of(data={"object": {**INTENT, "status": "paid"}}),
         body_of(data={"object": {**INTENT, "amount_received": None}}),
+        *[
+            body_of(data={"object": {**INTENT, "amount_received": amount}})
+            for amount in (float("inf"), float("nan"), 2**63, -1, 12.5, True, "1250")
+        ],
+        *[body_of(data={"object": {**INTENT, "currency": currency}}) for currency in ("", "us", "usd\n", "\ud800", 7)],
+        *[body_of(data={"object": {**INTENT, "id": name}}) for name in ("", "x" * 256, "pi_\0", "\ud800", None, {})],
+        *[body_of(id=name) for name in ("", "x" * 256, "evt_\0", "\ud800", None, 1)],
         body_of(data={"object": {**INTENT, "metadata": "attempt"}}),
         body_of(data={"object": {name: value for name, value in INTENT.items() if name != "livemode"}}),
     ],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from devstack.certificates import HOLDERS, CertificateFolder, NoAuthority
 from devstack.layout import AlreadyRunning, home_from
 from devstack.ports import LOOPBACK
 from devstack.processes import ProcessFailed
@@ -27,6 +28,9 @@ class _ToldToStop(BaseException):
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 when told to stop, 1 when something failed."""
     arguments = _parser().parse_args(argv)
+    if arguments.command == "certs":
+        _make_certificates(arguments)
+        return
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOOPBACK
     for number in _STOP_SIGNALS:
         signal.signal(number, _stop)
@@ -42,7 +46,7 @@ def _run(arguments: argparse.Namespace) -> None:
     stack = Stack(
         home_from(os.environ, Path.cwd()),
         real_stripe=real_stripe(os.environ),
-        options=StackOptions(gateways=arguments.gateways, gateway_port=arguments.port),
+        options=StackOptions(gateways=arguments.gateways, gateway_port=arguments.port, tls=arguments.tls),
         report=_say,
     )
     try:
@@ -57,6 +61,22 @@ def _run(arguments: argparse.Namespace) -> None:
         for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         stack.stop()
+
+
+def _make_certificates(arguments: argparse.Namespace) -> None:
+    folder = home_from(os.environ, Path.cwd()).certs_dir
+    certificates = CertificateFolder(folder)
+    try:
+        if arguments.add_authority:
+            certificates.add_authority()
+        if arguments.renew:
+            certificates.renew()
+        if arguments.keep_newest_authority:
+            certificates.keep_newest_authority()
+    except NoAuthority as failure:
+        sys.exit(f"devstack: {failure}")
+    certificates.make()
+    _say(f"Certificates of {', '.join(HOLDERS)} and their test authority are in {folder}.")
 
 
 def _stay(stack: Stack) -> None:
@@ -79,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     for command in (demo, up):
         command.add_argument("--gateways", type=int, default=1, help="how many gateway processes to run")
         command.add_argument("--port", type=int, default=None, help="the first gateway's port (default: a free one)")
+        command.add_argument("--tls", action="store_true", help="mutual TLS between all services and stores")
+    certs = commands.add_parser("certs", help="make a test authority and certificates; what is there and good stays")
+    certs.add_argument("--renew", action="store_true", help="sign every certificate anew")
+    certs.add_argument("--add-authority", action="store_true", help="trust a new authority too; it signs from now on")
+    certs.add_argument("--keep-newest-authority", action="store_true", help="trust the authorities before it no more")
     return parser
 
 

@@ -122,6 +122,10 @@ class EmbeddedPostgres(EmbeddedServer):
             "max_connections": "200",
             "logging_collector": "off",
             "log_line_prefix": "",
+            # Else the log quotes the rows and parameters of what was refused, with names and addresses in them (P7).
+            "log_error_verbosity": "terse",
+            "log_parameter_max_length": "0",
+            "log_parameter_max_length_on_error": "0",
             "timezone": "UTC",
         }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]

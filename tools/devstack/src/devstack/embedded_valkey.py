@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import redis
 from redis.backoff import NoBackoff
@@ -15,10 +15,13 @@ from redis.retry import Retry
 
 from devstack.embedded_server import EmbeddedServer
 from devstack.ports import LOOPBACK
-from devstack.processes import Program, end_leftover
+from devstack.processes import ProcessFailed, Program, end_leftover
+from devstack.simulated_disk import SimulatedDisk
 
 READY_SECONDS = 30.0
-_CONFIG = "holdfast.conf"
+_ANSWER_SECONDS = 10.0
+CONFIG = "holdfast.conf"
+"""The name of its configuration, in the folder of its data."""
 _PASSWORD_FILE = "holdfast.password"  # noqa: S105 - a file name
 _PID_FILE = "valkey.pid"
 
@@ -28,6 +31,7 @@ class EmbeddedValkey(EmbeddedServer):
 
     Without a port it takes a free one at its first start and keeps it. With `appendonly` every write is in the kernel
     before it is answered and on the disk a second later. `options` are added to its configuration, last word theirs.
+    Without a password it makes up one and keeps it. On a `disk` its power can be cut.
     """
 
     name = "valkey"
@@ -39,9 +43,13 @@ class EmbeddedValkey(EmbeddedServer):
         port: int | None = None,
         appendonly: bool = True,
         options: Mapping[str, str] | None = None,
+        password: str | None = None,
+        disk: SimulatedDisk | None = None,
         log: Path | None = None,
     ) -> None:
         super().__init__(data_dir, port=port, log=log)
+        self._told_password = password
+        self._disk = disk
         self._options = {
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": "everysec",
@@ -52,18 +60,35 @@ class EmbeddedValkey(EmbeddedServer):
 
     @classmethod
     @contextmanager
-    def temporary(cls, *, appendonly: bool = True, options: Mapping[str, str] | None = None) -> Iterator[Self]:
+    def temporary(
+        cls,
+        *,
+        appendonly: bool = True,
+        options: Mapping[str, str] | None = None,
+        password: str | None = None,
+        disk: SimulatedDisk | None = None,
+    ) -> Iterator[Self]:
         """Run a fresh server in a temporary directory, and leave nothing behind."""
         with (
             tempfile.TemporaryDirectory(prefix="holdfast-valkey-") as folder,
-            cls(Path(folder) / "data", appendonly=appendonly, options=options) as server,
+            cls(Path(folder) / "data", appendonly=appendonly, options=options, password=password, disk=disk) as server,
         ):
             yield server
 
     @property
     def data_dir(self) -> Path:
-        """Where its data lies; the append-only files are in appendonlydir below it."""
+        """Where its data lies."""
         return self._data_dir
+
+    @property
+    def append_only_dir(self) -> Path:
+        """Where its append-only files and their manifest lie."""
+        return self._data_dir / "appendonlydir"
+
+    @property
+    def password(self) -> str:
+        """What its clients must know; empty before its first start."""
+        return self._password
 
     @property
     def url(self) -> str:
@@ -73,7 +98,7 @@ class EmbeddedValkey(EmbeddedServer):
     def start(self) -> None:
         """Start the server and return when it answers PING, its data loaded."""
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._password = _kept_password(self._data_dir)
+        self._password = _kept_password(self._data_dir, self._told_password)
         _end_leftover(self._data_dir)
         self._start_on_its_port(
             self._program,
@@ -82,7 +107,31 @@ class EmbeddedValkey(EmbeddedServer):
             port_is_taken="already in use",
         )
 
+    def cut_power(self) -> int:
+        """End it in the middle of whatever it does, and its append-only files as of their last sync.
+
+        Return how many bytes were lost. It can be started again.
+        """
+        if self._disk is None:
+            raise ProcessFailed("a kill loses nothing that was written: only on a simulated disk can power be cut")
+        self.kill()
+        return self._disk.lose_unsynced(self.append_only_dir)
+
+    def ask(self, *words: str | int) -> Any:
+        """Send one command on a connection of its own and return its answer. Raises redis.RedisError."""
+        with _operator(self.port, self._password) as client:
+            return client.execute_command(*words)
+
     def _program(self, port: int) -> Program:
+        command = [str(_binary()), str(self._configuration(port).resolve())]
+        return Program(
+            name=self.name,
+            command=self._disk.gated(command) if self._disk else command,
+            log=self.log,
+            directory=self._data_dir,
+        )
+
+    def _configuration(self, port: int) -> Path:
         settings = {
             "bind": LOOPBACK,
             "port": str(port),
@@ -92,12 +141,10 @@ class EmbeddedValkey(EmbeddedServer):
             **self._options,
         }
         # A file, not arguments: everybody on the machine can read a process's arguments.
-        config = self._data_dir / _CONFIG
+        config = self._data_dir / CONFIG
         config.touch(mode=0o600)
         config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-        return Program(
-            name=self.name, command=[str(_binary()), str(config.resolve())], log=self.log, directory=self._data_dir
-        )
+        return config
 
 
 def _binary() -> Path:
@@ -107,11 +154,11 @@ def _binary() -> Path:
     return Path(spec.origin).parent / "bin" / "valkey-server"
 
 
-def _kept_password(data_dir: Path) -> str:
+def _kept_password(data_dir: Path, told: str | None) -> str:
     path = data_dir / _PASSWORD_FILE
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(16))
+        path.write_text(told or secrets.token_hex(16))
     return path.read_text()
 
 
@@ -124,9 +171,20 @@ def _end_leftover(data_dir: Path) -> None:
 
 
 def _answers(port: int, password: str) -> bool:
-    once = Retry(NoBackoff(), 0)
-    with redis.Redis(host=LOOPBACK, port=port, password=password, socket_timeout=5, retry=once) as client:
+    with _operator(port, password) as client:
         try:
             return bool(client.ping())
         except (redis.ConnectionError, redis.TimeoutError):
             return False
+
+
+def _operator(port: int, password: str) -> redis.Redis:
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis(
+        host=LOOPBACK,
+        port=port,
+        password=password,
+        decode_responses=True,
+        socket_timeout=_ANSWER_SECONDS,
+        retry=once,
+    )

@@ -1,5 +1,6 @@
 """Where a stack keeps its files, and that one stack alone uses them."""
 
+import base64
 import fcntl
 import json
 import os
@@ -44,6 +45,11 @@ class Home:
         """Valkey's data."""
         return self.root / "valkey"
 
+    @property
+    def certs_dir(self) -> Path:
+        """The test authority and its certificates, with private keys."""
+        return self.root / "certs"
+
     def log_of(self, process: str) -> Path:
         """Return the log file of a process."""
         return self.log_dir / f"{process}.log"
@@ -71,6 +77,12 @@ class Home:
             kept[name] = secrets.token_hex(32)
             write_private(path, json.dumps(kept, indent=2) + "\n")
         return kept[name]
+
+
+def encryption_keys(home: Home, service: str) -> str:
+    """Return a service's keys for what it stores, as its setting takes them: one, the same from run to run."""
+    key = bytes.fromhex(home.kept_secret(f"{service}-encryption"))
+    return f"dev1:{base64.b64encode(key).decode()}"
 
 
 def home_from(environment: Mapping[str, str], start: Path) -> Home:

@@ -238,6 +238,15 @@ def _threads_of(pid: int) -> list[Path]:
         return []
 
 
+def wait_until(reached: Callable[[], bool], what: str, *, seconds: float) -> None:
+    """Poll until a state is reached; raise ProcessFailed with its name if time runs out."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > deadline:
+            raise ProcessFailed(f"it did not come to pass within {seconds:g} s that {what}")
+        time.sleep(POLL_SECONDS)
+
+
 def wait_until_gone(pids: Sequence[int], *, seconds: float) -> None:
     """Wait until none of the processes runs; one that only waits to be reaped is gone."""
     deadline = time.monotonic() + seconds

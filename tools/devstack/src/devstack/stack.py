@@ -3,24 +3,32 @@
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from devstack.catalogue import SeededCatalogue, seed_catalogue
 from devstack.embedded_postgres import EmbeddedPostgres
 from devstack.embedded_valkey import EmbeddedValkey
-from devstack.layout import Home
+from devstack.layout import Home, encryption_keys
 from devstack.merged_log import MergedLog
 from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.processes import ProcessFailed, Server
-from devstack.services import CHECKOUT_SESSION, GATEWAY, ORDERS, SIMULATOR, Service
+from devstack.services import CHECKOUT_SESSION, GATEWAY, ORDERS, SIMULATOR, Service, ServiceKind
 from devstack.stack_file import StackFile
 from devstack.stack_options import StackOptions, Upstreams
+from devstack.stack_tls import StackTls
 from devstack.stripe_access import StripeAccess
 from devstack.webhook_endpoints import forget_all, register
 
 ORDERS_DATABASE = "orders"
 FRONTEND_ORIGINS = "http://localhost:5173,http://127.0.0.1:5173"
+AMPLE_RATES = {
+    f"{limit}_{kind}": "1000000"
+    for limit in ("INITIATE_PER_ADDRESS", "INITIATE_PER_USER", "LOOKUP_PER_ADDRESS")
+    for kind in ("PER_MINUTE", "BURST")
+}
+"""Settings of a gateway that in practice limits nobody."""
 _SEEDS = 2**31
 _GATEWAY_ATTEMPTS = 3
 
@@ -45,8 +53,11 @@ class Stack:
         self.postgres = EmbeddedPostgres(home.postgres_dir, durable=self.options.durable, log=home.log_of("postgres"))
         self.valkey = EmbeddedValkey(home.valkey_dir, log=home.log_of("valkey"))
         self.simulator = Service("stripe-simulator", SIMULATOR, home.log_of("stripe-simulator"))
-        self.checkout_session = Service("checkout-session", CHECKOUT_SESSION, home.log_of("checkout-session"))
-        self.orders = Service("orders", ORDERS, home.log_of("orders"))
+        self.tls = StackTls(home.certs_dir) if self.options.tls else None
+        self.checkout_session = Service(
+            "checkout-session", self._spoken_to(CHECKOUT_SESSION), home.log_of("checkout-session")
+        )
+        self.orders = Service("orders", self._spoken_to(ORDERS), home.log_of("orders"))
         self.gateways = [Service(name, GATEWAY, home.log_of(name)) for name in _gateway_names(self.options.gateways)]
         self.log = MergedLog({name: home.log_of(name) for name in self.processes}, home.log_dir / "all.log")
         self._simulated = real_stripe is None
@@ -166,6 +177,8 @@ class Stack:
             self._to_undo.callback(server.stop)
             server.start()
             self._report(f"{name} is ready on {LOOPBACK}:{server.port}")
+        if self.tls:
+            self._to_undo.enter_context(self.tls.doors(postgres=self.postgres.port, redis=self.valkey.port))
         self.postgres.ensure_database(ORDERS_DATABASE)
 
     def _launch_simulator(self) -> None:
@@ -173,7 +186,8 @@ class Stack:
             return
         secret_key, publishable_key = f"sk_test_{secrets.token_hex(16)}", f"pk_test_{secrets.token_hex(16)}"
         seed = secrets.randbelow(_SEEDS) if self.options.seed is None else self.options.seed
-        words = ("--secret-key", secret_key, "--publishable-key", publishable_key, "--seed", str(seed))
+        self.simulator.settings["SECRET_KEY"] = secret_key  # Everybody on the machine can read a process's arguments.
+        words = ("--publishable-key", publishable_key, "--seed", str(seed))
         self.simulator.arguments = lambda port: (
             *("--listen", f"{LOOPBACK}:{port}"),
             *words,
@@ -183,8 +197,13 @@ class Stack:
         self._simulators_keys = secret_key, publishable_key
 
     def _launch_services(self) -> None:
+        for service in (self.checkout_session, self.orders):
+            service.settings["ENCRYPTION_KEYS"] = encryption_keys(self.home, service.name)
         self.checkout_session.settings["REDIS_URL"] = self.valkey.url
         self.orders.settings["DATABASE_URL"] = self.postgres.url(ORDERS_DATABASE)
+        if self.tls:
+            self.checkout_session.settings.update(self.tls.checkout_session(self.valkey.url))
+            self.orders.settings.update(self.tls.orders(self.postgres.url(ORDERS_DATABASE)))
         self._apply_chosen_settings(self.checkout_session, self.orders)
         self._launch(self.checkout_session)
         self.orders.run_command("migrate")
@@ -245,6 +264,8 @@ class Stack:
                     "ATTEMPT_ID_SECRET": self.home.kept_secret("attempt-id"),
                     "ALLOW_GUESTS": "true",
                     "CORS_ORIGINS": FRONTEND_ORIGINS,
+                    **({} if self.options.rate_limits else AMPLE_RATES),
+                    **(self.tls.gateway() if self.tls else {}),
                 }
             )
         self._apply_chosen_settings(*self.gateways)
@@ -260,6 +281,9 @@ class Stack:
     def _apply_chosen_settings(self, *services: Service) -> None:
         for service in services:
             service.settings.update(self.options.settings.get(service.name, {}))
+
+    def _spoken_to(self, kind: ServiceKind) -> ServiceKind:
+        return replace(kind, is_ready=self.tls.is_serving) if self.tls else kind
 
     def _launch(self, service: Service) -> None:
         self._to_undo.callback(service.stop)

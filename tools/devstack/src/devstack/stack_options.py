@@ -29,6 +29,10 @@ class StackOptions:
     """Whether PostgreSQL waits for the disk."""
     seed: int | None = None
     """The simulator's. Unset takes another one each time: the data of earlier runs knows the ids of earlier seeds."""
+    rate_limits: bool = True
+    """Whether the gateways hold clients to their usual rates; a test buys more from one address than a buyer would."""
+    tls: bool = False
+    """Whether the services and the stores speak mutual TLS and nothing else."""
     simulator_arguments: Sequence[str] = ()
     """Further words for the simulator's command line."""
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ import uvloop
 from stripe_simulator.json_log import log_as_json
 from stripe_simulator.settings import SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
+
+SECRET_KEY_VARIABLE = "STRIPE_SIMULATOR_SECRET_KEY"  # noqa: S105 - a variable's name
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -71,7 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="stripe-simulator", description="A stand-in for Stripe's API on loopback.")
     add = parser.add_argument
     add("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0 takes any free one (default: %(default)s)")
-    add("--secret-key", default=plain.secret_key, help="the only accepted sk_test_ key (default: %(default)s)")
+    add(
+        "--secret-key",
+        default=os.environ.get(SECRET_KEY_VARIABLE) or plain.secret_key,
+        help=f"the only accepted sk_test_ key (default: {SECRET_KEY_VARIABLE}, or {plain.secret_key})",
+    )
     add("--publishable-key", default=plain.publishable_key, help="the pk_test_ key (default: %(default)s)")
     add("--seed", type=int, default=plain.seed, help="makes ids and secrets reproducible (default: %(default)s)")
     add("--ready-file", type=Path, help="written, with the line that is printed, once the simulator listens")

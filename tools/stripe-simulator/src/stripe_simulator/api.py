@@ -6,9 +6,9 @@ execution began (see `idempotency`).
 
 import asyncio
 import logging
-import socket
-import struct
 import time
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from aiohttp import web
 from pydantic_core import to_json
@@ -20,12 +20,12 @@ from stripe_simulator.exchange import Exchange
 from stripe_simulator.expansion import Expander
 from stripe_simulator.faults import Fault, FaultKind, Faults
 from stripe_simulator.forms import Form
-from stripe_simulator.idempotency import Answer, IdempotencyKeys
-from stripe_simulator.problems import StripeProblem, locked, rate_limited, server_error
+from stripe_simulator.idempotency import Answer, IdempotencyKeys, in_use, other_parameters
+from stripe_simulator.problems import StripeProblem, key_refused, locked, not_permitted, rate_limited, server_error
 from stripe_simulator.request_log import ReceivedRequest, RequestLog
+from stripe_simulator.spoiling import reset, spoil
 
 _log = logging.getLogger("stripe_simulator")
-_ABORT_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class ConnectionReset(Exception):
@@ -56,17 +56,17 @@ class Api:
         self._requests = requests
         self._url = url
 
-    async def handle(self, request: web.Request) -> web.Response:
-        """Answer one HTTP request, or reset its connection where a fault says so."""
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one HTTP request, or reset its connection or spoil its answer where a fault says so."""
         body = await request.read()
         account = self._account
         exchange = Exchange(request, body, account.ids.new("req"), account.settings.api_version)
         received = self._note(exchange)
-        fault = self._faults.strike(exchange.method, exchange.path)
+        fault = self._faults.strike(exchange.method, exchange.path, exchange.form)
         try:
             answer = await self._answer(exchange, fault)
         except ConnectionReset:
-            _reset(request)
+            reset(request)
             return web.Response(status=502)
         except StripeProblem as problem:
             answer = exchange.answer(problem.status, problem.envelope())
@@ -76,7 +76,8 @@ class Api:
         received.status = answer.status
         received.replayed = answer.request_id != exchange.request_id
         retry_after = fault.rule.retry_after if fault else None
-        return exchange.response(answer, replayed=received.replayed, retry_after=retry_after)
+        response = exchange.response(answer, replayed=received.replayed, retry_after=retry_after)
+        return await spoil(request, response, fault)
 
     def act_as_browser(self, path: str, form: Form) -> Answer:
         """Do what Stripe.js in a buyer's browser would do with a POST to this path."""
@@ -106,19 +107,17 @@ class Api:
         return received
 
     async def _answer(self, exchange: Exchange, fault: Fault | None) -> Answer:
-        _fail_at_the_door(fault)
+        _fail_at_the_door(fault, exchange)
         caller = self._keys.identify(exchange.authorization)
         exchange.check()
         match = self._directory.find(exchange.method, exchange.path)
         if caller is Caller.BROWSER and match.endpoint.prepare is None:
             raise secret_key_required()
         key = exchange.idempotency_key
-        if key:
-            saved = self._idempotency.replay(key, exchange.path, exchange.form)
-            if saved:
-                return saved
-        call = self._call(exchange.form, match, caller, exchange.path)
-        answer = await self._run_with_key(exchange, match.endpoint, call, fault)
+        answer = self._idempotency.replay(key, exchange.path, exchange.form) if key else None
+        if answer is None:
+            call = self._call(exchange.form, match, caller, exchange.path)
+            answer = await self._run_with_key(exchange, match.endpoint, call, fault)
         await _delay(fault, FaultKind.LATENCY_AFTER, FaultKind.HOLD_AFTER)
         if _is(fault, FaultKind.RESET_AFTER):
             raise ConnectionReset
@@ -174,13 +173,24 @@ def _is(fault: Fault | None, kind: FaultKind) -> bool:
     return fault is not None and fault.rule.kind is kind
 
 
-def _fail_at_the_door(fault: Fault | None) -> None:
-    if _is(fault, FaultKind.RATE_LIMIT):
-        raise rate_limited()
-    if _is(fault, FaultKind.LOCK_TIMEOUT):
-        raise locked()
-    if _is(fault, FaultKind.ERROR_UNSAVED):
-        raise server_error()
+_AT_THE_DOOR: Final[Mapping[FaultKind, Callable[[], StripeProblem]]] = {
+    FaultKind.RATE_LIMIT: rate_limited,
+    FaultKind.LOCK_TIMEOUT: locked,
+    FaultKind.UNAUTHORIZED: key_refused,
+    FaultKind.FORBIDDEN: not_permitted,
+    FaultKind.KEY_IN_USE: in_use,
+    FaultKind.ERROR_UNSAVED: server_error,
+    FaultKind.PROXY_ERROR_BEFORE: server_error,
+}
+"""What is answered before anything is executed."""
+
+
+def _fail_at_the_door(fault: Fault | None, exchange: Exchange) -> None:
+    if _is(fault, FaultKind.KEY_MISMATCH):
+        raise other_parameters(exchange.idempotency_key or "")
+    if fault is not None and fault.rule.kind in _AT_THE_DOOR:
+        problem = _AT_THE_DOOR[fault.rule.kind]()
+        raise problem
 
 
 async def _delay(fault: Fault | None, latency: FaultKind, hold: FaultKind) -> None:
@@ -188,14 +198,3 @@ async def _delay(fault: Fault | None, latency: FaultKind, hold: FaultKind) -> No
         await asyncio.sleep(fault.rule.seconds)
     if fault and fault.rule.kind is hold:
         await fault.hold()
-
-
-def _reset(request: web.Request) -> None:
-    """Close the connection with a TCP reset, as a dying server or a cut network would."""
-    transport = request.transport
-    if transport is None:
-        return
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT_ON_CLOSE)
-    transport.abort()

@@ -23,9 +23,9 @@ class Exchange:
         self.request_id = request_id
         self.method = request.method
         self.path = request.rel_url.raw_path
-        self.authorization = request.headers.get("Authorization")
-        self.stripe_version = request.headers.get("Stripe-Version")
-        self.idempotency_key = request.headers.get("Idempotency-Key") if self.method == "POST" else None
+        self.authorization = _header(request, "Authorization")
+        self.stripe_version = _header(request, "Stripe-Version")
+        self.idempotency_key = _header(request, "Idempotency-Key") if self.method == "POST" else None
         self.malformed = False
         self.form = self._read_form(request, body)
         self._pinned_version = pinned_version
@@ -73,3 +73,9 @@ class Exchange:
         except (MalformedForm, UnicodeDecodeError):
             self.malformed = True
             return {}
+
+
+def _header(request: web.Request, name: str) -> str | None:
+    """Answer a header as text that can be written again: bytes that are no UTF-8 arrive as lone surrogates."""
+    value = request.headers.get(name)
+    return None if value is None else value.encode(errors="replace").decode()

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stripe_simulator.forms import Form
+
 
 class FaultKind(Enum):
     """What happens. "Before" means nothing was changed; "after" means the call took effect and only its answer is lost.
@@ -18,6 +20,10 @@ class FaultKind(Enum):
 
     RATE_LIMIT = "rate_limit"  # 429, nothing done, nothing saved
     LOCK_TIMEOUT = "lock_timeout"  # 429 for a busy object, nothing done, nothing saved
+    UNAUTHORIZED = "unauthorized"  # 401, as for a key that was revoked
+    FORBIDDEN = "forbidden"  # 403, as for a restricted key
+    KEY_IN_USE = "key_in_use"  # 409, as while another request with the same key is executed
+    KEY_MISMATCH = "key_mismatch"  # 400 idempotency_error, as for a key that was used with other parameters
     ERROR_UNSAVED = "error_unsaved"  # 500, nothing done, nothing saved: a retry with the same key executes
     ERROR_BEFORE = "error_before"  # 500, nothing done, saved: a retry with the same key gets the 500 again
     ERROR_AFTER = "error_after"  # 500, done and saved: a retry with the same key gets the 500 again
@@ -27,6 +33,11 @@ class FaultKind(Enum):
     LATENCY_AFTER = "latency_after"
     HOLD_BEFORE = "hold_before"  # waits until released
     HOLD_AFTER = "hold_after"
+    PROXY_ERROR_BEFORE = "proxy_error_before"  # 503 in HTML from something in between, nothing done
+    PROXY_ERROR_AFTER = "proxy_error_after"  # the same, done
+    NOT_JSON_AFTER = "not_json_after"  # 200 with a body that is no JSON, done
+    CUT_BODY_AFTER = "cut_body_after"  # the answer breaks off in the middle of its body, done
+    SLOW_BODY_AFTER = "slow_body_after"  # the second half of the body comes `seconds` late, done
 
 
 class FaultRule(BaseModel):
@@ -41,6 +52,8 @@ class FaultRule(BaseModel):
     kind: FaultKind
     method: str = "*"
     path: str = "*"
+    params: dict[str, str] = {}
+    """Only requests with these parameters, as sent, at the top level of their form or query."""
     count: int | None = Field(default=1, ge=1)
     skip: int = Field(default=0, ge=0)
     seconds: float = Field(default=0.0, ge=0)
@@ -59,10 +72,12 @@ class Fault:
         self._released = asyncio.Event()
         self._changed = asyncio.Condition()
 
-    def hit_by(self, method: str, path: str) -> bool:
+    def hit_by(self, method: str, path: str, form: Form) -> bool:
         """Count a request; tell whether this fault strikes it."""
         rule = self.rule
         if not (fnmatchcase(method, rule.method) and fnmatchcase(path, rule.path)):
+            return False
+        if any(form.get(name) != value for name, value in rule.params.items()):
             return False
         self.seen += 1
         struck = self.seen > rule.skip and (rule.count is None or self.hits < rule.count)
@@ -127,6 +142,6 @@ class Faults:
         for fault_id in list(self._faults):
             self.remove(fault_id)
 
-    def strike(self, method: str, path: str) -> Fault | None:
+    def strike(self, method: str, path: str, form: Form) -> Fault | None:
         """Answer the fault that hits this request, if any."""
-        return next((fault for fault in self._faults.values() if fault.hit_by(method, path)), None)
+        return next((fault for fault in self._faults.values() if fault.hit_by(method, path, form)), None)

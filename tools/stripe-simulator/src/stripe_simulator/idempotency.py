@@ -56,9 +56,9 @@ class IdempotencyKeys:
         if saved.path != path:
             raise _other_endpoint(key, saved.path, path)
         if saved.form != form:
-            raise _other_parameters(key)
+            raise other_parameters(key)
         if saved.answer is None:
-            raise _in_use()
+            raise in_use()
         return saved.answer
 
     def begin(self, key: str, path: str, form: Form) -> None:
@@ -82,7 +82,8 @@ class IdempotencyKeys:
         return saved
 
 
-def _other_parameters(key: str) -> StripeProblem:
+def other_parameters(key: str) -> StripeProblem:
+    """Make the 400 for a key that was used for another request."""
     return StripeProblem(
         400,
         "Keys for idempotent requests can only be used with the same parameters they were first used with. "
@@ -100,7 +101,7 @@ def _other_endpoint(key: str, first: str, now: str) -> StripeProblem:
     )
 
 
-def _in_use() -> StripeProblem:
+def in_use() -> StripeProblem:
     """Make the 409; its type differs from that of the two above, as observed at Stripe."""
     return StripeProblem(
         409,

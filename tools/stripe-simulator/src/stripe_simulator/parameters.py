@@ -31,6 +31,11 @@ class Parameters:
         if unknown:
             raise ValueError(f"{shape.__name__} has no {', '.join(sorted(unknown))}")
 
+    @property
+    def modelled(self) -> frozenset[str]:
+        """The names of the parameters that the simulator models."""
+        return self._modelled
+
     def build(self) -> None:
         """Build the validator now, so that no request waits for it."""
         _cached_validator(self._shape)

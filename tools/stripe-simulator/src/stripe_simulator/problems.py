@@ -63,6 +63,16 @@ def server_error() -> StripeProblem:
     )
 
 
+def key_refused() -> StripeProblem:
+    """Make the 401 for a key that is no longer good."""
+    return StripeProblem(401, "Expired API Key provided: sk_test_********", code="api_key_expired")
+
+
+def not_permitted() -> StripeProblem:
+    """Make the 403 for a restricted key that lacks a permission."""
+    return StripeProblem(403, "The provided key does not have the required permissions for this endpoint.")
+
+
 def locked() -> StripeProblem:
     """Make the 429 for an object that another request works on (https://docs.stripe.com/rate-limits#object-lock-timeouts)."""
     return StripeProblem(

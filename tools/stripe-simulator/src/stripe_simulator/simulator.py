@@ -109,7 +109,7 @@ class Simulator:
         app.router.add_route("*", "/{rest:.*}", self._answer_api)
         return app
 
-    async def _answer_api(self, request: web.Request) -> web.Response:
+    async def _answer_api(self, request: web.Request) -> web.StreamResponse:
         return await self.world.api.handle(request)
 
 

@@ -4,10 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Final
+from typing import Final
 
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+Command = tuple[str | bytes | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +16,18 @@ class Script:
     text: str
     digest: str
 
-    async def run(self, redis: Redis, keys: Sequence[str], *arguments: str | bytes | int) -> Any:
-        """Run by digest; send the text only to a server that does not know it, as after a restart or a failover."""
-        try:
-            return await redis.evalsha(self.digest, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await redis.eval(self.text, len(keys), *keys, *arguments)
+    @property
+    def changes(self) -> bool:
+        """Whether it may change something; one that only reads says so in its first line."""
+        return "no-writes" not in self.text.partition("\n")[0]
+
+    def by_digest(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
+        """Return the command for a server that knows the script."""
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+    def by_text(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
+        """Return the command for any server. From then on it knows the script."""
+        return ("EVAL", self.text, len(keys), *keys, *arguments)
 
 
 def _load(name: str) -> Script:
@@ -34,3 +39,5 @@ SAVE: Final = _load("save")
 FIND: Final = _load("find")
 CLOSE: Final = _load("close")
 DELETE: Final = _load("delete")
+SHARDS_FIND: Final = _load("shards_find")
+SHARDS_KEEP: Final = _load("shards_keep")

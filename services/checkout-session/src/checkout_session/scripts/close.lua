@@ -2,7 +2,10 @@
 -- Bars further saves of an id and makes a stored attempt due at once. The first reason stays.
 -- KEYS: attempt, closed, due. ARGV: close reason, the marker's TTL, attempt id.
 -- allow-oom: a full Redis must not stop an attempt from being closed before its intent is cancelled.
-if redis.call('EXISTS', KEYS[2]) == 1 then
+local marker = redis.call('HGETALL', KEYS[2])
+if #marker > 0 then
+  -- It may not be on the disk yet, and a connection waits only for what it wrote itself (ADR 9).
+  redis.call('HSET', KEYS[2], unpack(marker))
   return
 end
 local now = redis.call('TIME')[1]

@@ -1,17 +1,15 @@
 #!lua flags=allow-oom
 -- Removes an attempt and leaves a tombstone. The first reason stays.
--- KEYS: attempt, closed, due. ARGV: delete reason, the tombstone's TTL, attempt id, and, if it is known, the user id.
--- The bytes are opaque here, so without the user id a stored attempt is not deleted but answered, for the caller to
--- read the user id and call again. It cannot have changed in between: an id's content never does.
+-- KEYS: attempt, closed, due. ARGV: delete reason, the tombstone's TTL, attempt id.
+-- The owner is stored beside the content, so that deleting needs no key (ADR 11).
 -- allow-oom: deleting is how a full Redis gets room again.
-local stored = redis.call('GET', KEYS[1])
-if stored and not ARGV[4] then
-  return stored
-end
+local user_id = redis.call('HGET', KEYS[1], 'user_id')
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[3], ARGV[3])
 if redis.call('HSETNX', KEYS[2], 'delete_reason', ARGV[1]) == 1 then
-  redis.call('HSET', KEYS[2], 'user_id', ARGV[4] or '', 'deleted_at', redis.call('TIME')[1])
+  redis.call('HSET', KEYS[2], 'user_id', user_id or '', 'deleted_at', redis.call('TIME')[1])
   redis.call('EXPIRE', KEYS[2], ARGV[2])
+else
+  -- It may not be on the disk yet, and a connection waits only for what it wrote itself (ADR 9).
+  redis.call('HSET', KEYS[2], unpack(redis.call('HGETALL', KEYS[2])))
 end
-return false

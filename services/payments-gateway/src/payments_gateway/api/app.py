@@ -7,25 +7,26 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from payments_gateway.api.body_guard import BodyGuard
+from payments_gateway.api.callers import Gatekeeper
+from payments_gateway.api.document import DescribedApp
 from payments_gateway.api.problems import answer_problems
 from payments_gateway.api.request_log import RequestLog
-from payments_gateway.identity import TokenVerifier
 
 _CORS_MAX_AGE_SECONDS: Final = 600
 
 
 def create_app(
-    routes: Sequence[APIRouter], *, verifier: TokenVerifier, cors_origins: Sequence[str], deadline_seconds: float
+    routes: Sequence[APIRouter], *, gatekeeper: Gatekeeper, cors_origins: Sequence[str], deadline_seconds: float
 ) -> FastAPI:
     """Return the app; the middleware added last stands outermost."""
-    app = FastAPI(
+    app = DescribedApp(
         title="Holdfast payments-gateway",
         description="Begin a checkout, pay it at Stripe, and find it recorded exactly once.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would name whatever host the client sent
     )
-    app.state.verifier = verifier
+    app.state.gatekeeper = gatekeeper
     for router in routes:
         app.include_router(router)
     answer_problems(app)

@@ -1,23 +1,96 @@
-"""Who is asking, for the routes: read from the Authorization header."""
+"""Who is asking, for the routes: read from the Authorization header, and held to the limits of a route."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 from fastapi import Depends, Header, Request
+from prometheus_client import Counter
 
+from payments_gateway.client_addresses import ClientAddresses
 from payments_gateway.identity import Caller, NotSignedIn, TokenVerifier
+from payments_gateway.rate_limits import RateLimited, RateLimiter
+
+_TOKENS_REFUSED: Final = Counter("tokens_refused", "Requests refused for their token, by what is wrong.", ["fault"])
+_RATE_LIMITED: Final = Counter("rate_limited", "Requests refused because there were too many, by limit.", ["limit"])
+
+Authorization = Annotated[str | None, Header()]
 
 
-def _caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> Caller:
-    verifier: TokenVerifier = request.app.state.verifier
-    return verifier.caller(authorization)
+@dataclass(frozen=True)
+class Gatekeeper:
+    """Decides who may come in."""
+
+    verifier: TokenVerifier
+    addresses: ClientAddresses
+    initiate_by_address: RateLimiter
+    initiate_by_user: RateLimiter
+    lookup_by_address: RateLimiter
+    """Requests that make us ask Stripe about one checkout."""
+
+    async def caller(self, authorization: str | None) -> Caller:
+        """Return who sends this header. Raises NotSignedIn, IssuerAway."""
+        try:
+            return await self.verifier.caller(authorization)
+        except NotSignedIn as refused:
+            _TOKENS_REFUSED.labels(refused.fault).inc()
+            raise
+
+    def hold_address(self, limiter: RateLimiter, request: Request) -> None:
+        """Count a request for the client's address. Raises RateLimited."""
+        peer = request.client.host if request.client else None
+        _take(limiter, self.addresses.client_of(peer, request.headers.getlist("x-forwarded-for")))
+
+    def hold_user(self, limiter: RateLimiter, caller: Caller) -> None:
+        """Count a request for a signed-in user; guests have no name and are known by address only."""
+        if caller.user_id is not None:
+            _take(limiter, caller.user_id)
+
+
+def _take(limiter: RateLimiter, key: str) -> None:
+    try:
+        limiter.take(key)
+    except RateLimited as refused:
+        _RATE_LIMITED.labels(refused.limit).inc()
+        raise
+
+
+def _gatekeeper(request: Request) -> Gatekeeper:
+    gatekeeper: Gatekeeper = request.app.state.gatekeeper
+    return gatekeeper
+
+
+async def _caller(request: Request, authorization: Authorization = None) -> Caller:
+    return await _gatekeeper(request).caller(authorization)
+
+
+async def _initiating_caller(request: Request, authorization: Authorization = None) -> Caller:
+    """Count the address before the token is looked at, so that bad tokens count as well."""
+    gatekeeper = _gatekeeper(request)
+    gatekeeper.hold_address(gatekeeper.initiate_by_address, request)
+    caller = await gatekeeper.caller(authorization)
+    gatekeeper.hold_user(gatekeeper.initiate_by_user, caller)
+    return caller
+
+
+async def _enquiring_caller(request: Request, authorization: Authorization = None) -> Caller:
+    gatekeeper = _gatekeeper(request)
+    gatekeeper.hold_address(gatekeeper.lookup_by_address, request)
+    return await gatekeeper.caller(authorization)
 
 
 AnyCaller = Annotated[Caller, Depends(_caller)]
 """A user or a guest. A bad token is a 401, never a guest."""
 
+InitiatingCaller = Annotated[Caller, Depends(_initiating_caller)]
+"""A user or a guest who may begin a checkout now; 429 for who begins too many."""
+
+EnquiringCaller = Annotated[Caller, Depends(_enquiring_caller)]
+"""A user or a guest who may have Stripe asked about a checkout now; 429 for who asks too often."""
+
 
 def _user_id(caller: AnyCaller) -> str:
     if caller.user_id is None:
+        _TOKENS_REFUSED.labels("absent").inc()
         raise NotSignedIn
     return caller.user_id
 

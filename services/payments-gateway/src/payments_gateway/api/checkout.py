@@ -14,7 +14,7 @@ from payments_gateway.api.bodies import (
     PurchaseBody,
     Uuid,
 )
-from payments_gateway.api.callers import AnyCaller
+from payments_gateway.api.callers import EnquiringCaller, InitiatingCaller
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import checkout_body, decision_body, status_body
 from payments_gateway.attempts import Address, Contact, IntentKind, IntentRef
@@ -35,6 +35,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         413: "The body is over 256 KiB",
         415: "The body is not JSON",
         422: "A field is not acceptable; errors names it",
+        429: "Too many requests; try again after Retry-After seconds",
         503: "Something is away; try again after Retry-After seconds",
     }.items()
 }
@@ -47,7 +48,7 @@ def checkout_routes(initiate: Initiate, browser_return: BrowserReturn, statuses:
     @routes.post("/stripe/initiate-checkout", summary="Begin a checkout")
     async def initiate_checkout(
         body: InitiateCheckoutBody,
-        caller: AnyCaller,
+        caller: InitiatingCaller,
         response: Response,
         idempotency_key: Annotated[
             str | None,
@@ -58,8 +59,15 @@ def checkout_routes(initiate: Initiate, browser_return: BrowserReturn, statuses:
         response.headers["Cache-Control"] = "no-store"  # the answer carries a client secret
         return checkout_body(await initiate.begin(_checkout_request(body), caller, idempotency_key))
 
-    @routes.post("/orders", summary="Complete a checkout after the browser returned", tags=["orders"])
-    async def complete_checkout(body: CompleteCheckoutBody, caller: AnyCaller, response: Response) -> PurchaseBody:
+    @routes.post(
+        "/orders",
+        summary="Complete a checkout after the browser returned",
+        tags=["orders"],
+        responses={202: {"model": PurchaseBody, "description": "The payment is under way"}},
+    )
+    async def complete_checkout(
+        body: CompleteCheckoutBody, caller: EnquiringCaller, response: Response
+    ) -> PurchaseBody:
         """Ask Stripe whether the checkout is paid, and record it if the webhook has not done so yet."""
         bind_attempt(body.checkout_attempt_id)
         decision = await browser_return.complete(body.checkout_attempt_id, _intent_ref(body), caller)
@@ -67,7 +75,9 @@ def checkout_routes(initiate: Initiate, browser_return: BrowserReturn, statuses:
         return decision_body(decision)
 
     @routes.get("/checkout/{checkout_attempt_id}", summary="See where a checkout stands")
-    async def checkout_status(checkout_attempt_id: Annotated[Uuid, Path()], caller: AnyCaller) -> CheckoutStatusBody:
+    async def checkout_status(
+        checkout_attempt_id: Annotated[Uuid, Path()], caller: EnquiringCaller
+    ) -> CheckoutStatusBody:
         """Answer the checkout's state, with what was bought once it is completed."""
         bind_attempt(checkout_attempt_id)
         return status_body(await statuses.status(checkout_attempt_id, caller))

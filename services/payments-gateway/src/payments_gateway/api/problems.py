@@ -1,5 +1,7 @@
 """What a client is told when a request fails: RFC 9457 problem details, from one table."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +18,7 @@ from payments_gateway.attempts import AttemptClosed, AttemptTooLarge, RequestHas
 from payments_gateway.clients.stripe_webhooks import BadEvent, BadSignature
 from payments_gateway.identity import NotSignedIn
 from payments_gateway.intents import IntentNotFound, IntentRefused, StripeUnavailable
+from payments_gateway.issuer_keys import IssuerAway
 from payments_gateway.outcomes import (
     AlreadyPaid,
     AttemptNotFound,
@@ -25,6 +28,7 @@ from payments_gateway.outcomes import (
 )
 from payments_gateway.price_book import CatalogueUnavailable
 from payments_gateway.purchases import OrderNotFound
+from payments_gateway.rate_limits import RateLimited
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.json_logging import request_id
 from servicekit.violations import FieldViolation, InvalidRequest
@@ -32,6 +36,9 @@ from servicekit.violations import FieldViolation, InvalidRequest
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:holdfast:problem:"
 _RETRY_AFTER_SECONDS: Final = 2
+"""Where nobody says better."""
+_LONGEST_RETRY_AFTER_SECONDS: Final = 60
+"""No header of Stripe's sends a buyer away for longer."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,8 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     AttemptOfAnotherIntent: Problem(409, "intent_mismatch", "The intent does not belong to this checkout"),
     BadSignature: Problem(400, "bad_signature", "The signature is missing, wrong, or not of just now"),
     BadEvent: Problem(400, "bad_event", "The body is not an event"),
+    RateLimited: Problem(429, "rate_limited", "Too many requests; please wait a little"),
+    IssuerAway: UNAVAILABLE,
     ServiceUnavailable: UNAVAILABLE,
     StripeUnavailable: UNAVAILABLE,
     CatalogueUnavailable: UNAVAILABLE,
@@ -99,6 +108,7 @@ def problem_response(
     *,
     violations: Sequence[FieldViolation] = (),
     purchase: PurchaseBody | None = None,
+    retry_after_seconds: int | None = None,
 ) -> JSONResponse:
     """Return a problem as a response."""
     body = ProblemBody(
@@ -110,8 +120,8 @@ def problem_response(
         purchase=purchase,
     )
     headers = {}
-    if problem is UNAVAILABLE:
-        headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    if problem is UNAVAILABLE or retry_after_seconds is not None:
+        headers["Retry-After"] = str(retry_after_seconds or _RETRY_AFTER_SECONDS)
     if problem.status == 401:  # noqa: PLR2004 — HTTP's own number
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(
@@ -133,7 +143,16 @@ def answer_problems(app: FastAPI) -> None:
 async def _from_table(_request: Request, failure: Exception) -> JSONResponse:
     problem = next(PROBLEMS[kind] for kind in type(failure).__mro__ if kind in PROBLEMS)
     violations = failure.violations if isinstance(failure, InvalidRequest) else ()
-    return problem_response(problem, violations=violations, purchase=_purchase_of(failure))
+    wait = _wait_after(failure)
+    return problem_response(problem, violations=violations, purchase=_purchase_of(failure), retry_after_seconds=wait)
+
+
+def _wait_after(failure: Exception) -> int | None:
+    if isinstance(failure, RateLimited):
+        return failure.retry_after_seconds
+    if isinstance(failure, StripeUnavailable | CatalogueUnavailable) and failure.retry_after_seconds is not None:
+        return max(1, min(_LONGEST_RETRY_AFTER_SECONDS, math.ceil(failure.retry_after_seconds)))
+    return None
 
 
 def _purchase_of(failure: Exception) -> PurchaseBody | None:
@@ -162,6 +181,8 @@ async def _from_framework(_request: Request, failure: Exception) -> JSONResponse
 
 _PLACES: Final = frozenset({"body", "query", "path", "header"})
 _MAX_FIELD_CHARACTERS: Final = 200
+_FIELD_NAME: Final = re.compile(r"[A-Za-z_]{1,40}")
+"""An unknown field's name is the client's own text: it is told only if it could not be an address or a number (P7)."""
 _MESSAGES: Final = {"extra_forbidden": "is not a field of this request", "missing": "is required"}
 """What pydantic would say less clearly."""
 _MAX_ERRORS: Final = 100
@@ -173,6 +194,12 @@ def _violation(fault: Mapping[str, Any]) -> FieldViolation:
     location = list(fault["loc"])
     if len(location) > 1 and location[0] in _PLACES:
         location = location[1:]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    if fault["type"] == "extra_forbidden" and not _FIELD_NAME.fullmatch(str(location[-1])):
+        return FieldViolation(_path(location[:-1]) or "body", "has something that is not a field of this request")
     message = _MESSAGES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
-    return FieldViolation(path[:_MAX_FIELD_CHARACTERS], message)
+    return FieldViolation(_path(location), message)
+
+
+def _path(location: Sequence[Any]) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    return path[:_MAX_FIELD_CHARACTERS]

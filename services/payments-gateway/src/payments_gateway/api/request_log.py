@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from payments_gateway.api.problems import INTERNAL, UNAVAILABLE, Problem, problem_response
+from payments_gateway.deadline import answered_within
 from servicekit.json_logging import accept_request_id, forget_attempt
 
 _log = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ class RequestLog:
         answer = _Answer(send, identifier)
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                await self._app(scope, receive, answer.send)
+            with answered_within(self._deadline_seconds):
+                async with asyncio.timeout(self._deadline_seconds):
+                    await self._app(scope, receive, answer.send)
         except TimeoutError:
             await answer.send_problem(UNAVAILABLE, scope, receive)
         except Exception:  # noqa: BLE001 — the one place where the unknown becomes a 500

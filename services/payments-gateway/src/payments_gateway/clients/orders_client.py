@@ -140,7 +140,8 @@ def _read_decision(message: orders_pb2.PaymentDecision) -> PaymentDecision:
     if message.HasField("purchase"):
         return _read_purchase(message.purchase)
     set_aside = message.quarantined_payment
-    return QuarantinedPayment(_REASONS_BACK[set_aside.reason], content_kept=set_aside.HasField("context"))
+    content_kept = set_aside.HasField("context") or set_aside.HasField("erased_at")
+    return QuarantinedPayment(_REASONS_BACK[set_aside.reason], content_kept=content_kept)
 
 
 def _read_purchase(message: orders_pb2.Purchase) -> Purchase:
@@ -160,6 +161,7 @@ def _read_order(message: orders_pb2.Order) -> Order:
         shipping_option=read_shipping_option(message.shipping_option) if message.HasField("shipping_option") else None,
         items=tuple(_read_item(item) for item in message.items),
         created_at=message.created_at.ToDatetime(tzinfo=UTC),
+        erased=message.HasField("erased_at"),
     )
 
 

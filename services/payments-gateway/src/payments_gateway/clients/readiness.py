@@ -5,6 +5,7 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health_pb2
 
+from payments_gateway.issuer_keys import IssuerKeys
 from payments_gateway.price_book import CatalogueUnavailable, PriceBook
 from servicekit.health import NotReady, ReadinessCheck
 
@@ -36,7 +37,21 @@ def catalogue_known(book: PriceBook) -> ReadinessCheck:
     async def check() -> None:
         try:
             book.current()
-        except CatalogueUnavailable:
-            raise NotReady("the catalogue could not be read from Stripe") from None
+        except CatalogueUnavailable as missing:
+            raise NotReady(str(missing)) from None
+
+    return check
+
+
+def issuer_keys_loaded(keys: IssuerKeys) -> ReadinessCheck:
+    """Return a check that tokens can be verified since the start.
+
+    Keys that have grown too old do not count against it: guests and webhooks need none, and every gateway would fail at
+    the same time.
+    """
+
+    async def check() -> None:
+        if not keys.ever_loaded:
+            raise NotReady("the issuer's keys were never loaded")
 
     return check

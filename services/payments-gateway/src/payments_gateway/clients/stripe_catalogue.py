@@ -38,7 +38,7 @@ class StripeCatalogue:
                 prices={price.id: price async for price in _readable(prices, read_price)},
                 shipping_rates={rate.id: rate async for rate in _readable(rates, read_shipping_rate)},
             )
-        except stripe.StripeError:
+        except stripe.StripeError:  # a refusal; what may pass was named by StripeHttp
             raise StripeUnavailable from None
 
 

@@ -1,6 +1,6 @@
 """Intents, kept by Stripe."""
 
-import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -22,21 +22,23 @@ from payments_gateway.money import Money
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams
 
-_log = logging.getLogger(__name__)
-
 _PAID_DAYS_LATER: Final = ["boleto", "customer_balance", "konbini", "multibanco", "oxxo"]
 """Vouchers and bank transfers: their buyer may pay days after pay-by, when the intent has been cancelled."""
 
-_KEY_IN_USE: Final = "idempotency_key_in_use"
+_ID: Final = re.compile(r"[!-~]{1,255}")
+_CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
+_MOST_MINOR_UNITS: Final = 2**63 - 1
+
 _UNEXPECTED_STATE: Final = "payment_intent_unexpected_state"
-_SERVER_ERROR: Final = 500
+_CANCELS: Final = 2
+"""A cancel whose key replays a failure is sent once more with another key: it does nothing twice."""
 
 
 class StripeIntents:
     """The Intents port over Stripe's API."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
-        """Use a client that was built once; its timeout and retries bound every call."""
+        """Use a client that was built once; its StripeHttp bounds and repeats every call."""
         self._payment_intents = client.v1.payment_intents
 
     async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
@@ -64,13 +66,17 @@ class StripeIntents:
     async def cancel(self, ref: IntentRef) -> StripeIntent:
         """Cancel the intent if Stripe still lets us."""
         _require_payment(ref)
-        try:
-            with _failures_named():
-                return read_intent((await self._payment_intents.cancel_async(ref.id)).to_dict())
-        except IntentRefused as refused:
-            if refused.code != _UNEXPECTED_STATE:
-                raise
-        return await self.retrieve(ref)  # paid, at the bank, or cancelled before: its status says which
+        for _ in range(_CANCELS):
+            try:
+                with _failures_named():
+                    return read_intent((await self._payment_intents.cancel_async(ref.id)).to_dict())
+            except IdempotencyKeySpent:
+                continue
+            except IntentRefused as refused:
+                if refused.code != _UNEXPECTED_STATE:
+                    raise
+            return await self.retrieve(ref)  # paid, at the bank, or cancelled before: its status says which
+        raise StripeUnavailable
 
 
 def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
@@ -78,10 +84,10 @@ def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
     kind = {"payment_intent": IntentKind.PAYMENT, "setup_intent": IntentKind.SETUP}[fields["object"]]
     received = None
     if kind is IntentKind.PAYMENT:
-        received = Money(int(fields["amount_received"]), str(fields["currency"]).lower())
+        received = _read_money(fields["amount_received"], fields["currency"])
     attempt_id = (fields.get("metadata") or {}).get(ATTEMPT_ID_KEY)
     return StripeIntent(
-        ref=IntentRef(str(fields["id"]), kind),
+        ref=IntentRef(read_id(fields["id"]), kind),
         status=IntentStatus(fields["status"]),
         attempt_id=attempt_id if isinstance(attempt_id, str) else None,
         received=received,
@@ -91,17 +97,29 @@ def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
     )
 
 
+def read_id(value: Any) -> str:
+    """Read the id of one of Stripe's objects. Raises ValueError for what could not be recorded."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise ValueError("not an id of Stripe's")
+    return value
+
+
+def _read_money(amount: Any, currency: Any) -> Money:
+    # A boolean or a fraction is no amount; of whole numbers only those that every store behind us can hold.
+    if type(amount) is not int or not 0 <= amount <= _MOST_MINOR_UNITS:
+        raise ValueError("not an amount")
+    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+        raise ValueError("not a currency")
+    return Money(amount, currency.lower())
+
+
 def _require_payment(ref: IntentRef) -> None:
     if ref.kind is not IntentKind.PAYMENT:
         raise IntentNotFound
 
 
 def _is_replay(response: Any) -> bool:
-    return response is not None and _replayed(response.headers)
-
-
-def _replayed(headers: Mapping[str, str]) -> bool:
-    return any(name.lower() == "idempotent-replayed" and value == "true" for name, value in headers.items())
+    return response is not None and response.headers.get("Idempotent-Replayed") == "true"
 
 
 @contextmanager
@@ -110,17 +128,11 @@ def _failures_named() -> Iterator[None]:
     try:
         yield
     except stripe.StripeError as failure:
-        _log.warning(
-            "stripe refused or failed",
-            extra={"status": failure.http_status, "code": failure.code, "stripe_request": failure.request_id},
-        )
         raise _named(failure) from None
 
 
 def _named(failure: stripe.StripeError) -> Exception:
-    if isinstance(failure, stripe.IdempotencyError) and failure.code != _KEY_IN_USE:
-        return IdempotencyKeySpent()
-    if (failure.http_status or 0) >= _SERVER_ERROR and _replayed(failure.headers or {}):
+    if isinstance(failure, stripe.IdempotencyError):
         return IdempotencyKeySpent()
     if isinstance(failure, stripe.InvalidRequestError):
         return IntentNotFound() if failure.code == "resource_missing" else IntentRefused(failure.code or "invalid")

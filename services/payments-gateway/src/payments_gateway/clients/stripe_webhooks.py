@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import stripe
 
-from payments_gateway.clients.stripe_intents import read_intent
+from payments_gateway.clients.stripe_intents import read_id, read_intent
 from payments_gateway.intents import IntentStatus, StripeIntent
 
 _TOLERANCE_SECONDS: Final = 300
@@ -84,7 +84,7 @@ def _is_signed_by(secret: str, text: str, signature: str) -> bool:
 def _read_event(fields: Any) -> WebhookEvent:
     kind = str(fields["type"])
     return WebhookEvent(
-        id=str(fields["id"]),
+        id=read_id(fields["id"]),
         type=kind,
         account=fields.get("account"),
         succeeded=_read_succeeded(fields["data"]["object"]) if kind in _SUCCEEDED else None,

@@ -26,19 +26,19 @@ from checkout.common.v1 import common_pb2 as checkout_dot_common_dot_v1_dot_comm
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63heckout/orders/v1/orders.proto\x12\x12\x63heckout.orders.v1\x1a\x1f\x63heckout/common/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"I\n\x06Source\x12&\n\x04road\x18\x01 \x01(\x0e\x32\x18.checkout.orders.v1.Road\x12\x17\n\x0fstripe_event_id\x18\x02 \x01(\t\"\x88\x01\n\x07Payment\x12*\n\x06intent\x18\x01 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12+\n\x08received\x18\x03 \x01(\x0b\x32\x19.checkout.common.v1.Money\x12\x10\n\x08livemode\x18\x04 \x01(\x08\"\x80\x01\n\tOrderItem\x12\x10\n\x08price_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12-\n\nunit_price\x18\x05 \x01(\x0b\x32\x19.checkout.common.v1.Money\"\xc7\x03\n\x05Order\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x1b\n\x13\x63heckout_attempt_id\x18\x03 \x01(\t\x12\x19\n\x11payment_intent_id\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12/\n\x06status\x18\x06 \x01(\x0e\x32\x1f.checkout.orders.v1.OrderStatus\x12(\n\x05total\x18\x07 \x01(\x0b\x32\x19.checkout.common.v1.Money\x12,\n\x07\x63ontact\x18\x08 \x01(\x0b\x32\x1b.checkout.common.v1.Contact\x12\x35\n\x10shipping_address\x18\t \x01(\x0b\x32\x1b.checkout.common.v1.Address\x12;\n\x0fshipping_option\x18\n \x01(\x0b\x32\".checkout.common.v1.ShippingOption\x12,\n\x05items\x18\x0b \x03(\x0b\x32\x1d.checkout.orders.v1.OrderItem\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\x08Purchase\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12*\n\x06intent\x18\x02 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12(\n\x05order\x18\x03 \x01(\x0b\x32\x19.checkout.orders.v1.Order\"\x8e\x02\n\x12QuarantinedPayment\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.checkout.orders.v1.Payment\x12\x34\n\x06reason\x18\x02 \x01(\x0e\x32$.checkout.orders.v1.QuarantineReason\x12\x34\n\x07\x63ontext\x18\x03 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06source\x18\x04 \x01(\x0b\x32\x1a.checkout.orders.v1.Source\x12\x32\n\x0equarantined_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x95\x01\n\x0fPaymentDecision\x12\x30\n\x08purchase\x18\x01 \x01(\x0b\x32\x1c.checkout.orders.v1.PurchaseH\x00\x12\x45\n\x13quarantined_payment\x18\x02 \x01(\x0b\x32&.checkout.orders.v1.QuarantinedPaymentH\x00\x42\t\n\x07outcome\"\xa7\x01\n\x15RecordPurchaseRequest\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.checkout.orders.v1.Payment\x12\x34\n\x07\x63ontext\x18\x02 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06source\x18\x03 \x01(\x0b\x32\x1a.checkout.orders.v1.Source\"i\n\x16RecordPurchaseResponse\x12\x35\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32#.checkout.orders.v1.PaymentDecision\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"\xe0\x01\n\x18QuarantinePaymentRequest\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.checkout.orders.v1.Payment\x12\x34\n\x06reason\x18\x02 \x01(\x0e\x32$.checkout.orders.v1.QuarantineReason\x12\x34\n\x07\x63ontext\x18\x03 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06source\x18\x04 \x01(\x0b\x32\x1a.checkout.orders.v1.Source\"l\n\x19QuarantinePaymentResponse\x12\x35\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32#.checkout.orders.v1.PaymentDecision\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"G\n\x1eListQuarantinedPaymentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x80\x01\n\x1fListQuarantinedPaymentsResponse\x12\x44\n\x14quarantined_payments\x18\x01 \x03(\x0b\x32&.checkout.orders.v1.QuarantinedPayment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x12GetPurchaseRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\"E\n\x13GetPurchaseResponse\x12.\n\x08purchase\x18\x01 \x01(\x0b\x32\x1c.checkout.orders.v1.Purchase\"#\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"<\n\x10GetOrderResponse\x12(\n\x05order\x18\x01 \x01(\x0b\x32\x19.checkout.orders.v1.Order\"K\n\x11ListOrdersRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x12ListOrdersResponse\x12)\n\x06orders\x18\x01 \x03(\x0b\x32\x19.checkout.orders.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\\\n\x04Road\x12\x14\n\x10ROAD_UNSPECIFIED\x10\x00\x12\x10\n\x0cROAD_WEBHOOK\x10\x01\x12\x17\n\x13ROAD_BROWSER_RETURN\x10\x02\x12\x13\n\x0fROAD_RECONCILER\x10\x03*\xf7\x01\n\x10QuarantineReason\x12!\n\x1dQUARANTINE_REASON_UNSPECIFIED\x10\x00\x12%\n!QUARANTINE_REASON_ATTEMPT_MISSING\x10\x01\x12%\n!QUARANTINE_REASON_AMOUNT_MISMATCH\x10\x02\x12%\n!QUARANTINE_REASON_INTENT_MISMATCH\x10\x03\x12\'\n#QUARANTINE_REASON_DUPLICATE_PAYMENT\x10\x04\x12\"\n\x1eQUARANTINE_REASON_UNRECORDABLE\x10\x05*B\n\x0bOrderStatus\x12\x1c\n\x18ORDER_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11ORDER_STATUS_PAID\x10\x01\x32\x83\x05\n\rOrdersService\x12g\n\x0eRecordPurchase\x12).checkout.orders.v1.RecordPurchaseRequest\x1a*.checkout.orders.v1.RecordPurchaseResponse\x12p\n\x11QuarantinePayment\x12,.checkout.orders.v1.QuarantinePaymentRequest\x1a-.checkout.orders.v1.QuarantinePaymentResponse\x12\x82\x01\n\x17ListQuarantinedPayments\x12\x32.checkout.orders.v1.ListQuarantinedPaymentsRequest\x1a\x33.checkout.orders.v1.ListQuarantinedPaymentsResponse\x12^\n\x0bGetPurchase\x12&.checkout.orders.v1.GetPurchaseRequest\x1a\'.checkout.orders.v1.GetPurchaseResponse\x12U\n\x08GetOrder\x12#.checkout.orders.v1.GetOrderRequest\x1a$.checkout.orders.v1.GetOrderResponse\x12[\n\nListOrders\x12%.checkout.orders.v1.ListOrdersRequest\x1a&.checkout.orders.v1.ListOrdersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63heckout/orders/v1/orders.proto\x12\x12\x63heckout.orders.v1\x1a\x1f\x63heckout/common/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"I\n\x06Source\x12&\n\x04road\x18\x01 \x01(\x0e\x32\x18.checkout.orders.v1.Road\x12\x17\n\x0fstripe_event_id\x18\x02 \x01(\t\"\x88\x01\n\x07Payment\x12*\n\x06intent\x18\x01 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12+\n\x08received\x18\x03 \x01(\x0b\x32\x19.checkout.common.v1.Money\x12\x10\n\x08livemode\x18\x04 \x01(\x08\"\x80\x01\n\tOrderItem\x12\x10\n\x08price_id\x18\x01 \x01(\t\x12\x12\n\nproduct_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12-\n\nunit_price\x18\x05 \x01(\x0b\x32\x19.checkout.common.v1.Money\"\xf6\x03\n\x05Order\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x1b\n\x13\x63heckout_attempt_id\x18\x03 \x01(\t\x12\x19\n\x11payment_intent_id\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12/\n\x06status\x18\x06 \x01(\x0e\x32\x1f.checkout.orders.v1.OrderStatus\x12(\n\x05total\x18\x07 \x01(\x0b\x32\x19.checkout.common.v1.Money\x12,\n\x07\x63ontact\x18\x08 \x01(\x0b\x32\x1b.checkout.common.v1.Contact\x12\x35\n\x10shipping_address\x18\t \x01(\x0b\x32\x1b.checkout.common.v1.Address\x12;\n\x0fshipping_option\x18\n \x01(\x0b\x32\".checkout.common.v1.ShippingOption\x12,\n\x05items\x18\x0b \x03(\x0b\x32\x1d.checkout.orders.v1.OrderItem\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\terased_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\x08Purchase\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12*\n\x06intent\x18\x02 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12(\n\x05order\x18\x03 \x01(\x0b\x32\x19.checkout.orders.v1.Order\"\x80\x03\n\x12QuarantinedPayment\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.checkout.orders.v1.Payment\x12\x34\n\x06reason\x18\x02 \x01(\x0e\x32$.checkout.orders.v1.QuarantineReason\x12\x34\n\x07\x63ontext\x18\x03 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06source\x18\x04 \x01(\x0b\x32\x1a.checkout.orders.v1.Source\x12\x32\n\x0equarantined_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\terased_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x41\n\x12unreadable_content\x18\x07 \x01(\x0b\x32%.checkout.orders.v1.UnreadableContent\"\xaf\x01\n\x11UnreadableContent\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12:\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32+.checkout.orders.v1.UnreadableContent.Cause\"N\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41USE_UNKNOWN_KEY\x10\x01\x12\x17\n\x13\x43\x41USE_NOT_AUTHENTIC\x10\x02\"\x95\x01\n\x0fPaymentDecision\x12\x30\n\x08purchase\x18\x01 \x01(\x0b\x32\x1c.checkout.orders.v1.PurchaseH\x00\x12\x45\n\x13quarantined_payment\x18\x02 \x01(\x0b\x32&.checkout.orders.v1.QuarantinedPaymentH\x00\x42\t\n\x07outcome\"\xa7\x01\n\x15RecordPurchaseRequest\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.checkout.orders.v1.Payment\x12\x34\n\x07\x63ontext\x18\x02 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06source\x18\x03 \x01(\x0b\x32\x1a.checkout.orders.v1.Source\"i\n\x16RecordPurchaseResponse\x12\x35\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32#.checkout.orders.v1.PaymentDecision\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"\xe0\x01\n\x18QuarantinePaymentRequest\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.checkout.orders.v1.Payment\x12\x34\n\x06reason\x18\x02 \x01(\x0e\x32$.checkout.orders.v1.QuarantineReason\x12\x34\n\x07\x63ontext\x18\x03 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06source\x18\x04 \x01(\x0b\x32\x1a.checkout.orders.v1.Source\"l\n\x19QuarantinePaymentResponse\x12\x35\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32#.checkout.orders.v1.PaymentDecision\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"G\n\x1eListQuarantinedPaymentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x80\x01\n\x1fListQuarantinedPaymentsResponse\x12\x44\n\x14quarantined_payments\x18\x01 \x03(\x0b\x32&.checkout.orders.v1.QuarantinedPayment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x12GetPurchaseRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\"E\n\x13GetPurchaseResponse\x12.\n\x08purchase\x18\x01 \x01(\x0b\x32\x1c.checkout.orders.v1.Purchase\"#\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"<\n\x10GetOrderResponse\x12(\n\x05order\x18\x01 \x01(\x0b\x32\x19.checkout.orders.v1.Order\"K\n\x11ListOrdersRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x12ListOrdersResponse\x12)\n\x06orders\x18\x01 \x03(\x0b\x32\x19.checkout.orders.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\\\n\x04Road\x12\x14\n\x10ROAD_UNSPECIFIED\x10\x00\x12\x10\n\x0cROAD_WEBHOOK\x10\x01\x12\x17\n\x13ROAD_BROWSER_RETURN\x10\x02\x12\x13\n\x0fROAD_RECONCILER\x10\x03*\xf7\x01\n\x10QuarantineReason\x12!\n\x1dQUARANTINE_REASON_UNSPECIFIED\x10\x00\x12%\n!QUARANTINE_REASON_ATTEMPT_MISSING\x10\x01\x12%\n!QUARANTINE_REASON_AMOUNT_MISMATCH\x10\x02\x12%\n!QUARANTINE_REASON_INTENT_MISMATCH\x10\x03\x12\'\n#QUARANTINE_REASON_DUPLICATE_PAYMENT\x10\x04\x12\"\n\x1eQUARANTINE_REASON_UNRECORDABLE\x10\x05*B\n\x0bOrderStatus\x12\x1c\n\x18ORDER_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11ORDER_STATUS_PAID\x10\x01\x32\x83\x05\n\rOrdersService\x12g\n\x0eRecordPurchase\x12).checkout.orders.v1.RecordPurchaseRequest\x1a*.checkout.orders.v1.RecordPurchaseResponse\x12p\n\x11QuarantinePayment\x12,.checkout.orders.v1.QuarantinePaymentRequest\x1a-.checkout.orders.v1.QuarantinePaymentResponse\x12\x82\x01\n\x17ListQuarantinedPayments\x12\x32.checkout.orders.v1.ListQuarantinedPaymentsRequest\x1a\x33.checkout.orders.v1.ListQuarantinedPaymentsResponse\x12^\n\x0bGetPurchase\x12&.checkout.orders.v1.GetPurchaseRequest\x1a\'.checkout.orders.v1.GetPurchaseResponse\x12U\n\x08GetOrder\x12#.checkout.orders.v1.GetOrderRequest\x1a$.checkout.orders.v1.GetOrderResponse\x12[\n\nListOrders\x12%.checkout.orders.v1.ListOrdersRequest\x1a&.checkout.orders.v1.ListOrdersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'checkout.orders.v1.orders_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROAD']._serialized_start=2664
-  _globals['_ROAD']._serialized_end=2756
-  _globals['_QUARANTINEREASON']._serialized_start=2759
-  _globals['_QUARANTINEREASON']._serialized_end=3006
-  _globals['_ORDERSTATUS']._serialized_start=3008
-  _globals['_ORDERSTATUS']._serialized_end=3074
+  _globals['_ROAD']._serialized_start=3003
+  _globals['_ROAD']._serialized_end=3095
+  _globals['_QUARANTINEREASON']._serialized_start=3098
+  _globals['_QUARANTINEREASON']._serialized_end=3345
+  _globals['_ORDERSTATUS']._serialized_start=3347
+  _globals['_ORDERSTATUS']._serialized_end=3413
   _globals['_SOURCE']._serialized_start=121
   _globals['_SOURCE']._serialized_end=194
   _globals['_PAYMENT']._serialized_start=197
@@ -46,37 +46,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERITEM']._serialized_start=336
   _globals['_ORDERITEM']._serialized_end=464
   _globals['_ORDER']._serialized_start=467
-  _globals['_ORDER']._serialized_end=922
-  _globals['_PURCHASE']._serialized_start=924
-  _globals['_PURCHASE']._serialized_end=1040
-  _globals['_QUARANTINEDPAYMENT']._serialized_start=1043
-  _globals['_QUARANTINEDPAYMENT']._serialized_end=1313
-  _globals['_PAYMENTDECISION']._serialized_start=1316
-  _globals['_PAYMENTDECISION']._serialized_end=1465
-  _globals['_RECORDPURCHASEREQUEST']._serialized_start=1468
-  _globals['_RECORDPURCHASEREQUEST']._serialized_end=1635
-  _globals['_RECORDPURCHASERESPONSE']._serialized_start=1637
-  _globals['_RECORDPURCHASERESPONSE']._serialized_end=1742
-  _globals['_QUARANTINEPAYMENTREQUEST']._serialized_start=1745
-  _globals['_QUARANTINEPAYMENTREQUEST']._serialized_end=1969
-  _globals['_QUARANTINEPAYMENTRESPONSE']._serialized_start=1971
-  _globals['_QUARANTINEPAYMENTRESPONSE']._serialized_end=2079
-  _globals['_LISTQUARANTINEDPAYMENTSREQUEST']._serialized_start=2081
-  _globals['_LISTQUARANTINEDPAYMENTSREQUEST']._serialized_end=2152
-  _globals['_LISTQUARANTINEDPAYMENTSRESPONSE']._serialized_start=2155
-  _globals['_LISTQUARANTINEDPAYMENTSRESPONSE']._serialized_end=2283
-  _globals['_GETPURCHASEREQUEST']._serialized_start=2285
-  _globals['_GETPURCHASEREQUEST']._serialized_end=2325
-  _globals['_GETPURCHASERESPONSE']._serialized_start=2327
-  _globals['_GETPURCHASERESPONSE']._serialized_end=2396
-  _globals['_GETORDERREQUEST']._serialized_start=2398
-  _globals['_GETORDERREQUEST']._serialized_end=2433
-  _globals['_GETORDERRESPONSE']._serialized_start=2435
-  _globals['_GETORDERRESPONSE']._serialized_end=2495
-  _globals['_LISTORDERSREQUEST']._serialized_start=2497
-  _globals['_LISTORDERSREQUEST']._serialized_end=2572
-  _globals['_LISTORDERSRESPONSE']._serialized_start=2574
-  _globals['_LISTORDERSRESPONSE']._serialized_end=2662
-  _globals['_ORDERSSERVICE']._serialized_start=3077
-  _globals['_ORDERSSERVICE']._serialized_end=3720
+  _globals['_ORDER']._serialized_end=969
+  _globals['_PURCHASE']._serialized_start=971
+  _globals['_PURCHASE']._serialized_end=1087
+  _globals['_QUARANTINEDPAYMENT']._serialized_start=1090
+  _globals['_QUARANTINEDPAYMENT']._serialized_end=1474
+  _globals['_UNREADABLECONTENT']._serialized_start=1477
+  _globals['_UNREADABLECONTENT']._serialized_end=1652
+  _globals['_UNREADABLECONTENT_CAUSE']._serialized_start=1574
+  _globals['_UNREADABLECONTENT_CAUSE']._serialized_end=1652
+  _globals['_PAYMENTDECISION']._serialized_start=1655
+  _globals['_PAYMENTDECISION']._serialized_end=1804
+  _globals['_RECORDPURCHASEREQUEST']._serialized_start=1807
+  _globals['_RECORDPURCHASEREQUEST']._serialized_end=1974
+  _globals['_RECORDPURCHASERESPONSE']._serialized_start=1976
+  _globals['_RECORDPURCHASERESPONSE']._serialized_end=2081
+  _globals['_QUARANTINEPAYMENTREQUEST']._serialized_start=2084
+  _globals['_QUARANTINEPAYMENTREQUEST']._serialized_end=2308
+  _globals['_QUARANTINEPAYMENTRESPONSE']._serialized_start=2310
+  _globals['_QUARANTINEPAYMENTRESPONSE']._serialized_end=2418
+  _globals['_LISTQUARANTINEDPAYMENTSREQUEST']._serialized_start=2420
+  _globals['_LISTQUARANTINEDPAYMENTSREQUEST']._serialized_end=2491
+  _globals['_LISTQUARANTINEDPAYMENTSRESPONSE']._serialized_start=2494
+  _globals['_LISTQUARANTINEDPAYMENTSRESPONSE']._serialized_end=2622
+  _globals['_GETPURCHASEREQUEST']._serialized_start=2624
+  _globals['_GETPURCHASEREQUEST']._serialized_end=2664
+  _globals['_GETPURCHASERESPONSE']._serialized_start=2666
+  _globals['_GETPURCHASERESPONSE']._serialized_end=2735
+  _globals['_GETORDERREQUEST']._serialized_start=2737
+  _globals['_GETORDERREQUEST']._serialized_end=2772
+  _globals['_GETORDERRESPONSE']._serialized_start=2774
+  _globals['_GETORDERRESPONSE']._serialized_end=2834
+  _globals['_LISTORDERSREQUEST']._serialized_start=2836
+  _globals['_LISTORDERSREQUEST']._serialized_end=2911
+  _globals['_LISTORDERSRESPONSE']._serialized_start=2913
+  _globals['_LISTORDERSRESPONSE']._serialized_end=3001
+  _globals['_ORDERSSERVICE']._serialized_start=3416
+  _globals['_ORDERSSERVICE']._serialized_end=4059
 # @@protoc_insertion_point(module_scope)

@@ -210,6 +210,7 @@ class Order(_message.Message):
     SHIPPING_OPTION_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    ERASED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUID in its canonical lower-case form."""
     number: _builtins.str
@@ -217,17 +218,19 @@ class Order(_message.Message):
     checkout_attempt_id: _builtins.str
     payment_intent_id: _builtins.str
     user_id: _builtins.str
-    """Empty for a guest's order."""
+    """Empty for a guest's order and for an erased one."""
     status: Global___OrderStatus.ValueType
     @_builtins.property
     def total(self) -> _common_pb2.Money:
         """The items and the shipping; equals what Stripe received (P5)."""
 
     @_builtins.property
-    def contact(self) -> _common_pb2.Contact: ...
+    def contact(self) -> _common_pb2.Contact:
+        """Absent from an erased order."""
+
     @_builtins.property
     def shipping_address(self) -> _common_pb2.Address:
-        """Absent when nothing is shipped."""
+        """Absent when nothing is shipped, and from an erased order."""
 
     @_builtins.property
     def shipping_option(self) -> _common_pb2.ShippingOption:
@@ -239,6 +242,10 @@ class Order(_message.Message):
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def erased_at(self) -> _timestamp_pb2.Timestamp:
+        """When who bought was erased from the order. Absent from any other: an order without a user is then a guest's."""
+
     def __init__(
         self,
         *,
@@ -254,10 +261,11 @@ class Order(_message.Message):
         shipping_option: _common_pb2.ShippingOption | None = ...,
         items: _abc.Iterable[Global___OrderItem] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        erased_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "created_at", b"created_at", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "created_at", b"created_at", "erased_at", b"erased_at", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkout_attempt_id", b"checkout_attempt_id", "contact", b"contact", "created_at", b"created_at", "id", b"id", "items", b"items", "number", b"number", "payment_intent_id", b"payment_intent_id", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "status", b"status", "total", b"total", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkout_attempt_id", b"checkout_attempt_id", "contact", b"contact", "created_at", b"created_at", "erased_at", b"erased_at", "id", b"id", "items", b"items", "number", b"number", "payment_intent_id", b"payment_intent_id", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "status", b"status", "total", b"total", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,17 +313,27 @@ class QuarantinedPayment(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     QUARANTINED_AT_FIELD_NUMBER: _builtins.int
+    ERASED_AT_FIELD_NUMBER: _builtins.int
+    UNREADABLE_CONTENT_FIELD_NUMBER: _builtins.int
     reason: Global___QuarantineReason.ValueType
     @_builtins.property
     def payment(self) -> Global___Payment: ...
     @_builtins.property
     def context(self) -> _common_pb2.CheckoutContext:
-        """The attempt's content. Absent when the attempt was missing."""
+        """The attempt's content. Absent when the attempt was missing, and when it was erased."""
 
     @_builtins.property
     def source(self) -> Global___Source: ...
     @_builtins.property
     def quarantined_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def erased_at(self) -> _timestamp_pb2.Timestamp:
+        """When the content was erased. Content that is brought later is not kept any more: the attempt may go."""
+
+    @_builtins.property
+    def unreadable_content(self) -> Global___UnreadableContent:
+        """Set in place of context when content is stored that cannot be read now. It is not lost: with its key it is back."""
+
     def __init__(
         self,
         *,
@@ -324,14 +342,62 @@ class QuarantinedPayment(_message.Message):
         context: _common_pb2.CheckoutContext | None = ...,
         source: Global___Source | None = ...,
         quarantined_at: _timestamp_pb2.Timestamp | None = ...,
+        erased_at: _timestamp_pb2.Timestamp | None = ...,
+        unreadable_content: Global___UnreadableContent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "quarantined_at", b"quarantined_at", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "source", b"source", "unreadable_content", b"unreadable_content"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "quarantined_at", b"quarantined_at", "reason", b"reason", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "reason", b"reason", "source", b"source", "unreadable_content", b"unreadable_content"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QuarantinedPayment: _TypeAlias = QuarantinedPayment  # noqa: Y015
+
+@_typing.final
+class UnreadableContent(_message.Message):
+    """Stored content that cannot be read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Cause:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _CauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[UnreadableContent._Cause.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CAUSE_UNSPECIFIED: UnreadableContent._Cause.ValueType  # 0
+        CAUSE_UNKNOWN_KEY: UnreadableContent._Cause.ValueType  # 1
+        """The key that it is sealed with is not configured."""
+        CAUSE_NOT_AUTHENTIC: UnreadableContent._Cause.ValueType  # 2
+        """It was changed, or belongs to another payment."""
+
+    class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
+        """Why it cannot be read."""
+
+    CAUSE_UNSPECIFIED: UnreadableContent.Cause.ValueType  # 0
+    CAUSE_UNKNOWN_KEY: UnreadableContent.Cause.ValueType  # 1
+    """The key that it is sealed with is not configured."""
+    CAUSE_NOT_AUTHENTIC: UnreadableContent.Cause.ValueType  # 2
+    """It was changed, or belongs to another payment."""
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """The key that it is sealed with; `clear` if it is stored unencrypted; empty if that cannot be told."""
+    cause: Global___UnreadableContent.Cause.ValueType
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        cause: Global___UnreadableContent.Cause.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "key_id", b"key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnreadableContent: _TypeAlias = UnreadableContent  # noqa: Y015
 
 @_typing.final
 class PaymentDecision(_message.Message):

@@ -1,0 +1,150 @@
+"""`orders erase`, as an operator runs it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from .reports import purchase
+from .service import KEYS, Client, connected, until
+
+ORDERS = 6
+ERASED = "SELECT count(*) FROM orders WHERE erased_at IS NOT NULL"
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'orders' AND wait_event_type = 'Lock'
+"""
+
+
+def environment(database_url: str) -> dict[str, str]:
+    """Return the command's environment."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "ORDERS_DATABASE_URL": database_url,
+        "ORDERS_ENCRYPTION_KEYS": KEYS,
+        "ORDERS_LOCK_TIMEOUT_SECONDS": "30",
+        "ORDERS_STATEMENT_TIMEOUT_SECONDS": "30",
+        "ORDERS_CALL_TIMEOUT_SECONDS": "60",
+    }
+
+
+def erase(database_url: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "orders", "erase", *arguments],
+        env=environment(database_url),
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@contextmanager
+def killed_in_the_end(database_url: str, *arguments: str) -> Iterator[None]:
+    """Run the command, and SIGKILL it when the test has seen enough."""
+    process = subprocess.Popen([sys.executable, "-m", "orders", "erase", *arguments], env=environment(database_url))
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return what the command printed."""
+    return dict(json.loads(done.stdout))
+
+
+async def test_it_prints_how_much_it_erased_and_never_whose(orders: Client, sql: Any, database_url: str) -> None:
+    """Counts as JSON, exit code 0, and the user's id nowhere; again, there is nothing left."""
+    await orders.RecordPurchase(purchase())
+
+    done = erase(database_url, "user_1")
+    again = erase(database_url, "user_1")
+
+    assert (done.returncode, again.returncode) == (0, 0), done.stderr
+    assert told(done) == {"orders": 1, "quarantined_payments": 0, "dry_run": False, "complete": True}
+    assert told(again)["orders"] == 0
+    assert "user_1" not in done.stdout + done.stderr
+    assert await sql.fetchval(ERASED) == 1
+
+
+async def test_a_dry_run_counts_and_erases_nothing(orders: Client, sql: Any, database_url: str) -> None:
+    """The user's id comes by standard input, so that no list of processes shows it."""
+    await orders.RecordPurchase(purchase())
+
+    done = erase(database_url, "-", "--dry-run", typed="user_1\n")
+
+    assert told(done) == {"orders": 1, "quarantined_payments": 0, "dry_run": True, "complete": True}
+    assert await sql.fetchval(ERASED) == 0
+
+
+async def test_an_order_is_named_as_it_was_heard(orders: Client, sql: Any, database_url: str) -> None:
+    """In small letters and with other gaps."""
+    number = (await orders.RecordPurchase(purchase(user_id=""))).decision.purchase.order.number
+
+    done = erase(database_url, "--order", number.lower().replace("-", " "))
+
+    assert told(done)["orders"] == 1
+    assert await sql.fetchval(ERASED) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--order", "222-222-222"), 3),  # A good number that no order has.
+        (("--attempt", "nobody@shop.example"), 3),
+        (("--order", "nobody@shop.example"), 2),
+        (("",), 2),
+        ((), 2),
+        (("nobody@shop.example", "--order", "222-222-222"), 2),
+        (("nobody@shop.example", "--batch", "0"), 2),
+    ],
+)
+def test_a_wish_that_names_nobody_is_refused(database_url: str, arguments: tuple[str, ...], code: int) -> None:
+    """3 for what was never recorded, 2 for what cannot be meant; what was typed is not repeated (P7)."""
+    done = erase(database_url, *arguments)
+
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "nobody" not in done.stderr
+
+
+def test_a_database_that_is_away_is_told(unused_tcp_port: int) -> None:
+    """Exit code 1, and the counts say that it is not complete."""
+    done = erase(f"postgresql://u:secret@127.0.0.1:{unused_tcp_port}/orders", "user_1")
+
+    assert done.returncode == 1
+    assert told(done)["complete"] is False
+    assert "secret" not in done.stderr
+    assert "user_1" not in done.stderr
+
+
+async def test_killed_half_way_a_repeat_finishes(orders: Client, sql: Any, database_url: str) -> None:
+    """What was committed is whole, what was not is untouched, and in the end each order is announced once."""
+    for _ in range(ORDERS):
+        await orders.RecordPurchase(purchase())
+    async with connected(database_url) as blocking, blocking.transaction():
+        await blocking.execute("SELECT 1 FROM orders ORDER BY created_at DESC LIMIT 1 FOR UPDATE")
+        with killed_in_the_end(database_url, "user_1", "--batch", "2"):
+            await until(lambda: _some_wait(sql), seconds=60)
+        half_way = await sql.fetchval(ERASED)
+
+    done = await asyncio.to_thread(erase, database_url, "user_1")
+
+    assert half_way == ORDERS - 2
+    assert told(done)["orders"] == 2
+    assert await sql.fetchval("SELECT count(*) FROM outbox WHERE topic = 'order.erased'") == ORDERS
+    assert await sql.fetchval("SELECT count(*) FROM payments WHERE user_id IS NOT NULL") == 0
+
+
+async def _some_wait(sql: Any) -> bool:
+    return bool(await sql.fetchval(WAITING))

@@ -1,0 +1,111 @@
+from ipaddress import ip_network
+
+import pytest
+
+from payments_gateway.client_addresses import UNKNOWN, ClientAddresses
+
+PROXIES = [ip_network(network) for network in ("10.0.0.0/8", "192.0.2.7/32", "2001:db8:ff::/48")]
+BEHIND_PROXIES = ClientAddresses(PROXIES)
+
+
+def test_without_trusted_proxies_the_connection_counts() -> None:
+    """Whatever the header says: anybody can write it."""
+    assert ClientAddresses([]).client_of("198.51.100.1", ["203.0.113.9"]) == "198.51.100.1"
+
+
+@pytest.mark.parametrize(
+    ("peer", "lines", "client"),
+    [
+        ("198.51.100.1", ["203.0.113.9"], "198.51.100.1"),
+        ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["1.1.1.1", "203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["1.1.1.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
+        ("10.0.0.1", ["1.1.1.1, 203.0.113.9, 192.0.2.7, 10.9.9.9"], "203.0.113.9"),
+        ("10.0.0.1", ["10.1.1.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", [""], "10.0.0.1"),
+        ("10.0.0.1", ["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
+        ("::ffff:10.0.0.1", ["::ffff:203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["203.0.113.9:4711"], "203.0.113.9"),
+        ("10.0.0.1", ["2001:db8::5"], "2001:db8::/64"),
+        ("10.0.0.1", ["[2001:db8::5]"], "2001:db8::/64"),
+        ("10.0.0.1", ["[2001:db8::5]:443"], "2001:db8::/64"),
+        ("2001:db8:ff::1", ["203.0.113.9"], "203.0.113.9"),
+        ("10.0.0.1", ["  203.0.113.9\t"], "203.0.113.9"),
+    ],
+    ids=[
+        "peer not trusted",
+        "one proxy",
+        "the client wrote one itself",
+        "on two lines",
+        "two proxies",
+        "three proxies",
+        "a client that names a proxy",
+        "no header",
+        "empty header",
+        "only proxies",
+        "written as IPv6",
+        "with a port",
+        "IPv6",
+        "IPv6 in brackets",
+        "IPv6 with a port",
+        "proxy with IPv6",
+        "white space",
+    ],
+)
+def test_the_header_is_read_from_its_end_past_trusted_proxies(peer: str, lines: list[str], client: str) -> None:
+    """The first address that is no trusted proxy is the client; what is left of it was written by the client."""
+    assert BEHIND_PROXIES.client_of(peer, lines) == client
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        "unknown",
+        "_hidden",
+        "",
+        "999.1.1.1",
+        "1.1.1",
+        "0x7f.0.0.1",
+        "010.0.0.1",
+        "[::1",
+        "[::1]x",
+        "::1]",
+        "a" * 100_000,
+    ],
+)
+def test_a_malformed_entry_ends_the_reading(malformed: str) -> None:
+    """What is left of it has come through nobody knows whom; the nearest address that is known counts."""
+    assert BEHIND_PROXIES.client_of("10.0.0.1", [f"203.0.113.9, {malformed}, 10.0.0.2"]) == "10.0.0.2"
+
+
+def test_only_so_many_hops_are_followed() -> None:
+    """A very long header costs little."""
+    client = BEHIND_PROXIES.client_of("10.0.0.1", [", ".join(["203.0.113.9", *["10.0.0.2"] * 100_000])])
+
+    assert client == "10.0.0.2"
+
+
+@pytest.mark.parametrize("peer", [None, "", "unix:/run/gateway.sock", "testclient"])
+def test_who_has_no_address_shares_one(peer: str | None) -> None:
+    """Unlimited it must not be."""
+    assert BEHIND_PROXIES.client_of(peer, ["203.0.113.9"]) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("::ffff:203.0.113.9", "203.0.113.9", True),
+        ("::ffff:203.0.113.9", "::ffff:203.0.113.10", False),
+        ("203.0.113.9", "203.0.113.10", False),
+    ],
+)
+def test_an_ipv6_client_is_its_64(one: str, other: str, same: bool) -> None:  # noqa: FBT001 — a column of the table
+    """A home or a server gets 2^64 addresses for the price of one; IPv4 addresses are counted one by one."""
+    addresses = ClientAddresses([])
+
+    assert (addresses.client_of(one, []) == addresses.client_of(other, [])) is same

@@ -1,0 +1,49 @@
+"""What docs/privacy.md says is so."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from checkout_session.redis_store import TOMBSTONE_TTL, Retention
+from checkout_session.settings import CheckoutSessionSettings
+from orders.schema import PERSONAL_IN_ORDER
+from payments_gateway.settings import GatewaySettings
+
+PRIVACY = (Path(__file__).parent.parent.parent / "docs" / "privacy.md").read_text()
+SECONDS = CheckoutSessionSettings.model_fields["attempt_ttl_seconds"]
+FIGURES = {
+    "`CHECKOUT_SESSION_ATTEMPT_TTL_SECONDS` (35 days)": (timedelta(seconds=SECONDS.default), timedelta(days=35)),
+    "never under 35 days": (Retention(attempt_ttl=timedelta(days=1)).marker_ttl, timedelta(days=35)),
+    "`GATEWAY_PAY_BY_HOURS` (24 hours)": (
+        timedelta(hours=GatewaySettings.model_fields["pay_by_hours"].default),
+        timedelta(hours=24),
+    ),
+}
+
+
+@pytest.mark.parametrize("said", FIGURES)
+def test_every_retention_figure_is_the_settings_default(said: str) -> None:
+    """A number in the document is the number in the code."""
+    found, told = FIGURES[said]
+
+    assert said in PRIVACY
+    assert found == told == max(told, TOMBSTONE_TTL if "under" in said else told)
+
+
+def test_every_variable_it_names_is_a_setting() -> None:
+    """Of one of the services."""
+    named = set(re.findall(r"`((?:CHECKOUT_SESSION|GATEWAY|ORDERS)_[A-Z_]+)`", PRIVACY))
+    known = {f"CHECKOUT_SESSION_{name.upper()}" for name in CheckoutSessionSettings.model_fields}
+    known |= {f"GATEWAY_{name.upper()}" for name in GatewaySettings.model_fields} | {"ORDERS_ENCRYPTION_KEYS"}
+
+    assert named
+    assert named <= known
+
+
+def test_it_lists_every_column_that_is_emptied() -> None:
+    """The columns of an order that say who bought."""
+    emptied = re.findall(r"`([a-z_0-9]+)`", PRIVACY.partition("Of `orders` it empties")[2].partition("; of `pay")[0])
+
+    assert emptied == list(PERSONAL_IN_ORDER)

@@ -1,0 +1,258 @@
+"""What can go wrong with each outgoing call of a gateway, and what must come of it: one row for each.
+
+A fault that passes once must heal within the request. One that lasts must be told, leave what the table says, and harm
+nobody who asks again once it is over.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Any, Final
+
+from .deeds import (
+    GET_ORDER,
+    LIST_ORDERS,
+    LIST_PRICES,
+    LIST_SHIPPING_RATES,
+    Begin,
+    BeginAgain,
+    BeginWithNewWare,
+    Deed,
+    Left,
+    ListOrders,
+    Look,
+    LookAfterwards,
+    ReadOrder,
+    Replace,
+    Report,
+    Return,
+    ReturnOfOneLost,
+)
+from .harness.checkpoint import Ending, Moment
+from .situations import Road
+
+BEFORE: Final = Moment.BEFORE_EFFECT
+AFTER: Final = Moment.AFTER_EFFECT
+_BEYOND_THE_BUDGET_SECONDS: Final = 30
+_SLOW_SECONDS: Final = 0.3
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the client is answered."""
+
+    status: int
+    problem: str = ""
+    retry_after: str | None = None
+
+
+WELL: Final = Told(200)
+AWAY: Final = Told(503, "temporarily_unavailable", "2")
+BROKEN: Final = Told(500, "internal")
+CLOSED: Final = Told(409, "attempt_closed")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One outgoing call of one deed, and what is left when the deed gave up over it."""
+
+    deed: type[Deed]
+    road: str
+    before: Left
+    """When the call never took effect."""
+    after: Left
+    """When it took effect, and its answer never arrived."""
+    skip: int = 0
+    """Calls by this road that the deed makes earlier."""
+
+
+@dataclass(frozen=True)
+class GrpcFault:
+    """What can happen to a call to another service."""
+
+    name: str
+    ending: Ending
+    moment: Moment
+    told: Told
+    count: int | None = None
+    """How many calls it hits; None for all."""
+
+
+@dataclass(frozen=True)
+class StripeFault:
+    """What can happen to a request to Stripe: a fault of the simulator."""
+
+    kind: str
+    moment: Moment
+    told: Told
+    count: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The kind, and whether it passes."""
+        return f"{self.kind}_once" if self.count else self.kind
+
+
+Fault = GrpcFault | StripeFault
+
+
+class Queue(Enum):
+    """Rows that cannot be played beside each other wait in a queue."""
+
+    NONE = auto()
+    CATALOGUE = auto()
+    """All buyers share the reading of prices."""
+    SLOWED_DOWN = auto()
+    """Stripe slows the whole gateway down; these have one of their own."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault at one place, and what must come of it."""
+
+    place: Place
+    fault: Fault
+    told: Told
+    left: Left
+    """Once the client was told, while the fault still lasts."""
+    forgotten: int = 0
+    """Intents that stay payable for ever though nobody was given their secret."""
+    queue: Queue = Queue.NONE
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether the gateway waits for an answer that does not come."""
+        return self.fault.name.startswith(("silent", "hold"))
+
+    @property
+    def name(self) -> str:
+        """Deed, call and fault."""
+        call = self.place.road.rpartition("/v1/" if " " in self.place.road else "/")[2]
+        return f"{self.place.deed.__name__}-{call}{'-again' if self.place.skip else ''}-{self.fault.name}"
+
+
+_OPEN: Final = Left(payable=1, released=1, attempts=1)
+_PAID: Final = Left(attempts=1)
+_DONE: Final = Left(orders=1)
+
+GRPC_PLACES: Final = (
+    Place(Begin, Road.GET_ATTEMPT, Left(), Left()),
+    Place(Begin, Road.SAVE_ATTEMPT, Left(payable=1), Left(payable=1, attempts=1)),
+    Place(BeginAgain, Road.GET_ATTEMPT, _OPEN, _OPEN),
+    Place(Replace, Road.GET_ATTEMPT, _OPEN, _OPEN, skip=1),
+    Place(Replace, Road.CLOSE_ATTEMPT, _OPEN, _OPEN),
+    Place(Replace, Road.DELETE_ATTEMPT, Left(attempts=1), Left()),
+    Place(Look, Road.GET_ATTEMPT, _OPEN, _OPEN),
+    Place(Return, Road.GET_ATTEMPT, _PAID, _PAID),
+    Place(Return, Road.RECORD_PURCHASE, _PAID, Left(attempts=1, orders=1)),
+    Place(Return, Road.DELETE_ATTEMPT, Left(attempts=1, orders=1), _DONE),
+    Place(ReturnOfOneLost, Road.GET_PURCHASE, Left(), Left()),
+    Place(ReturnOfOneLost, Road.QUARANTINE_PAYMENT, Left(), Left(quarantined=1)),
+    Place(Report, Road.GET_ATTEMPT, _PAID, _PAID),
+    Place(Report, Road.RECORD_PURCHASE, _PAID, Left(attempts=1, orders=1)),
+    Place(Report, Road.DELETE_ATTEMPT, Left(attempts=1, orders=1), _DONE),
+    Place(LookAfterwards, Road.GET_PURCHASE, _DONE, _DONE),
+    Place(ListOrders, LIST_ORDERS, _DONE, _DONE),
+    Place(ReadOrder, GET_ORDER, _DONE, _DONE),
+)
+CREATE: Final = Place(Begin, Road.CREATE_INTENT, Left(), Left(payable=1))
+CANCEL: Final = Place(Replace, Road.CANCEL_INTENT, _OPEN, Left(attempts=1))
+RETRIEVE_TO_RELEASE: Final = Place(BeginAgain, Road.RETRIEVE_INTENT, _OPEN, _OPEN)
+RETRIEVE_TO_FULFIL: Final = Place(Return, Road.RETRIEVE_INTENT, _PAID, _PAID)
+RETRIEVE_TO_SHOW: Final = Place(Look, Road.RETRIEVE_INTENT, _OPEN, _OPEN)
+CATALOGUE_PLACES: Final = (
+    Place(BeginWithNewWare, LIST_PRICES, Left(), Left()),
+    Place(BeginWithNewWare, LIST_SHIPPING_RATES, Left(), Left()),
+)
+
+GRPC_FAULTS: Final = tuple(
+    fault
+    for moment, when in ((BEFORE, "before"), (AFTER, "after"))
+    for fault in (
+        GrpcFault(f"breaks_once_{when}", Ending.BREAKS, moment, WELL, count=1),
+        GrpcFault(f"breaks_{when}", Ending.BREAKS, moment, AWAY),
+        GrpcFault(f"silent_{when}", Ending.STAYS_SILENT, moment, AWAY),
+        GrpcFault(f"fails_{when}", Ending.FAILS, moment, BROKEN),
+    )
+)
+
+_HEALING: Final = (
+    StripeFault("reset_before", BEFORE, WELL, count=1),
+    StripeFault("reset_after", AFTER, WELL, count=1),
+    StripeFault("latency_before", BEFORE, WELL, count=1, options={"seconds": _SLOW_SECONDS}),
+    StripeFault("slow_body_after", AFTER, WELL, count=1, options={"seconds": _SLOW_SECONDS}),
+    StripeFault("cut_body_after", AFTER, WELL, count=1),
+    StripeFault("not_json_after", AFTER, WELL, count=1),
+    StripeFault("proxy_error_before", BEFORE, WELL, count=1),
+    StripeFault("proxy_error_after", AFTER, WELL, count=1),
+    StripeFault("error_unsaved", BEFORE, WELL, count=1),
+    StripeFault("lock_timeout", BEFORE, WELL, count=1),
+)
+_LASTING: Final = (
+    StripeFault("reset_before", BEFORE, AWAY),
+    StripeFault("reset_after", AFTER, AWAY),
+    StripeFault("hold_before", BEFORE, AWAY),
+    StripeFault("hold_after", AFTER, AWAY),
+    StripeFault("cut_body_after", AFTER, AWAY),
+    StripeFault("not_json_after", AFTER, AWAY),
+    StripeFault(
+        "proxy_error_before",
+        BEFORE,
+        replace(AWAY, retry_after=str(_BEYOND_THE_BUDGET_SECONDS)),
+        options={"retry_after": _BEYOND_THE_BUDGET_SECONDS},
+    ),
+    StripeFault("proxy_error_after", AFTER, AWAY),
+    StripeFault("error_unsaved", BEFORE, AWAY),
+    StripeFault("lock_timeout", BEFORE, AWAY),
+    StripeFault("unauthorized", BEFORE, AWAY),
+    StripeFault("forbidden", BEFORE, AWAY),
+)
+_QUICK: Final = tuple(fault for fault in (*_HEALING, *_LASTING) if not fault.kind.startswith("hold"))
+_OF_POSTS: Final = (
+    StripeFault("key_in_use", BEFORE, WELL, count=1),
+    StripeFault("key_in_use", BEFORE, AWAY),
+    StripeFault("key_mismatch", BEFORE, WELL, count=1),
+    StripeFault("error_before", BEFORE, WELL, count=1),
+    StripeFault("error_after", AFTER, WELL, count=1),
+    StripeFault("error_before", BEFORE, AWAY),
+)
+_RATE_LIMITED_ONCE: Final = StripeFault("rate_limit", BEFORE, WELL, count=1)
+"""Without Retry-After."""
+_RATE_LIMITED: Final = StripeFault("rate_limit", BEFORE, replace(AWAY, retry_after="3"), options={"retry_after": 3})
+"""With a Retry-After that the time for a request has no room for."""
+
+
+def _row(place: Place, fault: Fault, **differing: Any) -> Row:
+    given_up = place.before if fault.moment is BEFORE else place.after
+    left = place.deed.done if fault.told is WELL else given_up
+    return replace(Row(place, fault, fault.told, left), **differing)
+
+
+def _rows() -> Iterator[Row]:
+    for place in GRPC_PLACES:
+        yield from (_row(place, fault) for fault in GRPC_FAULTS)
+    for place in (CREATE, CANCEL, RETRIEVE_TO_RELEASE, RETRIEVE_TO_FULFIL, RETRIEVE_TO_SHOW):
+        yield from (_row(place, fault) for fault in (*_HEALING, *_LASTING))
+        yield _row(place, _RATE_LIMITED_ONCE, queue=Queue.SLOWED_DOWN)
+    yield _row(CREATE, _RATE_LIMITED, queue=Queue.SLOWED_DOWN)
+    for place in CATALOGUE_PLACES:
+        yield from (_row(place, fault, queue=Queue.CATALOGUE) for fault in _QUICK)
+    yield from (_row(CANCEL, fault) for fault in _OF_POSTS)
+    yield _row(CANCEL, StripeFault("error_after", AFTER, AWAY))
+    yield _row(CANCEL, StripeFault("key_mismatch", BEFORE, AWAY))
+    yield from _of_keys_that_are_spent()
+
+
+def _of_keys_that_are_spent() -> Iterator[Row]:
+    """Create once more: what Stripe stored under a key is left behind with it, and so may an intent be (ADR 8)."""
+    for fault in _OF_POSTS:
+        stored_intent = fault.told is WELL and fault.kind == "error_after"
+        done = replace(Begin.done, payable=2) if stored_intent else None
+        yield _row(CREATE, fault, forgotten=1, left=done) if done else _row(CREATE, fault)
+    # Two keys are spent by the request, one after the other; the next request goes on with the third.
+    yield _row(CREATE, StripeFault("error_after", AFTER, AWAY), left=Left(payable=2), forgotten=2)
+    yield _row(CREATE, StripeFault("key_mismatch", BEFORE, CLOSED))
+
+
+ROWS: Final = tuple(_rows())

@@ -1,0 +1,79 @@
+"""What the services tell of what they store: in the databases it is encrypted."""
+
+import uuid
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import grpc
+
+from checkout.common.v1 import common_pb2
+from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
+from checkout.session.v1 import checkout_session_pb2, checkout_session_pb2_grpc
+from servicekit.grpc_client import open_channel
+
+if TYPE_CHECKING:
+    from checkout.orders.v1.orders_pb2_grpc import OrdersServiceAsyncStub
+    from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
+
+_DEADLINE_SECONDS = 30
+
+
+class Records:
+    """The two services, asked by an operator."""
+
+    def __init__(self, checkout_session: str, orders: str) -> None:
+        """Connect when first asked. Both are gRPC addresses, host:port."""
+        self._channels = (open_channel(checkout_session), open_channel(orders))
+        session, shop = self._channels
+        self._sessions: CheckoutSessionServiceAsyncStub = checkout_session_pb2_grpc.CheckoutSessionServiceStub(session)
+        self._orders: OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(shop)
+
+    async def __aenter__(self) -> Self:
+        """Connect when first asked."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        for channel in self._channels:
+            await channel.close()
+
+    async def attempt(self, attempt_id: str) -> checkout_session_pb2.Attempt:
+        """Return a stored attempt."""
+        asked = checkout_session_pb2.GetAttemptRequest(attempt_id=attempt_id)
+        return (await self._sessions.GetAttempt(asked, timeout=_DEADLINE_SECONDS)).attempt
+
+    async def set_aside_unrecordable(self, contact: Mapping[str, str], user_id: str) -> None:
+        """Ask orders to record a purchase that it must refuse, and then to set it aside as it came."""
+        payment = orders_pb2.Payment(
+            intent=common_pb2.Intent(id=f"pi_{uuid.uuid4().hex}", kind=common_pb2.Intent.KIND_PAYMENT),
+            attempt_id=str(uuid.uuid4()),
+            received=common_pb2.Money(minor_units=5, currency="usd"),
+        )
+        context = common_pb2.CheckoutContext(user_id=user_id, contact=common_pb2.Contact(**contact))
+        source = orders_pb2.Source(road=orders_pb2.ROAD_BROWSER_RETURN)
+        try:
+            await self._orders.RecordPurchase(
+                orders_pb2.RecordPurchaseRequest(payment=payment, context=context, source=source)
+            )
+        except grpc.aio.AioRpcError as refusal:
+            if refusal.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise
+        reason = orders_pb2.QUARANTINE_REASON_UNRECORDABLE
+        await self._orders.QuarantinePayment(
+            orders_pb2.QuarantinePaymentRequest(payment=payment, reason=reason, context=context, source=source)
+        )
+
+    async def content_set_aside(self, intent_id: str) -> common_pb2.CheckoutContext | None:
+        """Return the content that was quarantined with a payment; None when there is none."""
+        asked = orders_pb2.ListQuarantinedPaymentsRequest()
+        while True:
+            page = await self._orders.ListQuarantinedPayments(asked, timeout=_DEADLINE_SECONDS)
+            for listed in page.quarantined_payments:
+                if listed.payment.intent.id == intent_id:
+                    return listed.context if listed.HasField("context") else None
+            if not page.next_page_token:
+                return None
+            asked.page_token = page.next_page_token

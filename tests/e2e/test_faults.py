@@ -1,0 +1,264 @@
+"""Each outgoing call of the gateway meets each fault that it can meet, before its effect and after it.
+
+The whole table is played first, many rows beside each other; then each test looks at one row: that its fault was met,
+what the client was told, what was left, and that asking again ended in exactly one purchase.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import pytest
+import pytest_asyncio
+
+from devstack.stack_options import StackOptions
+
+from .deeds import DEEDS, Deed, Left, Scene
+from .fault_table import ROWS, GrpcFault, Queue, Row, Told
+from .harness.checkpoint import Call, Mishap
+from .harness.http_proxy import road_of
+from .harness.knobs import Knobs
+from .harness.shop import Reply, Shop
+from .harness.system import System, running_system
+from .situations import Road
+
+HURRIED: Final = {
+    # Short enough for a test, long enough for a busy machine.
+    "SERVICE_TIMEOUT_SECONDS": "3",
+    "STRIPE_TIMEOUT_SECONDS": "1.2",
+    "STRIPE_BUDGET_SECONDS": "2.8",
+    "STRIPE_MAX_CONCURRENT": "400",
+    "STRIPE_REQUESTS_PER_SECOND": "2000",
+    "CATALOGUE_REFRESH_SECONDS": "3600",
+    "CATALOGUE_PAUSE_SECONDS": "0",
+}
+AT_ONCE: Final = 12
+LONGEST_SECONDS: Final = 25.0
+"""The default deadline of a request: whatever happens, the buyer is told by then."""
+PAYABLE: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
+IN_THE_TABLE: Final = {row.place.road for row in ROWS}
+NOT_IN_THE_TABLE: Final = {"/grpc.health.v1.Health/Check": "asked for by readiness probes, not by buyers or Stripe"}
+
+Taken = Mapping[type[Deed], Counter[str]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that was there at one moment."""
+
+    payable: Mapping[str, list[str]]
+    """By attempt id, the ids of its intents that could be paid."""
+    contents: frozenset[str]
+    """Ids of the attempts whose content is stored."""
+    orders: Counter[str]
+    """By attempt id; so is the next."""
+    quarantined: Counter[str]
+
+    def left_of(self, deed: Deed, released: Iterable[str]) -> Left:
+        """Return what there is of a deed's attempts, when these secrets have been given."""
+        ids = deed.attempt_ids
+        payable = {intent_id for attempt_id in ids for intent_id in self.payable.get(attempt_id, [])}
+        return Left(
+            payable=len(payable),
+            released=len(payable & {secret.partition("_secret_")[0] for secret in released}),
+            attempts=len(ids & self.contents),
+            orders=sum(self.orders[attempt_id] for attempt_id in ids),
+            quarantined=sum(self.quarantined[attempt_id] for attempt_id in ids),
+        )
+
+
+@dataclass
+class Act:
+    """A row, played."""
+
+    row: Row
+    deed: Deed
+    mishap: Mishap | None = None
+    fault_id: str = ""
+    hits: int = 0
+    told: Told | None = None
+    seconds: float = 0.0
+    released: frozenset[str] = field(default=frozenset(), repr=False)
+    """The secrets that had been given when the client was told."""
+    left: Left | None = None
+    """Once the client was told, while the fault lasted."""
+    afterwards: Sequence[int] = ()
+    """Statuses of what was asked once the fault was over."""
+    ended: Left | None = None
+    """In the very end."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    """Run two gateways in a hurry, at a Stripe that reports nothing by itself."""
+    options = StackOptions(gateways=2, durable=False, seed=8, settings={"gateway": HURRIED, "gateway-2": HURRIED})
+    folder = tmp_path_factory.mktemp("holdfast")
+    async with (
+        running_system(folder, options=options, with_proxies=True, straight_to_stripe=True) as system,
+        Knobs(system.backend.addresses.stripe_api) as knobs,
+        system.shop() as shop,
+        system.shop(user_id="user-1") as member,
+    ):
+        await knobs.deliver(types=["*"], drop=True, count=None)
+        yield Scene(system, knobs, shop, member)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def taken(scene: Scene) -> Taken:
+    """Do each deed undisturbed, and record which calls it takes."""
+    recorded = {}
+    for number, kind in enumerate(DEEDS, start=len(ROWS) + 1):
+        deed = kind(scene, number)
+        await deed.prepare()
+        mark = await scene.knobs.requests_so_far()
+        (await deed.ask(scene.shop)).ok()
+        at_stripe = [
+            road_of(request["method"], request["path"]) for request in await scene.knobs.requests("*", "*", after=mark)
+        ]
+        recorded[kind] = Counter([*at_stripe, *(call.road for call in scene.system.faults.calls if _is_of(deed, call))])
+    return recorded
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def played(scene: Scene, taken: Taken) -> Mapping[str, Act]:
+    """Play the whole table; return its rows by name."""
+    acts = [Act(row, row.place.deed(scene, number)) for number, row in enumerate(ROWS, start=1)]
+    async with scene.system.shop(gateway=1) as second_door:
+        beside = [act for act in acts if act.row.queue is Queue.NONE]
+        await _few_at_once(act.deed.prepare() for act in beside)
+        await asyncio.gather(
+            _few_at_once(_do(act, scene, scene.shop) for act in beside if not act.row.takes_long),
+            *(_do(act, scene, scene.shop) for act in beside if act.row.takes_long),
+            _one_by_one(scene, scene.shop, [act for act in acts if act.row.queue is Queue.CATALOGUE]),
+            _one_by_one(scene, second_door, [act for act in acts if act.row.queue is Queue.SLOWED_DOWN]),
+        )
+    told = await _snapshot(scene.system)
+    scene.system.faults.disarm()
+    await scene.knobs.clear_faults()
+    await _few_at_once(_see_through(act) for act in acts)
+    ended = await _snapshot(scene.system)
+    for act in acts:
+        act.left = told.left_of(act.deed, act.released)
+        act.ended = ended.left_of(act.deed, act.deed.secrets)
+    return {act.row.name: act for act in acts}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_p3_a_fault_is_told_and_harms_nobody(played: Mapping[str, Act], row: Row) -> None:
+    """The fault was met; the client was told in time; what was left is exact; asking again ended in one purchase."""
+    act = played[row.name]
+
+    assert act.hits == row.fault.count if row.fault.count else act.hits >= 1
+    assert act.told == row.told
+    assert act.seconds < LONGEST_SECONDS
+    assert act.left == row.left
+    assert set(act.afterwards) == {200}
+    assert act.ended == replace(_settled(row), payable=row.forgotten)
+
+
+@pytest.mark.parametrize("kind", DEEDS, ids=lambda kind: kind.__name__)
+async def test_every_call_of_a_deed_has_its_rows(taken: Taken, kind: type[Deed]) -> None:
+    """Undisturbed, a deed takes exactly the calls that it names, and the table spoils each of them somewhere."""
+    assert taken[kind] == Counter(kind.calls)
+    assert set(kind.calls) <= IN_THE_TABLE
+
+
+async def test_every_call_that_was_seen_is_in_the_table(scene: Scene, taken: Taken, played: Mapping[str, Act]) -> None:
+    """Whatever the gateways called while the table was played, and all that the situations of crashes name."""
+    seen = scene.system.faults.roads.union(*taken.values())
+
+    assert set(Road) <= IN_THE_TABLE
+    assert seen <= IN_THE_TABLE | NOT_IN_THE_TABLE.keys()
+
+
+def _settled(row: Row) -> Left:
+    """Return what every row ends in: one purchase, or one payment set aside; no content, nothing to pay."""
+    lost = row.place.deed.done.quarantined
+    return Left(orders=1 - lost, quarantined=lost)
+
+
+async def _do(act: Act, scene: Scene, door: Shop) -> None:
+    """Set the row's fault, do the deed, and note what the client is told."""
+    await _set_fault(act, scene)
+    began = time.monotonic()
+    reply = await act.deed.ask(door)
+    act.seconds = time.monotonic() - began
+    act.told = _told(reply)
+    act.released = frozenset(act.deed.secrets)
+    act.hits = act.mishap.hits if act.mishap else await scene.knobs.hits(act.fault_id)
+
+
+def _told(reply: Reply) -> Told:
+    return Told(reply.status, reply.problem, reply.headers.get("Retry-After"))
+
+
+async def _set_fault(act: Act, scene: Scene) -> None:
+    place, fault = act.row.place, act.row.fault
+    if isinstance(fault, GrpcFault):
+        act.mishap = scene.system.faults.on(place.road).checkpoint.spoil(
+            place.road,
+            fault.moment,
+            fault.ending,
+            concerns=lambda call: _is_of(act.deed, call),
+            skip=place.skip,
+            count=fault.count,
+        )
+        return
+    act.fault_id = await scene.knobs.fault(
+        kind=fault.kind,
+        method=place.road.partition(" ")[0],
+        path=act.deed.path_at_stripe(place.road),
+        params={"amount": str(act.deed.amount)} if place.road == Road.CREATE_INTENT else {},
+        count=fault.count,
+        **fault.options,
+    )
+
+
+def _is_of(deed: Deed, call: Call) -> bool:
+    return call.headers.get("x-request-id") == deed.request_id
+
+
+async def _one_by_one(scene: Scene, door: Shop, acts: Iterable[Act]) -> None:
+    """Play the rows of a queue."""
+    for act in acts:
+        await act.deed.prepare()
+        await _do(act, scene, door)
+        if act.fault_id:
+            await scene.knobs.remove_fault(act.fault_id)
+        if act.row.fault.name == "rate_limit" and act.told is not None:
+            await asyncio.sleep(int(act.told.retry_after or 0))  # as the client was told: then the next row must pass
+
+
+async def _see_through(act: Act) -> None:
+    act.afterwards = await act.deed.see_it_through()
+
+
+async def _few_at_once(jobs: Iterable[Awaitable[None]]) -> None:
+    waiting = iter(jobs)
+
+    async def work() -> None:
+        for job in waiting:
+            await job
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(AT_ONCE):
+            workers.create_task(work())
+
+
+async def _snapshot(system: System) -> Snapshot:
+    payable: dict[str, list[str]] = {}
+    listed = await system.stripe.v1.payment_intents.list_async({"limit": 100})
+    async for intent in listed.auto_paging_iter():
+        if intent.status in PAYABLE:
+            payable.setdefault(intent.metadata["checkoutAttemptId"], []).append(intent.id)
+    orders = await system.books.rows("SELECT checkout_attempt_id::text AS id FROM orders")
+    quarantined = await system.books.quarantined()
+    return Snapshot(
+        payable=payable,
+        contents=frozenset(key.rpartition(":")[2] for key in await system.attempts.content_keys()),
+        orders=Counter(str(row["id"]) for row in orders),
+        quarantined=Counter(str(row["attempt_id"]) for row in quarantined),
+    )

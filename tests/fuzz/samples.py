@@ -1,0 +1,122 @@
+"""Requests as they should be, to be spoiled."""
+
+import copy
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from checkout.common.v1 import common_pb2
+from checkout.orders.v1 import orders_pb2
+from checkout.session.v1 import checkout_session_pb2
+from tests.e2e.harness.shop import ADDRESS, CONTACT
+
+_FAR = 4_000_000_000
+
+
+def _context() -> common_pb2.CheckoutContext:
+    price = common_pb2.Money(minor_units=2500, currency="usd")
+    line = common_pb2.LineItem(price_id="price_1", product_id="prod_1", name="Mug", quantity=2, unit_price=price)
+    context = common_pb2.CheckoutContext(
+        user_id="user-1",
+        contact=common_pb2.Contact(name="Ada", email="ada@example.com", phone="+15550100"),
+        shipping_address=common_pb2.Address(line1="1 Harbour Street", city="Portland", country="US"),
+        shipping_option=common_pb2.ShippingOption(
+            shipping_rate_id="shr_1", name="Post", amount=common_pb2.Money(minor_units=500, currency="usd")
+        ),
+        items=[line],
+        total=common_pb2.Money(minor_units=5500, currency="usd"),
+        supersedes="00000000-0000-4000-8000-000000000001",
+    )
+    context.pay_by.FromSeconds(_FAR)
+    return context
+
+
+def _payment() -> orders_pb2.Payment:
+    return orders_pb2.Payment(
+        intent=common_pb2.Intent(id="pi_1", kind=common_pb2.Intent.KIND_PAYMENT),
+        attempt_id="00000000-0000-4000-8000-000000000002",
+        received=common_pb2.Money(minor_units=5500, currency="usd"),
+    )
+
+
+_WEBHOOK = orders_pb2.Source(road=orders_pb2.ROAD_WEBHOOK, stripe_event_id="evt_1")
+
+REQUESTS: Final[Sequence[Message]] = (
+    checkout_session_pb2.SaveAttemptRequest(
+        attempt_id="00000000-0000-4000-8000-000000000003",
+        request_hash=b"h" * 32,
+        context=_context(),
+        intent=common_pb2.Intent(id="pi_1", kind=common_pb2.Intent.KIND_PAYMENT),
+    ),
+    checkout_session_pb2.GetAttemptRequest(attempt_id="00000000-0000-4000-8000-000000000003"),
+    checkout_session_pb2.CloseAttemptRequest(
+        attempt_id="00000000-0000-4000-8000-000000000004", reason=checkout_session_pb2.CLOSE_REASON_SUPERSEDED
+    ),
+    checkout_session_pb2.DeleteAttemptRequest(
+        attempt_id="00000000-0000-4000-8000-000000000005", reason=checkout_session_pb2.DELETE_REASON_RECORDED
+    ),
+    orders_pb2.RecordPurchaseRequest(payment=_payment(), context=_context(), source=_WEBHOOK),
+    orders_pb2.QuarantinePaymentRequest(
+        payment=_payment(), reason=orders_pb2.QUARANTINE_REASON_UNRECORDABLE, context=_context(), source=_WEBHOOK
+    ),
+    orders_pb2.ListOrdersRequest(user_id="user-1", page_size=2, page_token="b3JkZXJzOjE6eA"),
+    orders_pb2.ListQuarantinedPaymentsRequest(page_size=2, page_token="cXVhcmFudGluZToxOng"),
+    orders_pb2.GetPurchaseRequest(attempt_id="00000000-0000-4000-8000-000000000002"),
+    orders_pb2.GetOrderRequest(order_id="00000000-0000-4000-8000-000000000006"),
+)
+"""One for each rpc that does more with some values than with others."""
+
+
+def sample_of(name: str, default: Message) -> Message:
+    """Return the sample of a message by its full name; the default if there is none."""
+    return next((sample for sample in REQUESTS if sample.DESCRIPTOR.full_name == name), default)
+
+
+def renumbered(sample: Message, number: uuid.UUID) -> Message:
+    """Return the same request about another attempt and another intent."""
+    other: Any = copy.deepcopy(sample)
+    fields = other.DESCRIPTOR.fields_by_name
+    payment = other.payment if "payment" in fields else other
+    if "attempt_id" in payment.DESCRIPTOR.fields_by_name:
+        payment.attempt_id = str(number)
+    if "payment" in fields:
+        payment.intent.id = f"pi_{number.hex}"
+    return other  # type: ignore[no-any-return] # a copy of a message
+
+
+def initiate_body(price_id: str, shipping_option_id: str) -> dict[str, Any]:
+    """Return what a frontend sends to begin a checkout."""
+    return {
+        "items": [{"priceId": price_id, "quantity": 2}],
+        "contact": dict(CONTACT),
+        "shippingAddress": dict(ADDRESS),
+        "shippingOptionId": shipping_option_id,
+        "supersedes": "00000000-0000-4000-8000-000000000007",
+    }
+
+
+def succeeded_event(attempt_id: str, intent_id: str, *, kind: str = "payment_intent") -> dict[str, Any]:
+    """Return an event that says that an intent succeeded."""
+    money = {"amount": 2500, "amount_received": 2500, "currency": "usd"} if kind == "payment_intent" else {}
+    return {
+        "id": f"evt_{uuid.UUID(int=7).hex}",
+        "object": "event",
+        "api_version": "2026-10-28.endive",
+        "created": 1_800_000_000,
+        "livemode": False,
+        "type": f"{kind}.succeeded",
+        "data": {
+            "object": {
+                "id": intent_id,
+                "object": kind,
+                "status": "succeeded",
+                "livemode": False,
+                "metadata": {"checkoutAttemptId": attempt_id},
+                "client_secret": f"{intent_id}_secret_x",
+                "last_payment_error": None,
+                **money,
+            }
+        },
+    }

@@ -1,0 +1,182 @@
+"""An OIDC issuer on loopback: publishes keys, signs tokens with them, and misbehaves when it is told to."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from devstack.ports import LOOPBACK
+
+AUDIENCE = "shop"
+KEYS_PATH = "/keys"
+DISCOVERY_PATH = "/.well-known/openid-configuration"
+_TOKEN_SECONDS = 600
+_STOP_POLL_SECONDS = 0.02
+_OK = 200
+_RSA_EXPONENT = 65537
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A key pair under its id."""
+
+    key_id: str
+    algorithm: str
+    private: PrivateKey = field(repr=False)
+
+    @classmethod
+    def rsa(cls, key_id: str, algorithm: str = "RS256", *, bits: int = 2048) -> Self:
+        """Make an RSA key."""
+        return cls(key_id, algorithm, rsa.generate_private_key(_RSA_EXPONENT, bits))
+
+    @classmethod
+    def ec(cls, key_id: str) -> Self:
+        """Make a P-256 key."""
+        return cls(key_id, "ES256", ec.generate_private_key(ec.SECP256R1()))
+
+    @classmethod
+    def ed25519(cls, key_id: str) -> Self:
+        """Make an Ed25519 key."""
+        return cls(key_id, "EdDSA", ed25519.Ed25519PrivateKey.generate())
+
+    def published(self, **changes: object) -> dict[str, object]:
+        """Return the public half as a JSON Web Key; a change to None leaves a member out."""
+        shown = self._json(self.private.public_key())
+        given = {**shown, "kid": self.key_id, "use": "sig", "alg": self.algorithm, **changes}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def private_json(self) -> dict[str, object]:
+        """Return both halves as a JSON Web Key, as no issuer should ever publish them."""
+        return {**self._json(self.private), "kid": self.key_id}
+
+    def _json(self, key: Any) -> dict[str, Any]:
+        shown: dict[str, Any] = jwt.get_algorithm_by_name(self.algorithm).to_jwk(key, as_dict=True)
+        return {name: value for name, value in shown.items() if name != "key_ops"}
+
+    def sign(self, claims: Mapping[str, object], **headers: object) -> str:
+        """Return a token of these claims; a header of None is left out."""
+        return self.sign_bytes(json.dumps(claims).encode(), **headers)
+
+    def sign_bytes(self, claims: bytes, **headers: object) -> str:
+        """Return a token of claims as they are, of which the library would not make one."""
+        given = {"kid": self.key_id, **headers}
+        kept = {name: value for name, value in given.items() if value is not None}
+        return jwt.api_jws.encode(claims, self.private, algorithm=self.algorithm, headers=kept)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the issuer answers instead of a document."""
+
+    body: bytes = b""
+    status: int = _OK
+    headers: Mapping[str, str] = field(default_factory=dict)
+    after_seconds: float = 0.0
+
+
+class LocalIssuer:
+    """Serves discovery and keys on a free port while the context lasts. What it publishes may change at any time."""
+
+    def __init__(self, *keys: SigningKey) -> None:
+        self.keys: list[dict[str, object]] = [key.published() for key in keys]
+        """What is published."""
+        self.instead: dict[str, Reply] = {}
+        """Replies by path, in place of the documents."""
+        self.asked: list[str] = []
+        """The paths that were asked for, in order."""
+        self._stopping = threading.Event()
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self._serving = threading.Thread(target=self._server.serve_forever, args=(_STOP_POLL_SECONDS,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """What tokens name in `iss`."""
+        return f"http://{LOOPBACK}:{self._server.server_address[1]}"
+
+    @property
+    def keys_url(self) -> str:
+        """Where the keys are."""
+        return self.url + KEYS_PATH
+
+    @property
+    def keys_asked(self) -> int:
+        """How often the keys were asked for."""
+        return self.asked.count(KEYS_PATH)
+
+    def publish(self, *keys: SigningKey) -> None:
+        """Publish these keys, and no others."""
+        self.keys = [key.published() for key in keys]
+
+    def be_away(self, status: int = 503) -> None:
+        """Answer every request with an error."""
+        self.instead = dict.fromkeys((KEYS_PATH, DISCOVERY_PATH), Reply(status=status))
+
+    def be_back(self) -> None:
+        """Answer as an issuer does."""
+        self.instead = {}
+
+    def claims(self, user_id: str = "user_ada", **changes: object) -> dict[str, object]:
+        """Return the claims of a good token; a change to None leaves a claim out."""
+        now = int(time.time())
+        given = {
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "sub": user_id,
+            "iat": now,
+            "exp": now + _TOKEN_SECONDS,
+            **changes,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def __enter__(self) -> Self:
+        """Begin to serve."""
+        self._serving.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop serving."""
+        self._stopping.set()
+        self._server.shutdown()
+        self._serving.join()
+        self._server.server_close()
+
+    def _reply_to(self, path: str) -> Reply:
+        self.asked.append(path)
+        if path in self.instead:
+            return self.instead[path]
+        documents: Mapping[str, object] = {
+            KEYS_PATH: {"keys": self.keys},
+            DISCOVERY_PATH: {"issuer": self.url, "jwks_uri": self.keys_url},
+        }
+        if path not in documents:
+            return Reply(status=404)
+        return Reply(json.dumps(documents[path]).encode(), headers={"Content-Type": "application/json"})
+
+    def _handler(issuer) -> type[BaseHTTPRequestHandler]:  # noqa: N805 — the handler below has the other self
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                reply = issuer._reply_to(self.path)
+                issuer._stopping.wait(reply.after_seconds)
+                with suppress(OSError):  # who asked may have gone by now
+                    self.send_response(reply.status)
+                    for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(reply.body)
+
+            def log_message(self, *_words: object) -> None:
+                """Stay silent."""
+
+        return Handler

@@ -1,0 +1,86 @@
+"""Mutual TLS everywhere in a stack: certificates, doors in front of the stores, and the settings that follow."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+from devstack.certificates import CertificateFolder
+from devstack.ports import LOOPBACK
+from devstack.readiness import grpc_is_serving
+from devstack.tls_door import Greeting, TlsDoor
+
+GATEWAY_NAME = "payments-gateway"
+
+
+class StackTls:
+    """Whoever wants anything from a service or a store of the stack needs a certificate of its authority."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use the certificates of a folder, making those that are missing."""
+        self.certificates = CertificateFolder(folder)
+        self._redis: TlsDoor | None = None
+        self._postgres: TlsDoor | None = None
+
+    @contextmanager
+    def doors(self, *, postgres: int, redis: int) -> Iterator[None]:
+        """Open doors in front of the ports of both stores."""
+        self.certificates.make()
+        with (
+            TlsDoor(postgres, self.certificates, "postgres", greeting=Greeting.POSTGRES) as self._postgres,
+            TlsDoor(redis, self.certificates, "redis") as self._redis,
+        ):
+            yield
+
+    def is_serving(self, port: int) -> bool:
+        """Whether a service answers SERVING to who has a certificate."""
+        return grpc_is_serving(port, self.certificates)
+
+    def checkout_session(self, redis_url: str) -> dict[str, str]:
+        """Return the settings of checkout-session, whose Redis is at a plaintext URL."""
+        address = urlsplit(redis_url)
+        encrypted = address._replace(scheme="rediss", netloc=_through(address.netloc, self._redis))
+        return {"REDIS_URL": encrypted.geturl(), **self._service("checkout-session"), **self._towards_redis()}
+
+    def orders(self, database_url: str) -> dict[str, str]:
+        """Return the settings of orders, whose database is at a plaintext URL."""
+        address = urlsplit(database_url)
+        query = {
+            "sslmode": "verify-full",
+            "sslrootcert": self.certificates.authorities,
+            "sslcert": self.certificates.certificate_of("orders"),
+            "sslkey": self.certificates.key_of("orders"),
+        }
+        encrypted = address._replace(netloc=_through(address.netloc, self._postgres), query=urlencode(query))
+        return {"DATABASE_URL": encrypted.geturl(), **self._service("orders")}
+
+    def gateway(self) -> dict[str, str]:
+        """Return the settings of a gateway."""
+        return {
+            "TLS_CA_FILE": str(self.certificates.authorities),
+            "TLS_CERT_FILE": str(self.certificates.certificate_of(GATEWAY_NAME)),
+            "TLS_KEY_FILE": str(self.certificates.key_of(GATEWAY_NAME)),
+        }
+
+    def _service(self, holder: str) -> dict[str, str]:
+        return {
+            "TLS_CLIENT_CA_FILE": str(self.certificates.authorities),
+            "TLS_CERT_FILE": str(self.certificates.certificate_of(holder)),
+            "TLS_KEY_FILE": str(self.certificates.key_of(holder)),
+            "TLS_CLIENT_NAMES": GATEWAY_NAME,
+        }
+
+    def _towards_redis(self) -> dict[str, str]:
+        return {
+            "REDIS_TLS_CA_FILE": str(self.certificates.authorities),
+            "REDIS_TLS_CERT_FILE": str(self.certificates.certificate_of("checkout-session")),
+            "REDIS_TLS_KEY_FILE": str(self.certificates.key_of("checkout-session")),
+        }
+
+
+def _through(netloc: str, door: TlsDoor | None) -> str:
+    """Return who and where of a URL, with the port of a door."""
+    if door is None:
+        raise LookupError("the doors are not open")
+    who, at, _where = netloc.rpartition("@")
+    return f"{who}{at}{LOOPBACK}:{door.port}"

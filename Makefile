@@ -36,6 +36,10 @@ test: .venv/.synced ## Run the tests on real embedded servers, two at a time
 test-mutants: .venv/.synced ## Break each guard in turn and see its test fail
 	@$(RUN) python -m tests.mutants
 
+.PHONY: fuzz
+fuzz: .venv/.synced ## Send hostile input to every edge for FUZZ_SECONDS (600)
+	@$(RUN) python -m tests.fuzz
+
 .PHONY: check
 check: format-check lint types boundaries contracts stubs-current lock-current ## Check format, lint, types, boundaries, contracts, stubs and lock
 

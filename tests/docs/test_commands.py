@@ -58,6 +58,17 @@ def test_make_demo_tells_its_story_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     assert _left_running(tmp_path) == []
 
 
+def test_make_certs_makes_certificates(tmp_path: Path) -> None:
+    """For every part, in the home that HOLDFAST_HOME names."""
+    environment = {**os.environ, "HOLDFAST_HOME": str(tmp_path / "home")}
+
+    subprocess.run(["make", "certs"], cwd=ROOT, env=environment, capture_output=True, check=True)
+
+    made = {path.name for path in (tmp_path / "home" / "certs").iterdir()}
+    parts = ("checkout-session", "orders", "payments-gateway", "redis", "postgres", "stranger")
+    assert made == {f"{part}.{kind}" for part in parts for kind in ("pem", "key")} | {"ca.pem", "ca.key"}
+
+
 def _wait_for(log: Path, words: str, demo: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + DEMO_SECONDS
     while words not in log.read_text():

@@ -1,13 +1,16 @@
 """What docs/privacy.md says is so."""
 
+import argparse
+import io
 import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from checkout_session.redis_store import TOMBSTONE_TTL, Retention
+from checkout_session.redis_store import Retention
 from checkout_session.settings import CheckoutSessionSettings
+from orders.erase_command import describe_erase, read_subject
 from orders.schema import PERSONAL_IN_ORDER
 from payments_gateway.settings import GatewaySettings
 
@@ -29,7 +32,7 @@ def test_every_retention_figure_is_the_settings_default(said: str) -> None:
     found, told = FIGURES[said]
 
     assert said in PRIVACY
-    assert found == told == max(told, TOMBSTONE_TTL if "under" in said else told)
+    assert found == told
 
 
 def test_every_variable_it_names_is_a_setting() -> None:
@@ -40,6 +43,16 @@ def test_every_variable_it_names_is_a_setting() -> None:
 
     assert named
     assert named <= known
+
+
+@pytest.mark.parametrize("command", re.findall(r"orders erase (.+?)(?: +#.*)?$", PRIVACY, re.MULTILINE))
+def test_its_commands_can_be_typed_as_they_stand(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """The order number has its check character, and each names somebody."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("user-42\n"))
+    parser = argparse.ArgumentParser()
+    describe_erase(parser)
+
+    assert read_subject(parser, parser.parse_args(command.split()))
 
 
 def test_it_lists_every_column_that_is_emptied() -> None:

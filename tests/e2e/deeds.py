@@ -9,6 +9,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, ClassVar, Final
 
 import stripe
@@ -18,13 +19,18 @@ from .harness.shop import Cart, Checkout, Line, Reply, Shop
 from .harness.system import System
 from .situations import ORDERS, SUCCEEDED, Road
 
-LIST_ORDERS: Final = f"{ORDERS}/ListOrders"
-GET_ORDER: Final = f"{ORDERS}/GetOrder"
-LIST_PRICES: Final = "GET /v1/prices"
-LIST_SHIPPING_RATES: Final = "GET /v1/shipping_rates"
 _INITIATE: Final = "/api/stripe/initiate-checkout"
 _MUG: Final = 1800
 _SHIPPING: Final = 500
+
+
+class Errand(StrEnum):
+    """Kinds of calls that neither initiate nor fulfilment makes."""
+
+    LIST_ORDERS = f"{ORDERS}/ListOrders"
+    GET_ORDER = f"{ORDERS}/GetOrder"
+    LIST_PRICES = "GET /v1/prices"
+    LIST_SHIPPING_RATES = "GET /v1/shipping_rates"
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Scene:
 class Deed(ABC):
     """One request to a gateway."""
 
-    calls: ClassVar[tuple[str, ...]]
+    calls: ClassVar[tuple[Road | Errand, ...]]
     """The outgoing calls that it takes when nothing goes wrong."""
     done: ClassVar[Left]
     """What is left when it succeeded."""
@@ -132,7 +138,7 @@ class Deed(ABC):
 class Begin(Deed):
     """A buyer begins a checkout."""
 
-    calls: ClassVar[tuple[str, ...]] = (Road.GET_ATTEMPT, Road.CREATE_INTENT, Road.SAVE_ATTEMPT)
+    calls: ClassVar[tuple[Road | Errand, ...]] = (Road.GET_ATTEMPT, Road.CREATE_INTENT, Road.SAVE_ATTEMPT)
     done = Left(payable=1, released=1, attempts=1)
 
     async def ask(self, door: Shop) -> Reply:
@@ -151,7 +157,7 @@ class Begin(Deed):
 class BeginAgain(Begin):
     """A client asks once more for a checkout that it was granted."""
 
-    calls: ClassVar[tuple[str, ...]] = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT)
+    calls: ClassVar[tuple[Road | Errand, ...]] = (Road.GET_ATTEMPT, Road.SAVE_ATTEMPT, Road.RETRIEVE_INTENT)
 
     async def arrange(self) -> None:
         """Be granted the checkout."""
@@ -165,7 +171,7 @@ class BeginAgain(Begin):
 class Replace(Begin):
     """The buyer changed the cart: the new checkout supersedes the old one."""
 
-    calls: ClassVar[tuple[str, ...]] = (
+    calls: ClassVar[tuple[Road | Errand, ...]] = (
         Road.GET_ATTEMPT,
         Road.GET_ATTEMPT,
         Road.CLOSE_ATTEMPT,
@@ -190,10 +196,10 @@ class Replace(Begin):
 class BeginWithNewWare(Begin):
     """A buyer wants something whose price was made just now."""
 
-    calls: ClassVar[tuple[str, ...]] = (
+    calls: ClassVar[tuple[Road | Errand, ...]] = (
         Road.GET_ATTEMPT,
-        LIST_PRICES,
-        LIST_SHIPPING_RATES,
+        Errand.LIST_PRICES,
+        Errand.LIST_SHIPPING_RATES,
         Road.CREATE_INTENT,
         Road.SAVE_ATTEMPT,
     )
@@ -209,6 +215,8 @@ class BeginWithNewWare(Begin):
 class Look(BeginAgain):
     """A page asks where an open checkout stands."""
 
+    calls: ClassVar[tuple[Road | Errand, ...]] = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT)
+
     async def ask(self, door: Shop) -> Reply:
         """Ask for its status."""
         path = f"/api/checkout/{self.granted.attempt_id}"
@@ -218,7 +226,7 @@ class Look(BeginAgain):
 class Return(Deed):
     """The buyer comes back from paying, and nobody else has reported it."""
 
-    calls: ClassVar[tuple[str, ...]] = (
+    calls: ClassVar[tuple[Road | Errand, ...]] = (
         Road.GET_ATTEMPT,
         Road.RETRIEVE_INTENT,
         Road.RECORD_PURCHASE,
@@ -245,7 +253,7 @@ class Return(Deed):
 class ReturnOfOneLost(Return):
     """The buyer comes back from paying, and the attempt was lost."""
 
-    calls: ClassVar[tuple[str, ...]] = (
+    calls: ClassVar[tuple[Road | Errand, ...]] = (
         Road.GET_ATTEMPT,
         Road.GET_PURCHASE,
         Road.RETRIEVE_INTENT,
@@ -263,7 +271,7 @@ class ReturnOfOneLost(Return):
 class Report(Return):
     """Stripe reports the payment; we sign in its place, so that one report is one request."""
 
-    calls: ClassVar[tuple[str, ...]] = (Road.GET_ATTEMPT, Road.RECORD_PURCHASE, Road.DELETE_ATTEMPT)
+    calls: ClassVar[tuple[Road | Errand, ...]] = (Road.GET_ATTEMPT, Road.RECORD_PURCHASE, Road.DELETE_ATTEMPT)
     intent: Mapping[str, Any]
 
     async def arrange(self) -> None:
@@ -288,7 +296,7 @@ class Report(Return):
 class LookAfterwards(Return):
     """A page asks where a completed checkout stands."""
 
-    calls: ClassVar[tuple[str, ...]] = (Road.GET_ATTEMPT, Road.GET_PURCHASE)
+    calls: ClassVar[tuple[Road | Errand, ...]] = (Road.GET_ATTEMPT, Road.GET_PURCHASE)
 
     async def arrange(self) -> None:
         """Complete the checkout."""
@@ -304,7 +312,7 @@ class LookAfterwards(Return):
 class ListOrders(Return):
     """A user looks at their orders."""
 
-    calls: ClassVar[tuple[str, ...]] = (LIST_ORDERS,)
+    calls: ClassVar[tuple[Road | Errand, ...]] = (Errand.LIST_ORDERS,)
     signed_in = True
 
     async def arrange(self) -> None:
@@ -326,7 +334,7 @@ class ListOrders(Return):
 class ReadOrder(ListOrders):
     """A user looks at one of their orders."""
 
-    calls: ClassVar[tuple[str, ...]] = (GET_ORDER,)
+    calls: ClassVar[tuple[Road | Errand, ...]] = (Errand.GET_ORDER,)
     order_id: str
 
     async def arrange(self) -> None:

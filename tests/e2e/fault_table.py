@@ -10,14 +10,11 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from .deeds import (
-    GET_ORDER,
-    LIST_ORDERS,
-    LIST_PRICES,
-    LIST_SHIPPING_RATES,
     Begin,
     BeginAgain,
     BeginWithNewWare,
     Deed,
+    Errand,
     Left,
     ListOrders,
     Look,
@@ -57,7 +54,7 @@ class Place:
     """One outgoing call of one deed, and what is left when the deed gave up over it."""
 
     deed: type[Deed]
-    road: str
+    road: Road | Errand
     before: Left
     """When the call never took effect."""
     after: Left
@@ -128,8 +125,8 @@ class Row:
     @property
     def name(self) -> str:
         """Deed, call and fault."""
-        call = self.place.road.rpartition("/v1/" if " " in self.place.road else "/")[2]
-        return f"{self.place.deed.__name__}-{call}{'-again' if self.place.skip else ''}-{self.fault.name}"
+        call = self.place.road.name + ("-again" if self.place.skip else "")
+        return f"{self.place.deed.__name__}-{call}-{self.fault.name}"
 
 
 _OPEN: Final = Left(payable=1, released=1, attempts=1)
@@ -140,6 +137,7 @@ GRPC_PLACES: Final = (
     Place(Begin, Road.GET_ATTEMPT, Left(), Left()),
     Place(Begin, Road.SAVE_ATTEMPT, Left(payable=1), Left(payable=1, attempts=1)),
     Place(BeginAgain, Road.GET_ATTEMPT, _OPEN, _OPEN),
+    Place(BeginAgain, Road.SAVE_ATTEMPT, _OPEN, _OPEN),
     Place(Replace, Road.GET_ATTEMPT, _OPEN, _OPEN, skip=1),
     Place(Replace, Road.CLOSE_ATTEMPT, _OPEN, _OPEN),
     Place(Replace, Road.DELETE_ATTEMPT, Left(attempts=1), Left()),
@@ -153,8 +151,8 @@ GRPC_PLACES: Final = (
     Place(Report, Road.RECORD_PURCHASE, _PAID, Left(attempts=1, orders=1)),
     Place(Report, Road.DELETE_ATTEMPT, Left(attempts=1, orders=1), _DONE),
     Place(LookAfterwards, Road.GET_PURCHASE, _DONE, _DONE),
-    Place(ListOrders, LIST_ORDERS, _DONE, _DONE),
-    Place(ReadOrder, GET_ORDER, _DONE, _DONE),
+    Place(ListOrders, Errand.LIST_ORDERS, _DONE, _DONE),
+    Place(ReadOrder, Errand.GET_ORDER, _DONE, _DONE),
 )
 CREATE: Final = Place(Begin, Road.CREATE_INTENT, Left(), Left(payable=1))
 CANCEL: Final = Place(Replace, Road.CANCEL_INTENT, _OPEN, Left(attempts=1))
@@ -162,8 +160,8 @@ RETRIEVE_TO_RELEASE: Final = Place(BeginAgain, Road.RETRIEVE_INTENT, _OPEN, _OPE
 RETRIEVE_TO_FULFIL: Final = Place(Return, Road.RETRIEVE_INTENT, _PAID, _PAID)
 RETRIEVE_TO_SHOW: Final = Place(Look, Road.RETRIEVE_INTENT, _OPEN, _OPEN)
 CATALOGUE_PLACES: Final = (
-    Place(BeginWithNewWare, LIST_PRICES, Left(), Left()),
-    Place(BeginWithNewWare, LIST_SHIPPING_RATES, Left(), Left()),
+    Place(BeginWithNewWare, Errand.LIST_PRICES, Left(), Left()),
+    Place(BeginWithNewWare, Errand.LIST_SHIPPING_RATES, Left(), Left()),
 )
 
 GRPC_FAULTS: Final = tuple(

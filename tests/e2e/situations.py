@@ -145,7 +145,7 @@ class Initiate(Situation):
 class InitiateAgain(Initiate):
     """A client asks once more for a checkout that it was granted."""
 
-    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.SAVE_ATTEMPT, Road.RETRIEVE_INTENT)
 
     async def arrange(self) -> None:
         """Begin the checkout."""
@@ -246,7 +246,13 @@ class InitiateOverruled(InitiateTwice):
 class InitiateOfOnePaid(Initiate):
     """A client asks again for a checkout that is paid, and Stripe has not reported it yet."""
 
-    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.RETRIEVE_INTENT, Road.RECORD_PURCHASE, Road.DELETE_ATTEMPT)
+    calls: ClassVar[Calls] = (
+        Road.GET_ATTEMPT,
+        Road.SAVE_ATTEMPT,
+        Road.RETRIEVE_INTENT,
+        Road.RECORD_PURCHASE,
+        Road.DELETE_ATTEMPT,
+    )
     answer = _CONFLICT
     event_id: str
 

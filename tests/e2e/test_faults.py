@@ -16,9 +16,10 @@ import pytest_asyncio
 
 from devstack.stack_options import StackOptions
 
-from .deeds import DEEDS, Deed, Left, Scene
+from .deeds import DEEDS, Begin, Deed, Left, Return, Scene
 from .fault_table import ROWS, GrpcFault, Queue, Row, Told
-from .harness.checkpoint import Call, Mishap
+from .harness.checkpoint import Call, Mishap, Moment
+from .harness.grpc_proxy import GrpcProxy
 from .harness.http_proxy import road_of
 from .harness.knobs import Knobs
 from .harness.shop import Reply, Shop
@@ -156,7 +157,7 @@ async def test_p3_a_fault_is_told_and_harms_nobody(played: Mapping[str, Act], ro
     assert act.seconds < LONGEST_SECONDS
     assert act.left == row.left
     assert set(act.afterwards) == {200}
-    assert act.ended == replace(_settled(row), payable=row.forgotten)
+    assert act.ended == replace(_settled(row.place.deed), payable=row.forgotten)
 
 
 @pytest.mark.parametrize("kind", DEEDS, ids=lambda kind: kind.__name__)
@@ -174,9 +175,34 @@ async def test_every_call_that_was_seen_is_in_the_table(scene: Scene, taken: Tak
     assert seen <= IN_THE_TABLE | NOT_IN_THE_TABLE.keys()
 
 
-def _settled(row: Row) -> Left:
-    """Return what every row ends in: one purchase, or one payment set aside; no content, nothing to pay."""
-    lost = row.place.deed.done.quarantined
+@pytest.mark.parametrize("moment", Moment, ids=lambda moment: moment.name)
+@pytest.mark.parametrize(("kind", "road"), [(Begin, Road.SAVE_ATTEMPT), (Return, Road.RECORD_PURCHASE)])
+async def test_p3_a_connection_that_is_cut_harms_nobody(
+    scene: Scene, kind: type[Deed], road: Road, moment: Moment
+) -> None:
+    """The connection to a service ends in the middle of a call that stores: told in time, and bought once."""
+    deed = kind(scene, len(ROWS) + len(DEEDS) + 1)
+    await deed.prepare()
+    proxy = scene.system.faults.on(road)
+    assert isinstance(proxy, GrpcProxy)
+    catch = proxy.checkpoint.hold_next if moment is Moment.BEFORE_EFFECT else proxy.checkpoint.swallow_next
+    trap = catch(road)
+
+    asking = asyncio.create_task(deed.ask(scene.shop))
+    await trap.sprung()
+    await proxy.cut()
+    reply = await asking
+    trap.drop()
+    afterwards = await deed.see_it_through()
+
+    assert reply.status in {200, 503}  # by whether gRPC's own repeat may be sent
+    assert set(afterwards) == {200}
+    assert (await _snapshot(scene.system)).left_of(deed, deed.secrets) == _settled(kind)
+
+
+def _settled(kind: type[Deed]) -> Left:
+    """Return what every deed ends in: one purchase, or one payment set aside; no content, nothing to pay."""
+    lost = kind.done.quarantined
     return Left(orders=1 - lost, quarantined=lost)
 
 

@@ -209,6 +209,31 @@ async def test_a_replayed_failure_of_stripe_is_left_behind(system: System, shop:
     assert (await shop.pay(checkout)).status == 200
 
 
+async def test_p3_an_intent_that_was_left_behind_is_set_aside_if_it_is_paid(
+    system: System, shop: Shop, knobs: Knobs, settled: Waiter
+) -> None:
+    """Stripe made an intent and stored a 500 for it: nobody has its secret, but should it be paid, it is quarantined.
+
+    The checkout itself went on with the next key, and stays what the buyer pays.
+    """
+    await knobs.fault(kind="error_after", method="POST", path="/v1/payment_intents", count=1)
+    checkout = await shop.checkout(system.cart(mug=1), idempotency_key=key())
+    intents = await _intents_of(system, checkout.attempt_id)
+    (left_behind,) = intents.keys() - {checkout.intent_id}
+
+    await knobs.pay(left_behind)  # as only somebody with the secret key could
+    await knobs.idle()
+    (await shop.pay(checkout)).ok()
+    await settled(checkout)
+
+    payments = await system.books.payments_of(checkout.attempt_id)
+    assert {row["intent_id"]: (row["outcome"], row["quarantine_reason"]) for row in payments} == {
+        left_behind: ("quarantined", "intent_mismatch"),
+        checkout.intent_id: ("purchase", None),
+    }
+    assert len(await system.books.orders_of(checkout.attempt_id)) == 1
+
+
 async def test_a_guests_key_must_be_a_random_uuid(system: System, shop: Shop, members_shop: Shop) -> None:
     """A guessable key of a guest is 422 by name; a user, who shares keys with nobody, may choose any."""
     guest = await shop.initiate(system.cart(mug=1), idempotency_key="cart-1")

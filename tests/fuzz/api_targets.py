@@ -10,7 +10,7 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 
 from .gateway_answers import answered
-from .hostile import header_bytes, mutated, texts, write_json
+from .hostile import header_bytes, mostly, mutated, texts, write_json
 from .http_wire import HttpAnswer, exchange, request_bytes
 from .records import Promised
 from .samples import initiate_body
@@ -71,7 +71,8 @@ def _initiates(subject: Subject, bearers: st.SearchStrategy[Headers]) -> st.Sear
     keys: st.SearchStrategy[Headers] = (st.uuids(version=4).map(lambda key: str(key).encode()) | header_bytes()).map(
         lambda key: [("Idempotency-Key", key)]
     )
-    headers = st.tuples(bearers, st.just([]) | keys).map(lambda both: [_JSON, *both[0], *both[1]])
+    no_key: st.SearchStrategy[Headers] = st.just([])
+    headers = st.tuples(bearers, mostly({1: [no_key, keys]})).map(lambda both: [_JSON, *both[0], *both[1]])
     return st.builds(_post, st.just(INITIATE), headers, bodies)
 
 
@@ -120,10 +121,11 @@ def _bearers(token: str) -> st.SearchStrategy[Headers]:
         lambda at, new: token[:at] + new + token[at + 1 :], st.integers(0, len(token)), st.text("aZ.0=", max_size=2)
     )
     odd = st.sampled_from(("", ".", "..", "a.b.c", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.", "x" * 9000, token + " x"))
-    tokens = st.just(token) | st.just(token) | spoiled | odd
+    tokens = mostly({4: [st.just(token)], 1: [spoiled, odd]})
     bearer = st.tuples(st.sampled_from(("Bearer", "bearer", "Basic", "Bearer ")), tokens).map(" ".join).map(str.encode)
     none: st.SearchStrategy[Headers] = st.just([])
-    return none | none | (bearer | bearer | header_bytes()).map(lambda value: [("Authorization", value)])
+    values = mostly({3: [bearer], 1: [header_bytes()]})
+    return mostly({1: [none, values.map(lambda value: [("Authorization", value)])]})
 
 
 def _raw_paths() -> st.SearchStrategy[str]:

@@ -15,6 +15,7 @@ from checkout.orders.v1 import orders_pb2
 from checkout.session.v1 import checkout_session_pb2
 
 from .findings import CALL_SECONDS, Hang, tried_again
+from .hostile import mostly
 from .messages import filled, mutated_bytes, mutated_message
 from .records import Promised
 from .samples import renumbered, sample_of
@@ -71,7 +72,7 @@ def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
     ):
         edge = _Edge(channel, promised)
         (descriptor,) = service.values()
-        yield Target(f"grpc {name} messages", _messages(descriptor), edge.send, short=250)
+        yield Target(f"grpc {name} messages", _messages(descriptor), edge.send, short=500)
         yield Target(f"grpc {name} bytes", _bytes(descriptor), edge.send, short=150)
 
 
@@ -108,19 +109,25 @@ def _messages(service: ServiceDescriptor) -> st.SearchStrategy[RpcCall]:
         fresh = st.uuids(version=4).map(lambda number: renumbered(sample, number))
         near = (st.just(sample) | fresh).flatmap(mutated_message)
         unknown_fields = st.sampled_from((b"", b"", b"", b"\xfa\xff\x03\x03abc", b"\x98\x3f\x01" * 50))
-        message = near | near | filled(method.input_type)
+        message = mostly({5: [near], 1: [filled(method.input_type)]})
         data = st.tuples(message, unknown_fields).map(lambda pair: pair[0].SerializeToString() + pair[1])
         return st.builds(RpcCall, st.just(method), data, _metadata())
 
-    return st.sampled_from(list(service.methods)).flatmap(calls)
+    return _methods(service).flatmap(calls)
 
 
 def _bytes(service: ServiceDescriptor) -> st.SearchStrategy[RpcCall]:
     def calls(method: MethodDescriptor) -> st.SearchStrategy[RpcCall]:
         nearly = mutated_bytes(_sample(method).SerializeToString())
-        return st.builds(RpcCall, st.just(method), nearly | nearly | st.binary(max_size=300))
+        return st.builds(RpcCall, st.just(method), mostly({3: [nearly], 1: [st.binary(max_size=300)]}))
 
-    return st.sampled_from(list(service.methods)).flatmap(calls)
+    return _methods(service).flatmap(calls)
+
+
+def _methods(service: ServiceDescriptor) -> st.SearchStrategy[MethodDescriptor]:
+    """Choose methods, the oftener the more they are told."""
+    weighed = [[method] * (1 + _sample(method).ByteSize() // 60) for method in service.methods]
+    return st.sampled_from([method for methods in weighed for method in methods])
 
 
 def _metadata() -> st.SearchStrategy[list[tuple[str, str | bytes]]]:
@@ -132,7 +139,8 @@ def _metadata() -> st.SearchStrategy[list[tuple[str, str | bytes]]]:
         return (printable | st.just("x" * 3000)).map(lambda value: (key, value.strip()))
 
     entries = st.lists(st.sampled_from(_METADATA_KEYS).flatmap(entry), max_size=2)
-    return st.just([]) | entries
+    none: st.SearchStrategy[list[tuple[str, str | bytes]]] = st.just([])
+    return mostly({1: [none, entries]})
 
 
 def _sample(method: MethodDescriptor) -> Message:

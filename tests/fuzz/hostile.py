@@ -1,13 +1,20 @@
 """Values that programs stumble over, and JSON written with them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
+T = TypeVar("T")
+
 _LONG = 6000
+_DEPTHS = (20, 2_000, 60_000)
+_MOST_CHILDREN = 3
+CHANGES = (0, 1, 1, 1, 1, 2, 3)
+"""How many changes are made to a good request: mostly one, so that the others do not hide it."""
+
 _CONTROL_CHARACTERS = bytes([*range(32), 127])
 _HUGE_NUMBERS = ("1e999", "-1e999", "1" + "0" * 5000, "-0", "0.1e-9999", "1.0", "00", "+1", "NaN", "-Infinity", "0x10")
 _NASTY_TEXTS = (
@@ -53,6 +60,12 @@ class Pairs:
     pairs: Sequence[tuple[str, Any]]
 
 
+def mostly(weights: Mapping[int, Sequence[st.SearchStrategy[T]]]) -> st.SearchStrategy[T]:
+    """Choose among strategies by weight; `one_of` gives every one of its branches the same chance."""
+    choices = [each for weight, group in weights.items() for each in group for _ in range(weight)]
+    return st.sampled_from(range(len(choices))).flatmap(choices.__getitem__)
+
+
 def texts(*, surrogates: bool = False, longest: int = 60) -> st.SearchStrategy[str]:
     """Make texts that are well formed Unicode, or not if surrogates are asked for."""
     alphabet = st.characters() if surrogates else st.characters(exclude_categories=["Cs"])
@@ -76,9 +89,9 @@ def json_values() -> st.SearchStrategy[Any]:
         | st.floats()
         | st.sampled_from(_HUGE_NUMBERS).map(Token)
         | texts(surrogates=True)
+        | st.sampled_from(_DEPTHS).map(lambda depth: Token("[" * depth + "]" * depth))
     )
-    deep = st.sampled_from((20, 2_000, 60_000)).map(lambda depth: Token("[" * depth + "]" * depth))
-    return deep | st.recursive(
+    return st.recursive(
         leaves,
         lambda children: (
             st.lists(children, max_size=4)
@@ -93,7 +106,7 @@ def json_values() -> st.SearchStrategy[Any]:
 def mutated(draw: st.DrawFn, sample: Any) -> Any:
     """Change a JSON tree in up to three places."""
     tree = json.loads(json.dumps(sample))
-    for _ in range(draw(st.integers(0, 3))):
+    for _ in range(draw(st.sampled_from(CHANGES))):
         tree = _mutate(draw, tree)
     return tree
 
@@ -112,18 +125,35 @@ def write_json(value: Any) -> str:
 
 
 def _mutate(draw: st.DrawFn, tree: Any) -> Any:
-    if not isinstance(tree, dict | list) or not tree or draw(st.integers(0, 30)) == 0:
+    places = list(_places(tree))
+    if not places:
         return draw(json_values())
-    place = draw(st.sampled_from(list(tree) if isinstance(tree, dict) else list(range(len(tree)))))
-    child = tree[place]
-    if isinstance(child, dict | list) and child and draw(st.integers(0, 3)):
-        tree[place] = _mutate(draw, child)
-        return tree
-    return _change_at(draw, tree, place)
+    path = draw(st.sampled_from(places))
+    return _changed(draw, tree, path)
+
+
+def _places(tree: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of everything in a tree, whether it holds something or is something."""
+    children: Iterable[tuple[Any, Any]] = ()
+    if isinstance(tree, dict):
+        children = tree.items()
+    elif isinstance(tree, list):
+        children = enumerate(tree[:_MOST_CHILDREN])
+    for place, child in children:
+        yield (place,)
+        yield from ((place, *rest) for rest in _places(child))
+
+
+def _changed(draw: st.DrawFn, tree: Any, path: tuple[Any, ...]) -> Any:
+    place, *rest = path
+    if not rest:
+        return _change_at(draw, tree, place)
+    tree[place] = _changed(draw, tree[place], tuple(rest))
+    return tree
 
 
 def _change_at(draw: st.DrawFn, tree: Any, place: Any) -> Any:
-    change = draw(st.sampled_from(("replace", "replace", "replace", "remove", "add", "repeat")))
+    change = draw(st.sampled_from(("replace",) * 6 + ("remove", "add", "repeat")))
     if change == "remove":
         del tree[place]
     elif isinstance(tree, list):
@@ -134,7 +164,7 @@ def _change_at(draw: st.DrawFn, tree: Any, place: Any) -> Any:
     elif change == "repeat":
         return Pairs([*tree.items(), (place, draw(json_values()))])
     else:
-        tree[place] = draw(_like(tree[place]) | json_values())
+        tree[place] = draw(mostly({2: [_like(tree[place])], 1: [json_values()]}))
     return tree
 
 

@@ -1,6 +1,7 @@
 """Protobuf messages with hostile values, made from their descriptors; and bytes that are nearly messages."""
 
 import copy
+from collections.abc import Iterator
 from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -8,10 +9,12 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies as st
 
-from .hostile import INTEGERS, texts
+from .hostile import CHANGES, INTEGERS, texts
 
 _MOST_ENTRIES: Final = (0, 1, 2, 300)
 _DEEPEST: Final = 4
+_MOST_CHILDREN: Final = 3
+_LEAF_WEIGHT: Final = 4
 # Five of invalid UTF-8, a lone surrogate among them; then wrong lengths, unknown fields, groups, wire types 6 and 7.
 _NASTY_BYTES: Final = (
     b"\xff\xfe",
@@ -74,7 +77,7 @@ def filled(draw: st.DrawFn, descriptor: Descriptor, depth: int = 0) -> Message:
 def mutated_message(draw: st.DrawFn, sample: Message) -> Message:
     """Change a message in up to three places."""
     message = copy.deepcopy(sample)
-    for _ in range(draw(st.integers(0, 3))):
+    for _ in range(draw(st.sampled_from(CHANGES))):
         _mutate(draw, message)
     return message
 
@@ -124,20 +127,28 @@ def _set_repeated(draw: st.DrawFn, entries: Any, field: FieldDescriptor, depth: 
 
 
 def _mutate(draw: st.DrawFn, message: Message) -> None:
-    fields: Any = message.DESCRIPTOR.fields
-    field: FieldDescriptor = draw(st.sampled_from(list(fields)))
-    within = _children(message, field) if field.message_type is not None else []
-    deeper: bool = bool(within) and draw(st.sampled_from((True, True, True, True, False)))
-    if deeper:
-        _mutate(draw, draw(st.sampled_from(within)))
-    elif draw(st.integers(0, 3)):
-        _set(draw, message, field, depth=1)
+    place, field = draw(st.sampled_from(list(_places(message))))
+    if draw(st.sampled_from((True,) * 5 + (False,))):
+        _set(draw, place, field, depth=1)
     else:
-        message.ClearField(field.name)
+        place.ClearField(field.name)
+
+
+def _places(message: Message) -> Iterator[tuple[Message, FieldDescriptor]]:
+    """Yield every field of the message and of the messages in it, set or not; single values several times.
+
+    A whole message that is replaced has so many faults that none of them gets far.
+    """
+    fields: Any = message.DESCRIPTOR.fields
+    for field in fields:
+        yield from [(message, field)] * (_LEAF_WEIGHT if field.message_type is None else 1)
+        if field.message_type is not None:
+            for child in _children(message, field):
+                yield from _places(child)
 
 
 def _children(message: Message, field: FieldDescriptor) -> list[Message]:
     if field.is_repeated:
-        return list(getattr(message, field.name))
+        return list(getattr(message, field.name))[:_MOST_CHILDREN]
     # Only what is there: reading a missing message would not create it.
     return [getattr(message, field.name)] if message.HasField(field.name) else []

@@ -1,11 +1,11 @@
 """A little of every target, the same every time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from .subject import Subject, running_subject
-from .targets import all_targets
+from .targets import Target, all_targets
 from .trials import run_short
 from .watch import Watch
 
@@ -39,15 +39,21 @@ def watch(subject: Subject) -> Watch:
     return Watch(subject)
 
 
-def test_every_target_is_listed(subject: Subject, watch: Watch) -> None:
+@pytest.fixture(scope="module")
+def targets(subject: Subject, watch: Watch) -> Mapping[str, Target]:
+    """Find what there is to send to, by name."""
+    return {target.name: target for target in all_targets(subject, watch.promised)}
+
+
+def test_every_target_is_listed(targets: Mapping[str, Target]) -> None:
     """What `make fuzz` runs for long is run here for a moment."""
-    assert [target.name for target in all_targets(subject, watch.promised)] == list(TARGETS)
+    assert list(targets) == list(TARGETS)
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_hostile_input_does_no_harm(subject: Subject, watch: Watch, name: str) -> None:
+def test_hostile_input_does_no_harm(targets: Mapping[str, Target], watch: Watch, name: str) -> None:
     """No input is answered with a server error or not at all, and none leaves a record or a trace in the log."""
-    target = next(target for target in all_targets(subject, watch.promised) if target.name == name)
+    target = targets[name]
 
     tried = run_short(target)
 

@@ -46,11 +46,11 @@ def run_short(target: Target) -> int:
     return tally.inputs
 
 
-def run_batch(target: Target, tally: Tally, *, number: int) -> None:
+def run_batch(target: Target, tally: Tally, *, number: int, database: Path = DATABASE) -> None:
     """Try a batch of inputs that the seed determines; note a finding with how to see it again."""
     run = settings(
         max_examples=_BATCH,
-        database=DirectoryBasedExampleDatabase(DATABASE / target.name.replace(" ", "-")),
+        database=DirectoryBasedExampleDatabase(database / target.name.replace(" ", "-")),
         deadline=None,
         suppress_health_check=_ALL_HEALTH_CHECKS,
         print_blob=True,

@@ -196,7 +196,8 @@ async def test_changes_that_wait_leave_connections_to_readers(
         changes = [asyncio.create_task(store.save(new_attempt())) for _ in range(50)]
 
         while not all(change.done() for change in changes):
-            assert await store.find(attempt.attempt_id) == attempt
+            [found] = await asyncio.gather(store.find(attempt.attempt_id), return_exceptions=True)
+            assert found == attempt
 
         outcomes = await asyncio.gather(*changes, return_exceptions=True)
     assert {type(each) for each in outcomes} == {StoreUnavailable}

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
@@ -13,7 +14,14 @@ from redis.asyncio import Redis
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
-from checkout_session.attempts import AttemptNotFound, CloseReason, StoreUnavailable
+from checkout_session.attempts import (
+    Attempt,
+    AttemptNotFound,
+    CloseReason,
+    Intent,
+    IntentKind,
+    StoreUnavailable,
+)
 from checkout_session.durability import IN_MEMORY
 from checkout_session.masters import OneMaster
 from checkout_session.redis_connection import connect
@@ -120,7 +128,25 @@ async def redis(name: Name) -> AsyncIterator[Redis]:
 @pytest.fixture
 def store(redis: Redis) -> RedisAttempts:
     """Give a store behind the name."""
+    return store_at(redis)
+
+
+def store_at(redis: Redis) -> RedisAttempts:
+    """Return a store."""
     return RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=5)
+
+
+@pytest.fixture
+def attempt() -> Attempt:
+    """Give an attempt that was never stored."""
+    return Attempt(
+        attempt_id=ID,
+        request_hash=b"h" * 32,
+        intent=Intent("pi_first", IntentKind.PAYMENT),
+        user_id="",
+        content=b"",
+        created_at=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC),
+    )
 
 
 async def close_many(store: RedisAttempts, count: int) -> None:
@@ -172,6 +198,33 @@ async def test_a_replica_that_may_not_answer_is_left_by_readers(
 
     with pytest.raises(AttemptNotFound):
         await store.find(ID)
+
+
+async def test_what_a_demoted_server_answers_a_reader_is_asked_again(
+    store: RedisAttempts, name: Name, second: EmbeddedValkey, attempt: Attempt
+) -> None:
+    """P3: an attempt that the new master has is not called missing because the old one never heard of it."""
+    with pytest.raises(AttemptNotFound):
+        await store.find(attempt.attempt_id)
+    elsewhere = connect(second.url, max_connections=1, timeout_seconds=5)
+    await store_at(elsewhere).save(attempt)
+    await elsewhere.aclose()
+    await fail_over(name, second, reachable=False)
+
+    assert await store.find(attempt.attempt_id) == attempt
+
+
+async def test_a_reader_is_not_told_what_a_replica_alone_says(
+    store: RedisAttempts, name: Name, first: EmbeddedValkey
+) -> None:
+    """Where the name still leads to the demoted server, the reader is refused, not told that there is nothing."""
+    admin = Redis.from_url(first.url)
+    await admin.replicaof("127.0.0.1", "1")
+    await admin.aclose()
+
+    outcomes = await asyncio.gather(store.find(ID), return_exceptions=True)
+
+    assert [type(each) for each in outcomes] == [StoreUnavailable]
 
 
 async def test_a_replica_is_not_ready_and_is_left(redis: Redis, name: Name, second: EmbeddedValkey) -> None:

@@ -18,6 +18,7 @@ from checkout_session.redis_connection import connect
 from devstack.certificates import Authority, CertificateFolder
 from devstack.embedded_valkey import EmbeddedValkey
 from devstack.ports import free_port
+from devstack.processes import wait_until
 from devstack.tls_door import TlsDoor
 from servicekit.certificates import Certificates
 from servicekit.tls_contexts import ClientContexts
@@ -25,7 +26,6 @@ from servicekit.tls_files import TlsFiles
 
 RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 MakeRequest = Callable[..., pb.SaveAttemptRequest]
-Refused = pytest.RaisesExc[grpc.aio.AioRpcError]
 HOLDER = "checkout-session"
 
 
@@ -80,7 +80,11 @@ async def test_attempts_are_kept_in_a_cluster_over_tls(
     """The nodes that the cluster names are connected to with TLS as well."""
     with ExitStack() as running:
         announced = free_port()
-        options = {"cluster-enabled": "yes", "cluster-announce-ip": "127.0.0.1", "cluster-announce-port": str(announced)}
+        options = {
+            "cluster-enabled": "yes",
+            "cluster-announce-ip": "127.0.0.1",
+            "cluster-announce-port": str(announced),
+        }
         options |= {"cluster-port": str(free_port())}
         node = running.enter_context(EmbeddedValkey.temporary(appendonly=False, options=options))
         door = running.enter_context(TlsDoor(node.port, certs, "redis", port=announced))
@@ -125,7 +129,7 @@ async def test_a_server_that_is_not_the_one_named_is_told_nothing(
     url = _encrypted(valkey, door)
     if fault == "plaintext":
         url = url.replace(f":{door.port}/", f":{valkey.port}/")
-    async with run_service(url, **settings) as channel:
+    async with run_service(url, redis_timeout_seconds=0.5, store_timeout_seconds=0.5, **settings) as channel:
         stub: pb_grpc.CheckoutSessionServiceAsyncStub = pb_grpc.CheckoutSessionServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.SaveAttempt(new_request(), timeout=10)
@@ -187,23 +191,36 @@ async def _client(valkey: EmbeddedValkey, door: TlsDoor, certs: CertificateFolde
 @asynccontextmanager
 async def _sentinel(*, master_port: int) -> AsyncIterator[int]:
     """Answer as a Sentinel does that knows a master at a port. A real one would not see through a door."""
-    fields = ("name", "main", "ip", "127.0.0.1", "port", str(master_port), "flags", "master", "num-other-sentinels", "0")
+    fields = (
+        "name",
+        "main",
+        "ip",
+        "127.0.0.1",
+        "port",
+        str(master_port),
+        "flags",
+        "master",
+        "num-other-sentinels",
+        "0",
+    )
     known = f"*1\r\n*{len(fields)}\r\n" + "".join(f"${len(field)}\r\n{field}\r\n" for field in fields)
+
+    ended = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while asked := await reader.read(4096):
             for command in re.findall(rb"\*\d+\r\n(?:\$\d+\r\n[^\r]*\r\n)+", asked):
                 writer.write(known.encode() if b"MASTERS" in command.upper() else b"+OK\r\n")
         writer.close()
+        await writer.wait_closed()
+        ended.set()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+        await asyncio.wait_for(ended.wait(), 10)
 
 
 def _await_slots(node: EmbeddedValkey) -> None:
-    from devstack.processes import wait_until
-
     wait_until(lambda: "cluster_state:ok" in _info(node), "the node serves every slot", seconds=30)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from checkout_session.durability import Durability, DurabilityLevel
 from checkout_session.settings import CheckoutSessionSettings
 
 REDIS_URL = "rediss://:secret@redis.example:6379/0"
@@ -82,3 +83,24 @@ def test_the_password_is_not_printed() -> None:
     settings = CheckoutSessionSettings.model_validate({"redis_url": REDIS_URL, "encryption_keys": "clear"})
 
     assert "secret" not in f"{settings!r} {settings.model_dump_json()}"
+
+
+def test_attempts_are_kept_in_a_file_by_default() -> None:
+    """Who says nothing gets a server that must keep an append-only file."""
+    settings = CheckoutSessionSettings.model_validate({"redis_url": REDIS_URL, "encryption_keys": "clear"})
+
+    assert settings.kept == Durability(DurabilityLevel.AOF)
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"durability": "none"}, "starts in development only"),
+        ({"durable_replicas": 1}, "with durability fsync alone"),
+        ({"durability": "fsync", "store_timeout_seconds": 0.5}, "must not be less than redis_timeout_seconds"),
+    ],
+)
+def test_a_durability_that_cannot_be_meant_does_not_start(told: dict[str, object], why: str) -> None:
+    """Attempts that nothing keeps, replicas that nobody waits for, a wait that is cut off before its answer."""
+    with pytest.raises(ValidationError, match=why):
+        CheckoutSessionSettings.model_validate({"redis_url": REDIS_URL, "encryption_keys": "clear"} | told)

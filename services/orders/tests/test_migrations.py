@@ -10,12 +10,13 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from checkout.orders.v1 import orders_pb2 as pb
 from orders.database import open_engine
 from orders.schema import PERSONAL_IN_ORDER, Row
 from orders.schema_revision import downgrade, head_revision, upgrade
 
-from .reports import purchase
-from .service import Client, connected, served, settings_for
+from .reports import aside, purchase
+from .service import KEYS, Client, connected, served, settings_for
 
 # Everything that PostgreSQL knows about our tables, in words that do not depend on how they were made.
 CATALOGUE = """
@@ -122,3 +123,26 @@ async def test_several_migrations_at_once_wait_for_each_other(empty_database_url
 
     async with connected(empty_database_url) as sql:
         assert await sql.fetchval("SELECT array_agg(version_num) FROM alembic_version") == [head_revision()]
+
+
+async def test_content_of_before_there_were_keys_stays_readable(database_url: str) -> None:
+    """Stored as it came, it is marked as what it is, also after a way down and up; encrypted content is left alone."""
+    asked = [aside(purchase(), pb.QUARANTINE_REASON_UNRECORDABLE, with_content=True) for _ in range(2)]
+    async with served(settings_for(database_url)) as channel:
+        for each in asked:
+            await Client(channel).QuarantinePayment(each)
+    await downgrade(database_url, "0002")
+    async with connected(database_url) as sql:
+        before = asked[0].context.SerializeToString()
+        intent_id = asked[0].payment.intent.id
+        await sql.execute("UPDATE payments SET attempt_content = $1 WHERE intent_id = $2", before, intent_id)
+
+        await upgrade(database_url)
+        await downgrade(database_url, "0002")
+        below = await sql.fetchval("SELECT attempt_content FROM payments WHERE intent_id = $1", intent_id)
+    await upgrade(database_url)
+
+    async with served(settings_for(database_url, encryption_keys=f"{KEYS},clear")) as channel:
+        page = await Client(channel).ListQuarantinedPayments(pb.ListQuarantinedPaymentsRequest())
+    assert below == before
+    assert [each.context for each in page.quarantined_payments] == [each.context for each in reversed(asked)]

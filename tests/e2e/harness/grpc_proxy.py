@@ -49,9 +49,7 @@ class GrpcProxy:
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
         self._channel = grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS)
-        self._server.add_generic_rpc_handlers((_EveryMethod(self),))
-        self.address = f"{LOOPBACK}:{self._server.add_insecure_port(f'{LOOPBACK}:0')}"
-        await self._server.start()
+        await self._listen(f"{LOOPBACK}:0")
         return self
 
     async def __aexit__(
@@ -62,6 +60,17 @@ class GrpcProxy:
         await self._server.stop(grace=1.0)
         if self._channel is not None:
             await self._channel.close()
+
+    async def cut(self) -> None:
+        """Break every connection, with whatever is under way on it, and listen again at the same address."""
+        await self._server.stop(grace=None)
+        self._server = grpc.aio.server(options=_SERVER_OPTIONS)
+        await self._listen(self.address)
+
+    async def _listen(self, address: str) -> None:
+        self._server.add_generic_rpc_handlers((_EveryMethod(self),))
+        self.address = f"{LOOPBACK}:{self._server.add_insecure_port(address)}"
+        await self._server.start()
 
     async def forward(self, method: str, request: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:
         """Carry one call to the target and its answer back."""

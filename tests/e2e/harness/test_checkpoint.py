@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from .checkpoint import AnswerLost, Call, Checkpoint
+from .checkpoint import AnswerLost, Call, Checkpoint, Ending, Moment
 
 CALL = Call("GET /v1/things", {}, b"")
 
@@ -132,3 +132,67 @@ async def test_waiting_in_vain_names_the_road() -> None:
 
     with pytest.raises(TimeoutError, match="POST /v1/things"):
         await trap.sprung(seconds=0.01)
+
+
+async def test_a_mishap_strikes_the_calls_that_it_concerns() -> None:
+    """Other roads, other callers, the ones to skip, and all after the last one pass."""
+    checkpoint = Checkpoint()
+    mine, others = Call("/s/M", {"x-request-id": "mine"}, b""), Call("/s/M", {"x-request-id": "others"}, b"")
+    mishap = checkpoint.spoil(
+        "/s/M",
+        Moment.BEFORE_EFFECT,
+        Ending.BREAKS,
+        concerns=lambda call: call.headers["x-request-id"] == "mine",
+        skip=1,
+        count=1,
+    )
+
+    outcomes = [await _outcome(checkpoint, call) for call in (others, mine, mine, others, mine)]
+
+    assert outcomes == ["done", "done", "AnswerLost", "done", "done"]
+    assert mishap.hits == 1
+
+
+@pytest.mark.parametrize(("moment", "effects"), [(Moment.BEFORE_EFFECT, 0), (Moment.AFTER_EFFECT, 1)])
+@pytest.mark.parametrize(("ending", "told"), [(Ending.BREAKS, "AnswerLost"), (Ending.FAILS, "CallFailed")])
+async def test_a_mishap_comes_before_the_effect_or_after_it(
+    moment: Moment, effects: int, ending: Ending, told: str
+) -> None:
+    """And ends the call in its own way."""
+    checkpoint, done = Checkpoint(), []
+    checkpoint.spoil("/s/M", moment, ending, concerns=lambda _: True)
+
+    async def forward() -> str:
+        done.append("effect")
+        return "done"
+
+    with pytest.raises(Exception) as ended:  # noqa: PT011 - which one is the assertion
+        await checkpoint.pass_by(Call("/s/M", {}, b""), forward)
+
+    assert type(ended.value).__name__ == told
+    assert len(done) == effects
+
+
+async def test_a_silent_mishap_ends_when_it_is_lifted() -> None:
+    """Until then nobody is answered; afterwards calls pass."""
+    checkpoint = Checkpoint()
+    checkpoint.spoil("/s/M", Moment.BEFORE_EFFECT, Ending.STAYS_SILENT, concerns=lambda _: True)
+    waiting = asyncio.create_task(_outcome(checkpoint, Call("/s/M", {}, b"")))
+    await asyncio.sleep(0)
+    silent = not waiting.done()
+
+    checkpoint.disarm()
+
+    assert silent
+    assert await waiting == "AnswerLost"
+    assert await _outcome(checkpoint, Call("/s/M", {}, b"")) == "done"
+
+
+async def _outcome(checkpoint: Checkpoint, call: Call) -> str:
+    async def forward() -> str:
+        return "done"
+
+    try:
+        return await checkpoint.pass_by(call, forward)
+    except AnswerLost:
+        return "AnswerLost"

@@ -83,6 +83,7 @@ class Keyring:
     def __init__(self, keys: Sequence[_Key]) -> None:
         self._first = keys[0]
         self._keys = {key.id: key for key in keys}
+        self._sealed = SEALED.labels(self._first.id)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -114,7 +115,7 @@ class Keyring:
 
     def seal(self, content: bytes, place: str) -> bytes:
         """Return the content as it may be stored in a place: a text that names one record of one kind."""
-        SEALED.labels(self._first.id).inc()
+        self._sealed.inc()
         head = self._first.head
         if self._first.cipher is None:
             return head + content

@@ -1,4 +1,4 @@
-"""Order numbers that a person can read out on the phone: K7M-2QX-9FD.
+"""Order numbers that a person can read out on the phone: K7M-2QX-9FW.
 
 Eight random characters and a check character. The alphabet leaves out what looks or sounds like another
 character (0/O, 1/I/L, 2/Z, 5/S, 6/G, 8/B, M/N, U/V) and all vowels, so that no number spells a word. It has a prime

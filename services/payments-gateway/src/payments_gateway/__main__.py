@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import uvicorn
 import uvloop
 
+from payments_gateway.api.head_guard import HeadGuard
 from payments_gateway.bootstrap import gateway
 from payments_gateway.settings import GatewaySettings
 from servicekit.grpc_server import stop_signal
@@ -59,7 +60,7 @@ def _uvicorn_config(settings: GatewaySettings, app: object) -> uvicorn.Config:
         app,  # type: ignore[arg-type]  # an ASGI app, which uvicorn types more narrowly than Starlette does
         host=host.strip("[]"),
         port=int(port),
-        http="httptools",
+        http=HeadGuard,
         lifespan="off",
         log_config=None,
         access_log=False,

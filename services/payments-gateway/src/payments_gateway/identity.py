@@ -69,8 +69,8 @@ class TokenKeys(Protocol):
     def knows(self, key_id: str | None) -> bool:
         """Whether nothing new could be learnt about this key id by asking."""
 
-    async def learn(self, key_id: str) -> None:
-        """Ask for a key that is not known. Returns also when there is none; raises when nobody can tell now."""
+    async def learn(self) -> None:
+        """Ask for keys that are not known. Returns also when there are none; raises when nobody can tell now."""
 
     def key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the known key of this id for this algorithm."""
@@ -90,7 +90,7 @@ class SharedSecret:
         """Return True: there is only one key."""
         return True
 
-    async def learn(self, _key_id: str) -> None:
+    async def learn(self) -> None:
         """Do nothing: there is nobody to ask."""
 
     def key(self, _key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
@@ -137,7 +137,7 @@ class TokenVerifier:
             raise NotSignedIn("algorithm")
         if not keys.knows(key_id):
             _claims(token, self._rules, None)  # a token that its own claims refute is not worth asking anybody about
-            await keys.learn(key_id)
+            await keys.learn()
         key = keys.key(key_id, algorithm)
         if key is None:
             raise NotSignedIn("unknown_key")

@@ -104,7 +104,7 @@ class Initiate:
         attempt_id = self._ids.id_for(caller, idempotency_key)
         bind_attempt(attempt_id)
         if idempotency_key is not None and (found := await self._attempts.find(attempt_id)) is not None:
-            return await self._resume(found, request.digest)
+            return await self._resume(await self._kept(found, request.digest), request.digest)
         catalogue = await self._book.with_prices(line.price_id for line in request.cart.lines)
         cart = price_cart(request.cart, catalogue)
         if request.supersedes is not None:
@@ -164,6 +164,15 @@ class Initiate:
             await self._intents.cancel(ref)
         except (StripeUnavailable, IntentNotFound, IntentRefused):
             _log.warning("an intent that nobody can pay was left uncancelled")
+
+    async def _kept(self, found: Attempt | Tombstone, digest: bytes) -> Attempt | Tombstone:
+        """Save an attempt that was found once more: the save that stored it may have failed to keep it (P2, ADR 9)."""
+        if isinstance(found, Tombstone) or found.close_reason is not None or found.request_hash != digest:
+            return found
+        try:
+            return (await self._attempts.save(found.attempt_id, digest, found.context, found.intent)).attempt
+        except AttemptClosed:
+            return await self._attempts.find(found.attempt_id) or found
 
     async def _resume(self, found: Attempt | Tombstone, digest: bytes) -> Checkout:
         """Release the stored attempt's secret once more, if it is this request's and still to be paid."""

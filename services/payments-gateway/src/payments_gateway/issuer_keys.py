@@ -89,7 +89,7 @@ class IssuerKeys:
         """Return the key of this id, bound to this algorithm, if the issuer publishes it for that."""
         return None if key_id is None else self._current().get(key_id, {}).get(algorithm)
 
-    async def learn(self, _key_id: str) -> None:
+    async def learn(self) -> None:
         """Wait for a read that began after now, in which a key published before now is found.
 
         Raises IssuerAway if that read fails, or if too many wait already.

@@ -17,6 +17,7 @@ from payments_gateway.api.app import create_app
 from payments_gateway.api.bodies import ConfigBody
 from payments_gateway.api.callers import Gatekeeper
 from payments_gateway.api.checkout import checkout_routes
+from payments_gateway.api.head_guard import HeadGuard
 from payments_gateway.api.operations import operations_routes
 from payments_gateway.api.orders import order_routes
 from payments_gateway.api.shop import shop_routes
@@ -98,6 +99,7 @@ async def served(edge: Edge) -> AsyncIterator[aiohttp.ClientSession]:
             edge.app(),
             host="127.0.0.1",
             port=0,
+            http=HeadGuard,
             lifespan="off",
             log_config=None,
             access_log=False,

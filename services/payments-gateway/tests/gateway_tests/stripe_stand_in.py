@@ -1,7 +1,7 @@
 """A server that answers Stripe's library over loopback with what a test tells it to, and keeps what it was sent."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,6 +85,21 @@ def stripe_client(
 
 
 @asynccontextmanager
+async def serving(handle: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """Answer every request on a free port; give the server's URL."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def stripe_stand_in(*, max_retries: int = 0) -> AsyncIterator[StripeStandIn]:
     """Serve on a free port and give the stand-in with a client of it."""
 
@@ -93,21 +108,10 @@ async def stripe_stand_in(*, max_retries: int = 0) -> AsyncIterator[StripeStandI
         stand_in.sent.append(Sent(request.method, request.path, dict(fields), request.headers))
         return stand_in.answers.pop(0)
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
     limiter = roomy_limiter()
-    try:
-        async with aiohttp.ClientSession() as session:
-            client = stripe_client(f"http://{host}:{port}", session, limiter, max_retries=max_retries)
-            stand_in = StripeStandIn(client, limiter)
-            yield stand_in
-    finally:
-        await runner.cleanup()
+    async with serving(handle) as url, aiohttp.ClientSession() as session:
+        stand_in = StripeStandIn(stripe_client(url, session, limiter, max_retries=max_retries), limiter)
+        yield stand_in
 
 
 def intent_json(intent_id: str = "pi_1", **changes: Any) -> dict[str, Any]:

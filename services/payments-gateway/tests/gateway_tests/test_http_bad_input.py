@@ -146,6 +146,24 @@ async def test_p6_unknown_fields_are_refused(
     assert gateway.wire.calls == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({f"ada.{CANARY}@example.com": 1}, "body"),
+        ({"contact": contact(**{f"{CANARY} Lovelace": 1})}, "contact"),
+        ({"items": [line(**{f"+49 {CANARY}": 1})]}, "items[0]"),
+        ({"shippingAddress": address_json(**{CANARY * 9: 1})}, "shippingAddress"),
+    ],
+)
+async def test_p7_an_unknown_field_that_could_be_somebodys_data_is_not_named(
+    http: aiohttp.ClientSession, gateway: Gateway, changes: dict[str, Any], place: str
+) -> None:
+    """A client that swapped key and value is told where, and nothing is repeated."""
+    answer = await post(http, INITIATE, checkout_json(**changes))
+
+    assert_refused(answer, gateway, place)
+
+
 async def test_fields_have_one_spelling(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """Snake case is as unknown as any other name."""
     answer = await post(http, INITIATE, checkout_json(items=[{"price_id": "price_mug", "quantity": 1}]))

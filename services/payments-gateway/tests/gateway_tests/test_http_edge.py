@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
+from payments_gateway.intents import StripeKeyRefused
 from servicekit.json_logging import JsonFormatter
 
 from .assembly import Gateway
@@ -93,6 +94,15 @@ async def test_good_answers_carry_the_request_id_too(http: aiohttp.ClientSession
     answer = await post(http, INITIATE, checkout_json())
 
     assert MADE.fullmatch(answer.headers["X-Request-Id"])
+
+
+@pytest.mark.parametrize("path", ["/livez", "/nowhere", "/api/orders", "/api/config"])
+async def test_p7_no_cache_keeps_an_answer(http: aiohttp.ClientSession, path: str) -> None:
+    """Good or refused, unless it says so itself; and no browser guesses at what it is."""
+    answer = await ask(http, "GET", path)
+
+    told = {name: answer.headers.get(name) for name in ("Cache-Control", "X-Content-Type-Options")}
+    assert told == {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 async def test_an_unknown_path_is_a_problem(http: aiohttp.ClientSession) -> None:
@@ -267,6 +277,19 @@ async def test_liveness_asks_nothing_of_others(http: aiohttp.ClientSession, gate
 
     assert (ready.status, alive.status, not_ready.status, again.status) == (200, 200, 503, 200)
     assert not_ready.json == {"status": "not_ready", "reason": "the catalogue could not be read from Stripe"}
+
+
+async def test_readiness_names_a_key_that_stripe_refuses(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """Without prices to sell by an operator reads why; with prices of before the gateway stays in service."""
+    gateway.source.failure = StripeKeyRefused()
+    gateway.clock.advance(10)
+    await gateway.book._read_unless_just_tried()
+    with_prices = await get(http, "/readyz")
+    gateway.clock.advance(7201)
+    without = await get(http, "/readyz")
+
+    assert (with_prices.status, without.status) == (200, 503)
+    assert without.json["reason"] == "Stripe refuses our secret key"
 
 
 async def test_the_api_is_described_with_examples(http: aiohttp.ClientSession) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import cast
 
 import aiohttp
 import pytest
@@ -101,8 +102,8 @@ FORGERIES: dict[str, dict[str, Forgery]] = {
         "claims are no text": lambda _issuer: EC.sign_bytes(b"\xff\xfe"),
     },
     "not_yet_valid": {
-        "not yet valid": claimed(nbf=int(time.time()) + 600),
-        "issued in the future": claimed(iat=int(time.time()) + 600),
+        "not yet valid": claimed(nbf=int(time.time()) + 86_400),
+        "issued in the future": claimed(iat=int(time.time()) + 86_400),
     },
     "audience": {
         "another audience": claimed(aud="another"),
@@ -128,7 +129,7 @@ FORGERIES: dict[str, dict[str, Forgery]] = {
     "algorithm": {
         **{
             f"alg {spelling!r}": unsigned(spelling)
-            for spelling in ("none", "None", "NONE", "nOnE", "", " none", None, 0, [])
+            for spelling in cast("list[object]", ["none", "None", "NONE", "nOnE", "", " none", None, 0, []])
         },
         "no alg": lambda issuer: by_hand({"kid": "ec"}, issuer.claims()),
         "HS256 with the public key's PEM": confused(RSA, "HS256", Encoding.PEM, SPKI),
@@ -207,7 +208,12 @@ async def test_p6_a_token_cannot_say_where_its_key_is(gateway: Gateway, header: 
 
 async def test_p6_a_secret_among_the_issuers_keys_verifies_nothing(gateway: Gateway) -> None:
     """Keys are published, so a symmetric one is known to everybody."""
-    secret = {"kty": "oct", "kid": "s", "alg": "HS256", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}
+    secret: dict[str, object] = {
+        "kty": "oct",
+        "kid": "s",
+        "alg": "HS256",
+        "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA",
+    }
     with LocalIssuer(EC) as issuer:
         issuer.keys.append(secret)
         async with signed_in_by(issuer, gateway) as http:

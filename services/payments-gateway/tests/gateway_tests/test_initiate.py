@@ -54,6 +54,33 @@ async def test_p2_a_store_that_does_not_answer_keeps_the_secret_in(gateway: Gate
     assert stored_for(gateway, checkout).intent == intent.ref
 
 
+async def test_p2_an_attempt_that_was_found_is_saved_again_before_its_secret_leaves(gateway: Gateway) -> None:
+    """A save that failed may have left the attempt where a crash would lose it: found is not yet kept."""
+    gateway.wire.fail("attempts.save", ServiceUnavailable("checkout-session"), after_effect=True)
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable):
+            await gateway.initiate.begin(ASKED, GUEST, KEY)
+    [stored] = gateway.attempts.stored()
+
+    gateway.wire.heal()
+
+    checkout = await gateway.initiate.begin(ASKED, GUEST, KEY)
+    assert checkout.attempt_id == stored.attempt_id
+
+
+async def test_an_attempt_closed_while_it_is_saved_again_is_not_released(gateway: Gateway) -> None:
+    """The close wins, and the repeat is told so."""
+    checkout = await gateway.initiate.begin(ASKED, GUEST, KEY)
+
+    async def close() -> None:
+        await gateway.attempts.close(checkout.attempt_id, CloseReason.SUPERSEDED)
+
+    gateway.wire.meanwhile("attempts.save", close)
+
+    with pytest.raises(AttemptClosed):
+        await gateway.initiate.begin(ASKED, GUEST, KEY)
+
+
 async def test_p6_price_and_user_come_from_the_catalogue_and_the_token(gateway: Gateway) -> None:
     """What is stored and charged is the catalogue's price, for the token's user, to be paid within the time set."""
     request = checkout_request(("price_mug", 2), ("price_pen", 1))
@@ -118,7 +145,7 @@ async def test_a_retry_is_given_the_same_checkout(gateway: Gateway) -> None:
 
     assert second == first
     assert len(gateway.intents.all()) == 1
-    assert gateway.wire.calls[-2:] == ["attempts.find", "intents.retrieve"]
+    assert gateway.wire.calls[-3:] == ["attempts.find", "attempts.save", "intents.retrieve"]
 
 
 async def test_a_retry_keeps_the_price_of_the_first_time(gateway: Gateway) -> None:

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
+from aiohttp import web
 from prometheus_client import REGISTRY
 
 from payments_gateway.attempts import IntentKind, IntentRef
 from payments_gateway.clients.stripe_http import operation_of
 from payments_gateway.clients.stripe_intents import StripeIntents
+from payments_gateway.clients.stripe_limiter import StripeLimiter
 from payments_gateway.deadline import answered_within
 from payments_gateway.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
 from payments_gateway.money import Money
 
 from .samples import ATTEMPT_ID, intent_ref
-from .stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, stripe_client, stripe_stand_in
+from .stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, serving, stripe_client, stripe_stand_in
 
 MUG = Money(1250, "usd")
 INTENT = IntentRef("pi_1", IntentKind.PAYMENT)
@@ -360,3 +362,24 @@ async def test_p7_what_stripe_quotes_is_not_logged(stand_in: StripeStandIn, capl
 def test_operations_are_named_without_ids(method: str, url: str, operation: str) -> None:
     """Labels of metrics are few, and tell nothing about anybody."""
     assert operation_of(method, url) == operation
+
+
+async def test_no_more_requests_are_under_way_than_the_limiter_allows() -> None:
+    """Thirty buyers at once, three places: Stripe never sees more than three."""
+    under_way, most = 0, 0
+
+    async def handle(_: web.Request) -> web.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return web.json_response(intent_json())
+
+    gate = StripeLimiter(max_concurrent=3, requests_per_second=10_000, longest_wait_seconds=5, monotonic=time.monotonic)
+    async with serving(handle) as url, aiohttp.ClientSession() as session:
+        intents = StripeIntents(stripe_client(url, session, gate))
+
+        await asyncio.gather(*(intents.retrieve(INTENT) for _ in range(30)))
+
+    assert most == 3

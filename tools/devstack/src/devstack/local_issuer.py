@@ -125,7 +125,7 @@ class LocalIssuer:
         """Answer as an issuer does."""
         self.instead = {}
 
-    def claims(self, user_id: str = "user_ada", **changes: object) -> dict[str, object]:
+    def claims(self, user_id: object = "user_ada", **changes: object) -> dict[str, object]:
         """Return the claims of a good token; a change to None leaves a claim out."""
         now = int(time.time())
         given = {

@@ -94,7 +94,7 @@ class Story:
         days = int(attempts.ttl(key)) // 86_400
         self._narrate(
             "The whole context was stored before the secret left the gateway.",
-            f"Redis    {key}: {attempts.strlen(key)} bytes, kept for up to {days} days",
+            f"Redis    {key}: {attempts.hstrlen(key, 'sealed')} bytes, kept for up to {days} days",
         )
 
     def _show_intent(self, checkout: Checkout) -> None:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import threading
+from collections.abc import AsyncIterator
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,7 @@ from devstack.ports import LOOPBACK
 
 _CHUNK_BYTES = 64 * 1024
 _HANDSHAKE_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 """What a PostgreSQL client sends before the handshake: see its documentation, Message Formats, SSLRequest."""
 
@@ -97,6 +99,8 @@ class TlsDoor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(2):  # a transport that was closed says so in the loop's next rounds
+            await asyncio.sleep(0)
 
     async def _accept(self) -> None:
         while True:
@@ -113,7 +117,7 @@ class TlsDoor:
                     await self._agree_on_tls(client)
                 reader, writer = await self._encrypted(client)
             self.visitors.append(writer.get_extra_info("peercert")["serialNumber"])
-            with contextlib.closing(writer):
+            async with _closing(writer):
                 await self._lead(reader, writer)
 
     async def _agree_on_tls(self, client: socket.socket) -> None:
@@ -149,7 +153,7 @@ class TlsDoor:
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass everything on, both ways, until either side ends."""
         from_server, to_server = await asyncio.open_connection(LOOPBACK, self._server_port)
-        with contextlib.closing(to_server):
+        async with _closing(to_server):
             ways = {
                 asyncio.create_task(_pass_on(reader, to_server)),
                 asyncio.create_task(_pass_on(from_server, writer)),
@@ -160,6 +164,19 @@ class TlsDoor:
                 for way in ways:
                     way.cancel()
                 await asyncio.gather(*ways, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+    """Close a connection in the end, once what was written to it is sent; cut it if that takes long."""
+    try:
+        yield
+        writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await writer.wait_closed()
+    finally:
+        writer.transport.abort()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

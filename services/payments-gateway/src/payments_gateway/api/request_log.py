@@ -62,7 +62,10 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["X-Request-Id"] = self._identifier
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._identifier
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers.setdefault("Cache-Control", "no-store")  # it may be about a buyer (P7)
         await self._send(message)
 
     async def send_problem(self, problem: Problem, scope: Scope, receive: Receive) -> None:

@@ -28,6 +28,9 @@ if _version_not_supported:
 class CheckoutSessionServiceStub:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+
+    An attempt that is stored but cannot be decrypted now is UNAVAILABLE (attempt_unreadable) to the rpcs that answer it:
+    it is there, and can be read once its key is configured.
     """
 
     def __init__(self, channel):
@@ -61,6 +64,9 @@ class CheckoutSessionServiceStub:
 class CheckoutSessionServiceServicer:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+
+    An attempt that is stored but cannot be decrypted now is UNAVAILABLE (attempt_unreadable) to the rpcs that answer it:
+    it is there, and can be read once its key is configured.
     """
 
     def SaveAttempt(self, request, context):
@@ -69,7 +75,7 @@ class CheckoutSessionServiceServicer:
         Errors: ALREADY_EXISTS (reason request_hash_mismatch) if the id is stored with another request_hash;
         FAILED_PRECONDITION (attempt_closed) if the attempt was closed or deleted, stored before or not;
         INVALID_ARGUMENT (invalid_request) with field violations; RESOURCE_EXHAUSTED (attempt_too_large);
-        UNAVAILABLE (store_unavailable).
+        UNAVAILABLE (store_unavailable, attempt_unreadable).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,7 +83,7 @@ class CheckoutSessionServiceServicer:
 
     def GetAttempt(self, request, context):
         """The whole attempt, or the tombstone that its deletion left.
-        Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable, attempt_unreadable).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,6 +142,9 @@ def add_CheckoutSessionServiceServicer_to_server(servicer, server):
 class CheckoutSessionService:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+
+    An attempt that is stored but cannot be decrypted now is UNAVAILABLE (attempt_unreadable) to the rpcs that answer it:
+    it is there, and can be read once its key is configured.
     """
 
     @staticmethod

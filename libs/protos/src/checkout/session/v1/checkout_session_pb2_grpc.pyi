@@ -29,6 +29,9 @@ GRPC_VERSION: str
 class CheckoutSessionServiceStub:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+
+    An attempt that is stored but cannot be decrypted now is UNAVAILABLE (attempt_unreadable) to the rpcs that answer it:
+    it is there, and can be read once its key is configured.
     """
 
     @_typing.overload
@@ -41,11 +44,11 @@ class CheckoutSessionServiceStub:
     Errors: ALREADY_EXISTS (reason request_hash_mismatch) if the id is stored with another request_hash;
     FAILED_PRECONDITION (attempt_closed) if the attempt was closed or deleted, stored before or not;
     INVALID_ARGUMENT (invalid_request) with field violations; RESOURCE_EXHAUSTED (attempt_too_large);
-    UNAVAILABLE (store_unavailable).
+    UNAVAILABLE (store_unavailable, attempt_unreadable).
     """
     GetAttempt: _grpc.UnaryUnaryMultiCallable[_checkout_session_pb2.GetAttemptRequest, _checkout_session_pb2.GetAttemptResponse]
     """The whole attempt, or the tombstone that its deletion left.
-    Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable, attempt_unreadable).
     """
     CloseAttempt: _grpc.UnaryUnaryMultiCallable[_checkout_session_pb2.CloseAttemptRequest, _checkout_session_pb2.CloseAttemptResponse]
     """Bars further saves of this id and keeps the content, so that a payment already under way can still be fulfilled.
@@ -63,6 +66,9 @@ class CheckoutSessionServiceStub:
 class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+
+    An attempt that is stored but cannot be decrypted now is UNAVAILABLE (attempt_unreadable) to the rpcs that answer it:
+    it is there, and can be read once its key is configured.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -72,11 +78,11 @@ class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
     Errors: ALREADY_EXISTS (reason request_hash_mismatch) if the id is stored with another request_hash;
     FAILED_PRECONDITION (attempt_closed) if the attempt was closed or deleted, stored before or not;
     INVALID_ARGUMENT (invalid_request) with field violations; RESOURCE_EXHAUSTED (attempt_too_large);
-    UNAVAILABLE (store_unavailable).
+    UNAVAILABLE (store_unavailable, attempt_unreadable).
     """
     GetAttempt: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.GetAttemptRequest, _checkout_session_pb2.GetAttemptResponse]  # type: ignore[assignment]
     """The whole attempt, or the tombstone that its deletion left.
-    Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable, attempt_unreadable).
     """
     CloseAttempt: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.CloseAttemptRequest, _checkout_session_pb2.CloseAttemptResponse]  # type: ignore[assignment]
     """Bars further saves of this id and keeps the content, so that a payment already under way can still be fulfilled.
@@ -93,6 +99,9 @@ class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
 class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+
+    An attempt that is stored but cannot be decrypted now is UNAVAILABLE (attempt_unreadable) to the rpcs that answer it:
+    it is there, and can be read once its key is configured.
     """
 
     @_abc_1.abstractmethod
@@ -106,7 +115,7 @@ class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: ALREADY_EXISTS (reason request_hash_mismatch) if the id is stored with another request_hash;
         FAILED_PRECONDITION (attempt_closed) if the attempt was closed or deleted, stored before or not;
         INVALID_ARGUMENT (invalid_request) with field violations; RESOURCE_EXHAUSTED (attempt_too_large);
-        UNAVAILABLE (store_unavailable).
+        UNAVAILABLE (store_unavailable, attempt_unreadable).
         """
 
     @_abc_1.abstractmethod
@@ -116,7 +125,7 @@ class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_checkout_session_pb2.GetAttemptResponse, _abc.Awaitable[_checkout_session_pb2.GetAttemptResponse]]:
         """The whole attempt, or the tombstone that its deletion left.
-        Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable, attempt_unreadable).
         """
 
     @_abc_1.abstractmethod

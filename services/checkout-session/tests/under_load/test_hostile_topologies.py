@@ -4,7 +4,7 @@ Of what was acknowledged nothing is lost, nothing that was deleted returns, and 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -13,11 +13,14 @@ import pytest
 from redis.crc import key_slot
 
 from checkout.session.v1 import checkout_session_pb2 as pb
-from checkout_session.shards import SHARDS
+from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
+from checkout_session.shards import SHARDS, keys_of
 from devstack.embedded_cluster import EmbeddedCluster, SlotMove
 from devstack.embedded_sentinels import EmbeddedSentinels
 from devstack.ports import LOOPBACK
+from devstack.processes import wait_until
 from devstack.simulated_disk import SimulatedDisk
+from servicekit.errors import read_error
 
 from .traffic import traffic_on
 
@@ -28,7 +31,8 @@ ALWAYS: Final = {"appendfsync": "always"}
 ON_TWO_DISKS: Final = {"durability": "fsync", "durable_replicas": 1}
 SLOTS: Final = [key_slot(f"s{shard:02d}".encode()) for shard in range(SHARDS)]
 """The slot of each shard."""
-MOVES: Final = 24
+PATIENCE_SECONDS: Final = 30
+MOVES: Final = 8
 ANSWERS_BETWEEN: Final = 30
 TAKE_OVER_SECONDS: Final = 15.0
 """How long a call may go without an answer when a master dies; the servers need two or three, a busy machine more."""
@@ -71,7 +75,68 @@ async def test_slots_move_under_load(
             await asyncio.to_thread(end_move, move)
 
     await asyncio.to_thread(cluster.wait_until_sound)
+    traffic.tell_figures(); __import__("sys").stdout.write(f"PORTS {[n.port for n in (locals().get('cluster').nodes if 'cluster' in locals() else locals()['sentinels'].servers + locals()['sentinels'].sentinels)]}\n")
     assert traffic.problems == []
+    assert errors_told(cluster, "MOVED") > 0
+    assert errors_told(cluster, "TRYAGAIN") > 0
+
+
+def errors_told(cluster: EmbeddedCluster, kind: str) -> int:
+    """Return how often the nodes have answered with an error of this kind."""
+    told = [node.ask("INFO", "errorstats") for node in cluster.nodes if node.running]
+    return sum(errors.get(f"errorstat_{kind}", {"count": 0})["count"] for errors in told)
+
+
+async def test_a_slot_that_moved_is_followed_within_the_call(
+    run_service: RunService, cluster: EmbeddedCluster, new_request: MakeRequest
+) -> None:
+    """Who asks the former owner is told of the new one, and its caller hears nothing of it."""
+    async with run_service(cluster.url) as channel:
+        stub = CheckoutSessionServiceStub(channel)
+        saved = (await stub.SaveAttempt(new_request())).attempt
+        move = await asyncio.to_thread(begin_move, cluster, slot_of(saved.attempt_id))
+        await asyncio.to_thread(end_move, move)
+
+        found = await outcome(stub.GetAttempt(pb.GetAttemptRequest(attempt_id=saved.attempt_id)))
+
+    assert found == pb.GetAttemptResponse(attempt=saved)
+
+
+async def test_a_slot_half_way_is_waited_for(
+    run_service: RunService, cluster: EmbeddedCluster, new_request: MakeRequest
+) -> None:
+    """While some keys of a shard are here and some there nobody can serve it; the call lasts as long, and succeeds."""
+    async with run_service(cluster.url, store_timeout_seconds=PATIENCE_SECONDS) as channel:
+        stub = CheckoutSessionServiceStub(channel)
+        request = new_request()
+        saved = (await stub.SaveAttempt(request)).attempt
+        told_before = errors_told(cluster, "TRYAGAIN")
+        move = await asyncio.to_thread(begin_move, cluster, slot_of(saved.attempt_id))
+        await asyncio.to_thread(move.move_keys, 1)
+        repeating = asyncio.ensure_future(outcome(stub.SaveAttempt(request)))
+        await asyncio.to_thread(
+            wait_until,
+            lambda: errors_told(cluster, "TRYAGAIN") > told_before,
+            "a node could not serve the slot",
+            seconds=PATIENCE_SECONDS,
+        )
+
+        await asyncio.to_thread(end_move, move)
+
+        assert await repeating == pb.SaveAttemptResponse(attempt=saved, replayed=True)
+
+
+def slot_of(attempt_id: str) -> int:
+    """Return the slot of an attempt's keys."""
+    return key_slot(keys_of(attempt_id).due.encode())
+
+
+async def outcome(call: Awaitable[object]) -> object:
+    """Return what a call answered, or the error that it failed with."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as failure:
+        return read_error(failure)
 
 
 def begin_move(cluster: EmbeddedCluster, slot: int) -> SlotMove:
@@ -102,7 +167,7 @@ async def test_every_master_hands_over_under_load(
             await traffic.go_on(ANSWERS_BETWEEN)
 
     await asyncio.to_thread(cluster.wait_until_sound)
-    print(f"longest outage {traffic.longest_outage:.2f} s, {traffic.refusals} refusals")
+    traffic.tell_figures(); __import__("sys").stdout.write(f"PORTS {[n.port for n in (locals().get('cluster').nodes if 'cluster' in locals() else locals()['sentinels'].servers + locals()['sentinels'].sentinels)]}\n")
     assert traffic.problems == []
     assert traffic.longest_outage < HAND_OVER_SECONDS
     assert not set(masters) & set(cluster.masters)
@@ -127,7 +192,7 @@ async def test_a_killed_master_is_replaced_under_load(
         await traffic.go_on(10 * ANSWERS_BETWEEN)
 
     await asyncio.to_thread(cluster.wait_until_sound)
-    print(f"longest outage {traffic.longest_outage:.2f} s, {traffic.refusals} refusals")
+    traffic.tell_figures(); __import__("sys").stdout.write(f"PORTS {[n.port for n in (locals().get('cluster').nodes if 'cluster' in locals() else locals()['sentinels'].servers + locals()['sentinels'].sentinels)]}\n")
     assert traffic.problems == []
     assert traffic.refusals > 0
     assert traffic.longest_outage < TAKE_OVER_SECONDS
@@ -149,7 +214,7 @@ async def test_a_killed_master_behind_sentinels_is_replaced_under_load(
 
         await traffic.go_on(10 * ANSWERS_BETWEEN)
 
-    print(f"longest outage {traffic.longest_outage:.2f} s, {traffic.refusals} refusals")
+    traffic.tell_figures(); __import__("sys").stdout.write(f"PORTS {[n.port for n in (locals().get('cluster').nodes if 'cluster' in locals() else locals()['sentinels'].servers + locals()['sentinels'].sentinels)]}\n")
     assert traffic.problems == []
     assert traffic.refusals > 0
     assert traffic.longest_outage < TAKE_OVER_SECONDS

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
 
 BUYERS: Final = 12
-PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 30.0
+"""Who is told UNAVAILABLE for longer takes it for an answer, and that is a problem."""
 UNAVAILABLE: Final = ReportedError(grpc.StatusCode.UNAVAILABLE, "store_unavailable")
 CLOSED: Final = ReportedError(grpc.StatusCode.FAILED_PRECONDITION, "attempt_closed")
 _PAUSE_SECONDS: Final = 0.02
@@ -49,6 +51,8 @@ class Traffic:
 
     def __init__(self, stub: "CheckoutSessionServiceAsyncStub", new_request: MakeRequest) -> None:
         self.problems: list[str] = []
+        self.answers = 0
+        """Calls that were answered, by an error perhaps, but not by UNAVAILABLE."""
         self.refusals = 0
         """Calls that were answered UNAVAILABLE; each is repeated until it succeeds."""
         self.longest_outage = 0.0
@@ -56,7 +60,6 @@ class Traffic:
         self._stub = stub
         self._new_request = new_request
         self._lives: list[Life] = []
-        self._answers = 0
         self._ends = False
         self._buyers: list[asyncio.Task[None]] = []
 
@@ -76,9 +79,9 @@ class Traffic:
 
     async def go_on(self, answers: int) -> None:
         """Wait for so many answers more; no problem keeps them from coming."""
-        enough = self._answers + answers
+        enough = self.answers + answers
         await asyncio.to_thread(
-            wait_until, lambda: self._answers >= enough, "calls were answered", seconds=PATIENCE_SECONDS
+            wait_until, lambda: self.answers >= enough, "calls were answered", seconds=2 * PATIENCE_SECONDS
         )
 
     async def end(self) -> None:
@@ -87,6 +90,11 @@ class Traffic:
         await asyncio.gather(*self._buyers)
         everything = iter(self._lives)
         await asyncio.gather(*(self._check_all(everything) for _ in range(BUYERS)))
+
+    def tell_figures(self) -> None:
+        """Write what was measured, for `pytest -rP`."""
+        outage = f"longest outage {self.longest_outage:.2f} s"
+        sys.stdout.write(f"{self.lives} attempts, {self.answers} answers, {self.refusals} refusals, {outage}\n")
 
     async def _check_all(self, lives: Iterator[Life]) -> None:
         for life in lives:
@@ -130,7 +138,7 @@ class Traffic:
             raise _Problem(f"closed={life.closed} deleted={life.deleted}, told {found}")
         again = await self._outcome(self._stub.SaveAttempt, life.request)
         barred = life.closed or life.deleted
-        if barred != (again == CLOSED) or not (barred or again.replayed):
+        if again != (CLOSED if barred else pb.SaveAttemptResponse(attempt=life.saved, replayed=True)):
             raise _Problem(f"closed={life.closed} deleted={life.deleted}, a repeated save answered {again}")
 
     async def _call(self, rpc: Callable[..., Awaitable[Answer]], request: object) -> Answer:
@@ -147,7 +155,7 @@ class Traffic:
             self.refusals += 1
             await asyncio.sleep(_PAUSE_SECONDS)
             outcome = await _told(rpc, request)
-        self._answers += 1
+        self.answers += 1
         self.longest_outage = max(self.longest_outage, time.monotonic() - began)
         return outcome
 
@@ -160,7 +168,7 @@ async def traffic_on(channel: grpc.aio.Channel, new_request: MakeRequest) -> Asy
     try:
         yield traffic
         await asyncio.to_thread(
-            wait_until, lambda: traffic.shards == SHARDS, "every shard was used", seconds=PATIENCE_SECONDS
+            wait_until, lambda: traffic.shards == SHARDS, "every shard was used", seconds=2 * PATIENCE_SECONDS
         )
     finally:
         await traffic.end()

@@ -1,0 +1,133 @@
+"""A master is another one than a moment ago: what is asked next goes to the new one, idle or not."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+from redis.crc import key_slot
+
+from checkout_session.attempts import Attempt, Intent, IntentKind
+from checkout_session.durability import IN_MEMORY
+from checkout_session.masters import Masters
+from checkout_session.redis_readiness import RedisReadiness
+from checkout_session.redis_store import RedisAttempts, Retention
+from checkout_session.shards import SHARD_COUNT_KEY, keys_of
+from checkout_session.topologies import Limits, open_masters
+from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, members_seen_by
+from devstack.embedded_sentinels import EmbeddedSentinels
+from devstack.ports import LOOPBACK
+from devstack.processes import wait_until
+from servicekit.sealing import Keyring
+
+LIMITS: Final = Limits(max_connections=8, redis_timeout_seconds=5, store_timeout_seconds=10)
+PATIENCE_SECONDS: Final = 60
+AT_ONCE: Final = 5
+
+
+@pytest.fixture(scope="module")
+def handed_over() -> Iterator[EmbeddedCluster]:
+    """Run a cluster whose masters the tests change."""
+    with EmbeddedCluster.temporary() as running:
+        yield running
+
+
+@pytest.fixture
+def attempt() -> Attempt:
+    """Give an attempt that was never stored."""
+    return Attempt(
+        attempt_id=str(uuid.uuid4()),
+        request_hash=b"h" * 32,
+        intent=Intent("pi_first", IntentKind.PAYMENT),
+        user_id="",
+        content=b"",
+        created_at=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC),
+    )
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Masters]:
+    """Give the masters at an address, known by their first check."""
+    masters = open_masters(url, IN_MEMORY, LIMITS)
+    try:
+        await check(masters)
+        yield masters
+    finally:
+        await masters.aclose()
+
+
+async def check(masters: Masters) -> None:
+    """Run a readiness check."""
+    await RedisReadiness(masters, IN_MEMORY, timeout_seconds=LIMITS.store_timeout_seconds).check()
+
+
+def store_on(masters: Masters) -> RedisAttempts:
+    """Return a store."""
+    return RedisAttempts(masters, Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=10)
+
+
+async def test_a_deposed_master_is_left_at_the_next_check(attempt: Attempt) -> None:
+    """It does not know yet, closes no connection and takes every change: what it took would be lost."""
+    with EmbeddedSentinels.temporary() as sentinels:
+        async with opened(sentinels.url) as masters:
+            promoted = sentinels.fail_over()
+
+            await check(masters)
+
+            await store_on(masters).save(attempt)
+            assert promoted.ask("EXISTS", keys_of(attempt.attempt_id).attempt) == 1
+
+
+async def test_an_idle_service_stays_ready_when_a_master_hands_over(handed_over: EmbeddedCluster) -> None:
+    """No refused call has told it, and still its next check finds the new master."""
+    async with opened(handed_over.url) as masters:
+        handed_over.fail_over(handed_over.masters[0])
+
+        await check(masters)
+    handed_over.wait_until_sound()
+
+
+async def test_a_slot_on_its_way_is_asked_for_at_a_node_that_owns_none_yet(
+    handed_over: EmbeddedCluster, newcomer: ClusterNode
+) -> None:
+    """A node that has just joined is in no topology, and takes a command only right after ASKING."""
+    slot = key_slot(SHARD_COUNT_KEY.encode())
+    async with opened(handed_over.url) as masters:
+        source = handed_over.master_of(slot)
+        handed_over.begin_move(slot, newcomer).move_keys(1)
+
+        for _ in range(AT_ONCE):
+            await check(masters)
+
+        assert newcomer.ask("INFO", "commandstats")["cmdstat_asking"]["calls"] >= AT_ONCE
+        for node in (source, newcomer):
+            node.ask("CLUSTER", "SETSLOT", slot, "STABLE")
+
+
+@pytest.fixture
+def newcomer(handed_over: EmbeddedCluster, tmp_path: Path) -> Iterator[ClusterNode]:
+    """Run a node that has joined the cluster and owns no slot."""
+    fellow = handed_over.nodes[0]
+    told = {"cluster-enabled": "yes", "masterauth": handed_over.password}
+    with ClusterNode(tmp_path / "newcomer", appendonly=False, options=told, password=handed_over.password) as node:
+        node.ask("CLUSTER", "MEET", LOOPBACK, fellow.port, fellow.bus_port)
+        everybody = len(handed_over.nodes) + 1
+        wait_until(
+            lambda: all(met(each) == everybody and serves(each) for each in (node, *handed_over.nodes)),
+            "the newcomer has met everybody, and all is well in its eyes",
+            seconds=PATIENCE_SECONDS,
+        )
+        yield node
+
+
+def met(node: ClusterNode) -> int:
+    """Return how many nodes one knows."""
+    return sum("handshake" not in member.flags for member in members_seen_by(node))
+
+
+def serves(node: ClusterNode) -> bool:
+    """Tell whether a node finds the cluster well."""
+    return "cluster_state:ok" in node.ask("CLUSTER", "INFO")

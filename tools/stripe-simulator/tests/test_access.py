@@ -138,7 +138,7 @@ async def test_a_version_that_never_was_is_refused(stage: Stage) -> None:
         ("POST", "/v1/payment_intents/pi_1/fly"),
         ("DELETE", "/v1/payment_intents/pi_1"),
         ("GET", "/v1/prices/"),
-        ("POST", "/v1/subscriptions"),
+        ("POST", "/v1/coupons"),
         ("GET", "/"),
     ],
 )

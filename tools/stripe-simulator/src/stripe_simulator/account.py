@@ -1,6 +1,6 @@
 """One Stripe account: everything that the simulated API knows, and the events it publishes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ class Cause:
 
 _NO_REQUEST = Cause()
 Subscriber = Callable[[StripeObject], None]
+Watcher = Callable[[StripeObject, StripeObject], None]
 
 
 class Account:
@@ -38,6 +39,7 @@ class Account:
         self.secrets: dict[str, Any] = {}
         self._cause = _NO_REQUEST
         self._subscribers: list[Subscriber] = []
+        self._watchers: dict[str, Watcher] = {}
         self._silenced: Callable[[str, StripeObject], bool] = lambda _type, _object: False
 
     def __getitem__(self, name: str) -> Collection:
@@ -46,6 +48,10 @@ class Account:
     def subscribe(self, subscriber: Subscriber) -> None:
         """Have every event, once it is stored, handed to the subscriber."""
         self._subscribers.append(subscriber)
+
+    def watch(self, name: str, watcher: Watcher) -> None:
+        """Have every change in a collection, once it is stored and published, handed over as it was and as it is."""
+        self._watchers[name] = watcher
 
     def silence(self, silenced: Callable[[str, StripeObject], bool]) -> None:
         """Set the judge of which events are never generated."""
@@ -66,14 +72,18 @@ class Account:
         A `*.updated` event carries `previous_attributes`, as at Stripe, and is left out when nothing changed.
         """
         changed = self[name].replace({**stored, **changes})
-        if event_type is None:
-            return changed
+        if event_type is not None:
+            self._tell(event_type, stored, changed, changes)
+        if name in self._watchers:
+            self._watchers[name](stored, changed)
+        return changed
+
+    def _tell(self, event_type: str, stored: StripeObject, changed: StripeObject, changes: Mapping[str, Any]) -> None:
         previous = {field: stored.get(field) for field in changes if stored.get(field) != changed[field]}
         if not event_type.endswith(".updated"):
             self.publish(event_type, changed)
         elif previous:
             self.publish(event_type, changed, previous)
-        return changed
 
     def publish(self, event_type: str, subject: StripeObject, previous: StripeObject | None = None) -> None:
         """Store an event with the object as it is now and hand it to the subscribers."""

@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
-from stripe_simulator import payment_flow
+from stripe_simulator import payment_flow, setup_flow
 from stripe_simulator.account import Account
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.forms import Form
@@ -17,6 +17,7 @@ from stripe_simulator.problems import StripeProblem
 if TYPE_CHECKING:
     from stripe_simulator.world import World
 
+_UNEXPECTED = frozenset({"payment_intent_unexpected_state", "setup_intent_unexpected_state"})
 _EXPIRY = {"exp_month": "12", "exp_year": "2034", "cvc": "123"}
 
 
@@ -42,9 +43,10 @@ def pay(world: "World", intent_id: str, payment: Payment) -> dict[str, Any]:
     `error` is what Stripe.js would have been told, null if the payment went through or on.
     """
     account = world.account
-    intent = account[INTENTS].get(intent_id, param="intent")
+    collection = _collection_of(intent_id)
+    intent = account[collection].get(intent_id, param="intent")
     form = _form(payment) | {"client_secret": intent["client_secret"], "return_url": payment.return_url}
-    answer = world.api.act_as_browser(f"/v1/payment_intents/{intent_id}/confirm", form)
+    answer = world.api.act_as_browser(f"/v1/{collection}/{intent_id}/confirm", form)
     error = from_json(answer.body)["error"] if answer.status != 200 else None  # noqa: PLR2004 - HTTP's OK
     outcome = _standing(account, intent_id, error)
     if outcome["status"] == "requires_action" and payment.challenge:
@@ -56,11 +58,13 @@ def pay(world: "World", intent_id: str, payment: Payment) -> dict[str, Any]:
 
 def finish_challenge(account: Account, intent_id: str, *, passed: bool) -> dict[str, Any]:
     """Pass or fail the challenge; answer where the intent stands."""
-    intent = account[INTENTS].get(intent_id, param="intent")
+    collection = _collection_of(intent_id)
+    intent = account[collection].get(intent_id, param="intent")
+    flow = setup_flow if collection == setup_flow.INTENTS else payment_flow
     try:
-        payment_flow.finish_challenge(account, intent, passed=passed)
+        flow.finish_challenge(account, intent, passed=passed)
     except StripeProblem as problem:
-        if problem.code == "payment_intent_unexpected_state":
+        if problem.code in _UNEXPECTED:
             raise
         return _standing(account, intent_id, problem.error)
     return _standing(account, intent_id, None)
@@ -74,8 +78,9 @@ def settle(account: Account, intent_id: str, *, paid: bool) -> dict[str, Any]:
 
 def challenge_page(account: Account, intent_id: str) -> str:
     """Answer the page on which the buyer passes or fails the challenge."""
-    intent = account[INTENTS].get(intent_id, param="intent")
-    sum_to_pay = html.escape(f"{intent['amount']} {intent['currency']} (minor units)")
+    intent = account[_collection_of(intent_id)].get(intent_id, param="intent")
+    asked = f"{intent['amount']} {intent['currency']} (minor units)" if "amount" in intent else "later payments"
+    sum_to_pay = html.escape(asked)
     return (
         "<!doctype html><html lang=en><title>3-D Secure (simulated)</title>"
         f"<h1>Simulated bank</h1><p>Authorize {sum_to_pay}? This page stands in for a bank; no money moves.</p>"
@@ -86,7 +91,7 @@ def challenge_page(account: Account, intent_id: str) -> str:
 
 def answer_challenge(account: Account, intent_id: str, *, passed: bool) -> str:
     """Finish the challenge from the page; answer the address to send the buyer back to."""
-    intent = account[INTENTS].get(intent_id, param="intent")
+    intent = account[_collection_of(intent_id)].get(intent_id, param="intent")
     redirect = (intent["next_action"] or {}).get("redirect_to_url") or {}
     outcome = finish_challenge(account, intent_id, passed=passed)
     status = "succeeded" if outcome["status"] in ("succeeded", "processing", "requires_capture") else "failed"
@@ -94,15 +99,14 @@ def answer_challenge(account: Account, intent_id: str, *, passed: bool) -> str:
 
 
 def _with_query(address: str, intent: StripeObject, status: str) -> str:
-    added = urlencode(
-        {
-            "payment_intent": intent["id"],
-            "payment_intent_client_secret": intent["client_secret"],
-            "redirect_status": status,
-        }
-    )
+    kind = intent["object"]
+    added = urlencode({kind: intent["id"], f"{kind}_client_secret": intent["client_secret"], "redirect_status": status})
     parts = urlsplit(address)
     return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
+
+
+def _collection_of(intent_id: str) -> str:
+    return setup_flow.INTENTS if intent_id.startswith("seti_") else INTENTS
 
 
 def _form(payment: Payment) -> Form:
@@ -114,6 +118,6 @@ def _form(payment: Payment) -> Form:
 
 
 def _standing(account: Account, intent_id: str, error: dict[str, Any] | None) -> dict[str, Any]:
-    intent = account[INTENTS].get(intent_id)
-    shown = {name: intent[name] for name in ("id", "status", "amount_received", "latest_charge")}
+    intent = account[_collection_of(intent_id)].get(intent_id)
+    shown = {name: intent.get(name) for name in ("id", "status", "amount_received", "latest_charge")}
     return shown | {"error": error and {name: error.get(name) for name in ("type", "code", "decline_code", "message")}}

@@ -1,7 +1,8 @@
 """The simulator's clock: real time plus whatever tests have added to it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
 
@@ -11,10 +12,20 @@ class Clock:
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
         self._added_seconds = 0.0
+        self._stands_at: float | None = None
 
     def now(self) -> float:
         """Answer the simulated time as seconds since the epoch."""
-        return self._wall() + self._added_seconds
+        return self._wall() + self._added_seconds if self._stands_at is None else self._stands_at
+
+    @contextmanager
+    def standing_at(self, moment: float) -> Iterator[None]:
+        """Stand still at a moment: what was due then happens as of then, however far the clock was advanced."""
+        self._stands_at = moment
+        try:
+            yield
+        finally:
+            self._stands_at = None
 
     def timestamp(self) -> int:
         """Answer the simulated time in whole seconds, the resolution of Stripe's `created`."""

@@ -5,7 +5,22 @@ import string
 
 _ALPHABET = string.ascii_letters + string.digits
 # Long ids start with the digit of Stripe's id generation: 3 for payments and their events, 1 for the rest.
-_LONG_IDS = {"pi": "3", "ch": "3", "evt": "3", "price": "1", "pm": "1", "we": "1", "shr": "1", "payatt": "1"}
+_LONG_IDS = {
+    "pi": "3",
+    "ch": "3",
+    "evt": "3",
+    "price": "1",
+    "pm": "1",
+    "we": "1",
+    "shr": "1",
+    "payatt": "1",
+    "seti": "1",
+    "sub": "1",
+    "in": "1",
+    "il": "1",
+    "re": "3",
+    "du": "1",
+}
 _LONG_LENGTH = 23
 _SHORT_LENGTH = 14
 

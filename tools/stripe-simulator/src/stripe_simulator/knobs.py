@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 
-from stripe_simulator import buyer
+from stripe_simulator import bank, billing, buyer
 from stripe_simulator.faults import FaultRule
 from stripe_simulator.problems import StripeProblem
 from stripe_simulator.resources.webhook_endpoints import roll_secret
@@ -89,6 +89,13 @@ def knob_routes(simulator: "Simulator") -> list[web.RouteDef]:
         ("POST", "/payment_intents/{id}/pay", knobs.pay),
         ("POST", "/payment_intents/{id}/challenge", knobs.challenge),
         ("POST", "/payment_intents/{id}/settle", knobs.settle),
+        ("POST", "/payment_intents/{id}/dispute", knobs.dispute),
+        ("POST", "/setup_intents/{id}/pay", knobs.pay),
+        ("POST", "/setup_intents/{id}/challenge", knobs.challenge),
+        ("POST", "/disputes/{id}/move", knobs.move_dispute),
+        ("POST", "/refunds/{id}/finish", knobs.finish_refund),
+        ("POST", "/payment_methods/{id}/behave", knobs.behave),
+        ("POST", "/subscriptions/{id}/pause", knobs.pause),
         ("GET", "/challenges/{id}", knobs.challenge_page),
         ("POST", "/challenges/{id}", knobs.answer_challenge_page),
         ("*", "/{rest:.*}", knobs.unknown),
@@ -259,6 +266,31 @@ class Knobs:
         """Let the debit of a processing intent arrive or fail."""
         wanted = await _body(request, _Outcome)
         return _json(buyer.settle(self._world.account, request.match_info["id"], paid=wanted.succeed))
+
+    async def dispute(self, request: web.Request) -> web.Response:
+        """Open a dispute about an intent's charge."""
+        wanted = await _body(request, bank.Complaint)
+        return _json(bank.dispute(self._world.account, request.match_info["id"], wanted))
+
+    async def move_dispute(self, request: web.Request) -> web.Response:
+        """Move a dispute on, or close it."""
+        wanted = await _body(request, bank.Verdict)
+        return _json(bank.move_dispute(self._world.account, request.match_info["id"], wanted))
+
+    async def finish_refund(self, request: web.Request) -> web.Response:
+        """Let a refund succeed, fail or be canceled."""
+        wanted = await _body(request, bank.RefundOutcome)
+        return _json(bank.finish_refund(self._world.account, request.match_info["id"], wanted))
+
+    async def behave(self, request: web.Request) -> web.Response:
+        """Let a saved payment method behave like another test card."""
+        wanted = await _body(request, bank.NewBehaviour)
+        return _json(bank.change_behaviour(self._world.account, request.match_info["id"], wanted))
+
+    async def pause(self, request: web.Request) -> web.Response:
+        """Pause a subscription."""
+        account = self._world.account
+        return _json(billing.pause(account, account[billing.SUBSCRIPTIONS].get(request.match_info["id"])))
 
     async def challenge_page(self, request: web.Request) -> web.Response:
         """Show the page of the buyer's bank."""

@@ -193,12 +193,13 @@ def _ask_the_buyer(
         intent,
         "payment_intent.requires_action",
         status="requires_action",
-        next_action=_next_action(account, confirmation),
+        next_action=next_action(account, confirmation),
         last_payment_error=None,
     )
 
 
-def _next_action(account: Account, confirmation: Confirmation) -> dict[str, Any]:
+def next_action(account: Account, confirmation: Confirmation) -> dict[str, Any]:
+    """Answer what the buyer has to do for 3-D Secure."""
     if confirmation.return_url and not confirmation.use_stripe_sdk:
         redirect = {"return_url": confirmation.return_url, "url": confirmation.challenge_url}
         return {"redirect_to_url": redirect, "type": "redirect_to_url"}

@@ -30,7 +30,9 @@ class SimulatorSettings:
     """Keys, seed and timings of one simulator.
 
     The same seed and the same order of calls give the same ids, client secrets and webhook secrets.
-    `settlement_seconds` is how long a bank debit stays in `processing`, by the simulator's own clock.
+    `settlement_seconds` is how long a bank debit stays in `processing`, by the simulator's own clock. A renewal that
+    fails is tried again after each of `retry_days`; then the subscription becomes `after_retries`: `canceled`, `unpaid`
+    or `past_due`.
     """
 
     host: str = "127.0.0.1"
@@ -40,4 +42,6 @@ class SimulatorSettings:
     seed: int = 0
     api_version: str = API_VERSION
     settlement_seconds: float = 180.0
+    retry_days: tuple[int, ...] = (3, 5, 7)
+    after_retries: str = "canceled"
     webhooks: WebhookSettings = WebhookSettings()

@@ -5,12 +5,14 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 from aiohttp import web
 
+from stripe_simulator import billing
 from stripe_simulator.access import KeyRing
 from stripe_simulator.account import Account
 from stripe_simulator.api import Api
@@ -20,6 +22,7 @@ from stripe_simulator.expansion import Expander
 from stripe_simulator.faults import Faults
 from stripe_simulator.idempotency import IdempotencyKeys
 from stripe_simulator.knobs import knob_routes
+from stripe_simulator.payment_flow import INTENTS
 from stripe_simulator.registry import RESOURCES
 from stripe_simulator.request_log import RequestLog
 from stripe_simulator.settings import SimulatorSettings
@@ -84,6 +87,7 @@ class Simulator:
         courier = Courier(account, self.settings.webhooks, self._session)
         account.silence(courier.rules.silences)
         account.subscribe(courier.dispatch)
+        account.watch(INTENTS, partial(billing.intent_changed, account))
         idempotency, faults, requests = IdempotencyKeys(clock), Faults(), RequestLog()
         api = Api(
             account=account,

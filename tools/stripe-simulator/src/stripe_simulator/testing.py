@@ -111,6 +111,36 @@ class Stage:
         """Pay as a buyer's browser would; see `buyer.Payment` for what can be given."""
         return await self.knob("POST", f"/payment_intents/{intent_id}/pay", payment)
 
+    async def saved_card(self, like: str = "pm_card_visa") -> tuple[str, str]:
+        """Make a customer who has set a card up; answer the ids of the customer and the payment method."""
+        customer = await self.api.v1.customers.create_async({})
+        intent = await self.api.v1.setup_intents.create_async({"customer": customer.id})
+        payment = {"payment_method": like, "challenge": "pass"}
+        await self.knob("POST", f"/setup_intents/{intent.id}/pay", payment)
+        done = await self.api.v1.setup_intents.retrieve_async(intent.id)
+        return customer.id, str(done.payment_method)
+
+    async def plan(self, unit_amount: int = 1200, interval: str = "month", **more: Any) -> str:
+        """Make a recurring price; answer its id."""
+        params: Any = {
+            "currency": "usd",
+            "unit_amount": unit_amount,
+            "recurring": {"interval": interval, **more},
+            "product_data": {"name": "A plan"},
+        }
+        return (await self.api.v1.prices.create_async(params)).id
+
+    async def subscription(self, like: str = "pm_card_visa", **changes: Any) -> stripe.Subscription:
+        """Subscribe a new customer with a saved card to a monthly plan, with some parameters changed."""
+        customer, method = await self.saved_card(like)
+        params: Any = {
+            "customer": customer,
+            "default_payment_method": method,
+            "items": [{"price": await self.plan()}],
+            "expand": ["latest_invoice.confirmation_secret"],
+        }
+        return await self.api.v1.subscriptions.create_async(params | changes)
+
     async def settled(self) -> None:
         """Wait until no webhook is on its way."""
         await self.knob("GET", "/webhooks/idle?timeout=10")

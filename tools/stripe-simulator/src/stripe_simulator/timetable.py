@@ -27,7 +27,9 @@ class Timetable:
     def run_due(self) -> None:
         """Run everything whose time has come, in order of time."""
         while self._entries and self._entries[0][0] <= self._clock.now():
-            heapq.heappop(self._entries)[2]()
+            moment, _, action = heapq.heappop(self._entries)
+            with self._clock.standing_at(moment):
+                action()
         self._wake_for_next()
 
     def clear(self) -> None:

@@ -146,7 +146,7 @@ class Recurring(_message.Message):
     interval_count: _builtins.int
     """How many intervals lie between two charges; at least 1."""
     trial_days: _builtins.int
-    """Days before the first charge; 0 for none."""
+    """Days before the first charge; 0 for none, at most 730. The same for all lines of one billing interval."""
     def __init__(
         self,
         *,
@@ -299,10 +299,13 @@ class CheckoutContext(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     PAY_BY_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
+    STRIPE_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """From a verified token. Empty for a guest."""
     supersedes: _builtins.str
     """The attempt that this one replaces. Empty for a first attempt."""
+    stripe_customer_id: _builtins.str
+    """Stripe Customer who will be charged. Required with recurring lines, empty without."""
     @_builtins.property
     def contact(self) -> Global___Contact: ...
     @_builtins.property
@@ -319,7 +322,9 @@ class CheckoutContext(_message.Message):
 
     @_builtins.property
     def total(self) -> Global___Money:
-        """What the intent takes: the one-time lines and the shipping. Must equal what Stripe receives (P5)."""
+        """What the intent takes: the one-time lines and the shipping. Must equal what Stripe receives (P5).
+        0 when the intent is a SetupIntent, which takes nothing.
+        """
 
     @_builtins.property
     def pay_by(self) -> _timestamp_pb2.Timestamp:
@@ -336,10 +341,11 @@ class CheckoutContext(_message.Message):
         total: Global___Money | None = ...,
         pay_by: _timestamp_pb2.Timestamp | None = ...,
         supersedes: _builtins.str = ...,
+        stripe_customer_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "pay_by", b"pay_by", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "items", b"items", "pay_by", b"pay_by", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "supersedes", b"supersedes", "total", b"total", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "items", b"items", "pay_by", b"pay_by", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "stripe_customer_id", b"stripe_customer_id", "supersedes", b"supersedes", "total", b"total", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -99,6 +99,124 @@ ORDER_STATUS_PAID: OrderStatus.ValueType  # 1
 """Paid in full and recorded."""
 Global___OrderStatus: _TypeAlias = OrderStatus  # noqa: Y015
 
+class _SubscriptionStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubscriptionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubscriptionStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBSCRIPTION_STATUS_UNSPECIFIED: _SubscriptionStatus.ValueType  # 0
+    SUBSCRIPTION_STATUS_PENDING: _SubscriptionStatus.ValueType  # 1
+    """Bought and recorded, not yet created at Stripe."""
+    SUBSCRIPTION_STATUS_ACTIVATION_FAILED: _SubscriptionStatus.ValueType  # 2
+    """Stripe refused for good to create it: a person has to settle it."""
+    SUBSCRIPTION_STATUS_INCOMPLETE: _SubscriptionStatus.ValueType  # 3
+    """The first charge failed or waits for the buyer."""
+    SUBSCRIPTION_STATUS_INCOMPLETE_EXPIRED: _SubscriptionStatus.ValueType  # 4
+    SUBSCRIPTION_STATUS_TRIALING: _SubscriptionStatus.ValueType  # 5
+    SUBSCRIPTION_STATUS_ACTIVE: _SubscriptionStatus.ValueType  # 6
+    SUBSCRIPTION_STATUS_PAST_DUE: _SubscriptionStatus.ValueType  # 7
+    SUBSCRIPTION_STATUS_UNPAID: _SubscriptionStatus.ValueType  # 8
+    SUBSCRIPTION_STATUS_PAUSED: _SubscriptionStatus.ValueType  # 9
+    SUBSCRIPTION_STATUS_CANCELED: _SubscriptionStatus.ValueType  # 10
+
+class SubscriptionStatus(_SubscriptionStatus, metaclass=_SubscriptionStatusEnumTypeWrapper):
+    """Where a subscription stands: Stripe's words, and two for the time before Stripe knows it."""
+
+SUBSCRIPTION_STATUS_UNSPECIFIED: SubscriptionStatus.ValueType  # 0
+SUBSCRIPTION_STATUS_PENDING: SubscriptionStatus.ValueType  # 1
+"""Bought and recorded, not yet created at Stripe."""
+SUBSCRIPTION_STATUS_ACTIVATION_FAILED: SubscriptionStatus.ValueType  # 2
+"""Stripe refused for good to create it: a person has to settle it."""
+SUBSCRIPTION_STATUS_INCOMPLETE: SubscriptionStatus.ValueType  # 3
+"""The first charge failed or waits for the buyer."""
+SUBSCRIPTION_STATUS_INCOMPLETE_EXPIRED: SubscriptionStatus.ValueType  # 4
+SUBSCRIPTION_STATUS_TRIALING: SubscriptionStatus.ValueType  # 5
+SUBSCRIPTION_STATUS_ACTIVE: SubscriptionStatus.ValueType  # 6
+SUBSCRIPTION_STATUS_PAST_DUE: SubscriptionStatus.ValueType  # 7
+SUBSCRIPTION_STATUS_UNPAID: SubscriptionStatus.ValueType  # 8
+SUBSCRIPTION_STATUS_PAUSED: SubscriptionStatus.ValueType  # 9
+SUBSCRIPTION_STATUS_CANCELED: SubscriptionStatus.ValueType  # 10
+Global___SubscriptionStatus: _TypeAlias = SubscriptionStatus  # noqa: Y015
+
+class _InvoiceStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InvoiceStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InvoiceStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INVOICE_STATUS_UNSPECIFIED: _InvoiceStatus.ValueType  # 0
+    INVOICE_STATUS_DRAFT: _InvoiceStatus.ValueType  # 1
+    INVOICE_STATUS_OPEN: _InvoiceStatus.ValueType  # 2
+    INVOICE_STATUS_PAID: _InvoiceStatus.ValueType  # 3
+    INVOICE_STATUS_UNCOLLECTIBLE: _InvoiceStatus.ValueType  # 4
+    INVOICE_STATUS_VOID: _InvoiceStatus.ValueType  # 5
+
+class InvoiceStatus(_InvoiceStatus, metaclass=_InvoiceStatusEnumTypeWrapper):
+    """Where a subscription's invoice stands, in Stripe's words."""
+
+INVOICE_STATUS_UNSPECIFIED: InvoiceStatus.ValueType  # 0
+INVOICE_STATUS_DRAFT: InvoiceStatus.ValueType  # 1
+INVOICE_STATUS_OPEN: InvoiceStatus.ValueType  # 2
+INVOICE_STATUS_PAID: InvoiceStatus.ValueType  # 3
+INVOICE_STATUS_UNCOLLECTIBLE: InvoiceStatus.ValueType  # 4
+INVOICE_STATUS_VOID: InvoiceStatus.ValueType  # 5
+Global___InvoiceStatus: _TypeAlias = InvoiceStatus  # noqa: Y015
+
+class _RefundStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RefundStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefundStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REFUND_STATUS_UNSPECIFIED: _RefundStatus.ValueType  # 0
+    REFUND_STATUS_PENDING: _RefundStatus.ValueType  # 1
+    REFUND_STATUS_REQUIRES_ACTION: _RefundStatus.ValueType  # 2
+    REFUND_STATUS_SUCCEEDED: _RefundStatus.ValueType  # 3
+    REFUND_STATUS_FAILED: _RefundStatus.ValueType  # 4
+    REFUND_STATUS_CANCELED: _RefundStatus.ValueType  # 5
+
+class RefundStatus(_RefundStatus, metaclass=_RefundStatusEnumTypeWrapper):
+    """Where a refund stands, in Stripe's words."""
+
+REFUND_STATUS_UNSPECIFIED: RefundStatus.ValueType  # 0
+REFUND_STATUS_PENDING: RefundStatus.ValueType  # 1
+REFUND_STATUS_REQUIRES_ACTION: RefundStatus.ValueType  # 2
+REFUND_STATUS_SUCCEEDED: RefundStatus.ValueType  # 3
+REFUND_STATUS_FAILED: RefundStatus.ValueType  # 4
+REFUND_STATUS_CANCELED: RefundStatus.ValueType  # 5
+Global___RefundStatus: _TypeAlias = RefundStatus  # noqa: Y015
+
+class _DisputeStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisputeStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DisputeStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISPUTE_STATUS_UNSPECIFIED: _DisputeStatus.ValueType  # 0
+    DISPUTE_STATUS_WARNING_NEEDS_RESPONSE: _DisputeStatus.ValueType  # 1
+    DISPUTE_STATUS_WARNING_UNDER_REVIEW: _DisputeStatus.ValueType  # 2
+    DISPUTE_STATUS_WARNING_CLOSED: _DisputeStatus.ValueType  # 3
+    DISPUTE_STATUS_NEEDS_RESPONSE: _DisputeStatus.ValueType  # 4
+    DISPUTE_STATUS_UNDER_REVIEW: _DisputeStatus.ValueType  # 5
+    DISPUTE_STATUS_WON: _DisputeStatus.ValueType  # 6
+    DISPUTE_STATUS_LOST: _DisputeStatus.ValueType  # 7
+    DISPUTE_STATUS_PREVENTED: _DisputeStatus.ValueType  # 8
+
+class DisputeStatus(_DisputeStatus, metaclass=_DisputeStatusEnumTypeWrapper):
+    """Where a dispute stands, in Stripe's words."""
+
+DISPUTE_STATUS_UNSPECIFIED: DisputeStatus.ValueType  # 0
+DISPUTE_STATUS_WARNING_NEEDS_RESPONSE: DisputeStatus.ValueType  # 1
+DISPUTE_STATUS_WARNING_UNDER_REVIEW: DisputeStatus.ValueType  # 2
+DISPUTE_STATUS_WARNING_CLOSED: DisputeStatus.ValueType  # 3
+DISPUTE_STATUS_NEEDS_RESPONSE: DisputeStatus.ValueType  # 4
+DISPUTE_STATUS_UNDER_REVIEW: DisputeStatus.ValueType  # 5
+DISPUTE_STATUS_WON: DisputeStatus.ValueType  # 6
+DISPUTE_STATUS_LOST: DisputeStatus.ValueType  # 7
+DISPUTE_STATUS_PREVENTED: DisputeStatus.ValueType  # 8
+Global___DisputeStatus: _TypeAlias = DisputeStatus  # noqa: Y015
+
 @_typing.final
 class Source(_message.Message):
     """How an attempt's payment was reported."""
@@ -134,10 +252,13 @@ class Payment(_message.Message):
     ATTEMPT_ID_FIELD_NUMBER: _builtins.int
     RECEIVED_FIELD_NUMBER: _builtins.int
     LIVEMODE_FIELD_NUMBER: _builtins.int
+    PAYMENT_METHOD_ID_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     """The checkoutAttemptId in the intent's metadata."""
     livemode: _builtins.bool
     """False for Stripe's test mode."""
+    payment_method_id: _builtins.str
+    """Stripe PaymentMethod that paid or was set up. Required to record recurring lines."""
     @_builtins.property
     def intent(self) -> _common_pb2.Intent: ...
     @_builtins.property
@@ -151,10 +272,11 @@ class Payment(_message.Message):
         attempt_id: _builtins.str = ...,
         received: _common_pb2.Money | None = ...,
         livemode: _builtins.bool = ...,
+        payment_method_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent", "received", b"received"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "intent", b"intent", "livemode", b"livemode", "received", b"received"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "intent", b"intent", "livemode", b"livemode", "payment_method_id", b"payment_method_id", "received", b"received"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,6 +332,8 @@ class Order(_message.Message):
     SHIPPING_OPTION_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    REFUNDED_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUID in its canonical lower-case form."""
@@ -238,10 +362,18 @@ class Order(_message.Message):
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderItem]:
-        """In the order of the cart."""
+        """In the order of the cart; the one-time lines."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def refunded(self) -> _common_pb2.Money:
+        """Sum of the refunds that are made or under way. Absent when nothing was refunded. Nothing ships that was refunded."""
+
+    @_builtins.property
+    def disputed(self) -> _common_pb2.Money:
+        """Sum of the disputes that are open or lost. Absent when there is none."""
+
     @_builtins.property
     def erased_at(self) -> _timestamp_pb2.Timestamp:
         """When who bought was erased from the order. Absent from any other: an order without a user is then a guest's."""
@@ -261,11 +393,13 @@ class Order(_message.Message):
         shipping_option: _common_pb2.ShippingOption | None = ...,
         items: _abc.Iterable[Global___OrderItem] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        refunded: _common_pb2.Money | None = ...,
+        disputed: _common_pb2.Money | None = ...,
         erased_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "created_at", b"created_at", "erased_at", b"erased_at", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "created_at", b"created_at", "disputed", b"disputed", "erased_at", b"erased_at", "refunded", b"refunded", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkout_attempt_id", b"checkout_attempt_id", "contact", b"contact", "created_at", b"created_at", "erased_at", b"erased_at", "id", b"id", "items", b"items", "number", b"number", "payment_intent_id", b"payment_intent_id", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "status", b"status", "total", b"total", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkout_attempt_id", b"checkout_attempt_id", "contact", b"contact", "created_at", b"created_at", "disputed", b"disputed", "erased_at", b"erased_at", "id", b"id", "items", b"items", "number", b"number", "payment_intent_id", b"payment_intent_id", "refunded", b"refunded", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "status", b"status", "total", b"total", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -280,27 +414,378 @@ class Purchase(_message.Message):
     ATTEMPT_ID_FIELD_NUMBER: _builtins.int
     INTENT_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     @_builtins.property
     def intent(self) -> _common_pb2.Intent:
         """The intent that paid it."""
 
     @_builtins.property
-    def order(self) -> Global___Order: ...
+    def order(self) -> Global___Order:
+        """Absent when nothing was bought but subscriptions."""
+
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subscription]:
+        """One for each billing interval, in the order of the cart."""
+
     def __init__(
         self,
         *,
         attempt_id: _builtins.str = ...,
         intent: _common_pb2.Intent | None = ...,
         order: Global___Order | None = ...,
+        subscriptions: _abc.Iterable[Global___Subscription] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent", "order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "intent", b"intent", "order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "intent", b"intent", "order", b"order", "subscriptions", b"subscriptions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Purchase: _TypeAlias = Purchase  # noqa: Y015
+
+@_typing.final
+class SubscriptionItem(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICE_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    price_id: _builtins.str
+    """Stripe Price id."""
+    product_id: _builtins.str
+    """Stripe Product id."""
+    name: _builtins.str
+    quantity: _builtins.int
+    @_builtins.property
+    def unit_price(self) -> _common_pb2.Money:
+        """For one billing interval."""
+
+    def __init__(
+        self,
+        *,
+        price_id: _builtins.str = ...,
+        product_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        unit_price: _common_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["unit_price", b"unit_price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "price_id", b"price_id", "product_id", b"product_id", "quantity", b"quantity", "unit_price", b"unit_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionItem: _TypeAlias = SubscriptionItem  # noqa: Y015
+
+@_typing.final
+class Subscription(_message.Message):
+    """What an attempt began for one of its billing intervals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CHECKOUT_ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    INTENT_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    STRIPE_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_METHOD_ID_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    ACTIVATION_GENERATION_FIELD_NUMBER: _builtins.int
+    ACTIVATION_BEGAN_AT_FIELD_NUMBER: _builtins.int
+    ACTIVATION_FAILURE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    STRIPE_SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    INVOICES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """A UUID in its canonical lower-case form; Stripe's object carries it as metadata subscriptionId."""
+    checkout_attempt_id: _builtins.str
+    user_id: _builtins.str
+    """Empty for a guest's."""
+    stripe_customer_id: _builtins.str
+    payment_method_id: _builtins.str
+    """Stripe PaymentMethod it began with."""
+    version: _builtins.int
+    """Advances with every write. What was read at Stripe is written only where the version read before still holds."""
+    activation_generation: _builtins.int
+    """Which idempotency key creates it at Stripe; from 1."""
+    activation_failure: _builtins.str
+    """Stripe's error code, with ACTIVATION_FAILED."""
+    status: Global___SubscriptionStatus.ValueType
+    stripe_subscription_id: _builtins.str
+    """Empty until it is bound."""
+    @_builtins.property
+    def intent(self) -> _common_pb2.Intent:
+        """The intent that set it up."""
+
+    @_builtins.property
+    def recurring(self) -> _common_pb2.Recurring:
+        """The billing interval, and the trial it began with."""
+
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionItem]:
+        """What was bought, in the order of the cart."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def activation_began_at(self) -> _timestamp_pb2.Timestamp:
+        """When this generation's activation first began. Absent before."""
+
+    @_builtins.property
+    def state(self) -> Global___StripeSubscriptionState:
+        """Absent until it is bound."""
+
+    @_builtins.property
+    def invoices(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionInvoice]:
+        """Newest first, at most 24."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        checkout_attempt_id: _builtins.str = ...,
+        intent: _common_pb2.Intent | None = ...,
+        user_id: _builtins.str = ...,
+        stripe_customer_id: _builtins.str = ...,
+        payment_method_id: _builtins.str = ...,
+        recurring: _common_pb2.Recurring | None = ...,
+        items: _abc.Iterable[Global___SubscriptionItem] | None = ...,
+        version: _builtins.int = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        activation_generation: _builtins.int = ...,
+        activation_began_at: _timestamp_pb2.Timestamp | None = ...,
+        activation_failure: _builtins.str = ...,
+        status: Global___SubscriptionStatus.ValueType = ...,
+        stripe_subscription_id: _builtins.str = ...,
+        state: Global___StripeSubscriptionState | None = ...,
+        invoices: _abc.Iterable[Global___SubscriptionInvoice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "created_at", b"created_at", "intent", b"intent", "recurring", b"recurring", "state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "activation_failure", b"activation_failure", "activation_generation", b"activation_generation", "checkout_attempt_id", b"checkout_attempt_id", "created_at", b"created_at", "id", b"id", "intent", b"intent", "invoices", b"invoices", "items", b"items", "payment_method_id", b"payment_method_id", "recurring", b"recurring", "state", b"state", "status", b"status", "stripe_customer_id", b"stripe_customer_id", "stripe_subscription_id", b"stripe_subscription_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
+
+@_typing.final
+class StripeSubscriptionState(_message.Message):
+    """A Stripe subscription as Stripe showed it at one moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CURRENT_PERIOD_END_FIELD_NUMBER: _builtins.int
+    TRIAL_END_FIELD_NUMBER: _builtins.int
+    CANCEL_AT_PERIOD_END_FIELD_NUMBER: _builtins.int
+    CANCEL_AT_FIELD_NUMBER: _builtins.int
+    CANCELED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    LATEST_INVOICE_ID_FIELD_NUMBER: _builtins.int
+    stripe_subscription_id: _builtins.str
+    status: Global___SubscriptionStatus.ValueType
+    """One of Stripe's words."""
+    cancel_at_period_end: _builtins.bool
+    """It ends with the current period."""
+    latest_invoice_id: _builtins.str
+    @_builtins.property
+    def current_period_end(self) -> _timestamp_pb2.Timestamp:
+        """The latest end of its items' current periods."""
+
+    @_builtins.property
+    def trial_end(self) -> _timestamp_pb2.Timestamp:
+        """Absent without a trial."""
+
+    @_builtins.property
+    def cancel_at(self) -> _timestamp_pb2.Timestamp:
+        """When it is going to end. Absent when it is not."""
+
+    @_builtins.property
+    def canceled_at(self) -> _timestamp_pb2.Timestamp:
+        """When its end was asked for. Absent when it was not."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """Absent until it has ended."""
+
+    def __init__(
+        self,
+        *,
+        stripe_subscription_id: _builtins.str = ...,
+        status: Global___SubscriptionStatus.ValueType = ...,
+        current_period_end: _timestamp_pb2.Timestamp | None = ...,
+        trial_end: _timestamp_pb2.Timestamp | None = ...,
+        cancel_at_period_end: _builtins.bool = ...,
+        cancel_at: _timestamp_pb2.Timestamp | None = ...,
+        canceled_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+        latest_invoice_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_at", b"cancel_at", "canceled_at", b"canceled_at", "current_period_end", b"current_period_end", "ended_at", b"ended_at", "trial_end", b"trial_end"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_at", b"cancel_at", "cancel_at_period_end", b"cancel_at_period_end", "canceled_at", b"canceled_at", "current_period_end", b"current_period_end", "ended_at", b"ended_at", "latest_invoice_id", b"latest_invoice_id", "status", b"status", "stripe_subscription_id", b"stripe_subscription_id", "trial_end", b"trial_end"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StripeSubscriptionState: _TypeAlias = StripeSubscriptionState  # noqa: Y015
+
+@_typing.final
+class SubscriptionInvoice(_message.Message):
+    """One charge of a subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_INVOICE_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    BILLING_REASON_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    AMOUNT_PAID_FIELD_NUMBER: _builtins.int
+    ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    PERIOD_START_FIELD_NUMBER: _builtins.int
+    PERIOD_END_FIELD_NUMBER: _builtins.int
+    NEXT_PAYMENT_ATTEMPT_FIELD_NUMBER: _builtins.int
+    stripe_invoice_id: _builtins.str
+    """Stripe Invoice id."""
+    status: Global___InvoiceStatus.ValueType
+    billing_reason: _builtins.str
+    """Stripe's word, such as subscription_create or subscription_cycle."""
+    attempt_count: _builtins.int
+    @_builtins.property
+    def total(self) -> _common_pb2.Money: ...
+    @_builtins.property
+    def amount_paid(self) -> _common_pb2.Money: ...
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When Stripe made it."""
+
+    @_builtins.property
+    def period_start(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def period_end(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def next_payment_attempt(self) -> _timestamp_pb2.Timestamp:
+        """Absent unless it will be tried again."""
+
+    def __init__(
+        self,
+        *,
+        stripe_invoice_id: _builtins.str = ...,
+        status: Global___InvoiceStatus.ValueType = ...,
+        billing_reason: _builtins.str = ...,
+        total: _common_pb2.Money | None = ...,
+        amount_paid: _common_pb2.Money | None = ...,
+        attempt_count: _builtins.int = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        period_start: _timestamp_pb2.Timestamp | None = ...,
+        period_end: _timestamp_pb2.Timestamp | None = ...,
+        next_payment_attempt: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount_paid", b"amount_paid", "created_at", b"created_at", "next_payment_attempt", b"next_payment_attempt", "period_end", b"period_end", "period_start", b"period_start", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_paid", b"amount_paid", "attempt_count", b"attempt_count", "billing_reason", b"billing_reason", "created_at", b"created_at", "next_payment_attempt", b"next_payment_attempt", "period_end", b"period_end", "period_start", b"period_start", "status", b"status", "stripe_invoice_id", b"stripe_invoice_id", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionInvoice: _TypeAlias = SubscriptionInvoice  # noqa: Y015
+
+@_typing.final
+class Refund(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_REFUND_ID_FIELD_NUMBER: _builtins.int
+    INTENT_ID_FIELD_NUMBER: _builtins.int
+    CHARGE_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    stripe_refund_id: _builtins.str
+    """Stripe Refund id."""
+    intent_id: _builtins.str
+    """Stripe PaymentIntent id."""
+    charge_id: _builtins.str
+    """Stripe Charge id."""
+    status: Global___RefundStatus.ValueType
+    version: _builtins.int
+    """0 before it is written."""
+    @_builtins.property
+    def amount(self) -> _common_pb2.Money: ...
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        stripe_refund_id: _builtins.str = ...,
+        intent_id: _builtins.str = ...,
+        charge_id: _builtins.str = ...,
+        amount: _common_pb2.Money | None = ...,
+        status: Global___RefundStatus.ValueType = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "charge_id", b"charge_id", "created_at", b"created_at", "intent_id", b"intent_id", "status", b"status", "stripe_refund_id", b"stripe_refund_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Refund: _TypeAlias = Refund  # noqa: Y015
+
+@_typing.final
+class Dispute(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_DISPUTE_ID_FIELD_NUMBER: _builtins.int
+    INTENT_ID_FIELD_NUMBER: _builtins.int
+    CHARGE_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    stripe_dispute_id: _builtins.str
+    """Stripe Dispute id."""
+    intent_id: _builtins.str
+    """Stripe PaymentIntent id."""
+    charge_id: _builtins.str
+    """Stripe Charge id."""
+    status: Global___DisputeStatus.ValueType
+    reason: _builtins.str
+    """Stripe's word, such as fraudulent."""
+    version: _builtins.int
+    """0 before it is written."""
+    @_builtins.property
+    def amount(self) -> _common_pb2.Money: ...
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        stripe_dispute_id: _builtins.str = ...,
+        intent_id: _builtins.str = ...,
+        charge_id: _builtins.str = ...,
+        amount: _common_pb2.Money | None = ...,
+        status: Global___DisputeStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "charge_id", b"charge_id", "created_at", b"created_at", "intent_id", b"intent_id", "reason", b"reason", "status", b"status", "stripe_dispute_id", b"stripe_dispute_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Dispute: _TypeAlias = Dispute  # noqa: Y015
 
 @_typing.final
 class QuarantinedPayment(_message.Message):
@@ -716,3 +1201,545 @@ class ListOrdersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListOrdersResponse: _TypeAlias = ListOrdersResponse  # noqa: Y015
+
+@_typing.final
+class GetSubscriptionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    STRIPE_SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    stripe_subscription_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        stripe_subscription_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "stripe_subscription_id", b"stripe_subscription_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "stripe_subscription_id", b"stripe_subscription_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_by: _TypeAlias = _typing.Literal["subscription_id", "stripe_subscription_id"]  # noqa: Y015
+    _WhichOneofArgType_by: _TypeAlias = _typing.Literal["by", b"by"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_by) -> _WhichOneofReturnType_by | None: ...
+
+Global___GetSubscriptionRequest: _TypeAlias = GetSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class GetSubscriptionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription: ...
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSubscriptionResponse: _TypeAlias = GetSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Required."""
+    page_size: _builtins.int
+    """1 to 100; 0 means 20."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionsRequest: _TypeAlias = ListSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subscription]:
+        """Without their invoices."""
+
+    def __init__(
+        self,
+        *,
+        subscriptions: _abc.Iterable[Global___Subscription] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "subscriptions", b"subscriptions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class BeginActivationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ABANDON_GENERATION_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    abandon_generation: _builtins.int
+    """The generation whose idempotency key is of no more use; 0 to go on with the one that stands."""
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        abandon_generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandon_generation", b"abandon_generation", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginActivationRequest: _TypeAlias = BeginActivationRequest  # noqa: Y015
+
+@_typing.final
+class BeginActivationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription: ...
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeginActivationResponse: _TypeAlias = BeginActivationResponse  # noqa: Y015
+
+@_typing.final
+class ActivateSubscriptionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    INVOICE_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    expected_version: _builtins.int
+    """Read before Stripe was asked."""
+    @_builtins.property
+    def state(self) -> Global___StripeSubscriptionState: ...
+    @_builtins.property
+    def invoice(self) -> Global___SubscriptionInvoice:
+        """The first invoice, where there is one."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+        state: Global___StripeSubscriptionState | None = ...,
+        invoice: Global___SubscriptionInvoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice", "state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_version", b"expected_version", "invoice", b"invoice", "state", b"state", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateSubscriptionRequest: _TypeAlias = ActivateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class ActivateSubscriptionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription: ...
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateSubscriptionResponse: _TypeAlias = ActivateSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class FailActivationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    expected_version: _builtins.int
+    """Read before Stripe was asked."""
+    failure: _builtins.str
+    """Stripe's error code, such as resource_missing."""
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+        failure: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_version", b"expected_version", "failure", b"failure", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailActivationRequest: _TypeAlias = FailActivationRequest  # noqa: Y015
+
+@_typing.final
+class FailActivationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription: ...
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailActivationResponse: _TypeAlias = FailActivationResponse  # noqa: Y015
+
+@_typing.final
+class ApplySubscriptionStateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    INVOICE_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    expected_version: _builtins.int
+    """Read before Stripe was asked."""
+    @_builtins.property
+    def state(self) -> Global___StripeSubscriptionState: ...
+    @_builtins.property
+    def invoice(self) -> Global___SubscriptionInvoice:
+        """Read at the same time as the state. May be absent."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+        state: Global___StripeSubscriptionState | None = ...,
+        invoice: Global___SubscriptionInvoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice", "state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_version", b"expected_version", "invoice", b"invoice", "state", b"state", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplySubscriptionStateRequest: _TypeAlias = ApplySubscriptionStateRequest  # noqa: Y015
+
+@_typing.final
+class ApplySubscriptionStateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription: ...
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplySubscriptionStateResponse: _TypeAlias = ApplySubscriptionStateResponse  # noqa: Y015
+
+@_typing.final
+class GetCustomerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Required."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCustomerRequest: _TypeAlias = GetCustomerRequest  # noqa: Y015
+
+@_typing.final
+class GetCustomerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    stripe_customer_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        stripe_customer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stripe_customer_id", b"stripe_customer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCustomerResponse: _TypeAlias = GetCustomerResponse  # noqa: Y015
+
+@_typing.final
+class PutCustomerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    STRIPE_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Required."""
+    stripe_customer_id: _builtins.str
+    replaces: _builtins.str
+    """A Stripe customer that Stripe no longer knows; empty for none."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        stripe_customer_id: _builtins.str = ...,
+        replaces: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replaces", b"replaces", "stripe_customer_id", b"stripe_customer_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutCustomerRequest: _TypeAlias = PutCustomerRequest  # noqa: Y015
+
+@_typing.final
+class PutCustomerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    stripe_customer_id: _builtins.str
+    """The user's from now on; another one if somebody was faster."""
+    def __init__(
+        self,
+        *,
+        stripe_customer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stripe_customer_id", b"stripe_customer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutCustomerResponse: _TypeAlias = PutCustomerResponse  # noqa: Y015
+
+@_typing.final
+class GetRefundRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_REFUND_ID_FIELD_NUMBER: _builtins.int
+    stripe_refund_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        stripe_refund_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stripe_refund_id", b"stripe_refund_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRefundRequest: _TypeAlias = GetRefundRequest  # noqa: Y015
+
+@_typing.final
+class GetRefundResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def refund(self) -> Global___Refund: ...
+    def __init__(
+        self,
+        *,
+        refund: Global___Refund | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRefundResponse: _TypeAlias = GetRefundResponse  # noqa: Y015
+
+@_typing.final
+class ApplyRefundRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def refund(self) -> Global___Refund:
+        """Its version is the one read before Stripe was asked; 0 if it was unknown."""
+
+    def __init__(
+        self,
+        *,
+        refund: Global___Refund | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyRefundRequest: _TypeAlias = ApplyRefundRequest  # noqa: Y015
+
+@_typing.final
+class ApplyRefundResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def refund(self) -> Global___Refund: ...
+    def __init__(
+        self,
+        *,
+        refund: Global___Refund | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyRefundResponse: _TypeAlias = ApplyRefundResponse  # noqa: Y015
+
+@_typing.final
+class GetDisputeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_DISPUTE_ID_FIELD_NUMBER: _builtins.int
+    stripe_dispute_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        stripe_dispute_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stripe_dispute_id", b"stripe_dispute_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDisputeRequest: _TypeAlias = GetDisputeRequest  # noqa: Y015
+
+@_typing.final
+class GetDisputeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPUTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def dispute(self) -> Global___Dispute: ...
+    def __init__(
+        self,
+        *,
+        dispute: Global___Dispute | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDisputeResponse: _TypeAlias = GetDisputeResponse  # noqa: Y015
+
+@_typing.final
+class ApplyDisputeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPUTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def dispute(self) -> Global___Dispute:
+        """Its version is the one read before Stripe was asked; 0 if it was unknown."""
+
+    def __init__(
+        self,
+        *,
+        dispute: Global___Dispute | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyDisputeRequest: _TypeAlias = ApplyDisputeRequest  # noqa: Y015
+
+@_typing.final
+class ApplyDisputeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPUTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def dispute(self) -> Global___Dispute: ...
+    def __init__(
+        self,
+        *,
+        dispute: Global___Dispute | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyDisputeResponse: _TypeAlias = ApplyDisputeResponse  # noqa: Y015

@@ -66,6 +66,66 @@ class OrdersServiceStub:
                 request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListOrdersRequest.SerializeToString,
                 response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListOrdersResponse.FromString,
                 _registered_method=True)
+        self.GetSubscription = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/GetSubscription',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetSubscriptionRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.ListSubscriptions = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/ListSubscriptions',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsResponse.FromString,
+                _registered_method=True)
+        self.BeginActivation = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/BeginActivation',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.BeginActivationRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.BeginActivationResponse.FromString,
+                _registered_method=True)
+        self.ActivateSubscription = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/ActivateSubscription',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.FailActivation = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/FailActivation',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationResponse.FromString,
+                _registered_method=True)
+        self.ApplySubscriptionState = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/ApplySubscriptionState',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplySubscriptionStateRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplySubscriptionStateResponse.FromString,
+                _registered_method=True)
+        self.GetCustomer = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/GetCustomer',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetCustomerRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetCustomerResponse.FromString,
+                _registered_method=True)
+        self.PutCustomer = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/PutCustomer',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.PutCustomerRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.PutCustomerResponse.FromString,
+                _registered_method=True)
+        self.GetRefund = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/GetRefund',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetRefundRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetRefundResponse.FromString,
+                _registered_method=True)
+        self.ApplyRefund = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/ApplyRefund',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyRefundRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyRefundResponse.FromString,
+                _registered_method=True)
+        self.GetDispute = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/GetDispute',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetDisputeRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetDisputeResponse.FromString,
+                _registered_method=True)
+        self.ApplyDispute = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/ApplyDispute',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyDisputeRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyDisputeResponse.FromString,
+                _registered_method=True)
 
 
 class OrdersServiceServicer:
@@ -126,6 +186,109 @@ class OrdersServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSubscription(self, request, context):
+        """One subscription, by either id. Read from the primary.
+        Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubscriptions(self, request, context):
+        """A user's subscriptions, newest first.
+        Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginActivation(self, request, context):
+        """Notes, before Stripe is asked, that a subscription is about to be created there. The moment of a generation's first
+        begin stays. With abandon_generation the generation advances, if it is still that one. Changes nothing once the
+        subscription is bound to a Stripe subscription.
+        Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateSubscription(self, request, context):
+        """Binds a subscription to the Stripe subscription that was made for it and writes the state read there. Where it is
+        bound to the same one already, the row is answered as it stands. A failed activation may still be bound.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch): read again, ask Stripe again;
+        FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another; INVALID_ARGUMENT; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FailActivation(self, request, context):
+        """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
+        already, or is bound, the row is answered as it stands.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplySubscriptionState(self, request, context):
+        """Writes a state that was read at Stripe after the row's version was read, and the invoice read with it.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); FAILED_PRECONDITION
+        (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription; INVALID_ARGUMENT; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCustomer(self, request, context):
+        """The Stripe customer of a user.
+        Errors: NOT_FOUND (customer_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutCustomer(self, request, context):
+        """Makes a Stripe customer the user's, unless the user has one: the first writer wins, and the answer says who won.
+        With replaces, the named one is replaced if it still is the user's.
+        Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRefund(self, request, context):
+        """What is known of a refund, by Stripe's id.
+        Errors: NOT_FOUND (refund_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyRefund(self, request, context):
+        """Writes a refund as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
+        Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDispute(self, request, context):
+        """What is known of a dispute, by Stripe's id.
+        Errors: NOT_FOUND (dispute_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyDispute(self, request, context):
+        """Writes a dispute as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
+        Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrdersServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -158,6 +321,66 @@ def add_OrdersServiceServicer_to_server(servicer, server):
                     servicer.ListOrders,
                     request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListOrdersRequest.FromString,
                     response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListOrdersResponse.SerializeToString,
+            ),
+            'GetSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSubscription,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetSubscriptionRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetSubscriptionResponse.SerializeToString,
+            ),
+            'ListSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubscriptions,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsResponse.SerializeToString,
+            ),
+            'BeginActivation': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginActivation,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.BeginActivationRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.BeginActivationResponse.SerializeToString,
+            ),
+            'ActivateSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateSubscription,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionResponse.SerializeToString,
+            ),
+            'FailActivation': grpc.unary_unary_rpc_method_handler(
+                    servicer.FailActivation,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationResponse.SerializeToString,
+            ),
+            'ApplySubscriptionState': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplySubscriptionState,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplySubscriptionStateRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplySubscriptionStateResponse.SerializeToString,
+            ),
+            'GetCustomer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCustomer,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetCustomerRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetCustomerResponse.SerializeToString,
+            ),
+            'PutCustomer': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutCustomer,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.PutCustomerRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.PutCustomerResponse.SerializeToString,
+            ),
+            'GetRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRefund,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetRefundRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetRefundResponse.SerializeToString,
+            ),
+            'ApplyRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyRefund,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyRefundRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyRefundResponse.SerializeToString,
+            ),
+            'GetDispute': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDispute,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetDisputeRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.GetDisputeResponse.SerializeToString,
+            ),
+            'ApplyDispute': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyDispute,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyDisputeRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyDisputeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -324,6 +547,330 @@ class OrdersService:
             '/checkout.orders.v1.OrdersService/ListOrders',
             checkout_dot_orders_dot_v1_dot_orders__pb2.ListOrdersRequest.SerializeToString,
             checkout_dot_orders_dot_v1_dot_orders__pb2.ListOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/GetSubscription',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.GetSubscriptionRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.GetSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/ListSubscriptions',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginActivation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/BeginActivation',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.BeginActivationRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.BeginActivationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/ActivateSubscription',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FailActivation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/FailActivation',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplySubscriptionState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/ApplySubscriptionState',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ApplySubscriptionStateRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ApplySubscriptionStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/GetCustomer',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.GetCustomerRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.GetCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/PutCustomer',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.PutCustomerRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.PutCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/GetRefund',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.GetRefundRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.GetRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/ApplyRefund',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyRefundRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyRefundResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDispute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/GetDispute',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.GetDisputeRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.GetDisputeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyDispute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/ApplyDispute',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyDisputeRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ApplyDisputeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,61 @@ class OrdersServiceStub:
     """A user's orders, newest first.
     Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
     """
+    GetSubscription: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetSubscriptionRequest, _orders_pb2.GetSubscriptionResponse]
+    """One subscription, by either id. Read from the primary.
+    Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ListSubscriptions: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListSubscriptionsRequest, _orders_pb2.ListSubscriptionsResponse]
+    """A user's subscriptions, newest first.
+    Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    """
+    BeginActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.BeginActivationRequest, _orders_pb2.BeginActivationResponse]
+    """Notes, before Stripe is asked, that a subscription is about to be created there. The moment of a generation's first
+    begin stays. With abandon_generation the generation advances, if it is still that one. Changes nothing once the
+    subscription is bound to a Stripe subscription.
+    Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ActivateSubscription: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]
+    """Binds a subscription to the Stripe subscription that was made for it and writes the state read there. Where it is
+    bound to the same one already, the row is answered as it stands. A failed activation may still be bound.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch): read again, ask Stripe again;
+    FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another; INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    FailActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]
+    """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
+    already, or is bound, the row is answered as it stands.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ApplySubscriptionState: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]
+    """Writes a state that was read at Stripe after the row's version was read, and the invoice read with it.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); FAILED_PRECONDITION
+    (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription; INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    GetCustomer: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetCustomerRequest, _orders_pb2.GetCustomerResponse]
+    """The Stripe customer of a user.
+    Errors: NOT_FOUND (customer_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    PutCustomer: _grpc.UnaryUnaryMultiCallable[_orders_pb2.PutCustomerRequest, _orders_pb2.PutCustomerResponse]
+    """Makes a Stripe customer the user's, unless the user has one: the first writer wins, and the answer says who won.
+    With replaces, the named one is replaced if it still is the user's.
+    Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    """
+    GetRefund: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetRefundRequest, _orders_pb2.GetRefundResponse]
+    """What is known of a refund, by Stripe's id.
+    Errors: NOT_FOUND (refund_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ApplyRefund: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplyRefundRequest, _orders_pb2.ApplyRefundResponse]
+    """Writes a refund as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
+    Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    """
+    GetDispute: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetDisputeRequest, _orders_pb2.GetDisputeResponse]
+    """What is known of a dispute, by Stripe's id.
+    Errors: NOT_FOUND (dispute_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ApplyDispute: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplyDisputeRequest, _orders_pb2.ApplyDisputeResponse]
+    """Writes a dispute as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
+    Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class OrdersServiceAsyncStub(OrdersServiceStub):
@@ -100,6 +155,61 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     ListOrders: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListOrdersRequest, _orders_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """A user's orders, newest first.
     Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    """
+    GetSubscription: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetSubscriptionRequest, _orders_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
+    """One subscription, by either id. Read from the primary.
+    Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ListSubscriptions: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListSubscriptionsRequest, _orders_pb2.ListSubscriptionsResponse]  # type: ignore[assignment]
+    """A user's subscriptions, newest first.
+    Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    """
+    BeginActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.BeginActivationRequest, _orders_pb2.BeginActivationResponse]  # type: ignore[assignment]
+    """Notes, before Stripe is asked, that a subscription is about to be created there. The moment of a generation's first
+    begin stays. With abandon_generation the generation advances, if it is still that one. Changes nothing once the
+    subscription is bound to a Stripe subscription.
+    Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ActivateSubscription: _aio.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]  # type: ignore[assignment]
+    """Binds a subscription to the Stripe subscription that was made for it and writes the state read there. Where it is
+    bound to the same one already, the row is answered as it stands. A failed activation may still be bound.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch): read again, ask Stripe again;
+    FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another; INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    FailActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]  # type: ignore[assignment]
+    """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
+    already, or is bound, the row is answered as it stands.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ApplySubscriptionState: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]  # type: ignore[assignment]
+    """Writes a state that was read at Stripe after the row's version was read, and the invoice read with it.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); FAILED_PRECONDITION
+    (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription; INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    GetCustomer: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetCustomerRequest, _orders_pb2.GetCustomerResponse]  # type: ignore[assignment]
+    """The Stripe customer of a user.
+    Errors: NOT_FOUND (customer_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    PutCustomer: _aio.UnaryUnaryMultiCallable[_orders_pb2.PutCustomerRequest, _orders_pb2.PutCustomerResponse]  # type: ignore[assignment]
+    """Makes a Stripe customer the user's, unless the user has one: the first writer wins, and the answer says who won.
+    With replaces, the named one is replaced if it still is the user's.
+    Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    """
+    GetRefund: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetRefundRequest, _orders_pb2.GetRefundResponse]  # type: ignore[assignment]
+    """What is known of a refund, by Stripe's id.
+    Errors: NOT_FOUND (refund_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ApplyRefund: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplyRefundRequest, _orders_pb2.ApplyRefundResponse]  # type: ignore[assignment]
+    """Writes a refund as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
+    Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    """
+    GetDispute: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetDisputeRequest, _orders_pb2.GetDisputeResponse]  # type: ignore[assignment]
+    """What is known of a dispute, by Stripe's id.
+    Errors: NOT_FOUND (dispute_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ApplyDispute: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplyDisputeRequest, _orders_pb2.ApplyDisputeResponse]  # type: ignore[assignment]
+    """Writes a dispute as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
+    Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
     """
 
 class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -170,6 +280,133 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.ListOrdersResponse, _abc.Awaitable[_orders_pb2.ListOrdersResponse]]:
         """A user's orders, newest first.
         Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSubscription(
+        self,
+        request: _orders_pb2.GetSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.GetSubscriptionResponse, _abc.Awaitable[_orders_pb2.GetSubscriptionResponse]]:
+        """One subscription, by either id. Read from the primary.
+        Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSubscriptions(
+        self,
+        request: _orders_pb2.ListSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.ListSubscriptionsResponse, _abc.Awaitable[_orders_pb2.ListSubscriptionsResponse]]:
+        """A user's subscriptions, newest first.
+        Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def BeginActivation(
+        self,
+        request: _orders_pb2.BeginActivationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.BeginActivationResponse, _abc.Awaitable[_orders_pb2.BeginActivationResponse]]:
+        """Notes, before Stripe is asked, that a subscription is about to be created there. The moment of a generation's first
+        begin stays. With abandon_generation the generation advances, if it is still that one. Changes nothing once the
+        subscription is bound to a Stripe subscription.
+        Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ActivateSubscription(
+        self,
+        request: _orders_pb2.ActivateSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.ActivateSubscriptionResponse, _abc.Awaitable[_orders_pb2.ActivateSubscriptionResponse]]:
+        """Binds a subscription to the Stripe subscription that was made for it and writes the state read there. Where it is
+        bound to the same one already, the row is answered as it stands. A failed activation may still be bound.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch): read again, ask Stripe again;
+        FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another; INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def FailActivation(
+        self,
+        request: _orders_pb2.FailActivationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.FailActivationResponse, _abc.Awaitable[_orders_pb2.FailActivationResponse]]:
+        """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
+        already, or is bound, the row is answered as it stands.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplySubscriptionState(
+        self,
+        request: _orders_pb2.ApplySubscriptionStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.ApplySubscriptionStateResponse, _abc.Awaitable[_orders_pb2.ApplySubscriptionStateResponse]]:
+        """Writes a state that was read at Stripe after the row's version was read, and the invoice read with it.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); FAILED_PRECONDITION
+        (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription; INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCustomer(
+        self,
+        request: _orders_pb2.GetCustomerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.GetCustomerResponse, _abc.Awaitable[_orders_pb2.GetCustomerResponse]]:
+        """The Stripe customer of a user.
+        Errors: NOT_FOUND (customer_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def PutCustomer(
+        self,
+        request: _orders_pb2.PutCustomerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.PutCustomerResponse, _abc.Awaitable[_orders_pb2.PutCustomerResponse]]:
+        """Makes a Stripe customer the user's, unless the user has one: the first writer wins, and the answer says who won.
+        With replaces, the named one is replaced if it still is the user's.
+        Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRefund(
+        self,
+        request: _orders_pb2.GetRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.GetRefundResponse, _abc.Awaitable[_orders_pb2.GetRefundResponse]]:
+        """What is known of a refund, by Stripe's id.
+        Errors: NOT_FOUND (refund_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyRefund(
+        self,
+        request: _orders_pb2.ApplyRefundRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.ApplyRefundResponse, _abc.Awaitable[_orders_pb2.ApplyRefundResponse]]:
+        """Writes a refund as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
+        Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDispute(
+        self,
+        request: _orders_pb2.GetDisputeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.GetDisputeResponse, _abc.Awaitable[_orders_pb2.GetDisputeResponse]]:
+        """What is known of a dispute, by Stripe's id.
+        Errors: NOT_FOUND (dispute_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ApplyDispute(
+        self,
+        request: _orders_pb2.ApplyDisputeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.ApplyDisputeResponse, _abc.Awaitable[_orders_pb2.ApplyDisputeResponse]]:
+        """Writes a dispute as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
+        Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
         """
 
 def add_OrdersServiceServicer_to_server(servicer: OrdersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

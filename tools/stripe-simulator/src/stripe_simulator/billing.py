@@ -1,0 +1,324 @@
+"""How a subscription lives: begin, charge, renew, retry, cancel (https://docs.stripe.com/billing/subscriptions/overview).
+
+Each charge is an invoice with a payment intent of its own, which carries none of the subscription's metadata. Every
+function takes objects as they are stored now and runs without awaiting anything. What time brings is put into the
+account's timetable, so that advancing the clock by a year brings twelve renewals in their order.
+"""
+
+from typing import Any, Final
+
+from stripe_simulator import payment_flow
+from stripe_simulator.account import Account
+from stripe_simulator.billing_periods import period_end
+from stripe_simulator.collection import StripeObject
+from stripe_simulator.money import MINIMUM_AMOUNTS
+from stripe_simulator.payment_flow import INTENTS, Confirmation
+from stripe_simulator.problems import StripeProblem
+from stripe_simulator.resources.intent_shape import new_intent
+from stripe_simulator.resources.invoice_shape import new_invoice
+
+SUBSCRIPTIONS: Final = "subscriptions"
+INVOICES: Final = "invoices"
+_INCOMPLETE_SECONDS: Final = 23 * 3600
+_DAY_SECONDS: Final = 24 * 3600
+_LIVING: Final = frozenset({"trialing", "active", "past_due", "unpaid", "incomplete", "paused"})
+_OWING: Final = frozenset({"incomplete", "past_due", "unpaid"})
+
+
+def begin(account: Account, subscription: StripeObject, *, charge: bool) -> StripeObject:
+    """Store a new subscription, make its first invoice, and try to take the money if `charge` says so."""
+    account[SUBSCRIPTIONS].add(subscription)
+    if subscription["status"] == "trialing":
+        invoice = _bill(account, subscription, "subscription_create", amount=0)
+        subscription = account.change(SUBSCRIPTIONS, subscription, latest_invoice=invoice["id"])
+        account.publish("customer.subscription.created", subscription)
+        _wait_for_period_end(account, subscription)
+        return subscription
+    invoice = _bill(account, subscription, "subscription_create", amount=sum_of(subscription))
+    subscription = account.change(SUBSCRIPTIONS, subscription, latest_invoice=invoice["id"])
+    account.publish("customer.subscription.created", subscription)
+    _expire_if_never_paid(account, subscription)
+    if invoice["status"] == "paid":
+        _become(account, subscription["id"], "active")
+    elif charge:
+        _collect(account, invoice["id"])
+    _wait_for_period_end(account, subscription)
+    return account[SUBSCRIPTIONS].get(subscription["id"])
+
+
+def sum_of(subscription: StripeObject) -> int:
+    """Answer what one billing interval costs, in minor units."""
+    return sum(item["price"]["unit_amount"] * item["quantity"] for item in subscription["items"]["data"])
+
+
+def cancel_now(account: Account, subscription: StripeObject, reason: str) -> StripeObject:
+    """End a subscription at once; nothing more is charged."""
+    now = account.clock.timestamp()
+    for invoice in _open_invoices(account, subscription["id"]):
+        if subscription["status"] == "incomplete":
+            _void(account, invoice)
+        else:
+            account.change(INVOICES, invoice, next_payment_attempt=None, auto_advance=False)
+    details = {"comment": None, "feedback": None, "reason": reason}
+    return account.change(
+        SUBSCRIPTIONS,
+        account[SUBSCRIPTIONS].get(subscription["id"]),
+        "customer.subscription.deleted",
+        status="canceled",
+        canceled_at=subscription["canceled_at"] or now,
+        ended_at=now,
+        cancellation_details=details,
+    )
+
+
+def pay_invoice(account: Account, invoice: StripeObject, method_id: str | None) -> StripeObject:
+    """Take an open invoice's money, with another payment method if one is given; raise Stripe's 402 on a refusal."""
+    if method_id:
+        intent = account[INTENTS].get(intent_of(account, invoice["id"]))
+        method = payment_flow.choose_method(account, intent, method_id)
+        account.change(INTENTS, intent, payment_method=method["id"], status="requires_confirmation", next_action=None)
+    _confirm(account, invoice["id"])
+    return account[INVOICES].get(invoice["id"])
+
+
+def intent_of(account: Account, invoice_id: str) -> str:
+    """Answer the payment intent that an invoice is paid with."""
+    intent_id: str = account.secrets[f"intent_of:{invoice_id}"]
+    return intent_id
+
+
+def intent_changed(account: Account, before: StripeObject, after: StripeObject) -> None:
+    """Carry what happened to an invoice's payment intent over to the invoice and its subscription."""
+    invoice_id = account.secrets.get(f"invoice_of:{after['id']}")
+    if invoice_id is None or before["status"] == after["status"]:
+        return
+    invoice = account[INVOICES].get(invoice_id)
+    if after["status"] == "succeeded":
+        _paid(account, invoice)
+    elif after["status"] == "processing":
+        _paid_for_now(account, invoice)
+    elif after["status"] == "requires_action":
+        _refused(account, invoice, "invoice.payment_action_required")
+    elif after["status"] == "requires_payment_method":
+        _refused(account, invoice, None)
+
+
+def pause(account: Account, subscription: StripeObject) -> StripeObject:
+    """Pause a subscription whose trial ended without anything to charge."""
+    return account.change(SUBSCRIPTIONS, subscription, "customer.subscription.paused", status="paused")
+
+
+def _bill(account: Account, subscription: StripeObject, reason: str, *, amount: int) -> StripeObject:
+    """Store the invoice for the current period, with its payment intent; one that is too small to charge is paid."""
+    invoice = new_invoice(account, subscription, reason, amount)
+    account[INVOICES].add(invoice)
+    account.publish("invoice.created", invoice)
+    if amount < MINIMUM_AMOUNTS.get(invoice["currency"], 1):
+        invoice = account.change(INVOICES, invoice, "invoice.finalized", status="open")
+        return _settled(account, invoice)
+    _make_intent(account, invoice, subscription["default_payment_method"])
+    return account.change(INVOICES, invoice, "invoice.finalized", status="open")
+
+
+def _make_intent(account: Account, invoice: StripeObject, method_id: str) -> None:
+    params: dict[str, Any] = {
+        "amount": invoice["amount_due"],
+        "customer": invoice["customer"],
+        "description": "Subscription creation"
+        if invoice["billing_reason"] == "subscription_create"
+        else "Subscription update",
+    }
+    ready = {"payment_method": method_id, "status": "requires_confirmation"}
+    intent = account[INTENTS].add(new_intent(account, params, invoice["currency"]) | ready)
+    account.secrets[f"invoice_of:{intent['id']}"] = invoice["id"]
+    account.secrets[f"intent_of:{invoice['id']}"] = intent["id"]
+    secret = {"client_secret": intent["client_secret"], "type": "payment_intent"}
+    account.includable[invoice["id"], "confirmation_secret"] = secret
+    account.publish("payment_intent.created", intent)
+
+
+def _collect(account: Account, invoice_id: str) -> None:
+    """Try to take the money; a refusal is told by the states that it leaves."""
+    try:
+        _confirm(account, invoice_id)
+    except StripeProblem as refusal:
+        if refusal.status != 402:  # noqa: PLR2004 - the bank said no
+            raise
+
+
+def _confirm(account: Account, invoice_id: str) -> None:
+    invoice = account[INVOICES].get(invoice_id)
+    intent = account[INTENTS].get(intent_of(account, invoice_id))
+    if intent["payment_method"] is None:
+        subscription = account[SUBSCRIPTIONS].get(_subscription_of(invoice))
+        method = subscription["default_payment_method"]
+        intent = account.change(INTENTS, intent, payment_method=method, status="requires_confirmation")
+    payment_flow.confirm(account, intent, Confirmation(use_stripe_sdk=True))
+
+
+def _paid(account: Account, invoice: StripeObject) -> None:
+    _settled(account, invoice)
+    subscription = account[SUBSCRIPTIONS].get(_subscription_of(invoice))
+    if subscription["status"] in _OWING and not _open_invoices(account, subscription["id"]):
+        _become(account, subscription["id"], "active")
+
+
+def _settled(account: Account, invoice: StripeObject) -> StripeObject:
+    paid = account.change(
+        INVOICES,
+        invoice,
+        "invoice.paid",
+        status="paid",
+        attempted=True,
+        attempt_count=invoice["attempt_count"] + (1 if invoice["amount_due"] else 0),
+        amount_paid=invoice["amount_due"],
+        amount_remaining=0,
+        next_payment_attempt=None,
+        status_transitions={**invoice["status_transitions"], "paid_at": account.clock.timestamp()},
+    )
+    account.publish("invoice.payment_succeeded", paid)
+    return paid
+
+
+def _paid_for_now(account: Account, invoice: StripeObject) -> None:
+    """Let a subscription whose debit is on its way begin; Stripe does not wait for the bank."""
+    subscription = account[SUBSCRIPTIONS].get(_subscription_of(invoice))
+    if subscription["status"] == "incomplete":
+        _become(account, subscription["id"], "active")
+
+
+def _refused(account: Account, invoice: StripeObject, told_as: str | None) -> None:
+    """Note a try that did not succeed. A renewal's is tried again on the days that the settings say."""
+    if invoice["status"] != "open":
+        return
+    subscription = account[SUBSCRIPTIONS].get(_subscription_of(invoice))
+    first = invoice["billing_reason"] == "subscription_create"
+    attempts = invoice["attempt_count"] + 1
+    days = account.settings.retry_days
+    retried = not first and attempts <= len(days)
+    next_try = account.clock.timestamp() + days[attempts - 1] * _DAY_SECONDS if retried else None
+    invoice = account.change(INVOICES, invoice, attempted=True, attempt_count=attempts, next_payment_attempt=next_try)
+    account.publish("invoice.payment_failed", invoice)
+    if told_as:
+        account.publish(told_as, invoice)
+    if first and subscription["status"] == "incomplete":
+        return
+    if subscription["status"] in ("active", "trialing", "past_due"):
+        _become(account, subscription["id"], "past_due")
+    if next_try is not None:
+        account.timetable.add(next_try - account.clock.now(), lambda: _retry(account, invoice["id"]))
+    elif not first:
+        _give_up(account, subscription["id"])
+
+
+def _retry(account: Account, invoice_id: str) -> None:
+    invoice = account[INVOICES].get(invoice_id)
+    subscription = account[SUBSCRIPTIONS].get(_subscription_of(invoice))
+    if invoice["status"] != "open" or subscription["status"] not in _LIVING:
+        return
+    intent = account[INTENTS].get(intent_of(account, invoice_id))
+    method = subscription["default_payment_method"]
+    account.change(INTENTS, intent, payment_method=method, status="requires_confirmation", next_action=None)
+    _collect(account, invoice_id)
+
+
+def _give_up(account: Account, subscription_id: str) -> None:
+    subscription = account[SUBSCRIPTIONS].get(subscription_id)
+    after = account.settings.after_retries
+    if after == "canceled":
+        cancel_now(account, subscription, "payment_failed")
+    elif after == "unpaid":
+        _become(account, subscription_id, "unpaid")
+
+
+def _become(account: Account, subscription_id: str, status: str) -> None:
+    subscription = account[SUBSCRIPTIONS].get(subscription_id)
+    if subscription["status"] != status:
+        account.change(SUBSCRIPTIONS, subscription, "customer.subscription.updated", status=status)
+
+
+def _expire_if_never_paid(account: Account, subscription: StripeObject) -> None:
+    account.timetable.add(_INCOMPLETE_SECONDS, lambda: _expire(account, subscription["id"]))
+
+
+def _expire(account: Account, subscription_id: str) -> None:
+    subscription = account[SUBSCRIPTIONS].get(subscription_id)
+    if subscription["status"] != "incomplete":
+        return
+    for invoice in _open_invoices(account, subscription_id):
+        _void(account, invoice)
+    account.change(
+        SUBSCRIPTIONS,
+        subscription,
+        "customer.subscription.updated",
+        status="incomplete_expired",
+        ended_at=account.clock.timestamp(),
+    )
+
+
+def _void(account: Account, invoice: StripeObject) -> None:
+    transitions = {**invoice["status_transitions"], "voided_at": account.clock.timestamp()}
+    account.change(INVOICES, invoice, "invoice.voided", status="void", status_transitions=transitions)
+    intent = account[INTENTS].get(intent_of(account, invoice["id"]))
+    if intent["status"] in payment_flow.CANCELABLE:
+        payment_flow.cancel(account, intent, "void_invoice")
+
+
+def _wait_for_period_end(account: Account, subscription: StripeObject) -> None:
+    end = current_period_end(subscription)
+    account.timetable.add(end - account.clock.now(), lambda: _reach_period_end(account, subscription["id"], end))
+
+
+def _reach_period_end(account: Account, subscription_id: str, end: int) -> None:
+    subscription = account[SUBSCRIPTIONS].get(subscription_id)
+    if subscription["status"] not in ("active", "trialing", "past_due", "unpaid"):
+        return
+    if current_period_end(subscription) != end:
+        return
+    if subscription["cancel_at"] is not None and subscription["cancel_at"] <= end:
+        cancel_now(account, subscription, "cancellation_requested")
+        return
+    _renew(account, subscription)
+
+
+def _renew(account: Account, subscription: StripeObject) -> None:
+    items = subscription["items"]["data"]
+    start = current_period_end(subscription)
+    recurring = items[0]["price"]["recurring"]
+    end = period_end(
+        subscription["billing_cycle_anchor"], recurring["interval"], recurring["interval_count"], after=start
+    )
+    moved = [item | {"current_period_start": start, "current_period_end": end} for item in items]
+    status = "active" if subscription["status"] == "trialing" else subscription["status"]
+    subscription = account.change(
+        SUBSCRIPTIONS, subscription, items={**subscription["items"], "data": moved}, status=status
+    )
+    invoice = _bill(account, subscription, "subscription_cycle", amount=sum_of(subscription))
+    subscription = account.change(
+        SUBSCRIPTIONS,
+        account[SUBSCRIPTIONS].get(subscription["id"]),
+        "customer.subscription.updated",
+        latest_invoice=invoice["id"],
+    )
+    if invoice["status"] == "open" and status != "unpaid":
+        _collect(account, invoice["id"])
+    _wait_for_period_end(account, subscription)
+
+
+def current_period_end(subscription: StripeObject) -> int:
+    """Answer when the current billing period ends, in seconds."""
+    end: int = max(item["current_period_end"] for item in subscription["items"]["data"])
+    return end
+
+
+def _open_invoices(account: Account, subscription_id: str) -> list[StripeObject]:
+    return [
+        invoice
+        for invoice in account[INVOICES]
+        if invoice["status"] == "open" and _subscription_of(invoice) == subscription_id
+    ]
+
+
+def _subscription_of(invoice: StripeObject) -> str:
+    subscription_id: str = invoice["parent"]["subscription_details"]["subscription"]
+    return subscription_id

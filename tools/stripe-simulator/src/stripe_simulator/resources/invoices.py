@@ -1,0 +1,47 @@
+"""Invoices of subscriptions (https://docs.stripe.com/api/invoices)."""
+
+import stripe.params as shapes
+
+from stripe_simulator import billing
+from stripe_simulator.billing import INVOICES
+from stripe_simulator.collection import StripeObject, created_within, equal_to, every
+from stripe_simulator.endpoints import Call, Endpoint, Resource
+from stripe_simulator.parameters import Parameters
+from stripe_simulator.problems import invalid
+
+
+def _retrieve(call: Call) -> StripeObject:
+    return call.account[INVOICES].get(call.id, param="invoice")
+
+
+def _pay(call: Call) -> StripeObject:
+    invoice = _retrieve(call)
+    if invoice["status"] == "paid":
+        raise invalid("Invoice is already paid", code="invoice_already_paid")
+    if invoice["status"] != "open":
+        raise invalid("This invoice can no longer be paid.", code="invoice_not_editable")
+    return billing.pay_invoice(call.account, invoice, call.params.get("payment_method"))
+
+
+def _list(call: Call) -> StripeObject:
+    wanted_subscription = call.params.get("subscription")
+    wanted = every(
+        created_within(call.params),
+        equal_to(call.params, "customer", "status"),
+        lambda invoice: wanted_subscription in (None, invoice["parent"]["subscription_details"]["subscription"]),
+    )
+    return call.account[INVOICES].page(call.url, call.params, wanted)
+
+
+_FILTERS = ("created", "customer", "status", "subscription", "limit", "starting_after", "ending_before")
+
+RESOURCE = Resource(
+    collection=INVOICES,
+    kind="invoice",
+    expandable={"customer": "customers", "confirmation_secret": None},
+    endpoints=(
+        Endpoint("GET", "/v1/invoices", _list, Parameters(shapes.InvoiceListParams, _FILTERS)),
+        Endpoint("GET", "/v1/invoices/{id}", _retrieve, Parameters(shapes.InvoiceRetrieveParams, ())),
+        Endpoint("POST", "/v1/invoices/{id}/pay", _pay, Parameters(shapes.InvoicePayParams, ("payment_method",))),
+    ),
+)

@@ -1,0 +1,146 @@
+"""Refunds (https://docs.stripe.com/api/refunds). Cards are refunded at once, debits after a while."""
+
+from typing import Final
+
+import stripe.params as shapes
+
+from stripe_simulator.account import Account
+from stripe_simulator.collection import StripeObject, created_within, equal_to, every
+from stripe_simulator.endpoints import Call, Endpoint, Resource
+from stripe_simulator.parameters import Parameters, Params, merge_metadata
+from stripe_simulator.problems import StripeProblem, invalid
+from stripe_simulator.resources.payment_methods import wallet_of
+
+COLLECTION: Final = "refunds"
+KIND: Final = "refund"
+_UNFINISHED: Final = frozenset({"pending", "requires_action"})
+_GIVEN_BACK: Final = frozenset({"failed", "canceled"})
+
+
+def finish(account: Account, refund: StripeObject, status: str) -> StripeObject:
+    """Let a refund succeed, fail or be canceled. Even one that has succeeded may fail later: a bank sends it back."""
+    if refund["status"] in _GIVEN_BACK or refund["status"] == status:
+        raise invalid(f"This refund has a status of {refund['status']}.")
+    if status in _GIVEN_BACK:
+        charge = account["charges"].get(refund["charge"])
+        account.change("charges", charge, **_refunded(charge, charge["amount_refunded"] - refund["amount"]))
+    failure = {"failure_reason": "lost_or_stolen_card"} if status == "failed" else {}
+    changed = account.change(COLLECTION, refund, "refund.updated", status=status, **failure)
+    account.publish("charge.refund.updated", changed)
+    if status == "failed":
+        account.publish("refund.failed", changed)
+    return changed
+
+
+def _create(call: Call) -> StripeObject:
+    account, params = call.account, call.params
+    charge = _charge(account, params)
+    left = charge["amount_captured"] - charge["amount_refunded"]
+    amount = params.get("amount", left)
+    _check_amount(amount, left, charge)
+    settles = wallet_of(account, charge["payment_method"]).instrument.settles
+    refund = account[COLLECTION].add(
+        _new_refund(account, charge, params, amount, "pending" if settles else "succeeded")
+    )
+    account.publish("refund.created", refund)
+    account.change("charges", charge, "charge.refunded", **_refunded(charge, charge["amount_refunded"] + amount))
+    if settles:
+        account.timetable.add(account.settings.settlement_seconds, lambda: _arrive(account, refund["id"]))
+    return refund
+
+
+def _charge(account: Account, params: Params) -> StripeObject:
+    if ("charge" in params) == ("payment_intent" in params):
+        raise invalid("One of the following params should be provided for this request: payment_intent or charge.")
+    if "charge" in params:
+        return account["charges"].get(params["charge"], param="charge", status=400)
+    intent = account["payment_intents"].get(params["payment_intent"], param="payment_intent", status=400)
+    if intent["status"] != "succeeded":
+        raise invalid(
+            f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
+            param="payment_intent",
+            code="payment_intent_unexpected_state",
+        )
+    return account["charges"].get(intent["latest_charge"])
+
+
+def _check_amount(amount: int, left: int, charge: StripeObject) -> None:
+    if not charge["paid"] or left < 1:
+        raise _already_refunded(charge)
+    if amount < 1:
+        raise invalid("Invalid positive integer", param="amount", code="parameter_invalid_integer")
+    if amount > left:
+        raise invalid(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount")
+
+
+def _already_refunded(charge: StripeObject) -> StripeProblem:
+    return invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
+
+
+def _new_refund(account: Account, charge: StripeObject, params: Params, amount: int, status: str) -> StripeObject:
+    return {
+        "id": account.ids.new("re"),
+        "object": KIND,
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": charge["id"],
+        "created": account.clock.timestamp(),
+        "currency": charge["currency"],
+        "destination_details": {"type": charge["payment_method_details"]["type"]},
+        "metadata": merge_metadata({}, params.get("metadata")),
+        "payment_intent": charge["payment_intent"],
+        "reason": params.get("reason"),
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": status,
+        "transfer_reversal": None,
+    }
+
+
+def _refunded(charge: StripeObject, amount: int) -> Params:
+    return {"amount_refunded": amount, "refunded": amount == charge["amount_captured"]}
+
+
+def _arrive(account: Account, refund_id: str) -> None:
+    refund = account[COLLECTION].get(refund_id)
+    if refund["status"] in _UNFINISHED:
+        finish(account, refund, "succeeded")
+
+
+def _retrieve(call: Call) -> StripeObject:
+    return call.account[COLLECTION].get(call.id)
+
+
+def _update(call: Call) -> StripeObject:
+    refund = _retrieve(call)
+    metadata = merge_metadata(refund["metadata"], call.params.get("metadata"))
+    return call.account.change(COLLECTION, refund, "refund.updated", metadata=metadata)
+
+
+def _cancel(call: Call) -> StripeObject:
+    refund = _retrieve(call)
+    if refund["status"] not in _UNFINISHED:
+        raise invalid(f"You cannot cancel a refund with a status of {refund['status']}.")
+    return finish(call.account, refund, "canceled")
+
+
+def _list(call: Call) -> StripeObject:
+    wanted = every(created_within(call.params), equal_to(call.params, "charge", "payment_intent"))
+    return call.account[COLLECTION].page(call.url, call.params, wanted)
+
+
+_CREATE = ("amount", "charge", "metadata", "payment_intent", "reason")
+_FILTERS = ("charge", "created", "payment_intent", "limit", "starting_after", "ending_before")
+
+RESOURCE = Resource(
+    collection=COLLECTION,
+    kind=KIND,
+    expandable={"charge": "charges", "payment_intent": "payment_intents"},
+    endpoints=(
+        Endpoint("POST", "/v1/refunds", _create, Parameters(shapes.RefundCreateParams, _CREATE)),
+        Endpoint("GET", "/v1/refunds", _list, Parameters(shapes.RefundListParams, _FILTERS)),
+        Endpoint("GET", "/v1/refunds/{id}", _retrieve, Parameters(shapes.RefundRetrieveParams, ())),
+        Endpoint("POST", "/v1/refunds/{id}", _update, Parameters(shapes.RefundUpdateParams, ("metadata",))),
+        Endpoint("POST", "/v1/refunds/{id}/cancel", _cancel, Parameters(shapes.RefundCancelParams, ())),
+    ),
+)

@@ -26,6 +26,9 @@ from .harness.shop import Reply, Shop
 from .harness.system import System, running_system
 from .situations import Road
 
+pytestmark = pytest.mark.timeout(300)
+"""The first test waits for the whole table, which takes a busy machine its time."""
+
 HURRIED: Final = {
     # Short enough for a test, long enough for a busy machine.
     "SERVICE_TIMEOUT_SECONDS": "3",

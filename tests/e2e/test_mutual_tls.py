@@ -6,6 +6,7 @@ import ssl
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ from .conftest import until
 from .harness.system import System, running_system
 
 BUYERS: Final = 4
-STEP_SECONDS: Final = 30.0
+STEP_SECONDS: Final = 60.0
 USES: Final = {"gateway": ["grpc"], "checkout-session": ["grpc", "redis"], "orders": ["grpc", "postgres", "postgres"]}
 """What each process has certificates for; orders has a second connection to its database, for readiness."""
 DOORS: Final = ("checkout-session", "orders", "redis", "postgres")
@@ -90,18 +91,16 @@ async def fortress(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fo
         yield Fortress(system, CertificateFolder(home / "certs"))
 
 
+@pytest.mark.timeout(300)  # its steps have deadlines of their own
 async def test_no_checkout_fails_while_every_certificate_and_their_authority_are_replaced(fortress: Fortress) -> None:
     """A new authority is trusted, everything is signed by it, the old one is dropped; buyers notice nothing."""
-    market = Market(fortress)
-    buyers = [asyncio.create_task(market.buy_until_closed()) for _ in range(BUYERS)]
-    await until(_sells(market), "the first purchases")
-    for replace in (fortress.certs.add_authority, fortress.certs.renew, fortress.certs.keep_newest_authority):
-        before = _renewals(fortress.system)
-        replace()
-        await until(_renewed_everywhere(fortress.system, before), f"reading again after {replace.__name__}")
-        await until(_sells(market), f"purchases after {replace.__name__}", seconds=STEP_SECONDS)
-    market.closed.set()
-    await asyncio.gather(*buyers)
+    async with _open_market(fortress) as market:
+        await until(_sells(market), "the first purchases", seconds=STEP_SECONDS)
+        for replace in (fortress.certs.add_authority, fortress.certs.renew, fortress.certs.keep_newest_authority):
+            before, step = _renewals(fortress.system), replace.__name__
+            replace()
+            await until(_renewed_everywhere(fortress.system, before), f"reading after {step}", seconds=STEP_SECONDS)
+            await until(_sells(market), f"purchases after {step}", seconds=STEP_SECONDS)
 
     assert set(market.outcomes) == {(200, 200, "completed")}
     assert "UNAVAILABLE" not in fortress.system.backend.log_of("gateway")
@@ -135,6 +134,17 @@ async def test_another_service_may_not_call_orders(fortress: Fortress) -> None:
             await stub.ListOrders(orders_pb2.ListOrdersRequest(user_id="user-1"), timeout=5)
 
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+@asynccontextmanager
+async def _open_market(fortress: Fortress) -> AsyncIterator[Market]:
+    market = Market(fortress)
+    buyers = [asyncio.create_task(market.buy_until_closed()) for _ in range(BUYERS)]
+    try:
+        yield market
+    finally:
+        market.closed.set()
+        await asyncio.gather(*buyers)
 
 
 def _sells(market: Market) -> Any:

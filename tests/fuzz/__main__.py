@@ -35,9 +35,9 @@ def main() -> int:
             campaign.run_one(wanted.target)
         else:
             campaign.run_for(wanted.seconds)
-        growth = watch.growth()
+        memory = watch.memory()
     _print_table(campaign.tallies)
-    grown = _print_growth(growth)
+    grown = _print_memory(memory)
     return 1 if grown or any(tally.findings for tally in campaign.tallies) else 0
 
 
@@ -52,8 +52,8 @@ class Campaign:
 
     @property
     def tallies(self) -> list[Tally]:
-        """What came of each target that was tried."""
-        return [tally for tally in self._tallies.values() if tally.inputs]
+        """What came of each target; one that the time did not suffice for has no inputs."""
+        return list(self._tallies.values())
 
     def run_for(self, seconds: float) -> None:
         """Try batches until the time is over; a target with a finding is left alone afterwards."""
@@ -97,11 +97,11 @@ def _print_table(tallies: Sequence[Tally]) -> None:
     _say(f"{'all':{width}}  {total[0]:8}  {total[1]:8}  {sum(tally.seconds for tally in tallies):8.1f}")
 
 
-def _print_growth(growth: Mapping[str, float]) -> bool:
+def _print_memory(memory: Mapping[str, tuple[float, float]]) -> bool:
     """Print how much each process has grown since it was warm; return whether one has grown too much."""
-    for name, grown in growth.items():
-        _say(f"{name} grew by {grown:.1f} MiB after it was warm; {GROWTH_MIB:g} are allowed")
-    return any(grown > GROWTH_MIB for grown in growth.values())
+    for name, (warm, now) in memory.items():
+        _say(f"{name} held {warm:.1f} MiB when warm and {now:.1f} at the end; {GROWTH_MIB:g} more are allowed")
+    return any(now - warm > GROWTH_MIB for warm, now in memory.values())
 
 
 def _say(text: str) -> None:

@@ -40,10 +40,10 @@ class Watch:
         """Measure memory from now on."""
         self._warm = resident_mib(self._subject)
 
-    def growth(self) -> dict[str, float]:
-        """Return how many MiB each process has grown since it was warm."""
+    def memory(self) -> dict[str, tuple[float, float]]:
+        """Return how many MiB each process held when it was warm, and how many it holds now."""
         now = resident_mib(self._subject)
-        return {name: now[name] - before for name, before in self._warm.items()}
+        return {name: (before, now[name]) for name, before in self._warm.items()}
 
     def _records(self) -> list[str]:
         before, self._before = self._before, read_stored(self._subject)

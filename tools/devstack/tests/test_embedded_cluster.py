@@ -16,9 +16,10 @@ SLOT: Final = key_slot(b"s07")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[EmbeddedCluster]:
-    """Run one cluster for all of them: each test leaves it sound."""
+    """Run one cluster for all of them, and see that nothing of it is left: each test leaves it sound."""
     with EmbeddedCluster.temporary() as running:
         yield running
+    assert not any(node.running or node.data_dir.exists() for node in running.nodes)
 
 
 @contextmanager
@@ -121,12 +122,3 @@ def test_a_killed_master_is_replaced_only_where_that_is_wanted(cluster: Embedded
     assert before == {"cluster-replica-no-failover": "yes"}
     assert cluster.master_of(SLOT) is replica
     assert cluster.replica_of(replica) is master
-
-
-def test_stop_leaves_no_process() -> None:
-    """Every node is gone, and its data too."""
-    with EmbeddedCluster.temporary() as cluster:
-        folders = [node.data_dir for node in cluster.nodes]
-
-    assert not any(node.running for node in cluster.nodes)
-    assert not any(folder.exists() for folder in folders)

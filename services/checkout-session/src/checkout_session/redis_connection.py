@@ -1,5 +1,6 @@
 """Clients of Redis: bounded, reconnecting by themselves, for one server, a cluster, or a master behind Sentinels."""
 
+import copy
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -48,18 +49,34 @@ def connect_cluster(
     return cluster
 
 
+class Sentinels(Sentinel):
+    """Sentinels of which none is forgotten, however many connections ask at once where the master is.
+
+    redis-py puts the one that answered first, into the very list through which others go at that moment: it then has
+    one of them twice and another no more, until it knows but one.
+    """
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Return the master's address, asking through a list of one's own. Raises MasterNotFoundError."""
+        search = copy.copy(self)
+        search.sentinels = list(self.sentinels)
+        found: tuple[str, int] = await Sentinel.discover_master(search, service_name)
+        self.sentinels = search.sentinels
+        return found
+
+
 class MasterPool(SentinelConnectionPool, BlockingConnectionPool):
     """Connections to the master that the Sentinels name when each is made. Whoever finds all busy waits for one."""
 
 
 def connect_by_sentinel(
     address: RedisAddress, *, max_connections: int, timeout_seconds: float, contexts: ClientContexts | None = None
-) -> "tuple[Redis, Sentinel]":
+) -> tuple[Redis, Sentinels]:
     """Return a client of the master, and the client of the Sentinels, which must be closed as well.
 
     A Sentinel that does not answer costs half the time limit, so that another one can still be asked within it.
     """
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py left it untyped
+    sentinel = Sentinels(  # type: ignore[no-untyped-call]  # redis-py left it untyped
         address.hosts,
         sentinel_kwargs={
             "username": address.sentinel_username,

@@ -46,10 +46,10 @@ class RedisReadiness:
             raise NotReady(f"{SHARD_COUNT_KEY} holds {stored!r}, this version counts {self._shards} shards")
 
     async def _require_trustworthy(self, master: Master) -> None:
-        replication = await master.execute_command("INFO", "replication")
-        await self._require_master(replication)
-        require_sound(await master.execute_command("INFO", "server"), await master.execute_command("INFO", "memory"))
-        require_durable(self._durability, await master.execute_command("INFO", "persistence"), replication)
+        told = await master.execute_command("INFO")
+        await self._require_master(told)
+        require_sound(told, told)
+        require_durable(self._durability, told, told)
         if self._durability.waits_for_disk:
             await _require_every_change_synced(master)
 

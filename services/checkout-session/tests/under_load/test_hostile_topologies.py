@@ -32,7 +32,7 @@ ON_TWO_DISKS: Final = {"durability": "fsync", "durable_replicas": 1}
 SLOTS: Final = [key_slot(f"s{shard:02d}".encode()) for shard in range(SHARDS)]
 """The slot of each shard."""
 PATIENCE_SECONDS: Final = 30
-MOVES: Final = 8
+MOVES: Final = 5
 ANSWERS_BETWEEN: Final = 30
 TAKE_OVER_SECONDS: Final = 15.0
 """How long a call may go without an answer when a master dies; the servers need two or three, a busy machine more."""
@@ -75,7 +75,7 @@ async def test_slots_move_under_load(
             await asyncio.to_thread(end_move, move)
 
     await asyncio.to_thread(cluster.wait_until_sound)
-    traffic.tell_figures(); __import__("sys").stdout.write(f"PORTS {[n.port for n in (locals().get('cluster').nodes if 'cluster' in locals() else locals()['sentinels'].servers + locals()['sentinels'].sentinels)]}\n")
+    traffic.tell_figures()
     assert traffic.problems == []
     assert errors_told(cluster, "MOVED") > 0
     assert errors_told(cluster, "TRYAGAIN") > 0
@@ -167,7 +167,7 @@ async def test_every_master_hands_over_under_load(
             await traffic.go_on(ANSWERS_BETWEEN)
 
     await asyncio.to_thread(cluster.wait_until_sound)
-    traffic.tell_figures(); __import__("sys").stdout.write(f"PORTS {[n.port for n in (locals().get('cluster').nodes if 'cluster' in locals() else locals()['sentinels'].servers + locals()['sentinels'].sentinels)]}\n")
+    traffic.tell_figures()
     assert traffic.problems == []
     assert traffic.longest_outage < HAND_OVER_SECONDS
     assert not set(masters) & set(cluster.masters)
@@ -192,7 +192,7 @@ async def test_a_killed_master_is_replaced_under_load(
         await traffic.go_on(10 * ANSWERS_BETWEEN)
 
     await asyncio.to_thread(cluster.wait_until_sound)
-    traffic.tell_figures(); __import__("sys").stdout.write(f"PORTS {[n.port for n in (locals().get('cluster').nodes if 'cluster' in locals() else locals()['sentinels'].servers + locals()['sentinels'].sentinels)]}\n")
+    traffic.tell_figures()
     assert traffic.problems == []
     assert traffic.refusals > 0
     assert traffic.longest_outage < TAKE_OVER_SECONDS
@@ -214,7 +214,7 @@ async def test_a_killed_master_behind_sentinels_is_replaced_under_load(
 
         await traffic.go_on(10 * ANSWERS_BETWEEN)
 
-    traffic.tell_figures(); __import__("sys").stdout.write(f"PORTS {[n.port for n in (locals().get('cluster').nodes if 'cluster' in locals() else locals()['sentinels'].servers + locals()['sentinels'].sentinels)]}\n")
+    traffic.tell_figures()
     assert traffic.problems == []
     assert traffic.refusals > 0
     assert traffic.longest_outage < TAKE_OVER_SECONDS

@@ -10,6 +10,7 @@ import pytest_asyncio
 from devstack.stack_options import StackOptions
 
 from .harness.knobs import Knobs
+from .harness.plans import Plans, end_all_subscriptions, put_on_sale
 from .harness.shop import Checkout, Shop
 from .harness.system import System, running_system
 
@@ -29,6 +30,28 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     options = StackOptions(gateways=2, webhook_for_each_gateway=True, durable=False, seed=1)
     async with running_system(tmp_path_factory.mktemp("holdfast"), options=options, with_proxies=True) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def plans(system: System) -> Plans:
+    """Put what is paid again and again on sale."""
+    return await put_on_sale(system)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def moving_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """Run two gateways at a Stripe whose clock tests move on; they leave nothing that would happen later."""
+    options = StackOptions(gateways=2, webhook_for_each_gateway=True, durable=False, seed=4)
+    async with running_system(tmp_path_factory.mktemp("holdfast"), options=options, with_proxies=True) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def none_living_afterwards(system: System, knobs: Knobs) -> AsyncIterator[None]:
+    """End every subscription after the test: nothing of it is to happen when the clock is moved again."""
+    yield
+    await knobs.deliver(types=["*"], drop=True, count=None)
+    await end_all_subscriptions(system)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -67,12 +90,14 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, *, seconds: flo
 
 @pytest.fixture
 def settled(system: System) -> Waiter:
-    """Wait until an attempt's payment is decided and its content is gone."""
+    """Wait until an attempt's payment is decided, its content is gone and its subscriptions are made."""
 
     async def wait(checkout: Checkout) -> None:
         async def holds() -> bool:
             decided = await system.books.payment(checkout.intent_id) is not None
-            return decided and not await system.attempts.has_content(checkout.attempt_id)
+            subscriptions = await system.books.subscriptions_of(checkout.attempt_id)
+            made = all(row["status"] != "pending" for row in subscriptions)
+            return decided and made and not await system.attempts.has_content(checkout.attempt_id)
 
         await until(holds, f"settling {checkout.attempt_id[:8]}")
 

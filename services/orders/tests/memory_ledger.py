@@ -13,6 +13,8 @@ from orders.order import Order
 from orders.pages import Cursor
 from orders.payments import Payment, Source
 
+from .memory_adjustments import MemoryAdjustments
+
 
 @dataclass
 class Book:
@@ -33,6 +35,7 @@ class MemoryUnits:
 
     def __init__(self) -> None:
         self.book = Book()
+        self.adjustments = MemoryAdjustments()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Ledger]:
@@ -45,6 +48,7 @@ class MemoryLedger:
 
     def __init__(self, units: MemoryUnits) -> None:
         self._units = units
+        self._show = units.adjustments.show_on
         self._book = units.book.copy()
 
     async def decide_purchase(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:  # noqa: ARG002 - the port's
@@ -82,7 +86,7 @@ class MemoryLedger:
         payment = self._book.purchases.get(intent_id)
         if payment is None:
             return self._book.quarantined.get(intent_id)
-        return Purchase(payment.attempt_id, payment.intent, self._book.orders[intent_id])
+        return Purchase(payment.attempt_id, payment.intent, self._show(self._book.orders[intent_id]))
 
     async def add_order(self, order: Order) -> bool:
         """Keep the rule that numbers are unique."""
@@ -103,16 +107,16 @@ class MemoryLedger:
         """Return the purchase."""
         for payment in self._book.purchases.values():
             if payment.attempt_id == attempt_id:
-                return Purchase(attempt_id, payment.intent, self._book.orders[payment.intent.id])
+                return Purchase(attempt_id, payment.intent, self._show(self._book.orders[payment.intent.id]))
         return None
 
     async def order(self, order_id: UUID) -> Order | None:
         """Return the order."""
-        return next((order for order in self._book.orders.values() if order.id == order_id), None)
+        return next((self._show(order) for order in self._book.orders.values() if order.id == order_id), None)
 
     async def orders_of(self, user_id: str, before: Cursor | None, limit: int) -> list[Order]:
         """Return the newest first."""
-        rows = [order for order in self._book.orders.values() if order.user_id == user_id]
+        rows = [self._show(order) for order in self._book.orders.values() if order.user_id == user_id]
         rows.sort(key=lambda order: (order.created_at, order.id), reverse=True)
         if before is not None:
             rows = [order for order in rows if (order.created_at, order.id) < (before.at, UUID(before.id))]

@@ -235,7 +235,7 @@ async def test_leaving_without_commit_rolls_back(begin: BeginUnit) -> None:
     """A unit of work that is not committed never happened."""
     report = paid()
     async with begin() as ledger:
-        await ledger.decide_purchase(report.payment, None, report.source, START)
+        await ledger.decide_purchase(report.payment, report.context, report.source, START)
 
     async with begin() as ledger:
         assert await ledger.decision_on("pi_1") is None

@@ -60,6 +60,10 @@ class Knobs:
         """Return how many requests a fault has hit."""
         return int((await self._call("GET", f"faults/{fault_id}"))["hits"])
 
+    async def held_by(self, fault_id: str, *, seconds: float = 20.0) -> None:
+        """Wait until a fault holds a request."""
+        await self._call("GET", f"faults/{fault_id}/wait", params={"holding": "1", "timeout": str(seconds)})
+
     async def remove_fault(self, fault_id: str) -> None:
         """Take one fault away."""
         await self._call("DELETE", f"faults/{fault_id}")
@@ -84,6 +88,35 @@ class Knobs:
     async def pay(self, intent_id: str, **payment: Any) -> dict[str, Any]:
         """Pay as a browser would: `payment_method`, `card_number` or `iban`, `challenge`, `settle`."""
         return dict(await self._post(f"payment_intents/{intent_id}/pay", payment))
+
+    async def challenge(self, intent_id: str, *, succeed: bool = True) -> None:
+        """Pass or fail the 3-D Secure challenge of an intent of either kind."""
+        kind = "setup_intents" if intent_id.startswith("seti_") else "payment_intents"
+        await self._post(f"{kind}/{intent_id}/challenge", {"succeed": succeed})
+
+    async def behave(self, payment_method_id: str, like: str) -> None:
+        """Let a saved payment method behave like another test card from now on."""
+        await self._post(f"payment_methods/{payment_method_id}/behave", {"like": like})
+
+    async def pause(self, stripe_subscription_id: str) -> None:
+        """Pause a subscription at Stripe."""
+        await self._post(f"subscriptions/{stripe_subscription_id}/pause", {})
+
+    async def dispute(self, intent_id: str, **complaint: Any) -> str:
+        """Let the buyer's bank dispute a charge: `amount`, `reason`, `status`; return the dispute's id."""
+        return str((await self._post(f"payment_intents/{intent_id}/dispute", complaint))["id"])
+
+    async def move_dispute(self, dispute_id: str, status: str) -> None:
+        """Move a dispute on, or decide it."""
+        await self._post(f"disputes/{dispute_id}/move", {"status": status})
+
+    async def finish_refund(self, refund_id: str, status: str) -> None:
+        """Let a refund succeed, fail (even later) or be canceled."""
+        await self._post(f"refunds/{refund_id}/finish", {"status": status})
+
+    async def advance(self, *, seconds: float = 0.0) -> float:
+        """Move Stripe's clock on and return what it shows; what is due by then happens before this returns."""
+        return float((await self._post("clock/advance", {"seconds": seconds}))["now"])
 
     async def settle(self, intent_id: str, *, succeed: bool = True) -> None:
         """Let the debit of a processing intent arrive or fail."""

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 import redis.asyncio
@@ -72,6 +73,49 @@ class Books:
             "SELECT i.* FROM order_items i JOIN orders o ON o.id = i.order_id"
             " WHERE o.checkout_attempt_id = $1 ORDER BY i.position",
             attempt_id,
+        )
+
+    async def subscriptions_of(self, attempt_id: str) -> list[Row]:
+        """Return an attempt's subscriptions, in the order of the cart."""
+        return await self.rows(
+            "SELECT *, id::text AS id FROM subscriptions WHERE checkout_attempt_id = $1 ORDER BY position", attempt_id
+        )
+
+    async def subscription(self, stripe_subscription_id: str) -> Row | None:
+        """Return the subscription that is bound to one of Stripe's."""
+        found = await self.rows(
+            "SELECT *, id::text AS id FROM subscriptions WHERE stripe_subscription_id = $1", stripe_subscription_id
+        )
+        return found[0] if found else None
+
+    async def subscription_items_of(self, subscription_id: str) -> list[Row]:
+        """Return a subscription's lines, in the order of the cart."""
+        return await self.rows(
+            "SELECT * FROM subscription_items WHERE subscription_id = $1 ORDER BY position", UUID(subscription_id)
+        )
+
+    async def invoices_of(self, subscription_id: str) -> list[Row]:
+        """Return a subscription's charges, oldest first."""
+        return await self.rows(
+            "SELECT * FROM subscription_invoices WHERE subscription_id = $1 ORDER BY created_at, stripe_invoice_id",
+            UUID(subscription_id),
+        )
+
+    async def customer_of(self, user_id: str) -> str | None:
+        """Return a user's Stripe customer."""
+        found = await self.rows("SELECT stripe_customer_id FROM customers WHERE user_id = $1", user_id)
+        return found[0]["stripe_customer_id"] if found else None
+
+    async def refunds_of(self, intent_id: str) -> list[Row]:
+        """Return the refunds of an intent, oldest first."""
+        return await self.rows(
+            "SELECT * FROM refunds WHERE intent_id = $1 ORDER BY created_at, stripe_refund_id", intent_id
+        )
+
+    async def disputes_of(self, intent_id: str) -> list[Row]:
+        """Return the disputes about an intent, oldest first."""
+        return await self.rows(
+            "SELECT * FROM disputes WHERE intent_id = $1 ORDER BY created_at, stripe_dispute_id", intent_id
         )
 
     async def quarantined(self) -> list[Row]:

@@ -98,6 +98,11 @@ class Checkout:
         """The intent's id, which every client secret begins with."""
         return self.client_secret.partition("_secret_")[0]
 
+    @property
+    def sets_up(self) -> bool:
+        """Whether nothing is taken now: the intent is a SetupIntent."""
+        return self.intent_id.startswith("seti_")
+
 
 class Shop:
     """Talks to one gateway, and to Stripe with the publishable key, as one user or as a guest."""
@@ -148,20 +153,27 @@ class Shop:
         return Checkout(body["checkoutAttemptId"], body["clientSecret"], body["intentAmount"], body["currency"])
 
     async def pay(self, checkout: Checkout, *, payment_method: str = GOOD_CARD) -> Reply:
-        """Pay in the browser: publishable key and client secret, straight to Stripe."""
+        """Pay, or set up what will pay, in the browser: publishable key and client secret, straight to Stripe."""
+        return await self.confirm(checkout.client_secret, payment_method=payment_method)
+
+    async def confirm(self, client_secret: str, *, payment_method: str = GOOD_CARD) -> Reply:
+        """Confirm the intent of a client secret, as Stripe.js would."""
         form = {
-            "client_secret": checkout.client_secret,
+            "client_secret": client_secret,
             "payment_method": payment_method,
             "return_url": "https://shop.example/return",
         }
         headers = {"Authorization": f"Bearer {self._publishable_key}", "Stripe-Version": stripe.api_version}
-        url = f"{self._stripe_api}/v1/payment_intents/{checkout.intent_id}/confirm"
+        intent_id = client_secret.partition("_secret_")[0]
+        kind = "setup_intents" if intent_id.startswith("seti_") else "payment_intents"
+        url = f"{self._stripe_api}/v1/{kind}/{intent_id}/confirm"
         async with self.session.post(url, data=form, headers=headers) as answer:
             return await _reply(answer)
 
     async def come_back(self, checkout: Checkout) -> Reply:
         """Return from Stripe and ask for the order."""
-        body = {"checkoutAttemptId": checkout.attempt_id, "paymentIntentId": checkout.intent_id}
+        intent = "setupIntentId" if checkout.sets_up else "paymentIntentId"
+        body = {"checkoutAttemptId": checkout.attempt_id, intent: checkout.intent_id}
         return await self.request("POST", "/api/orders", json=body)
 
     async def status(self, attempt_id: str) -> Reply:
@@ -175,6 +187,19 @@ class Shop:
     async def order(self, order_id: str) -> Reply:
         """Ask for one order."""
         return await self.request("GET", f"/api/orders/{order_id}")
+
+    async def subscriptions(self, **query: str) -> Reply:
+        """Ask for the signed-in user's subscriptions."""
+        return await self.request("GET", "/api/subscriptions", params=query)
+
+    async def subscription(self, subscription_id: str) -> Reply:
+        """Ask for one subscription."""
+        return await self.request("GET", f"/api/subscriptions/{subscription_id}")
+
+    async def cancel_subscription(self, subscription_id: str, mode: str | None = None) -> Reply:
+        """Cancel a subscription: `at_period_end`, `now`, or `undo`; None leaves the choice to the gateway."""
+        body = {} if mode is None else {"mode": mode}
+        return await self.request("POST", f"/api/subscriptions/{subscription_id}/cancel", json=body)
 
     async def catalogue(self) -> Reply:
         """Ask what is on sale."""

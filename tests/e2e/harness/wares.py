@@ -5,19 +5,28 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import stripe
 
 from .shop import Cart, Line, Shop
 
 if TYPE_CHECKING:
-    from stripe.params import ProductCreateParams
+    from stripe.params import PriceCreateParams, ProductCreateParams
 
 _AT_ONCE = 16
 _NO_SUCH_PRICE = "price_that_does_not_exist"
 
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often a price is charged."""
+
+    interval: Literal["day", "week", "month", "year"]
+    interval_count: int = 1
+    trial_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,8 @@ class Ware:
     """Minor units by currency."""
     product_id: str | None = None
     """Unset lets Stripe choose."""
+    rhythm: Rhythm | None = None
+    """Unset: it is paid once."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class Offer:
     name: str
     unit_amount: int
     currency: str
+    rhythm: Rhythm | None = None
 
 
 async def make_offers(client: stripe.StripeClient, wares: Iterable[Ware]) -> list[Offer]:
@@ -86,15 +98,21 @@ async def _make(client: stripe.StripeClient, ware: Ware) -> list[Offer]:
         wanted["id"] = ware.product_id
     product = await client.v1.products.create_async(wanted)
     return [
-        await _make_price(client, product, unit_amount, currency) for currency, unit_amount in ware.unit_amounts.items()
+        await _make_price(client, product, unit_amount, currency, ware.rhythm)
+        for currency, unit_amount in ware.unit_amounts.items()
     ]
 
 
-async def _make_price(client: stripe.StripeClient, product: stripe.Product, unit_amount: int, currency: str) -> Offer:
-    price = await client.v1.prices.create_async(
-        {"product": product.id, "currency": currency, "unit_amount": unit_amount}
-    )
-    return Offer(price.id, product.id, product.name, unit_amount, currency)
+async def _make_price(
+    client: stripe.StripeClient, product: stripe.Product, unit_amount: int, currency: str, rhythm: Rhythm | None
+) -> Offer:
+    wanted: PriceCreateParams = {"product": product.id, "currency": currency, "unit_amount": unit_amount}
+    if rhythm is not None:
+        wanted["recurring"] = {"interval": rhythm.interval, "interval_count": rhythm.interval_count}
+    if rhythm is not None and rhythm.trial_days:
+        wanted["metadata"] = {"trial_days": str(rhythm.trial_days)}
+    price = await client.v1.prices.create_async(wanted)
+    return Offer(price.id, product.id, product.name, unit_amount, currency, rhythm)
 
 
 async def _on_sale(shop: Shop) -> set[str]:

@@ -30,3 +30,22 @@ def test_seeding_twice_adds_nothing(client: stripe.StripeClient) -> None:
     prices = client.v1.prices.list({"limit": 100}).data
     assert first == second
     assert len(prices) == len(WARES)
+
+
+def test_some_wares_are_charged_again_and_again(client: stripe.StripeClient) -> None:
+    """By the month, the year and the week, one after a trial; and one in tiers, which no shop of ours sells."""
+    seeded = seed_catalogue(client)
+
+    found = {slug: client.v1.prices.retrieve(price_id) for slug, price_id in seeded.prices.items()}
+    recurring = {slug: price.recurring.interval for slug, price in found.items() if price.recurring}
+    trials = {slug: price.metadata["trial_days"] for slug, price in found.items() if "trial_days" in price.metadata}
+    tiered = [slug for slug, price in found.items() if price.billing_scheme == "tiered"]
+    assert recurring == {
+        "coffee": "month",
+        "filters": "month",
+        "almanac": "year",
+        "gazette": "week",
+        "crates": "month",
+    }
+    assert trials == {"gazette": "14"}
+    assert tiered == ["crates"]

@@ -11,15 +11,20 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
+from orders.activation import SubscriptionLife
+from orders.adjustments import AdjustmentLedger, Adjustments
+from orders.customers import Customers
 from orders.database import open_engine
 from orders.ledger import BeginUnit
 from orders.patience import Patience
+from orders.postgres_adjustments import PostgresAdjustments
 from orders.postgres_ledger import PostgresUnits
 from orders.purchases import PurchaseReader, PurchaseRecorder
 from orders.quarantine import Quarantine
 from orders.schema_revision import SchemaReadiness
 from orders.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
 from orders.settings import OrdersSettings
+from orders.subscription_reads import SubscriptionReader
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
 from servicekit.sealing import warn_of_clear
@@ -70,17 +75,22 @@ def _assemble(
         drain_seconds=settings.drain_seconds,
         tls=MutualTls.with_files(settings.tls, settings.tls_client_names),
     )
-    servicer = OrdersServicer(build_use_cases(PostgresUnits(engine, settings.keyring).begin), patience)
+    begin = PostgresUnits(engine, settings.keyring).begin
+    servicer = OrdersServicer(build_use_cases(begin, PostgresAdjustments(engine)), patience)
     pb_grpc.add_OrdersServiceServicer_to_server(servicer, server.grpc)
     return server
 
 
-def build_use_cases(begin: BeginUnit) -> UseCases:
+def build_use_cases(begin: BeginUnit, adjustments: AdjustmentLedger) -> UseCases:
     """Give the use cases on a ledger."""
     return UseCases(
         recorder=PurchaseRecorder(begin, _now, uuid.uuid4, secrets.randbelow),
         quarantine=Quarantine(begin, _now),
         reader=PurchaseReader(begin),
+        adjustments=Adjustments(adjustments),
+        subscriptions=SubscriptionReader(begin),
+        life=SubscriptionLife(begin, _now),
+        customers=Customers(begin, _now),
     )
 
 

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from checkout.common.v1 import common_pb2
 from orders.checkout import Address, CheckoutContext, Contact, LineItem, ShippingOption
 from orders.field_checks import ID_CHARACTERS, FieldChecks
+from orders.payments import IntentKind
+from orders.recurring_checks import check_recurring, read_recurring
 
 MOST_LINES = 200
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
-def read_context(checks: FieldChecks, context: common_pb2.CheckoutContext) -> CheckoutContext:
-    """Read the content of an attempt.
+def read_context(checks: FieldChecks, context: common_pb2.CheckoutContext, kind: IntentKind) -> CheckoutContext:
+    """Read the content of an attempt that an intent of this kind succeeded for.
 
     `pay_by` and `supersedes` are the attempt's own affair: no order keeps them, so no payment is refused for them.
     """
@@ -24,9 +26,14 @@ def read_context(checks: FieldChecks, context: common_pb2.CheckoutContext) -> Ch
         shipping_option=_read_shipping(checks, context) if context.HasField("shipping_option") else None,
         items=_read_items(checks, context.items),
         total=checks.money("context.total", context.total, present=context.HasField("total")),
+        stripe_customer_id=checks.optional_text(
+            "context.stripe_customer_id", context.stripe_customer_id, ID_CHARACTERS
+        ),
     )
     if not checks.found_any:  # Sums of what is wrong already would only add noise.
+        check_recurring(checks, read)
         _check_sums(checks, read)
+        _check_kind(checks, read, kind)
     return read
 
 
@@ -74,8 +81,6 @@ def _read_items(checks: FieldChecks, items: Sequence[common_pb2.LineItem]) -> tu
 
 def _read_item(checks: FieldChecks, path: str, item: common_pb2.LineItem) -> LineItem:
     checks.objects_to(f"{path}.quantity", "must be at least 1", unless=item.quantity >= 1)
-    one_time = not item.HasField("recurring")
-    checks.objects_to(f"{path}.recurring", "must be absent: a subscription cannot be recorded", unless=one_time)
     return LineItem(
         price_id=checks.text(f"{path}.price_id", item.price_id, ID_CHARACTERS),
         # Whoever makes a product may choose its id, as long as any text of theirs.
@@ -83,11 +88,12 @@ def _read_item(checks: FieldChecks, path: str, item: common_pb2.LineItem) -> Lin
         name=checks.text(f"{path}.name", item.name),
         quantity=item.quantity,
         unit_price=checks.money(f"{path}.unit_price", item.unit_price, present=item.HasField("unit_price")),
+        recurring=read_recurring(checks, f"{path}.recurring", item.recurring) if item.HasField("recurring") else None,
     )
 
 
 def _check_sums(checks: FieldChecks, context: CheckoutContext) -> None:
-    """Check that the lines and the shipping make the total, in one currency (P5)."""
+    """Check that the one-time lines and the shipping make the total, in one currency (P5)."""
     currency = context.total.currency
     for index, item in enumerate(context.items):
         same = item.unit_price.currency == currency
@@ -96,6 +102,20 @@ def _check_sums(checks: FieldChecks, context: CheckoutContext) -> None:
     checks.objects_to("context.shipping_option.amount.currency", "must be the total's", unless=shipped_in == currency)
     due = context.items_minor + context.shipping_minor
     checks.objects_to(
-        "context.total", "must be the sum of the lines and the shipping", unless=due == context.total.minor_units
+        "context.total",
+        "must be the sum of the one-time lines and the shipping",
+        unless=due == context.total.minor_units,
     )
-    checks.objects_to("context.total.minor_units", "must be above zero", unless=context.total.minor_units > 0)
+
+
+def _check_kind(checks: FieldChecks, context: CheckoutContext, kind: IntentKind) -> None:
+    """Check that the intent suits the cart: a payment pays for an order, a setup begins subscriptions."""
+    total_minor = context.total.minor_units
+    if kind is IntentKind.SETUP:
+        begins = any(item.recurring for item in context.items)
+        checks.objects_to("context.items", "must have a recurring line, or a setup buys nothing", unless=begins)
+        checks.objects_to("context.total.minor_units", "must be zero: a setup takes no money", unless=total_minor == 0)
+        return
+    ordered = bool(context.one_time_items)
+    checks.objects_to("context.items", "must have a one-time line, or a payment buys nothing", unless=ordered)
+    checks.objects_to("context.total.minor_units", "must be above zero", unless=total_minor > 0)

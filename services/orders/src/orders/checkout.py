@@ -42,15 +42,39 @@ class ShippingOption:
     amount: Money
 
 
+class BillingInterval(StrEnum):
+    """The unit of a subscription's billing interval."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """How often a price charges, and after how many days of trial it begins to."""
+
+    interval: BillingInterval
+    interval_count: int
+    trial_days: int
+
+    @property
+    def period(self) -> tuple[BillingInterval, int]:
+        """The billing interval: lines that share it share one subscription."""
+        return self.interval, self.interval_count
+
+
 @dataclass(frozen=True, slots=True)
 class LineItem:
-    """One line of the cart at the price that was frozen with the attempt."""
+    """One line of the cart at the price that was frozen with the attempt. `recurring` is None for a one-time price."""
 
     price_id: str
     product_id: str
     name: str
     quantity: int
     unit_price: Money
+    recurring: Recurring | None = None
 
     @property
     def sum_minor(self) -> int:
@@ -60,7 +84,10 @@ class LineItem:
 
 @dataclass(frozen=True, slots=True)
 class CheckoutContext:
-    """Everything that fulfilment needs and Stripe must not carry. `user_id` is None for a guest."""
+    """Everything that fulfilment needs and Stripe must not carry. `user_id` is None for a guest.
+
+    `stripe_customer_id` is who is charged for the recurring lines; None where there are none.
+    """
 
     user_id: str | None
     contact: Contact
@@ -68,11 +95,17 @@ class CheckoutContext:
     shipping_option: ShippingOption | None
     items: tuple[LineItem, ...]
     total: Money
+    stripe_customer_id: str | None = None
+
+    @property
+    def one_time_items(self) -> tuple[LineItem, ...]:
+        """The lines that are paid once, with the intent."""
+        return tuple(item for item in self.items if item.recurring is None)
 
     @property
     def items_minor(self) -> int:
-        """The sum of all lines."""
-        return sum(item.sum_minor for item in self.items)
+        """The sum of the one-time lines; the others are charged by Stripe Billing."""
+        return sum(item.sum_minor for item in self.one_time_items)
 
     @property
     def shipping_minor(self) -> int:

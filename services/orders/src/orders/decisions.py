@@ -7,6 +7,7 @@ from enum import StrEnum
 from orders.checkout import AttemptContent, UnreadableContent
 from orders.order import Order
 from orders.payments import Intent, Payment, Source
+from orders.subscriptions import Subscription
 
 
 class Outcome(StrEnum):
@@ -28,11 +29,13 @@ class QuarantineReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What an attempt became, and the intent that paid it."""
+    """What an attempt became, and the intent that paid it. `order` is None where only subscriptions were bought."""
 
     attempt_id: str
     intent: Intent
-    order: Order
+    order: Order | None
+    subscriptions: tuple[Subscription, ...] = ()
+    """One for each billing interval, in the order of the cart."""
 
 
 @dataclass(frozen=True, slots=True)

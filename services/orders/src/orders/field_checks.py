@@ -1,6 +1,10 @@
 """Reads a request's fields and remembers what is wrong with them, each by its path."""
 
 import re
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from orders.checkout import Money
@@ -14,11 +18,23 @@ MOST_VIOLATIONS = 20  # They travel in trailers, which gRPC keeps small.
 
 _CURRENCY = re.compile(r"[a-z]{3}")
 _NOBODYS_MONEY = Money(0, "")
+_NEVER = datetime.fromtimestamp(0, UTC)
+_LAST_SECOND = 253_402_300_799  # Of the year 9999.
+_BILLION = 1_000_000_000
 
 
 def storable(value: str, limit: int) -> bool:
     """Whether PostgreSQL takes the text: it has no NUL."""
     return len(value) <= limit and "\0" not in value
+
+
+def uuid_of(text: str) -> UUID | None:
+    """Return the UUID that a text is in its canonical form."""
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        return None
+    return parsed if str(parsed) == text else None
 
 
 class FieldChecks:
@@ -60,3 +76,24 @@ class FieldChecks:
         in_order = _CURRENCY.fullmatch(value.currency) is not None
         self.objects_to(f"{field}.currency", "must be three lower-case letters", unless=in_order)
         return Money(value.minor_units, value.currency)
+
+    def moment(self, field: str, value: Timestamp, *, present: bool) -> datetime:
+        """Read a moment that must be there; present says whether it is."""
+        in_order = present and 0 <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < _BILLION
+        self.objects_to(field, "must be a moment since 1970", unless=in_order)
+        return value.ToDatetime(tzinfo=UTC) if in_order else _NEVER
+
+    def optional_moment(self, field: str, value: Timestamp, *, present: bool) -> datetime | None:
+        """Read a moment that may be absent."""
+        return self.moment(field, value, present=True) if present else None
+
+    def version(self, field: str, value: int) -> int:
+        """Read the version of a row that was read before; the row's next one must fit beside it."""
+        self.objects_to(field, "must be at least 1", unless=1 <= value < 2**63 - 1)
+        return value
+
+    def uuid(self, field: str, value: str) -> UUID:
+        """Read an id of ours."""
+        read = uuid_of(value)
+        self.objects_to(field, "must be a UUID in its canonical lower-case form", unless=read is not None)
+        return read or UUID(int=0)

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from orders.checkout import AttemptContent
+from orders.checkout import AttemptContent, CheckoutContext
 from orders.decisions import Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.order import Order
 from orders.pages import Cursor
 from orders.payments import Payment, Source
+from orders.subscription_ledger import SubscriptionLedger
 
 
 class DatabaseUnavailable(Exception):
@@ -21,16 +22,16 @@ class DatabaseReadOnly(DatabaseUnavailable):
     """The database answers, but takes no writes: a standby, or a primary whose disk is full."""
 
 
-class Ledger(Protocol):
+class Ledger(SubscriptionLedger, Protocol):
     """One transaction on what was bought. What is not committed never happened."""
 
-    async def decide_purchase(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:
+    async def decide_purchase(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:
         """Make the intent a purchase. False when it, or another intent of its attempt, was decided before (P3)."""
 
     async def decide_quarantine(self, quarantined: QuarantinedPayment) -> bool:
         """Quarantine the intent. False when it was decided before (P3)."""
 
-    async def promote(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:
+    async def promote(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:
         """Turn an unresolved `attempt_missing` quarantine into the purchase.
 
         False when it is no such quarantine any more, or another intent holds the attempt's purchase.
@@ -48,7 +49,7 @@ class Ledger(Protocol):
     async def add_order(self, order: Order) -> bool:
         """Write an order with its items. False when its number is taken."""
 
-    async def announce_purchase(self, order: Order) -> None:
+    async def announce_purchase(self, purchase: Purchase, at: datetime) -> None:
         """Write the purchase to the outbox: ids and sums only (P7)."""
 
     async def announce_quarantine(self, quarantined: QuarantinedPayment) -> None:

@@ -35,6 +35,10 @@ class Order:
     items: tuple[LineItem, ...]
     created_at: datetime
     erased_at: datetime | None = None
+    refunded: Money | None = None
+    """Sum of the refunds made or under way; None when there is none. Computed when the order is read."""
+    disputed: Money | None = None
+    """Sum of the disputes open or lost; None when there is none. Computed when the order is read."""
 
 
 def place_order(payment: Payment, context: CheckoutContext, *, order_id: UUID, number: str, at: datetime) -> Order:
@@ -50,6 +54,6 @@ def place_order(payment: Payment, context: CheckoutContext, *, order_id: UUID, n
         contact=context.contact,
         shipping_address=context.shipping_address,
         shipping_option=context.shipping_option,
-        items=context.items,
+        items=context.one_time_items,
         created_at=at,
     )

@@ -31,12 +31,16 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A succeeded intent. `received` is None for a SetupIntent, which takes no money."""
+    """A succeeded intent. `received` is None for a SetupIntent, which takes no money.
+
+    `payment_method_id` is what paid or was set up; None where nobody said.
+    """
 
     intent: Intent
     attempt_id: str
     received: Money | None
     livemode: bool
+    payment_method_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,25 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Result, Row, exc
+from sqlalchemy import Result, Row, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders import statements
-from orders.checkout import AttemptContent, LineItem
+from orders.checkout import AttemptContent, CheckoutContext, LineItem
 from orders.database import constraint_of, named_failures
 from orders.decisions import Decision, Outcome, Purchase, QuarantinedPayment, QuarantineReason
 from orders.ledger import Ledger
 from orders.order import Order
 from orders.pages import Cursor
 from orders.payments import Intent, Payment, Source
+from orders.postgres_subscriptions import PostgresSubscriptionLedger
 from orders.rows import (
     below,
     item_of,
     item_values,
     order_of,
-    order_payload,
     order_values,
+    purchase_payload,
     purchase_values,
     quarantine_payload,
     quarantine_values,
@@ -49,24 +50,24 @@ class PostgresUnits:
                 yield PostgresLedger(connection, self._sealer)
 
 
-class PostgresLedger:
+class PostgresLedger(PostgresSubscriptionLedger):
     """One transaction."""
 
     def __init__(self, connection: AsyncConnection, sealer: ContentSealer) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._sealer = sealer
 
-    async def decide_purchase(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:
+    async def decide_purchase(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:
         """Insert the deciding row, unless a constraint stands in the way."""
-        return await self._hits(statements.DECIDE, purchase_values(payment, user_id, source, at))
+        return await self._hits(statements.DECIDE, purchase_values(payment, context, source, at))
 
     async def decide_quarantine(self, quarantined: QuarantinedPayment) -> bool:
         """Insert the deciding row, unless the primary key stands in the way."""
         return await self._hits(statements.DECIDE, quarantine_values(quarantined, self._sealer))
 
-    async def promote(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:
+    async def promote(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:
         """Update under the guard, in a savepoint: another intent may hold, or just take, the attempt's purchase."""
-        values = {"promoted_intent_id": payment.intent.id, **purchase_values(payment, user_id, source, at)}
+        values = {"promoted_intent_id": payment.intent.id, **purchase_values(payment, context, source, at)}
         try:
             async with self._connection.begin_nested():
                 return await self._hits(statements.PROMOTE, values)
@@ -86,7 +87,7 @@ class PostgresLedger:
         await self._connection.execute(statements.COMPLETE, values)
 
     async def decision_on(self, intent_id: str) -> Decision | None:
-        """Use two statements: the payment with its order, and the order's items."""
+        """Use two statements, the payment with its order, and the order's items; three more for subscriptions."""
         row = (await self._connection.execute(statements.FIND_DECISION, {"intent_id": intent_id})).first()
         if row is None:
             return None
@@ -101,9 +102,10 @@ class PostgresLedger:
         await self._connection.execute(statements.ADD_ITEMS, item_values(order))
         return True
 
-    async def announce_purchase(self, order: Order) -> None:
-        """Write topic `purchase.recorded`, keyed by the order."""
-        await self._announce("purchase.recorded", str(order.id), order_payload(order), order.created_at)
+    async def announce_purchase(self, purchase: Purchase, at: datetime) -> None:
+        """Write topic `purchase.recorded`, keyed by the order, or by the intent where there is none."""
+        key = str(purchase.order.id) if purchase.order else purchase.intent.id
+        await self._announce("purchase.recorded", key, purchase_payload(purchase), at)
 
     async def announce_quarantine(self, quarantined: QuarantinedPayment) -> None:
         """Write topic `payment.quarantined`, keyed by the intent."""
@@ -111,7 +113,7 @@ class PostgresLedger:
         await self._announce("payment.quarantined", key, payload, quarantined.quarantined_at)
 
     async def purchase_of(self, attempt_id: str) -> Purchase | None:
-        """Use two statements: the deciding row with its order, and the order's items."""
+        """Use two statements, the deciding row with its order, and the order's items; three more for subscriptions."""
         row = (await self._connection.execute(statements.FIND_PURCHASE, {"attempt_id": attempt_id})).first()
         return None if row is None else await self._purchase(row)
 
@@ -140,16 +142,14 @@ class PostgresLedger:
         """Commit the transaction."""
         await self._connection.commit()
 
-    async def _hits(self, statement: Executable, values: dict[str, Any]) -> bool:
-        return (await self._connection.execute(statement, values)).first() is not None
-
     async def _announce(self, topic: str, aggregate_id: str, payload: dict[str, Any], at: datetime) -> None:
         values = {"topic": topic, "aggregate_id": aggregate_id, "payload": payload, "created_at": at}
         await self._connection.execute(statements.ANNOUNCE, values)
 
     async def _purchase(self, row: Row[Any]) -> Purchase:
-        (order,) = await self._with_items([row])
-        return Purchase(row.attempt_id, Intent(row.intent_id, row.kind), order)
+        order = (await self._with_items([row]))[0] if row.order_id is not None else None
+        subscriptions = await self._subscriptions_of_attempt(row.attempt_id) if row.has_subscriptions else ()
+        return Purchase(row.attempt_id, Intent(row.intent_id, row.kind), order, subscriptions)
 
     async def _with_items(self, rows: Sequence[Row[Any]]) -> list[Order]:
         items: dict[UUID, list[LineItem]] = {row.order_id: [] for row in rows}

@@ -13,6 +13,7 @@ from orders.order_numbers import draw_order_number
 from orders.pages import Cursor, Page, PageRequest, bytes_of, cut_page
 from orders.payments import Payment, Source
 from orders.quarantine import keep_decision, set_aside
+from orders.subscriptions import begin_subscriptions
 
 NUMBER_TRIES = 8
 _ORDER_BYTES = 1024
@@ -68,20 +69,23 @@ class PurchaseRecorder:
 
     async def _decide(self, ledger: Ledger, paid: PaidAttempt, at: datetime) -> Recorded:
         # The decision row comes first: until it is ours, nothing else may be written (P3).
-        if await ledger.decide_purchase(paid.payment, paid.context.user_id, paid.source, at):
+        if await ledger.decide_purchase(paid.payment, paid.context, paid.source, at):
             return await self._write_purchase(ledger, paid, at)
         standing = await ledger.decision_on(paid.payment.intent.id)
         if standing is None:  # It was another intent that stood in the way: it holds the attempt's purchase.
             return await set_aside(ledger, _duplicate(paid, at))
-        user_id = paid.context.user_id
-        if isinstance(standing, QuarantinedPayment) and await ledger.promote(paid.payment, user_id, paid.source, at):
+        aside = isinstance(standing, QuarantinedPayment)
+        if aside and await ledger.promote(paid.payment, paid.context, paid.source, at):
             return await self._write_purchase(ledger, paid, at)
         return await keep_decision(ledger, _duplicate(paid, at), standing)
 
     async def _write_purchase(self, ledger: Ledger, paid: PaidAttempt, at: datetime) -> Recorded:
-        order = await self._add_order(ledger, paid, at)
-        await ledger.announce_purchase(order)
-        return Recorded(Purchase(paid.payment.attempt_id, paid.payment.intent, order), already_recorded=False)
+        order = await self._add_order(ledger, paid, at) if paid.context.one_time_items else None
+        subscriptions = begin_subscriptions(paid.payment, paid.context, new_id=self._new_id, at=at)
+        await ledger.add_subscriptions(subscriptions)
+        purchase = Purchase(paid.payment.attempt_id, paid.payment.intent, order, subscriptions)
+        await ledger.announce_purchase(purchase, at)
+        return Recorded(purchase, already_recorded=False)
 
     async def _add_order(self, ledger: Ledger, paid: PaidAttempt, at: datetime) -> Order:
         for _ in range(NUMBER_TRIES):

@@ -9,7 +9,7 @@ from checkout.orders.v1 import orders_pb2
 from orders.cart_checks import read_context
 from orders.checkout import AttemptContent, Money
 from orders.decisions import QuarantinedPayment, QuarantineReason
-from orders.field_checks import ATTEMPT_ID_CHARACTERS, ID_CHARACTERS, FieldChecks, storable
+from orders.field_checks import ATTEMPT_ID_CHARACTERS, ID_CHARACTERS, FieldChecks, storable, uuid_of
 from orders.pages import BadPageToken, Cursor, PageRequest, read_page_token
 from orders.payments import Intent, IntentKind, Payment, Road, Source
 from orders.purchases import PaidAttempt
@@ -17,7 +17,7 @@ from orders.purchases import PaidAttempt
 ORDERS_LIST = "orders"
 QUARANTINE_LIST = "quarantine"
 _LARGEST_PAGE = 100
-_ORDERS_PAGE = 20
+_USER_PAGE = 20
 _QUARANTINE_PAGE = 50
 _FOREIGN_PAGE = "is not one of this list"
 _NOT_YET = datetime.fromtimestamp(0, UTC)
@@ -41,8 +41,8 @@ _REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class UserOrdersPage:
-    """Whose orders, and which page of them."""
+class UserPage:
+    """Whose orders or subscriptions, and which page of them."""
 
     user_id: str
     page: PageRequest
@@ -52,18 +52,16 @@ def read_paid_attempt(request: orders_pb2.RecordPurchaseRequest) -> PaidAttempt:
     """Read a purchase to record. Its content must be recordable to the last line, and its sums must agree (P5)."""
     checks = FieldChecks()
     payment = _read_payment(checks, request.payment)
-    checks.objects_to(
-        "payment.intent.kind",
-        "must be a payment: a purchase without one cannot be recorded",
-        unless=payment.intent.kind is not IntentKind.SETUP,
-    )
     source = _read_source(checks, request.source)
     if not request.HasField("context"):
         checks.objects_to("context", "is required")
         checks.refuse_if_any()
-    context = read_context(checks, request.context)
-    same = payment.received == context.total
+    context = read_context(checks, request.context, payment.intent.kind)
+    same = payment.received in (None, context.total)
     checks.objects_to("payment.received", "must equal context.total", unless=same or checks.found_any)
+    if any(item.recurring for item in context.items):
+        known = payment.payment_method_id is not None
+        checks.objects_to("payment.payment_method_id", "is required with recurring lines", unless=known)
     content = AttemptContent(context.user_id, request.context.SerializeToString())
     checks.refuse_if_any()
     return PaidAttempt(payment, context, content, source)
@@ -97,21 +95,27 @@ def read_attempt_id(request: orders_pb2.GetPurchaseRequest) -> str:
 def read_order_id(request: orders_pb2.GetOrderRequest) -> UUID:
     """Read which order is asked for."""
     checks = FieldChecks()
-    order_id = _uuid(request.order_id)
-    checks.objects_to("order_id", "must be a UUID in its canonical lower-case form", unless=order_id is not None)
+    order_id = checks.uuid("order_id", request.order_id)
     checks.refuse_if_any()
-    return order_id or UUID(int=0)
+    return order_id
 
 
-def read_orders_page(request: orders_pb2.ListOrdersRequest) -> UserOrdersPage:
+def read_orders_page(request: orders_pb2.ListOrdersRequest) -> UserPage:
     """Read whose orders, and which page."""
+    return read_user_page(request, ORDERS_LIST)
+
+
+def read_user_page(
+    request: orders_pb2.ListOrdersRequest | orders_pb2.ListSubscriptionsRequest, list_name: str
+) -> UserPage:
+    """Read whose rows, and which page of them."""
     checks = FieldChecks()
     user_id = checks.text("user_id", request.user_id, ID_CHARACTERS)
-    size = _read_page_size(checks, request.page_size, _ORDERS_PAGE)
-    before = _read_cursor(checks, ORDERS_LIST, request.page_token)
-    checks.objects_to("page_token", _FOREIGN_PAGE, unless=before is None or _uuid(before.id) is not None)
+    size = _read_page_size(checks, request.page_size, _USER_PAGE)
+    before = _read_cursor(checks, list_name, request.page_token)
+    checks.objects_to("page_token", _FOREIGN_PAGE, unless=before is None or uuid_of(before.id) is not None)
     checks.refuse_if_any()
-    return UserOrdersPage(user_id, PageRequest(size, before))
+    return UserPage(user_id, PageRequest(size, before))
 
 
 def read_quarantine_page(request: orders_pb2.ListQuarantinedPaymentsRequest) -> PageRequest:
@@ -129,7 +133,8 @@ def _read_payment(checks: FieldChecks, payment: orders_pb2.Payment) -> Payment:
     checks.objects_to("payment.intent.kind", "is required", unless=kind is not None)
     attempt_id = checks.text("payment.attempt_id", payment.attempt_id, ATTEMPT_ID_CHARACTERS)
     received = _read_received(checks, payment, kind)
-    return Payment(Intent(intent_id, kind or IntentKind.PAYMENT), attempt_id, received, payment.livemode)
+    method = checks.optional_text("payment.payment_method_id", payment.payment_method_id, ID_CHARACTERS)
+    return Payment(Intent(intent_id, kind or IntentKind.PAYMENT), attempt_id, received, payment.livemode, method)
 
 
 def _read_received(checks: FieldChecks, payment: orders_pb2.Payment, kind: IntentKind | None) -> Money | None:
@@ -165,11 +170,3 @@ def _read_cursor(checks: FieldChecks, list_name: str, token: str) -> Cursor | No
 def _seal(context: common_pb2.CheckoutContext) -> AttemptContent:
     user_id = context.user_id if storable(context.user_id, ID_CHARACTERS) else ""
     return AttemptContent(user_id or None, context.SerializeToString())
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        parsed = UUID(text)
-    except ValueError:
-        return None
-    return parsed if str(parsed) == text else None

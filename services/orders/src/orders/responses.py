@@ -1,21 +1,23 @@
 """What callers are answered, from the domain's terms into protobuf."""
 
-from datetime import datetime
-
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
-from orders.checkout import Address, Contact, LineItem, Money, ShippingOption, UnreadableCause
+from orders.checkout import LineItem, ShippingOption, UnreadableCause
+from orders.common_responses import (
+    write_address,
+    write_contact,
+    write_intent,
+    write_moment,
+    write_moment_if_any,
+    write_money,
+)
 from orders.decisions import Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.order import Order, OrderStatus
-from orders.payments import Intent, IntentKind, Payment, Road, Source
+from orders.payments import Payment, Road, Source
+from orders.subscription_responses import write_subscription
 
-_KINDS = {
-    IntentKind.PAYMENT: common_pb2.Intent.KIND_PAYMENT,
-    IntentKind.SETUP: common_pb2.Intent.KIND_SETUP,
-}
 _ROADS = {
     Road.WEBHOOK: orders_pb2.ROAD_WEBHOOK,
     Road.BROWSER_RETURN: orders_pb2.ROAD_BROWSER_RETURN,
@@ -45,7 +47,10 @@ def write_decision(decision: Decision) -> orders_pb2.PaymentDecision:
 def write_purchase(purchase: Purchase) -> orders_pb2.Purchase:
     """Write what an attempt became."""
     return orders_pb2.Purchase(
-        attempt_id=purchase.attempt_id, intent=_write_intent(purchase.intent), order=write_order(purchase.order)
+        attempt_id=purchase.attempt_id,
+        intent=write_intent(purchase.intent),
+        order=write_order(purchase.order) if purchase.order else None,
+        subscriptions=map(write_subscription, purchase.subscriptions),
     )
 
 
@@ -57,8 +62,8 @@ def write_quarantined(quarantined: QuarantinedPayment) -> orders_pb2.Quarantined
         reason=_REASONS[quarantined.reason],
         context=context,
         source=_write_source(quarantined.source),
-        quarantined_at=_write_moment(quarantined.quarantined_at),
-        erased_at=_write_moment(quarantined.erased_at) if quarantined.erased_at else None,
+        quarantined_at=write_moment(quarantined.quarantined_at),
+        erased_at=write_moment_if_any(quarantined.erased_at),
         unreadable_content=unreadable,
     )
 
@@ -72,13 +77,15 @@ def write_order(order: Order) -> orders_pb2.Order:
         payment_intent_id=order.payment_intent_id,
         user_id=order.user_id or "",
         status=_STATUSES[order.status],
-        total=_write_money(order.total),
-        contact=_write_contact(order.contact) if order.contact else None,
-        shipping_address=_write_address(order.shipping_address) if order.shipping_address else None,
+        total=write_money(order.total),
+        contact=write_contact(order.contact) if order.contact else None,
+        shipping_address=write_address(order.shipping_address) if order.shipping_address else None,
         shipping_option=_write_shipping_option(order.shipping_option) if order.shipping_option else None,
         items=map(_write_item, order.items),
-        created_at=_write_moment(order.created_at),
-        erased_at=_write_moment(order.erased_at) if order.erased_at else None,
+        created_at=write_moment(order.created_at),
+        refunded=write_money(order.refunded) if order.refunded else None,
+        disputed=write_money(order.disputed) if order.disputed else None,
+        erased_at=write_moment_if_any(order.erased_at),
     )
 
 
@@ -99,43 +106,21 @@ def _write_content(
 
 def _write_payment(payment: Payment) -> orders_pb2.Payment:
     return orders_pb2.Payment(
-        intent=_write_intent(payment.intent),
+        intent=write_intent(payment.intent),
         attempt_id=payment.attempt_id,
-        received=_write_money(payment.received) if payment.received else None,
+        received=write_money(payment.received) if payment.received else None,
         livemode=payment.livemode,
+        payment_method_id=payment.payment_method_id or "",
     )
-
-
-def _write_intent(intent: Intent) -> common_pb2.Intent:
-    return common_pb2.Intent(id=intent.id, kind=_KINDS[intent.kind])
 
 
 def _write_source(source: Source) -> orders_pb2.Source:
     return orders_pb2.Source(road=_ROADS[source.road], stripe_event_id=source.stripe_event_id or "")
 
 
-def _write_money(money: Money) -> common_pb2.Money:
-    return common_pb2.Money(minor_units=money.minor_units, currency=money.currency)
-
-
-def _write_contact(contact: Contact) -> common_pb2.Contact:
-    return common_pb2.Contact(name=contact.name, email=contact.email, phone=contact.phone or "")
-
-
-def _write_address(address: Address) -> common_pb2.Address:
-    return common_pb2.Address(
-        line1=address.line1,
-        line2=address.line2 or "",
-        city=address.city or "",
-        state=address.state or "",
-        postal_code=address.postal_code or "",
-        country=address.country,
-    )
-
-
 def _write_shipping_option(option: ShippingOption) -> common_pb2.ShippingOption:
     return common_pb2.ShippingOption(
-        shipping_rate_id=option.shipping_rate_id, name=option.name, amount=_write_money(option.amount)
+        shipping_rate_id=option.shipping_rate_id, name=option.name, amount=write_money(option.amount)
     )
 
 
@@ -145,11 +130,5 @@ def _write_item(item: LineItem) -> orders_pb2.OrderItem:
         product_id=item.product_id,
         name=item.name,
         quantity=item.quantity,
-        unit_price=_write_money(item.unit_price),
+        unit_price=write_money(item.unit_price),
     )
-
-
-def _write_moment(moment: datetime) -> Timestamp:
-    written = Timestamp()
-    written.FromDatetime(moment)
-    return written

@@ -4,108 +4,49 @@ The names are part of the operator's interface: they query these tables. Money i
 """
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
-    DateTime,
-    Enum,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
-    LargeBinary,
-    MetaData,
-    Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
+from orders.adjustments import DisputeStatus, RefundStatus
 from orders.decisions import Outcome, QuarantineReason
 from orders.order import OrderStatus
 from orders.payments import IntentKind, Road
+from orders.schema_base import WHO_BOUGHT, Row, holds_nobody
+from orders.subscription_schema import CustomerRow, SubscriptionInvoiceRow, SubscriptionItemRow, SubscriptionRow
+
+# Row's metadata is whole only with every module of tables imported.
+__all__ = [
+    "ONE_PURCHASE_PER_ATTEMPT",
+    "PERSONAL_IN_ORDER",
+    "CustomerRow",
+    "DisputeRow",
+    "OrderItemRow",
+    "OrderRow",
+    "OutboxRow",
+    "PaymentRow",
+    "RefundRow",
+    "Row",
+    "SubscriptionInvoiceRow",
+    "SubscriptionItemRow",
+    "SubscriptionRow",
+]
 
 ONE_PURCHASE_PER_ATTEMPT = "payments_one_purchase_per_attempt"
 
-PERSONAL_IN_ORDER = (
-    "user_id",
-    "contact_name",
-    "contact_email",
-    "contact_phone",
-    "shipping_line1",
-    "shipping_line2",
-    "shipping_city",
-    "shipping_state",
-    "shipping_postal_code",
-    "shipping_country",
-)
+PERSONAL_IN_ORDER = WHO_BOUGHT
 """The columns of `orders` that say who bought. An erased order has none of them."""
-
-
-class BillingInterval(StrEnum):
-    """The unit of a subscription's billing interval."""
-
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-    YEAR = "year"
-
-
-class SubscriptionStatus(StrEnum):
-    """Where a subscription stands: Stripe's words, and two for the time before Stripe knows it."""
-
-    PENDING = "pending"
-    ACTIVATION_FAILED = "activation_failed"
-    INCOMPLETE = "incomplete"
-    INCOMPLETE_EXPIRED = "incomplete_expired"
-    TRIALING = "trialing"
-    ACTIVE = "active"
-    PAST_DUE = "past_due"
-    UNPAID = "unpaid"
-    PAUSED = "paused"
-    CANCELED = "canceled"
-
-
-def _enum(words: type[StrEnum], name: str) -> Enum:
-    return Enum(words, name=name, values_callable=lambda members: [member.value for member in members])
-
-
-def _holds_nobody(*columns: str) -> str:
-    return f"erased_at IS NULL OR num_nonnulls({', '.join(columns)}) = 0"
-
-
-class Row(DeclarativeBase):
-    """A table of the service."""
-
-    metadata = MetaData(
-        naming_convention={
-            "pk": "%(table_name)s_pkey",
-            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-            "uq": "%(table_name)s_%(column_0_N_name)s_key",
-            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-            "ck": "%(table_name)s_%(constraint_name)s_check",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
-        str: Text,
-        int: BigInteger,
-        bytes: LargeBinary,
-        datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
-        IntentKind: _enum(IntentKind, "intent_kind"),
-        Outcome: _enum(Outcome, "payment_outcome"),
-        QuarantineReason: _enum(QuarantineReason, "quarantine_reason"),
-        Road: _enum(Road, "payment_road"),
-        OrderStatus: _enum(OrderStatus, "order_status"),
-        SubscriptionStatus: _enum(SubscriptionStatus, "subscription_status"),
-        BillingInterval: _enum(BillingInterval, "billing_interval"),
-    }
 
 
 class PaymentRow(Row):
@@ -128,20 +69,27 @@ class PaymentRow(Row):
     decided_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
     erased_at: Mapped[datetime | None]
+    stripe_payment_method_id: Mapped[str | None]
 
     __table_args__ = (
         Index(ONE_PURCHASE_PER_ATTEMPT, "attempt_id", unique=True, postgresql_where=text("outcome = 'purchase'")),
         Index("payments_quarantined", "decided_at", "intent_id", postgresql_where=text("outcome = 'quarantined'")),
         # What an order must agree with: the target of its foreign key (P3, P5).
         UniqueConstraint("intent_id", "outcome", "amount_minor", "currency", name="payments_received_key"),
+        # The same for a subscription, which knows no amount.
+        UniqueConstraint("intent_id", "outcome", "currency", name="payments_outcome_key"),
         CheckConstraint("(outcome = 'quarantined') = (quarantine_reason IS NOT NULL)", name="reason_iff_quarantined"),
-        CheckConstraint("(kind = 'payment') = (amount_minor IS NOT NULL)", name="amount_iff_payment"),
+        # A setup takes nothing: 0 of the cart's currency where it bought something, and nothing known where not.
+        CheckConstraint(
+            "(kind = 'payment' OR outcome = 'purchase') = (amount_minor IS NOT NULL)", name="amount_unless_setup_aside"
+        ),
+        CheckConstraint("kind = 'payment' OR coalesce(amount_minor, 0) = 0", name="setup_takes_nothing"),
         CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount_with_currency"),
         CheckConstraint("amount_minor >= 0", name="amount_minor"),
         CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
         CheckConstraint("outcome = 'quarantined' OR attempt_content IS NULL", name="content_only_quarantined"),
         CheckConstraint("outcome = 'quarantined' OR resolved_at IS NULL", name="resolved_only_quarantined"),
-        CheckConstraint(_holds_nobody("user_id", "attempt_content"), name="erased_holds_nobody"),
+        CheckConstraint(holds_nobody("user_id", "attempt_content"), name="erased_holds_nobody"),
     )
 
 
@@ -195,7 +143,7 @@ class OrderRow(Row):
             "erased_at IS NOT NULL OR contact_name IS NOT NULL AND contact_email IS NOT NULL",
             name="contact_unless_erased",
         ),
-        CheckConstraint(_holds_nobody(*PERSONAL_IN_ORDER), name="erased_holds_nobody"),
+        CheckConstraint(holds_nobody(*PERSONAL_IN_ORDER), name="erased_holds_nobody"),
         Index("orders_of_user", "user_id", "created_at", "id"),
     )
 
@@ -219,33 +167,48 @@ class OrderItemRow(Row):
     )
 
 
-class SubscriptionRow(Row):
-    """A subscription that an attempt began: one for each of its billing intervals."""
+class RefundRow(Row):
+    """A refund as Stripe showed it last. No foreign key: it may come before the order."""
 
-    __tablename__ = "subscriptions"
+    __tablename__ = "refunds"
 
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    checkout_attempt_id: Mapped[str | None]
-    intent_id: Mapped[str | None] = mapped_column(ForeignKey("payments.intent_id"))
-    user_id: Mapped[str | None]
-    stripe_customer_id: Mapped[str | None]
-    stripe_payment_method_id: Mapped[str | None]
-    stripe_subscription_id: Mapped[str | None]
-    status: Mapped[SubscriptionStatus]
-    version: Mapped[int] = mapped_column(server_default=text("1"))
-    interval: Mapped[BillingInterval]
-    interval_count: Mapped[int] = mapped_column(Integer)
-    current_period_end: Mapped[datetime | None]
+    stripe_refund_id: Mapped[str] = mapped_column(primary_key=True)
+    intent_id: Mapped[str]
+    charge_id: Mapped[str | None]
+    amount_minor: Mapped[int]
+    currency: Mapped[str]
+    status: Mapped[RefundStatus]
+    version: Mapped[int]
     created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
 
     __table_args__ = (
-        # Led by the attempt, so it serves the look-up by attempt too.
-        UniqueConstraint("checkout_attempt_id", "interval", "interval_count", name="subscriptions_one_per_interval"),
-        UniqueConstraint("stripe_subscription_id"),
-        CheckConstraint("interval_count >= 1", name="interval_count"),
+        CheckConstraint("amount_minor >= 0", name="amount_minor"),
+        CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
         CheckConstraint("version >= 1", name="version"),
-        Index("subscriptions_of_user", "user_id", "created_at", "id"),
+        Index("refunds_of_intent", "intent_id"),
+    )
+
+
+class DisputeRow(Row):
+    """A dispute as Stripe showed it last. No foreign key: it may come before the order."""
+
+    __tablename__ = "disputes"
+
+    stripe_dispute_id: Mapped[str] = mapped_column(primary_key=True)
+    intent_id: Mapped[str]
+    charge_id: Mapped[str | None]
+    amount_minor: Mapped[int]
+    currency: Mapped[str]
+    status: Mapped[DisputeStatus]
+    reason: Mapped[str | None]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("amount_minor >= 0", name="amount_minor"),
+        CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
+        CheckConstraint("version >= 1", name="version"),
+        Index("disputes_of_intent", "intent_id"),
     )
 
 
@@ -264,8 +227,8 @@ class OutboxRow(Row):
     __table_args__ = (
         Index("outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),
         CheckConstraint(
-            "payload - ARRAY['order_id', 'attempt_id', 'intent_id', 'reason', 'total_minor', 'amount_minor',"
-            " 'currency'] = '{}'::jsonb",
+            "payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id', 'reason',"
+            " 'total_minor', 'amount_minor', 'currency'] = '{}'::jsonb",
             name="ids_and_sums_only",
         ),
     )

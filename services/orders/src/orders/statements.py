@@ -1,22 +1,68 @@
 """The statements of the hot path, built once: building them costs more than PostgreSQL takes to run them."""
 
-from sqlalchemy import ARRAY, Table, Uuid, any_, bindparam, case, func, insert, select, update
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    ScalarSelect,
+    Table,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as insert_or
 
+from orders.adjustments import DISPUTED, REFUNDED
 from orders.decisions import Outcome, QuarantineReason
-from orders.schema import OrderItemRow, OrderRow, OutboxRow, PaymentRow, Row
+from orders.schema import DisputeRow, OrderItemRow, OrderRow, OutboxRow, PaymentRow, RefundRow, Row
+from orders.subscription_schema import SubscriptionRow
 
 
-def _table(of: type[Row]) -> Table:
-    return Row.metadata.tables[of.__tablename__]
+def table_of(row: type[Row]) -> Table:
+    """Return the table of a row."""
+    return Row.metadata.tables[row.__tablename__]
 
 
-PAYMENTS = _table(PaymentRow)
-ORDERS = _table(OrderRow)
-ITEMS = _table(OrderItemRow)
+PAYMENTS = table_of(PaymentRow)
+ORDERS = table_of(OrderRow)
+ITEMS = table_of(OrderItemRow)
+SUBSCRIPTIONS = table_of(SubscriptionRow)
 
-# Under names of their own, because orders are read together with their payments.
-ORDER_COLUMNS = tuple(column.label(f"order_{column.name}") for column in ORDERS.columns)
+REFUNDS = table_of(RefundRow)
+DISPUTES = table_of(DisputeRow)
+
+
+def _sums_of_order(adjustments: Table, counted: Sequence[StrEnum]) -> ScalarSelect[Any]:
+    """Return the sums of an order's refunds or disputes, as a JSON object of minor units by currency."""
+    of_order = adjustments.c.intent_id == ORDERS.c.payment_intent_id
+    counts = or_(*(adjustments.c.status == status for status in counted))
+    by_currency = (
+        select(adjustments.c.currency, func.sum(adjustments.c.amount_minor).label("sum_minor"))
+        .where(of_order, counts)
+        .group_by(adjustments.c.currency)
+        .correlate(ORDERS)
+        .subquery()
+    )
+    return select(func.jsonb_object_agg(by_currency.c.currency, by_currency.c.sum_minor, type_=JSONB)).scalar_subquery()
+
+
+# Under names of their own, because orders are read together with their payments. What was refunded and disputed is
+# summed when an order is read: whatever came first, refund or order, there is nothing that could be out of step.
+ORDER_COLUMNS = (
+    *(column.label(f"order_{column.name}") for column in ORDERS.columns),
+    _sums_of_order(REFUNDS, REFUNDED).label("order_refunded"),
+    _sums_of_order(DISPUTES, DISPUTED).label("order_disputed"),
+)
 
 _waits_for_its_attempt = (PAYMENTS.c.quarantine_reason == QuarantineReason.ATTEMPT_MISSING) & (
     PAYMENTS.c.resolved_at.is_(None)
@@ -53,17 +99,27 @@ ADD_ORDER = insert_or(ORDERS).on_conflict_do_nothing(index_elements=[ORDERS.c.nu
 
 ADD_ITEMS = insert(ITEMS)
 
-ANNOUNCE = insert(_table(OutboxRow))
+ANNOUNCE = insert(table_of(OutboxRow))
+
+# Asked with the rest, because most purchases have none: they are spared the look-ups.
+_has_subscriptions = (
+    select(SUBSCRIPTIONS.c.id)
+    .where(SUBSCRIPTIONS.c.checkout_attempt_id == PAYMENTS.c.attempt_id)
+    .exists()
+    .label("has_subscriptions")
+)
+
+_DECISION: tuple[ColumnElement[Any], ...] = (*PAYMENTS.columns, *ORDER_COLUMNS, _has_subscriptions)
 
 FIND_DECISION = (
-    select(*PAYMENTS.columns, *ORDER_COLUMNS)
+    select(*_DECISION)
     .outerjoin(ORDERS, ORDERS.c.payment_intent_id == PAYMENTS.c.intent_id)
     .where(PAYMENTS.c.intent_id == bindparam("intent_id"))
 )
 
 FIND_PURCHASE = (
-    select(*PAYMENTS.columns, *ORDER_COLUMNS)
-    .join(ORDERS, ORDERS.c.payment_intent_id == PAYMENTS.c.intent_id)
+    select(*_DECISION)
+    .outerjoin(ORDERS, ORDERS.c.payment_intent_id == PAYMENTS.c.intent_id)
     .where(PAYMENTS.c.attempt_id == bindparam("attempt_id"), PAYMENTS.c.outcome == Outcome.PURCHASE)
 )
 

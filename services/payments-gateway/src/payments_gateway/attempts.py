@@ -53,6 +53,26 @@ class ShippingOption:
     amount: Money
 
 
+class Interval(Enum):
+    """The unit of a billing interval, in Stripe's words."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+
+
+@dataclass(frozen=True)
+class Recurring:
+    """How often a recurring price charges, and when first."""
+
+    interval: Interval
+    interval_count: int
+    """How many intervals lie between two charges."""
+    trial_days: int
+    """Days before the first charge; 0 for none."""
+
+
 @dataclass(frozen=True)
 class LineItem:
     """One priced line of a cart. Its sum is unit_price times quantity."""
@@ -62,6 +82,8 @@ class LineItem:
     name: str
     quantity: int
     unit_price: Money
+    recurring: Recurring | None = None
+    """None for a one-time price."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +97,13 @@ class CheckoutContext:
     shipping_option: ShippingOption | None
     items: tuple[LineItem, ...]
     total: Money
-    """What the intent takes. Must equal what Stripe receives (P5)."""
+    """What the intent takes: the one-time lines and the shipping. Must equal what Stripe receives (P5).
+    0 when the intent is a SetupIntent, which takes nothing."""
     pay_by: datetime
     supersedes: str | None
     """The attempt that this one replaces."""
+    stripe_customer_id: str | None = None
+    """Whom Stripe will charge again and again. Set exactly when a line is recurring."""
 
 
 class CloseReason(Enum):

@@ -9,9 +9,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import aiohttp
+import grpc
 import stripe
 from fastapi import FastAPI
 
+from payments_gateway.activation import Activation
+from payments_gateway.adjustments import Dispute
 from payments_gateway.api.app import create_app
 from payments_gateway.api.bodies import ConfigBody
 from payments_gateway.api.callers import Gatekeeper
@@ -19,29 +22,43 @@ from payments_gateway.api.checkout import checkout_routes
 from payments_gateway.api.operations import operations_routes
 from payments_gateway.api.orders import order_routes
 from payments_gateway.api.shop import shop_routes
+from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.attempt_ids import AttemptIds
 from payments_gateway.browser_return import BrowserReturn
 from payments_gateway.checkout_status import CheckoutStatusReader
 from payments_gateway.client_addresses import ClientAddresses
+from payments_gateway.clients.adjustments_client import DisputesClient, RefundsClient
 from payments_gateway.clients.attempt_client import AttemptClient
+from payments_gateway.clients.customer_client import CustomerClient
 from payments_gateway.clients.issuer import Issuer
 from payments_gateway.clients.orders_client import OrdersClient
 from payments_gateway.clients.readiness import catalogue_known, issuer_keys_loaded, serving
+from payments_gateway.clients.stripe_adjustments import StripeDisputes, StripeRefunds
 from payments_gateway.clients.stripe_catalogue import StripeCatalogue
+from payments_gateway.clients.stripe_customers import StripeCustomers
 from payments_gateway.clients.stripe_glances import SharedGlances
 from payments_gateway.clients.stripe_http import StripeHttp, stripe_session
 from payments_gateway.clients.stripe_intents import StripeIntents
 from payments_gateway.clients.stripe_limiter import StripeLimiter, Urgency
+from payments_gateway.clients.stripe_subscriptions import StripeSubscriptions
 from payments_gateway.clients.stripe_webhooks import StripeWebhooks
+from payments_gateway.clients.subscriptions_client import SubscriptionsClient
+from payments_gateway.copying import Copying
+from payments_gateway.customers import Customers
+from payments_gateway.deliveries import Deliveries
+from payments_gateway.first_payments import FirstPayments
 from payments_gateway.fulfilment import Fulfilment
 from payments_gateway.identity import SharedSecret, TokenKeys, TokenRules, TokenVerifier
 from payments_gateway.initiate import Initiate
 from payments_gateway.issuer_keys import IssuerKeys
 from payments_gateway.price_book import PriceBook
 from payments_gateway.rate_limits import Rate, RateLimiter
+from payments_gateway.refunds import Refunds
 from payments_gateway.settings import GatewaySettings
 from payments_gateway.settlement import Settlement
+from payments_gateway.subscription_cancel import SubscriptionCancel
+from payments_gateway.subscription_life import SubscriptionLife
 from payments_gateway.supersede import Supersede
 from servicekit.certificates import Certificates
 from servicekit.grpc_client import open_channel
@@ -77,12 +94,21 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             pause_seconds=settings.catalogue_pause_seconds,
             monotonic=time.monotonic,
         )
-        fulfilment = Fulfilment(attempts, orders, livemode=settings.livemode)
+        subscriptions = SubscriptionsClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
+        billing = StripeSubscriptions(stripe_road(Urgency.URGENT))
+        activation = Activation(subscriptions, billing, now=lambda: datetime.now(UTC))
+        fulfilment = Fulfilment(attempts, orders, activation, livemode=settings.livemode)
+        life = SubscriptionLife(subscriptions, billing, activation, livemode=settings.livemode)
+        first_payments = FirstPayments(StripeSubscriptions(glances))
         settlement = Settlement(fulfilment, orders)
         initiate = Initiate(
             ids=AttemptIds(settings.attempt_id_secret.get_secret_value().encode()),
             book=book,
             intents=intents,
+            customers=Customers(
+                StripeCustomers(stripe_road(Urgency.URGENT)),
+                CustomerClient(orders_channel, timeout_seconds=settings.service_timeout_seconds),
+            ),
             attempts=attempts,
             supersede=Supersede(attempts, intents, settlement),
             settlement=settlement,
@@ -106,14 +132,20 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
                 checkout_routes(
                     initiate,
                     BrowserReturn(attempts, orders, intents, fulfilment),
-                    CheckoutStatusReader(attempts, orders, SharedGlances(StripeIntents(glances))),
+                    CheckoutStatusReader(attempts, orders, SharedGlances(StripeIntents(glances)), first_payments),
                 ),
                 order_routes(orders),
+                subscription_routes(subscriptions, first_payments, SubscriptionCancel(subscriptions, billing, life)),
                 webhook_routes(
                     StripeWebhooks(
                         [secret.get_secret_value() for secret in settings.stripe_webhook_secrets], now=time.time
                     ),
-                    fulfilment,
+                    Deliveries(
+                        fulfilment,
+                        _refunds(settings, glances, orders_channel),
+                        _disputes(settings, glances, orders_channel),
+                        life,
+                    ),
                 ),
                 shop_routes(
                     book,
@@ -125,6 +157,19 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             cors_origins=settings.cors_origins,
             deadline_seconds=settings.request_deadline_seconds,
         )
+
+
+def _refunds(settings: GatewaySettings, client: stripe.StripeClient, orders_channel: grpc.aio.Channel) -> Refunds:
+    at_stripe = StripeRefunds(client)
+    copies = RefundsClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
+    return Refunds(Copying("refund", at_stripe, copies, livemode=settings.livemode), at_stripe)
+
+
+def _disputes(
+    settings: GatewaySettings, client: stripe.StripeClient, orders_channel: grpc.aio.Channel
+) -> Copying[Dispute]:
+    copies = DisputesClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
+    return Copying("dispute", StripeDisputes(client), copies, livemode=settings.livemode)
 
 
 def _stripe_limiter(settings: GatewaySettings) -> StripeLimiter:

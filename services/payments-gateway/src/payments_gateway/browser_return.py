@@ -33,7 +33,7 @@ class BrowserReturn:
         if purchase is not None and not purchase.may_be_shown_to(caller):
             raise AttemptNotFound
         if purchase is not None and purchase.intent == ref:
-            return purchase
+            return await self._fulfilment.finish(purchase)
         # What the client says about the intent is not believed (P6): Stripe is asked, and must name this attempt.
         intent = await self._intents.retrieve(ref)
         if intent.attempt_id != attempt_id:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from payments_gateway.attempts import Recurring
 from payments_gateway.money import Money
 
 
@@ -21,6 +22,8 @@ class Price:
     """None when the price has no whole amount per piece."""
     not_sold_because: str | None
     """Why it cannot be put into a cart, as a phrase; None when it can."""
+    recurring: Recurring | None = None
+    """None for a one-time price, and for a recurring one that is not sold."""
 
 
 @dataclass(frozen=True)

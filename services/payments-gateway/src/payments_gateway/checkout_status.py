@@ -1,9 +1,11 @@
 """Where a checkout stands, for the page that the buyer looks at."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from payments_gateway.attempts import Attempt, AttemptStore, CloseReason, DeleteReason, Tombstone
+from payments_gateway.first_payments import FirstPayments
 from payments_gateway.identity import Caller
 from payments_gateway.intents import MAY_YET_SUCCEED, IntentReader, IntentStatus, StripeIntent
 from payments_gateway.outcomes import AttemptNotFound
@@ -29,16 +31,21 @@ class CheckoutStatus:
 
     state: CheckoutState
     purchase: Purchase | None = None
+    first_payments: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Client secrets of first charges that the buyer can finish, by the subscription's id."""
 
 
 class CheckoutStatusReader:
     """Tells where checkouts stand."""
 
-    def __init__(self, attempts: AttemptStore, orders: OrderBook, intents: IntentReader) -> None:
+    def __init__(
+        self, attempts: AttemptStore, orders: OrderBook, intents: IntentReader, first_payments: FirstPayments
+    ) -> None:
         """Read from the attempts, what they became, and their intents."""
         self._attempts = attempts
         self._orders = orders
         self._intents = intents
+        self._first_payments = first_payments
 
     async def status(self, attempt_id: str, caller: Caller) -> CheckoutStatus:
         """Return where the attempt stands. Raises AttemptNotFound, StripeUnavailable, ServiceUnavailable."""
@@ -56,7 +63,8 @@ class CheckoutStatusReader:
     ) -> CheckoutStatus:
         purchase = await self._orders.find_purchase(attempt_id)
         if purchase is not None and purchase.may_be_shown_to(caller):
-            return CheckoutStatus(CheckoutState.COMPLETED, purchase)
+            secrets = await self._first_payments.secrets_of(purchase.subscriptions)
+            return CheckoutStatus(CheckoutState.COMPLETED, purchase, secrets)
         if tombstone is None or purchase is not None:
             raise AttemptNotFound
         return CheckoutStatus(CheckoutState.NEEDS_REVIEW)

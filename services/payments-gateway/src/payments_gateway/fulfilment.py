@@ -1,4 +1,4 @@
-"""Turns a succeeded intent into exactly one purchase or one quarantined payment (P3).
+"""Turns a succeeded intent into exactly one purchase or one quarantined payment (P3), and begins its subscriptions.
 
 One function for every road by which the news may arrive. It may run twice at once, or be killed after any line:
 orders' database decides, and whoever comes later obeys what was decided.
@@ -10,9 +10,12 @@ from typing import Final
 
 from prometheus_client import Counter
 
+from payments_gateway.activation import Activation
 from payments_gateway.attempt_ids import is_attempt_id
 from payments_gateway.attempts import Attempt, AttemptStore, DeleteReason, Tombstone
+from payments_gateway.deadline import seconds_left
 from payments_gateway.intents import IntentStatus, StripeIntent
+from payments_gateway.money import Money
 from payments_gateway.outcomes import AttemptOfAnotherIntent
 from payments_gateway.purchases import (
     OrderBook,
@@ -32,6 +35,11 @@ FULFILLED: Final = Counter(
     "holdfast_fulfilments", "Succeeded intents by road and what they became.", ["road", "outcome"]
 )
 
+_BUYER_WAITS_SECONDS: Final = 10.0
+"""A buyer who came back is shown what is recorded after this long, with subscriptions as far as they are then."""
+_TO_ANSWER_SECONDS: Final = 1.0
+"""Kept back of the buyer's own request."""
+
 
 @dataclass(frozen=True)
 class NotOurs:
@@ -44,35 +52,56 @@ NOT_OURS: Final = NotOurs()
 class Fulfilment:
     """Fulfils succeeded intents."""
 
-    def __init__(self, attempts: AttemptStore, orders: OrderBook, *, livemode: bool) -> None:
+    def __init__(self, attempts: AttemptStore, orders: OrderBook, activation: Activation, *, livemode: bool) -> None:
         """Fulfil intents of the mode that our Stripe key works in."""
         self._attempts = attempts
         self._orders = orders
+        self._activation = activation
         self._livemode = livemode
 
     async def fulfil(self, intent: StripeIntent, source: Source) -> PaymentDecision | NotOurs:
-        """Bring a succeeded intent to its decision, and forget the attempt once that is safe (P4).
+        """Bring a succeeded intent to its decision, forget the attempt once that is safe (P4), begin its subscriptions.
 
-        Raises ServiceUnavailable; the same call may be made again, by any road.
+        Raises ServiceUnavailable, StripeUnavailable, KeepsChanging as long as anything of this is left to be done; the
+        same call may be made again, by any road.
         """
         payment = self._our_payment(intent)
         if payment is None:
             _count(source, "not_ours")
             return NOT_OURS
         bind_attempt(payment.attempt_id)
-        return await self._settle(payment, await self._attempts.find(payment.attempt_id), source)
+        decision = await self._settle(payment, await self._attempts.find(payment.attempt_id), source)
+        if not isinstance(decision, Purchase):
+            return decision
+        activated = await self._activation.activate_all(decision)
+        if activated.hindrance is not None:
+            raise activated.hindrance
+        return activated.purchase
 
     async def fulfil_found(
         self, intent: StripeIntent, found: Attempt | Tombstone | None, source: Source
     ) -> PaymentDecision:
-        """Do what fulfil does for a caller who has just looked the intent's attempt up.
+        """Do what fulfil does for a buyer who waits, and whose intent's attempt was just looked up.
 
+        Subscriptions that cannot be begun now stay pending: the webhook is still owed its answer, and begins them.
         Raises AttemptOfAnotherIntent if the intent does not name that attempt, ServiceUnavailable.
         """
         payment = self._our_payment(intent)
         if payment is None or (found is not None and payment.attempt_id != found.attempt_id):
             raise AttemptOfAnotherIntent
-        return await self._settle(payment, found, source)
+        decision = await self._settle(payment, found, source)
+        return await self.finish(decision) if isinstance(decision, Purchase) else decision
+
+    async def finish(self, purchase: Purchase) -> Purchase:
+        """Begin what is still pending of a recorded purchase, as far as that can be done while a buyer waits.
+
+        What keeps a subscription pending is no failure of the buyer's: the webhook meets it too, and answers with it.
+        """
+        seconds = max(0.0, min(_BUYER_WAITS_SECONDS, seconds_left() - _TO_ANSWER_SECONDS))
+        activated = await self._activation.activate_all(purchase, within_seconds=seconds)
+        if activated.hindrance is not None:
+            _log.warning("subscriptions stay pending", extra={"reason": type(activated.hindrance).__name__})
+        return activated.purchase
 
     async def _settle(self, payment: Payment, found: Attempt | Tombstone | None, source: Source) -> PaymentDecision:
         if isinstance(found, Attempt):
@@ -88,7 +117,7 @@ class Fulfilment:
             raise ValueError("only a succeeded intent can be fulfilled")
         if intent.attempt_id is None or not is_attempt_id(intent.attempt_id) or intent.livemode != self._livemode:
             return None
-        return Payment(intent.ref, intent.attempt_id, intent.received, intent.livemode)
+        return Payment(intent.ref, intent.attempt_id, intent.received, intent.livemode, intent.payment_method_id)
 
     async def _decide(self, payment: Payment, attempt: Attempt, source: Source) -> PaymentDecision:
         if objection := _disagreement(payment, attempt):
@@ -122,7 +151,8 @@ class Fulfilment:
 def _disagreement(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
     if payment.intent != attempt.intent:
         return QuarantineReason.INTENT_MISMATCH
-    if payment.received != attempt.context.total:
+    total = attempt.context.total
+    if (payment.received or Money(0, total.currency)) != total:  # a SetupIntent receives nothing
         return QuarantineReason.AMOUNT_MISMATCH
     return None
 
@@ -132,7 +162,11 @@ def _report(decision: PaymentDecision, source: Source) -> None:
         _log.error("payment quarantined", extra={"reason": decision.reason.value, "road": source.road.value})
         _count(source, "quarantined")
     else:
-        _log.info("purchase recorded", extra={"order": decision.order.number, "road": source.road.value})
+        number = decision.order.number if decision.order else None
+        _log.info(
+            "purchase recorded",
+            extra={"order": number, "subscriptions": len(decision.subscriptions), "road": source.road.value},
+        )
         _count(source, "purchase")
 
 

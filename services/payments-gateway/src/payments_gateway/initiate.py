@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,18 +14,22 @@ from payments_gateway.attempts import (
     AttemptStore,
     CheckoutContext,
     Contact,
+    IntentKind,
     IntentRef,
     RequestHashMismatch,
     Tombstone,
 )
-from payments_gateway.carts import Cart, PricedCart, price_cart
+from payments_gateway.carts import Cart, PricedCart, RecurringSum, amount_due_today, price_cart, recurring_sums
+from payments_gateway.customers import Customers, Payer
 from payments_gateway.identity import Caller
 from payments_gateway.intents import (
+    CustomerMissing,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentRefused,
     Intents,
     IntentStatus,
+    IntentTerms,
     StripeIntent,
     StripeUnavailable,
 )
@@ -41,6 +45,8 @@ _KEY_GENERATIONS: Final = 5
 """How many idempotency keys there are at Stripe for one attempt. Once all are spent only a new checkout can go on."""
 _SPENT_AT_ONCE: Final = 2
 """So many keys may be spent by one request. Then Stripe is failing, and keys are left for when it is not (ADR 8)."""
+_CUSTOMERS_AT_ONCE: Final = 2
+"""So many customers are tried for one intent: whoever deletes them faster has to stop first."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,13 @@ class Checkout:
 
     client_secret: str
     attempt_id: str
+    kind: IntentKind
     amount: Money
+    """What the intent takes."""
+    amount_due_today: Money
+    """With the first charges of subscriptions."""
+    recurring: tuple[RecurringSum, ...]
+    """What is charged again and again, by billing interval."""
     pay_by: datetime
 
     def __repr__(self) -> str:
@@ -79,6 +91,7 @@ class Initiate:
         ids: AttemptIds,
         book: PriceBook,
         intents: Intents,
+        customers: Customers,
         attempts: AttemptStore,
         supersede: Supersede,
         settlement: Settlement,
@@ -89,6 +102,7 @@ class Initiate:
         self._ids = ids
         self._book = book
         self._intents = intents
+        self._customers = customers
         self._attempts = attempts
         self._supersede = supersede
         self._settlement = settlement
@@ -109,7 +123,11 @@ class Initiate:
         cart = price_cart(request.cart, catalogue)
         if request.supersedes is not None:
             await self._supersede.supersede(request.supersedes, caller)
-        return await self._open(attempt_id, request, self._context(request, caller, cart))
+        context = self._context(request, caller, cart)
+        if cart.has_subscriptions:
+            customer_id = await self._customers.charged(_payer(attempt_id, context))
+            context = replace(context, stripe_customer_id=customer_id)
+        return await self._open(attempt_id, request, context)
 
     def _context(self, request: CheckoutRequest, caller: Caller, cart: PricedCart) -> CheckoutContext:
         return CheckoutContext(
@@ -129,7 +147,7 @@ class Initiate:
             if generation:  # Stripe knows the key and we know no attempt: our store may have lost it after the payment.
                 await self._settlement.refuse_if_bought(attempt_id)
             try:
-                intent = await self._intents.create(attempt_id, context.total, generation=generation)
+                context, intent = await self._made_intent(attempt_id, context, generation)
             except IdempotencyKeySpent as spent:
                 spent_now += spent.just_now
                 if spent_now == _SPENT_AT_ONCE:
@@ -139,6 +157,21 @@ class Initiate:
             if intent.status is not IntentStatus.CANCELED:
                 return await self._store(attempt_id, request.digest, context, intent)
         raise AttemptClosed  # every key of this attempt is spent: only a new checkout can go on
+
+    async def _made_intent(
+        self, attempt_id: str, context: CheckoutContext, generation: int
+    ) -> tuple[CheckoutContext, StripeIntent]:
+        """Make the intent; return it with the context, whose customer may have had to be replaced."""
+        for _ in range(_CUSTOMERS_AT_ONCE):
+            try:
+                return context, await self._intents.create(attempt_id, _terms(context), generation=generation)
+            except CustomerMissing:
+                gone = context.stripe_customer_id
+                if gone is None:
+                    raise
+                customer_id = await self._customers.instead_of(gone, _payer(attempt_id, context))
+                context = replace(context, stripe_customer_id=customer_id)
+        raise StripeUnavailable
 
     async def _store(self, attempt_id: str, digest: bytes, context: CheckoutContext, intent: StripeIntent) -> Checkout:
         try:
@@ -188,12 +221,28 @@ class Initiate:
         return _checkout(found, intent)
 
 
+def _payer(attempt_id: str, context: CheckoutContext) -> Payer:
+    return Payer(context.user_id, attempt_id, context.contact.email)
+
+
+def intent_kind(total: Money) -> IntentKind:
+    """Return which intent a checkout is paid with: one that takes nothing can only keep a payment method."""
+    return IntentKind.PAYMENT if total.minor_units else IntentKind.SETUP
+
+
+def _terms(context: CheckoutContext) -> IntentTerms:
+    return IntentTerms(intent_kind(context.total), context.total, context.stripe_customer_id)
+
+
 def _checkout(attempt: Attempt, intent: StripeIntent) -> Checkout:
     if intent.client_secret is None:
         raise ValueError(f"{intent.ref.id} came without a client secret")
     return Checkout(
         client_secret=intent.client_secret,
         attempt_id=attempt.attempt_id,
+        kind=attempt.intent.kind,
         amount=attempt.context.total,
+        amount_due_today=amount_due_today(attempt.context.total, attempt.context.items),
+        recurring=recurring_sums(attempt.context.items),
         pay_by=attempt.context.pay_by,
     )

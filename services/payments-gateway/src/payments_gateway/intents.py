@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
-from payments_gateway.attempts import IntentRef
+from payments_gateway.attempts import IntentKind, IntentRef
 from payments_gateway.money import Money
 
 ATTEMPT_ID_KEY: Final = "checkoutAttemptId"
@@ -55,6 +55,8 @@ class StripeIntent:
     client_secret: str | None
     last_payment_failed: bool = False
     """Whether the last try to pay was refused."""
+    payment_method_id: str | None = None
+    """The Stripe PaymentMethod that it was paid or set up with; None before."""
 
     def __repr__(self) -> str:
         """Leave the client secret out: a repr may end in a log."""
@@ -64,6 +66,21 @@ class StripeIntent:
     def is_payable(self) -> bool:
         """Whether the buyer can still pay it."""
         return self.status in PAYABLE
+
+
+@dataclass(frozen=True)
+class IntentTerms:
+    """What an intent is to be made for."""
+
+    kind: IntentKind
+    amount: Money
+    """What it takes; 0 for a SetupIntent, which takes nothing."""
+    customer_id: str | None
+    """Whose the payment method becomes, to be charged again without the buyer; None to keep none."""
+
+
+class CustomerMissing(Exception):
+    """Stripe does not know the customer any more: somebody deleted it."""
 
 
 class IntentNotFound(Exception):
@@ -110,10 +127,10 @@ class IntentReader(Protocol):
 class Intents(IntentReader, Protocol):
     """Stripe's intents. Every method may raise StripeUnavailable."""
 
-    async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
-        """Make a PaymentIntent for an attempt, once per generation, however often it is called.
+    async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
+        """Make an intent for an attempt, once per generation, however often it is called.
 
-        Raises IdempotencyKeySpent when this generation's key is of no more use, IntentRefused.
+        Raises IdempotencyKeySpent when this generation's key is of no more use, CustomerMissing, IntentRefused.
         """
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:

@@ -8,6 +8,7 @@ from typing import Protocol
 from payments_gateway.attempts import Address, CheckoutContext, Contact, IntentRef, LineItem, ShippingOption
 from payments_gateway.identity import Caller
 from payments_gateway.money import Money
+from payments_gateway.subscriptions import Subscription
 
 
 class Road(Enum):
@@ -34,6 +35,8 @@ class Payment:
     received: Money | None
     """None for a SetupIntent."""
     livemode: bool
+    payment_method_id: str | None = None
+    """The Stripe PaymentMethod that paid or was set up."""
 
 
 class QuarantineReason(Enum):
@@ -69,6 +72,10 @@ class Order:
     created_at: datetime
     erased: bool = False
     """Whether who bought was erased from it: user, contact and address are empty then."""
+    refunded: Money | None = None
+    """What was refunded or is about to be; None when nothing was."""
+    disputed: Money | None = None
+    """What is disputed, or was and is lost; None when nothing is."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +92,20 @@ class Purchase:
 
     attempt_id: str
     intent: IntentRef
-    order: Order
+    order: Order | None
+    """None when nothing was bought but subscriptions."""
+    subscriptions: tuple[Subscription, ...] = ()
+    """One for each billing interval, in the order of the cart."""
 
     @property
     def user_id(self) -> str | None:
         """Whose purchase it is; None for a guest's and for an erased one."""
-        return self.order.user_id
+        return next((bought.user_id for bought in (self.order, *self.subscriptions) if bought is not None), None)
 
     def may_be_shown_to(self, caller: Caller) -> bool:
         """Whether this caller may be told of it. Nobody may once it is erased: whose it was is not known any more."""
-        return not self.order.erased and caller.owns(self.user_id)
+        bought = [part for part in (self.order, *self.subscriptions) if part is not None]
+        return caller.owns(self.user_id) and not any(part.erased for part in bought)
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,28 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from payments_gateway.activation import Activation
 from payments_gateway.attempt_ids import AttemptIds
 from payments_gateway.attempts import Attempt, IntentRef
+from payments_gateway.billing import Billing
 from payments_gateway.browser_return import BrowserReturn
 from payments_gateway.checkout_status import CheckoutStatusReader
+from payments_gateway.copying import Copying
+from payments_gateway.customers import Customers
+from payments_gateway.deliveries import Deliveries
+from payments_gateway.first_payments import FirstPayments
 from payments_gateway.fulfilment import Fulfilment
 from payments_gateway.initiate import Initiate
 from payments_gateway.price_book import PriceBook
+from payments_gateway.refunds import Refunds
 from payments_gateway.settlement import Settlement
+from payments_gateway.subscription_cancel import SubscriptionCancel
+from payments_gateway.subscription_life import SubscriptionLife
 from payments_gateway.supersede import Supersede
 
+from .fake_adjustments import FakeDisputeCopies, FakeRefundCopies, FakeStripeDisputes, FakeStripeRefunds
+from .fake_customers import FakeAccounts, FakeRegister
+from .fake_subscriptions import FakeBilling, FakeSubscriptions
 from .fakes import FakeAttempts, FakeCatalogueSource, FakeClock, FakeIntents, FakeOrderBook, Wire
 from .samples import ATTEMPT_ID, CONTEXT, SHOP, attempt
 
@@ -24,32 +36,51 @@ PAY_BY = timedelta(hours=24)
 class Gateway:
     """Everything behind the HTTP edge."""
 
-    def __init__(self) -> None:
+    def __init__(self, wired: Callable[[Wire], Billing] | None = None) -> None:
+        """Put it together; with another Billing than the fake one if wired gives one."""
         self.clock = FakeClock()
         self.wire = Wire()
         self.attempts = FakeAttempts(self.wire)
         self.intents = FakeIntents(self.wire)
-        self.orders = FakeOrderBook(self.wire, self.clock)
+        self.accounts = FakeAccounts(self.wire)
+        self.register = FakeRegister(self.wire)
+        self.subscriptions = FakeSubscriptions(self.wire, self.clock.now)
+        self.billing = FakeBilling(self.wire, self.clock)
+        billing = wired(self.wire) if wired else self.billing
+        self.orders = FakeOrderBook(self.wire, self.clock, self.subscriptions)
         self.source = FakeCatalogueSource(SHOP)
         self.ids = AttemptIds(b"attempt-id-secret-of-the-tests..")
         self.book = PriceBook(
             self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=2, monotonic=self.clock.seconds
         )
-        self.fulfilment = Fulfilment(self.attempts, self.orders, livemode=False)
+        self.activation = Activation(self.subscriptions, billing, now=self.clock.now)
+        self.fulfilment = Fulfilment(self.attempts, self.orders, self.activation, livemode=False)
         settlement = Settlement(self.fulfilment, self.orders)
         self.supersede = Supersede(self.attempts, self.intents, settlement)
         self.initiate = Initiate(
             ids=self.ids,
             book=self.book,
             intents=self.intents,
+            customers=Customers(self.accounts, self.register),
             attempts=self.attempts,
             supersede=self.supersede,
             settlement=settlement,
             pay_by=PAY_BY,
             now=self.clock.now,
         )
+        self.stripe_refunds, self.stripe_disputes = FakeStripeRefunds(self.wire), FakeStripeDisputes(self.wire)
+        self.refund_copies, self.dispute_copies = FakeRefundCopies(self.wire), FakeDisputeCopies(self.wire)
+        self.life = SubscriptionLife(self.subscriptions, billing, self.activation, livemode=False)
+        self.first_payments = FirstPayments(billing)
+        self.cancels = SubscriptionCancel(self.subscriptions, billing, self.life)
+        self.deliveries = Deliveries(
+            self.fulfilment,
+            Refunds(Copying("refund", self.stripe_refunds, self.refund_copies, livemode=False), self.stripe_refunds),
+            Copying("dispute", self.stripe_disputes, self.dispute_copies, livemode=False),
+            self.life,
+        )
         self.browser_return = BrowserReturn(self.attempts, self.orders, self.intents, self.fulfilment)
-        self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents)
+        self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, self.first_payments)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Gateway"]:

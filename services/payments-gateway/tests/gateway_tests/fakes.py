@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from payments_gateway.attempts import (
     Attempt,
@@ -22,9 +23,11 @@ from payments_gateway.attempts import (
 from payments_gateway.catalogue import Catalogue
 from payments_gateway.intents import (
     PAYABLE,
+    CustomerMissing,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentStatus,
+    IntentTerms,
     StripeIntent,
 )
 from payments_gateway.money import Money
@@ -41,6 +44,7 @@ from payments_gateway.purchases import (
     QuarantineReason,
     Source,
 )
+from payments_gateway.subscriptions import Subscription
 from servicekit.violations import FieldViolation, InvalidRequest
 
 
@@ -185,7 +189,12 @@ class _Charge:
     """An intent as Stripe keeps it."""
 
     intent: StripeIntent
-    amount: Money
+    terms: IntentTerms
+
+    @property
+    def received(self) -> Money | None:
+        """What Stripe receives when it is paid."""
+        return self.terms.amount if self.terms.kind is IntentKind.PAYMENT else None
 
 
 class FakeIntents:
@@ -196,32 +205,36 @@ class FakeIntents:
         self._charges: dict[str, _Charge] = {}
         self._by_key: dict[str, str] = {}
         self._spent: dict[str, bool] = {}
+        self._missing_customers: set[str] = set()
 
-    async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
+    async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
         """Make an intent once per key; a key that was used answers its intent as it stands now."""
         async with self._wire.call("intents.create"):
             key = f"{attempt_id}:{generation}"
             if key in self._spent:
                 raise IdempotencyKeySpent(just_now=self._spent[key])
+            if terms.customer_id in self._missing_customers:
+                raise CustomerMissing
             if key not in self._by_key:
-                self._by_key[key] = self._make(attempt_id, amount)
+                self._by_key[key] = self._make(attempt_id, terms)
             charge = self._charges[self._by_key[key]]
-            if charge.amount != amount:
+            if charge.terms != terms:
                 raise IdempotencyKeySpent
             return charge.intent
 
-    def _make(self, attempt_id: str, amount: Money) -> str:
-        intent_id = f"pi_{len(self._charges) + 1}"
+    def _make(self, attempt_id: str, terms: IntentTerms) -> str:
+        takes = terms.kind is IntentKind.PAYMENT
+        intent_id = f"{'pi' if takes else 'seti'}_{len(self._charges) + 1}"
         self._charges[intent_id] = _Charge(
             StripeIntent(
-                ref=IntentRef(intent_id, IntentKind.PAYMENT),
+                ref=IntentRef(intent_id, terms.kind),
                 status=IntentStatus.REQUIRES_PAYMENT_METHOD,
                 attempt_id=attempt_id,
-                received=Money(0, amount.currency),
+                received=Money(0, terms.amount.currency) if takes else None,
                 livemode=False,
                 client_secret=f"{intent_id}_secret_hush",
             ),
-            amount,
+            terms,
         )
         return intent_id
 
@@ -238,7 +251,7 @@ class FakeIntents:
             return self._known(ref)
 
     def _known(self, ref: IntentRef) -> StripeIntent:
-        if ref.id not in self._charges or ref.kind is not IntentKind.PAYMENT:
+        if ref.id not in self._charges or ref.kind is not self._charges[ref.id].terms.kind:
             raise IntentNotFound
         return self._charges[ref.id].intent
 
@@ -255,7 +268,7 @@ class FakeIntents:
     def pay(self, ref: IntentRef, received: Money | None = None) -> StripeIntent:
         """Let the buyer pay, the intent's amount unless told otherwise; returns the intent as the event shows it."""
         charge = self._charges[ref.id]
-        charge.intent = replace(charge.intent, status=IntentStatus.SUCCEEDED, received=received or charge.amount)
+        charge.intent = replace(charge.intent, status=IntentStatus.SUCCEEDED, received=received or charge.received)
         return charge.intent
 
     def decline(self, ref: IntentRef) -> None:
@@ -265,19 +278,37 @@ class FakeIntents:
 
     def another(self, attempt_id: str, amount: Money) -> IntentRef:
         """Make an intent that names an attempt but was never stored with it."""
-        return self._charges[self._make(attempt_id, amount)].intent.ref
+        return self._charges[self._make(attempt_id, IntentTerms(IntentKind.PAYMENT, amount, None))].intent.ref
+
+    def miss_customer(self, customer_id: str) -> None:
+        """Know a customer no more."""
+        self._missing_customers.add(customer_id)
+
+    def terms_of(self, ref: IntentRef) -> IntentTerms:
+        """Show what an intent was made for."""
+        return self._charges[ref.id].terms
 
     def all(self) -> list[StripeIntent]:
         """Show every intent there is, in the order they were made."""
         return [charge.intent for charge in self._charges.values()]
 
 
+class SubscriptionRows(Protocol):
+    """Where orders keeps subscriptions."""
+
+    rows: dict[str, Subscription]
+
+    def begin_all(self, payment: Payment, context: CheckoutContext) -> tuple[str, ...]:
+        """Record what a purchase began; return the ids."""
+
+
 class FakeOrderBook:
     """orders in memory: one decision for each intent, one purchase for each attempt, as its contract has it."""
 
-    def __init__(self, wire: Wire, clock: FakeClock) -> None:
+    def __init__(self, wire: Wire, clock: FakeClock, subscriptions: SubscriptionRows) -> None:
         self._wire = wire
         self._clock = clock
+        self._subscriptions = subscriptions
         self._purchases: dict[str, Purchase] = {}
         self._refused: set[str] = set()
         self.decisions: dict[str, PaymentDecision] = {}
@@ -291,14 +322,21 @@ class FakeOrderBook:
     async def record_purchase(self, payment: Payment, context: CheckoutContext, source: Source) -> PaymentDecision:
         """Record what the payment bought, or answer what was decided before."""
         async with self._wire.call("orders.record_purchase"):
-            if payment.attempt_id in self._refused or payment.received != context.total:
+            received = payment.received or Money(0, context.total.currency)
+            if payment.attempt_id in self._refused or received != context.total:
                 raise PurchaseRefused
             standing = self.decisions.get(payment.intent.id)
             if standing is not None and not _is_promotable(standing):
-                return standing
+                return self._as_it_stands(standing) if isinstance(standing, Purchase) else standing
             if payment.attempt_id in self._purchases:
                 return self._set_aside(payment, QuarantineReason.DUPLICATE_PAYMENT, context, source)
-            purchase = Purchase(payment.attempt_id, payment.intent, self._order(payment, context))
+            begun = self._subscriptions.begin_all(payment, context)
+            purchase = Purchase(
+                attempt_id=payment.attempt_id,
+                intent=payment.intent,
+                order=self._order(payment, context) if any(item.recurring is None for item in context.items) else None,
+                subscriptions=tuple(self._subscriptions.rows[each] for each in begun),
+            )
             self._purchases[payment.attempt_id] = purchase
             return self._decide(payment, purchase, context, source)
 
@@ -313,13 +351,17 @@ class FakeOrderBook:
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
         """Return what the attempt became."""
         async with self._wire.call("orders.find_purchase"):
-            return self._purchases.get(attempt_id)
+            return self._as_it_stands(self._purchases[attempt_id]) if attempt_id in self._purchases else None
+
+    def _as_it_stands(self, purchase: Purchase) -> Purchase:
+        rows = tuple(self._subscriptions.rows[one.id] for one in purchase.subscriptions)
+        return replace(purchase, subscriptions=rows)
 
     async def order(self, order_id: str) -> Order:
         """Return one order."""
         async with self._wire.call("orders.order"):
             for purchase in self._purchases.values():
-                if purchase.order.id == order_id:
+                if purchase.order is not None and purchase.order.id == order_id:
                     return purchase.order
             raise OrderNotFound
 
@@ -328,7 +370,8 @@ class FakeOrderBook:
         async with self._wire.call("orders.orders_of"):
             if page_token is not None and not page_token.isdecimal():
                 raise InvalidRequest([FieldViolation("page_token", "is not one that was given out")])
-            theirs = [purchase.order for purchase in self._purchases.values() if purchase.user_id == user_id][::-1]
+            orders = [purchase.order for purchase in self._purchases.values() if purchase.order is not None]
+            theirs = [order for order in orders if order.user_id == user_id][::-1]
             start = int(page_token or 0)
             stop = start + page_size
             return OrderPage(tuple(theirs[start:stop]), str(stop) if len(theirs) > stop else None)
@@ -340,6 +383,7 @@ class FakeOrderBook:
     def erase(self, attempt_id: str) -> None:
         """Erase who bought from an attempt's purchase."""
         bought = self._purchases[attempt_id]
+        assert bought.order is not None
         order = replace(bought.order, user_id=None, contact=Contact("", "", None), erased=True)
         self._purchases[attempt_id] = replace(bought, order=order)
 
@@ -375,7 +419,7 @@ class FakeOrderBook:
             contact=context.contact,
             shipping_address=context.shipping_address,
             shipping_option=context.shipping_option,
-            items=context.items,
+            items=tuple(item for item in context.items if item.recurring is None),
             created_at=self._clock.now(),
         )
 

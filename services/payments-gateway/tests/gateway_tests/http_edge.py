@@ -21,6 +21,7 @@ from payments_gateway.api.head_guard import HeadGuard
 from payments_gateway.api.operations import operations_routes
 from payments_gateway.api.orders import order_routes
 from payments_gateway.api.shop import shop_routes
+from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.client_addresses import ClientAddresses, Network
 from payments_gateway.clients.readiness import catalogue_known
@@ -68,7 +69,8 @@ class Edge:
             [
                 checkout_routes(gateway.initiate, gateway.browser_return, gateway.statuses),
                 order_routes(gateway.orders),
-                webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.fulfilment),
+                subscription_routes(gateway.subscriptions, gateway.first_payments, gateway.cancels),
+                webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.deliveries),
                 shop_routes(gateway.book, ConfigBody(publishable_key="pk_test_1", stripe_js_url="https://js.example/")),
                 operations_routes(Readiness([catalogue_known(gateway.book)])),
             ],

@@ -12,7 +12,9 @@ from payments_gateway.attempts import (
     Contact,
     IntentKind,
     IntentRef,
+    Interval,
     LineItem,
+    Recurring,
     ShippingOption,
 )
 from payments_gateway.carts import Cart, CartLine
@@ -24,7 +26,20 @@ ADA: Final = Contact(name="Ada Lovelace", email="ada@example.com", phone="+44 20
 LONDON: Final = Address("12 St James's Square", None, "London", None, "SW1Y 4JH", "GB")
 
 
-def price(price_id: str, minor_units: int | None, currency: str = "usd", *, why_not: str | None = None) -> Price:
+MONTHLY: Final = Recurring(Interval.MONTH, 1, trial_days=0)
+MONTHLY_AFTER_A_WEEK: Final = Recurring(Interval.MONTH, 1, trial_days=7)
+YEARLY: Final = Recurring(Interval.YEAR, 1, trial_days=0)
+WEEKLY_AFTER_A_FORTNIGHT: Final = Recurring(Interval.WEEK, 1, trial_days=14)
+
+
+def price(
+    price_id: str,
+    minor_units: int | None,
+    currency: str = "usd",
+    *,
+    why_not: str | None = None,
+    recurring: Recurring | None = None,
+) -> Price:
     """Return a price of that id, on sale unless a reason is given."""
     return Price(
         id=price_id,
@@ -34,6 +49,7 @@ def price(price_id: str, minor_units: int | None, currency: str = "usd", *, why_
         image_url=None,
         unit_price=None if minor_units is None else Money(minor_units, currency),
         not_sold_because=why_not,
+        recurring=recurring,
     )
 
 
@@ -58,8 +74,19 @@ SHOP: Final = catalogue(
     price("price_cent", 1),
     price("price_car", 99_999_999),
     price("price_tiered", None, why_not="is priced in tiers"),
-    price("price_club", 900, why_not="is a subscription price, and subscriptions are not sold"),
-    shipping=(shipping_rate("shr_post", 500), shipping_rate("shr_post_eur", 400, "eur")),
+    price("price_metered", 5, why_not="is metered"),
+    price("price_club", 900, recurring=MONTHLY),
+    price("price_care", 350, recurring=MONTHLY),
+    price("price_box_trial", 2900, recurring=MONTHLY_AFTER_A_WEEK),
+    price("price_almanac", 9000, recurring=YEARLY),
+    price("price_paper_trial", 200, recurring=WEEKLY_AFTER_A_FORTNIGHT),
+    price("price_club_eur", 800, "eur", recurring=MONTHLY),
+    price("price_club_kwd", 1235, "kwd", recurring=MONTHLY),
+    price("price_letter", 0, recurring=YEARLY),
+    price("price_dues", 1, recurring=YEARLY),
+    price("price_yacht", 99_999_999, recurring=YEARLY),
+    *(price(f"price_box_{number}", 100, recurring=MONTHLY) for number in range(1, 23)),
+    shipping=(shipping_rate("shr_post", 500), shipping_rate("shr_post_eur", 400, "eur"), shipping_rate("shr_free", 0)),
 )
 
 

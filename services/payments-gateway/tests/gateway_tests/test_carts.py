@@ -58,7 +58,7 @@ def summed(priced: PricedCart) -> int:
     [
         ("price_gone", "is not for sale: unknown or inactive"),
         ("price_tiered", "is priced in tiers"),
-        ("price_club", "is a subscription price, and subscriptions are not sold"),
+        ("price_metered", "is metered"),
     ],
 )
 def test_a_line_that_cannot_be_sold_is_named(price_id: str, because: str) -> None:

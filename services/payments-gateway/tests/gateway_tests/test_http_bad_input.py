@@ -77,7 +77,7 @@ async def test_a_price_id_looks_like_stripes(http: aiohttp.ClientSession, gatewa
     assert_refused(answer, gateway, "items[0].priceId")
 
 
-@pytest.mark.parametrize("price_id", ["price_" + CANARY, "price_club", "price_tiered"])
+@pytest.mark.parametrize("price_id", ["price_" + CANARY, "price_metered", "price_tiered"])
 async def test_a_price_that_is_not_sold_is_named(http: aiohttp.ClientSession, gateway: Gateway, price_id: str) -> None:
     """Unknown, inactive, subscription and tiered prices are refused by their place in the cart."""
     answer = await post(http, INITIATE, checkout_json(items=[line(), line(priceId=price_id)]))

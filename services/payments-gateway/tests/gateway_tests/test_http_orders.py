@@ -311,13 +311,31 @@ async def test_a_page_that_cannot_be_is_refused(http: aiohttp.ClientSession, que
     assert (answer.status, answer.kind, answer.fields) == (422, "invalid_request", [field])
 
 
+async def test_the_storefront_sees_how_often_a_price_is_charged(http: aiohttp.ClientSession) -> None:
+    """A recurring price shows its interval and its trial; a one-time price has neither."""
+    answer = await get(http, "/api/catalog")
+
+    items = {item["priceId"]: item for item in answer.json["items"]}
+    assert items["price_paper_trial"] == {
+        "priceId": "price_paper_trial",
+        "productId": "prod_paper_trial",
+        "name": "Name of price_paper_trial",
+        "description": None,
+        "unitAmount": 200,
+        "currency": "usd",
+        "type": "recurring",
+        "recurring": {"interval": "week", "intervalCount": 1, "trialDays": 14},
+    }
+    assert "recurring" not in items["price_mug"]
+
+
 async def test_the_storefront_sees_what_can_be_bought(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """Prices that cannot be put into a cart are not shown; caches may keep the answer for a moment."""
     answer = await get(http, "/api/catalog")
 
     items = {item["priceId"]: item for item in answer.json["items"]}
     assert answer.headers["Cache-Control"] == "public, max-age=15"
-    assert not {"price_tiered", "price_club"} & set(items)
+    assert not {"price_tiered", "price_metered"} & set(items)
     assert items["price_mug"] == {
         "priceId": "price_mug",
         "productId": "prod_mug",

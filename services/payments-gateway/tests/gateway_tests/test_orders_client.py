@@ -176,6 +176,7 @@ async def test_p7_an_erased_order_says_so(client: OrdersClient, orders: OrdersSt
     found = await client.find_purchase(ATTEMPT_ID)
 
     assert found is not None
+    assert found.order is not None
     assert (found.user_id, found.order.erased) == (None, True)
 
 

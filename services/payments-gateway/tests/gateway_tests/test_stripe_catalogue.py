@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from payments_gateway.attempts import Interval, Recurring
 from payments_gateway.catalogue import Price, ShippingRate
 from payments_gateway.clients.stripe_catalogue import StripeCatalogue, read_price, read_shipping_rate
 from payments_gateway.intents import StripeUnavailable
@@ -30,6 +31,7 @@ PRICE: dict[str, Any] = {
     "transform_quantity": None,
     "unit_amount": 1250,
 }
+MONTHLY: dict[str, Any] = {"interval": "month", "interval_count": 1, "usage_type": "licensed", "meter": None}
 RATE: dict[str, Any] = {
     "id": "shr_post",
     "object": "shipping_rate",
@@ -70,7 +72,6 @@ def test_a_price_is_read_with_its_product() -> None:
     [
         ({"product": {**PRODUCT, "active": False}}, "is not for sale: its product is inactive"),
         ({"product": {"id": "prod_mug", "deleted": True}}, "is not for sale: its product is inactive"),
-        ({"recurring": {"interval": "month"}}, "is a subscription price, and subscriptions are not sold"),
         ({"billing_scheme": "tiered", "unit_amount": None}, "is priced in tiers"),
         ({"transform_quantity": {"divide_by": 10, "round": "up"}}, "is priced by packages"),
         ({"custom_unit_amount": {"minimum": 1}, "unit_amount": None}, "is priced by the buyer"),
@@ -82,6 +83,62 @@ def test_a_price_that_cannot_be_put_into_a_cart_says_why(changes: dict[str, Any]
     found = read_price({**PRICE, **changes})
 
     assert found.not_sold_because == because
+
+
+@pytest.mark.parametrize(
+    ("changes", "metadata", "expected"),
+    [
+        ({}, {}, Recurring(Interval.MONTH, 1, trial_days=0)),
+        ({"interval": "day", "interval_count": 1095}, {}, Recurring(Interval.DAY, 1095, trial_days=0)),
+        ({"interval": "week", "interval_count": 2}, {"trial_days": "14"}, Recurring(Interval.WEEK, 2, trial_days=14)),
+        ({"interval": "year", "interval_count": 3}, {"trial_days": "730"}, Recurring(Interval.YEAR, 3, trial_days=730)),
+        ({"trial_period_days": 30}, {"trial_days": "0", "other": "x"}, Recurring(Interval.MONTH, 1, trial_days=0)),
+    ],
+)
+def test_a_recurring_price_is_sold(changes: dict[str, Any], metadata: dict[str, str], expected: Recurring) -> None:
+    """With its interval, and the trial that its metadata gives."""
+    found = read_price({**PRICE, "recurring": {**MONTHLY, **changes}, "metadata": metadata})
+
+    assert (found.recurring, found.not_sold_because) == (expected, None)
+
+
+def test_a_trial_of_a_one_time_price_says_nothing() -> None:
+    """It is charged at once, and sold."""
+    found = read_price({**PRICE, "metadata": {"trial_days": "soon"}})
+
+    assert (found.recurring, found.not_sold_because) == (None, None)
+
+
+_NO_TRIAL = "has a trial_days that is no number of days from 0 to 730"
+_NOT_OFFERED = "has a billing interval that is not offered"
+
+
+@pytest.mark.parametrize(
+    ("recurring", "changes", "because"),
+    [
+        ({"usage_type": "metered"}, {}, "is metered"),
+        ({"meter": "mtr_1"}, {}, "is metered"),
+        ({"usage_type": "metered"}, {"unit_amount": None}, "is metered"),
+        ({}, {"billing_scheme": "tiered", "unit_amount": None}, "is priced in tiers"),
+        ({}, {"transform_quantity": {"divide_by": 10, "round": "up"}}, "is priced by packages"),
+        ({}, {"unit_amount": None, "unit_amount_decimal": "0.5"}, "has no whole amount in minor units"),
+        ({"interval": "decade"}, {}, _NOT_OFFERED),
+        ({"interval_count": 37}, {}, _NOT_OFFERED),
+        ({"interval_count": 0}, {}, _NOT_OFFERED),
+        ({"interval_count": None}, {}, _NOT_OFFERED),
+        *[
+            ({}, {"metadata": {"trial_days": days}}, _NO_TRIAL)
+            for days in ("731", "-1", "", "a week", "1.5", " 7", "\u0667", "0000")
+        ],
+    ],
+)
+def test_a_recurring_price_that_cannot_be_put_into_a_cart_says_why(
+    recurring: dict[str, Any], changes: dict[str, Any], because: str
+) -> None:
+    """In words that follow the line's name; it is shown nowhere."""
+    found = read_price({**PRICE, "recurring": {**MONTHLY, **recurring}, **changes})
+
+    assert (found.not_sold_because, found.recurring) == (because, None)
 
 
 @pytest.mark.parametrize("name", [None, "", "  ", "Mug\u0000", "\ud800"])

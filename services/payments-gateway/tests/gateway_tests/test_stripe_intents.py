@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -6,10 +7,12 @@ import pytest
 from payments_gateway.attempts import IntentKind, IntentRef
 from payments_gateway.clients.stripe_intents import StripeIntents
 from payments_gateway.intents import (
+    CustomerMissing,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentRefused,
     IntentStatus,
+    IntentTerms,
     StripeKeyRefused,
     StripeUnavailable,
 )
@@ -19,6 +22,26 @@ from .samples import ATTEMPT_ID, intent_ref
 from .stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, stripe_client, stripe_stand_in
 
 MUG = Money(1250, "usd")
+NOTHING = Money(0, "usd")
+FOR_A_MUG = IntentTerms(IntentKind.PAYMENT, MUG, customer_id=None)
+FOR_A_MUG_AND_A_CLUB = IntentTerms(IntentKind.PAYMENT, MUG, customer_id="cus_1")
+FOR_A_CLUB = IntentTerms(IntentKind.SETUP, NOTHING, customer_id="cus_1")
+SETUP_REF = IntentRef("seti_1", IntentKind.SETUP)
+
+
+def setup_intent_json(**changes: Any) -> dict[str, Any]:
+    """Return a SetupIntent as Stripe shows it."""
+    shown = {
+        "id": "seti_1",
+        "object": "setup_intent",
+        "status": "requires_payment_method",
+        "livemode": False,
+        "metadata": {"checkoutAttemptId": ATTEMPT_ID},
+        "client_secret": "seti_1_secret_hush",
+        "last_setup_error": None,
+        "payment_method": None,
+    }
+    return {**shown, **changes}
 
 
 @pytest.fixture
@@ -32,7 +55,7 @@ async def test_p1_only_the_attempt_id_travels(stand_in: StripeStandIn) -> None:
     """An intent is made with one metadata key; nothing about buyer or cart goes along."""
     stand_in.answer(intent_json())
 
-    intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
+    intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     [sent] = stand_in.sent
     excluded = {value for name, value in sent.fields.items() if name.startswith("excluded_payment_method_types")}
@@ -57,7 +80,7 @@ async def test_each_generation_has_its_idempotency_key(stand_in: StripeStandIn, 
     """So that a repeat is answered the same intent, and the next generation another."""
     stand_in.answer(intent_json())
 
-    await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=generation)
+    await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=generation)
 
     assert stand_in.sent[0].headers["Idempotency-Key"] == key
 
@@ -67,7 +90,7 @@ async def test_a_replayed_answer_is_looked_up(stand_in: StripeStandIn) -> None:
     stand_in.answer(intent_json(), Idempotent_Replayed="true")
     stand_in.answer(intent_json(status="canceled"))
 
-    intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
+    intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     assert intent.status is IntentStatus.CANCELED
     assert [(sent.method, sent.path) for sent in stand_in.sent] == [
@@ -104,7 +127,7 @@ async def test_stripes_failures_have_names(
     stand_in.refuse(status, kind, code, **headers)
 
     with pytest.raises(Exception) as failure:  # noqa: PT011 — its type is the assertion
-        await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
+        await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     assert type(failure.value) is expected
     assert failure.value.__cause__ is None
@@ -141,15 +164,102 @@ async def test_an_unknown_intent_is_not_found(stand_in: StripeStandIn) -> None:
         await StripeIntents(stand_in.client).retrieve(intent_ref("pi_made_up"))
 
 
-@pytest.mark.parametrize("verb", ["retrieve", "cancel"])
-async def test_setup_intents_are_not_asked_for(stand_in: StripeStandIn, verb: str) -> None:
-    """One-time checkouts have none; Stripe is left alone."""
-    ref = IntentRef("seti_1", IntentKind.SETUP)
+async def test_a_mixed_cart_keeps_the_payment_method_for_its_subscriptions(stand_in: StripeStandIn) -> None:
+    """The payment intent names the customer and what the method is for; its metadata is the attempt id alone (P1)."""
+    stand_in.answer(intent_json())
 
-    with pytest.raises(IntentNotFound):
-        await getattr(StripeIntents(stand_in.client), verb)(ref)
+    await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG_AND_A_CLUB, generation=0)
+
+    [sent] = stand_in.sent
+    assert {name: value for name, value in sent.fields.items() if not name.startswith("excluded_")} == {
+        "amount": "1250",
+        "currency": "usd",
+        "automatic_payment_methods[enabled]": "true",
+        "customer": "cus_1",
+        "setup_future_usage": "off_session",
+        "metadata[checkoutAttemptId]": ATTEMPT_ID,
+    }
+
+
+async def test_p1_a_setup_intent_carries_only_the_attempt_id(stand_in: StripeStandIn) -> None:
+    """It names the customer, is for charges without the buyer, and takes no method that is paid days later."""
+    stand_in.answer(setup_intent_json())
+
+    intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_CLUB, generation=1)
+
+    [sent] = stand_in.sent
+    excluded = {value for name, value in sent.fields.items() if name.startswith("excluded_payment_method_types")}
+    assert (sent.method, sent.path) == ("POST", "/v1/setup_intents")
+    assert sent.headers["Idempotency-Key"] == f"attempt:{ATTEMPT_ID}:1"
+    assert {name: value for name, value in sent.fields.items() if not name.startswith("excluded_")} == {
+        "automatic_payment_methods[enabled]": "true",
+        "customer": "cus_1",
+        "usage": "off_session",
+        "metadata[checkoutAttemptId]": ATTEMPT_ID,
+    }
+    assert excluded == {"boleto", "customer_balance", "konbini", "multibanco", "oxxo"}
+    assert (intent.ref, intent.received, intent.client_secret) == (SETUP_REF, None, "seti_1_secret_hush")
+
+
+async def test_a_replayed_setup_intent_is_looked_up(stand_in: StripeStandIn) -> None:
+    """It may have been cancelled since."""
+    stand_in.answer(setup_intent_json(), Idempotent_Replayed="true")
+    stand_in.answer(setup_intent_json(status="canceled"))
+
+    intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_CLUB, generation=0)
+
+    assert intent.status is IntentStatus.CANCELED
+    assert stand_in.sent[1].path == "/v1/setup_intents/seti_1"
+
+
+@pytest.mark.parametrize(("param", "expected"), [("customer", CustomerMissing), ("payment_method", IntentNotFound)])
+@pytest.mark.parametrize("terms", [FOR_A_MUG_AND_A_CLUB, FOR_A_CLUB])
+async def test_a_deleted_customer_is_told_from_a_missing_intent(
+    stand_in: StripeStandIn, terms: IntentTerms, param: str, expected: type[Exception]
+) -> None:
+    """Only a missing customer can be replaced."""
+    error = {"type": "invalid_request_error", "code": "resource_missing", "param": param, "message": "No such thing"}
+    stand_in.answer({"error": error}, status=400)
+
+    with pytest.raises(expected):
+        await StripeIntents(stand_in.client).create(ATTEMPT_ID, terms, generation=0)
+
+
+async def test_nothing_is_set_up_for_nobody(stand_in: StripeStandIn) -> None:
+    """Without a customer Stripe would keep nothing; that is a fault of ours."""
+    with pytest.raises(ValueError, match="without a customer"):
+        await StripeIntents(stand_in.client).create(
+            ATTEMPT_ID, IntentTerms(IntentKind.SETUP, NOTHING, customer_id=None), generation=0
+        )
 
     assert stand_in.sent == []
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["requires_payment_method", "requires_confirmation", "requires_action", "processing", "canceled", "succeeded"],
+)
+async def test_a_setup_intent_is_read_as_it_stands(stand_in: StripeStandIn, status: str) -> None:
+    """Each of its statuses has its word, and it takes nothing."""
+    stand_in.answer(setup_intent_json(status=status, last_setup_error={"code": "card_declined"}))
+
+    intent = await StripeIntents(stand_in.client).retrieve(SETUP_REF)
+
+    assert stand_in.sent[0].path == "/v1/setup_intents/seti_1"
+    assert (intent.status.value, intent.received, intent.last_payment_failed) == (status, None, True)
+    assert intent.is_payable is status.startswith("requires_")
+
+
+@pytest.mark.parametrize("status", ["succeeded", "processing", "canceled"])
+async def test_a_refused_cancel_of_a_setup_intent_shows_why(stand_in: StripeStandIn, status: str) -> None:
+    """As with payment intents, in Stripe's words for the other kind."""
+    stand_in.refuse(400, "invalid_request_error", "setup_intent_unexpected_state")
+    stand_in.answer(setup_intent_json(status=status))
+
+    intent = await StripeIntents(stand_in.client).cancel(SETUP_REF)
+
+    assert stand_in.sent[0].path == "/v1/setup_intents/seti_1/cancel"
+    assert intent.status.value == status
 
 
 async def test_a_cancel_shows_the_cancelled_intent(stand_in: StripeStandIn) -> None:

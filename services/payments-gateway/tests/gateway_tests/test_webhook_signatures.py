@@ -7,6 +7,7 @@ from payments_gateway.attempts import IntentKind
 from payments_gateway.clients.stripe_webhooks import BadEvent, BadSignature, StripeWebhooks
 from payments_gateway.intents import IntentStatus
 from payments_gateway.money import Money
+from payments_gateway.news import ChargeRefunded, DisputeChanged, IntentSucceeded, News, RefundChanged
 
 from .http_edge import signature_of
 
@@ -195,9 +196,10 @@ def test_signed_garbage_is_a_bad_event(body: bytes) -> None:
 
 def test_the_intent_of_a_success_is_read() -> None:
     """With all that fulfilment needs."""
-    intent = WEBHOOKS.read(BODY, GOOD).succeeded
+    news = WEBHOOKS.read(BODY, GOOD).news
 
-    assert intent is not None
+    assert isinstance(news, IntentSucceeded)
+    intent = news.intent
     assert (intent.ref.id, intent.ref.kind, intent.status) == ("pi_1", IntentKind.PAYMENT, IntentStatus.SUCCEEDED)
     assert (intent.attempt_id, intent.received, intent.livemode) == ("attempt", Money(1250, "usd"), False)
 
@@ -207,10 +209,10 @@ def test_a_foreign_intent_names_no_attempt(metadata: dict[str, str] | None) -> N
     """Other software's metadata is nothing to stumble over."""
     body = body_of(data={"object": {**INTENT, "metadata": metadata}})
 
-    intent = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET)).succeeded
+    news = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET)).news
 
-    assert intent is not None
-    assert intent.attempt_id is None
+    assert isinstance(news, IntentSucceeded)
+    assert news.intent.attempt_id is None
 
 
 def test_a_setup_intent_received_nothing() -> None:
@@ -218,22 +220,47 @@ def test_a_setup_intent_received_nothing() -> None:
     setup = {"object": "setup_intent", "id": "seti_1", "status": "succeeded", "metadata": {}, "livemode": False}
     body = body_of(type="setup_intent.succeeded", data={"object": setup})
 
-    intent = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET)).succeeded
+    news = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET)).news
 
-    assert intent is not None
+    assert isinstance(news, IntentSucceeded)
+    intent = news.intent
     assert (intent.ref.kind, intent.received) == (IntentKind.SETUP, None)
 
 
 @pytest.mark.parametrize(
-    "kind", ["payment_intent.processing", "payment_intent.payment_failed", "charge.refunded", "some.new.event"]
+    "kind", ["payment_intent.processing", "payment_intent.payment_failed", "charge.captured", "some.new.event"]
 )
-def test_other_events_carry_no_success(kind: str) -> None:
+def test_other_events_carry_no_news(kind: str) -> None:
     """Their object is not even looked at, so that a new kind of event breaks nothing."""
     body = body_of(type=kind, data={"object": {"object": "thing"}})
 
     event = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET))
 
-    assert (event.type, event.succeeded) == (kind, None)
+    assert (event.type, event.news) == (kind, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "news"),
+    [
+        ("refund.created", RefundChanged("x_1")),
+        ("refund.updated", RefundChanged("x_1")),
+        ("refund.failed", RefundChanged("x_1")),
+        ("charge.refund.updated", RefundChanged("x_1")),
+        ("charge.refunded", ChargeRefunded("x_1")),
+        ("charge.dispute.created", DisputeChanged("x_1")),
+        ("charge.dispute.updated", DisputeChanged("x_1")),
+        ("charge.dispute.closed", DisputeChanged("x_1")),
+        ("charge.dispute.funds_withdrawn", DisputeChanged("x_1")),
+        ("charge.dispute.funds_reinstated", DisputeChanged("x_1")),
+    ],
+)
+def test_news_of_refunds_and_disputes_is_no_more_than_an_id(kind: str, news: News) -> None:
+    """Whatever else the event shows may be old by now: it is not read."""
+    body = body_of(type=kind, data={"object": {"id": "x_1", "amount": "lots", "status": 7}})
+
+    event = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET))
+
+    assert event.news == news
 
 
 def test_an_event_of_a_connected_account_names_it() -> None:

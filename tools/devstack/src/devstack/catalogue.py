@@ -1,12 +1,25 @@
 """A small shop at Stripe: products, prices and shipping rates. Seeding it again adds nothing."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import stripe
+
+if TYPE_CHECKING:
+    from stripe.params import PriceCreateParams, PriceCreateParamsTier
 
 CURRENCY = "usd"
 _MARK = "holdfast"
 """Metadata key by which a shipping rate is found again: Stripe lets nobody choose its id."""
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """How often a price is charged."""
+
+    interval: Literal["day", "week", "month", "year"]
+    trial_days: int = 0
+    """Days before the first charge; the price carries them as metadata."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +31,10 @@ class Ware:
     description: str
     unit_amount: int
     """In minor units."""
+    cycle: Cycle | None = None
+    """None for a price that is charged once."""
+    cheaper_by_the_dozen: bool = False
+    """Priced in tiers, so that the shop must not sell it: no line of a cart has such a price."""
 
     @property
     def product_id(self) -> str:
@@ -55,6 +72,11 @@ WARES = (
     Ware("notebook", "Pocket notebook", "Ninety-six dotted pages, sewn.", 950),
     Ware("tote", "Canvas tote", "Carries twelve kilograms of books.", 2400),
     Ware("poster", "Harbour chart", "Printed on heavy paper, 50 by 70 cm.", 3650),
+    Ware("coffee", "Coffee, every month", "A bag of 250 g, roasted the day before.", 1400, Cycle("month")),
+    Ware("filters", "Coffee filters, every month", "Thirty-one, unbleached.", 300, Cycle("month")),
+    Ware("almanac", "Nautical almanac, every year", "Sun, moon, stars and tides.", 4200, Cycle("year")),
+    Ware("gazette", "Harbour gazette, every week", "The first fortnight is free.", 250, Cycle("week", trial_days=14)),
+    Ware("crates", "Crates by the dozen", "Cheaper the more of them.", 900, Cycle("month"), cheaper_by_the_dozen=True),
 )
 SHIPPING = (Shipping("standard", "Standard", 500), Shipping("express", "Express", 1500))
 
@@ -72,15 +94,26 @@ def _price_id(client: stripe.StripeClient, ware: Ware) -> str:
     if found.data:
         return found.data[0].id
     _ensure_product(client, ware)
-    created = client.v1.prices.create(
-        {
-            "product": ware.product_id,
-            "currency": CURRENCY,
-            "unit_amount": ware.unit_amount,
-            "lookup_key": ware.lookup_key,
-        }
-    )
-    return created.id
+    return client.v1.prices.create(_price_params(ware)).id
+
+
+def _price_params(ware: Ware) -> "PriceCreateParams":
+    params: PriceCreateParams = {
+        "product": ware.product_id,
+        "currency": CURRENCY,
+        "lookup_key": ware.lookup_key,
+    }
+    if ware.cycle is not None:
+        params["recurring"] = {"interval": ware.cycle.interval}
+    if ware.cycle is not None and ware.cycle.trial_days:
+        params["metadata"] = {"trial_days": str(ware.cycle.trial_days)}
+    if not ware.cheaper_by_the_dozen:
+        return {**params, "unit_amount": ware.unit_amount}
+    tiers: list[PriceCreateParamsTier] = [
+        {"up_to": 12, "unit_amount": ware.unit_amount},
+        {"up_to": "inf", "unit_amount": ware.unit_amount // 2},
+    ]
+    return {**params, "billing_scheme": "tiered", "tiers_mode": "volume", "tiers": tiers}
 
 
 def _ensure_product(client: stripe.StripeClient, ware: Ware) -> None:

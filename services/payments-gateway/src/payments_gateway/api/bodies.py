@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr, validate_email
 from pydantic.alias_generators import to_camel
@@ -99,16 +99,39 @@ class InitiateCheckoutBody(RequestBody):
     )
 
 
+class RecurringBody(Body):
+    """How often a price charges, and when first."""
+
+    interval: Literal["day", "week", "month", "year"]
+    interval_count: int = Field(description="How many intervals lie between two charges.", examples=[1])
+    trial_days: int = Field(description="Days before the first charge; 0 for none.", examples=[14])
+
+
+class RecurringSumBody(RecurringBody):
+    """What all lines of one billing interval come to, each time they are charged."""
+
+    amount: int = Field(description="Minor units.", examples=[900])
+    currency: str = Field(examples=["usd"])
+
+
 class CheckoutBody(Body):
     """What the frontend needs to let the buyer pay."""
 
     client_secret: str = Field(description="For Stripe.js on this page only; never store it.")
     checkout_attempt_id: str = Field(description="All that the frontend keeps.")
-    intent_type: Literal["payment", "setup"]
-    intent_amount: int = Field(description="What this intent takes, minor units.", examples=[2500])
-    amount_due_today: int = Field(description="With the first subscription charges, minor units.", examples=[2500])
+    intent_type: Literal["payment", "setup"] = Field(
+        description="payment takes the one-time lines and the shipping; setup only keeps the payment method, where "
+        "nothing is taken now but subscriptions begin."
+    )
+    intent_amount: int = Field(description="What this intent takes, minor units; 0 for setup.", examples=[2500])
+    amount_due_today: int = Field(
+        description="intentAmount with the first charges of the subscriptions that have no trial, minor units.",
+        examples=[3400],
+    )
     currency: str = Field(examples=["usd"])
-    recurring: list[Any] = Field(description="Sums that are charged again; empty for one-time carts.")
+    recurring: list[RecurringSumBody] = Field(
+        description="What is charged again and again, one sum for each billing interval; empty for one-time carts."
+    )
     pay_by: datetime = Field(description="Until when the buyer can pay.")
 
 
@@ -147,6 +170,15 @@ class OrderSummaryBody(Body):
     status: Literal["paid"]
     total_amount: int = Field(description="Minor units; what Stripe received.")
     currency: str
+    refunded_amount: int | None = Field(
+        default=None,
+        description="Minor units; refunds that are made or under way, those that failed left out. Absent when none.",
+        examples=[500],
+    )
+    disputed_amount: int | None = Field(
+        default=None,
+        description="Minor units; disputes that are open or lost, those that were won left out. Absent when none.",
+    )
     items: list[BoughtItemBody]
     shipping_option: BoughtShippingBody | None = None
     created_at: datetime
@@ -178,12 +210,72 @@ class OrderBody(OrderSummaryBody):
     shipping_address: ShippedToBody | None = None
 
 
+class FirstPaymentBody(Body):
+    """Lets the buyer finish the first charge of a subscription."""
+
+    client_secret: str = Field(description="For Stripe.js on this page only; never store it.")
+
+
+class SubscriptionBody(Body):
+    """A subscription without anything personal: whoever holds the attempt id may read it."""
+
+    id: str
+    status: Literal[
+        "pending",
+        "activation_failed",
+        "incomplete",
+        "incomplete_expired",
+        "trialing",
+        "active",
+        "past_due",
+        "unpaid",
+        "paused",
+        "canceled",
+    ] = Field(
+        description="Stripe's word; pending until Stripe has created it, activation_failed where Stripe refuses to."
+    )
+    checkout_attempt_id: str
+    items: list[BoughtItemBody]
+    currency: str
+    amount: int = Field(description="Minor units; what is charged each time.")
+    interval: Literal["day", "week", "month", "year"]
+    interval_count: int = Field(description="How many intervals lie between two charges.")
+    trial_end: datetime | None = None
+    current_period_end: datetime | None = Field(default=None, description="When it is charged next, unless it ends.")
+    cancel_at_period_end: bool = Field(description="Whether it ends with the current period.")
+    ended_at: datetime | None = None
+    created_at: datetime
+    payment: FirstPaymentBody | None = Field(
+        default=None,
+        description="With status incomplete, while the first charge can be finished by the buyer and Stripe answers.",
+    )
+
+
+class SubscriptionPageBody(Body):
+    """Some of the user's subscriptions, newest first."""
+
+    subscriptions: Sequence[SubscriptionBody]
+    next_cursor: str | None = Field(default=None, description="Pass as cursor to read on; absent on the last page.")
+
+
+class CancelSubscriptionBody(RequestBody):
+    """How a subscription is to end."""
+
+    mode: Literal["at_period_end", "now", "undo"] = Field(
+        default="at_period_end", description="undo takes at_period_end back, as long as the period lasts."
+    )
+
+
 class PurchaseBody(Body):
     """What a checkout came to."""
 
     status: Literal["completed", "processing", "needs_review"]
-    order: OrderSummaryBody | None = None
-    subscriptions: list[Any] = Field(default=[], description="Empty for one-time carts.")
+    order: OrderSummaryBody | None = Field(
+        default=None, description="Absent when nothing but subscriptions was bought."
+    )
+    subscriptions: list[SubscriptionBody] = Field(
+        default=[], description="One for each billing interval; empty for one-time carts."
+    )
 
 
 class CheckoutStatusBody(Body):
@@ -220,6 +312,7 @@ class CatalogueItemBody(Body):
     unit_amount: int = Field(description="Minor units.")
     currency: str
     type: Literal["one_time", "recurring"]
+    recurring: RecurringBody | None = Field(default=None, description="With type recurring.")
 
 
 class ShippingOptionBody(Body):

@@ -95,5 +95,12 @@ def _user_id(caller: AnyCaller) -> str:
     return caller.user_id
 
 
+def _enquiring_user_id(caller: EnquiringCaller) -> str:
+    return _user_id(caller)
+
+
 SignedInUser = Annotated[str, Depends(_user_id)]
 """A user's id; a guest gets 401."""
+
+EnquiringUser = Annotated[str, Depends(_enquiring_user_id)]
+"""The same, of a user who may have Stripe asked now; 429 for who asks too often."""

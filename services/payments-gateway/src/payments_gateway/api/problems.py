@@ -12,9 +12,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from payments_gateway.adjustments import AdjustmentKeepsChanging
 from payments_gateway.api.bodies import PurchaseBody
 from payments_gateway.api.views import purchase_body
 from payments_gateway.attempts import AttemptClosed, AttemptTooLarge, RequestHashMismatch
+from payments_gateway.billing import SubscriptionRefused
 from payments_gateway.clients.stripe_webhooks import BadEvent, BadSignature
 from payments_gateway.identity import NotSignedIn
 from payments_gateway.intents import IntentNotFound, IntentRefused, StripeUnavailable
@@ -29,6 +31,8 @@ from payments_gateway.outcomes import (
 from payments_gateway.price_book import CatalogueUnavailable
 from payments_gateway.purchases import OrderNotFound
 from payments_gateway.rate_limits import RateLimited
+from payments_gateway.subscription_cancel import SubscriptionEnded, SubscriptionNotActiveYet
+from payments_gateway.subscriptions import KeepsChanging, SubscriptionNotFound
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.json_logging import request_id
 from servicekit.violations import FieldViolation, InvalidRequest
@@ -89,6 +93,10 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     RequestHashMismatch: Problem(409, "idempotency_key_reused", "This Idempotency-Key was used for another request"),
     AttemptClosed: Problem(409, "attempt_closed", "This checkout was replaced, expired or given up; begin a new one"),
     AlreadyPaid: Problem(409, "already_paid", "This checkout has been paid"),
+    SubscriptionNotFound: Problem(404, "subscription_not_found", "There is no such subscription"),
+    SubscriptionNotActiveYet: Problem(409, "subscription_not_active_yet", "This subscription has not begun yet"),
+    SubscriptionEnded: Problem(409, "subscription_ended", "This subscription has ended"),
+    SubscriptionRefused: Problem(409, "subscription_refused", "Stripe does not let this subscription be changed so"),
     PaymentProcessing: Problem(409, "payment_processing", "A payment for this checkout is under way"),
     PaymentNotSucceeded: Problem(409, "payment_not_succeeded", "This checkout has not been paid"),
     AttemptOfAnotherIntent: Problem(409, "intent_mismatch", "The intent does not belong to this checkout"),
@@ -98,6 +106,8 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     IssuerAway: UNAVAILABLE,
     ServiceUnavailable: UNAVAILABLE,
     StripeUnavailable: UNAVAILABLE,
+    AdjustmentKeepsChanging: UNAVAILABLE,
+    KeepsChanging: UNAVAILABLE,
     CatalogueUnavailable: UNAVAILABLE,
 }
 """Answer by exception. A subclass without a row takes its nearest ancestor's; what has none is a 500."""

@@ -1,6 +1,9 @@
 """Domain objects to response bodies, one function each."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
+from typing import Final
 
 from payments_gateway.api.bodies import (
     BoughtItemBody,
@@ -10,17 +13,25 @@ from payments_gateway.api.bodies import (
     CatalogueItemBody,
     CheckoutBody,
     CheckoutStatusBody,
+    FirstPaymentBody,
     OrderBody,
     OrderSummaryBody,
     PurchaseBody,
+    RecurringBody,
+    RecurringSumBody,
     ShippedToBody,
     ShippingOptionBody,
+    SubscriptionBody,
 )
-from payments_gateway.attempts import LineItem, ShippingOption
+from payments_gateway.attempts import LineItem, Recurring, ShippingOption
+from payments_gateway.carts import RecurringSum
 from payments_gateway.catalogue import Catalogue, Price
 from payments_gateway.checkout_status import CheckoutStatus
 from payments_gateway.initiate import Checkout
 from payments_gateway.purchases import Order, PaymentDecision, Purchase
+from payments_gateway.subscriptions import Subscription, SubscriptionItem
+
+_NONE_OPEN: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def checkout_body(checkout: Checkout) -> CheckoutBody:
@@ -28,12 +39,28 @@ def checkout_body(checkout: Checkout) -> CheckoutBody:
     return CheckoutBody(
         client_secret=checkout.client_secret,
         checkout_attempt_id=checkout.attempt_id,
-        intent_type="payment",
+        intent_type=checkout.kind.value,
         intent_amount=checkout.amount.minor_units,
-        amount_due_today=checkout.amount.minor_units,
+        amount_due_today=checkout.amount_due_today.minor_units,
         currency=checkout.amount.currency,
-        recurring=[],
+        recurring=[_recurring_sum_body(charged) for charged in checkout.recurring],
         pay_by=checkout.pay_by,
+    )
+
+
+def _recurring_sum_body(charged: RecurringSum) -> RecurringSumBody:
+    return RecurringSumBody(
+        **dict(_recurring_body(charged.recurring)),
+        amount=charged.amount.minor_units,
+        currency=charged.amount.currency,
+    )
+
+
+def _recurring_body(recurring: Recurring) -> RecurringBody:
+    return RecurringBody(
+        interval=recurring.interval.value,
+        interval_count=recurring.interval_count,
+        trial_days=recurring.trial_days,
     )
 
 
@@ -48,13 +75,44 @@ def decision_body(decision: PaymentDecision | None) -> PurchaseBody:
 
 def purchase_body(purchase: Purchase) -> PurchaseBody:
     """Show a purchase without anything personal: a guest's attempt id is a capability for no more than this."""
-    return PurchaseBody(status="completed", order=_order_summary_body(purchase.order))
+    return _purchase_body(purchase, {})
+
+
+def _purchase_body(purchase: Purchase, first_payments: Mapping[str, str]) -> PurchaseBody:
+    return PurchaseBody(
+        status="completed",
+        order=_order_summary_body(purchase.order) if purchase.order else None,
+        subscriptions=[subscription_body(each, first_payments) for each in purchase.subscriptions],
+    )
+
+
+def subscription_body(subscription: Subscription, first_payments: Mapping[str, str] = _NONE_OPEN) -> SubscriptionBody:
+    """Show a subscription; first_payments holds client secrets of first charges that can be finished, by our id."""
+    state = subscription.state
+    secret = first_payments.get(subscription.id)
+    return SubscriptionBody(
+        id=subscription.id,
+        status=subscription.status.value,
+        checkout_attempt_id=subscription.checkout_attempt_id,
+        items=[_item_body(item) for item in subscription.items],
+        currency=subscription.amount.currency,
+        amount=subscription.amount.minor_units,
+        interval=subscription.recurring.interval.value,
+        interval_count=subscription.recurring.interval_count,
+        trial_end=state.trial_end if state else None,
+        current_period_end=state.current_period_end if state else None,
+        cancel_at_period_end=state is not None and state.cancel_at_period_end,
+        ended_at=state.ended_at if state else None,
+        created_at=subscription.created_at,
+        payment=FirstPaymentBody(client_secret=secret) if secret else None,
+    )
 
 
 def status_body(status: CheckoutStatus) -> CheckoutStatusBody:
     """Show where a checkout stands."""
     return CheckoutStatusBody(
-        status=status.state.value, purchase=purchase_body(status.purchase) if status.purchase else None
+        status=status.state.value,
+        purchase=_purchase_body(status.purchase, status.first_payments) if status.purchase else None,
     )
 
 
@@ -66,6 +124,8 @@ def _order_summary_body(order: Order) -> OrderSummaryBody:
         status=order.status.value,
         total_amount=order.total.minor_units,
         currency=order.total.currency,
+        refunded_amount=order.refunded.minor_units if order.refunded else None,
+        disputed_amount=order.disputed.minor_units if order.disputed else None,
         items=[_item_body(item) for item in order.items],
         shipping_option=_shipping_body(order.shipping_option) if order.shipping_option else None,
         created_at=order.created_at,
@@ -81,7 +141,7 @@ def order_body(order: Order) -> OrderBody:
     )
 
 
-def _item_body(item: LineItem) -> BoughtItemBody:
+def _item_body(item: LineItem | SubscriptionItem) -> BoughtItemBody:
     return BoughtItemBody(
         price_id=item.price_id,
         product_id=item.product_id,
@@ -119,5 +179,6 @@ def _catalogue_item_body(price: Price) -> CatalogueItemBody:
         image_url=price.image_url,
         unit_amount=price.unit_price.minor_units,
         currency=price.unit_price.currency,
-        type="one_time",
+        type="recurring" if price.recurring else "one_time",
+        recurring=_recurring_body(price.recurring) if price.recurring else None,
     )

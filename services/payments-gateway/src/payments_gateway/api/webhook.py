@@ -1,14 +1,21 @@
 """The route that Stripe's webhooks arrive at."""
 
+from typing import Final
+
 from fastapi import APIRouter, Request
+from prometheus_client import Counter
 
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.clients.stripe_webhooks import StripeWebhooks
-from payments_gateway.fulfilment import Fulfilment
-from payments_gateway.purchases import Road, Source
+from payments_gateway.deliveries import Deliveries
+
+FOREIGN: Final = Counter(
+    "holdfast_webhook_foreign_events",
+    "Events of other accounts that are connected to ours: acknowledged, not acted on.",
+)
 
 
-def webhook_routes(webhooks: StripeWebhooks, fulfilment: Fulfilment) -> APIRouter:
+def webhook_routes(webhooks: StripeWebhooks, deliveries: Deliveries) -> APIRouter:
     """Return the webhook's route."""
     routes = APIRouter(prefix="/api/stripe", tags=["stripe"])
 
@@ -20,8 +27,10 @@ def webhook_routes(webhooks: StripeWebhooks, fulfilment: Fulfilment) -> APIRoute
     async def webhook(request: Request) -> dict[str, bool]:
         """Answer 200 once the event's effect is committed, or when the event is not ours to act on."""
         event = webhooks.read(await request.body(), request.headers.get("stripe-signature"))
-        if event.succeeded is not None and event.account is None:
-            await fulfilment.fulfil(event.succeeded, Source(Road.WEBHOOK, event.id))
+        if event.account is not None:
+            FOREIGN.inc()
+        elif event.news is not None:
+            await deliveries.take(event.news, event.id)
         return {"received": True}
 
     return routes

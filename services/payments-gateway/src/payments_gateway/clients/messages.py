@@ -11,7 +11,9 @@ from payments_gateway.attempts import (
     Contact,
     IntentKind,
     IntentRef,
+    Interval,
     LineItem,
+    Recurring,
     ShippingOption,
 )
 from payments_gateway.money import Money
@@ -21,6 +23,14 @@ _KINDS = {
     IntentKind.SETUP: common_pb2.Intent.KIND_SETUP,
 }
 _KINDS_BACK = {wire: kind for kind, wire in _KINDS.items()}
+
+_INTERVALS = {
+    Interval.DAY: common_pb2.Recurring.INTERVAL_DAY,
+    Interval.WEEK: common_pb2.Recurring.INTERVAL_WEEK,
+    Interval.MONTH: common_pb2.Recurring.INTERVAL_MONTH,
+    Interval.YEAR: common_pb2.Recurring.INTERVAL_YEAR,
+}
+_INTERVALS_BACK = {wire: interval for interval, wire in _INTERVALS.items()}
 
 
 def money_message(amount: Money) -> common_pb2.Money:
@@ -56,6 +66,7 @@ def context_message(context: CheckoutContext) -> common_pb2.CheckoutContext:
         total=money_message(context.total),
         pay_by=pay_by,
         supersedes=context.supersedes or "",
+        stripe_customer_id=context.stripe_customer_id or "",
     )
 
 
@@ -70,6 +81,7 @@ def read_context(message: common_pb2.CheckoutContext) -> CheckoutContext:
         total=read_money(message.total),
         pay_by=message.pay_by.ToDatetime(tzinfo=UTC),
         supersedes=message.supersedes or None,
+        stripe_customer_id=message.stripe_customer_id or None,
     )
 
 
@@ -123,6 +135,7 @@ def _line_item_message(item: LineItem) -> common_pb2.LineItem:
         name=item.name,
         quantity=item.quantity,
         unit_price=money_message(item.unit_price),
+        recurring=recurring_message(item.recurring) if item.recurring else None,
     )
 
 
@@ -133,4 +146,19 @@ def _read_line_item(message: common_pb2.LineItem) -> LineItem:
         name=message.name,
         quantity=message.quantity,
         unit_price=read_money(message.unit_price),
+        recurring=read_recurring(message.recurring) if message.HasField("recurring") else None,
     )
+
+
+def recurring_message(recurring: Recurring) -> common_pb2.Recurring:
+    """Return a billing interval's message."""
+    return common_pb2.Recurring(
+        interval=_INTERVALS[recurring.interval],
+        interval_count=recurring.interval_count,
+        trial_days=recurring.trial_days,
+    )
+
+
+def read_recurring(message: common_pb2.Recurring) -> Recurring:
+    """Read a billing interval."""
+    return Recurring(_INTERVALS_BACK[message.interval], message.interval_count, message.trial_days)

@@ -18,6 +18,7 @@ from payments_gateway.clients.messages import (
     read_money,
     read_shipping_option,
 )
+from payments_gateway.clients.subscription_messages import read_subscription
 from payments_gateway.purchases import (
     Order,
     OrderNotFound,
@@ -129,6 +130,7 @@ def _payment_message(payment: Payment) -> orders_pb2.Payment:
         attempt_id=payment.attempt_id,
         received=money_message(payment.received) if payment.received else None,
         livemode=payment.livemode,
+        payment_method_id=payment.payment_method_id or "",
     )
 
 
@@ -145,7 +147,12 @@ def _read_decision(message: orders_pb2.PaymentDecision) -> PaymentDecision:
 
 
 def _read_purchase(message: orders_pb2.Purchase) -> Purchase:
-    return Purchase(message.attempt_id, read_intent(message.intent), _read_order(message.order))
+    return Purchase(
+        attempt_id=message.attempt_id,
+        intent=read_intent(message.intent),
+        order=_read_order(message.order) if message.HasField("order") else None,
+        subscriptions=tuple(read_subscription(one) for one in message.subscriptions),
+    )
 
 
 def _read_order(message: orders_pb2.Order) -> Order:
@@ -162,6 +169,8 @@ def _read_order(message: orders_pb2.Order) -> Order:
         items=tuple(_read_item(item) for item in message.items),
         created_at=message.created_at.ToDatetime(tzinfo=UTC),
         erased=message.HasField("erased_at"),
+        refunded=read_money(message.refunded) if message.HasField("refunded") else None,
+        disputed=read_money(message.disputed) if message.HasField("disputed") else None,
     )
 
 

@@ -1,12 +1,14 @@
 """The catalogue, kept by Stripe as Prices, Products and ShippingRates."""
 
 import logging
+import re
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import stripe
 
+from payments_gateway.attempts import Interval, Recurring
 from payments_gateway.catalogue import Catalogue, Price, ShippingRate
 from payments_gateway.intents import StripeUnavailable
 from payments_gateway.money import Money
@@ -20,6 +22,14 @@ _LONGEST_NAME: Final = 5000
 """In characters; Stripe's own limit."""
 _UNNAMED_SHIPPING: Final = "Shipping"
 """Stripe lets a shipping rate go without a display name; an order does not."""
+_LONGEST_INTERVAL: Final = {Interval.DAY: 1095, Interval.WEEK: 156, Interval.MONTH: 36, Interval.YEAR: 3}
+"""Three years at most lie between two charges.
+Source: https://docs.stripe.com/api/prices/create#create_price-recurring-interval_count"""
+_TRIAL_DAYS_KEY: Final = "trial_days"
+"""Metadata key by which a price says how many days pass before its first charge. Ours: Stripe has none."""
+_TRIAL_DAYS: Final = re.compile(r"[0-9]{1,3}")
+_LONGEST_TRIAL_DAYS: Final = 730
+"""Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-trial_period_days"""
 
 
 class StripeCatalogue:
@@ -59,6 +69,7 @@ def read_price(fields: Mapping[str, Any]) -> Price:
     product = fields["product"]
     unit_amount = fields.get("unit_amount")
     images = product.get("images") or []
+    not_sold_because = _why_not_sold(fields, product)
     return Price(
         id=fields["id"],
         product_id=product["id"],
@@ -66,21 +77,57 @@ def read_price(fields: Mapping[str, Any]) -> Price:
         description=product.get("description"),
         image_url=images[0] if images else None,
         unit_price=None if unit_amount is None else Money(unit_amount, fields["currency"]),
-        not_sold_because=_why_not_sold(fields, product),
+        not_sold_because=not_sold_because,
+        recurring=_read_recurring(fields) if not_sold_because is None else None,
     )
 
 
 def _why_not_sold(price: Mapping[str, Any], product: Mapping[str, Any]) -> str | None:
     objections = {
         "is not for sale: its product is inactive": not product.get("active", False),
-        "is a subscription price, and subscriptions are not sold": price.get("recurring") is not None,
         "is not for sale: its product has no usable name": not _is_recordable(product.get("name") or ""),
         "is priced in tiers": price.get("billing_scheme") == "tiered",
         "is priced by packages": price.get("transform_quantity") is not None,
         "is priced by the buyer": price.get("custom_unit_amount") is not None,
+        **_objections_to_recurring(price),
         "has no whole amount in minor units": price.get("unit_amount") is None,
     }
     return next((objection for objection, holds in objections.items() if holds), None)
+
+
+def _objections_to_recurring(price: Mapping[str, Any]) -> Mapping[str, bool]:
+    recurring = price.get("recurring")
+    if recurring is None:
+        return {}
+    return {
+        "is metered": recurring.get("usage_type") != "licensed" or recurring.get("meter") is not None,
+        "has a billing interval that is not offered": not _is_offered(recurring),
+        f"has a {_TRIAL_DAYS_KEY} that is no number of days from 0 to {_LONGEST_TRIAL_DAYS}": _trial_days(price)
+        is None,
+    }
+
+
+def _is_offered(recurring: Mapping[str, Any]) -> bool:
+    try:
+        longest = _LONGEST_INTERVAL[Interval(recurring.get("interval"))]
+    except ValueError:
+        return False
+    return type(count := recurring.get("interval_count")) is int and 1 <= count <= longest
+
+
+def _trial_days(price: Mapping[str, Any]) -> int | None:
+    """Return the days before the first charge; None for what is no such number."""
+    told = (price.get("metadata") or {}).get(_TRIAL_DAYS_KEY, "0")
+    days = int(told) if isinstance(told, str) and _TRIAL_DAYS.fullmatch(told) else None
+    return days if days is not None and days <= _LONGEST_TRIAL_DAYS else None
+
+
+def _read_recurring(price: Mapping[str, Any]) -> Recurring | None:
+    """Read how often a price that is sold charges; None for a one-time price."""
+    recurring = price.get("recurring")
+    if recurring is None:
+        return None
+    return Recurring(Interval(recurring["interval"]), recurring["interval_count"], _trial_days(price) or 0)
 
 
 def _is_recordable(name: str) -> bool:

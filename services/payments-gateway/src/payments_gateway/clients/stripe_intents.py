@@ -10,17 +10,19 @@ import stripe
 from payments_gateway.attempts import IntentKind, IntentRef
 from payments_gateway.intents import (
     ATTEMPT_ID_KEY,
+    CustomerMissing,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentRefused,
     IntentStatus,
+    IntentTerms,
     StripeIntent,
     StripeUnavailable,
 )
 from payments_gateway.money import Money
 
 if TYPE_CHECKING:
-    from stripe.params import PaymentIntentCreateParams
+    from stripe.params import PaymentIntentCreateParams, SetupIntentCreateParams
 
 _PAID_DAYS_LATER: Final = ["boleto", "customer_balance", "konbini", "multibanco", "oxxo"]
 """Vouchers and bank transfers: their buyer may pay days after pay-by, when the intent has been cancelled."""
@@ -29,7 +31,7 @@ _ID: Final = re.compile(r"[!-~]{1,255}")
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 _MOST_MINOR_UNITS: Final = 2**63 - 1
 
-_UNEXPECTED_STATE: Final = "payment_intent_unexpected_state"
+_UNEXPECTED_STATES: Final = frozenset({"payment_intent_unexpected_state", "setup_intent_unexpected_state"})
 _CANCELS: Final = 2
 """A cancel whose key replays a failure is sent once more with another key: it does nothing twice."""
 
@@ -40,43 +42,72 @@ class StripeIntents:
     def __init__(self, client: stripe.StripeClient) -> None:
         """Use a client that was built once; its StripeHttp bounds and repeats every call."""
         self._payment_intents = client.v1.payment_intents
+        self._setup_intents = client.v1.setup_intents
 
-    async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
-        """Make a PaymentIntent for an attempt, once per generation."""
-        params: PaymentIntentCreateParams = {
-            "amount": amount.minor_units,
-            "currency": amount.currency,
-            "automatic_payment_methods": {"enabled": True},
-            "excluded_payment_method_types": list(_PAID_DAYS_LATER),
-            "metadata": {ATTEMPT_ID_KEY: attempt_id},
-        }
+    async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
+        """Make an intent for an attempt, once per generation."""
         key = f"attempt:{attempt_id}" + (f":{generation}" if generation else "")
+        answer: stripe.PaymentIntent | stripe.SetupIntent
         with _failures_named():
-            answer = await self._payment_intents.create_async(params, {"idempotency_key": key})
+            if terms.kind is IntentKind.PAYMENT:
+                params = _payment_params(attempt_id, terms)
+                answer = await self._payment_intents.create_async(params, {"idempotency_key": key})
+            else:
+                answer = await self._setup_intents.create_async(
+                    _setup_params(attempt_id, terms), {"idempotency_key": key}
+                )
         intent = read_intent(answer.to_dict())
         # A replayed answer shows the intent as it was when it was made; it may have been cancelled or paid since.
         return await self.retrieve(intent.ref) if _is_replay(answer.last_response) else intent
 
     async def retrieve(self, ref: IntentRef) -> StripeIntent:
         """Return the intent as it stands now."""
-        _require_payment(ref)
         with _failures_named():
-            return read_intent((await self._payment_intents.retrieve_async(ref.id)).to_dict())
+            return read_intent((await self._kept(ref).retrieve_async(ref.id)).to_dict())
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:
         """Cancel the intent if Stripe still lets us."""
-        _require_payment(ref)
         for _ in range(_CANCELS):
             try:
                 with _failures_named():
-                    return read_intent((await self._payment_intents.cancel_async(ref.id)).to_dict())
+                    return read_intent((await self._kept(ref).cancel_async(ref.id)).to_dict())
             except IdempotencyKeySpent:
                 continue
             except IntentRefused as refused:
-                if refused.code != _UNEXPECTED_STATE:
+                if refused.code not in _UNEXPECTED_STATES:
                     raise
             return await self.retrieve(ref)  # paid, at the bank, or cancelled before: its status says which
         raise StripeUnavailable
+
+    def _kept(self, ref: IntentRef) -> Any:
+        return self._payment_intents if ref.kind is IntentKind.PAYMENT else self._setup_intents
+
+
+def _payment_params(attempt_id: str, terms: IntentTerms) -> "PaymentIntentCreateParams":
+    params: PaymentIntentCreateParams = {
+        "amount": terms.amount.minor_units,
+        "currency": terms.amount.currency,
+        "automatic_payment_methods": {"enabled": True},
+        "excluded_payment_method_types": list(_PAID_DAYS_LATER),
+        "metadata": {ATTEMPT_ID_KEY: attempt_id},
+    }
+    if terms.customer_id is not None:
+        params["customer"] = terms.customer_id
+        # Else Stripe would keep no payment method that its subscriptions could be charged to.
+        params["setup_future_usage"] = "off_session"
+    return params
+
+
+def _setup_params(attempt_id: str, terms: IntentTerms) -> "SetupIntentCreateParams":
+    if terms.customer_id is None:
+        raise ValueError("a SetupIntent without a customer would keep nothing")
+    return {
+        "customer": terms.customer_id,
+        "usage": "off_session",
+        "automatic_payment_methods": {"enabled": True},
+        "excluded_payment_method_types": list(_PAID_DAYS_LATER),
+        "metadata": {ATTEMPT_ID_KEY: attempt_id},
+    }
 
 
 def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
@@ -84,7 +115,7 @@ def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
     kind = {"payment_intent": IntentKind.PAYMENT, "setup_intent": IntentKind.SETUP}[fields["object"]]
     received = None
     if kind is IntentKind.PAYMENT:
-        received = _read_money(fields["amount_received"], fields["currency"])
+        received = read_amount(fields["amount_received"], fields["currency"])
     attempt_id = (fields.get("metadata") or {}).get(ATTEMPT_ID_KEY)
     return StripeIntent(
         ref=IntentRef(read_id(fields["id"]), kind),
@@ -93,8 +124,14 @@ def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
         received=received,
         livemode=bool(fields["livemode"]),
         client_secret=fields.get("client_secret"),
-        last_payment_failed=fields.get("last_payment_error") is not None,
+        last_payment_failed=(fields.get("last_payment_error") or fields.get("last_setup_error")) is not None,
+        payment_method_id=_read_payment_method(fields.get("payment_method")),
     )
+
+
+def _read_payment_method(shown: Any) -> str | None:
+    found = shown.get("id") if isinstance(shown, Mapping) else shown  # an object where somebody had it expanded
+    return read_id(found) if found is not None else None
 
 
 def read_id(value: Any) -> str:
@@ -104,18 +141,14 @@ def read_id(value: Any) -> str:
     return value
 
 
-def _read_money(amount: Any, currency: Any) -> Money:
+def read_amount(amount: Any, currency: Any) -> Money:
+    """Read an amount of money. Raises ValueError for what could not be recorded."""
     # A boolean or a fraction is no amount; of whole numbers only those that every store behind us can hold.
     if type(amount) is not int or not 0 <= amount <= _MOST_MINOR_UNITS:
         raise ValueError("not an amount")
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         raise ValueError("not a currency")
     return Money(amount, currency.lower())
-
-
-def _require_payment(ref: IntentRef) -> None:
-    if ref.kind is not IntentKind.PAYMENT:
-        raise IntentNotFound
 
 
 def _is_replay(response: Any) -> bool:
@@ -135,5 +168,11 @@ def _named(failure: stripe.StripeError) -> Exception:
     if isinstance(failure, stripe.IdempotencyError):
         return IdempotencyKeySpent()
     if isinstance(failure, stripe.InvalidRequestError):
-        return IntentNotFound() if failure.code == "resource_missing" else IntentRefused(failure.code or "invalid")
+        return _refusal(failure)
     return StripeUnavailable()
+
+
+def _refusal(failure: stripe.InvalidRequestError) -> Exception:
+    if failure.code != "resource_missing":
+        return IntentRefused(failure.code or "invalid")
+    return CustomerMissing() if failure.param == "customer" else IntentNotFound()

@@ -2,17 +2,25 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import stripe
 
 from payments_gateway.clients.stripe_intents import read_id, read_intent
-from payments_gateway.intents import IntentStatus, StripeIntent
+from payments_gateway.clients.stripe_subscriptions import our_id, subscription_of
+from payments_gateway.intents import IntentStatus
+from payments_gateway.news import (
+    ChargeRefunded,
+    DisputeChanged,
+    IntentSucceeded,
+    News,
+    RefundChanged,
+    SubscriptionChanged,
+)
 
 _TOLERANCE_SECONDS: Final = 300
-_SUCCEEDED: Final = frozenset({"payment_intent.succeeded", "setup_intent.succeeded"})
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 
 
@@ -32,8 +40,8 @@ class WebhookEvent:
     type: str
     account: str | None
     """Set when the event happened on another account that is connected to ours."""
-    succeeded: StripeIntent | None
-    """The intent, when the event says that one succeeded."""
+    news: News | None
+    """What it tells us; None when nothing is done about events of its type."""
 
 
 class StripeWebhooks:
@@ -87,12 +95,77 @@ def _read_event(fields: Any) -> WebhookEvent:
         id=read_id(fields["id"]),
         type=kind,
         account=fields.get("account"),
-        succeeded=_read_succeeded(fields["data"]["object"]) if kind in _SUCCEEDED else None,
+        news=_READERS[kind](fields["data"]["object"]) if kind in _READERS else None,
     )
 
 
-def _read_succeeded(fields: Any) -> StripeIntent:
-    intent = read_intent(fields)
+def _read_succeeded(shown: Any) -> IntentSucceeded:
+    intent = read_intent(shown)
     if intent.status is not IntentStatus.SUCCEEDED:
         raise ValueError("the event says succeeded and its intent does not")
-    return intent
+    return IntentSucceeded(intent)
+
+
+def _read_refund(shown: Any) -> RefundChanged:
+    return RefundChanged(read_id(shown["id"]))
+
+
+def _read_refunded_charge(shown: Any) -> ChargeRefunded:
+    return ChargeRefunded(read_id(shown["id"]))
+
+
+def _read_dispute(shown: Any) -> DisputeChanged:
+    return DisputeChanged(read_id(shown["id"]))
+
+
+def _read_subscription(shown: Any) -> SubscriptionChanged:
+    return SubscriptionChanged(
+        stripe_subscription_id=read_id(shown["id"]),
+        subscription_id=our_id(shown),
+        stripe_invoice_id=None,
+        livemode=bool(shown["livemode"]),
+    )
+
+
+def _read_invoice(shown: Any) -> SubscriptionChanged | None:
+    charged = subscription_of(shown)
+    if charged is None:
+        return None
+    return SubscriptionChanged(
+        stripe_subscription_id=read_id(charged),
+        subscription_id=our_id(shown["parent"]["subscription_details"]),
+        stripe_invoice_id=read_id(shown["id"]),
+        livemode=bool(shown["livemode"]),
+    )
+
+
+_READERS: Final[Mapping[str, Callable[[Any], News | None]]] = {
+    "payment_intent.succeeded": _read_succeeded,
+    "setup_intent.succeeded": _read_succeeded,
+    "refund.created": _read_refund,
+    "refund.updated": _read_refund,
+    "refund.failed": _read_refund,
+    "charge.refund.updated": _read_refund,
+    "charge.refunded": _read_refunded_charge,
+    "charge.dispute.created": _read_dispute,
+    "charge.dispute.updated": _read_dispute,
+    "charge.dispute.closed": _read_dispute,
+    "charge.dispute.funds_withdrawn": _read_dispute,
+    "charge.dispute.funds_reinstated": _read_dispute,
+    "customer.subscription.created": _read_subscription,
+    "customer.subscription.updated": _read_subscription,
+    "customer.subscription.deleted": _read_subscription,
+    "customer.subscription.paused": _read_subscription,
+    "customer.subscription.resumed": _read_subscription,
+    "customer.subscription.trial_will_end": _read_subscription,
+    "invoice.finalized": _read_invoice,
+    "invoice.paid": _read_invoice,
+    "invoice.payment_failed": _read_invoice,
+    "invoice.payment_action_required": _read_invoice,
+    "invoice.voided": _read_invoice,
+    "invoice.marked_uncollectible": _read_invoice,
+}
+"""Every type of event that anything is done about, and what it tells. Who deals with it stands in deliveries.py."""
+
+EVENT_TYPES: Final = frozenset(_READERS)
+"""What an endpoint at Stripe has to be subscribed to."""

@@ -202,6 +202,8 @@ class _DisputeStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dispute
     DISPUTE_STATUS_WON: _DisputeStatus.ValueType  # 6
     DISPUTE_STATUS_LOST: _DisputeStatus.ValueType  # 7
     DISPUTE_STATUS_PREVENTED: _DisputeStatus.ValueType  # 8
+    DISPUTE_STATUS_APPEAL_NEEDS_RESPONSE: _DisputeStatus.ValueType  # 9
+    DISPUTE_STATUS_APPEAL_UNDER_REVIEW: _DisputeStatus.ValueType  # 10
 
 class DisputeStatus(_DisputeStatus, metaclass=_DisputeStatusEnumTypeWrapper):
     """Where a dispute stands, in Stripe's words."""
@@ -215,6 +217,8 @@ DISPUTE_STATUS_UNDER_REVIEW: DisputeStatus.ValueType  # 5
 DISPUTE_STATUS_WON: DisputeStatus.ValueType  # 6
 DISPUTE_STATUS_LOST: DisputeStatus.ValueType  # 7
 DISPUTE_STATUS_PREVENTED: DisputeStatus.ValueType  # 8
+DISPUTE_STATUS_APPEAL_NEEDS_RESPONSE: DisputeStatus.ValueType  # 9
+DISPUTE_STATUS_APPEAL_UNDER_REVIEW: DisputeStatus.ValueType  # 10
 Global___DisputeStatus: _TypeAlias = DisputeStatus  # noqa: Y015
 
 @_typing.final
@@ -503,11 +507,14 @@ class Subscription(_message.Message):
     STRIPE_SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     INVOICES_FIELD_NUMBER: _builtins.int
+    CONTACT_FIELD_NUMBER: _builtins.int
+    SHIPPING_ADDRESS_FIELD_NUMBER: _builtins.int
+    ERASED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUID in its canonical lower-case form; Stripe's object carries it as metadata subscriptionId."""
     checkout_attempt_id: _builtins.str
     user_id: _builtins.str
-    """Empty for a guest's."""
+    """Empty for a guest's and for an erased one."""
     stripe_customer_id: _builtins.str
     payment_method_id: _builtins.str
     """Stripe PaymentMethod it began with."""
@@ -546,6 +553,18 @@ class Subscription(_message.Message):
     def invoices(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionInvoice]:
         """Newest first, at most 24."""
 
+    @_builtins.property
+    def contact(self) -> _common_pb2.Contact:
+        """Absent from an erased subscription."""
+
+    @_builtins.property
+    def shipping_address(self) -> _common_pb2.Address:
+        """Absent when nothing is shipped, and from an erased subscription."""
+
+    @_builtins.property
+    def erased_at(self) -> _timestamp_pb2.Timestamp:
+        """When who bought was erased from it. Absent from any other: a subscription without a user is then a guest's."""
+
     def __init__(
         self,
         *,
@@ -566,10 +585,13 @@ class Subscription(_message.Message):
         stripe_subscription_id: _builtins.str = ...,
         state: Global___StripeSubscriptionState | None = ...,
         invoices: _abc.Iterable[Global___SubscriptionInvoice] | None = ...,
+        contact: _common_pb2.Contact | None = ...,
+        shipping_address: _common_pb2.Address | None = ...,
+        erased_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "created_at", b"created_at", "intent", b"intent", "recurring", b"recurring", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "contact", b"contact", "created_at", b"created_at", "erased_at", b"erased_at", "intent", b"intent", "recurring", b"recurring", "shipping_address", b"shipping_address", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "activation_failure", b"activation_failure", "activation_generation", b"activation_generation", "checkout_attempt_id", b"checkout_attempt_id", "created_at", b"created_at", "id", b"id", "intent", b"intent", "invoices", b"invoices", "items", b"items", "payment_method_id", b"payment_method_id", "recurring", b"recurring", "state", b"state", "status", b"status", "stripe_customer_id", b"stripe_customer_id", "stripe_subscription_id", b"stripe_subscription_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "activation_failure", b"activation_failure", "activation_generation", b"activation_generation", "checkout_attempt_id", b"checkout_attempt_id", "contact", b"contact", "created_at", b"created_at", "erased_at", b"erased_at", "id", b"id", "intent", b"intent", "invoices", b"invoices", "items", b"items", "payment_method_id", b"payment_method_id", "recurring", b"recurring", "shipping_address", b"shipping_address", "state", b"state", "status", b"status", "stripe_customer_id", b"stripe_customer_id", "stripe_subscription_id", b"stripe_subscription_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -224,7 +224,7 @@ class OrdersServiceServicer:
 
     def FailActivation(self, request, context):
         """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
-        already, or is bound, the row is answered as it stands.
+        already and was not begun again, or is bound, the row is answered as it stands.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -86,7 +86,7 @@ class OrdersServiceStub:
     """
     FailActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]
     """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
-    already, or is bound, the row is answered as it stands.
+    already and was not begun again, or is bound, the row is answered as it stands.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
     """
     ApplySubscriptionState: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]
@@ -178,7 +178,7 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     """
     FailActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]  # type: ignore[assignment]
     """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
-    already, or is bound, the row is answered as it stands.
+    already and was not begun again, or is bound, the row is answered as it stands.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
     """
     ApplySubscriptionState: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]  # type: ignore[assignment]
@@ -333,7 +333,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.FailActivationResponse, _abc.Awaitable[_orders_pb2.FailActivationResponse]]:
         """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
-        already, or is bound, the row is answered as it stands.
+        already and was not begun again, or is bound, the row is answered as it stands.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
         """
 

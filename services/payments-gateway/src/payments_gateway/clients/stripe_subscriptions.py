@@ -1,0 +1,218 @@
+"""Subscriptions and their invoices, kept by Stripe Billing."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import stripe
+
+from payments_gateway.billing import GoneAtStripe, StripeInvoice, StripeSubscription, SubscriptionRefused
+from payments_gateway.clients.stripe_intents import read_id
+from payments_gateway.intents import IdempotencyKeySpent, StripeUnavailable
+from payments_gateway.money import Money
+from payments_gateway.subscriptions import (
+    ENDED,
+    SUBSCRIPTION_ID_KEY,
+    InvoiceStatus,
+    StripeSubscriptionState,
+    Subscription,
+    SubscriptionInvoice,
+    SubscriptionStatus,
+)
+
+if TYPE_CHECKING:
+    from stripe.params import SubscriptionCreateParams
+
+_PAGE: Final = 100
+_INVOICE: Final = "latest_invoice"
+_CLIENT_SECRET: Final = "latest_invoice.confirmation_secret"  # noqa: S105 — the name of a field
+_CHANGES: Final = 2
+"""A change whose key replays a failure is sent once more with another key: it does nothing twice."""
+
+
+class StripeSubscriptions:
+    """The Billing port over Stripe's API."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        """Use a client that was built once; its StripeHttp bounds and repeats every call."""
+        self._subscriptions = client.v1.subscriptions
+        self._invoices = client.v1.invoices
+
+    async def create(self, subscription: Subscription) -> StripeSubscription:
+        """Make the Stripe subscription, once per generation of its activation."""
+        # Nothing here may change between two calls, or Stripe takes the second for another request: see ADR 15.
+        params: SubscriptionCreateParams = {
+            "customer": subscription.stripe_customer_id,
+            "items": [{"price": item.price_id, "quantity": item.quantity} for item in subscription.items],
+            "default_payment_method": subscription.payment_method_id,
+            "off_session": True,
+            "payment_behavior": "allow_incomplete",
+            "metadata": {SUBSCRIPTION_ID_KEY: subscription.id},
+            "expand": [_INVOICE],
+        }
+        if subscription.recurring.trial_days:
+            params["trial_period_days"] = subscription.recurring.trial_days
+        key = f"subscription:{subscription.id}:{subscription.activation_generation}"
+        with _failures_named():
+            answer = await self._subscriptions.create_async(params, {"idempotency_key": key})
+        made = read_subscription(answer.to_dict())
+        # A replayed answer shows the subscription as it was when it was made; it may have been cancelled since.
+        return await self.retrieve(made.id) if _is_replay(answer.last_response) else made
+
+    async def made_for(self, subscription: Subscription) -> StripeSubscription | None:
+        """Look through all the customer's Stripe subscriptions for the one that was made for this one."""
+        with _failures_named():
+            # Without status=all Stripe leaves out those that were cancelled: one of them may be ours.
+            listed = await self._subscriptions.list_async(
+                {
+                    "customer": subscription.stripe_customer_id,
+                    "status": "all",
+                    "limit": _PAGE,
+                    "expand": [f"data.{_INVOICE}"],
+                }
+            )
+            async for shown in listed.auto_paging_iter():
+                fields = shown.to_dict()
+                if our_id(fields) == subscription.id:
+                    return read_subscription(fields)
+        return None
+
+    async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
+        """Return a subscription, with its latest invoice, as it stands now."""
+        with _failures_named(), _missing_is_gone():
+            answer = await self._subscriptions.retrieve_async(
+                stripe_subscription_id, {"expand": [_CLIENT_SECRET if with_client_secret else _INVOICE]}
+            )
+        return read_subscription(answer.to_dict())
+
+    async def invoice(self, stripe_invoice_id: str) -> StripeInvoice:
+        """Return an invoice as it stands now."""
+        with _failures_named(), _missing_is_gone():
+            answer = await self._invoices.retrieve_async(stripe_invoice_id)
+        fields = answer.to_dict()
+        return StripeInvoice(read_invoice(fields), subscription_of(fields))
+
+    async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
+        """Let the subscription end with its current period, or not after all."""
+        for _ in range(_CHANGES):
+            try:
+                with _failures_named(), _missing_is_gone():
+                    answer = await self._subscriptions.update_async(
+                        stripe_subscription_id, {"cancel_at_period_end": ends, "expand": [_INVOICE]}
+                    )
+            except IdempotencyKeySpent:
+                continue
+            return read_subscription(answer.to_dict())
+        raise StripeUnavailable
+
+    async def cancel_now(self, stripe_subscription_id: str) -> StripeSubscription:
+        """End the subscription at once; one that has ended is returned as it is."""
+        try:
+            with _failures_named(), _missing_is_gone():
+                answer = await self._subscriptions.cancel_async(stripe_subscription_id, {"expand": [_INVOICE]})
+        except GoneAtStripe:
+            # Stripe calls one that has ended missing when it is to be cancelled, and shows it when it is asked for.
+            found = await self.retrieve(stripe_subscription_id)
+            if found.state.status not in ENDED:
+                raise StripeUnavailable from None
+            return found
+        return read_subscription(answer.to_dict())
+
+
+def read_subscription(fields: Mapping[str, Any]) -> StripeSubscription:
+    """Read a subscription from Stripe's JSON. Raises KeyError or ValueError if it is not one we can keep."""
+    invoice = fields.get("latest_invoice")
+    shown = invoice if isinstance(invoice, Mapping) else None
+    secret = (shown or {}).get("confirmation_secret") or {}
+    return StripeSubscription(
+        state=StripeSubscriptionState(
+            stripe_subscription_id=read_id(fields["id"]),
+            status=SubscriptionStatus(fields["status"]),
+            current_period_end=_latest(item.get("current_period_end") for item in fields["items"]["data"]),
+            trial_end=_moment(fields.get("trial_end")),
+            cancel_at_period_end=bool(fields.get("cancel_at_period_end")),
+            cancel_at=_moment(fields.get("cancel_at")),
+            canceled_at=_moment(fields.get("canceled_at")),
+            ended_at=_moment(fields.get("ended_at")),
+            latest_invoice_id=shown["id"] if shown else invoice,
+        ),
+        subscription_id=our_id(fields),
+        livemode=bool(fields["livemode"]),
+        latest_invoice=read_invoice(shown) if shown else None,
+        client_secret=secret.get("client_secret"),
+    )
+
+
+def read_invoice(fields: Mapping[str, Any]) -> SubscriptionInvoice:
+    """Read an invoice from Stripe's JSON. Raises KeyError or ValueError if it is not one."""
+    currency = str(fields["currency"]).lower()
+    return SubscriptionInvoice(
+        id=read_id(fields["id"]),
+        status=InvoiceStatus(fields["status"]),
+        billing_reason=fields.get("billing_reason") or "",
+        total=Money(int(fields["total"]), currency),
+        amount_paid=Money(int(fields["amount_paid"]), currency),
+        attempt_count=int(fields.get("attempt_count") or 0),
+        created_at=_required_moment(fields["created"]),
+        period_start=_moment(fields.get("period_start")),
+        period_end=_moment(fields.get("period_end")),
+        next_payment_attempt=_moment(fields.get("next_payment_attempt")),
+    )
+
+
+def subscription_of(invoice: Mapping[str, Any]) -> str | None:
+    """Return which subscription an invoice charges for."""
+    details = (invoice.get("parent") or {}).get("subscription_details") or {}
+    found = details.get("subscription")
+    return (found.get("id") if isinstance(found, Mapping) else found) or None
+
+
+def our_id(fields: Mapping[str, Any]) -> str | None:
+    """Return metadata.subscriptionId of a subscription, or as an invoice repeats it."""
+    found = (fields.get("metadata") or {}).get(SUBSCRIPTION_ID_KEY)
+    return found if isinstance(found, str) else None
+
+
+def _latest(moments: Iterator[int | None]) -> datetime | None:
+    return _moment(max((moment for moment in moments if moment is not None), default=None))
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else _required_moment(seconds)
+
+
+def _required_moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _is_replay(response: Any) -> bool:
+    return response is not None and response.headers.get("Idempotent-Replayed") == "true"
+
+
+@contextmanager
+def _failures_named() -> Iterator[None]:
+    """Turn the library's errors into ours. Their messages stay behind: they may quote what was sent (P7)."""
+    try:
+        yield
+    except stripe.StripeError as failure:
+        raise _named(failure) from None
+
+
+def _named(failure: stripe.StripeError) -> Exception:
+    if isinstance(failure, stripe.IdempotencyError):
+        return IdempotencyKeySpent()
+    if isinstance(failure, stripe.InvalidRequestError | stripe.CardError):
+        return SubscriptionRefused(failure.code or "invalid_request")
+    return StripeUnavailable()
+
+
+@contextmanager
+def _missing_is_gone() -> Iterator[None]:
+    """Tell a missing object from other refusals, where it can only be the one that was asked for."""
+    try:
+        yield
+    except stripe.InvalidRequestError as failure:
+        if failure.code == "resource_missing":
+            raise GoneAtStripe from None
+        raise

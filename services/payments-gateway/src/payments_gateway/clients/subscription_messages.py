@@ -1,0 +1,134 @@
+"""Subscriptions to protobuf and back, one function each way."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from checkout.orders.v1 import orders_pb2
+from payments_gateway.clients.messages import money_message, read_intent, read_money, read_recurring
+from payments_gateway.subscriptions import (
+    InvoiceStatus,
+    StripeSubscriptionState,
+    Subscription,
+    SubscriptionInvoice,
+    SubscriptionItem,
+    SubscriptionStatus,
+)
+
+_STATUSES = {
+    status: orders_pb2.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{status.name}") for status in SubscriptionStatus
+}
+_STATUSES_BACK = {wire: status for status, wire in _STATUSES.items()}
+
+_INVOICE_STATUSES = {
+    status: orders_pb2.InvoiceStatus.Value(f"INVOICE_STATUS_{status.name}") for status in InvoiceStatus
+}
+_INVOICE_STATUSES_BACK = {wire: status for status, wire in _INVOICE_STATUSES.items()}
+
+
+def read_subscription(message: orders_pb2.Subscription) -> Subscription:
+    """Read a subscription."""
+    began = message.activation_began_at if message.HasField("activation_began_at") else None
+    return Subscription(
+        id=message.id,
+        checkout_attempt_id=message.checkout_attempt_id,
+        intent=read_intent(message.intent),
+        user_id=message.user_id or None,
+        stripe_customer_id=message.stripe_customer_id,
+        payment_method_id=message.payment_method_id,
+        recurring=read_recurring(message.recurring),
+        items=tuple(_read_item(item) for item in message.items),
+        version=message.version,
+        created_at=_read_moment(message.created_at),
+        status=_STATUSES_BACK[message.status],
+        activation_generation=message.activation_generation,
+        activation_began_at=_read_moment(began) if began is not None else None,
+        activation_failure=message.activation_failure or None,
+        stripe_subscription_id=message.stripe_subscription_id or None,
+        state=_read_state(message.state) if message.HasField("state") else None,
+        invoices=tuple(_read_invoice(invoice) for invoice in message.invoices),
+        erased=message.HasField("erased_at"),
+    )
+
+
+def _read_item(message: orders_pb2.SubscriptionItem) -> SubscriptionItem:
+    return SubscriptionItem(
+        price_id=message.price_id,
+        product_id=message.product_id,
+        name=message.name,
+        quantity=message.quantity,
+        unit_price=read_money(message.unit_price),
+    )
+
+
+def state_message(state: StripeSubscriptionState) -> orders_pb2.StripeSubscriptionState:
+    """Return a state's message."""
+    return orders_pb2.StripeSubscriptionState(
+        stripe_subscription_id=state.stripe_subscription_id,
+        status=_STATUSES[state.status],
+        current_period_end=_moment(state.current_period_end),
+        trial_end=_moment(state.trial_end),
+        cancel_at_period_end=state.cancel_at_period_end,
+        cancel_at=_moment(state.cancel_at),
+        canceled_at=_moment(state.canceled_at),
+        ended_at=_moment(state.ended_at),
+        latest_invoice_id=state.latest_invoice_id or "",
+    )
+
+
+def _read_state(message: orders_pb2.StripeSubscriptionState) -> StripeSubscriptionState:
+    return StripeSubscriptionState(
+        stripe_subscription_id=message.stripe_subscription_id,
+        status=_STATUSES_BACK[message.status],
+        current_period_end=_read_moment(message.current_period_end) if message.HasField("current_period_end") else None,
+        trial_end=_read_moment(message.trial_end) if message.HasField("trial_end") else None,
+        cancel_at_period_end=message.cancel_at_period_end,
+        cancel_at=_read_moment(message.cancel_at) if message.HasField("cancel_at") else None,
+        canceled_at=_read_moment(message.canceled_at) if message.HasField("canceled_at") else None,
+        ended_at=_read_moment(message.ended_at) if message.HasField("ended_at") else None,
+        latest_invoice_id=message.latest_invoice_id or None,
+    )
+
+
+def invoice_message(invoice: SubscriptionInvoice) -> orders_pb2.SubscriptionInvoice:
+    """Return an invoice's message."""
+    return orders_pb2.SubscriptionInvoice(
+        stripe_invoice_id=invoice.id,
+        status=_INVOICE_STATUSES[invoice.status],
+        billing_reason=invoice.billing_reason,
+        total=money_message(invoice.total),
+        amount_paid=money_message(invoice.amount_paid),
+        attempt_count=invoice.attempt_count,
+        created_at=_moment(invoice.created_at),
+        period_start=_moment(invoice.period_start),
+        period_end=_moment(invoice.period_end),
+        next_payment_attempt=_moment(invoice.next_payment_attempt),
+    )
+
+
+def _read_invoice(message: orders_pb2.SubscriptionInvoice) -> SubscriptionInvoice:
+    again = message.next_payment_attempt if message.HasField("next_payment_attempt") else None
+    return SubscriptionInvoice(
+        id=message.stripe_invoice_id,
+        status=_INVOICE_STATUSES_BACK[message.status],
+        billing_reason=message.billing_reason,
+        total=read_money(message.total),
+        amount_paid=read_money(message.amount_paid),
+        attempt_count=message.attempt_count,
+        created_at=_read_moment(message.created_at),
+        period_start=_read_moment(message.period_start) if message.HasField("period_start") else None,
+        period_end=_read_moment(message.period_end) if message.HasField("period_end") else None,
+        next_payment_attempt=_read_moment(again) if again is not None else None,
+    )
+
+
+def _moment(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def _read_moment(message: Timestamp) -> datetime:
+    return message.ToDatetime(tzinfo=UTC)

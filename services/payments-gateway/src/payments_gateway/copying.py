@@ -1,0 +1,84 @@
+"""Keeps orders' copy of a refund or a dispute as Stripe's own object stands.
+
+Stripe promises no order of its events, and delivers them again: an event is only a hint that something changed. What is
+written is fetched, and only where nothing was written since before the fetch; so the copy never goes back in time, and
+whoever wrote last had looked last. Nothing here ever moves money.
+"""
+
+import logging
+from typing import Final, Generic
+
+from prometheus_client import Counter
+
+from payments_gateway.adjustments import (
+    AdjustmentGone,
+    AdjustmentKeepsChanging,
+    AdjustmentUnusable,
+    Copies,
+    PaidWith,
+    Seen,
+    StripeObjects,
+    VersionMoved,
+)
+from payments_gateway.attempt_ids import is_attempt_id
+from servicekit.json_logging import bind_attempt
+
+_log = logging.getLogger(__name__)
+
+COPIED: Final = Counter(
+    "holdfast_adjustments", "News of refunds and disputes, and what was done about them.", ["kind", "outcome"]
+)
+
+_TRIES: Final = 5
+
+
+class Copying(Generic[Seen]):
+    """Copies one kind of Stripe's objects."""
+
+    def __init__(self, kind: str, stripe: StripeObjects[Seen], copies: Copies[Seen], *, livemode: bool) -> None:
+        """Copy what was paid in the mode that our Stripe key works in. kind is a word for logs and metrics."""
+        self._kind = kind
+        self._stripe = stripe
+        self._copies = copies
+        self._livemode = livemode
+
+    async def refresh(self, object_id: str) -> None:
+        """Make the copy agree with Stripe; do nothing about what is not ours or is gone.
+
+        Raises AdjustmentKeepsChanging, StripeUnavailable, ServiceUnavailable: the same call may be made again.
+        """
+        for _ in range(_TRIES):
+            try:
+                outcome = await self._copy(object_id)
+            except VersionMoved:
+                continue
+            except AdjustmentGone:
+                _log.warning("Stripe knows nothing of it any more", extra=self._named(object_id))
+                outcome = "gone"
+            except AdjustmentUnusable:
+                # Asked again it would be the same, and an endpoint that fails for days is switched off, payments and all.
+                _log.exception("Stripe shows something that cannot be kept", extra=self._named(object_id))
+                outcome = "unusable"
+            COPIED.labels(self._kind, outcome).inc()
+            return
+        raise AdjustmentKeepsChanging
+
+    async def _copy(self, object_id: str) -> str:
+        # The version comes first: what is fetched afterwards is no older than the row that has it. It is written even
+        # where it equals the row: a slower writer that fetched something older in between must find the version moved.
+        version = await self._copies.version_of(object_id)
+        shown = await self._stripe.retrieve(object_id)
+        if shown.paid_with is None or not self._is_ours(shown.paid_with):
+            return "not_ours"
+        await self._copies.write(shown, intent_id=shown.paid_with.intent_id, expected_version=version)
+        _log.info("copied from Stripe", extra=self._named(object_id))
+        return "copied"
+
+    def _is_ours(self, paid_with: PaidWith) -> bool:
+        if paid_with.attempt_id is None or not is_attempt_id(paid_with.attempt_id):
+            return False
+        bind_attempt(paid_with.attempt_id)
+        return paid_with.livemode == self._livemode
+
+    def _named(self, object_id: str) -> dict[str, str]:
+        return {"kind": self._kind, "stripe_id": object_id}

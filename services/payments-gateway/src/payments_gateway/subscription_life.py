@@ -1,0 +1,105 @@
+"""Follows what becomes of subscriptions at Stripe.
+
+An event is only a hint: events come late, twice and in any order. The row's version is read, Stripe is asked, and what
+it answers is written where the version still holds, so that no older state ever replaces a newer one.
+"""
+
+import logging
+from typing import Final
+
+from prometheus_client import Counter
+
+from payments_gateway.activation import Activation
+from payments_gateway.attempt_ids import is_attempt_id
+from payments_gateway.billing import Billing, GoneAtStripe, StripeSubscription
+from payments_gateway.news import SubscriptionChanged
+from payments_gateway.subscriptions import (
+    KeepsChanging,
+    Subscription,
+    SubscriptionBook,
+    SubscriptionInvoice,
+    SubscriptionNotFound,
+    VersionMismatch,
+)
+from servicekit.json_logging import bind_attempt
+
+_log = logging.getLogger(__name__)
+
+HINTS: Final = Counter("holdfast_subscription_hints", "Events about subscriptions, and what came of them.", ["outcome"])
+
+_ROUNDS: Final = 5
+"""Writers that were faster, before Stripe is asked to send the event again."""
+
+
+class SubscriptionLife:
+    """Keeps rows as Stripe's subscriptions are."""
+
+    def __init__(
+        self, subscriptions: SubscriptionBook, billing: Billing, activation: Activation, *, livemode: bool
+    ) -> None:
+        """Follow subscriptions of the mode that our Stripe key works in."""
+        self._subscriptions = subscriptions
+        self._billing = billing
+        self._activation = activation
+        self._livemode = livemode
+
+    async def follow(self, hint: SubscriptionChanged) -> None:
+        """Bring the row to what Stripe shows now. Raises KeepsChanging, StripeUnavailable, ServiceUnavailable."""
+        row = await self._row(hint) if hint.livemode == self._livemode else None
+        if row is None:
+            HINTS.labels("not_ours").inc()
+            return
+        bind_attempt(row.checkout_attempt_id)
+        try:
+            outcome = await self._bring_up_to_date(row, hint)
+        except GoneAtStripe:
+            # Stripe keeps ended subscriptions: one that is missing was wiped, or is another account's. What is
+            # recorded stays until a person has looked (ADR 15), and asking again would be answered the same.
+            _log.error("Stripe does not know a recorded subscription", extra={"subscription": row.id})
+            outcome = "gone"
+        HINTS.labels(outcome).inc()
+
+    async def refresh(self, row: Subscription, shown: StripeSubscription) -> Subscription:
+        """Write what Stripe answered after the row was read; where somebody was faster, ask Stripe again."""
+        return await self._written(row, shown, None)
+
+    async def _row(self, hint: SubscriptionChanged) -> Subscription | None:
+        try:
+            return await self._subscriptions.subscription_at_stripe(hint.stripe_subscription_id)
+        except SubscriptionNotFound:
+            pass
+        if hint.subscription_id is None or not is_attempt_id(hint.subscription_id):
+            return None
+        try:
+            return await self._subscriptions.subscription(hint.subscription_id)
+        except SubscriptionNotFound:
+            return None
+
+    async def _bring_up_to_date(self, row: Subscription, hint: SubscriptionChanged) -> str:
+        shown = await self._billing.retrieve(hint.stripe_subscription_id)
+        if not row.is_bound and shown.subscription_id == row.id:
+            await self._activation.bind(row, shown)  # the event was faster than the answer to whoever created it
+            return "bound"
+        if row.stripe_subscription_id != shown.id:
+            _log.warning("an event names a subscription of ours that is another's", extra={"subscription": row.id})
+            return "of_another"
+        await self._written(row, shown, hint.stripe_invoice_id)
+        return "applied"
+
+    async def _written(
+        self, row: Subscription, shown: StripeSubscription, stripe_invoice_id: str | None
+    ) -> Subscription:
+        for _ in range(_ROUNDS):
+            invoice = await self._invoice(shown, stripe_invoice_id)
+            try:
+                return await self._subscriptions.apply_state(row.id, row.version, shown.state, invoice)
+            except VersionMismatch:
+                row = await self._subscriptions.subscription(row.id)
+                shown = await self._billing.retrieve(shown.id)
+        raise KeepsChanging
+
+    async def _invoice(self, shown: StripeSubscription, stripe_invoice_id: str | None) -> SubscriptionInvoice | None:
+        if stripe_invoice_id is None or stripe_invoice_id == shown.state.latest_invoice_id:
+            return shown.latest_invoice
+        invoice = await self._billing.invoice(stripe_invoice_id)
+        return invoice.shown if invoice.stripe_subscription_id == shown.id else shown.latest_invoice

@@ -1,0 +1,385 @@
+"""News of refunds and disputes, told to the real edge by signed webhooks and looked up at the simulator."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from payments_gateway.adjustments import DisputeStatus, RefundStatus, VersionMoved
+from payments_gateway.clients.stripe_adjustments import StripeDisputes, StripeRefunds
+from payments_gateway.copying import Copying
+from payments_gateway.money import Money
+from payments_gateway.refunds import Refunds
+from servicekit.grpc_client import ServiceUnavailable
+from stripe_simulator.testing import SETTINGS, Stage, staged
+
+from .assembly import Gateway
+from .http_edge import Answer, Edge, deliver, served
+from .samples import ATTEMPT_ID
+from .stripe_stand_in import roomy_limiter, stripe_client
+
+OURS = {"metadata": {"checkoutAttemptId": ATTEMPT_ID}, "amount": 2000}
+DEBIT = {"payment_method": "pm_usBankAccount", "settle": "paid"}
+SUBJECTS = ("refund", "charge.refund", "charge.dispute")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A gateway, and Stripe as its simulator plays it."""
+
+    stage: Stage
+    gateway: Gateway
+    http: aiohttp.ClientSession
+
+    async def paid(self, payment: dict[str, Any] | None = None, **changes: Any) -> str:
+        """Have an intent paid; return its id."""
+        intent = await self.stage.intent(automatic_payment_methods={"enabled": True}, **{**OURS, **changes})
+        await self.stage.pay(intent.id, **(payment or {}))
+        return intent.id
+
+    async def refund(self, intent_id: str, amount: int = 500) -> str:
+        """Refund a part of an intent; return the refund's id."""
+        return (await self.stage.api.v1.refunds.create_async({"payment_intent": intent_id, "amount": amount})).id
+
+    async def finish(self, refund_id: str, status: str) -> None:
+        """Let a refund come to its end."""
+        await self.stage.knob("POST", f"/refunds/{refund_id}/finish", {"status": status})
+
+    async def dispute(self, intent_id: str, status: str = "needs_response") -> str:
+        """Let the buyer's bank dispute an intent's charge; return the dispute's id."""
+        body = {"amount": 700, "status": status}
+        return str((await self.stage.knob("POST", f"/payment_intents/{intent_id}/dispute", body))["id"])
+
+    async def move(self, dispute_id: str, status: str) -> None:
+        """Move a dispute on, or decide it."""
+        await self.stage.knob("POST", f"/disputes/{dispute_id}/move", {"status": status})
+
+    async def events(self) -> list[bytes]:
+        """Return the bodies of all events of refunds and disputes so far, in the order in which they happened."""
+        listed = await self.stage.api.v1.events.list_async({"limit": 100})
+        bodies = [json.dumps(event.to_dict()).encode() for event in reversed(listed.data)]
+        return [body for body in bodies if json.loads(body)["type"].startswith(SUBJECTS)]
+
+    async def tell(self, body: bytes) -> Answer:
+        """Deliver an event."""
+        return await deliver(self.http, self.gateway, body)
+
+    def refunds(self) -> dict[int, RefundStatus]:
+        """Show the copies of refunds: their statuses, by amount."""
+        return {refund.amount.minor_units: refund.status for refund in self.gateway.refund_copies.kept.values()}
+
+    def disputes(self) -> list[DisputeStatus]:
+        """Show the copies of disputes: their statuses."""
+        return [dispute.status for dispute in self.gateway.dispute_copies.kept.values()]
+
+
+@pytest.fixture
+async def shop(gateway: Gateway) -> AsyncIterator[Shop]:
+    """Open a shop whose gateway looks refunds and disputes up at a simulator."""
+    async with staged(replace(SETTINGS, secret_key="sk_test_1")) as stage:
+        client = stripe_client(stage.simulator.url, stage.session, roomy_limiter())
+        refunds = StripeRefunds(client)
+        gateway.deliveries = replace(
+            gateway.deliveries,
+            refunds=Refunds(Copying("refund", refunds, gateway.refund_copies, livemode=False), refunds),
+            disputes=Copying("dispute", StripeDisputes(client), gateway.dispute_copies, livemode=False),
+        )
+        async with served(Edge(gateway)) as http:
+            yield Shop(stage, gateway, http)
+
+
+Deeds = Callable[[Shop], Awaitable[object]]
+
+
+async def refunded_in_parts(shop: Shop) -> None:
+    """Give it back in two parts."""
+    intent_id = await shop.paid()
+    await shop.refund(intent_id, 300)
+    await shop.refund(intent_id, 200)
+
+
+async def refunded_in_vain(shop: Shop) -> None:
+    """Give it back; the buyer's bank sends it back later."""
+    await shop.finish(await shop.refund(await shop.paid()), "failed")
+
+
+async def about_to_be_refunded(shop: Shop) -> None:
+    """Give a debit back, which takes days."""
+    await shop.refund(await shop.paid(DEBIT))
+
+
+async def refunded_in_the_end(shop: Shop) -> None:
+    """Give a debit back, which arrives."""
+    await shop.finish(await shop.refund(await shop.paid(DEBIT)), "succeeded")
+
+
+async def refund_called_off(shop: Shop) -> None:
+    """Give a debit back, and think better of it."""
+    refund_id = await shop.refund(await shop.paid(DEBIT))
+    await shop.stage.api.v1.refunds.cancel_async(refund_id)
+
+
+REFUNDED: list[tuple[Deeds, dict[int, RefundStatus]]] = [
+    (refunded_in_parts, {300: RefundStatus.SUCCEEDED, 200: RefundStatus.SUCCEEDED}),
+    (refunded_in_vain, {500: RefundStatus.FAILED}),
+    (about_to_be_refunded, {500: RefundStatus.PENDING}),
+    (refunded_in_the_end, {500: RefundStatus.SUCCEEDED}),
+    (refund_called_off, {500: RefundStatus.CANCELED}),
+]
+
+
+async def disputed(shop: Shop) -> None:
+    """Dispute it."""
+    await shop.dispute(await shop.paid())
+
+
+async def dispute_won(shop: Shop) -> None:
+    """Dispute it in vain: the money comes back."""
+    dispute_id = await shop.dispute(await shop.paid())
+    await shop.move(dispute_id, "under_review")
+    await shop.move(dispute_id, "won")
+
+
+async def dispute_lost(shop: Shop) -> None:
+    """Dispute it with success."""
+    await shop.move(await shop.dispute(await shop.paid()), "lost")
+
+
+async def inquiry_closed(shop: Shop) -> None:
+    """Ask about it, and be content with the answer."""
+    await shop.move(await shop.dispute(await shop.paid(), "warning_needs_response"), "warning_closed")
+
+
+async def inquiry_escalated(shop: Shop) -> None:
+    """Ask about it, and then dispute it."""
+    await shop.move(await shop.dispute(await shop.paid(), "warning_needs_response"), "needs_response")
+
+
+DISPUTED: list[tuple[Deeds, DisputeStatus]] = [
+    (disputed, DisputeStatus.NEEDS_RESPONSE),
+    (dispute_won, DisputeStatus.WON),
+    (dispute_lost, DisputeStatus.LOST),
+    (inquiry_closed, DisputeStatus.WARNING_CLOSED),
+    (inquiry_escalated, DisputeStatus.NEEDS_RESPONSE),
+]
+
+Order = Callable[[list[bytes]], list[bytes]]
+
+ORDERS: dict[str, Order] = {
+    "in order": lambda bodies: bodies,
+    "backwards": lambda bodies: bodies[::-1],
+    "only the first": lambda bodies: bodies[:1],
+    "only the last": lambda bodies: bodies[-1:],
+    "twice": lambda bodies: [*bodies, *bodies],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("deeds", "expected"), REFUNDED, ids=lambda value: getattr(value, "__name__", ""))
+async def test_refunds_end_as_at_stripe_in_whatever_order_the_news_comes(
+    shop: Shop, deeds: Deeds, expected: dict[int, RefundStatus], order: str
+) -> None:
+    """Each event is only a hint: what Stripe shows now is what is kept."""
+    await deeds(shop)
+    news = ORDERS[order](await shop.events())
+
+    answers = [await shop.tell(body) for body in news]
+
+    told = {amount: expected[amount] for amount in shop.refunds()}
+    assert {answer.status for answer in answers} == {200}
+    assert shop.refunds() == (told if order == "only the first" else expected)
+    assert told
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("deeds", "expected"), DISPUTED, ids=lambda value: getattr(value, "__name__", ""))
+async def test_disputes_end_as_at_stripe_in_whatever_order_the_news_comes(
+    shop: Shop, deeds: Deeds, expected: DisputeStatus, order: str
+) -> None:
+    """Opened, decided, reversed, or never more than an inquiry."""
+    await deeds(shop)
+    news = ORDERS[order](await shop.events())
+
+    answers = [await shop.tell(body) for body in news]
+
+    assert {answer.status for answer in answers} == {200}
+    assert shop.disputes() == [expected]
+
+
+async def test_a_copy_has_all_that_orders_keeps(shop: Shop) -> None:
+    """Ids, sum, moment, the bank's reason, and the intent that it is tied to."""
+    intent_id = await shop.paid()
+    dispute_id = await shop.dispute(intent_id)
+    refund_id = await shop.refund(intent_id)
+
+    for body in await shop.events():
+        await shop.tell(body)
+
+    refund, dispute = shop.gateway.refund_copies.kept[refund_id], shop.gateway.dispute_copies.kept[dispute_id]
+    intent = await shop.stage.api.v1.payment_intents.retrieve_async(intent_id)
+    assert (refund.charge_id, refund.amount) == (intent.latest_charge, Money(500, "usd"))
+    assert (dispute.charge_id, dispute.amount) == (intent.latest_charge, Money(700, "usd"))
+    assert dispute.reason == "fraudulent"
+    assert shop.gateway.refund_copies.intents == {refund_id: intent_id}
+    assert shop.gateway.dispute_copies.intents == {dispute_id: intent_id}
+
+
+async def of_type(shop: Shop, event_type: str) -> bytes:
+    """Return the newest event of a type."""
+    return next(body for body in reversed(await shop.events()) if json.loads(body)["type"] == event_type)
+
+
+async def test_a_refunded_charge_brings_every_page_of_its_refunds(shop: Shop) -> None:
+    """More than one page of them; its event does not say which is new."""
+    intent_id = await shop.paid()
+    ids = [await shop.refund(intent_id, 1) for _ in range(102)]
+
+    answer = await shop.tell(await of_type(shop, "charge.refunded"))
+
+    assert answer.status == 200
+    assert set(shop.gateway.refund_copies.kept) == set(ids)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"order": "17"}, {"checkoutAttemptId": "of-other-software"}])
+async def test_refunds_and_disputes_of_foreign_intents_are_left_alone(shop: Shop, metadata: dict[str, str]) -> None:
+    """Acknowledged, and nothing is kept: subscriptions' invoices and other software make intents too."""
+    intent_id = await shop.paid(metadata=metadata)
+    await shop.refund(intent_id)
+    await shop.dispute(intent_id)
+
+    answers = [await shop.tell(body) for body in await shop.events()]
+
+    assert {answer.status for answer in answers} == {200}
+    assert (shop.refunds(), shop.disputes()) == ({}, [])
+
+
+async def test_refunds_of_the_other_mode_are_left_alone(shop: Shop) -> None:
+    """A key of live mode keeps nothing of test mode."""
+    client = stripe_client(shop.stage.simulator.url, shop.stage.session, roomy_limiter())
+    live = Copying("refund", StripeRefunds(client), shop.gateway.refund_copies, livemode=True)
+    shop.gateway.deliveries = replace(shop.gateway.deliveries, refunds=Refunds(live, StripeRefunds(client)))
+    await shop.refund(await shop.paid())
+
+    async with served(Edge(shop.gateway)) as http:
+        answer = await deliver(http, shop.gateway, (await shop.events())[0])
+
+    assert (answer.status, shop.refunds()) == (200, {})
+
+
+async def test_events_of_connected_accounts_are_left_alone(shop: Shop) -> None:
+    """Stripe is not even asked: with our key it would not know them."""
+    await shop.refund(await shop.paid())
+    event = json.loads((await shop.events())[0])
+
+    answer = await shop.tell(json.dumps({**event, "account": "acct_other"}).encode())
+
+    assert (answer.status, shop.refunds()) == (200, {})
+    assert shop.gateway.wire.calls == []
+
+
+@pytest.mark.parametrize("kind", ["refund.updated", "charge.refunded", "charge.dispute.closed"])
+async def test_what_stripe_does_not_know_any_more_is_acknowledged(shop: Shop, kind: str) -> None:
+    """Delivering it again would not bring it back."""
+    event = {"id": "evt_1", "object": "event", "type": kind, "data": {"object": {"id": "xx_gone"}}}
+
+    answer = await shop.tell(json.dumps(event).encode())
+
+    assert answer.status == 200
+    assert (shop.refunds(), shop.disputes()) == ({}, [])
+
+
+async def test_a_slow_look_at_an_old_state_does_not_replace_a_newer_one(shop: Shop) -> None:
+    """Two deliveries at once: the one whose answer was overtaken looks again."""
+    refund_id = await shop.refund(await shop.paid())
+    hold = {"kind": "hold_after", "method": "GET", "path": f"/v1/refunds/{refund_id}"}
+    fault = (await shop.stage.knob("POST", "/faults", hold))["id"]
+    slow = asyncio.create_task(shop.tell(await of_type(shop, "refund.created")))
+    await shop.stage.knob("GET", f"/faults/{fault}/wait?holding=1&timeout=20")
+    await shop.finish(refund_id, "failed")
+    fast = await shop.tell(await of_type(shop, "refund.failed"))
+
+    await shop.stage.knob("POST", f"/faults/{fault}/release")
+
+    assert [fast.status, (await slow).status] == [200, 200]
+    assert shop.refunds() == {500: RefundStatus.FAILED}
+
+
+async def test_a_look_that_changes_nothing_still_moves_the_version(shop: Shop) -> None:
+    """Else a slower one that saw something older in between could write it afterwards."""
+    refund_id = await shop.refund(await shop.paid())
+    news = await of_type(shop, "refund.created")
+    await shop.tell(news)
+    before = await shop.gateway.refund_copies.version_of(refund_id)
+
+    await shop.tell(news)
+
+    assert await shop.gateway.refund_copies.version_of(refund_id) == before + 1
+
+
+async def test_stripe_is_asked_to_deliver_again_when_others_are_always_faster(shop: Shop) -> None:
+    """So many rounds and no more: the delivery must not go on for ever."""
+    await shop.refund(await shop.paid())
+    wire = shop.gateway.wire
+    wire.fail("refund_copies.write", VersionMoved())
+
+    answer = await shop.tell((await shop.events())[0])
+
+    assert (answer.status, answer.kind) == (503, "temporarily_unavailable")
+    assert wire.calls == ["refund_copies.version_of", "refund_copies.write"] * 5
+
+
+@pytest.mark.parametrize("call", ["refund_copies.version_of", "refund_copies.write"])
+async def test_stripe_is_asked_to_deliver_again_while_orders_is_away(shop: Shop, call: str) -> None:
+    """503 until it is back, then 200."""
+    await shop.refund(await shop.paid())
+    news = (await shop.events())[0]
+    shop.gateway.wire.fail(call, ServiceUnavailable("orders"))
+
+    away = await shop.tell(news)
+    shop.gateway.wire.heal()
+    back = await shop.tell(news)
+
+    assert [away.status, back.status] == [503, 200]
+    assert shop.refunds() == {500: RefundStatus.SUCCEEDED}
+
+
+@pytest.mark.parametrize("kind", ["error_unsaved", "rate_limit", "unauthorized"])
+async def test_stripe_is_asked_to_deliver_again_while_it_does_not_answer(shop: Shop, kind: str) -> None:
+    """503 until it answers, then 200."""
+    await shop.refund(await shop.paid())
+    news = (await shop.events())[0]
+    await shop.stage.knob("POST", "/faults", {"kind": kind, "method": "GET", "path": "/v1/refunds/*"})
+
+    away = await shop.tell(news)
+    back = await shop.tell(news)
+
+    assert [away.status, back.status] == [503, 200]
+    assert shop.refunds() == {500: RefundStatus.SUCCEEDED}
+
+
+async def test_what_cannot_be_kept_is_told_to_the_operator(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """Acknowledged: an endpoint that fails for days is switched off, and payments with it."""
+    refund_id = await shop.refund(await shop.paid())
+    shop.gateway.refund_copies.refused.add(refund_id)
+
+    answer = await shop.tell((await shop.events())[0])
+
+    told = [record.__dict__["stripe_id"] for record in caplog.records if record.levelname == "ERROR"]
+    assert (answer.status, told) == (200, [refund_id])
+
+
+async def test_no_news_moves_money(shop: Shop) -> None:
+    """Whatever is told, the gateway only reads at Stripe."""
+    await refunded_in_vain(shop)
+    await dispute_lost(shop)
+    mark = len((await shop.stage.knob("GET", "/requests"))["data"])
+
+    for body in await shop.events():
+        await shop.tell(body)
+
+    requests = (await shop.stage.knob("GET", "/requests"))["data"][mark:]
+    assert {request["method"] for request in requests} == {"GET"}

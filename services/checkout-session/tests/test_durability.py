@@ -33,6 +33,7 @@ BUYERS: Final = 16
 EVERYSEC_SECONDS: Final = 3.0
 """What `everysec` may lose: its second, as much again when a sync is late, and a busy machine's delay."""
 INTO_THE_SECOND: Final = 0.5
+"""How long after a sync the power fails: so much is there to lose."""
 ALWAYS: Final = {"appendfsync": "always"}
 NEVER: Final = {"appendfsync": "no"}
 HASTY: Final = {"redis_timeout_seconds": 0.3, "store_timeout_seconds": 0.6}

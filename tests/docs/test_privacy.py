@@ -11,6 +11,7 @@ import pytest
 from checkout_session.redis_store import Retention
 from checkout_session.settings import CheckoutSessionSettings
 from orders.erase_command import describe_erase, read_subject
+from orders.erasure import OfAttempt, OfOrder, OfUser
 from orders.schema import PERSONAL_IN_ORDER
 from payments_gateway.settings import GatewaySettings
 
@@ -52,7 +53,9 @@ def test_its_commands_can_be_typed_as_they_stand(monkeypatch: pytest.MonkeyPatch
     parser = argparse.ArgumentParser()
     describe_erase(parser)
 
-    assert read_subject(parser, parser.parse_args(command.split()))
+    subject = read_subject(parser, parser.parse_args(command.split()))
+
+    assert isinstance(subject, OfUser | OfOrder | OfAttempt)
 
 
 def test_it_lists_every_column_that_is_emptied() -> None:

@@ -3,9 +3,6 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -15,17 +12,15 @@ from devstack.ports import LOOPBACK, free_port
 from devstack.stack_options import StackOptions
 
 from .conftest import until
-from .harness.canaries import Canary, secret
+from .harness.canaries import secret
 from .harness.knobs import Knobs
-from .harness.private_buyer import PrivateBuyer, of_checkout
-from .harness.shop import Checkout, Reply
+from .harness.private_buyer import PrivateBuyer
+from .harness.private_stage import INITIATE, WEBHOOK, Stage, secrets_of
 from .harness.system import System, running_system
 from .harness.talkative_stripe import Told, talking_instead
 from .harness.wares import Offer, Ware, make_offers, until_on_sale
 from .harness.watch import Place, Watch, WatchedShop
 
-INITIATE = "/api/stripe/initiate-checkout"
-WEBHOOK = "/api/stripe/webhook"
 SAVE = "/checkout.session.v1.CheckoutSessionService/SaveAttempt"
 
 # Where each private thing may be. What is not named here may be nowhere that is watched; nor may anything else.
@@ -45,87 +40,6 @@ OWN_SECRETS = {
 }
 
 Settings = dict[str, dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A system at its most talkative, a buyer, and who watches."""
-
-    system: System
-    watch: Watch
-    knobs: Knobs
-    offer: Offer
-    buyer: PrivateBuyer = field(default_factory=PrivateBuyer)
-    met: list[Canary] = field(default_factory=list)
-    """What was given out on the way."""
-
-    def shop(self, *, signed_in: bool = True) -> WatchedShop:
-        """Open a shop for the buyer, or for a guest."""
-        addresses = self.system.backend.addresses
-        shop = WatchedShop(
-            gateway=addresses.gateways[0],
-            stripe_api=addresses.stripe_api,
-            publishable_key=addresses.stripe_publishable_key,
-            jwt_secret=addresses.jwt_secret,
-            user_id=self.buyer.user_id.value if signed_in else None,
-        )
-        shop.watch = self.watch
-        return shop
-
-    def body(self, **changes: Any) -> dict[str, Any]:
-        """Return what the frontend sends, changed."""
-        return self.buyer.cart(self.system, [self.offer.price_id]).as_body() | changes
-
-    async def initiate(self, shop: WatchedShop, **changes: Any) -> Reply:
-        """Ask for a checkout with the buyer's key."""
-        key = {"Idempotency-Key": self.buyer.idempotency_key.value}
-        return await shop.request("POST", INITIATE, json=self.body(**changes), headers=key)
-
-    async def checkout(self, shop: WatchedShop) -> Checkout:
-        """Ask for a checkout that must be granted."""
-        body = (await self.initiate(shop)).ok()
-        granted = Checkout(body["checkoutAttemptId"], body["clientSecret"], body["intentAmount"], body["currency"])
-        self.met.extend(of_checkout(granted))
-        return granted
-
-    async def buy(self, shop: WatchedShop) -> Checkout:
-        """Buy, and wait for the order."""
-        checkout = await self.checkout(shop)
-        (await shop.pay(checkout)).ok()
-        await until(lambda: self._decided(checkout.intent_id), "the decision")
-        await self.knobs.idle()
-        return checkout
-
-    async def deliver(self, shop: WatchedShop, event: str, *, key: str | None = None) -> Reply:
-        """Send a webhook that Stripe, or whoever has the key, signed."""
-        known = self.system.backend.addresses.webhook_secret
-        header = stripe.WebhookSignature.generate_signature_header(event, key or known)
-        headers = {"Content-Type": "application/json", "Stripe-Signature": header}
-        return await shop.request("POST", WEBHOOK, data=event.encode(), headers=headers)
-
-    async def assert_nothing_leaked(self) -> None:
-        """Demand that none of the buyer's canaries is anywhere it may not be."""
-        await self.knobs.clear_faults()
-        await self.knobs.idle()
-        assert await self.watch.leaks([*self.buyer.canaries, *self.met, *secrets_of(self.system)], MAY_BE_IN) == {}
-
-    async def _decided(self, intent_id: str) -> bool:
-        return await self.system.books.payment(intent_id) is not None
-
-
-def secrets_of(system: System) -> list[Canary]:
-    """Return every secret of the installation."""
-    addresses, of = system.backend.addresses, system.backend.settings_of
-    return [
-        secret("Stripe's secret key", addresses.stripe_secret_key),
-        secret("webhook secret", addresses.webhook_secret),
-        secret("JWT secret", addresses.jwt_secret),
-        secret("attempt id secret", of("gateway")["ATTEMPT_ID_SECRET"]),
-        secret("Redis password", urlsplit(addresses.redis).password or "?"),
-        secret("PostgreSQL password", urlsplit(addresses.postgres).password or "?"),
-        secret("attempt encryption keys", of("checkout-session")["ENCRYPTION_KEYS"].partition(":")[2]),
-        secret("quarantine encryption keys", of("orders")["ENCRYPTION_KEYS"].partition(":")[2]),
-    ]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -156,7 +70,7 @@ async def stage(everything: tuple[System, Watch, Offer]) -> AsyncIterator[Stage]
     """Give a new buyer."""
     system, watch, offer = everything
     async with Knobs(system.backend.addresses.stripe_api) as knobs:
-        yield Stage(system, watch, knobs, offer)
+        yield Stage(system, watch, knobs, offer, MAY_BE_IN)
 
 
 async def test_p7_a_purchase_leaves_the_buyer_in_the_order_and_nowhere_else(stage: Stage) -> None:
@@ -183,6 +97,28 @@ async def test_p7_a_guest_leaves_no_more(stage: Stage) -> None:
 
     assert [reply.status for reply in replies] == [200, 200]
     assert await stage.watch.in_database([*stage.buyer.canaries, *stage.met]) == IN_THE_ORDER - {"user id"}
+    await stage.assert_nothing_leaked()
+
+
+async def test_p7_an_erased_buyer_is_found_nowhere(stage: Stage) -> None:
+    """Not even by who bought: the order is nobody's, and a repeated webhook brings nobody back."""
+    async with stage.shop() as shop:
+        checkout = await stage.buy(shop)
+        returned = (await shop.come_back(checkout)).ok()
+        await stage.system.backend.run_command("orders", "erase", stage.buyer.user_id.value)
+        delivered = await stage.knobs.deliveries(object_id=checkout.intent_id, event_type="payment_intent.succeeded")
+        await stage.knobs.redeliver(delivered[0]["event_id"])
+        await stage.knobs.idle()
+
+        answers = [await shop.order(returned["order"]["id"]), await shop.come_back(checkout)]
+        answers.append(await shop.status(checkout.attempt_id))
+        listed = (await shop.orders()).ok()
+
+    (order,) = await stage.system.books.orders_of(checkout.attempt_id)
+    assert [answer.status for answer in answers] == [404, 404, 404]
+    assert listed["orders"] == []
+    assert (order["total_minor"], order["user_id"]) == (checkout.amount, None)
+    assert await stage.watch.in_database(stage.buyer.canaries) == set()
     await stage.assert_nothing_leaked()
 
 
@@ -397,7 +333,7 @@ async def test_p7_a_quarantine_tells_nothing(stage: Stage) -> None:
         await succeeded("pi_stranger", checkout.attempt_id, checkout.amount)
         await succeeded(checkout.intent_id, checkout.attempt_id, checkout.amount + 1)
         await succeeded("pi_missing", "00000000-0000-4000-8000-000000000000", 5)
-        bought = await Stage(stage.system, stage.watch, stage.knobs, stage.offer).buy(stripes)
+        bought = await Stage(stage.system, stage.watch, stage.knobs, stage.offer, MAY_BE_IN).buy(stripes)
         await succeeded("pi_second", bought.attempt_id, bought.amount)
         await stage.system.records.set_aside_unrecordable(stage.buyer.contact, stage.buyer.user_id.value)
 

@@ -40,9 +40,9 @@ def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
     edge = _Edge(subject.gateway, promised)
     promised.markers.add(subject.open_checkouts[0].attempt_id)  # replaced by whoever names it first
     bearers = _bearers(subject.member_token)
-    yield Target("initiate bodies", _initiates(subject, bearers), edge.send, short=200)
-    yield Target("complete bodies", _completions(subject, bearers), edge.send, short=100)
-    yield Target("reads", _reads(subject, bearers), edge.send, short=250)
+    yield Target("initiate bodies", _initiates(subject, bearers), edge.send, short=120)
+    yield Target("complete bodies", _completions(subject, bearers), edge.send, short=60)
+    yield Target("reads", _reads(subject, bearers), edge.send, short=150)
 
 
 class _Edge:

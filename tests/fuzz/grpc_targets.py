@@ -66,14 +66,14 @@ class RpcAnswer:
 
 def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
     """Yield messages and bytes for each service."""
-    for name, service, channel in (
-        ("checkout-session", checkout_session_pb2.DESCRIPTOR.services_by_name, subject.session_channel),
-        ("orders", orders_pb2.DESCRIPTOR.services_by_name, subject.orders_channel),
+    for name, service, channel, short in (
+        ("checkout-session", checkout_session_pb2.DESCRIPTOR.services_by_name, subject.session_channel, 400),
+        ("orders", orders_pb2.DESCRIPTOR.services_by_name, subject.orders_channel, 200),
     ):
         edge = _Edge(channel, promised)
         (descriptor,) = service.values()
-        yield Target(f"grpc {name} messages", _messages(descriptor), edge.send, short=500)
-        yield Target(f"grpc {name} bytes", _bytes(descriptor), edge.send, short=150)
+        yield Target(f"grpc {name} messages", _messages(descriptor), edge.send, short=short)
+        yield Target(f"grpc {name} bytes", _bytes(descriptor), edge.send, short=100)
 
 
 class _Edge:

@@ -48,7 +48,7 @@ def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
         ]
     )
     _let_hypothesis_show_values()
-    yield Target("openapi document", inputs, _Edge(subject, promised).send, short=200)
+    yield Target("openapi document", inputs, _Edge(subject, promised).send, short=120)
 
 
 def _let_hypothesis_show_values() -> None:

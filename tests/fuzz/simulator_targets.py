@@ -46,9 +46,9 @@ _FORM: Final = ("Content-Type", b"application/x-www-form-urlencoded")
 def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
     """Yield the parser with the parameter checks, and the API."""
     del promised  # whatever is made in the spare simulator is nobody's record
-    yield Target("simulator forms", st.tuples(st.sampled_from(_ENDPOINTS), _any_forms()), _check_form, short=300)
+    yield Target("simulator forms", st.tuples(st.sampled_from(_ENDPOINTS), _any_forms()), _check_form, short=150)
     address = subject.spare_stripe.address
-    yield Target("simulator api", _requests(), lambda sent: _send(address, sent), short=200)
+    yield Target("simulator api", _requests(), lambda sent: _send(address, sent), short=120)
 
 
 def _check_form(given: tuple[Endpoint, str]) -> None:

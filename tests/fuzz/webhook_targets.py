@@ -28,7 +28,7 @@ def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
     """Yield bodies and signatures."""
     edge = _Edge(subject, promised)
     yield Target("webhook bodies", _bodies(subject), edge.send_signed, short=400)
-    yield Target("webhook signatures", _signatures(), edge.send_signature, short=150)
+    yield Target("webhook signatures", _signatures(), edge.send_signature, short=100)
 
 
 def sign(body: bytes, secret: str, at: int) -> bytes:

@@ -81,6 +81,9 @@ class Backend(Protocol):
     async def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
         """Stop and start a service, with some settings changed (environment variables without their prefix)."""
 
+    async def run_command(self, name: str, *words: str) -> None:
+        """Run another command of a service's program to its end; raise if it fails."""
+
     def settings_of(self, name: str) -> Mapping[str, str]:
         """Return a service's settings (environment variables without their prefix)."""
 
@@ -165,6 +168,10 @@ class EmbeddedBackend:
         if settings:
             self._service(name).settings.update(settings)
         await self._beside(name, lambda process: process.restart())
+
+    async def run_command(self, name: str, *words: str) -> None:
+        """Run another command of a service's program to its end."""
+        await asyncio.to_thread(self._service(name).run_command, *words)
 
     def settings_of(self, name: str) -> Mapping[str, str]:
         """Return a service's settings."""

@@ -93,7 +93,7 @@ class GrpcServer:
         self._listen = listen
         self._tls = tls
         self._drain_seconds = drain_seconds
-        self._readiness = Readiness(readiness)
+        self._readiness = Readiness([*readiness, *([_followed(tls.certificates)] if tls else ())])
         self._health = health.aio.HealthServicer()
         self._watcher: asyncio.Task[None] | None = None
         self.port = 0
@@ -166,6 +166,15 @@ class GrpcServer:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", self._service_name):
             await self._health.set(name, status)
+
+
+def _followed(certificates: Certificates) -> ReadinessCheck:
+    """Look at the files with each check of readiness: else a server that nobody connects to keeps an old certificate."""
+
+    async def look() -> None:
+        certificates.current()
+
+    return look
 
 
 def stop_signal() -> asyncio.Event:

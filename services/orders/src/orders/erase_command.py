@@ -70,7 +70,7 @@ async def run_erase(settings: OrdersSettings, subject: Subject, *, batch_size: i
         return _end("nothing is recorded under this number or attempt", UNKNOWN)
     except (DatabaseUnavailable, StatementRefused) as failure:
         _tell(tally, dry_run=dry_run, complete=False)
-        return _end(f"the database is away or refuses ({failure or type(failure).__name__}); run it again", FAILED)
+        return _end(f"the database is away or refuses ({str(failure) or type(failure).__name__}); run it again", FAILED)
     _tell(tally, dry_run=dry_run, complete=True)
     return DONE
 

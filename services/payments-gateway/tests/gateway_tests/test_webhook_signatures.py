@@ -177,19 +177,32 @@ def test_a_body_that_is_no_text_is_refused() -> None:
         body_of(data={"object": {**INTENT, "object": "charge"}}),
         body_of(data={"object": {**INTENT, "status": "paid"}}),
         body_of(data={"object": {**INTENT, "amount_received": None}}),
-        *[
-            body_of(data={"object": {**INTENT, "amount_received": amount}})
-            for amount in (float("inf"), float("nan"), 2**63, -1, 12.5, True, "1250")
-        ],
-        *[body_of(data={"object": {**INTENT, "currency": currency}}) for currency in ("", "us", "usd\n", "\ud800", 7)],
-        *[body_of(data={"object": {**INTENT, "id": name}}) for name in ("", "x" * 256, "pi_\0", "\ud800", None, {})],
-        *[body_of(id=name) for name in ("", "x" * 256, "evt_\0", "\ud800", None, 1)],
         body_of(data={"object": {**INTENT, "metadata": "attempt"}}),
         body_of(data={"object": {name: value for name, value in INTENT.items() if name != "livemode"}}),
     ],
 )
 def test_signed_garbage_is_a_bad_event(body: bytes) -> None:
     """What carries a good signature but cannot be read is refused as such, whatever it is."""
+    with pytest.raises(BadEvent):
+        WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET))
+
+
+UNRECORDABLE: dict[str, list[Any]] = {
+    "amount_received": [float("inf"), float("nan"), 2**63, -1, 12.5, True, "1250"],
+    "currency": ["", "us", "usd\n", "\ud800", 7],
+    "id": ["", "x" * 256, "pi_\0", "\ud800", None, {}],
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *[body_of(data={"object": {**INTENT, key: value}}) for key, values in UNRECORDABLE.items() for value in values],
+        *[body_of(id=value) for value in UNRECORDABLE["id"]],
+    ],
+)
+def test_what_could_not_be_recorded_is_a_bad_event(body: bytes) -> None:
+    """An amount, currency or id that no store behind us holds is refused here, not by them."""
     with pytest.raises(BadEvent):
         WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET))
 

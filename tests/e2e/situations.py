@@ -13,7 +13,7 @@ import aiohttp
 from .conftest import until
 from .harness.checkpoint import Trap
 from .harness.knobs import Knobs
-from .harness.shop import Checkout, Reply, Shop
+from .harness.shop import Cart, Checkout, Line, Reply, Shop
 from .harness.system import System
 
 SUCCEEDED: Final = "payment_intent.succeeded"
@@ -33,9 +33,23 @@ class Road(StrEnum):
     GET_PURCHASE = f"{ORDERS}/GetPurchase"
     RECORD_PURCHASE = f"{ORDERS}/RecordPurchase"
     QUARANTINE_PAYMENT = f"{ORDERS}/QuarantinePayment"
+    GET_REFUND = f"{ORDERS}/GetRefund"
+    APPLY_REFUND = f"{ORDERS}/ApplyRefund"
+    GET_DISPUTE = f"{ORDERS}/GetDispute"
+    APPLY_DISPUTE = f"{ORDERS}/ApplyDispute"
+    GET_CUSTOMER = f"{ORDERS}/GetCustomer"
+    PUT_CUSTOMER = f"{ORDERS}/PutCustomer"
+    CREATE_CUSTOMER = "POST /v1/customers"
+    UPDATE_CUSTOMER = "POST /v1/customers/{id}"
+    CREATE_SETUP = "POST /v1/setup_intents"
+    RETRIEVE_SETUP = "GET /v1/setup_intents/{id}"
+    CANCEL_SETUP = "POST /v1/setup_intents/{id}/cancel"
     CREATE_INTENT = "POST /v1/payment_intents"
     RETRIEVE_INTENT = "GET /v1/payment_intents/{id}"
     CANCEL_INTENT = "POST /v1/payment_intents/{id}/cancel"
+    RETRIEVE_REFUND = "GET /v1/refunds/{id}"
+    LIST_REFUNDS = "GET /v1/refunds"
+    RETRIEVE_DISPUTE = "GET /v1/disputes/{id}"
 
 
 Calls = tuple[Road, ...]
@@ -64,6 +78,8 @@ class Situation(ABC):
 
     checkout: Checkout
     """The checkout that is paid in the end."""
+    taken_back: ClassVar[tuple[int | None, int | None]] = (None, None)
+    """What the order shows as refunded and as disputed in the end, in minor units."""
     retired: Checkout | None = None
     """A checkout that was granted and must never be paid."""
 
@@ -278,6 +294,81 @@ class InitiateOfOneCompleted(InitiateOfOnePaid):
         (await self.shop.come_back(self.checkout)).ok()
 
 
+class InitiateSubscription(Initiate):
+    """A new user begins a checkout of a subscription; in the end, another cart is paid instead."""
+
+    calls: ClassVar[Calls] = (
+        Road.GET_ATTEMPT,
+        Road.GET_CUSTOMER,
+        Road.CREATE_CUSTOMER,
+        Road.UPDATE_CUSTOMER,
+        Road.PUT_CUSTOMER,
+        Road.CREATE_SETUP,
+        Road.SAVE_ATTEMPT,
+    )
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage)
+        self.headers = {"Authorization": f"Bearer {self.shop.token(f'user-{uuid.uuid4()}')}"}
+        self.once = self.cart
+        self.cart = Cart([Line(self.system.backend.catalogue.prices["coffee"])])
+
+    async def asked(self) -> int | None:
+        """Ask for this situation's checkout as its user."""
+        return await _status_of(self._begin(self.cart, self.key))
+
+    async def checked_out(self) -> Checkout:
+        """Begin a checkout that is granted."""
+        return self.shop.opened(await self._begin(self.cart, self.key))
+
+    async def recover(self) -> None:
+        """Ask again with the same key; then change the cart, and pay that."""
+        self.retired = await self.checked_out()
+        self.checkout = self.shop.opened(
+            await self._begin(self.once.superseding(self.retired.attempt_id), str(uuid.uuid4()))
+        )
+        await self.paid_in_vain_by_a_stale_tab()
+        await self.paid(self.checkout)
+
+    async def _begin(self, cart: Cart, key: str) -> Reply:
+        return await self.shop.initiate(cart, idempotency_key=key, headers=self.headers)
+
+
+class InitiateSubscriptionAgain(InitiateSubscription):
+    """A client asks once more for a checkout of a subscription that it was granted."""
+
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.SAVE_ATTEMPT, Road.RETRIEVE_SETUP)
+
+    async def arrange(self) -> None:
+        """Begin the checkout."""
+        await self.checked_out()
+
+
+class InitiateInsteadOfSubscription(InitiateSubscription):
+    """The buyer changed the cart, from a subscription to something that is paid once."""
+
+    calls: ClassVar[Calls] = (
+        Road.GET_ATTEMPT,
+        Road.GET_ATTEMPT,
+        Road.CLOSE_ATTEMPT,
+        Road.CANCEL_SETUP,
+        Road.DELETE_ATTEMPT,
+        Road.CREATE_INTENT,
+        Road.SAVE_ATTEMPT,
+    )
+
+    async def arrange(self) -> None:
+        """Begin the old checkout, and change the cart."""
+        self.retired = await self.checked_out()
+        self.cart, self.key = self.once.superseding(self.retired.attempt_id), str(uuid.uuid4())
+
+    async def recover(self) -> None:
+        """Ask again with the same key, and pay."""
+        self.checkout = await self.checked_out()
+        await self.paid_in_vain_by_a_stale_tab()
+        await self.paid(self.checkout)
+
+
 class Webhook(Situation):
     """Stripe reports a payment."""
 
@@ -373,6 +464,72 @@ class WebhookAfterBrowserReturn(BrowserReturn):
         return await self.first_try(self.checkout)
 
 
+class RefundReported(Situation):
+    """Stripe reports a refund."""
+
+    calls: ClassVar[Calls] = (Road.GET_REFUND, Road.RETRIEVE_REFUND, Road.APPLY_REFUND)
+    taken_back: ClassVar[tuple[int | None, int | None]] = (100, None)
+    reported = "refund.created"
+    unreported = "charge.refunded"
+
+    async def arrange(self) -> None:
+        """Pay the checkout and come back; let Stripe keep the news of what is taken back."""
+        self.checkout = await self.checked_out()
+        await self.paid(self.checkout)
+        (await self.shop.come_back(self.checkout)).ok()
+        await self.knobs.idle()
+        await self.knobs.deliver(types=[self.unreported], drop=True, count=1)
+        await self.knobs.deliver(types=[self.reported], hold=True, count=1)
+        subject = await self.take_back()
+        (self.delivery,) = await self.knobs.deliveries(object_id=subject, event_type=self.reported)
+
+    async def take_back(self) -> str:
+        """Refund a part; return the id of what Stripe reports."""
+        refund = await self.system.stripe.v1.refunds.create_async(
+            {"payment_intent": self.checkout.intent_id, "amount": 100}
+        )
+        return refund.id
+
+    async def act(self) -> int | None:
+        """Let Stripe report it."""
+        event_id = str(self.delivery["event_id"])
+        await self.knobs.release_deliveries(event_id)
+
+        async def over() -> bool:
+            return bool(await self.knobs.delivery_attempts(event_id=event_id))
+
+        await until(over, "a try of the webhook")
+        status = (await self.knobs.delivery_attempts(event_id=event_id))[0]["status"]
+        return None if status is None else int(status)
+
+
+class ChargeRefundReported(RefundReported):
+    """Stripe reports that a charge was refunded, but not by which refund."""
+
+    calls: ClassVar[Calls] = (Road.LIST_REFUNDS, Road.GET_REFUND, Road.RETRIEVE_REFUND, Road.APPLY_REFUND)
+    reported = "charge.refunded"
+    unreported = "refund.created"
+
+    async def take_back(self) -> str:
+        """Refund a part; return the id of the charge."""
+        await super().take_back()
+        intent = await self.system.stripe.v1.payment_intents.retrieve_async(self.checkout.intent_id)
+        return str(intent.latest_charge)
+
+
+class DisputeReported(RefundReported):
+    """Stripe reports a dispute."""
+
+    calls: ClassVar[Calls] = (Road.GET_DISPUTE, Road.RETRIEVE_DISPUTE, Road.APPLY_DISPUTE)
+    taken_back = (None, 100)
+    reported = "charge.dispute.created"
+    unreported = "charge.dispute.funds_withdrawn"
+
+    async def take_back(self) -> str:
+        """Dispute a part; return the dispute's id."""
+        return await self.knobs.dispute(self.checkout.intent_id, amount=100)
+
+
 SITUATIONS: Final[tuple[type[Situation], ...]] = (
     Initiate,
     InitiateAgain,
@@ -382,12 +539,18 @@ SITUATIONS: Final[tuple[type[Situation], ...]] = (
     InitiateOverruled,
     InitiateOfOnePaid,
     InitiateOfOneCompleted,
+    InitiateSubscription,
+    InitiateSubscriptionAgain,
+    InitiateInsteadOfSubscription,
     Webhook,
     WebhookWithoutAttempt,
     WebhookOfAnotherSum,
     BrowserReturn,
     BrowserReturnWithoutAttempt,
     WebhookAfterBrowserReturn,
+    RefundReported,
+    ChargeRefundReported,
+    DisputeReported,
 )
 
 

@@ -23,7 +23,7 @@ from .harness.system import System, running_system
 from .situations import SITUATIONS, SUCCEEDED, Road, Situation, Stage
 
 if TYPE_CHECKING:
-    from stripe.params import PaymentIntentListParams
+    from stripe.params import PaymentIntentListParams, SetupIntentListParams
 
 IN_THE_BACKGROUND: Final = {
     "GET /v1/prices": "the price book reads the catalogue at the start and from time to time; no request waits for it",
@@ -62,6 +62,7 @@ class Found:
     """What earlier tests left behind."""
 
     newest_intent: str | None
+    newest_setup: str | None
     attempts: list[str]
 
 
@@ -75,7 +76,12 @@ def stage(system: System, shop: Shop, knobs: Knobs) -> Stage:
 async def found(system: System) -> Found:
     """Look around before anything happens."""
     newest = await system.stripe.v1.payment_intents.list_async({"limit": 1})
-    return Found(newest.data[0].id if newest.data else None, await system.attempts.content_keys())
+    setups = await system.stripe.v1.setup_intents.list_async({"limit": 1})
+    return Found(
+        newest.data[0].id if newest.data else None,
+        setups.data[0].id if setups.data else None,
+        await system.attempts.content_keys(),
+    )
 
 
 @pytest.mark.parametrize("kind", SITUATIONS, ids=lambda kind: kind.__name__)
@@ -181,6 +187,9 @@ async def assert_paid_once(stage: Stage, situation: Situation) -> None:
         [] if situation.set_aside_as else [received]
     )
     assert [delivery["state"] for delivery in deliveries] == ["delivered"]
+    if not situation.set_aside_as:
+        order = (await stage.shop.status(checkout.attempt_id)).ok()["purchase"]["order"]
+        assert (order["refundedAmount"], order["disputedAmount"]) == situation.taken_back
 
 
 async def assert_nothing_else(system: System, found: Found, situations: Sequence[Situation]) -> None:
@@ -188,11 +197,15 @@ async def assert_nothing_else(system: System, found: Found, situations: Sequence
     page: PaymentIntentListParams = {"limit": 100}
     if found.newest_intent is not None:
         page["ending_before"] = found.newest_intent
+    setup_page: SetupIntentListParams = {"limit": 100}
+    if found.newest_setup is not None:
+        setup_page["ending_before"] = found.newest_setup
     intents = await system.stripe.v1.payment_intents.list_async(page)
+    setups = await system.stripe.v1.setup_intents.list_async(setup_page)
     paid = {situation.checkout.intent_id: "succeeded" for situation in situations}
     retired = {situation.retired.intent_id: "canceled" for situation in situations if situation.retired}
 
-    assert {intent.id: intent.status for intent in intents.data} == paid | retired
+    assert {intent.id: intent.status for intent in [*intents.data, *setups.data]} == paid | retired
     for intent_id in retired:
         assert await system.books.payment(intent_id) is None
     assert await system.attempts.content_keys() == found.attempts

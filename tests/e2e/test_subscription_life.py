@@ -34,7 +34,14 @@ from .harness.system import System
 DAY: Final = 86_400.0
 FAILING: Final = "pm_card_chargeCustomerFail"
 GOOD: Final = "pm_card_visa"
-EVENTS: Final = ("customer.subscription.", "invoice.")
+EVENTS: Final = (
+    "customer.subscription.",
+    "invoice.finalized",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.voided",
+)
+"""Beginnings of the types that say something: each change is told by one of them."""
 _ENDED: Final = ("canceled", "incomplete_expired")
 
 
@@ -119,7 +126,7 @@ class Life:
             await self.knobs.advance(seconds=31 * DAY)
 
     async def events(self) -> list[str]:
-        """Return the ids of all events about the subscription and its invoices, oldest first."""
+        """Return the ids of the events about the subscription and its invoices, oldest first."""
         listed = await self.system.stripe.v1.events.list_async({"limit": 100})
         found = [event.to_dict() async for event in listed.auto_paging_iter() if event.type.startswith(EVENTS)]
         return [event["id"] for event in reversed(found) if self.stripe_id == subscription_of(event["data"]["object"])]

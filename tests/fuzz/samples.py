@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
@@ -65,6 +66,29 @@ REQUESTS: Final[Sequence[Message]] = (
     orders_pb2.ListQuarantinedPaymentsRequest(page_size=2, page_token="cXVhcmFudGluZToxOng"),
     orders_pb2.GetPurchaseRequest(attempt_id="00000000-0000-4000-8000-000000000002"),
     orders_pb2.GetOrderRequest(order_id="00000000-0000-4000-8000-000000000006"),
+    orders_pb2.ApplyRefundRequest(
+        refund=orders_pb2.Refund(
+            stripe_refund_id="re_1",
+            intent_id="pi_1",
+            charge_id="ch_1",
+            amount=common_pb2.Money(minor_units=500, currency="usd"),
+            status=orders_pb2.REFUND_STATUS_SUCCEEDED,
+            created_at=Timestamp(seconds=_FAR),
+        )
+    ),
+    orders_pb2.GetRefundRequest(stripe_refund_id="re_1"),
+    orders_pb2.ApplyDisputeRequest(
+        dispute=orders_pb2.Dispute(
+            stripe_dispute_id="du_1",
+            intent_id="pi_1",
+            charge_id="ch_1",
+            amount=common_pb2.Money(minor_units=700, currency="usd"),
+            status=orders_pb2.DISPUTE_STATUS_NEEDS_RESPONSE,
+            reason="fraudulent",
+            created_at=Timestamp(seconds=_FAR),
+        )
+    ),
+    orders_pb2.GetDisputeRequest(stripe_dispute_id="du_1"),
 )
 """One for each rpc that does more with some values than with others."""
 

@@ -1,8 +1,8 @@
 """What is saved can be recorded: whatever the orders service refuses after the payment is refused before it.
 
 The limits are those of `RecordPurchase` (services/orders: `field_checks.py` for texts and money, `cart_checks.py` for
-which field has which). Services do not import each other, so the table is written out here. Recurring lines are not in
-it: a save takes them, and only what they sold is recorded elsewhere.
+which field has which, `recurring_checks.py` for what makes a subscription). Services do not import each other, so the
+table is written out here.
 """
 
 from collections.abc import Awaitable, Callable
@@ -145,6 +145,58 @@ def _refunding(request: pb.SaveAttemptRequest) -> None:
     request.context.total.minor_units -= 3
 
 
+def _recurring(request: pb.SaveAttemptRequest, **recurring: Any) -> None:
+    item = request.context.items.add()
+    item.CopyFrom(request.context.items[0])
+    item.price_id = f"price_recurring_{len(request.context.items)}"
+    monthly = common_pb2.Recurring(interval=common_pb2.Recurring.INTERVAL_MONTH, interval_count=1)
+    item.recurring.CopyFrom(monthly)
+    item.recurring.MergeFrom(common_pb2.Recurring(**recurring))
+    request.context.stripe_customer_id = "cus_1"
+
+
+def _of(request: pb.SaveAttemptRequest) -> common_pb2.Recurring:
+    _recurring(request)
+    return request.context.items[-1].recurring
+
+
+def _unpaid_subscription(request: pb.SaveAttemptRequest) -> None:
+    _recurring(request)
+    request.context.ClearField("stripe_customer_id")
+
+
+def _two_trials(request: pb.SaveAttemptRequest) -> None:
+    _recurring(request, trial_days=7)
+    _recurring(request, trial_days=14)
+
+
+def _many_of_an_interval(request: pb.SaveAttemptRequest) -> None:
+    for _ in range(21):
+        _recurring(request)
+
+
+def _set_up(request: pb.SaveAttemptRequest) -> None:
+    request.intent.kind = common_pb2.Intent.KIND_SETUP
+    request.context.ClearField("shipping_option")
+    request.context.total.minor_units = 0
+
+
+def _free_setup(request: pb.SaveAttemptRequest) -> None:
+    _set_up(request)
+    request.context.items[0].unit_price.minor_units = 0
+
+
+def _payment_of_no_order(request: pb.SaveAttemptRequest) -> None:
+    _recurring(request)
+    del request.context.items[0]
+    request.context.total.minor_units = 490
+
+
+def _setup_with_a_sum(request: pb.SaveAttemptRequest) -> None:
+    _recurring(request)
+    request.intent.kind = common_pb2.Intent.KIND_SETUP
+
+
 def _paying_for_shipping(request: pb.SaveAttemptRequest) -> None:
     request.context.shipping_option.amount.minor_units = -1
     request.context.total.minor_units = 3 * 1250 - 1
@@ -172,6 +224,17 @@ UNRECORDABLE: Final[list[tuple[str, Spoil]]] = [
     ("no currency", _everywhere("")),
     ("a total off by one", lambda r: setattr(r.context.total, "minor_units", 4241)),
     ("a purchase of nothing", _free),
+    ("a subscription in no interval", lambda r: _recurring(r, interval=9)),
+    ("a subscription billed every 0 months", lambda r: setattr(_of(r), "interval_count", 0)),
+    ("a subscription billed too rarely", lambda r: _recurring(r, interval_count=37)),
+    ("a trial of over two years", lambda r: _recurring(r, trial_days=731)),
+    ("a trial of less than nothing", lambda r: _recurring(r, trial_days=-1)),
+    ("a subscription that nobody is charged for", _unpaid_subscription),
+    ("two trials in one interval", _two_trials),
+    ("21 lines in one interval", _many_of_an_interval),
+    ("a setup that begins nothing", _free_setup),
+    ("a setup with a sum", _setup_with_a_sum),
+    ("a payment for no order", _payment_of_no_order),
 ]
 
 

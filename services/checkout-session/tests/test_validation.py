@@ -37,6 +37,29 @@ def test_a_valid_request_is_accepted(new_request: MakeRequest) -> None:
     assert fields_refused(new_request()) == []
 
 
+def add_recurring(
+    request: pb.SaveAttemptRequest,
+    *,
+    interval: int = common_pb2.Recurring.INTERVAL_MONTH,
+    interval_count: int = 1,
+    trial_days: int = 0,
+    customer: str = "cus_1",
+) -> None:
+    """Add a recurring line, so that the cart is a mixed one."""
+    number = len(request.context.items)
+    item = line(number, recurring=common_pb2.Recurring(interval_count=interval_count, trial_days=trial_days))
+    item.recurring.interval = interval  # type: ignore[assignment]  # any number may come over the wire
+    request.context.items.append(item)
+    request.context.stripe_customer_id = customer
+
+
+TOO_RARE = {
+    common_pb2.Recurring.INTERVAL_DAY: 1096,
+    common_pb2.Recurring.INTERVAL_WEEK: 157,
+    common_pb2.Recurring.INTERVAL_MONTH: 37,
+    common_pb2.Recurring.INTERVAL_YEAR: 4,
+}
+
 SPOILED: list[tuple[str, Spoil, str]] = [
     ("no id", lambda r: r.ClearField("attempt_id"), "attempt_id"),
     ("upper-case id", lambda r: setattr(r, "attempt_id", str(uuid.uuid4()).upper()), "attempt_id"),
@@ -87,27 +110,51 @@ SPOILED: list[tuple[str, Spoil, str]] = [
     ),
     (
         "recurring line without interval",
-        lambda r: r.context.items.append(line(1, recurring=common_pb2.Recurring(interval_count=1))),
+        lambda r: add_recurring(r, interval=common_pb2.Recurring.INTERVAL_UNSPECIFIED),
+        "context.items[1].recurring.interval",
+    ),
+    (
+        "recurring line with an interval of a later version",
+        lambda r: add_recurring(r, interval=99),
         "context.items[1].recurring.interval",
     ),
     (
         "recurring line with count 0",
-        lambda r: r.context.items.append(
-            line(1, recurring=common_pb2.Recurring(interval=common_pb2.Recurring.INTERVAL_DAY))
-        ),
+        lambda r: add_recurring(r, interval_count=0),
         "context.items[1].recurring.interval_count",
+    ),
+    *(
+        (
+            f"recurring line of {count} {common_pb2.Recurring.Interval.Name(interval)}",
+            lambda r, interval=interval, count=count: add_recurring(r, interval=interval, interval_count=count),
+            "context.items[1].recurring.interval_count",
+        )
+        for interval, count in TOO_RARE.items()
     ),
     (
         "recurring line with a negative trial",
-        lambda r: r.context.items.append(
-            line(
-                1,
-                recurring=common_pb2.Recurring(
-                    interval=common_pb2.Recurring.INTERVAL_DAY, interval_count=1, trial_days=-1
-                ),
-            )
-        ),
+        lambda r: add_recurring(r, trial_days=-1),
         "context.items[1].recurring.trial_days",
+    ),
+    (
+        "recurring line with a trial of over two years",
+        lambda r: add_recurring(r, trial_days=731),
+        "context.items[1].recurring.trial_days",
+    ),
+    (
+        "recurring line without a customer",
+        lambda r: add_recurring(r, customer=""),
+        "context.stripe_customer_id",
+    ),
+    (
+        "a long customer id",
+        lambda r: add_recurring(r, customer="c" * 256),
+        "context.stripe_customer_id",
+    ),
+    (
+        "a customer without a recurring line",
+        lambda r: setattr(r.context, "stripe_customer_id", "cus_1"),
+        "context.stripe_customer_id",
     ),
 ]
 
@@ -205,28 +252,85 @@ def test_a_payment_takes_money(new_request: MakeRequest) -> None:
 def test_recurring_lines_are_not_in_the_total(new_request: MakeRequest) -> None:
     """In a mixed cart the intent takes the one-time lines and the shipping alone."""
     request = new_request()
-    monthly = common_pb2.Recurring(interval=common_pb2.Recurring.INTERVAL_MONTH, interval_count=1, trial_days=14)
-    request.context.items.append(line(1, recurring=monthly))
+    add_recurring(request, trial_days=14)
 
     assert fields_refused(request) == []
+
+
+@pytest.mark.parametrize("interval", TOO_RARE)
+def test_the_rarest_rhythm_is_accepted(new_request: MakeRequest, interval: int) -> None:
+    """Once in three years, after two years of trial."""
+    request = new_request()
+    add_recurring(request, interval=interval, interval_count=TOO_RARE[interval] - 1, trial_days=730)  # type: ignore[index]  # an int is a key
+
+    assert fields_refused(request) == []
+
+
+def test_lines_of_one_billing_interval_begin_together(new_request: MakeRequest) -> None:
+    """They become one subscription, which has one trial; another interval may have another."""
+    request = new_request()
+    add_recurring(request, trial_days=14)
+    add_recurring(request, trial_days=7)
+    add_recurring(request, interval_count=3, trial_days=7)
+
+    assert fields_refused(request) == ["context.items[2].recurring.trial_days"]
+
+
+def test_a_billing_interval_has_at_most_20_lines(new_request: MakeRequest) -> None:
+    """As many as Stripe puts on a subscription; another interval has its own twenty."""
+    request = new_request()
+    for _ in range(20):
+        add_recurring(request)
+        add_recurring(request, interval_count=2)
+    full = fields_refused(request)
+    add_recurring(request)
+
+    assert (full, fields_refused(request)) == ([], ["context.items[41]"])
 
 
 def test_a_setup_intent_takes_no_money(new_request: MakeRequest) -> None:
     """A sum with a setup intent would never be charged."""
     request = new_request()
+    add_recurring(request)
     request.intent.kind = common_pb2.Intent.KIND_SETUP
 
     assert fields_refused(request) == ["context.total.minor_units"]
 
 
-def test_a_cart_of_recurring_lines_alone_goes_with_a_setup_intent(new_request: MakeRequest) -> None:
-    """Its total is zero: the first charges come from Stripe Billing."""
-    request = new_request()
+def _set_up(request: pb.SaveAttemptRequest) -> None:
+    """Make everything on the cart free today, and the intent a setup."""
     request.intent.kind = common_pb2.Intent.KIND_SETUP
     request.context.ClearField("shipping_option")
     request.context.total.minor_units = 0
-    request.context.items[0].recurring.interval = common_pb2.Recurring.INTERVAL_YEAR
-    request.context.items[0].recurring.interval_count = 1
+
+
+def test_a_setup_intent_begins_a_subscription(new_request: MakeRequest) -> None:
+    """A free cart without one would be no purchase."""
+    request = new_request()
+    _set_up(request)
+    request.context.items[0].unit_price.minor_units = 0
+    without = fields_refused(request)
+    add_recurring(request)
+
+    assert (without, fields_refused(request)) == (["context.items"], [])
+
+
+def test_a_payment_intent_pays_for_an_order(new_request: MakeRequest) -> None:
+    """Subscriptions alone are charged by Stripe Billing: shipping would belong to no order."""
+    request = new_request()
+    add_recurring(request)
+    del request.context.items[0]
+    request.context.total.minor_units = 490
+
+    assert fields_refused(request) == ["context.items"]
+
+
+def test_a_cart_of_recurring_lines_alone_goes_with_a_setup_intent(new_request: MakeRequest) -> None:
+    """Its total is zero: the first charges come from Stripe Billing."""
+    request = new_request()
+    _set_up(request)
+    add_recurring(request)
+    del request.context.items[0]
 
     assert fields_refused(request) == []
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from orders.checkout import AttemptContent
+from orders.checkout import AttemptContent, CheckoutContext
 from orders.decisions import Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.ledger import Ledger
 from orders.order import Order
@@ -14,6 +14,7 @@ from orders.pages import Cursor
 from orders.payments import Payment, Source
 
 from .memory_adjustments import MemoryAdjustments
+from .memory_subscriptions import MemorySubscriptionLedger, SubscriptionBook
 
 
 @dataclass
@@ -24,10 +25,17 @@ class Book:
     purchases: dict[str, Payment] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     announced: list[str] = field(default_factory=list)
+    subscriptions: SubscriptionBook = field(default_factory=SubscriptionBook)
 
     def copy(self) -> "Book":
         """Return a copy to work on."""
-        return Book(dict(self.quarantined), dict(self.purchases), dict(self.orders), list(self.announced))
+        return Book(
+            dict(self.quarantined),
+            dict(self.purchases),
+            dict(self.orders),
+            list(self.announced),
+            self.subscriptions.copy(),
+        )
 
 
 class MemoryUnits:
@@ -43,15 +51,16 @@ class MemoryUnits:
         yield MemoryLedger(self)
 
 
-class MemoryLedger:
+class MemoryLedger(MemorySubscriptionLedger):
     """One unit of work."""
 
     def __init__(self, units: MemoryUnits) -> None:
         self._units = units
         self._show = units.adjustments.show_on
         self._book = units.book.copy()
+        super().__init__(self._book.subscriptions)
 
-    async def decide_purchase(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:  # noqa: ARG002 - the port's
+    async def decide_purchase(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:  # noqa: ARG002 - the port's
         """Keep the rules of the table's constraints."""
         if self._decided(payment.intent.id) or self._paid(payment.attempt_id):
             return False
@@ -65,7 +74,7 @@ class MemoryLedger:
         self._book.quarantined[quarantined.payment.intent.id] = quarantined
         return True
 
-    async def promote(self, payment: Payment, user_id: str | None, source: Source, at: datetime) -> bool:  # noqa: ARG002 - the port's
+    async def promote(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:  # noqa: ARG002 - the port's
         """Turn the quarantine into the purchase, under the same guard."""
         standing = self._book.quarantined.get(payment.intent.id)
         if standing is None or not _awaits_its_attempt(standing) or self._paid(payment.attempt_id):
@@ -86,7 +95,7 @@ class MemoryLedger:
         payment = self._book.purchases.get(intent_id)
         if payment is None:
             return self._book.quarantined.get(intent_id)
-        return Purchase(payment.attempt_id, payment.intent, self._show(self._book.orders[intent_id]))
+        return self._purchase(payment)
 
     async def add_order(self, order: Order) -> bool:
         """Keep the rule that numbers are unique."""
@@ -95,9 +104,9 @@ class MemoryLedger:
         self._book.orders[order.payment_intent_id] = order
         return True
 
-    async def announce_purchase(self, order: Order) -> None:
+    async def announce_purchase(self, purchase: Purchase, at: datetime) -> None:  # noqa: ARG002 - the port's
         """Remember the topic and key."""
-        self._book.announced.append(f"purchase.recorded {order.id}")
+        self._book.announced.append(f"purchase.recorded {purchase.intent.id}")
 
     async def announce_quarantine(self, quarantined: QuarantinedPayment) -> None:
         """Remember the topic and key."""
@@ -107,7 +116,7 @@ class MemoryLedger:
         """Return the purchase."""
         for payment in self._book.purchases.values():
             if payment.attempt_id == attempt_id:
-                return Purchase(attempt_id, payment.intent, self._show(self._book.orders[payment.intent.id]))
+                return self._purchase(payment)
         return None
 
     async def order(self, order_id: UUID) -> Order | None:
@@ -132,6 +141,11 @@ class MemoryLedger:
     async def commit(self) -> None:
         """Replace the book."""
         self._units.book = self._book
+
+    def _purchase(self, payment: Payment) -> Purchase:
+        order = self._book.orders.get(payment.intent.id)
+        subscriptions = self.of_attempt(payment.attempt_id)
+        return Purchase(payment.attempt_id, payment.intent, self._show(order) if order else None, subscriptions)
 
     def _decided(self, intent_id: str) -> bool:
         return intent_id in self._book.purchases or intent_id in self._book.quarantined

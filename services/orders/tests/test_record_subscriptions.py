@@ -64,7 +64,8 @@ async def test_p3_a_cart_becomes_its_order_and_subscriptions(
         assert purchase.order.total.minor_units == expected.total
     assert [(each.recurring.interval, each.recurring.interval_count) for each in subscriptions] == expected.periods
     assert {each.status for each in subscriptions} <= {pb.SUBSCRIPTION_STATUS_PENDING}
-    sold = [item.price_id for part in (purchase.order, *subscriptions) for item in part.items]
+    sold = [item.price_id for item in purchase.order.items]
+    sold += [item.price_id for each in subscriptions for item in each.items]
     assert sorted(sold) == sorted(item.price_id for item in expected.lines)
     for each in subscriptions:
         assert (each.stripe_customer_id, each.payment_method_id) == (f"cus_{user_id}", "pm_1")

@@ -134,9 +134,9 @@ SPOILED: list[tuple[str, Callable[[Purchase], object], list[str]]] = [
         ["context.items[0].price_id", "context.items[1].price_id"],
     ),
     (
-        "a subscription",
-        lambda r: setattr(r.context.items[0].recurring, "interval", common_pb2.Recurring.INTERVAL_MONTH),
-        ["context.items[0].recurring"],
+        "a long payment method",
+        lambda r: setattr(r.payment, "payment_method_id", "p" * 256),
+        ["payment.payment_method_id"],
     ),
     ("no road", lambda r: r.source.ClearField("road"), ["source.road"]),
     ("a webhook of no event", lambda r: r.source.ClearField("stripe_event_id"), ["source.stripe_event_id"]),
@@ -170,13 +170,13 @@ def test_a_valid_purchase_is_read() -> None:
     assert paid.source.road is Road.WEBHOOK
 
 
-def test_a_setup_is_no_purchase() -> None:
-    """There is nothing yet that a SetupIntent could buy."""
+def test_a_setup_alone_is_no_purchase() -> None:
+    """Without a recurring line there is nothing that a SetupIntent could buy, and it takes no money."""
     report = purchase()
     report.payment.intent.kind = common_pb2.Intent.KIND_SETUP
     report.payment.ClearField("received")
 
-    assert fields_refused(lambda: read_paid_attempt(report)) == ["payment.intent.kind"]
+    assert fields_refused(lambda: read_paid_attempt(report)) == ["context.items", "context.total.minor_units"]
 
 
 def test_an_empty_cart_is_no_purchase() -> None:

@@ -4,6 +4,7 @@ Times are of the monotonic clock, which all processes of one Linux machine share
 """
 
 import time
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from .shop import Cart, Checkout, Reply, Shop
 from .wares import few_at_once
 
 Answer = TypeVar("Answer")
+
+_TRY_AGAIN = 503
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,12 @@ class Reports:
     """What all tries were answered."""
 
 
-async def rush(buyers: Iterable[Buyer], *, at_once: int) -> list[Purchase]:
-    """Let buyers buy, so many at a time, each coming back as soon as Stripe has the money."""
-    return await few_at_once([partial(_buy, buyer) for buyer in buyers], at_once=at_once)
+async def rush(buyers: Iterable[Buyer], *, at_once: int, tries: int = 1) -> list[Purchase]:
+    """Let buyers buy, so many at a time, each coming back as soon as Stripe has the money.
+
+    A buyer who is asked to try again later (503) does so, this many times in all.
+    """
+    return await few_at_once([partial(_buy, buyer, tries) for buyer in buyers], at_once=at_once)
 
 
 async def reports_of(knobs: Knobs, purchases: Iterable[Purchase]) -> Reports:
@@ -83,11 +89,22 @@ def overlap(spans: Sequence[Span]) -> bool:
     return max(span.began for span in spans) < min(span.ended for span in spans)
 
 
-async def _buy(buyer: Buyer) -> Purchase:
-    checkout, initiate = await _timed(buyer.begins_at.checkout(buyer.cart))
+async def _buy(buyer: Buyer, tries: int) -> Purchase:
+    granted, initiate = await _timed(_asked(buyer, tries))
+    checkout = buyer.begins_at.opened(granted)
     (await buyer.begins_at.pay(checkout)).ok()
     reply, come_back = await _timed(buyer.returns_to.come_back(checkout))
     return Purchase(buyer, checkout, reply, initiate, come_back)
+
+
+async def _asked(buyer: Buyer, tries: int) -> Reply:
+    """Ask for the checkout; more than once, if at all, as the same request."""
+    key = str(uuid.uuid4()) if tries > 1 else None
+    for _ in range(tries - 1):
+        reply = await buyer.begins_at.initiate(buyer.cart, idempotency_key=key)
+        if reply.status != _TRY_AGAIN:
+            return reply
+    return await buyer.begins_at.initiate(buyer.cart, idempotency_key=key)
 
 
 async def _timed(call: Awaitable[Answer]) -> tuple[Answer, Span]:

@@ -138,10 +138,14 @@ class Shop:
         known = {"sub": user_id, "exp": int(time.time()) + _TOKEN_SECONDS}
         return jwt.encode({**known, **claims}, self._jwt_secret, algorithm="HS256")
 
-    async def initiate(self, cart: Cart, *, idempotency_key: str | None = None) -> Reply:
+    async def initiate(
+        self, cart: Cart, *, idempotency_key: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
         """Ask for a checkout."""
-        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        return await self.request("POST", "/api/stripe/initiate-checkout", json=cart.as_body(), headers=headers)
+        keyed = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return await self.request(
+            "POST", "/api/stripe/initiate-checkout", json=cart.as_body(), headers={**keyed, **(headers or {})}
+        )
 
     async def checkout(self, cart: Cart, *, idempotency_key: str | None = None) -> Checkout:
         """Ask for a checkout that must be granted."""

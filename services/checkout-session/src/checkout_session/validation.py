@@ -1,6 +1,7 @@
 """What a request must be before it reaches the domain. Violations name paths and never quote values (P7)."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC
 from itertools import islice
@@ -21,6 +22,12 @@ ID_CHARACTERS: Final = 255
 TEXT_CHARACTERS: Final = 5000
 """Stripe's limit for names and address lines. A text at either limit can still be recorded after the payment."""
 
+MAX_LINES_OF_INTERVAL: Final = 20
+"""Stripe's limit for the items of a subscription, which the lines of one billing interval become."""
+
+MAX_TRIAL_DAYS: Final = 730
+"""Stripe's limit for a trial."""
+
 MOST_VIOLATIONS: Final = 20
 """They travel in trailers, which gRPC keeps small."""
 
@@ -28,6 +35,13 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CURRENCY: Final = re.compile(r"[a-z]{3}")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _REQUEST_HASH_BYTES: Final = 32
+_MAX_INTERVALS: Final = {
+    common_pb2.Recurring.INTERVAL_DAY: 1095,
+    common_pb2.Recurring.INTERVAL_WEEK: 156,
+    common_pb2.Recurring.INTERVAL_MONTH: 36,
+    common_pb2.Recurring.INTERVAL_YEAR: 3,
+}
+"""Stripe bills at least once in three years."""
 
 _Violations = Iterator[FieldViolation]
 
@@ -50,6 +64,7 @@ def _request_violations(request: pb.SaveAttemptRequest) -> _Violations:
         return
     yield from _context_violations(request.context)
     yield from _total_violations(request.context, request.intent.kind)
+    yield from _kind_violations(request.context, request.intent.kind)
     if request.context.supersedes == request.attempt_id != "":
         yield FieldViolation("context.supersedes", "must name another attempt")
 
@@ -88,6 +103,8 @@ def _context_violations(context: common_pb2.CheckoutContext) -> _Violations:
     if context.HasField("shipping_option"):
         yield from _shipping_violations("context.shipping_option", context.shipping_option, context.total.currency)
     yield from _items_violations(context)
+    yield from _period_violations(context)
+    yield from _customer_violations(context)
 
 
 def _is_moment(stamp: Timestamp) -> bool:
@@ -168,12 +185,36 @@ def _money_violations(path: str, money: common_pb2.Money, currency: str) -> _Vio
 
 
 def _recurring_violations(path: str, recurring: common_pb2.Recurring) -> _Violations:
-    if recurring.interval not in common_pb2.Recurring.Interval.values()[1:]:
+    most = _MAX_INTERVALS.get(recurring.interval)
+    if most is None:
         yield FieldViolation(f"{path}.interval", "must be day, week, month or year")
-    if recurring.interval_count < 1:
-        yield FieldViolation(f"{path}.interval_count", "must be at least 1")
-    if recurring.trial_days < 0:
-        yield FieldViolation(f"{path}.trial_days", "must not be negative")
+    elif not 1 <= recurring.interval_count <= most:
+        yield FieldViolation(f"{path}.interval_count", "must be 1 to what makes three years")
+    if not 0 <= recurring.trial_days <= MAX_TRIAL_DAYS:
+        yield FieldViolation(f"{path}.trial_days", f"must be 0 to {MAX_TRIAL_DAYS}")
+
+
+def _period_violations(context: common_pb2.CheckoutContext) -> _Violations:
+    """Yield what the lines of one billing interval do not have in common: together they are one subscription."""
+    trials: dict[tuple[int, int], int] = {}
+    lines: Counter[tuple[int, int]] = Counter()
+    for index, item in enumerate(context.items[:MAX_LINES]):
+        if not item.HasField("recurring"):
+            continue
+        path, period = f"context.items[{index}]", (item.recurring.interval, item.recurring.interval_count)
+        lines[period] += 1
+        if item.recurring.trial_days != trials.setdefault(period, item.recurring.trial_days):
+            yield FieldViolation(f"{path}.recurring.trial_days", "must be that of its billing interval")
+        if lines[period] > MAX_LINES_OF_INTERVAL:
+            yield FieldViolation(path, f"must be one of {MAX_LINES_OF_INTERVAL} in its billing interval")
+
+
+def _customer_violations(context: common_pb2.CheckoutContext) -> _Violations:
+    path, recurs = "context.stripe_customer_id", any(item.HasField("recurring") for item in context.items)
+    if recurs:
+        yield from _required_violations(path, context.stripe_customer_id, ID_CHARACTERS)
+    elif context.stripe_customer_id:
+        yield FieldViolation(path, "must be empty without recurring lines")
 
 
 def _total_violations(context: common_pb2.CheckoutContext, kind: int) -> _Violations:
@@ -186,3 +227,12 @@ def _total_violations(context: common_pb2.CheckoutContext, kind: int) -> _Violat
         yield FieldViolation(path, "must be above zero for a payment intent")
     if kind == common_pb2.Intent.KIND_SETUP and context.total.minor_units != 0:
         yield FieldViolation(path, "must be zero for a setup intent, which takes no money")
+
+
+def _kind_violations(context: common_pb2.CheckoutContext, kind: int) -> _Violations:
+    """Yield a violation where the intent does not suit the cart: what it took would belong to no purchase."""
+    recurring = sum(item.HasField("recurring") for item in context.items)
+    if kind == common_pb2.Intent.KIND_PAYMENT and recurring == len(context.items) > 0:
+        yield FieldViolation("context.items", "must have a one-time line for a payment intent")
+    if kind == common_pb2.Intent.KIND_SETUP and not recurring:
+        yield FieldViolation("context.items", "must have a recurring line for a setup intent")

@@ -35,9 +35,12 @@ class Customers:
         """
         async with self._begin() as ledger:
             at = self._now()
-            if replaced is not None:
-                await ledger.replace_customer(user_id, replaced, stripe_customer_id, at)
-            customer = await _first_writer(ledger, user_id, stripe_customer_id, at)
+            if replaced is not None and await ledger.replace_customer(user_id, replaced, stripe_customer_id, at):
+                customer = stripe_customer_id
+            else:
+                customer = await _first_writer(ledger, user_id, stripe_customer_id, at)
+            if customer == replaced != stripe_customer_id:
+                raise _of_another_user()
             await ledger.commit()
         return customer
 
@@ -49,4 +52,8 @@ async def _first_writer(ledger: Ledger, user_id: str, stripe_customer_id: str, a
         standing = await ledger.customer_of(user_id)
         if standing is not None:
             return standing
-    raise InvalidRequest([FieldViolation("stripe_customer_id", "must not be another user's")])
+    raise _of_another_user()
+
+
+def _of_another_user() -> InvalidRequest:
+    return InvalidRequest([FieldViolation("stripe_customer_id", "must not be another user's")])

@@ -39,7 +39,6 @@ _AT_ONCE: Final = 4
 """So many subscriptions of one purchase are created at the same time: it must not crowd other buyers out."""
 
 
-
 @dataclass(frozen=True)
 class Activated:
     """How far the activation of a purchase came."""
@@ -95,7 +94,7 @@ class Activation:
             if made is not None:
                 return await self.bind(row, made)
             row = await self._subscriptions.begin_activation(row.id, abandon_generation=row.activation_generation)
-        raise KeepsChanging
+        raise StripeUnavailable  # it fails whatever the key is
 
     async def bind(self, row: Subscription, made: StripeSubscription) -> Subscription:
         """Bind a subscription to the Stripe subscription that was made for it and read after the row was.

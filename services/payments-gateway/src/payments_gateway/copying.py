@@ -38,8 +38,8 @@ class Copying(Generic[Seen]):
     def __init__(self, kind: str, stripe: StripeObjects[Seen], copies: Copies[Seen], *, livemode: bool) -> None:
         """Copy what was paid in the mode that our Stripe key works in. kind is a word for logs and metrics."""
         self._kind = kind
-        self._stripe = stripe
-        self._copies = copies
+        self._stripe: StripeObjects[Seen] = stripe
+        self._copies: Copies[Seen] = copies
         self._livemode = livemode
 
     async def refresh(self, object_id: str) -> None:
@@ -56,7 +56,7 @@ class Copying(Generic[Seen]):
                 _log.warning("Stripe knows nothing of it any more", extra=self._named(object_id))
                 outcome = "gone"
             except AdjustmentUnusable:
-                # Asked again it would be the same, and an endpoint that fails for days is switched off, payments and all.
+                # Asked again it would be the same, and Stripe switches off an endpoint that fails for days.
                 _log.exception("Stripe shows something that cannot be kept", extra=self._named(object_id))
                 outcome = "unusable"
             COPIED.labels(self._kind, outcome).inc()

@@ -9,7 +9,14 @@ from typing import assert_never
 from payments_gateway.adjustments import Dispute
 from payments_gateway.copying import Copying
 from payments_gateway.fulfilment import Fulfilment
-from payments_gateway.news import ChargeRefunded, DisputeChanged, IntentSucceeded, News, RefundChanged, SubscriptionChanged
+from payments_gateway.news import (
+    ChargeRefunded,
+    DisputeChanged,
+    IntentSucceeded,
+    News,
+    RefundChanged,
+    SubscriptionChanged,
+)
 from payments_gateway.purchases import Road, Source
 from payments_gateway.refunds import Refunds
 from payments_gateway.subscription_life import SubscriptionLife

@@ -46,7 +46,7 @@ _KEY_GENERATIONS: Final = 5
 _SPENT_AT_ONCE: Final = 2
 """So many keys may be spent by one request. Then Stripe is failing, and keys are left for when it is not (ADR 8)."""
 _CUSTOMERS_AT_ONCE: Final = 2
-"""So many customers are tried for one intent: whoever deletes them faster has to stop first."""
+"""So many customers are tried by one request: whoever deletes them faster has to stop first."""
 
 
 @dataclass(frozen=True)
@@ -142,36 +142,34 @@ class Initiate:
         )
 
     async def _open(self, attempt_id: str, request: CheckoutRequest, context: CheckoutContext) -> Checkout:
-        spent_now = 0
+        spent_now = customers_missing = 0
         for generation in range(_KEY_GENERATIONS):
             if generation:  # Stripe knows the key and we know no attempt: our store may have lost it after the payment.
                 await self._settlement.refuse_if_bought(attempt_id)
             try:
-                context, intent = await self._made_intent(attempt_id, context, generation)
+                intent = await self._intents.create(attempt_id, _terms(context), generation=generation)
             except IdempotencyKeySpent as spent:
                 spent_now += spent.just_now
                 if spent_now == _SPENT_AT_ONCE:
                     raise StripeUnavailable from None
+                continue
+            except CustomerMissing:
+                customers_missing += 1
+                if customers_missing == _CUSTOMERS_AT_ONCE:
+                    raise StripeUnavailable from None
+                # Under the next key: Stripe may have stored the refusal, and the missing customer, under this one.
+                context = await self._with_another_customer(attempt_id, context)
                 continue
             # A key that was used before may answer an intent that has been cancelled since.
             if intent.status is not IntentStatus.CANCELED:
                 return await self._store(attempt_id, request.digest, context, intent)
         raise AttemptClosed  # every key of this attempt is spent: only a new checkout can go on
 
-    async def _made_intent(
-        self, attempt_id: str, context: CheckoutContext, generation: int
-    ) -> tuple[CheckoutContext, StripeIntent]:
-        """Make the intent; return it with the context, whose customer may have had to be replaced."""
-        for _ in range(_CUSTOMERS_AT_ONCE):
-            try:
-                return context, await self._intents.create(attempt_id, _terms(context), generation=generation)
-            except CustomerMissing:
-                gone = context.stripe_customer_id
-                if gone is None:
-                    raise
-                customer_id = await self._customers.instead_of(gone, _payer(attempt_id, context))
-                context = replace(context, stripe_customer_id=customer_id)
-        raise StripeUnavailable
+    async def _with_another_customer(self, attempt_id: str, context: CheckoutContext) -> CheckoutContext:
+        if context.stripe_customer_id is None:
+            raise ValueError("Stripe misses a customer that it was not told of")
+        customer_id = await self._customers.instead_of(context.stripe_customer_id, _payer(attempt_id, context))
+        return replace(context, stripe_customer_id=customer_id)
 
     async def _store(self, attempt_id: str, digest: bytes, context: CheckoutContext, intent: StripeIntent) -> Checkout:
         try:

@@ -27,8 +27,9 @@ _log = logging.getLogger(__name__)
 
 HINTS: Final = Counter("holdfast_subscription_hints", "Events about subscriptions, and what came of them.", ["outcome"])
 
-_ROUNDS: Final = 5
-"""Writers that were faster, before Stripe is asked to send the event again."""
+_ROUNDS: Final = 10
+"""Writers that were faster, before Stripe is asked to send the event again. Stripe sends about eight events at the same
+moment when a subscription begins, and each of them may be taken by another gateway."""
 
 
 class SubscriptionLife:

@@ -205,6 +205,7 @@ class FakeIntents:
         self._charges: dict[str, _Charge] = {}
         self._by_key: dict[str, str] = {}
         self._spent: dict[str, bool] = {}
+        self._terms_of_key: dict[str, IntentTerms] = {}
         self._missing_customers: set[str] = set()
 
     async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
@@ -213,14 +214,13 @@ class FakeIntents:
             key = f"{attempt_id}:{generation}"
             if key in self._spent:
                 raise IdempotencyKeySpent(just_now=self._spent[key])
+            if self._terms_of_key.setdefault(key, terms) != terms:
+                raise IdempotencyKeySpent
             if terms.customer_id in self._missing_customers:
                 raise CustomerMissing
             if key not in self._by_key:
                 self._by_key[key] = self._make(attempt_id, terms)
-            charge = self._charges[self._by_key[key]]
-            if charge.terms != terms:
-                raise IdempotencyKeySpent
-            return charge.intent
+            return self._charges[self._by_key[key]].intent
 
     def _make(self, attempt_id: str, terms: IntentTerms) -> str:
         takes = terms.kind is IntentKind.PAYMENT
@@ -270,6 +270,10 @@ class FakeIntents:
         charge = self._charges[ref.id]
         charge.intent = replace(charge.intent, status=IntentStatus.SUCCEEDED, received=received or charge.received)
         return charge.intent
+
+    def show(self, intent: StripeIntent) -> None:
+        """Let Stripe have an intent as it is given."""
+        self._charges[intent.ref.id] = _Charge(intent, IntentTerms(intent.ref.kind, Money(0, "usd"), "cus_1"))
 
     def decline(self, ref: IntentRef) -> None:
         """Let the bank refuse the buyer's card."""

@@ -58,6 +58,9 @@ class OrdersStandIn(_StandIn):
 
     RecordPurchase = QuarantinePayment = GetPurchase = GetOrder = ListOrders = _StandIn.next_answer
     ListQuarantinedPayments = _StandIn.next_answer
+    GetSubscription = ListSubscriptions = BeginActivation = ActivateSubscription = _StandIn.next_answer
+    FailActivation = ApplySubscriptionState = GetCustomer = PutCustomer = _StandIn.next_answer
+    GetRefund = ApplyRefund = GetDispute = ApplyDispute = _StandIn.next_answer
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[grpc.aio.Channel]:

@@ -310,6 +310,9 @@ async def test_the_api_is_described_with_examples(http: aiohttp.ClientSession) -
         "GET /api/checkout/{checkout_attempt_id}",
         "GET /api/catalog",
         "GET /api/config",
+        "GET /api/subscriptions",
+        "GET /api/subscriptions/{subscription_id}",
+        "POST /api/subscriptions/{subscription_id}/cancel",
     }
     schemas = document["components"]["schemas"]
     assert all(operation["summary"] and operation["description"] for operation in operations.values())

@@ -4,15 +4,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 
 from payments_gateway.adjustments import DisputeStatus, RefundStatus, VersionMoved
+from payments_gateway.api.views import order_body
+from payments_gateway.attempts import Contact
 from payments_gateway.clients.stripe_adjustments import StripeDisputes, StripeRefunds
 from payments_gateway.copying import Copying
 from payments_gateway.money import Money
+from payments_gateway.purchases import Order, OrderStatus
 from payments_gateway.refunds import Refunds
 from servicekit.grpc_client import ServiceUnavailable
 from stripe_simulator.testing import SETTINGS, Stage, staged
@@ -167,9 +171,9 @@ DISPUTED: list[tuple[Deeds, DisputeStatus]] = [
     (inquiry_escalated, DisputeStatus.NEEDS_RESPONSE),
 ]
 
-Order = Callable[[list[bytes]], list[bytes]]
+Arrival = Callable[[list[bytes]], list[bytes]]
 
-ORDERS: dict[str, Order] = {
+ARRIVALS: dict[str, Arrival] = {
     "in order": lambda bodies: bodies,
     "backwards": lambda bodies: bodies[::-1],
     "only the first": lambda bodies: bodies[:1],
@@ -178,31 +182,31 @@ ORDERS: dict[str, Order] = {
 }
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("arrival", ARRIVALS)
 @pytest.mark.parametrize(("deeds", "expected"), REFUNDED, ids=lambda value: getattr(value, "__name__", ""))
 async def test_refunds_end_as_at_stripe_in_whatever_order_the_news_comes(
-    shop: Shop, deeds: Deeds, expected: dict[int, RefundStatus], order: str
+    shop: Shop, deeds: Deeds, expected: dict[int, RefundStatus], arrival: str
 ) -> None:
     """Each event is only a hint: what Stripe shows now is what is kept."""
     await deeds(shop)
-    news = ORDERS[order](await shop.events())
+    news = ARRIVALS[arrival](await shop.events())
 
     answers = [await shop.tell(body) for body in news]
 
     told = {amount: expected[amount] for amount in shop.refunds()}
     assert {answer.status for answer in answers} == {200}
-    assert shop.refunds() == (told if order == "only the first" else expected)
+    assert shop.refunds() == (told if arrival == "only the first" else expected)
     assert told
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("arrival", ARRIVALS)
 @pytest.mark.parametrize(("deeds", "expected"), DISPUTED, ids=lambda value: getattr(value, "__name__", ""))
 async def test_disputes_end_as_at_stripe_in_whatever_order_the_news_comes(
-    shop: Shop, deeds: Deeds, expected: DisputeStatus, order: str
+    shop: Shop, deeds: Deeds, expected: DisputeStatus, arrival: str
 ) -> None:
     """Opened, decided, reversed, or never more than an inquiry."""
     await deeds(shop)
-    news = ORDERS[order](await shop.events())
+    news = ARRIVALS[arrival](await shop.events())
 
     answers = [await shop.tell(body) for body in news]
 
@@ -383,3 +387,26 @@ async def test_no_news_moves_money(shop: Shop) -> None:
 
     requests = (await shop.stage.knob("GET", "/requests"))["data"][mark:]
     assert {request["method"] for request in requests} == {"GET"}
+
+
+def test_an_order_tells_its_buyer_what_was_taken_back() -> None:
+    """In minor units; null where nothing was."""
+    order = Order(
+        id="00000000-0000-4000-8000-000000000001",
+        number="H-0001",
+        checkout_attempt_id=ATTEMPT_ID,
+        user_id="user-1",
+        status=OrderStatus.PAID,
+        total=Money(2000, "usd"),
+        contact=Contact("Ada", "ada@example.com", None),
+        shipping_address=None,
+        shipping_option=None,
+        items=(),
+        created_at=datetime(2030, 1, 1, tzinfo=UTC),
+    )
+
+    untouched = order_body(order).model_dump(by_alias=True)
+    taken_back = order_body(replace(order, refunded=Money(500, "usd"), disputed=Money(700, "usd")))
+
+    assert (untouched["refundedAmount"], untouched["disputedAmount"]) == (None, None)
+    assert (taken_back.refunded_amount, taken_back.disputed_amount) == (500, 700)

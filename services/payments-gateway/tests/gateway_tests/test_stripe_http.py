@@ -15,13 +15,13 @@ from payments_gateway.clients.stripe_http import operation_of
 from payments_gateway.clients.stripe_intents import StripeIntents
 from payments_gateway.clients.stripe_limiter import StripeLimiter
 from payments_gateway.deadline import answered_within
-from payments_gateway.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
+from payments_gateway.intents import IdempotencyKeySpent, IntentTerms, StripeKeyRefused, StripeUnavailable
 from payments_gateway.money import Money
 
 from .samples import ATTEMPT_ID, intent_ref
 from .stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, serving, stripe_client, stripe_stand_in
 
-MUG = Money(1250, "usd")
+FOR_A_MUG = IntentTerms(IntentKind.PAYMENT, Money(1250, "usd"), customer_id=None)
 INTENT = IntentRef("pi_1", IntentKind.PAYMENT)
 BODY = b'{"id": "pi_1", "object": "payment_intent", "status": "succeeded", "amount_received": 5, "currency": "usd", '
 BODY += b'"livemode": false}'
@@ -158,7 +158,7 @@ async def test_what_may_pass_is_asked_again_with_the_same_key(stand_in: StripeSt
     stand_in.refuse(status, "api_error", code)
     stand_in.answer(intent_json())
 
-    intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
+    intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     assert intent.ref == intent_ref("pi_1")
     assert {sent.headers["Idempotency-Key"] for sent in stand_in.sent} == {f"attempt:{ATTEMPT_ID}"}
@@ -219,7 +219,7 @@ async def test_a_failed_post_is_asked_again_to_learn_whether_its_key_is_spent(st
     stand_in.refuse(500, "api_error", Stripe_Should_Retry="false", Idempotent_Replayed="true")
 
     with pytest.raises(IdempotencyKeySpent) as spent:
-        await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
+        await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     assert spent.value.just_now
     assert len(stand_in.sent) == 2
@@ -230,7 +230,7 @@ async def test_a_failure_of_long_ago_is_told_apart(stand_in: StripeStandIn) -> N
     stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
 
     with pytest.raises(IdempotencyKeySpent) as spent:
-        await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
+        await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     assert not spent.value.just_now
     assert len(stand_in.sent) == 1
@@ -342,7 +342,7 @@ async def test_p7_what_stripe_quotes_is_not_logged(stand_in: StripeStandIn, capl
         stand_in.refuse(500, "api_error")
 
     with caplog.at_level(logging.DEBUG, logger="payments_gateway"), pytest.raises(StripeUnavailable):
-        await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
+        await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     told = "".join(str(vars(record)) for record in caplog.records if record.name.startswith("payments_gateway"))
     assert "server_error" in told

@@ -1,6 +1,7 @@
 """Subscriptions and their invoices, kept by Stripe Billing."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams
 
 _PAGE: Final = 100
+_CODE: Final = re.compile(r"[a-z0-9_]{1,100}")
 _INVOICE: Final = "latest_invoice"
 _CLIENT_SECRET: Final = "latest_invoice.confirmation_secret"  # noqa: S105 — the name of a field
 _CHANGES: Final = 2
@@ -174,7 +176,7 @@ def our_id(fields: Mapping[str, Any]) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _latest(moments: Iterator[int | None]) -> datetime | None:
+def _latest(moments: Iterable[int | None]) -> datetime | None:
     return _moment(max((moment for moment in moments if moment is not None), default=None))
 
 
@@ -203,7 +205,9 @@ def _named(failure: stripe.StripeError) -> Exception:
     if isinstance(failure, stripe.IdempotencyError):
         return IdempotencyKeySpent()
     if isinstance(failure, stripe.InvalidRequestError | stripe.CardError):
-        return SubscriptionRefused(failure.code or "invalid_request")
+        # Anything but a code may quote what was sent (P7).
+        known = _CODE.fullmatch(failure.code or "") is not None
+        return SubscriptionRefused(str(failure.code) if known else "invalid_request")
     return StripeUnavailable()
 
 

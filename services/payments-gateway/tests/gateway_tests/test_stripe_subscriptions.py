@@ -1,0 +1,275 @@
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from payments_gateway.attempts import IntentKind, IntentRef, Interval, Recurring
+from payments_gateway.billing import GoneAtStripe, SubscriptionRefused
+from payments_gateway.clients.stripe_subscriptions import StripeSubscriptions, read_subscription
+from payments_gateway.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
+from payments_gateway.money import Money
+from payments_gateway.subscriptions import InvoiceStatus, Subscription, SubscriptionItem, SubscriptionStatus
+
+from .samples import ATTEMPT_ID
+from .stripe_stand_in import StripeStandIn, stripe_stand_in
+
+ROW = Subscription(
+    id="00000000-0000-4000-8000-000000000001",
+    checkout_attempt_id=ATTEMPT_ID,
+    intent=IntentRef("seti_1", IntentKind.SETUP),
+    user_id=None,
+    stripe_customer_id="cus_1",
+    payment_method_id="pm_1",
+    recurring=Recurring(Interval.MONTH, 3, 14),
+    items=(
+        SubscriptionItem("price_club", "prod_club", "Club", 2, Money(900, "usd")),
+        SubscriptionItem("price_care", "prod_care", "Care", 1, Money(350, "usd")),
+    ),
+    version=2,
+    created_at=datetime(2030, 1, 1, tzinfo=UTC),
+    status=SubscriptionStatus.PENDING,
+    activation_generation=3,
+)
+
+
+def invoice_json(**changes: Any) -> dict[str, Any]:
+    """Return an invoice as Stripe shows it."""
+    shown = {
+        "id": "in_1",
+        "object": "invoice",
+        "status": "open",
+        "billing_reason": "subscription_create",
+        "currency": "usd",
+        "total": 2150,
+        "amount_paid": 0,
+        "attempt_count": 1,
+        "created": 1_893_456_000,
+        "period_start": 1_893_456_000,
+        "period_end": 1_893_456_000,
+        "next_payment_attempt": None,
+        "parent": {"subscription_details": {"subscription": "sub_1", "metadata": {"subscriptionId": ROW.id}}},
+    }
+    return {**shown, **changes}
+
+
+def subscription_json(subscription_id: str = "sub_1", **changes: Any) -> dict[str, Any]:
+    """Return a subscription as Stripe shows it."""
+    shown = {
+        "id": subscription_id,
+        "object": "subscription",
+        "status": "incomplete",
+        "livemode": False,
+        "metadata": {"subscriptionId": ROW.id},
+        "items": {
+            "object": "list",
+            "data": [{"current_period_end": 1_893_456_000}, {"current_period_end": 1_893_459_600}],
+        },
+        "trial_end": None,
+        "cancel_at_period_end": False,
+        "cancel_at": None,
+        "canceled_at": None,
+        "ended_at": None,
+        "latest_invoice": invoice_json(),
+    }
+    return {**shown, **changes}
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[StripeStandIn]:
+    """Give a Stripe that answers what it is told to."""
+    async with stripe_stand_in() as served:
+        yield served
+
+
+async def test_a_subscription_is_created_with_constant_parameters(stand_in: StripeStandIn) -> None:
+    """All of them from the row, which never changes: the same key must never come with others."""
+    stand_in.answer(subscription_json())
+
+    made = await StripeSubscriptions(stand_in.client).create(ROW)
+
+    [sent] = stand_in.sent
+    assert (sent.method, sent.path) == ("POST", "/v1/subscriptions")
+    assert sent.headers["Idempotency-Key"] == f"subscription:{ROW.id}:3"
+    assert sent.fields == {
+        "customer": "cus_1",
+        "items[0][price]": "price_club",
+        "items[0][quantity]": "2",
+        "items[1][price]": "price_care",
+        "items[1][quantity]": "1",
+        "default_payment_method": "pm_1",
+        "off_session": "true",
+        "payment_behavior": "allow_incomplete",
+        "trial_period_days": "14",
+        "metadata[subscriptionId]": ROW.id,
+        "expand[0]": "latest_invoice",
+    }
+    assert (made.id, made.subscription_id, made.state.status) == ("sub_1", ROW.id, SubscriptionStatus.INCOMPLETE)
+
+
+async def test_without_a_trial_none_is_sent(stand_in: StripeStandIn) -> None:
+    """Stripe refuses a trial of no days."""
+    stand_in.answer(subscription_json())
+
+    await StripeSubscriptions(stand_in.client).create(replace(ROW, recurring=Recurring(Interval.MONTH, 1, 0)))
+
+    assert "trial_period_days" not in stand_in.sent[0].fields
+
+
+async def test_a_replayed_answer_is_looked_up(stand_in: StripeStandIn) -> None:
+    """It shows the subscription as it was when it was made: it may have been cancelled since."""
+    stand_in.answer(subscription_json(), Idempotent_Replayed="true")
+    stand_in.answer(subscription_json(status="canceled"))
+
+    made = await StripeSubscriptions(stand_in.client).create(ROW)
+
+    assert made.state.status is SubscriptionStatus.CANCELED
+
+
+async def test_every_page_is_searched_whatever_the_status(stand_in: StripeStandIn) -> None:
+    """Ours may be cancelled, and further back than a page."""
+    page = {"object": "list", "url": "/v1/subscriptions"}
+    others = [subscription_json(f"sub_{number}", metadata={}) for number in (7, 8)]
+    stand_in.answer({**page, "data": others, "has_more": True})
+    stand_in.answer({**page, "data": [subscription_json("sub_9", status="canceled")], "has_more": False})
+
+    found = await StripeSubscriptions(stand_in.client).made_for(ROW)
+
+    assert found is not None
+    assert (found.id, found.state.status) == ("sub_9", SubscriptionStatus.CANCELED)
+    assert [sent.fields.get("starting_after") for sent in stand_in.sent] == [None, "sub_8"]
+    assert {sent.fields["status"] for sent in stand_in.sent} == {"all"}
+    assert {sent.fields["customer"] for sent in stand_in.sent} == {"cus_1"}
+
+
+async def test_nothing_made_is_none(stand_in: StripeStandIn) -> None:
+    """The customer has other subscriptions."""
+    listed = {"object": "list", "url": "/v1/subscriptions", "has_more": False}
+    stand_in.answer({**listed, "data": [subscription_json(metadata={"subscriptionId": ATTEMPT_ID})]})
+
+    assert await StripeSubscriptions(stand_in.client).made_for(ROW) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code", "headers", "expected"),
+    [
+        (400, "idempotency_error", None, {}, IdempotencyKeySpent),
+        (500, "api_error", None, {"Idempotent_Replayed": "true"}, IdempotencyKeySpent),
+        (409, "idempotency_error", "idempotency_key_in_use", {}, StripeUnavailable),
+        (500, "api_error", None, {}, StripeUnavailable),
+        (429, "rate_limit_error", "rate_limit", {}, StripeUnavailable),
+        (401, "invalid_request_error", None, {}, StripeKeyRefused),
+        (400, "invalid_request_error", "resource_missing", {}, SubscriptionRefused),
+        (404, "invalid_request_error", "resource_missing", {}, SubscriptionRefused),
+        (400, "invalid_request_error", None, {}, SubscriptionRefused),
+        (402, "card_error", "card_declined", {}, SubscriptionRefused),
+    ],
+)
+async def test_stripes_failures_have_names(
+    stand_in: StripeStandIn,
+    status: int,
+    kind: str,
+    code: str | None,
+    headers: dict[str, str],
+    expected: type[Exception],
+) -> None:
+    """What may pass, what another key may help, and what never will; none quotes Stripe's message (P7)."""
+    stand_in.refuse(status, kind, code, **headers)
+
+    with pytest.raises(Exception) as failure:  # noqa: PT011 — its type is the assertion
+        await StripeSubscriptions(stand_in.client).create(ROW)
+
+    assert type(failure.value) is expected
+    assert failure.value.__suppress_context__ or failure.value.__context__ is None
+    assert "ada@example.com" not in str(failure.value)
+
+
+async def test_a_refusal_carries_stripes_code_if_it_is_one(stand_in: StripeStandIn) -> None:
+    """It is stored and shown to operators; anything else may quote what was sent (P7)."""
+    codes = []
+    for code in ("resource_missing", "No such thing: ada@example.com"):
+        stand_in.refuse(400, "invalid_request_error", code)
+        with pytest.raises(SubscriptionRefused) as refused:
+            await StripeSubscriptions(stand_in.client).create(ROW)
+        codes.append(refused.value.code)
+
+    assert codes == ["resource_missing", "invalid_request"]
+
+
+async def test_a_subscription_is_read_with_its_latest_invoice(stand_in: StripeStandIn) -> None:
+    """The end of its periods is the latest of its items'; the client secret comes only where it is asked for."""
+    stand_in.answer(subscription_json())
+    stand_in.answer(
+        subscription_json(latest_invoice=invoice_json(confirmation_secret={"client_secret": "pi_1_secret_hush"}))
+    )
+
+    shown = await StripeSubscriptions(stand_in.client).retrieve("sub_1")
+    to_pay = await StripeSubscriptions(stand_in.client).retrieve("sub_1", with_client_secret=True)
+
+    assert shown.state.current_period_end == datetime(2030, 1, 1, 1, tzinfo=UTC)
+    assert shown.latest_invoice is not None
+    assert (shown.latest_invoice.status, shown.latest_invoice.total) == (InvoiceStatus.OPEN, Money(2150, "usd"))
+    assert (shown.client_secret, to_pay.client_secret) == (None, "pi_1_secret_hush")
+    assert [sent.fields["expand[0]"] for sent in stand_in.sent] == [
+        "latest_invoice",
+        "latest_invoice.confirmation_secret",
+    ]
+    assert "hush" not in repr(to_pay)
+
+
+def test_every_status_of_stripes_is_known() -> None:
+    """Each word that Stripe's library lists for a subscription's status can be read."""
+    words = ["active", "canceled", "incomplete", "incomplete_expired", "past_due", "paused", "trialing", "unpaid"]
+
+    statuses = [read_subscription(subscription_json(status=word)).state.status.value for word in words]
+
+    assert statuses == words
+
+
+async def test_what_stripe_does_not_know_is_gone(stand_in: StripeStandIn) -> None:
+    """By name, for subscriptions and invoices."""
+    subscriptions = StripeSubscriptions(stand_in.client)
+    for _ in range(3):
+        stand_in.refuse(404, "invalid_request_error", "resource_missing")
+
+    with pytest.raises(GoneAtStripe):
+        await subscriptions.retrieve("sub_1")
+    with pytest.raises(GoneAtStripe):
+        await subscriptions.invoice("in_1")
+    with pytest.raises(GoneAtStripe):
+        await subscriptions.cancel_at_period_end("sub_1", ends=True)
+
+
+async def test_an_invoice_names_its_subscription(stand_in: StripeStandIn) -> None:
+    """An invoice of none has none."""
+    stand_in.answer(invoice_json())
+    stand_in.answer(invoice_json(parent=None))
+
+    invoices = [await StripeSubscriptions(stand_in.client).invoice("in_1") for _ in range(2)]
+
+    assert [invoice.stripe_subscription_id for invoice in invoices] == ["sub_1", None]
+
+
+@pytest.mark.parametrize(("ends", "sent"), [(True, "true"), (False, "false")])
+async def test_an_end_with_the_period_is_set_and_taken_back(stand_in: StripeStandIn, ends: bool, sent: str) -> None:  # noqa: FBT001 — a case
+    """A change whose key replays a failure is sent once more with another."""
+    stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
+    stand_in.answer(subscription_json(cancel_at_period_end=ends))
+
+    shown = await StripeSubscriptions(stand_in.client).cancel_at_period_end("sub_1", ends=ends)
+
+    assert shown.state.cancel_at_period_end is ends
+    assert [each.fields["cancel_at_period_end"] for each in stand_in.sent] == [sent, sent]
+    assert len({each.headers["Idempotency-Key"] for each in stand_in.sent}) == 2
+
+
+async def test_one_that_has_ended_is_shown_when_it_is_to_be_cancelled(stand_in: StripeStandIn) -> None:
+    """Stripe calls it missing then, and shows it when it is asked for."""
+    stand_in.refuse(404, "invalid_request_error", "resource_missing")
+    stand_in.answer(subscription_json(status="canceled"))
+
+    shown = await StripeSubscriptions(stand_in.client).cancel_now("sub_1")
+
+    assert shown.state.status is SubscriptionStatus.CANCELED
+    assert [sent.method for sent in stand_in.sent] == ["DELETE", "GET"]

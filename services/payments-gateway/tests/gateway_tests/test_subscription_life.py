@@ -1,0 +1,277 @@
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from payments_gateway.intents import StripeUnavailable
+from payments_gateway.news import SubscriptionChanged
+from payments_gateway.subscriptions import KeepsChanging, Subscription, SubscriptionStatus
+
+from .billing_stage import BillingStage, billing_stage
+from .fakes import Crash
+
+UNKNOWN_ID = "00000000-0000-4000-8000-00000000dead"
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[BillingStage]:
+    """Give the gateway's parts over a Stripe simulator."""
+    async with billing_stage() as opened:
+        yield opened
+
+
+async def begun(stage: BillingStage, **paid: Any) -> Subscription:
+    """Let a guest begin a monthly subscription; return its row."""
+    await stage.fulfilled(await stage.paid(await stage.plan(), **paid))
+    [row] = stage.rows()
+    return row
+
+
+def hint(row: Subscription, stripe_subscription_id: str = "", **changes: Any) -> SubscriptionChanged:
+    """Return the news that something happened to a subscription."""
+    told: dict[str, Any] = {
+        "stripe_subscription_id": stripe_subscription_id or row.stripe_subscription_id,
+        "subscription_id": row.id,
+        "stripe_invoice_id": None,
+        "livemode": False,
+    }
+    return SubscriptionChanged(**{**told, **changes})
+
+
+async def test_the_row_follows_stripe(stage: BillingStage) -> None:
+    """The event is a hint; what Stripe shows when it is asked is written."""
+    row = await begun(stage)
+    await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
+
+    await stage.gateway.life.follow(hint(row))
+
+    [after] = stage.rows()
+    assert after.status is SubscriptionStatus.CANCELED
+    assert after.state is not None
+    assert after.state.ended_at is not None
+    assert after.version > row.version
+
+
+async def test_the_invoice_that_the_event_names_is_kept(stage: BillingStage) -> None:
+    """One row for each invoice, and never two for one; a renewal makes no order."""
+    row = await begun(stage)
+    await stage.later(hours=32 * 24)
+    renewed = await stage.stripe.api.v1.invoices.list_async({"subscription": str(row.stripe_subscription_id)})
+
+    for invoice in [*renewed.data, *renewed.data]:
+        await stage.gateway.life.follow(hint(row, stripe_invoice_id=invoice.id))
+
+    [after] = stage.rows()
+    assert sorted(invoice.billing_reason for invoice in after.invoices) == ["subscription_create", "subscription_cycle"]
+    assert len(stage.gateway.orders.decisions) == 1
+
+
+async def test_an_event_that_is_faster_than_the_answer_binds_the_row(stage: BillingStage) -> None:
+    """Stripe tells of what was made before whoever made it has written it down: both end at the same binding."""
+    paid = await stage.paid(await stage.plan())
+
+    async def event_arrives() -> None:
+        [made] = await stage.at_stripe()
+        await stage.gateway.life.follow(hint(stage.rows()[0], made))
+
+    stage.gateway.wire.meanwhile("subscriptions.activate", event_arrives)
+
+    await stage.fulfilled(paid)
+
+    [row] = stage.rows()
+    assert {row.stripe_subscription_id: row.status.value} == await stage.at_stripe()
+
+
+async def test_an_event_shows_that_a_failed_activation_was_made(stage: BillingStage) -> None:
+    """The process was killed after Stripe made it, and was then told that it had failed: it is bound after all."""
+    paid = await stage.paid(await stage.plan())
+    stage.gateway.wire.fail("billing.create", Crash(), after_effect=True)
+    with pytest.raises(Crash):
+        await stage.fulfilled(paid)
+    stage.gateway.wire.heal()
+    [row] = stage.rows()
+    failed = await stage.gateway.subscriptions.fail_activation(row.id, row.version, "resource_missing")
+    [made] = await stage.at_stripe()
+
+    await stage.gateway.life.follow(hint(failed, made))
+
+    assert stage.rows()[0].status is SubscriptionStatus.ACTIVE
+
+
+async def test_an_older_state_never_replaces_a_newer_one(stage: BillingStage) -> None:
+    """A slow fetch of an old state ends after a newer one was written: Stripe is asked again."""
+    row = await begun(stage)
+
+    async def ended_and_written() -> None:
+        await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
+        await stage.gateway.life.follow(hint(row))
+
+    stage.gateway.wire.meanwhile("subscriptions.apply_state", ended_and_written)
+
+    await stage.gateway.life.follow(hint(row))
+
+    assert stage.rows()[0].status is SubscriptionStatus.CANCELED
+
+
+async def test_the_version_is_read_before_stripe_is_asked(stage: BillingStage) -> None:
+    """Read after, it would vouch for a state that is older than the row."""
+    row = await begun(stage)
+
+    async def ended_and_written() -> None:
+        await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
+        await stage.gateway.life.follow(hint(row))
+
+    stage.gateway.wire.meanwhile("subscriptions.subscription_at_stripe", ended_and_written)
+
+    await stage.gateway.life.follow(hint(row))
+
+    assert stage.rows()[0].status is SubscriptionStatus.CANCELED
+
+
+async def test_writers_without_end_are_told(stage: BillingStage) -> None:
+    """After a few tries Stripe is asked to send the event again."""
+    row = await begun(stage)
+    tries = 0
+
+    async def somebody_writes() -> None:
+        nonlocal tries
+        tries += 1
+        stage.gateway.subscriptions.touch(row.id)
+        stage.gateway.wire.meanwhile("subscriptions.apply_state", somebody_writes)
+
+    stage.gateway.wire.meanwhile("subscriptions.apply_state", somebody_writes)
+
+    with pytest.raises(KeepsChanging):
+        await stage.gateway.life.follow(hint(row))
+
+    assert tries == 5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stripe_subscription_id": "sub_foreign", "subscription_id": None},
+        {"stripe_subscription_id": "sub_foreign", "subscription_id": "not one of our ids"},
+        {"stripe_subscription_id": "sub_foreign", "subscription_id": UNKNOWN_ID},
+        {"livemode": True},
+    ],
+    ids=["without our id", "with another's id", "with an unknown id", "of the other mode"],
+)
+async def test_what_is_not_ours_is_left_alone(stage: BillingStage, changes: dict[str, Any]) -> None:
+    """Other subscriptions live on the same Stripe account: nothing is asked, nothing is written."""
+    row = await begun(stage)
+    stage.gateway.wire.calls.clear()
+
+    await stage.gateway.life.follow(hint(row, **changes))
+
+    assert stage.rows() == [row]
+    assert not [call for call in stage.gateway.wire.calls if call.startswith("billing.")]
+
+
+async def test_a_copy_that_carries_our_id_is_not_taken_for_ours(stage: BillingStage) -> None:
+    """Somebody made a second one by hand, metadata and all: the row stays bound to its own."""
+    row = await begun(stage)
+    copy = await stage.stripe.subscription(metadata={"subscriptionId": row.id})
+
+    await stage.gateway.life.follow(hint(row, copy.id))
+
+    assert stage.rows() == [row]
+
+
+async def test_one_that_stripe_does_not_know_stays_as_recorded(
+    stage: BillingStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Stripe keeps what has ended, so a missing one is an operator's matter; to be told again would not help."""
+    row = await begun(stage)
+    await stage.stripe.knob("POST", "/reset")
+
+    await stage.gateway.life.follow(hint(row))
+
+    assert stage.rows() == [row]
+    assert [record.levelname for record in caplog.records if "does not know" in record.message] == ["ERROR"]
+
+
+async def test_stripe_being_away_is_told(stage: BillingStage) -> None:
+    """The event must come again."""
+    row = await begun(stage)
+    stage.gateway.wire.fail("billing.retrieve", StripeUnavailable())
+
+    with pytest.raises(StripeUnavailable):
+        await stage.gateway.life.follow(hint(row))
+
+
+async def test_a_first_charge_that_the_buyer_finishes(stage: BillingStage) -> None:
+    """Its client secret is handed out while it is open, by nobody stored, and not once it is paid."""
+    row = await begun(stage, card="pm_card_authenticationRequired")
+    secrets = await stage.gateway.first_payments.secrets_of([row])
+    intent_id = secrets[row.id].partition("_secret_")[0]
+    await stage.stripe.pay(intent_id, payment_method="pm_card_visa")
+
+    stale = await stage.gateway.first_payments.secrets_of([row])
+    await stage.gateway.life.follow(hint(row))
+
+    [after] = stage.rows()
+    assert stale == {}
+    assert after.status is SubscriptionStatus.ACTIVE
+    assert after.invoices[0].status.value == "paid"
+    assert secrets[row.id] not in repr(after)
+
+
+async def test_a_year_of_renewals(stage: BillingStage) -> None:
+    """One charge fails and is recovered, the subscription ends with its last period: every invoice once."""
+    row = await begun(stage)
+    stripe_id = str(row.stripe_subscription_id)
+    statuses = set()
+    for month in range(12):
+        if month == 5:
+            await stage.stripe.knob(
+                "POST", f"/payment_methods/{row.payment_method_id}/behave", {"like": "pm_card_chargeCustomerFail"}
+            )
+        await stage.later(hours=30.5 * 24)
+        if month == 5:
+            await stage.gateway.life.follow(hint(row))
+            statuses.add(stage.rows()[0].status)
+            await stage.stripe.knob(
+                "POST", f"/payment_methods/{row.payment_method_id}/behave", {"like": "pm_card_visa"}
+            )
+            await stage.later(hours=4 * 24)
+        if month == 11:
+            await stage.stripe.api.v1.subscriptions.update_async(stripe_id, {"cancel_at_period_end": True})
+            await stage.later(hours=32 * 24)
+        listed = await stage.stripe.api.v1.invoices.list_async({"subscription": stripe_id, "limit": 100})
+        for invoice in listed.data:
+            await stage.gateway.life.follow(hint(row, stripe_invoice_id=invoice.id))
+        statuses.add(stage.rows()[0].status)
+
+    [after] = stage.rows()
+    listed = await stage.stripe.api.v1.invoices.list_async({"subscription": stripe_id, "limit": 100})
+    assert {invoice.id for invoice in after.invoices} == {invoice.id for invoice in listed.data}
+    assert {invoice.status.value for invoice in after.invoices} == {"paid"}
+    assert statuses == {SubscriptionStatus.PAST_DUE, SubscriptionStatus.ACTIVE, SubscriptionStatus.CANCELED}
+    assert len(stage.gateway.orders.decisions) == 1
+
+
+async def test_a_crowd_of_events_ends_as_stripe_ends(stage: BillingStage) -> None:
+    """Many deliveries while the object changes again and again: the row is what Stripe shows in the end."""
+    row = await begun(stage)
+    stripe_id = str(row.stripe_subscription_id)
+
+    async def changes() -> None:
+        for wish in (True, False, True, False, True):
+            await stage.stripe.api.v1.subscriptions.update_async(stripe_id, {"cancel_at_period_end": wish})
+            await asyncio.sleep(0)
+
+    async def told() -> None:
+        try:
+            await stage.gateway.life.follow(hint(row))
+        except KeepsChanging:  # the webhook answers 503, and Stripe delivers once more
+            await stage.gateway.life.follow(hint(row))
+
+    await asyncio.gather(changes(), *(told() for _ in range(4)))
+    await stage.gateway.life.follow(hint(row))
+
+    shown = await stage.stripe.api.v1.subscriptions.retrieve_async(stripe_id)
+    [after] = stage.rows()
+    assert after.state is not None
+    assert after.state.cancel_at_period_end is shown.cancel_at_period_end is True

@@ -1,0 +1,228 @@
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from checkout.orders.v1 import orders_pb2 as pb
+from payments_gateway.attempts import IntentKind, IntentRef, Interval, Recurring
+from payments_gateway.clients.messages import intent_message, money_message, recurring_message
+from payments_gateway.clients.subscription_messages import invoice_message, state_message
+from payments_gateway.clients.subscriptions_client import SubscriptionsClient
+from payments_gateway.money import Money
+from payments_gateway.subscriptions import (
+    BoundToAnother,
+    InvoiceStatus,
+    StripeSubscriptionState,
+    Subscription,
+    SubscriptionInvoice,
+    SubscriptionItem,
+    SubscriptionNotFound,
+    SubscriptionPage,
+    SubscriptionStatus,
+    VersionMismatch,
+)
+from servicekit.grpc_client import ServiceUnavailable
+
+from .samples import ATTEMPT_ID
+from .service_stand_ins import OrdersStandIn, Refusal
+
+BEGAN = datetime(2030, 1, 1, 12, 30, tzinfo=UTC)
+STATE = StripeSubscriptionState(
+    stripe_subscription_id="sub_1",
+    status=SubscriptionStatus.PAST_DUE,
+    current_period_end=BEGAN,
+    trial_end=None,
+    cancel_at_period_end=True,
+    cancel_at=BEGAN,
+    canceled_at=BEGAN,
+    ended_at=None,
+    latest_invoice_id="in_1",
+)
+INVOICE = SubscriptionInvoice(
+    id="in_1",
+    status=InvoiceStatus.OPEN,
+    billing_reason="subscription_cycle",
+    total=Money(1800, "usd"),
+    amount_paid=Money(0, "usd"),
+    attempt_count=2,
+    created_at=BEGAN,
+    period_start=BEGAN,
+    period_end=BEGAN,
+    next_payment_attempt=None,
+)
+PENDING = Subscription(
+    id="00000000-0000-4000-8000-000000000001",
+    checkout_attempt_id=ATTEMPT_ID,
+    intent=IntentRef("seti_1", IntentKind.SETUP),
+    user_id=None,
+    stripe_customer_id="cus_1",
+    payment_method_id="pm_1",
+    recurring=Recurring(Interval.WEEK, 2, 14),
+    items=(SubscriptionItem("price_club", "prod_club", "Club", 2, Money(900, "usd")),),
+    version=1,
+    created_at=BEGAN,
+    status=SubscriptionStatus.PENDING,
+)
+BOUND = replace(
+    PENDING,
+    user_id="user_ada",
+    version=7,
+    status=SubscriptionStatus.PAST_DUE,
+    activation_generation=2,
+    activation_began_at=BEGAN,
+    stripe_subscription_id="sub_1",
+    state=STATE,
+    invoices=(INVOICE,),
+)
+
+
+def subscription_message(subscription: Subscription) -> pb.Subscription:
+    """Return a subscription as orders answers it."""
+    began = subscription.activation_began_at
+    message = pb.Subscription(
+        id=subscription.id,
+        checkout_attempt_id=subscription.checkout_attempt_id,
+        intent=intent_message(subscription.intent),
+        user_id=subscription.user_id or "",
+        stripe_customer_id=subscription.stripe_customer_id,
+        payment_method_id=subscription.payment_method_id,
+        recurring=recurring_message(subscription.recurring),
+        items=[
+            pb.SubscriptionItem(
+                price_id=item.price_id,
+                product_id=item.product_id,
+                name=item.name,
+                quantity=item.quantity,
+                unit_price=money_message(item.unit_price),
+            )
+            for item in subscription.items
+        ],
+        version=subscription.version,
+        activation_generation=subscription.activation_generation,
+        activation_failure=subscription.activation_failure or "",
+        status=pb.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{subscription.status.name}"),
+        stripe_subscription_id=subscription.stripe_subscription_id or "",
+        state=state_message(subscription.state) if subscription.state else None,
+        invoices=[invoice_message(invoice) for invoice in subscription.invoices],
+    )
+    message.created_at.FromDatetime(subscription.created_at)
+    if began is not None:
+        message.activation_began_at.FromDatetime(began)
+    return message
+
+
+@pytest.fixture
+def orders() -> OrdersStandIn:
+    """Give an orders service that answers what it is told to."""
+    return OrdersStandIn()
+
+
+@pytest.fixture
+async def client(orders: OrdersStandIn) -> AsyncIterator[SubscriptionsClient]:
+    """Give the gateway's client of it."""
+    async with orders.served() as channel:
+        yield SubscriptionsClient(channel, timeout_seconds=5)
+
+
+@pytest.mark.parametrize("row", [PENDING, BOUND], ids=["pending", "bound"])
+async def test_a_subscription_is_read_by_either_id(
+    client: SubscriptionsClient, orders: OrdersStandIn, row: Subscription
+) -> None:
+    """Everything that orders says; empty fields of the wire are nothing."""
+    orders.answer = pb.GetSubscriptionResponse(subscription=subscription_message(row))
+
+    found = [await client.subscription(row.id), await client.subscription_at_stripe("sub_1")]
+
+    assert found == [row, row]
+    assert orders.requests == [
+        pb.GetSubscriptionRequest(subscription_id=row.id),
+        pb.GetSubscriptionRequest(stripe_subscription_id="sub_1"),
+    ]
+
+
+@pytest.mark.parametrize("status", list(SubscriptionStatus))
+async def test_every_status_has_its_word_on_the_wire(
+    client: SubscriptionsClient, orders: OrdersStandIn, status: SubscriptionStatus
+) -> None:
+    """In both directions."""
+    row = replace(BOUND, status=status, state=replace(STATE, status=status))
+    orders.answer = pb.ApplySubscriptionStateResponse(subscription=subscription_message(row))
+
+    applied = await client.apply_state(row.id, 6, replace(STATE, status=status), None)
+
+    assert applied == row
+    assert orders.requests[0].state.status == pb.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{status.name}")
+
+
+async def test_an_erased_subscription_says_so(client: SubscriptionsClient, orders: OrdersStandIn) -> None:
+    """It has no user, like a guest's, and must not be taken for one (P7)."""
+    message = subscription_message(PENDING)
+    message.erased_at.CopyFrom(Timestamp(seconds=1))
+    orders.answer = pb.GetSubscriptionResponse(subscription=message)
+
+    assert (await client.subscription(PENDING.id)).erased
+
+
+async def test_an_activation_goes_over_with_the_version_and_what_was_read(
+    client: SubscriptionsClient, orders: OrdersStandIn
+) -> None:
+    """Begin, bind, fail and apply: each names the row; each but the first its version."""
+    row_id = BOUND.id
+    message = subscription_message(BOUND)
+    orders.answer = pb.BeginActivationResponse(subscription=message)
+    begun = [await client.begin_activation(row_id), await client.begin_activation(row_id, abandon_generation=2)]
+    orders.answer = pb.ActivateSubscriptionResponse(subscription=message)
+    activated = await client.activate(row_id, 3, STATE, INVOICE)
+    orders.answer = pb.FailActivationResponse(subscription=message)
+    failed = await client.fail_activation(row_id, 4, "resource_missing")
+    orders.answer = pb.ApplySubscriptionStateResponse(subscription=message)
+    applied = await client.apply_state(row_id, 5, STATE, INVOICE)
+
+    assert [*begun, activated, failed, applied] == [BOUND] * 5
+    state, invoice = state_message(STATE), invoice_message(INVOICE)
+    assert orders.requests == [
+        pb.BeginActivationRequest(subscription_id=row_id),
+        pb.BeginActivationRequest(subscription_id=row_id, abandon_generation=2),
+        pb.ActivateSubscriptionRequest(subscription_id=row_id, expected_version=3, state=state, invoice=invoice),
+        pb.FailActivationRequest(subscription_id=row_id, expected_version=4, failure="resource_missing"),
+        pb.ApplySubscriptionStateRequest(subscription_id=row_id, expected_version=5, state=state, invoice=invoice),
+    ]
+
+
+@pytest.mark.parametrize(("token", "wire"), [(None, ""), ("next", "next")])
+async def test_a_page_of_subscriptions_is_read(
+    client: SubscriptionsClient, orders: OrdersStandIn, token: str | None, wire: str
+) -> None:
+    """Tokens go over and come back as they are; none is an empty one."""
+    orders.answer = pb.ListSubscriptionsResponse(subscriptions=[subscription_message(BOUND)], next_page_token=wire)
+
+    page = await client.subscriptions_of("user_ada", page_size=20, page_token=token)
+
+    assert page == SubscriptionPage((BOUND,), token)
+    assert orders.requests == [pb.ListSubscriptionsRequest(user_id="user_ada", page_size=20, page_token=wire)]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "expected"),
+    [
+        (grpc.StatusCode.NOT_FOUND, "subscription_not_found", SubscriptionNotFound),
+        (grpc.StatusCode.ABORTED, "version_mismatch", VersionMismatch),
+        (grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch", BoundToAnother),
+        (grpc.StatusCode.ABORTED, "something_else", ServiceUnavailable),
+    ],
+)
+async def test_refusals_have_names(
+    client: SubscriptionsClient,
+    orders: OrdersStandIn,
+    code: grpc.StatusCode,
+    reason: str,
+    expected: type[Exception],
+) -> None:
+    """Each is acted on in another way."""
+    orders.answer = Refusal(code, reason)
+
+    with pytest.raises(expected):
+        await client.apply_state(BOUND.id, 6, STATE, None)

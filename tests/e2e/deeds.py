@@ -8,7 +8,7 @@ import json
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
@@ -73,6 +73,8 @@ class Deed(ABC):
         self.scene = scene
         self.request_id = uuid.uuid4().hex
         self.key = str(uuid.uuid4())
+        self.headers: dict[str, str] = {}
+        """What tells who asks; empty for a guest."""
         self.cart = scene.system.cart(mug=number)
         self.amount = number * _MUG + _SHIPPING
         self.secrets: set[str] = set()
@@ -96,6 +98,10 @@ class Deed(ABC):
     def path_at_stripe(self, road: str) -> str:
         """Return the path, without ids, of this deed's call by a road."""
 
+    def params_at_stripe(self, road: str) -> dict[str, str]:
+        """Return what tells this deed's call by a road from others' to the same path."""
+        return {"amount": str(self.amount)} if road == Road.CREATE_INTENT else {}
+
     async def see_it_through(self) -> list[int]:
         """Ask again as buyer or Stripe would, and go on to the purchase; return the statuses on the way."""
         again = await self.ask(self.scene.shop)
@@ -107,7 +113,7 @@ class Deed(ABC):
 
     async def begin(self, door: Shop, cart: Cart, key: str) -> Reply:
         """Ask for a checkout, and keep what was given."""
-        headers = {"Idempotency-Key": key, "X-Request-Id": self.request_id}
+        headers = {"Idempotency-Key": key, "X-Request-Id": self.request_id, **self.headers}
         return self.keep(await door.request("POST", _INITIATE, json=cart.as_body(), headers=headers))
 
     def keep(self, reply: Reply) -> Reply:
@@ -131,7 +137,7 @@ class Deed(ABC):
     async def pay_and_return(self) -> list[int]:
         """Pay what was granted, and come back."""
         paid = await self.scene.shop.pay(self.granted)
-        returned = await self.scene.shop.come_back(self.granted)
+        returned = await self.scene.shop.come_back(self.granted, headers=self.headers)
         return [paid.status, returned.status]
 
 
@@ -191,6 +197,113 @@ class Replace(Begin):
     def path_at_stripe(self, _road: str) -> str:
         """Return the path at which the old intent is cancelled."""
         return f"/v1/payment_intents/{self.old.intent_id}/cancel"
+
+
+class BeginSubscription(Begin):
+    """A user who is Stripe's customer already begins a checkout of a subscription; something else is bought then."""
+
+    calls: ClassVar[tuple[Road | Errand, ...]] = (
+        Road.GET_ATTEMPT,
+        Road.GET_CUSTOMER,
+        Road.CREATE_SETUP,
+        Road.SAVE_ATTEMPT,
+    )
+
+    def __init__(self, scene: Scene, number: int) -> None:
+        """Prepare to ask as a user of this deed alone, who gives an e-mail address of this deed alone."""
+        super().__init__(scene, number)
+        self.user_id = f"user-{uuid.uuid4()}"
+        self.email = f"{number}@example.com"
+        self.headers = {"Authorization": f"Bearer {scene.shop.token(self.user_id)}"}
+        self.once = self.cart
+        coffee = Line(scene.system.backend.catalogue.prices["coffee"])
+        self.cart = Cart([coffee], contact={"name": "Ada Example", "email": self.email})
+
+    async def arrange(self) -> None:
+        """Begin another checkout, which makes the customer, and turn to something else."""
+        gazette = Line(self.scene.system.backend.catalogue.prices["gazette"])
+        (await self.begin(self.scene.shop, replace(self.cart, lines=[gazette]), str(uuid.uuid4()))).ok()
+        self.secrets.clear()
+        self.attempt_ids.clear()
+        self.customer_id = await self.scene.system.books.customer_of(self.user_id)
+
+    async def buy(self, again: Reply) -> list[int]:
+        """Change the cart to one that is paid once, pay that and come back."""
+        changed = self.once.superseding(self.granted.attempt_id) if again.ok() else self.once
+        begun = await self.begin(self.scene.shop, changed, str(uuid.uuid4()))
+        return [begun.status, *await self.pay_and_return()]
+
+    def params_at_stripe(self, road: str) -> dict[str, str]:
+        """Return the customer, who is this deed's alone."""
+        return {"customer": str(self.customer_id)} if road == Road.CREATE_SETUP else {}
+
+
+class BeginFirstSubscription(BeginSubscription):
+    """A new user begins a checkout of a subscription."""
+
+    calls: ClassVar[tuple[Road | Errand, ...]] = (
+        Road.GET_ATTEMPT,
+        Road.GET_CUSTOMER,
+        Road.CREATE_CUSTOMER,
+        Road.UPDATE_CUSTOMER,
+        Road.PUT_CUSTOMER,
+        Road.CREATE_SETUP,
+        Road.SAVE_ATTEMPT,
+    )
+
+    async def arrange(self) -> None:
+        """Have no customer yet."""
+
+    def path_at_stripe(self, road: str) -> str:
+        """Return the path at which customers are made, or changed."""
+        return "/v1/customers/*" if road == Road.UPDATE_CUSTOMER else super().path_at_stripe(road)
+
+    def params_at_stripe(self, road: str) -> dict[str, str]:
+        """Return the e-mail address; a customer is made without anything."""
+        return {"email": self.email} if road == Road.UPDATE_CUSTOMER else {}
+
+
+class BeginSubscriptionAgain(BeginSubscription):
+    """A client asks once more for a checkout of a subscription that it was granted."""
+
+    calls: ClassVar[tuple[Road | Errand, ...]] = (Road.GET_ATTEMPT, Road.SAVE_ATTEMPT, Road.RETRIEVE_SETUP)
+
+    async def arrange(self) -> None:
+        """Be granted the checkout."""
+        (await self.begin(self.scene.shop, self.cart, self.key)).ok()
+
+    def path_at_stripe(self, _road: str) -> str:
+        """Return the path of the granted intent."""
+        return f"/v1/setup_intents/{self.granted.intent_id}"
+
+
+class ReplaceSubscription(BeginSubscriptionAgain):
+    """The buyer changed the cart, from a subscription to something that is paid once."""
+
+    calls: ClassVar[tuple[Road | Errand, ...]] = (
+        Road.GET_ATTEMPT,
+        Road.GET_ATTEMPT,
+        Road.CLOSE_ATTEMPT,
+        Road.CANCEL_SETUP,
+        Road.DELETE_ATTEMPT,
+        Road.CREATE_INTENT,
+        Road.SAVE_ATTEMPT,
+    )
+    old: Checkout
+
+    async def arrange(self) -> None:
+        """Be granted the old checkout, and change the cart."""
+        (await self.begin(self.scene.shop, self.cart, str(uuid.uuid4()))).ok()
+        self.old = self.granted
+        self.cart = self.once.superseding(self.old.attempt_id)
+
+    async def buy(self, _again: Reply) -> list[int]:
+        """Pay and come back."""
+        return await self.pay_and_return()
+
+    def path_at_stripe(self, _road: str) -> str:
+        """Return the path at which the old intent is cancelled."""
+        return f"/v1/setup_intents/{self.old.intent_id}/cancel"
 
 
 class BeginWithNewWare(Begin):
@@ -352,6 +465,10 @@ DEEDS: Final[tuple[type[Deed], ...]] = (
     Begin,
     BeginAgain,
     Replace,
+    BeginSubscription,
+    BeginFirstSubscription,
+    BeginSubscriptionAgain,
+    ReplaceSubscription,
     BeginWithNewWare,
     Look,
     Return,

@@ -12,6 +12,9 @@ from typing import Any, Final
 from .deeds import (
     Begin,
     BeginAgain,
+    BeginFirstSubscription,
+    BeginSubscription,
+    BeginSubscriptionAgain,
     BeginWithNewWare,
     Deed,
     Errand,
@@ -21,6 +24,7 @@ from .deeds import (
     LookAfterwards,
     ReadOrder,
     Replace,
+    ReplaceSubscription,
     Report,
     Return,
     ReturnOfOneLost,
@@ -100,6 +104,8 @@ class Queue(Enum):
     NONE = auto()
     CATALOGUE = auto()
     """All buyers share the reading of prices."""
+    CUSTOMERS = auto()
+    """Customers are made with nothing that would tell one's request from another's."""
     SLOWED_DOWN = auto()
     """Stripe slows the whole gateway down; these have one of their own."""
 
@@ -141,6 +147,7 @@ GRPC_PLACES: Final = (
     Place(Replace, Road.GET_ATTEMPT, _OPEN, _OPEN, skip=1),
     Place(Replace, Road.CLOSE_ATTEMPT, _OPEN, _OPEN),
     Place(Replace, Road.DELETE_ATTEMPT, Left(attempts=1), Left()),
+    Place(BeginSubscription, Road.GET_CUSTOMER, Left(), Left()),
     Place(Look, Road.GET_ATTEMPT, _OPEN, _OPEN),
     Place(Return, Road.GET_ATTEMPT, _PAID, _PAID),
     Place(Return, Road.RECORD_PURCHASE, _PAID, Left(attempts=1, orders=1)),
@@ -159,6 +166,12 @@ CANCEL: Final = Place(Replace, Road.CANCEL_INTENT, _OPEN, Left(attempts=1))
 RETRIEVE_TO_RELEASE: Final = Place(BeginAgain, Road.RETRIEVE_INTENT, _OPEN, _OPEN)
 RETRIEVE_TO_FULFIL: Final = Place(Return, Road.RETRIEVE_INTENT, _PAID, _PAID)
 RETRIEVE_TO_SHOW: Final = Place(Look, Road.RETRIEVE_INTENT, _OPEN, _OPEN)
+CREATE_SETUP: Final = Place(BeginSubscription, Road.CREATE_SETUP, Left(), Left(payable=1))
+CANCEL_SETUP: Final = Place(ReplaceSubscription, Road.CANCEL_SETUP, _OPEN, Left(attempts=1))
+RETRIEVE_SETUP: Final = Place(BeginSubscriptionAgain, Road.RETRIEVE_SETUP, _OPEN, _OPEN)
+CREATE_CUSTOMER: Final = Place(BeginFirstSubscription, Road.CREATE_CUSTOMER, Left(), Left())
+UPDATE_CUSTOMER: Final = Place(BeginFirstSubscription, Road.UPDATE_CUSTOMER, Left(), Left())
+PUT_CUSTOMER: Final = Place(BeginFirstSubscription, Road.PUT_CUSTOMER, Left(), Left())
 CATALOGUE_PLACES: Final = (
     Place(BeginWithNewWare, Errand.LIST_PRICES, Left(), Left()),
     Place(BeginWithNewWare, Errand.LIST_SHIPPING_RATES, Left(), Left()),
@@ -233,24 +246,39 @@ def _rows() -> Iterator[Row]:
     for place in (CREATE, CANCEL, RETRIEVE_TO_RELEASE, RETRIEVE_TO_FULFIL, RETRIEVE_TO_SHOW):
         yield from (_row(place, fault) for fault in (*_HEALING, *_LASTING))
         yield _row(place, _RATE_LIMITED_ONCE, queue=Queue.SLOWED_DOWN)
+    yield from _of_customers()
+    for place in (CREATE_SETUP, CANCEL_SETUP, RETRIEVE_SETUP):
+        yield from (_row(place, fault) for fault in (*_HEALING, *_LASTING))
     yield _row(CREATE, _RATE_LIMITED, queue=Queue.SLOWED_DOWN)
     for place in CATALOGUE_PLACES:
         yield from (_row(place, fault, queue=Queue.CATALOGUE) for fault in _QUICK)
-    yield from (_row(CANCEL, fault) for fault in _OF_POSTS)
-    yield _row(CANCEL, StripeFault("error_after", AFTER, AWAY))
-    yield _row(CANCEL, StripeFault("key_mismatch", BEFORE, AWAY))
-    yield from _of_keys_that_are_spent()
+    for place in (CANCEL, CANCEL_SETUP):
+        yield from (_row(place, fault) for fault in _OF_POSTS)
+        yield _row(place, StripeFault("error_after", AFTER, AWAY))
+        yield _row(place, StripeFault("key_mismatch", BEFORE, AWAY))
+    yield from _of_keys_that_are_spent(CREATE)
+    yield from _of_keys_that_are_spent(CREATE_SETUP)
 
 
-def _of_keys_that_are_spent() -> Iterator[Row]:
+def _of_customers() -> Iterator[Row]:
+    """Make a customer: whatever fails, it is made good before there is an intent, or leaves nothing to pay."""
+    lasting = (StripeFault("reset_after", AFTER, AWAY), StripeFault("error_after", AFTER, AWAY))
+    for place in (CREATE_CUSTOMER, UPDATE_CUSTOMER):
+        for fault in (*_HEALING, *_OF_POSTS, *lasting, StripeFault("key_mismatch", BEFORE, AWAY)):
+            yield _row(place, fault, queue=Queue.CUSTOMERS)
+    for grpc_fault in GRPC_FAULTS:
+        yield _row(PUT_CUSTOMER, grpc_fault, queue=Queue.CUSTOMERS)
+
+
+def _of_keys_that_are_spent(place: Place) -> Iterator[Row]:
     """Create once more: what Stripe stored under a key is left behind with it, and so may an intent be (ADR 8)."""
     for fault in _OF_POSTS:
         stored_intent = fault.told is WELL and fault.kind == "error_after"
         done = replace(Begin.done, payable=2) if stored_intent else None
-        yield _row(CREATE, fault, forgotten=1, left=done) if done else _row(CREATE, fault)
+        yield _row(place, fault, forgotten=1, left=done) if done else _row(place, fault)
     # Two keys are spent by the request, one after the other; the next request goes on with the third.
-    yield _row(CREATE, StripeFault("error_after", AFTER, AWAY), left=Left(payable=2), forgotten=2)
-    yield _row(CREATE, StripeFault("key_mismatch", BEFORE, CLOSED))
+    yield _row(place, StripeFault("error_after", AFTER, AWAY), left=Left(payable=2), forgotten=2)
+    yield _row(place, StripeFault("key_mismatch", BEFORE, CLOSED))
 
 
 ROWS: Final = tuple(_rows())

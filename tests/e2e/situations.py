@@ -52,7 +52,7 @@ class Road(StrEnum):
     RETRIEVE_DISPUTE = "GET /v1/disputes/{id}"
 
 
-Calls = tuple[Road, ...]
+Calls = tuple[StrEnum, ...]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class Situation(ABC):
     def __init__(self, stage: Stage) -> None:
         self.system, self.shop, self.knobs = stage.system, stage.shop, stage.knobs
         self.key = str(uuid.uuid4())
+        self.headers: dict[str, str] = {}
+        """What tells who asks; empty for a guest."""
         self.cart = self.system.cart(mug=1)
 
     async def arrange(self) -> None:  # noqa: B027 - some begin with nothing

@@ -25,14 +25,19 @@ async def test_a_quantity_that_is_none(system: System, shop: Shop, knobs: Knobs,
 
 
 async def test_a_price_that_is_not_for_sale(system: System, shop: Shop, knobs: Knobs) -> None:
-    """Unknown, archived, foreign-currency, subscription, tiered and free prices are refused, naming the line."""
+    """Unknown, archived, foreign-currency, metered, tiered and free prices are refused, naming the line."""
     product = (await system.stripe.v1.products.create_async({"name": "Odd ware"})).id
     make = system.stripe.v1.prices.create_async
     archived = await make({"product": product, "currency": "usd", "unit_amount": 900})
     await system.stripe.v1.prices.update_async(archived.id, {"active": False})
     foreign = await make({"product": product, "currency": "eur", "unit_amount": 900})
-    monthly = await make(
-        {"product": product, "currency": "usd", "unit_amount": 900, "recurring": {"interval": "month"}}
+    metered = await make(
+        {
+            "product": product,
+            "currency": "usd",
+            "unit_amount": 900,
+            "recurring": {"interval": "month", "usage_type": "metered"},
+        }
     )
     tiered = await make(
         {
@@ -51,7 +56,7 @@ async def test_a_price_that_is_not_for_sale(system: System, shop: Shop, knobs: K
         "price_unknown": "items[1].priceId",
         archived.id: "items[1].priceId",
         foreign.id: "items[1].priceId",
-        monthly.id: "items[1].priceId",
+        metered.id: "items[1].priceId",
         tiered.id: "items[1].priceId",
     }.items():
         body = system.cart(mug=1).as_body()

@@ -137,6 +137,7 @@ async def played(scene: Scene, taken: Taken) -> Mapping[str, Act]:
             _few_at_once(_do(act, scene, scene.shop) for act in beside if not act.row.takes_long),
             *(_do(act, scene, scene.shop) for act in beside if act.row.takes_long),
             _one_by_one(scene, scene.shop, [act for act in acts if act.row.queue is Queue.CATALOGUE]),
+            _one_by_one(scene, scene.shop, [act for act in acts if act.row.queue is Queue.CUSTOMERS]),
             _one_by_one(scene, second_door, [act for act in acts if act.row.queue is Queue.SLOWED_DOWN]),
         )
     told = await _snapshot(scene.system)
@@ -240,7 +241,7 @@ async def _set_fault(act: Act, scene: Scene) -> None:
         kind=fault.kind,
         method=place.road.partition(" ")[0],
         path=act.deed.path_at_stripe(place.road),
-        params={"amount": str(act.deed.amount)} if place.road == Road.CREATE_INTENT else {},
+        params=act.deed.params_at_stripe(place.road),
         count=fault.count,
         **fault.options,
     )
@@ -283,6 +284,10 @@ async def _snapshot(system: System) -> Snapshot:
     async for intent in listed.auto_paging_iter():
         if intent.status in PAYABLE:
             payable.setdefault(intent.metadata["checkoutAttemptId"], []).append(intent.id)
+    setups = await system.stripe.v1.setup_intents.list_async({"limit": 100})
+    async for setup in setups.auto_paging_iter():
+        if setup.status in PAYABLE:
+            payable.setdefault(str(setup.to_dict()["metadata"]["checkoutAttemptId"]), []).append(setup.id)
     orders = await system.books.rows("SELECT checkout_attempt_id::text AS id FROM orders")
     quarantined = await system.books.quarantined()
     return Snapshot(

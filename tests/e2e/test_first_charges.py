@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from .conftest import Waiter, until
 from .harness.knobs import Knobs
-from .harness.plans import Plans, booked, billed, invoices_at_stripe, made_at_stripe, plan_only, put_on_sale
+from .harness.plans import Plans, billed, booked, invoices_at_stripe, made_at_stripe, plan_only, put_on_sale
 from .harness.shop import Checkout, Shop
 from .harness.system import System
 

@@ -16,10 +16,11 @@ import pytest_asyncio
 from devstack.stack_options import StackOptions
 
 from .conftest import Waiter
-from .harness.checkpoint import Moment, Trap
+from .harness.checkpoint import Moment
 from .harness.knobs import Knobs
 from .harness.shop import Shop
 from .harness.system import System, running_system
+from .sigkill import PATIENT, RETRYING_SOON, kill_gateway, run_into
 from .situations import SITUATIONS, SUCCEEDED, Road, Situation, Stage
 
 if TYPE_CHECKING:
@@ -37,16 +38,6 @@ CALLS: Final = [
     for situation in SITUATIONS
     for index, road in enumerate(situation.calls)
 ]
-
-PATIENT: Final = {
-    # Whoever is held must still be waiting when the gateway dies.
-    "SERVICE_TIMEOUT_SECONDS": "60",
-    "STRIPE_TIMEOUT_SECONDS": "60",
-    "STRIPE_BUDGET_SECONDS": "100",
-    "REQUEST_DEADLINE_SECONDS": "120",
-    "CATALOGUE_REFRESH_SECONDS": "3600",
-}
-RETRYING_SOON: Final = ("--webhook-backoff", "0.1", "--webhook-backoff-max", "0.4", "--webhook-attempts", "200")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -133,42 +124,6 @@ async def test_p3_killed_at_any_call(
     await assert_nothing_else(stage.system, found, both)
 
 
-@dataclass(frozen=True)
-class Caught:
-    """A call that is held, and whoever waits for what it is a part of."""
-
-    trap: Trap
-    acting: "asyncio.Task[int | None]"
-
-
-async def run_into(situation: Situation, index: int, moment: Moment) -> Caught:
-    """Set a situation off, and wait until one of its calls is held."""
-    road = situation.calls[index]
-    checkpoint = situation.system.faults.on(road).checkpoint
-    hold = checkpoint.hold_next if moment is Moment.BEFORE_EFFECT else checkpoint.swallow_next
-    trap = hold(road, skip=situation.calls[:index].count(road))
-    acting = asyncio.create_task(situation.act())
-    springing = asyncio.create_task(trap.sprung())
-    await asyncio.wait({acting, springing}, return_when=asyncio.FIRST_COMPLETED)
-    springing.cancel()
-    assert trap.has_sprung, f"{road.name} was not called: {acting}"
-    return Caught(trap, acting)
-
-
-async def kill_gateway(system: System, caught: Sequence[Caught]) -> list[int | None]:
-    """Kill the gateway while calls are held, let none of them arrive any more, and start it again.
-
-    Return what those who waited were answered.
-    """
-    assert not any(each.acting.done() for each in caught)
-    await system.backend.kill("gateway")
-    for each in caught:
-        each.trap.drop()
-    answers = await asyncio.gather(*(each.acting for each in caught))
-    await system.backend.start("gateway")
-    return list(answers)
-
-
 async def assert_paid_once(stage: Stage, situation: Situation) -> None:
     """Assert that the payment has its one order or is set aside once, with its sum, and that Stripe was told so."""
     system, checkout = stage.system, situation.checkout
@@ -188,7 +143,7 @@ async def assert_paid_once(stage: Stage, situation: Situation) -> None:
     )
     assert [delivery["state"] for delivery in deliveries] == ["delivered"]
     if not situation.set_aside_as:
-        order = (await stage.shop.status(checkout.attempt_id)).ok()["purchase"]["order"]
+        order = (await stage.shop.status(checkout.attempt_id, headers=situation.headers)).ok()["purchase"]["order"]
         assert (order["refundedAmount"], order["disputedAmount"]) == situation.taken_back
 
 
@@ -205,7 +160,8 @@ async def assert_nothing_else(system: System, found: Found, situations: Sequence
     paid = {situation.checkout.intent_id: "succeeded" for situation in situations}
     retired = {situation.retired.intent_id: "canceled" for situation in situations if situation.retired}
 
-    assert {intent.id: intent.status for intent in [*intents.data, *setups.data]} == paid | retired
+    held = {intent.id: intent.status for intent in intents.data}
+    assert held | {setup.id: setup.status for setup in setups.data} == paid | retired
     for intent_id in retired:
         assert await system.books.payment(intent_id) is None
     assert await system.attempts.content_keys() == found.attempts

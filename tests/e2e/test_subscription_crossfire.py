@@ -1,4 +1,4 @@
-"""Many mixed carts at once: every road to every purchase is taken at the same moment, and Stripe fails after the effect.
+"""Many mixed carts at once: all roads to each purchase are taken at the same moment, and Stripe fails after the effect.
 
 Three hundred carts are bought once; each test then looks at another side of what that came to.
 """

@@ -86,6 +86,8 @@ class Life:
     row: Row
     held: list[str] = field(default_factory=list)
     """Faults that hold an old state."""
+    seen: dict[str, None] = field(default_factory=dict)
+    """The ids of the events so far, oldest first: Stripe itself lists them for thirty days only."""
 
     @property
     def stripe_id(self) -> str:
@@ -123,13 +125,17 @@ class Life:
         else:
             like = FAILING if what == "declined renewal" else GOOD
             await self.knobs.behave(str(self.row["stripe_payment_method_id"]), like)
+            await self.events()
             await self.knobs.advance(seconds=31 * DAY)
 
     async def events(self) -> list[str]:
         """Return the ids of the events about the subscription and its invoices, oldest first."""
         listed = await self.system.stripe.v1.events.list_async({"limit": 100})
         found = [event.to_dict() async for event in listed.auto_paging_iter() if event.type.startswith(EVENTS)]
-        return [event["id"] for event in reversed(found) if self.stripe_id == subscription_of(event["data"]["object"])]
+        for event in reversed(found):
+            if self.stripe_id == subscription_of(event["data"]["object"]):
+                self.seen[event["id"]] = None
+        return list(self.seen)
 
     async def at_stripe(self) -> dict[str, Any]:
         """Return the subscription as Stripe has it."""

@@ -14,11 +14,16 @@ from checkout.session.v1 import checkout_session_pb2
 from tests.e2e.harness.shop import ADDRESS, CONTACT
 
 _FAR = 4_000_000_000
+_SUBSCRIPTION = "00000000-0000-4000-8000-000000000008"
 
 
 def _context() -> common_pb2.CheckoutContext:
     price = common_pb2.Money(minor_units=2500, currency="usd")
     line = common_pb2.LineItem(price_id="price_1", product_id="prod_1", name="Mug", quantity=2, unit_price=price)
+    monthly = common_pb2.LineItem(price_id="price_2", product_id="prod_1", name="Club", quantity=1, unit_price=price)
+    monthly.recurring.CopyFrom(
+        common_pb2.Recurring(interval=common_pb2.Recurring.INTERVAL_MONTH, interval_count=1, trial_days=14)
+    )
     context = common_pb2.CheckoutContext(
         user_id="user-1",
         contact=common_pb2.Contact(name="Ada", email="ada@example.com", phone="+15550100"),
@@ -26,7 +31,8 @@ def _context() -> common_pb2.CheckoutContext:
         shipping_option=common_pb2.ShippingOption(
             shipping_rate_id="shr_1", name="Post", amount=common_pb2.Money(minor_units=500, currency="usd")
         ),
-        items=[line],
+        items=[line, monthly],
+        stripe_customer_id="cus_1",
         total=common_pb2.Money(minor_units=5500, currency="usd"),
         supersedes="00000000-0000-4000-8000-000000000001",
     )
@@ -39,6 +45,28 @@ def _payment() -> orders_pb2.Payment:
         intent=common_pb2.Intent(id="pi_1", kind=common_pb2.Intent.KIND_PAYMENT),
         attempt_id="00000000-0000-4000-8000-000000000002",
         received=common_pb2.Money(minor_units=5500, currency="usd"),
+        payment_method_id="pm_1",
+    )
+
+
+def _state() -> orders_pb2.StripeSubscriptionState:
+    return orders_pb2.StripeSubscriptionState(
+        stripe_subscription_id="sub_1",
+        status=orders_pb2.SUBSCRIPTION_STATUS_ACTIVE,
+        current_period_end=Timestamp(seconds=_FAR),
+        latest_invoice_id="in_1",
+    )
+
+
+def _invoice() -> orders_pb2.SubscriptionInvoice:
+    return orders_pb2.SubscriptionInvoice(
+        stripe_invoice_id="in_1",
+        status=orders_pb2.INVOICE_STATUS_PAID,
+        billing_reason="subscription_create",
+        total=common_pb2.Money(minor_units=2500, currency="usd"),
+        amount_paid=common_pb2.Money(minor_units=2500, currency="usd"),
+        attempt_count=1,
+        created_at=Timestamp(seconds=_FAR),
     )
 
 
@@ -89,6 +117,18 @@ REQUESTS: Final[Sequence[Message]] = (
         )
     ),
     orders_pb2.GetDisputeRequest(stripe_dispute_id="du_1"),
+    orders_pb2.GetSubscriptionRequest(subscription_id=_SUBSCRIPTION),
+    orders_pb2.ListSubscriptionsRequest(user_id="user-1", page_size=2, page_token="c3Vic2NyaXB0aW9uczoxOng"),
+    orders_pb2.BeginActivationRequest(subscription_id=_SUBSCRIPTION, abandon_generation=1),
+    orders_pb2.ActivateSubscriptionRequest(
+        subscription_id=_SUBSCRIPTION, expected_version=1, state=_state(), invoice=_invoice()
+    ),
+    orders_pb2.FailActivationRequest(subscription_id=_SUBSCRIPTION, expected_version=1, failure="resource_missing"),
+    orders_pb2.ApplySubscriptionStateRequest(
+        subscription_id=_SUBSCRIPTION, expected_version=2, state=_state(), invoice=_invoice()
+    ),
+    orders_pb2.GetCustomerRequest(user_id="user-1"),
+    orders_pb2.PutCustomerRequest(user_id="user-1", stripe_customer_id="cus_1", replaces="cus_2"),
 )
 """One for each rpc that does more with some values than with others."""
 

@@ -26,7 +26,8 @@ REFUSED = {
     "payments_reason_iff_quarantined_check": "UPDATE payments SET quarantine_reason = 'unrecordable'",
     "payments_content_only_quarantined_check": "UPDATE payments SET attempt_content = 'x'",
     "payments_resolved_only_quarantined_check": "UPDATE payments SET resolved_at = now()",
-    "payments_amount_iff_payment_check": "UPDATE payments SET kind = 'setup'",
+    "payments_amount_unless_setup_aside_check": "UPDATE payments SET amount_minor = NULL, currency = NULL",
+    "payments_setup_takes_nothing_check": "UPDATE payments SET kind = 'setup'",
     "payments_currency_check": "UPDATE payments SET currency = 'EUR'",
     "orders_total_is_what_was_received": "UPDATE payments SET amount_minor = amount_minor + 1",
     "orders_total_is_items_and_shipping_check": "UPDATE orders SET items_minor = items_minor - 1",
@@ -107,24 +108,3 @@ async def test_p3_a_purchase_with_an_order_cannot_turn_into_a_quarantine(orders:
 
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         await sql.execute("UPDATE payments SET outcome = 'quarantined', quarantine_reason = 'unrecordable'")
-
-
-async def test_subscriptions_of_an_attempt_differ_in_their_interval(sql: Any) -> None:
-    """One for each billing interval; without an attempt there may be any number."""
-    new = """
-        INSERT INTO subscriptions (id, checkout_attempt_id, status, interval, interval_count, created_at, updated_at)
-        VALUES (gen_random_uuid(), $1, 'pending', $2, $3, now(), now())
-    """
-    for attempt_id, interval, interval_count in [
-        ("a", "month", 1),
-        ("a", "month", 3),
-        ("a", "year", 1),
-        (None, "day", 1),
-    ]:
-        await sql.execute(new, attempt_id, interval, interval_count)
-    await sql.execute(new, None, "day", 1)
-
-    with pytest.raises(asyncpg.UniqueViolationError) as refused:
-        await sql.execute(new, "a", "month", 3)
-
-    assert refused.value.constraint_name == "subscriptions_one_per_interval"

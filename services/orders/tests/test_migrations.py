@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.orders.v1 import orders_pb2 as pb
@@ -15,8 +15,9 @@ from orders.database import open_engine
 from orders.schema import PERSONAL_IN_ORDER, Row
 from orders.schema_revision import downgrade, head_revision, upgrade
 
-from .reports import aside, purchase
+from .reports import aside, line, purchase
 from .service import KEYS, Client, connected, served, settings_for
+from .subscription_reports import cart, recurring_line
 
 # Everything that PostgreSQL knows about our tables, in words that do not depend on how they were made.
 CATALOGUE = """
@@ -146,3 +147,17 @@ async def test_content_of_before_there_were_keys_stays_readable(database_url: st
         page = await Client(channel).ListQuarantinedPayments(pb.ListQuarantinedPaymentsRequest())
     assert below == before
     assert [each.context for each in page.quarantined_payments] == [each.context for each in reversed(asked)]
+
+
+async def test_subscriptions_are_not_migrated_away(database_url: str) -> None:
+    """The schema before has no place for what was bought: the way down fails and changes nothing."""
+    async with served(settings_for(database_url)) as channel:
+        await Client(channel).RecordPurchase(cart(line(1), recurring_line(2)))
+        before = await Client(channel).ListSubscriptions(pb.ListSubscriptionsRequest(user_id="user_1"))
+
+        with pytest.raises(exc.IntegrityError):
+            await downgrade(database_url, "0003")
+
+        after = await Client(channel).ListSubscriptions(pb.ListSubscriptionsRequest(user_id="user_1"))
+    assert len(before.subscriptions) == 1
+    assert after == before

@@ -10,16 +10,31 @@ from uuid import uuid4
 import pytest
 
 from checkout.orders.v1 import orders_pb2 as pb
-from orders.checkout import Address, AttemptContent, CheckoutContext, Contact, LineItem, Money, ShippingOption
-from orders.decisions import QuarantinedPayment, QuarantineReason
+from orders.activation import SubscriptionLife
+from orders.checkout import (
+    Address,
+    AttemptContent,
+    BillingInterval,
+    CheckoutContext,
+    Contact,
+    LineItem,
+    Money,
+    Recurring,
+    ShippingOption,
+)
+from orders.decisions import Purchase, QuarantinedPayment, QuarantineReason
 from orders.pages import PAGE_BYTES, PageRequest
 from orders.payments import Intent, IntentKind, Payment, Road, Source
 from orders.purchases import PaidAttempt, PurchaseReader, PurchaseRecorder
 from orders.quarantine import Quarantine
+from orders.subscription_reads import SubscriptionReader
+from orders.subscriptions import Sighting
 
 from .memory_ledger import MemoryUnits
 from .reports import purchase
 from .service import Client
+from .subscription_reports import cart, recurring_line
+from .test_subscription_ledgers import state
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 WIDE = "\U0001f600"  # Four bytes; a page is weighed in bytes.
@@ -95,6 +110,88 @@ async def test_the_ids_of_an_order_weigh() -> None:
     reports = [paid(number, replace(CONTEXT, user_id=third), prefix=third) for number in range(ROWS)]
 
     assert await listed(reports) < ROWS
+
+
+RECURRING = Recurring(BillingInterval.MONTH, 1, 0)
+BEGUN = replace(CONTEXT, items=(replace(ITEM, recurring=RECURRING),), total=Money(0, "eur"), stripe_customer_id="cus_1")
+# Nothing is shipped for money with a setup, so no option is kept with a subscription.
+WEIGHS_WITH_SUBSCRIPTION = [case for case in HEAVY_TEXTS if not case[0].startswith("shipping_option")]
+
+
+def set_up(number: int, context: CheckoutContext, *, prefix: str = "") -> PaidAttempt:
+    """Return a set up cart of one recurring line, different for each number."""
+    paid_attempt = paid(number, context, prefix=prefix)
+    intent = Intent(f"{prefix}seti_{number}", IntentKind.SETUP)
+    payment = replace(paid_attempt.payment, intent=intent, received=None, payment_method_id=f"{prefix}pm")
+    return replace(paid_attempt, payment=payment)
+
+
+async def subscriptions_listed(reports: list[PaidAttempt], *, prefix: str = "") -> int:
+    """Record the reports, activate them, and return how many subscriptions the first page has."""
+    units = MemoryUnits()
+    recorder = PurchaseRecorder(units.begin, lambda: AT, uuid4, secrets.randbelow)
+    life = SubscriptionLife(units.begin, lambda: AT)
+    for number, report in enumerate(reports):
+        bought = (await recorder.record(report)).decision
+        assert isinstance(bought, Purchase)
+        (subscription,) = bought.subscriptions
+        seen = replace(state(f"{prefix}sub_{number}"), latest_invoice_id=f"{prefix}in")
+        await life.activate(subscription.id, Sighting(1, seen, None))
+    user_id = reports[0].context.user_id or ""
+    return len((await SubscriptionReader(units.begin).of_user(user_id, PageRequest(100, None))).rows)
+
+
+@pytest.mark.parametrize(
+    "spoil", [case[1] for case in WEIGHS_WITH_SUBSCRIPTION], ids=[case[0] for case in WEIGHS_WITH_SUBSCRIPTION]
+)
+async def test_each_text_of_a_subscription_weighs(spoil: Spoil) -> None:
+    """A page of subscriptions that are heavy in this one text ends early."""
+    reports = [set_up(number, _recurring(spoil(BEGUN))) for number in range(ROWS)]
+
+    assert await subscriptions_listed(reports) < ROWS
+
+
+def _recurring(context: CheckoutContext) -> CheckoutContext:
+    return replace(context, items=tuple(replace(item, recurring=RECURRING) for item in context.items))
+
+
+async def test_the_ids_of_a_subscription_weigh() -> None:
+    """User, attempt, intent, customer, method, invoice, and Stripe's own id, told twice: any seven are light enough."""
+    eighth = WIDE * (PAGE_BYTES * 107 // 100 // ROWS // 8 // len(WIDE.encode()))
+    context = replace(BEGUN, user_id=eighth, stripe_customer_id=eighth)
+
+    assert await subscriptions_listed([set_up(n, context, prefix=eighth) for n in range(ROWS)], prefix=eighth) < ROWS
+
+
+async def test_the_failure_of_an_activation_weighs() -> None:
+    """Stripe's word, as long as it may never be."""
+    units = MemoryUnits()
+    recorder = PurchaseRecorder(units.begin, lambda: AT, uuid4, secrets.randbelow)
+    for number in range(ROWS):
+        bought = (await recorder.record(set_up(number, BEGUN))).decision
+        assert isinstance(bought, Purchase)
+        await SubscriptionLife(units.begin, lambda: AT).fail(bought.subscriptions[0].id, 1, HEAVY)
+
+    assert len((await SubscriptionReader(units.begin).of_user(USER, PageRequest(100, None))).rows) < ROWS
+
+
+async def test_a_page_of_heavy_subscriptions_fits_into_a_message(orders: Client) -> None:
+    """Twenty lines with the longest names in each: the page ends early instead of failing, and the next one goes on."""
+    lines = [recurring_line(number) for number in range(20)]
+    for each in lines:
+        each.name = WIDE * 5000
+    for _ in range(10):
+        await orders.RecordPurchase(cart(*lines))
+
+    first = await orders.ListSubscriptions(pb.ListSubscriptionsRequest(user_id="user_1", page_size=100))
+    token = first.next_page_token
+    second = await orders.ListSubscriptions(
+        pb.ListSubscriptionsRequest(user_id="user_1", page_size=100, page_token=token)
+    )
+
+    assert first.ByteSize() < 4 * 1024 * 1024
+    assert {each.id for each in first.subscriptions}.isdisjoint(each.id for each in second.subscriptions)
+    assert len(second.subscriptions) > 0
 
 
 async def test_light_orders_fill_a_page() -> None:

@@ -174,15 +174,15 @@ class Shop:
         async with self.session.post(url, data=form, headers=headers) as answer:
             return await _reply(answer)
 
-    async def come_back(self, checkout: Checkout) -> Reply:
+    async def come_back(self, checkout: Checkout, *, headers: Mapping[str, str] | None = None) -> Reply:
         """Return from Stripe and ask for the order."""
         intent = "setupIntentId" if checkout.sets_up else "paymentIntentId"
         body = {"checkoutAttemptId": checkout.attempt_id, intent: checkout.intent_id}
-        return await self.request("POST", "/api/orders", json=body)
+        return await self.request("POST", "/api/orders", json=body, headers=headers)
 
-    async def status(self, attempt_id: str) -> Reply:
+    async def status(self, attempt_id: str, *, headers: Mapping[str, str] | None = None) -> Reply:
         """Ask where a checkout stands."""
-        return await self.request("GET", f"/api/checkout/{attempt_id}")
+        return await self.request("GET", f"/api/checkout/{attempt_id}", headers=headers)
 
     async def orders(self, **query: str) -> Reply:
         """Ask for the signed-in user's orders."""

@@ -39,7 +39,7 @@ def describe_erase(parser: argparse.ArgumentParser) -> None:
         type=_batch_size,
         default=_BATCH_SIZE,
         metavar="ROWS",
-        help="most orders, and most payments, in one transaction (default: %(default)s)",
+        help="most orders, payments and subscriptions each in one transaction (default: %(default)s)",
     )
 
 
@@ -96,6 +96,8 @@ def _tell(tally: Tally, *, dry_run: bool, complete: bool) -> None:
     told = {
         "orders": tally.orders,
         "quarantined_payments": tally.quarantined_payments,
+        "subscriptions": tally.subscriptions,
+        "customers": tally.customers,
         "dry_run": dry_run,
         "complete": complete,
     }

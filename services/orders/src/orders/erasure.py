@@ -1,7 +1,7 @@
 """Erasing who bought. What the books need stays: sums, lines, numbers, payment ids and dates."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -17,7 +17,7 @@ class OfUser:
 
 @dataclass(frozen=True, slots=True)
 class OfOrder:
-    """One order, and what was set aside of the same attempt. This is how a guest's wish is met: a guest has no id."""
+    """One order, and what else came of the same attempt. This is how a guest's wish is met: a guest has no id."""
 
     number: str
 
@@ -39,12 +39,14 @@ class Tally:
 
     orders: int = 0
     quarantined_payments: int = 0
+    subscriptions: int = 0
+    customers: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(self.orders + other.orders, self.quarantined_payments + other.quarantined_payments)
+        return Tally(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def __bool__(self) -> bool:
-        return self.orders + self.quarantined_payments > 0
+        return sum(astuple(self)) > 0
 
 
 class SubjectUnknown(LookupError):
@@ -61,7 +63,10 @@ class ErasableRecords(Protocol):
         """Count what an erasure would erase now."""
 
     async def erase_some(self, subject: Subject, *, limit: int, at: datetime) -> Tally:
-        """Erase at most so many orders and so many quarantined payments, and announce each, in one transaction."""
+        """Erase at most so many orders, quarantined payments and subscriptions each, in one transaction.
+
+        Each is announced. With them goes which Stripe customer is the user's.
+        """
 
 
 class Eraser:

@@ -3,18 +3,21 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, and_, delete, false, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders.database import named_failures
 from orders.decisions import Outcome
 from orders.erasure import OfAttempt, OfOrder, OfUser, Subject, Tally
-from orders.schema import PERSONAL_IN_ORDER
-from orders.statements import ANNOUNCE, ORDERS, PAYMENTS
+from orders.schema_base import WHO_BOUGHT
+from orders.statements import ANNOUNCE, ORDERS, PAYMENTS, SUBSCRIPTIONS
+from orders.subscription_statements import CUSTOMERS
+
+_IDS_TOLD = {"order": "order_id", "payment": "intent_id", "subscription": "subscription_id"}
 
 
 class PostgresErasableRecords:
-    """The orders and quarantined payments of somebody. Implements ErasableRecords."""
+    """What was bought or set aside for somebody. Implements ErasableRecords."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -30,12 +33,16 @@ class PostgresErasableRecords:
                 return bool((await connection.execute(select(recorded))).scalar_one())
 
     async def count(self, subject: Subject) -> Tally:
-        """Count both in one statement, as of one moment."""
-        orders = select(func.count()).select_from(ORDERS).where(_erasable_orders(subject))
-        payments = select(func.count()).select_from(PAYMENTS).where(_erasable_payments(subject))
+        """Count all in one statement, as of one moment."""
+        counts = (
+            _count_of(ORDERS, _erasable_orders(subject)),
+            _count_of(PAYMENTS, _erasable_payments(subject)),
+            _count_of(SUBSCRIPTIONS, _erasable_subscriptions(subject)),
+            _count_of(CUSTOMERS, _customer_of(subject)),
+        )
         with named_failures():
             async with self._engine.connect() as connection:
-                counted = (await connection.execute(select(orders.scalar_subquery(), payments.scalar_subquery()))).one()
+                counted = (await connection.execute(select(*counts))).one()
         return Tally(*counted)
 
     async def erase_some(self, subject: Subject, *, limit: int, at: datetime) -> Tally:
@@ -44,8 +51,10 @@ class PostgresErasableRecords:
             async with self._engine.begin() as connection:
                 orders = await _erase_orders(connection, subject, limit, at)
                 payments = await _erase_payments(connection, subject, limit, at)
-                await _announce(connection, orders, payments, at)
-        return Tally(len(orders), len(payments))
+                subscriptions = await _erase_subscriptions(connection, subject, limit, at)
+                customers = await _erase_customer(connection, subject)
+                await _announce(connection, {"order": orders, "payment": payments, "subscription": subscriptions}, at)
+        return Tally(len(orders), len(payments), len(subscriptions), customers)
 
 
 async def _erase_orders(connection: AsyncConnection, subject: Subject, limit: int, at: datetime) -> list[str]:
@@ -56,14 +65,11 @@ async def _erase_orders(connection: AsyncConnection, subject: Subject, limit: in
     erased = await connection.execute(
         update(ORDERS)
         .where(ORDERS.c.id == chosen.c.id)
-        .values(erased_at=at, **dict.fromkeys(PERSONAL_IN_ORDER))
+        .values(erased_at=at, **dict.fromkeys(WHO_BOUGHT))
         .returning(ORDERS.c.id, ORDERS.c.payment_intent_id)
     )
     rows = erased.all()
-    paid_with = [row.payment_intent_id for row in rows]
-    await connection.execute(
-        update(PAYMENTS).where(PAYMENTS.c.intent_id.in_(paid_with)).values(erased_at=at, user_id=None)
-    )
+    await _erase_payers(connection, [row.payment_intent_id for row in rows], at)
     return [str(row.id) for row in rows]
 
 
@@ -84,10 +90,43 @@ async def _erase_payments(connection: AsyncConnection, subject: Subject, limit: 
     return list(erased.scalars())
 
 
-async def _announce(connection: AsyncConnection, orders: list[str], payments: list[str], at: datetime) -> None:
-    """Tell those who have read the orders and payments that they too have something to erase."""
-    told = [("order.erased", key, {"order_id": key}) for key in orders]
-    told += [("payment.erased", key, {"intent_id": key}) for key in payments]
+async def _erase_subscriptions(connection: AsyncConnection, subject: Subject, limit: int, at: datetime) -> list[str]:
+    """Erase subscriptions and the user of their payments; return the subscriptions' ids.
+
+    The ids of Stripe's customer and payment method stay: a subscription goes on, or is still to be created, until
+    somebody ends it, and without Stripe's account they name nobody.
+    """
+    chosen = _locked(
+        select(SUBSCRIPTIONS.c.id)
+        .where(_erasable_subscriptions(subject))
+        .order_by(SUBSCRIPTIONS.c.created_at, SUBSCRIPTIONS.c.id),
+        limit,
+    )
+    erased = await connection.execute(
+        update(SUBSCRIPTIONS)
+        .where(SUBSCRIPTIONS.c.id == chosen.c.id)
+        .values(erased_at=at, **dict.fromkeys(WHO_BOUGHT))
+        .returning(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.intent_id)
+    )
+    rows = erased.all()
+    await _erase_payers(connection, [row.intent_id for row in rows], at)
+    return [str(row.id) for row in rows]
+
+
+async def _erase_payers(connection: AsyncConnection, intent_ids: list[str], at: datetime) -> None:
+    """Erase the user of payments whose order or subscriptions are erased."""
+    paid = (PAYMENTS.c.intent_id.in_(intent_ids), PAYMENTS.c.erased_at.is_(None))
+    await connection.execute(update(PAYMENTS).where(*paid).values(erased_at=at, user_id=None))
+
+
+async def _erase_customer(connection: AsyncConnection, subject: Subject) -> int:
+    """Forget which Stripe customer is the user's; return how many that were."""
+    return (await connection.execute(delete(CUSTOMERS).where(_customer_of(subject)))).rowcount
+
+
+async def _announce(connection: AsyncConnection, erased: dict[str, list[str]], at: datetime) -> None:
+    """Tell those who have read what is erased that they too have something to erase."""
+    told = [(f"{what}.erased", key, {_IDS_TOLD[what]: key}) for what, keys in erased.items() for key in keys]
     if told:
         await connection.execute(
             ANNOUNCE,
@@ -107,8 +146,16 @@ def _erasable_orders(subject: Subject) -> ColumnElement[bool]:
     return and_(_orders_of(subject), ORDERS.c.erased_at.is_(None))
 
 
+def _count_of(table: Table, condition: ColumnElement[bool]) -> ScalarSelect[Any]:
+    return select(func.count()).select_from(table).where(condition).scalar_subquery()
+
+
+def _erasable_subscriptions(subject: Subject) -> ColumnElement[bool]:
+    return and_(_subscriptions_of(subject), SUBSCRIPTIONS.c.erased_at.is_(None))
+
+
 def _erasable_payments(subject: Subject) -> ColumnElement[bool]:
-    """Of payments that became a purchase the order is erased; one set aside without content names nobody."""
+    """Of payments that became a purchase what was bought is erased; one set aside without content names nobody."""
     names_somebody = or_(PAYMENTS.c.user_id.is_not(None), PAYMENTS.c.attempt_content.is_not(None))
     return and_(_payments_of(subject), PAYMENTS.c.outcome == Outcome.QUARANTINED, names_somebody)
 
@@ -131,3 +178,19 @@ def _payments_of(subject: Subject) -> ColumnElement[bool]:
             return PAYMENTS.c.attempt_id.in_(select(ORDERS.c.checkout_attempt_id).where(ORDERS.c.number == number))
         case OfAttempt(attempt_id):
             return PAYMENTS.c.attempt_id == attempt_id
+
+
+def _subscriptions_of(subject: Subject) -> ColumnElement[bool]:
+    match subject:
+        case OfUser(user_id):
+            return SUBSCRIPTIONS.c.user_id == user_id
+        case OfOrder(number):
+            attempts = select(ORDERS.c.checkout_attempt_id).where(ORDERS.c.number == number)
+            return SUBSCRIPTIONS.c.checkout_attempt_id.in_(attempts)
+        case OfAttempt(attempt_id):
+            return SUBSCRIPTIONS.c.checkout_attempt_id == attempt_id
+
+
+def _customer_of(subject: Subject) -> ColumnElement[bool]:
+    """Only a user has one that is kept: a guest's is known to the guest's subscriptions alone."""
+    return CUSTOMERS.c.user_id == subject.user_id if isinstance(subject, OfUser) else false()

@@ -79,8 +79,10 @@ class SubscriptionLife:
     async def _bring_up_to_date(self, row: Subscription, hint: SubscriptionChanged) -> str:
         shown = await self._billing.retrieve(hint.stripe_subscription_id)
         if not row.is_bound and shown.subscription_id == row.id:
-            await self._activation.bind(row, shown)  # the event was faster than the answer to whoever created it
-            return "bound"
+            row = await self._activation.bind(row, shown)  # the event was faster than the answer to the creator
+            if row.state == shown.state:
+                return "bound"
+            shown = await self._billing.retrieve(shown.id)  # the creator was faster still, and bound an older state
         if row.stripe_subscription_id != shown.id:
             _log.warning("an event names a subscription of ours that is another's", extra={"subscription": row.id})
             return "of_another"

@@ -5,40 +5,31 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payments_gateway.attempts import CheckoutContext, IntentKind, IntentRef, Interval, LineItem, Recurring
+from payments_gateway.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
 from payments_gateway.intents import IntentStatus, StripeIntent, StripeUnavailable
 from payments_gateway.money import Money
 from payments_gateway.purchases import Purchase, Road, Source
 from payments_gateway.subscriptions import Subscription, SubscriptionStatus
 
 from .assembly import Gateway
+from .billing_samples import CLUB, CLUB_CONTEXT, subscription_json
 from .http_edge import deliver, get, post, token_for
-from .samples import ATTEMPT_ID, CONTEXT, attempt
+from .samples import ATTEMPT_ID, attempt
 
 ADA = token_for("user_ada")
-MONTHLY = Recurring(Interval.MONTH, 1, 0)
-CLUB = LineItem("price_club", "prod_club", "Club", 2, Money(900, "usd"), MONTHLY)
 ALMANAC = LineItem("price_almanac", "prod_almanac", "Almanac", 1, Money(9000, "usd"), Recurring(Interval.YEAR, 1, 0))
-
-
-def club_context(*lines: LineItem, user_id: str | None = None) -> CheckoutContext:
-    """Return a checkout of nothing but subscriptions."""
-    return replace(
-        CONTEXT,
-        user_id=user_id,
-        shipping_address=None,
-        shipping_option=None,
-        items=lines or (CLUB,),
-        total=Money(0, "usd"),
-        stripe_customer_id="cus_1",
-    )
 
 
 def set_up(gateway: Gateway, *lines: LineItem, user_id: str | None = None, number: int = 1) -> StripeIntent:
     """Let a buyer set a payment method up for subscriptions; the attempt is stored."""
     attempt_id = f"{ATTEMPT_ID[:-2]}{number:02}"
     ref = IntentRef(f"seti_{number}", IntentKind.SETUP)
-    gateway.attempts.put(replace(attempt(ref, attempt_id=attempt_id), context=club_context(*lines, user_id=user_id)))
+    gateway.attempts.put(
+        replace(
+            attempt(ref, attempt_id=attempt_id),
+            context=replace(CLUB_CONTEXT, user_id=user_id, items=lines or CLUB_CONTEXT.items),
+        )
+    )
     return StripeIntent(
         ref=ref,
         status=IntentStatus.SUCCEEDED,
@@ -375,7 +366,7 @@ async def test_a_mixed_purchase_shows_order_and_subscriptions(http: aiohttp.Clie
 @pytest.mark.parametrize(
     ("kind", "shown"),
     [
-        ("customer.subscription.updated", {"id": "sub_1", "metadata": {}, "livemode": False, "status": "active"}),
+        ("customer.subscription.updated", subscription_json(status="active", latest_invoice="in_1")),
         (
             "invoice.payment_failed",
             {

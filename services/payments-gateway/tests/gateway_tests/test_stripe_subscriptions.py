@@ -1,79 +1,19 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from payments_gateway.attempts import IntentKind, IntentRef, Interval, Recurring
+from payments_gateway.attempts import Interval, Recurring
 from payments_gateway.billing import GoneAtStripe, SubscriptionRefused
 from payments_gateway.clients.stripe_subscriptions import StripeSubscriptions, read_subscription
 from payments_gateway.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
 from payments_gateway.money import Money
-from payments_gateway.subscriptions import InvoiceStatus, Subscription, SubscriptionItem, SubscriptionStatus
+from payments_gateway.subscriptions import InvoiceStatus, SubscriptionStatus
 
+from .billing_samples import ROW, invoice_json, subscription_json
 from .samples import ATTEMPT_ID
 from .stripe_stand_in import StripeStandIn, stripe_stand_in
-
-ROW = Subscription(
-    id="00000000-0000-4000-8000-000000000001",
-    checkout_attempt_id=ATTEMPT_ID,
-    intent=IntentRef("seti_1", IntentKind.SETUP),
-    user_id=None,
-    stripe_customer_id="cus_1",
-    payment_method_id="pm_1",
-    recurring=Recurring(Interval.MONTH, 3, 14),
-    items=(
-        SubscriptionItem("price_club", "prod_club", "Club", 2, Money(900, "usd")),
-        SubscriptionItem("price_care", "prod_care", "Care", 1, Money(350, "usd")),
-    ),
-    version=2,
-    created_at=datetime(2030, 1, 1, tzinfo=UTC),
-    status=SubscriptionStatus.PENDING,
-    activation_generation=3,
-)
-
-
-def invoice_json(**changes: Any) -> dict[str, Any]:
-    """Return an invoice as Stripe shows it."""
-    shown = {
-        "id": "in_1",
-        "object": "invoice",
-        "status": "open",
-        "billing_reason": "subscription_create",
-        "currency": "usd",
-        "total": 2150,
-        "amount_paid": 0,
-        "attempt_count": 1,
-        "created": 1_893_456_000,
-        "period_start": 1_893_456_000,
-        "period_end": 1_893_456_000,
-        "next_payment_attempt": None,
-        "parent": {"subscription_details": {"subscription": "sub_1", "metadata": {"subscriptionId": ROW.id}}},
-    }
-    return {**shown, **changes}
-
-
-def subscription_json(subscription_id: str = "sub_1", **changes: Any) -> dict[str, Any]:
-    """Return a subscription as Stripe shows it."""
-    shown = {
-        "id": subscription_id,
-        "object": "subscription",
-        "status": "incomplete",
-        "livemode": False,
-        "metadata": {"subscriptionId": ROW.id},
-        "items": {
-            "object": "list",
-            "data": [{"current_period_end": 1_893_456_000}, {"current_period_end": 1_893_459_600}],
-        },
-        "trial_end": None,
-        "cancel_at_period_end": False,
-        "cancel_at": None,
-        "canceled_at": None,
-        "ended_at": None,
-        "latest_invoice": invoice_json(),
-    }
-    return {**shown, **changes}
 
 
 @pytest.fixture

@@ -136,6 +136,16 @@ _IDS_AND_SUMS = (
     " 'attempt_id', 'intent_id', 'reason', 'total_minor', 'amount_minor', 'currency'] = '{{}}'::jsonb)"
 )
 
+_REFUSE_LOSS = """
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM subscriptions) THEN
+        RAISE EXCEPTION 'there are subscriptions, for which the schema before this one has no place'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+END $$
+"""
+
 _SUBSCRIPTION_COLUMNS = (
     "payment_outcome",
     "currency",
@@ -177,13 +187,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back, as far as nothing is lost: it fails while a setup bought something.
+    """Take it back while there is no subscription; what was bought is not for a migration to lose.
 
-    The schema before has no place for that, so what to do with it is not for a migration to decide.
+    Which Stripe customer is whose is lost: the next checkout of a user makes another.
     """
+    op.execute(_REFUSE_LOSS)
     op.execute("ALTER TABLE outbox DROP CONSTRAINT outbox_ids_and_sums_only_check")
-    op.execute("UPDATE outbox SET payload = payload - 'subscription_ids'")
-    op.execute("DELETE FROM outbox WHERE payload ? 'subscription_id'")
     op.execute(_IDS_AND_SUMS.format(others=""))
     for table in ("customers", "subscription_invoices", "subscription_items"):
         op.execute(f"DROP TABLE {table}")

@@ -92,9 +92,14 @@ class Purchase:
         """Whose purchase it is; None for a guest's and for an erased one."""
         return self.order.user_id
 
+    @property
+    def erased(self) -> bool:
+        """Whether who bought was erased from it."""
+        return self.order.erased
+
     def may_be_shown_to(self, caller: Caller) -> bool:
         """Whether this caller may be told of it. Nobody may once it is erased: whose it was is not known any more."""
-        return not self.order.erased and caller.owns(self.user_id)
+        return not self.erased and caller.owns(self.user_id)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from payments_gateway.attempts import (
 from payments_gateway.catalogue import Catalogue
 from payments_gateway.intents import (
     PAYABLE,
+    IdempotencyKeyReused,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentStatus,
@@ -197,6 +198,10 @@ class FakeIntents:
         self._by_key: dict[str, str] = {}
         self._spent: dict[str, bool] = {}
 
+    def forget_keys(self) -> None:
+        """Forget idempotency keys, as Stripe does after a day."""
+        self._by_key.clear()
+
     async def create(self, attempt_id: str, amount: Money, *, generation: int) -> StripeIntent:
         """Make an intent once per key; a key that was used answers its intent as it stands now."""
         async with self._wire.call("intents.create"):
@@ -207,7 +212,7 @@ class FakeIntents:
                 self._by_key[key] = self._make(attempt_id, amount)
             charge = self._charges[self._by_key[key]]
             if charge.amount != amount:
-                raise IdempotencyKeySpent
+                raise IdempotencyKeyReused
             return charge.intent
 
     def _make(self, attempt_id: str, amount: Money) -> str:

@@ -1,5 +1,6 @@
 """Intents, kept by Stripe."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import stripe
 from payments_gateway.attempts import IntentKind, IntentRef
 from payments_gateway.intents import (
     ATTEMPT_ID_KEY,
+    IdempotencyKeyReused,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentRefused,
@@ -21,6 +23,8 @@ from payments_gateway.money import Money
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams
+
+_log = logging.getLogger(__name__)
 
 _PAID_DAYS_LATER: Final = ["boleto", "customer_balance", "konbini", "multibanco", "oxxo"]
 """Vouchers and bank transfers: their buyer may pay days after pay-by, when the intent has been cancelled."""
@@ -53,7 +57,7 @@ class StripeIntents:
         key = f"attempt:{attempt_id}" + (f":{generation}" if generation else "")
         with _failures_named():
             answer = await self._payment_intents.create_async(params, {"idempotency_key": key})
-        intent = read_intent(answer.to_dict())
+            intent = read_intent(answer.to_dict())
         # A replayed answer shows the intent as it was when it was made; it may have been cancelled or paid since.
         return await self.retrieve(intent.ref) if _is_replay(answer.last_response) else intent
 
@@ -129,11 +133,15 @@ def _failures_named() -> Iterator[None]:
         yield
     except stripe.StripeError as failure:
         raise _named(failure) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as unreadable:
+        # Something answered in Stripe's place.
+        _log.error("an answer of Stripe's is no intent", extra={"cause": type(unreadable).__name__})
+        raise StripeUnavailable from None
 
 
 def _named(failure: stripe.StripeError) -> Exception:
     if isinstance(failure, stripe.IdempotencyError):
-        return IdempotencyKeySpent()
+        return IdempotencyKeyReused()
     if isinstance(failure, stripe.InvalidRequestError):
         return IntentNotFound() if failure.code == "resource_missing" else IntentRefused(failure.code or "invalid")
     return StripeUnavailable()

@@ -144,7 +144,12 @@ class Deed(ABC):
 class Begin(Deed):
     """A buyer begins a checkout."""
 
-    calls: ClassVar[tuple[Road | Errand, ...]] = (Road.GET_ATTEMPT, Road.CREATE_INTENT, Road.SAVE_ATTEMPT)
+    calls: ClassVar[tuple[Road | Errand, ...]] = (
+        Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
+        Road.CREATE_INTENT,
+        Road.SAVE_ATTEMPT,
+    )
     done = Left(payable=1, released=1, attempts=1)
 
     async def ask(self, door: Shop) -> Reply:
@@ -179,6 +184,7 @@ class Replace(Begin):
 
     calls: ClassVar[tuple[Road | Errand, ...]] = (
         Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
         Road.GET_ATTEMPT,
         Road.CLOSE_ATTEMPT,
         Road.CANCEL_INTENT,
@@ -311,6 +317,7 @@ class BeginWithNewWare(Begin):
 
     calls: ClassVar[tuple[Road | Errand, ...]] = (
         Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
         Errand.LIST_PRICES,
         Errand.LIST_SHIPPING_RATES,
         Road.CREATE_INTENT,

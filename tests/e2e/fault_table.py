@@ -50,7 +50,7 @@ class Told:
 WELL: Final = Told(200)
 AWAY: Final = Told(503, "temporarily_unavailable", "2")
 BROKEN: Final = Told(500, "internal")
-CLOSED: Final = Told(409, "attempt_closed")
+REUSED: Final = Told(409, "idempotency_key_reused")
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,7 @@ _DONE: Final = Left(orders=1)
 
 GRPC_PLACES: Final = (
     Place(Begin, Road.GET_ATTEMPT, Left(), Left()),
+    Place(Begin, Road.GET_PURCHASE, Left(), Left()),
     Place(Begin, Road.SAVE_ATTEMPT, Left(payable=1), Left(payable=1, attempts=1)),
     Place(BeginAgain, Road.GET_ATTEMPT, _OPEN, _OPEN),
     Place(BeginAgain, Road.SAVE_ATTEMPT, _OPEN, _OPEN),
@@ -223,7 +224,6 @@ _QUICK: Final = tuple(fault for fault in (*_HEALING, *_LASTING) if not fault.kin
 _OF_POSTS: Final = (
     StripeFault("key_in_use", BEFORE, WELL, count=1),
     StripeFault("key_in_use", BEFORE, AWAY),
-    StripeFault("key_mismatch", BEFORE, WELL, count=1),
     StripeFault("error_before", BEFORE, WELL, count=1),
     StripeFault("error_after", AFTER, WELL, count=1),
     StripeFault("error_before", BEFORE, AWAY),
@@ -255,6 +255,7 @@ def _rows() -> Iterator[Row]:
     for place in (CANCEL, CANCEL_SETUP):
         yield from (_row(place, fault) for fault in _OF_POSTS)
         yield _row(place, StripeFault("error_after", AFTER, AWAY))
+        yield _row(place, StripeFault("key_mismatch", BEFORE, WELL, count=1))
         yield _row(place, StripeFault("key_mismatch", BEFORE, AWAY))
     yield from _of_keys_that_are_spent(CREATE)
     yield from _of_keys_that_are_spent(CREATE_SETUP)
@@ -278,7 +279,9 @@ def _of_keys_that_are_spent(place: Place) -> Iterator[Row]:
         yield _row(place, fault, forgotten=1, left=done) if done else _row(place, fault)
     # Two keys are spent by the request, one after the other; the next request goes on with the third.
     yield _row(place, StripeFault("error_after", AFTER, AWAY), left=Left(payable=2), forgotten=2)
-    yield _row(place, StripeFault("key_mismatch", BEFORE, CLOSED))
+    # Used with other parameters: what those made may be in the buyer's hands.
+    yield _row(place, StripeFault("key_mismatch", BEFORE, REUSED, count=1))
+    yield _row(place, StripeFault("key_mismatch", BEFORE, REUSED))
 
 
 ROWS: Final = tuple(_rows())

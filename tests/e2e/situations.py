@@ -147,7 +147,7 @@ class Situation(ABC):
 class Initiate(Situation):
     """A buyer begins a checkout."""
 
-    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.CREATE_INTENT, Road.SAVE_ATTEMPT)
+    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.GET_PURCHASE, Road.CREATE_INTENT, Road.SAVE_ATTEMPT)
 
     async def act(self) -> int | None:
         """Ask for the checkout."""
@@ -173,7 +173,13 @@ class InitiateAgain(Initiate):
 class InitiateTwice(Initiate):
     """A client asks again while its first request has made the intent and not yet stored the attempt."""
 
-    calls: ClassVar[Calls] = (Road.GET_ATTEMPT, Road.CREATE_INTENT, Road.RETRIEVE_INTENT, Road.SAVE_ATTEMPT)
+    calls: ClassVar[Calls] = (
+        Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
+        Road.CREATE_INTENT,
+        Road.RETRIEVE_INTENT,
+        Road.SAVE_ATTEMPT,
+    )
     held: Trap
     first: "asyncio.Task[int | None]"
 
@@ -195,6 +201,7 @@ class InitiateInsteadOfAnother(Initiate):
 
     calls: ClassVar[Calls] = (
         Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
         Road.GET_ATTEMPT,
         Road.CLOSE_ATTEMPT,
         Road.CANCEL_INTENT,
@@ -214,6 +221,7 @@ class InitiateInsteadOfOnePaid(Initiate):
 
     calls: ClassVar[Calls] = (
         Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
         Road.GET_ATTEMPT,
         Road.CLOSE_ATTEMPT,
         Road.CANCEL_INTENT,

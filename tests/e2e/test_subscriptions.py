@@ -17,6 +17,7 @@ from .harness.system import System
 from .harness.wares import Offer, Ware, make_offers, until_on_sale
 
 RECORD: Final = "/checkout.orders.v1.OrdersService/RecordPurchase"
+CREATE: Final = "POST /v1/subscriptions"
 SUCCEEDED: Final = ("payment_intent.succeeded", "setup_intent.succeeded")
 ONCE: Final = {"mug": 1800, "notebook": 950, "tote": 2400}
 SHIPPING: Final = 500
@@ -143,6 +144,32 @@ async def test_a_cart_becomes_exactly_what_it_says(
     await assert_subscribed(system, case, plans, checkout, paid, door.user_id)
     await assert_seen(system, case, door, checkout)
     await assert_reported_once(knobs, checkout)
+
+
+async def test_p3_all_who_activate_at_once_make_one_stripe_subscription(
+    system: System, knobs: Knobs, plans: Plans, shop: Shop, settled: Waiter
+) -> None:
+    """Two webhooks and the browser have all asked Stripe for it before any of them is answered."""
+    traps = [system.faults.stripe_api.checkpoint.swallow_next(CREATE) for _ in range(3)]
+    recording = [system.faults.orders.checkpoint.hold_next(RECORD) for _ in range(3)]
+    checkout = await shop.checkout(plan_only(plans, tea=1))
+    (await shop.pay(checkout)).ok()
+    coming_back = asyncio.create_task(shop.come_back(checkout))
+    await asyncio.gather(*(trap.sprung() for trap in recording))
+    for trap in recording:
+        trap.release()
+
+    await asyncio.gather(*(trap.sprung() for trap in traps))
+    for trap in traps:
+        trap.release()
+    reply = await coming_back
+    await settled(checkout)
+    await knobs.idle()
+
+    (row,) = await system.books.subscriptions_of(checkout.attempt_id)
+    made = [one["id"] for one in await made_at_stripe(system, row["stripe_customer_id"])]
+    assert made == [row["stripe_subscription_id"]]
+    assert [one["id"] for one in reply.ok()["subscriptions"]] == [row["id"]]
 
 
 async def test_a_user_keeps_the_customer(system: System, plans: Plans, knobs: Knobs, settled: Waiter) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client import REGISTRY
 
 from devstack.certificates import Authority, CertificateFolder, Pair
@@ -75,8 +78,19 @@ def test_files_that_stay_give_the_same_credentials(files: TlsFiles) -> None:
         lambda files: files.certificate.write_bytes(_issued().certificate),
         lambda files: files.authorities.write_bytes(b"no certificate"),
         lambda files: _put(files, _issued(ends=datetime.now(UTC) - timedelta(minutes=1))),
+        lambda files: _put(files, _too_weak()),
     ],
-    ids=["half-cert", "empty-cert", "no-cert", "half-key", "other-key", "other-cert", "no-authority", "expired"],
+    ids=[
+        "half-cert",
+        "empty-cert",
+        "no-cert",
+        "half-key",
+        "other-key",
+        "other-cert",
+        "no-authority",
+        "expired",
+        "weak",
+    ],
 )
 def test_what_cannot_be_used_changes_nothing(
     files: TlsFiles, logged: Logged, spoil: Callable[[TlsFiles], object]
@@ -152,6 +166,22 @@ def test_the_key_is_in_no_repr(files: TlsFiles) -> None:
 
 def _issued(*, ends: datetime | None = None) -> Pair:
     return Authority.new().issue(HOLDER, ends=ends)
+
+
+def _too_weak() -> Pair:
+    """Return a pair with nothing wrong but its key, which OpenSSL finds too small."""
+    key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - weak on purpose
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOLDER)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    return Pair(
+        certificate.public_bytes(Encoding.PEM), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
 
 
 def _put(files: TlsFiles, pair: Pair) -> None:

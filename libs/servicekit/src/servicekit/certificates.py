@@ -1,9 +1,14 @@
 """A certificate that is renewed while its process runs: what the files held last that can be used (ADR 0013)."""
 
 import logging
+import os
+import ssl
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +38,13 @@ class Credentials:
     key: bytes = field(repr=False)
     authorities: bytes
     expires: datetime
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Have a context show and trust them. Raises ssl.SSLError if OpenSSL refuses them, and OSError."""
+        # What stands between certificates may be in any script, and Python takes ASCII only.
+        context.load_verify_locations(cadata=self.authorities.decode("ascii", "ignore"))
+        with _as_file(self.certificate + b"\n" + self.key) as path:
+            context.load_cert_chain(path)
 
 
 class Certificates:
@@ -112,7 +124,37 @@ def _usable(files: TlsFiles, certificate: bytes, key: bytes, authorities: bytes)
     _require_key(files.key, key, ours)
     if not ours.not_valid_before_utc <= datetime.now(UTC) < ours.not_valid_after_utc:
         raise CertificateUnusable(f"{files.certificate}: not valid at this time")
-    return Credentials(certificate, key, authorities, ours.not_valid_after_utc)
+    credentials = Credentials(certificate, key, authorities, ours.not_valid_after_utc)
+    _require_openssl(files.certificate, credentials)
+    return credentials
+
+
+def _require_openssl(path: Path, credentials: Credentials) -> None:
+    """Raise CertificateUnusable for what is well-formed and still refused, such as a key that is too small."""
+    try:
+        credentials.load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    except ssl.SSLError as refused:
+        raise CertificateUnusable(f"{path}: refused by OpenSSL, {refused.reason}") from refused
+    except OSError as failure:
+        raise CertificateUnusable(f"{path}: could not be tried, {failure.strerror}") from failure
+
+
+@contextmanager
+def _as_file(pair: bytes) -> Iterator[str]:
+    """Give the very pair that was checked as a file, the only way in which OpenSSL's Python face takes one.
+
+    The service's own files may have changed since. On Linux the file is in memory only.
+    """
+    if sys.platform == "linux":
+        with os.fdopen(os.memfd_create("certificate"), "wb") as file:
+            file.write(pair)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(pair)
+            file.flush()
+            yield file.name
 
 
 def _certificates(path: Path, pem: bytes) -> list[x509.Certificate]:

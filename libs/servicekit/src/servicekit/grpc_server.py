@@ -169,7 +169,7 @@ class GrpcServer:
 
 
 def _followed(certificates: Certificates) -> ReadinessCheck:
-    """Look at the files with each check of readiness: else a server that nobody connects to keeps an old certificate."""
+    """Look at the files at each check of readiness: a server that nobody connects to would keep an old certificate."""
 
     async def look() -> None:
         certificates.current()

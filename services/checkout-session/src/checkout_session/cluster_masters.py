@@ -6,8 +6,9 @@ and the command on another, and a confirmation must follow its script on the ver
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
@@ -47,29 +48,29 @@ class ClusterMasters:
     ) -> None:
         """Use a cluster's client, and close it in the end.
 
-        At most max_connections scripts run at a time, the others wait. A script is repeated through elections and
-        migrations of its slot for patience_seconds.
+        At most max_connections scripts run on a node at a time, the others wait. A script is repeated through
+        elections and migrations of its slot for patience_seconds.
         """
         self._cluster = cluster
         self._confirmations = confirmations
-        self._free = asyncio.Semaphore(max_connections)
+        self._free: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(max_connections))
         self._patience_seconds = patience_seconds
         self._looked_at = -_LOOK_AGAIN_SECONDS
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: str | bytes | int) -> Any:
         """See Masters.run."""
-        async with self._confirmations.of(changes=script.changes) as confirmation, self._free:
-            errand = _Errand(script, keys, arguments, confirmation)
-            deadline = time.monotonic() + self._patience_seconds
-            async for _ in _pauses():
-                try:
-                    return await errand.run_on(errand.asked or await self._owner(keys[0]))
-                except NoScriptError:
-                    errand.by_text = True
-                except (AskError, ClusterDownError, TryAgainError, RedisConnectionError, RedisTimeoutError) as failure:
-                    if time.monotonic() > deadline:
-                        raise
-                    errand.asked = await self._learn(failure)
+        errand = _Errand(script, keys, arguments)
+        deadline = time.monotonic() + self._patience_seconds
+        async for _ in _pauses():
+            try:
+                async with self._place_for(errand) as (node, confirmation):
+                    return await errand.run_on(node, confirmation)
+            except NoScriptError:
+                errand.by_text = True
+            except (AskError, ClusterDownError, TryAgainError, RedisConnectionError, RedisTimeoutError) as failure:
+                if time.monotonic() > deadline:
+                    raise
+                errand.asked = await self._learn(failure)
         raise AssertionError("the pauses never end")
 
     async def inspect(self) -> Sequence[Master]:
@@ -89,6 +90,25 @@ class ClusterMasters:
     async def aclose(self) -> None:
         """See Masters.aclose."""
         await self._cluster.aclose()
+
+    @asynccontextmanager
+    async def _place_for(self, errand: "_Errand") -> AsyncIterator[tuple[ClusterNode, Confirmation | None]]:
+        """Wait until the node that an errand goes to has a place for it; give the node, and what must confirm it.
+
+        Each node has places of its own, so that one that hangs holds up nobody who needs another.
+        """
+        while True:
+            node = await self._node_for(errand)
+            async with (
+                self._confirmations.of(changes=errand.script.changes, server=node.name) as confirmation,
+                self._free[node.name],
+            ):
+                if await self._node_for(errand) is node:  # it may have been replaced while this errand waited
+                    yield node, confirmation
+                    return
+
+    async def _node_for(self, errand: "_Errand") -> ClusterNode:
+        return errand.asked or await self._owner(errand.keys[0])
 
     async def _as_known(self) -> bool:
         """Tell whether every slot has an owner that is a master. Without a call, no refusal tells of a failover."""
@@ -154,24 +174,22 @@ class _Errand:
         script: Script,
         keys: Sequence[str],
         arguments: Sequence[str | bytes | int],
-        confirmation: Confirmation | None,
     ) -> None:
-        self._script = script
-        self._keys = keys
+        self.script = script
+        self.keys = keys
         self._arguments = arguments
-        self._confirmation = confirmation
         self.by_text = False
         self.asked: ClusterNode | None = None
         """The node that the slot is on its way to. It takes a command only right after ASKING."""
 
-    async def run_on(self, node: ClusterNode) -> Any:
+    async def run_on(self, node: ClusterNode, confirmation: Confirmation | None) -> Any:
         """Send everything at once on one connection; return the script's answer once it is confirmed."""
-        command = (self._script.by_text if self.by_text else self._script.by_digest)(self._keys, self._arguments)
-        confirming = () if self._confirmation is None else self._confirmation.commands
+        command = (self.script.by_text if self.by_text else self.script.by_digest)(self.keys, self._arguments)
+        confirming = () if confirmation is None else confirmation.commands
         asking = () if self.asked is None else (("ASKING",),)
         sent = [PipelineCommand(at, *words) for at, words in enumerate((*asking, command, *confirming))]
         await node.execute_pipeline(sent)
-        return confirmed(self._confirmation, [each.result for each in sent[len(asking) :]])
+        return confirmed(confirmation, [each.result for each in sent[len(asking) :]])
 
 
 async def _pauses() -> AsyncIterator[None]:

@@ -1,6 +1,7 @@
 """What follows a script on its own connection, and must be answered well before the script's answer counts."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -92,17 +93,18 @@ Confirmation = ReadFromMaster | ChangeOnDisk
 
 
 class Confirmations:
-    """Says what must confirm a script's answer, and bounds how many changes wait for the disk at once."""
+    """Says what must confirm a script's answer, and bounds how many changes wait for a server's disk at once."""
 
     def __init__(self, durability: Durability, *, within_seconds: float = 1.0, connections: int = 64) -> None:
-        """Wait for the disk for so long, on all connections but those that are kept for readers."""
+        """Wait for the disk for so long, on all connections to a server but those that are kept for readers."""
         self._change = ChangeOnDisk(durability.replicas, within_seconds) if durability.waits_for_disk else None
         self._within_seconds = within_seconds
-        self._seats = asyncio.Semaphore(max(1, connections - max(1, connections // _SPARE_FOR_READERS)))
+        seats = max(1, connections - max(1, connections // _SPARE_FOR_READERS))
+        self._seats: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(seats))
 
     @asynccontextmanager
-    async def of(self, *, changes: bool) -> AsyncIterator[Confirmation | None]:
-        """Give the confirmation of a script that changes something, or of one that reads.
+    async def of(self, *, changes: bool, server: str = "") -> AsyncIterator[Confirmation | None]:
+        """Give the confirmation of a script that changes something on a server, or of one that reads.
 
         Raises EveryConnectionWaits. Without the bound, a slow disk would hold every connection, and reads and
         readiness would fail with it and tell nothing of the reason.
@@ -113,17 +115,17 @@ class Confirmations:
         if self._change is None:
             yield None  # a replica refuses every change by itself
             return
-        async with self._seat():
+        async with self._seat(self._seats[server]):
             yield self._change
 
     @asynccontextmanager
-    async def _seat(self) -> AsyncIterator[None]:
+    async def _seat(self, seats: asyncio.Semaphore) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._within_seconds):
-                await self._seats.acquire()
+                await seats.acquire()
         except TimeoutError as late:
             raise EveryConnectionWaits from late
         try:
             yield
         finally:
-            self._seats.release()
+            seats.release()

@@ -47,7 +47,9 @@ class CheckoutSessionSettings(GrpcServiceSettings, SealingSettings):
     durable_replicas: int = Field(
         default=0, ge=0, le=10, description="On how many replicas' disks a change must be besides, with fsync."
     )
-    redis_max_connections: int = Field(default=64, ge=1, le=10_000, description="Most connections to Redis.")
+    redis_max_connections: int = Field(
+        default=64, ge=1, le=10_000, description="Most connections to Redis, to each master of a cluster."
+    )
     redis_timeout_seconds: float = Field(
         default=1.0, gt=0, le=60, description="Seconds to wait for Redis on one connection before it is given up."
     )

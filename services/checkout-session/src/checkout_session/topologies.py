@@ -22,6 +22,7 @@ class Limits:
     """How much is asked of the servers at once, and how long they are waited for."""
 
     max_connections: int = 64
+    """To one server, or to each master of a cluster."""
     redis_timeout_seconds: float = 1.0
     """For one answer on one connection."""
     store_timeout_seconds: float = 2.0

@@ -46,7 +46,7 @@ class Tally:
         return Tally(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def __bool__(self) -> bool:
-        return sum(astuple(self)) > 0
+        return any(astuple(self))
 
 
 class SubjectUnknown(LookupError):

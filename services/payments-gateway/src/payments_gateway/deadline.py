@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Final
 
 _ends_at: Final[ContextVar[float]] = ContextVar("request_ends_at", default=math.inf)
@@ -19,6 +19,13 @@ def answered_within(seconds: float) -> Iterator[None]:
         yield
     finally:
         _ends_at.reset(before)
+
+
+def with_time_enough() -> Context:
+    """Return the present context without its end, for work that is shared with requests that end later."""
+    context = copy_context()
+    context.run(_ends_at.set, math.inf)
+    return context
 
 
 def seconds_left() -> float:

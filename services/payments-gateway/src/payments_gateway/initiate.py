@@ -24,6 +24,7 @@ from payments_gateway.customers import Customers, Payer
 from payments_gateway.identity import Caller
 from payments_gateway.intents import (
     CustomerMissing,
+    IdempotencyKeyReused,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentRefused,
@@ -119,6 +120,8 @@ class Initiate:
         bind_attempt(attempt_id)
         if idempotency_key is not None and (found := await self._attempts.find(attempt_id)) is not None:
             return await self._resume(await self._kept(found, request.digest), request.digest)
+        if idempotency_key is not None:  # we know no attempt, but our store may have lost it after the payment
+            await self._settlement.refuse_if_bought(attempt_id)
         catalogue = await self._book.with_prices(line.price_id for line in request.cart.lines)
         cart = price_cart(request.cart, catalogue)
         if request.supersedes is not None:
@@ -144,10 +147,11 @@ class Initiate:
     async def _open(self, attempt_id: str, request: CheckoutRequest, context: CheckoutContext) -> Checkout:
         spent_now = customers_missing = 0
         for generation in range(_KEY_GENERATIONS):
-            if generation:  # Stripe knows the key and we know no attempt: our store may have lost it after the payment.
-                await self._settlement.refuse_if_bought(attempt_id)
             try:
                 intent = await self._intents.create(attempt_id, _terms(context), generation=generation)
+            except IdempotencyKeyReused:
+                # Our store lost the attempt of another request, whose secret may be in the buyer's hands (ADR 8).
+                raise RequestHashMismatch from None
             except IdempotencyKeySpent as spent:
                 spent_now += spent.just_now
                 if spent_now == _SPENT_AT_ONCE:

@@ -96,12 +96,16 @@ class IntentRefused(Exception):
 
 
 class IdempotencyKeySpent(Exception):
-    """The idempotency key replays a failure, or was used with other parameters: only another key helps."""
+    """The idempotency key replays a failure: only another key helps."""
 
     def __init__(self, *, just_now: bool = False) -> None:
         """Say whether the failure that is replayed happened in this very call: Stripe may be failing still."""
         super().__init__("the idempotency key is spent")
         self.just_now = just_now
+
+
+class IdempotencyKeyReused(IdempotencyKeySpent):
+    """The idempotency key was used with other parameters. What those made may be in somebody's hands."""
 
 
 class StripeUnavailable(Exception):
@@ -130,7 +134,8 @@ class Intents(IntentReader, Protocol):
     async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
         """Make an intent for an attempt, once per generation, however often it is called.
 
-        Raises IdempotencyKeySpent when this generation's key is of no more use, CustomerMissing, IntentRefused.
+        Raises IdempotencyKeySpent when this generation's key replays a failure, IdempotencyKeyReused when it was used
+        with other parameters, CustomerMissing, IntentRefused.
         """
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:

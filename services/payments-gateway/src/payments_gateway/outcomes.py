@@ -11,9 +11,9 @@ class AlreadyPaid(Exception):
     """The attempt has been paid."""
 
     def __init__(self, decision: PaymentDecision | None) -> None:
-        """Carry what the payment became, where it is known."""
+        """Carry what the payment became, where it is known. Once it is erased it is told to nobody (ADR 14)."""
         super().__init__("already paid")
-        self.purchase = decision if isinstance(decision, Purchase) else None
+        self.purchase = decision if isinstance(decision, Purchase) and not decision.erased else None
 
 
 class PaymentProcessing(Exception):

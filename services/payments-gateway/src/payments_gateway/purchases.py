@@ -102,10 +102,14 @@ class Purchase:
         """Whose purchase it is; None for a guest's and for an erased one."""
         return next((bought.user_id for bought in (self.order, *self.subscriptions) if bought is not None), None)
 
+    @property
+    def erased(self) -> bool:
+        """Whether who bought was erased from it."""
+        return any(bought is not None and bought.erased for bought in (self.order, *self.subscriptions))
+
     def may_be_shown_to(self, caller: Caller) -> bool:
         """Whether this caller may be told of it. Nobody may once it is erased: whose it was is not known any more."""
-        bought = [part for part in (self.order, *self.subscriptions) if part is not None]
-        return caller.owns(self.user_id) and not any(part.erased for part in bought)
+        return not self.erased and caller.owns(self.user_id)
 
 
 @dataclass(frozen=True)

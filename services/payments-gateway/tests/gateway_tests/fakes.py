@@ -24,6 +24,7 @@ from payments_gateway.catalogue import Catalogue
 from payments_gateway.intents import (
     PAYABLE,
     CustomerMissing,
+    IdempotencyKeyReused,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentStatus,
@@ -208,6 +209,11 @@ class FakeIntents:
         self._terms_of_key: dict[str, IntentTerms] = {}
         self._missing_customers: set[str] = set()
 
+    def forget_keys(self) -> None:
+        """Forget idempotency keys, as Stripe does after a day."""
+        self._by_key.clear()
+        self._terms_of_key.clear()
+
     async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
         """Make an intent once per key; a key that was used answers its intent as it stands now."""
         async with self._wire.call("intents.create"):
@@ -215,7 +221,7 @@ class FakeIntents:
             if key in self._spent:
                 raise IdempotencyKeySpent(just_now=self._spent[key])
             if self._terms_of_key.setdefault(key, terms) != terms:
-                raise IdempotencyKeySpent
+                raise IdempotencyKeyReused
             if terms.customer_id in self._missing_customers:
                 raise CustomerMissing
             if key not in self._by_key:

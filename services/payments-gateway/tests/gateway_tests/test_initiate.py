@@ -309,18 +309,29 @@ async def test_while_stripe_fails_a_request_spends_two_keys_at_most(gateway: Gat
 
 
 async def test_a_bought_attempt_that_the_store_lost_is_not_begun_again(gateway: Gateway) -> None:
-    """Its key at Stripe is spent by the first cart: another cart with it is told what was bought, not a new secret."""
+    """Even once Stripe has forgotten its key, whoever comes with it is told what was bought, and gets no secret."""
     checkout = await gateway.initiate.begin(ASKED, GUEST, KEY)
     (stored,) = gateway.attempts.stored()
     await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), Source(Road.WEBHOOK, "evt_1"))
     gateway.attempts.lose(checkout.attempt_id)
-    gateway.intents.spend(checkout.attempt_id, 0)
+    gateway.intents.forget_keys()
 
     with pytest.raises(AlreadyPaid) as refused:
         await gateway.initiate.begin(checkout_request(("price_pen", 3)), GUEST, KEY)
 
     assert refused.value.purchase == gateway.orders.purchases()[0]
     assert gateway.attempts.stored() == []
+
+
+async def test_a_lost_attempt_is_not_begun_again_with_another_cart(gateway: Gateway) -> None:
+    """The first cart's secret may be in the buyer's hands: a second one could be paid besides."""
+    checkout = await gateway.initiate.begin(ASKED, GUEST, KEY)
+    gateway.attempts.lose(checkout.attempt_id)
+
+    with pytest.raises(RequestHashMismatch):
+        await gateway.initiate.begin(checkout_request(("price_pen", 3)), GUEST, KEY)
+
+    assert len(gateway.intents.all()) == 1
 
 
 async def test_a_crash_between_intent_and_save_wastes_no_intent(gateway: Gateway) -> None:

@@ -1,13 +1,19 @@
 import asyncio
+import math
 
 import pytest
 
 from payments_gateway.clients.stripe_glances import SharedGlances
+from payments_gateway.deadline import answered_within, seconds_left
 from payments_gateway.intents import IntentStatus, StripeUnavailable
 
 from .assembly import until
 from .fakes import FakeIntents, Wire
 from .samples import ATTEMPT_ID, CONTEXT
+
+
+async def _note(left: list[float]) -> None:
+    left.append(seconds_left())
 
 
 class Scene:
@@ -32,6 +38,18 @@ async def test_equal_looks_at_the_same_moment_are_one() -> None:
 
     assert {intent.ref for intent in found} == {scene.ref}
     assert scene.reads() == 1
+
+
+async def test_who_joins_late_has_all_their_time() -> None:
+    """A shared look does not end with the time of the one who began it."""
+    left: list[float] = []
+    scene = Scene()
+    scene.wire.meanwhile("intents.retrieve", lambda: _note(left))
+
+    with answered_within(0.5):
+        await scene.glances.retrieve(scene.ref)
+
+    assert left == [math.inf]
 
 
 async def test_nothing_is_kept() -> None:

@@ -8,6 +8,7 @@ from payments_gateway.attempts import IntentKind, IntentRef
 from payments_gateway.clients.stripe_intents import StripeIntents
 from payments_gateway.intents import (
     CustomerMissing,
+    IdempotencyKeyReused,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentRefused,
@@ -102,7 +103,7 @@ async def test_a_replayed_answer_is_looked_up(stand_in: StripeStandIn) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "code", "headers", "expected"),
     [
-        (400, "idempotency_error", None, {}, IdempotencyKeySpent),
+        (400, "idempotency_error", None, {}, IdempotencyKeyReused),
         (409, "idempotency_error", "idempotency_key_in_use", {}, StripeUnavailable),
         (500, "api_error", None, {"Idempotent_Replayed": "true"}, IdempotencyKeySpent),
         (500, "api_error", None, {}, StripeUnavailable),
@@ -133,6 +134,20 @@ async def test_stripes_failures_have_names(
     assert failure.value.__cause__ is None
     assert failure.value.__context__ is None or failure.value.__suppress_context__
     assert "ada@example.com" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, {}), (200, {"object": "charge"}), (200, {"object": "payment_intent"}), (400, {"error": "no"}), (404, {})],
+)
+async def test_what_answers_in_stripes_place_may_pass(
+    stand_in: StripeStandIn, status: int, body: dict[str, Any]
+) -> None:
+    """JSON that is no intent and no refusal of Stripe's is as good as no answer."""
+    stand_in.answer(body, status=status)
+
+    with pytest.raises(StripeUnavailable):
+        await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
 
 
 async def test_stripe_being_away_may_pass() -> None:

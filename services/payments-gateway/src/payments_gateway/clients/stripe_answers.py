@@ -94,7 +94,7 @@ def _meaning(status: int, body: object, headers: Mapping[str, str], *, advised: 
     if status == _TOO_MANY:
         # One object is locked by another request: no reason to hold all calls back.
         return Meaning.IN_USE if _code(body) == "lock_timeout" else Meaning.RATE_LIMITED
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or (status >= _BAD_REQUEST and not isinstance(body.get("error"), dict)):
         return Meaning.UNREADABLE
     if status < _BAD_REQUEST:
         return Meaning.DONE

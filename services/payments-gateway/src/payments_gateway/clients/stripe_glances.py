@@ -6,6 +6,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from payments_gateway.attempts import IntentRef
+from payments_gateway.deadline import with_time_enough
 from payments_gateway.intents import IntentReader, StripeIntent
 
 SHARED: Final = Counter("holdfast_stripe_reads_shared", "Looks at an intent that joined one that was under way.")
@@ -27,7 +28,8 @@ class SharedGlances:
         """Return the intent as it stood a moment ago."""
         reading = self._under_way.get(ref)
         if reading is None:
-            reading = asyncio.create_task(self._intents.retrieve(ref))
+            # Others may join who have more time left than the first.
+            reading = asyncio.create_task(self._intents.retrieve(ref), context=with_time_enough())
             self._under_way[ref] = reading
             reading.add_done_callback(lambda ended: self._end(ref, ended))
         else:

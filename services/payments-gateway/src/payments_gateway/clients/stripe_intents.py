@@ -1,7 +1,8 @@
 """Intents, kept by Stripe."""
 
+import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +12,7 @@ from payments_gateway.attempts import IntentKind, IntentRef
 from payments_gateway.intents import (
     ATTEMPT_ID_KEY,
     CustomerMissing,
+    IdempotencyKeyReused,
     IdempotencyKeySpent,
     IntentNotFound,
     IntentRefused,
@@ -23,6 +25,8 @@ from payments_gateway.money import Money
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams, SetupIntentCreateParams
+
+_log = logging.getLogger(__name__)
 
 _PAID_DAYS_LATER: Final = ["boleto", "customer_balance", "konbini", "multibanco", "oxxo"]
 """Vouchers and bank transfers: their buyer may pay days after pay-by, when the intent has been cancelled."""
@@ -47,18 +51,19 @@ class StripeIntents:
     async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
         """Make an intent for an attempt, once per generation."""
         key = f"attempt:{attempt_id}" + (f":{generation}" if generation else "")
-        answer: stripe.PaymentIntent | stripe.SetupIntent
+        sending = self._sending(attempt_id, terms, {"idempotency_key": key})
         with _failures_named():
-            if terms.kind is IntentKind.PAYMENT:
-                params = _payment_params(attempt_id, terms)
-                answer = await self._payment_intents.create_async(params, {"idempotency_key": key})
-            else:
-                answer = await self._setup_intents.create_async(
-                    _setup_params(attempt_id, terms), {"idempotency_key": key}
-                )
-        intent = read_intent(answer.to_dict())
+            answer = await sending
+            intent = read_intent(answer.to_dict())
         # A replayed answer shows the intent as it was when it was made; it may have been cancelled or paid since.
         return await self.retrieve(intent.ref) if _is_replay(answer.last_response) else intent
+
+    def _sending(
+        self, attempt_id: str, terms: IntentTerms, options: stripe.RequestOptions
+    ) -> Awaitable[stripe.PaymentIntent | stripe.SetupIntent]:
+        if terms.kind is IntentKind.PAYMENT:
+            return self._payment_intents.create_async(_payment_params(attempt_id, terms), options)
+        return self._setup_intents.create_async(_setup_params(attempt_id, terms), options)
 
     async def retrieve(self, ref: IntentRef) -> StripeIntent:
         """Return the intent as it stands now."""
@@ -162,11 +167,15 @@ def _failures_named() -> Iterator[None]:
         yield
     except stripe.StripeError as failure:
         raise _named(failure) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as unreadable:
+        # Something answered in Stripe's place.
+        _log.error("an answer of Stripe's is no intent", extra={"cause": type(unreadable).__name__})
+        raise StripeUnavailable from None
 
 
 def _named(failure: stripe.StripeError) -> Exception:
     if isinstance(failure, stripe.IdempotencyError):
-        return IdempotencyKeySpent()
+        return IdempotencyKeyReused()
     if isinstance(failure, stripe.InvalidRequestError):
         return _refusal(failure)
     return StripeUnavailable()

@@ -147,7 +147,7 @@ async def test_what_answers_in_stripes_place_may_pass(
     stand_in.answer(body, status=status)
 
     with pytest.raises(StripeUnavailable):
-        await StripeIntents(stand_in.client).create(ATTEMPT_ID, MUG, generation=0)
+        await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
 
 async def test_stripe_being_away_may_pass() -> None:

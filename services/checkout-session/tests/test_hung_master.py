@@ -76,9 +76,9 @@ async def find(store: RedisAttempts, attempt_id: str) -> object:
     return await store.find(attempt_id)
 
 
-async def close(store: RedisAttempts, attempt_id: str) -> object:
+async def close(store: RedisAttempts, attempt_id: str) -> None:
     """Change."""
-    return await store.close(attempt_id, CloseReason.SUPERSEDED)
+    await store.close(attempt_id, CloseReason.SUPERSEDED)
 
 
 async def outcome(call: Awaitable[object]) -> tuple[object, float]:

@@ -210,6 +210,7 @@ class BeginSubscription(Begin):
 
     calls: ClassVar[tuple[Road | Errand, ...]] = (
         Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
         Road.GET_CUSTOMER,
         Road.CREATE_SETUP,
         Road.SAVE_ATTEMPT,
@@ -249,6 +250,7 @@ class BeginFirstSubscription(BeginSubscription):
 
     calls: ClassVar[tuple[Road | Errand, ...]] = (
         Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
         Road.GET_CUSTOMER,
         Road.CREATE_CUSTOMER,
         Road.UPDATE_CUSTOMER,
@@ -288,6 +290,7 @@ class ReplaceSubscription(BeginSubscriptionAgain):
 
     calls: ClassVar[tuple[Road | Errand, ...]] = (
         Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
         Road.GET_ATTEMPT,
         Road.CLOSE_ATTEMPT,
         Road.CANCEL_SETUP,

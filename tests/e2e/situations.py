@@ -309,6 +309,7 @@ class InitiateSubscription(Initiate):
 
     calls: ClassVar[Calls] = (
         Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
         Road.GET_CUSTOMER,
         Road.CREATE_CUSTOMER,
         Road.UPDATE_CUSTOMER,
@@ -359,6 +360,7 @@ class InitiateInsteadOfSubscription(InitiateSubscription):
 
     calls: ClassVar[Calls] = (
         Road.GET_ATTEMPT,
+        Road.GET_PURCHASE,
         Road.GET_ATTEMPT,
         Road.CLOSE_ATTEMPT,
         Road.CANCEL_SETUP,

@@ -177,7 +177,7 @@ async def test_a_subscription_cancelled_before_the_answer_to_its_creation_is_ado
     (await shop.pay(checkout)).ok()
     (await shop.come_back(checkout)).ok()
     (pending,) = await system.books.subscriptions_of(checkout.attempt_id)
-    (made,) = await begun_at_stripe(system, pending["stripe_customer_id"])
+    made = (await begun_at_stripe(system, pending["stripe_customer_id"]))[0]
     await system.stripe.v1.subscriptions.cancel_async(made)
 
     await knobs.remove_fault(lists)

@@ -222,9 +222,9 @@ class FakeIntents:
                 raise IdempotencyKeySpent(just_now=self._spent[key])
             if self._terms_of_key.setdefault(key, terms) != terms:
                 raise IdempotencyKeyReused
-            if terms.customer_id in self._missing_customers:
-                raise CustomerMissing
             if key not in self._by_key:
+                if terms.customer_id in self._missing_customers:
+                    raise CustomerMissing
                 self._by_key[key] = self._make(attempt_id, terms)
             return self._charges[self._by_key[key]].intent
 

@@ -188,21 +188,21 @@ async def test_a_customer_that_is_deleted_again_and_again_ends_the_request(gatew
     assert gateway.attempts.stored() == []
 
 
-async def test_a_customer_replaced_between_crash_and_retry_moves_to_the_next_key(gateway: Gateway) -> None:
-    """The first key at Stripe has the deleted customer among its parameters: its intent is left, its secret untold."""
+async def test_a_crash_after_a_customer_was_replaced_ends_the_checkout(gateway: Gateway) -> None:
+    """Stripe refuses the retry its first key, which names the deleted customer: only a new checkout can go on."""
+    await gateway.initiate.begin(MIXED, BUYER, None)
+    gateway.accounts.delete("cus_1")
+    gateway.intents.miss_customer("cus_1")
     gateway.wire.fail("attempts.save", ServiceUnavailable("checkout-session"))
     with pytest.raises(ServiceUnavailable):
         await gateway.initiate.begin(CLUB, BUYER, KEY)
     gateway.wire.heal()
-    gateway.accounts.delete("cus_1")
-    gateway.intents.miss_customer("cus_1")
 
-    checkout = await gateway.initiate.begin(CLUB, BUYER, KEY)
+    with pytest.raises(RequestHashMismatch):
+        await gateway.initiate.begin(CLUB, BUYER, KEY)
+    anew = await gateway.initiate.begin(CLUB, BUYER, None)
 
-    left, used = gateway.intents.all()
-    assert stored_for(gateway, checkout).intent == used.ref
-    assert gateway.intents.terms_of(used.ref).customer_id == "cus_2"
-    assert left.client_secret != checkout.client_secret
+    assert stored_for(gateway, anew).context.stripe_customer_id == "cus_2"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,11 @@ certs: .venv/.synced ## Make a test authority and certificates in .holdfast/cert
 
 .PHONY: test
 test: .venv/.synced ## Run the tests on real embedded servers, two at a time
-	@$(RUN) pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	@$(RUN) pytest -n 2 --dist loadfile -m "not long" $(PYTEST_ARGS)
+
+.PHONY: test-long
+test-long: .venv/.synced ## Run what takes long: rushes, moving clusters, kills at every call of billing
+	@$(RUN) pytest -n 2 --dist loadfile -m long $(PYTEST_ARGS)
 
 .PHONY: test-mutants
 test-mutants: .venv/.synced ## Break each guard in turn and see its test fail

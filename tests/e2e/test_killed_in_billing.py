@@ -24,6 +24,8 @@ from .harness.system import System, running_system
 from .sigkill import PATIENT, RETRYING_SOON, kill_gateway, run_into
 from .situations import Stage
 
+pytestmark = pytest.mark.long
+
 BACKGROUND: Final = ("GET /v1/prices", "GET /v1/shipping_rates", "/grpc.health.v1.Health/Check")
 """Calls that belong to no checkout."""
 CALLS: Final = [

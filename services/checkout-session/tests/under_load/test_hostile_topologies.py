@@ -24,6 +24,8 @@ from servicekit.errors import read_error
 
 from .traffic import traffic_on
 
+pytestmark = pytest.mark.long
+
 RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 MakeRequest = Callable[..., pb.SaveAttemptRequest]
 

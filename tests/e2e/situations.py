@@ -33,10 +33,6 @@ class Road(StrEnum):
     GET_PURCHASE = f"{ORDERS}/GetPurchase"
     RECORD_PURCHASE = f"{ORDERS}/RecordPurchase"
     QUARANTINE_PAYMENT = f"{ORDERS}/QuarantinePayment"
-    GET_REFUND = f"{ORDERS}/GetRefund"
-    APPLY_REFUND = f"{ORDERS}/ApplyRefund"
-    GET_DISPUTE = f"{ORDERS}/GetDispute"
-    APPLY_DISPUTE = f"{ORDERS}/ApplyDispute"
     GET_CUSTOMER = f"{ORDERS}/GetCustomer"
     PUT_CUSTOMER = f"{ORDERS}/PutCustomer"
     CREATE_CUSTOMER = "POST /v1/customers"
@@ -47,6 +43,15 @@ class Road(StrEnum):
     CREATE_INTENT = "POST /v1/payment_intents"
     RETRIEVE_INTENT = "GET /v1/payment_intents/{id}"
     CANCEL_INTENT = "POST /v1/payment_intents/{id}/cancel"
+
+
+class AdjustmentRoad(StrEnum):
+    """Every kind of call that keeping refunds and disputes makes."""
+
+    GET_REFUND = f"{ORDERS}/GetRefund"
+    APPLY_REFUND = f"{ORDERS}/ApplyRefund"
+    GET_DISPUTE = f"{ORDERS}/GetDispute"
+    APPLY_DISPUTE = f"{ORDERS}/ApplyDispute"
     RETRIEVE_REFUND = "GET /v1/refunds/{id}"
     LIST_REFUNDS = "GET /v1/refunds"
     RETRIEVE_DISPUTE = "GET /v1/disputes/{id}"
@@ -479,7 +484,7 @@ class WebhookAfterBrowserReturn(BrowserReturn):
 class RefundReported(Situation):
     """Stripe reports a refund."""
 
-    calls: ClassVar[Calls] = (Road.GET_REFUND, Road.RETRIEVE_REFUND, Road.APPLY_REFUND)
+    calls: ClassVar[Calls] = (AdjustmentRoad.GET_REFUND, AdjustmentRoad.RETRIEVE_REFUND, AdjustmentRoad.APPLY_REFUND)
     taken_back: ClassVar[tuple[int | None, int | None]] = (100, None)
     reported = "refund.created"
     unreported = "charge.refunded"
@@ -518,7 +523,12 @@ class RefundReported(Situation):
 class ChargeRefundReported(RefundReported):
     """Stripe reports that a charge was refunded, but not by which refund."""
 
-    calls: ClassVar[Calls] = (Road.LIST_REFUNDS, Road.GET_REFUND, Road.RETRIEVE_REFUND, Road.APPLY_REFUND)
+    calls: ClassVar[Calls] = (
+        AdjustmentRoad.LIST_REFUNDS,
+        AdjustmentRoad.GET_REFUND,
+        AdjustmentRoad.RETRIEVE_REFUND,
+        AdjustmentRoad.APPLY_REFUND,
+    )
     reported = "charge.refunded"
     unreported = "refund.created"
 
@@ -532,7 +542,7 @@ class ChargeRefundReported(RefundReported):
 class DisputeReported(RefundReported):
     """Stripe reports a dispute."""
 
-    calls: ClassVar[Calls] = (Road.GET_DISPUTE, Road.RETRIEVE_DISPUTE, Road.APPLY_DISPUTE)
+    calls: ClassVar[Calls] = (AdjustmentRoad.GET_DISPUTE, AdjustmentRoad.RETRIEVE_DISPUTE, AdjustmentRoad.APPLY_DISPUTE)
     taken_back = (None, 100)
     reported = "charge.dispute.created"
     unreported = "charge.dispute.funds_withdrawn"

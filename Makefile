@@ -33,7 +33,7 @@ test: .venv/.synced ## Run the tests on real embedded servers, two at a time
 	@$(RUN) pytest -n 2 --dist loadfile -m "not long" $(PYTEST_ARGS)
 
 .PHONY: test-long
-test-long: .venv/.synced ## Run what takes long: rushes, moving clusters, kills at every call of billing
+test-long: .venv/.synced ## Run what takes long: kills at every call, clusters that move under load, a rush of mixed carts
 	@$(RUN) pytest -n 2 --dist loadfile -m long $(PYTEST_ARGS)
 
 .PHONY: test-mutants

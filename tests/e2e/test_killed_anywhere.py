@@ -23,6 +23,8 @@ from .harness.system import System, running_system
 from .sigkill import PATIENT, RETRYING_SOON, kill_gateway, run_into
 from .situations import SITUATIONS, SUCCEEDED, AdjustmentRoad, Road, Situation, Stage
 
+pytestmark = pytest.mark.long
+
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentListParams, SetupIntentListParams
 

@@ -53,7 +53,10 @@ class Knobs:
         await self._call("GET", "webhooks/idle", params={"timeout": str(seconds)})
 
     async def fault(self, **rule: Any) -> str:
-        """Set a fault for API requests: `kind`, `method`, `path`, `count`, `skip`, `seconds`; return its id."""
+        """Set a fault for API requests: `kind`, `method`, `path`, `count`, `skip`, `first_only`, `seconds`.
+
+        Returns its id.
+        """
         return str((await self._post("faults", rule))["id"])
 
     async def hits(self, fault_id: str) -> int:

@@ -1,4 +1,5 @@
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,31 @@ def test_data_of_other_checkouts_stays(private: Path, refuge: Path) -> None:
     seat_for(private / "second", refuge=refuge, as_root=True)
 
     assert first.exists()
+
+
+def test_a_name_that_was_abandoned_gets_new_data(private: Path, refuge: Path) -> None:
+    """Who still deletes what was abandoned at a place deletes nothing of what is begun there again."""
+    abandoned = made(seat_for(private / "postgres", refuge=refuge, as_root=True))
+    (private / "postgres").unlink()
+
+    again = seat_for(private / "postgres", refuge=refuge, as_root=True).data_dir
+
+    assert again.parent != abandoned.parent
+
+
+def test_data_in_use_is_never_taken_for_abandoned(private: Path, refuge: Path) -> None:
+    """One process looks up its data again and again while another one cleans up: nothing is deleted."""
+    used = made(seat_for(private / "used", refuge=refuge, as_root=True))
+
+    with ThreadPoolExecutor(max_workers=2) as at_once:
+        looked_up = at_once.submit(
+            lambda: {seat_for(private / "used", refuge=refuge, as_root=True) for _ in range(500)}
+        )
+        for number in range(100):
+            seat_for(private / f"other-{number}", refuge=refuge, as_root=True)
+        assert {seat.data_dir for seat in looked_up.result()} == {used}
+
+    assert used.exists()
 
 
 def test_removing_data_removes_the_link_too(private: Path, refuge: Path) -> None:

@@ -131,6 +131,18 @@ async def test_waiting_for_a_held_request_has_a_deadline(stage: Stage) -> None:
     assert shown["holding"] == 0
 
 
+async def test_faults_can_pass_over_repeats(stage: Stage) -> None:
+    """What repeats a key is neither counted nor struck where a fault is for first requests only."""
+    await create(stage)
+    made = await fault(stage, "error_unsaved", first_only=True)
+
+    await create(stage)
+    with pytest.raises(stripe.APIError):
+        await create(stage, "another-key")
+
+    assert (await stage.knob("GET", f"/faults/{made}"))["seen"] == 1
+
+
 async def test_faults_skip_and_count(stage: Stage) -> None:
     """The first request passes, two are hit, the rest pass."""
     made = await fault(stage, "error_unsaved", skip=1, count=2)

@@ -6,13 +6,13 @@ once to /var/cache/holdfast, which root owns, and a data directory that lies out
 """
 
 import contextlib
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import pwd
 import shutil
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,29 +105,36 @@ def _copied_programs(programs: Path, refuge: Path) -> Path:
 
 def _data_within_reach(data_dir: Path, refuge: Path) -> Path:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
-    if not data_dir.is_symlink() and all(_others_enter(parent) for parent in data_dir.parents):
-        return data_dir
-    _forget_abandoned(refuge)
     if not data_dir.is_symlink():
-        data_dir.symlink_to(_new_home(data_dir, refuge))
+        if all(_others_enter(parent) for parent in data_dir.parents):
+            return data_dir
+        _forget_abandoned(refuge)
+        data_dir.symlink_to(_new_home(refuge) / "data")
     home = data_dir.readlink().parent
-    _public(home.parent)
-    _public(home)
-    (home / _ORIGIN).write_text(str(data_dir))
+    if not (home / _ORIGIN).exists():
+        _note_origin(_public(home), data_dir)
     return home / "data"
 
 
-def _new_home(data_dir: Path, refuge: Path) -> Path:
-    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-    return refuge / "data" / digest / "data"
+def _new_home(refuge: Path) -> Path:
+    """Make a folder of a name that was never used: another process may still be deleting what had an old one."""
+    return Path(tempfile.mkdtemp(dir=_public(refuge / "data")))
+
+
+def _note_origin(home: Path, data_dir: Path) -> None:
+    """Say whose data this is, once the link stands and in one step: half a note would read as abandoned."""
+    draft = home / f"{_ORIGIN}.{os.getpid()}"
+    draft.write_text(str(data_dir))
+    draft.rename(home / _ORIGIN)
 
 
 def _forget_abandoned(refuge: Path) -> None:
     """Delete data whose checkout is gone."""
     for origin in refuge.glob(f"data/*/{_ORIGIN}"):
-        link = Path(origin.read_text())
-        if not (link.is_symlink() and link.readlink().parent == origin.parent):
-            shutil.rmtree(origin.parent, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process may be at it too
+            link = Path(origin.read_text())
+            if not (link.is_symlink() and link.readlink().parent == origin.parent):
+                shutil.rmtree(origin.parent, ignore_errors=True)
 
 
 def _public(folder: Path) -> Path:

@@ -62,7 +62,8 @@ class Api:
         account = self._account
         exchange = Exchange(request, body, account.ids.new("req"), account.settings.api_version)
         received = self._note(exchange)
-        fault = self._faults.strike(exchange.method, exchange.path, exchange.form)
+        first = exchange.idempotency_key not in self._idempotency
+        fault = self._faults.strike(exchange.method, exchange.path, exchange.form, first=first)
         try:
             answer = await self._answer(exchange, fault)
         except ConnectionReset:

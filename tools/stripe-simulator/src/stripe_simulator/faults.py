@@ -56,6 +56,8 @@ class FaultRule(BaseModel):
     """Only requests with these parameters, as sent, at the top level of their form or query."""
     count: int | None = Field(default=1, ge=1)
     skip: int = Field(default=0, ge=0)
+    first_only: bool = False
+    """Only requests whose idempotency key is new: what repeats an earlier request, or runs into it, is not counted."""
     seconds: float = Field(default=0.0, ge=0)
     retry_after: int | None = None
 
@@ -72,9 +74,11 @@ class Fault:
         self._released = asyncio.Event()
         self._changed = asyncio.Condition()
 
-    def hit_by(self, method: str, path: str, form: Form) -> bool:
-        """Count a request; tell whether this fault strikes it."""
+    def hit_by(self, method: str, path: str, form: Form, *, first: bool) -> bool:
+        """Count a request; tell whether this fault strikes it. `first` says whether its idempotency key is new."""
         rule = self.rule
+        if rule.first_only and not first:
+            return False
         if not (fnmatchcase(method, rule.method) and fnmatchcase(path, rule.path)):
             return False
         if any(form.get(name) != value for name, value in rule.params.items()):
@@ -142,6 +146,6 @@ class Faults:
         for fault_id in list(self._faults):
             self.remove(fault_id)
 
-    def strike(self, method: str, path: str, form: Form) -> Fault | None:
+    def strike(self, method: str, path: str, form: Form, *, first: bool) -> Fault | None:
         """Answer the fault that hits this request, if any."""
-        return next((fault for fault in self._faults.values() if fault.hit_by(method, path, form)), None)
+        return next((fault for fault in self._faults.values() if fault.hit_by(method, path, form, first=first)), None)

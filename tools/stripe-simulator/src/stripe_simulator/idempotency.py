@@ -46,6 +46,9 @@ class IdempotencyKeys:
     def __len__(self) -> int:
         return len(self._saved)
 
+    def __contains__(self, key: str | None) -> bool:
+        return key is not None and self._current(key) is not None
+
     def replay(self, key: str, path: str, form: Form) -> Answer | None:
         """Answer what was saved under the key, if anything; raise if the key cannot be used for this request."""
         if len(key) > MAX_KEY_LENGTH:

@@ -1,7 +1,7 @@
 """Which servers the tests run on: those of Python packages, or containers when HOLDFAST_TEST_SERVERS=containers."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -104,11 +104,16 @@ def keep_on_containers(
 
     They are deselected and not skipped: nothing is missing, since they run with everything else on embedded servers.
     """
-    if not on_containers():
-        return
-    left_out = [item for item in items if item.path.is_relative_to(folder) and not _asks_for(item, asking_for)]
-    items[:] = [item for item in items if item not in set(left_out)]
-    config.hook.pytest_deselected(items=left_out)
+    if on_containers():
+        leave_out(config, items, lambda item: item.path.is_relative_to(folder) and not _asks_for(item, asking_for))
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item], unwanted: Callable[[pytest.Item], bool]) -> None:
+    """Deselect tests, so that pytest says how many."""
+    left_out = [item for item in items if unwanted(item)]
+    items[:] = [item for item in items if not unwanted(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
 
 
 def _asks_for(item: pytest.Item, names: Collection[str]) -> bool:

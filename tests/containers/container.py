@@ -1,30 +1,30 @@
 """A container that can be stopped, killed, paused and started again where it was, and that never outlives us."""
 
-import atexit
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import docker  # type: ignore[import-untyped] # docker ships no types
-import docker.errors  # type: ignore[import-untyped] # as above
+import docker.errors  # type: ignore[import-untyped] # docker ships no types
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
 from devstack.ports import LOOPBACK, free_port
 
+from .leftovers import LABELS, keep_no_longer, remove_at_exit
+
 READY_SECONDS: Final = 60.0
-OWNER: Final = "holdfast.tests.owner"
-"""The label of everything we make: the id of our process."""
-LABELS: Final = {OWNER: str(os.getpid())}
 _POLL_SECONDS: Final = 0.05
 _PORT_ATTEMPTS: Final = 5
 _STOP_SECONDS: Final = 15
 _PORT_IS_TAKEN: Final = ("already allocated", "already in use")
+_SEALED: Final[Mapping[str, Any]] = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "healthcheck": {"test": ["NONE"]},
+}
 _NO_SUCH_RESOLVER: Final = [LOOPBACK]
 """In a container nobody resolves names there: a name that Docker does not know must not be asked for elsewhere."""
 
@@ -38,17 +38,20 @@ class Recipe:
     """What to run, and who may reach it."""
 
     image: str
-    inside_port: int
-    """What it listens on in the container; on this machine it is a free loopback port."""
-    command: Sequence[str] | None = None
+    command: Sequence[str]
+    inside_port: int | None = None
+    """What it listens on in the container, to be reached at a free loopback port of this machine."""
+    program: str | None = None
+    """What the command's words are for; unset is what the image says."""
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     """Text by path in the container."""
     network: Network | None = None
     alias: str = ""
     """Its name in the network."""
-    limits: Mapping[str, Any] = field(default_factory=dict)
-    """Further words for Docker: a read-only root, capabilities."""
+    sealed: bool = False
+    """Whether it runs as it is deployed: a root that is read-only, no capabilities; and without its health check,
+    because readiness is seen from here and a process every few seconds would slow down what is tested."""
 
 
 class Container:
@@ -177,7 +180,7 @@ class Container:
 
     def _make_on(self, port: int) -> None:
         made = _described(self.recipe, port)
-        _living[id(made)] = made.stop
+        remove_at_exit(made, made.stop)
         self._made = made
         try:
             made.start()
@@ -199,76 +202,24 @@ class Container:
         return "\n".join(f"    {line}" for line in self.logs().splitlines()[-20:])
 
 
-def described_network() -> Network:
-    """Return a network that is not made yet; it is deleted at the end of this process, if not before."""
-    network = Network(docker_network_kw={"driver": "bridge", "labels": LABELS})
-    _living[id(network)] = network.remove
-    return network
-
-
-def remove_network(network: Network) -> None:
-    """Delete a network whose containers are gone."""
-    _living.pop(id(network), None)
-    network.remove()
-
-
-def remove_leftovers() -> None:
-    """Delete what a run left behind that was killed and could not."""
-    client = docker.from_env()
-    try:
-        for listed in (client.containers.list(all=True, filters={"label": OWNER}), _networks_of_tests(client)):
-            for each in listed:
-                if not _lives(_owner_of(each)):
-                    with suppress(docker.errors.APIError):  # another run may be at it too
-                        each.remove(**({"force": True, "v": True} if hasattr(each, "kill") else {}))
-    finally:
-        client.close()
-
-
-def _networks_of_tests(client: Any) -> Any:
-    return client.networks.list(filters={"label": OWNER})
-
-
-def _owner_of(made: Any) -> str:
-    labels = made.attrs.get("Labels") or made.attrs["Config"]["Labels"]
-    return str(labels[OWNER])
-
-
-def _lives(pid: str) -> bool:
-    return Path(f"/proc/{pid}").exists()
+def _end(made: DockerContainer) -> None:
+    made.stop()
+    keep_no_longer(made)
 
 
 def _described(recipe: Recipe, port: int) -> DockerContainer:
-    container = DockerContainer(
-        recipe.image,
-        env=dict(recipe.environment),
-        labels=LABELS,
-        dns=_NO_SUCH_RESOLVER,
-        **recipe.limits,
-    )
+    options: dict[str, Any] = {"labels": LABELS, "dns": _NO_SUCH_RESOLVER, **(_SEALED if recipe.sealed else {})}
+    if recipe.program is not None:
+        options["entrypoint"] = [recipe.program]
+    container = DockerContainer(recipe.image, env=dict(recipe.environment), **options)
+    container.with_command(list(recipe.command))
+    if recipe.sealed:
+        container.with_tmpfs_mount("/tmp")  # noqa: S108 - the container's own
     if recipe.network is not None:
         container.with_network(recipe.network).with_network_aliases(recipe.alias)
-    if recipe.command is not None:
-        container.with_command(list(recipe.command))
-    # with_bind_ports would publish it to the whole network that this machine is in.
-    container.ports[f"{recipe.inside_port}/tcp"] = (LOOPBACK, port)  # type: ignore[assignment] # Docker takes a pair
+    if recipe.inside_port is not None:
+        # with_bind_ports would publish it to the whole network that this machine is in.
+        container.ports[f"{recipe.inside_port}/tcp"] = (LOOPBACK, port)  # type: ignore[assignment] # Docker takes a pair
     for path, text in recipe.files.items():
         container.with_copy_into_container(text.encode(), path)
     return container
-
-
-_living: Final[dict[int, Callable[[], object]]] = {}
-"""How to delete what was made and not deleted yet."""
-
-
-def _end(made: DockerContainer) -> None:
-    _living.pop(id(made), None)
-    made.stop()
-
-
-@atexit.register
-def _delete_the_living() -> None:
-    """After Ctrl-C or a failure in the middle of a start, delete what nobody else will: containers, then networks."""
-    for delete in list(_living.values())[::-1]:
-        with suppress(docker.errors.DockerException, OSError):  # the others are to go too
-            delete()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .choice import leave_out, on_containers
+from tests.containers.choice import leave_out, on_containers
 
 _NEEDS_ENGINE = {"test_container.py", "test_leftovers.py"}
 

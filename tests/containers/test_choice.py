@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.containers.choice import VARIABLE, on_containers
 from tests.e2e.embedded_only import EMBEDDED_ONLY
-
-from .choice import VARIABLE, on_containers
 
 _E2E = Path(__file__).parents[1] / "e2e"
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from devstack.ports import LOOPBACK, is_free
-
-from .container import Container, ContainerFailed, Recipe
-from .redis import IMAGE, ContainerRedis
+from tests.containers.container import Container, ContainerFailed, Recipe
+from tests.containers.redis import IMAGE, ContainerRedis
 
 _FAST_SECONDS = 0.5
 
@@ -74,7 +73,7 @@ def test_other_settings_keep_the_address_and_the_log(server: ContainerRedis) -> 
     server.start()
 
     assert server.port == port
-    assert server.ask("CONFIG", "GET", "maxmemory") == ["maxmemory", str(100 * 1024 * 1024)]
+    assert server.ask("CONFIG", "GET", "maxmemory") == {"maxmemory": str(100 * 1024 * 1024)}
     assert server.logs().count("Ready to accept connections") == 2
 
 

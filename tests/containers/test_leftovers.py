@@ -9,9 +9,9 @@ from typing import Any
 import docker  # type: ignore[import-untyped] # docker ships no types
 import pytest
 
-from .leftovers import remove_leftovers
-from .network import HostNetwork
-from .redis import ContainerRedis
+from tests.containers.leftovers import remove_leftovers
+from tests.containers.network import HostNetwork
+from tests.containers.redis import ContainerRedis
 
 _OWNER = "holdfast.tests.owner"
 _START = """

@@ -13,12 +13,14 @@ TESTS := $(wildcard libs/*/tests services/*/tests tools/*/tests)
 MYPY := $(RUN) sh -c 'mypy --cache-dir .mypy_cache/$${1:-sources} $$1' mypy
 PROTOC = $(RUN) python -m grpc_tools.protoc -I proto --python_out=$(1) --grpc_python_out=$(1) \
 	--mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
+IMAGES := $(wildcard services/*) tools/stripe-simulator
+IMAGE_TAG ?= dev
 export PYTHONDONTWRITEBYTECODE ?= 1
 export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## List what make can do
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: .venv/.synced ## Start everything on this machine, buy something, stay up until Ctrl-C
@@ -30,11 +32,22 @@ certs: .venv/.synced ## Make a test authority and certificates in .holdfast/cert
 
 .PHONY: test
 test: .venv/.synced ## Run the tests on real embedded servers, two at a time
-	@$(RUN) pytest -n 2 --dist loadfile -m "not long" $(PYTEST_ARGS)
+	@$(RUN) pytest -n 2 --dist loadfile -m "not long and not containers" $(PYTEST_ARGS)
 
 .PHONY: test-long
 test-long: .venv/.synced ## Run what takes long: kills at every call, clusters that move under load, a rush of mixed carts
 	@$(RUN) pytest -n 2 --dist loadfile -m long $(PYTEST_ARGS)
+
+.PHONY: images
+images: ## Build the images of the services and of the Stripe simulator, as holdfast/NAME:dev
+	@set -e; for folder in $(IMAGES); do \
+		DOCKER_BUILDKIT=1 docker build --quiet --file $$folder/Dockerfile --tag holdfast/$$(basename $$folder):$(IMAGE_TAG) \
+			--build-arg UV_VERSION=$(UV_VERSION) --build-arg REVISION=$$(git rev-parse --short HEAD) . ; \
+	done
+
+.PHONY: test-containers
+test-containers: .venv/.synced images ## Run the tests that need a Docker engine, on the images
+	@HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest -m containers $(PYTEST_ARGS)
 
 .PHONY: test-mutants
 test-mutants: .venv/.synced ## Break each guard in turn and see its test fail

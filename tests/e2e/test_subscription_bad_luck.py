@@ -70,6 +70,14 @@ async def test_one_line_too_many_in_a_billing_interval(system: System, shop: Sho
     )
 
 
+async def test_one_billing_interval_too_many(system: System, shop: Shop, knobs: Knobs) -> None:
+    """Each would be a subscription: the line that begins a sixth one is named."""
+    rhythms = [Ware(f"Every {days} days", {"usd": 500}, rhythm=Rhythm("day", days)) for days in range(1, 7)]
+    offers = await on_sale(system, shop, rhythms)
+
+    await assert_refused(system, shop, knobs, Cart([Line(offer.price_id) for offer in offers]), "items[5].priceId")
+
+
 async def test_two_trials_in_one_billing_interval(system: System, shop: Shop, knobs: Knobs, plans: Plans) -> None:
     """They would be one Stripe subscription, which has one trial: the second line is named."""
     cart = plan_only(plans, tea=1, club=1)

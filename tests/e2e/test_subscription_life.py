@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,9 @@ from .harness.plans import (
 )
 from .harness.shop import Shop
 from .harness.system import System
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
+"""Every example is a life on real servers. The same property in one process, and on PostgreSQL alone, is quick."""
 
 DAY: Final = 86_400.0
 FAILING: Final = "pm_card_chargeCustomerFail"

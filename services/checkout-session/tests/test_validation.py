@@ -288,6 +288,18 @@ def test_a_billing_interval_has_at_most_20_lines(new_request: MakeRequest) -> No
     assert (full, fields_refused(request)) == ([], ["context.items[41]"])
 
 
+def test_a_cart_has_at_most_5_billing_intervals(new_request: MakeRequest) -> None:
+    """Each becomes a subscription; more lines of those that are there are no more subscriptions."""
+    request = new_request()
+    for count in (1, 2, 3, 4, 5, 1):
+        add_recurring(request, interval_count=count)
+    full = fields_refused(request)
+    add_recurring(request, interval_count=6)
+    add_recurring(request, interval_count=6)
+
+    assert (full, fields_refused(request)) == ([], ["context.items[7]"])
+
+
 def test_a_setup_intent_takes_no_money(new_request: MakeRequest) -> None:
     """A sum with a setup intent would never be charged."""
     request = new_request()

@@ -25,6 +25,9 @@ TEXT_CHARACTERS: Final = 5000
 MAX_LINES_OF_INTERVAL: Final = 20
 """Stripe's limit for the items of a subscription, which the lines of one billing interval become."""
 
+MAX_PERIODS: Final = 5
+"""Billing intervals of a cart, each of which becomes a subscription."""
+
 MAX_TRIAL_DAYS: Final = 730
 """Stripe's limit for a trial."""
 
@@ -207,6 +210,8 @@ def _period_violations(context: common_pb2.CheckoutContext) -> _Violations:
             yield FieldViolation(f"{path}.recurring.trial_days", "must be that of its billing interval")
         if lines[period] > MAX_LINES_OF_INTERVAL:
             yield FieldViolation(path, f"must be one of {MAX_LINES_OF_INTERVAL} in its billing interval")
+        if lines[period] == 1 and len(lines) > MAX_PERIODS:
+            yield FieldViolation(path, f"must be of one of {MAX_PERIODS} billing intervals")
 
 
 def _customer_violations(context: common_pb2.CheckoutContext) -> _Violations:

@@ -1,21 +1,18 @@
 """Refunds and disputes from protobuf and back; what callers bring is checked here, and nowhere else."""
 
-from datetime import UTC, datetime
 from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
 from orders.adjustments import Dispute, DisputeStatus, Refund, RefundStatus
 from orders.checkout import Money
+from orders.common_responses import write_moment
 from orders.field_checks import ID_CHARACTERS, FieldChecks
 
 _MOST_MINOR_UNITS: Final = 10**15
 """Stripe's amounts have at most twelve digits; sums of these cannot outgrow what carries them."""
-_LAST_SECOND: Final = 253_402_300_799
-_BILLION: Final = 1_000_000_000
-_NEVER: Final = datetime.fromtimestamp(0, UTC)
+_NO_ROW: Final = 0
+"""The version of what has not been written before."""
 
 _REFUND_STATUSES: Final = {
     orders_pb2.REFUND_STATUS_PENDING: RefundStatus.PENDING,
@@ -62,8 +59,8 @@ def read_refund(request: orders_pb2.ApplyRefundRequest) -> Refund:
         charge_id=checks.optional_text("refund.charge_id", shown.charge_id, ID_CHARACTERS),
         amount=_read_amount(checks, "refund.amount", shown),
         status=status or RefundStatus.FAILED,
-        created_at=_read_moment(checks, "refund.created_at", shown),
-        version=_read_version(checks, "refund.version", shown.version),
+        created_at=checks.moment("refund.created_at", shown.created_at, present=shown.HasField("created_at")),
+        version=checks.version("refund.version", shown.version, least=_NO_ROW),
     )
     checks.refuse_if_any()
     return refund
@@ -81,8 +78,8 @@ def read_dispute(request: orders_pb2.ApplyDisputeRequest) -> Dispute:
         amount=_read_amount(checks, "dispute.amount", shown),
         status=status or DisputeStatus.WON,
         reason=checks.optional_text("dispute.reason", shown.reason, ID_CHARACTERS),
-        created_at=_read_moment(checks, "dispute.created_at", shown),
-        version=_read_version(checks, "dispute.version", shown.version),
+        created_at=checks.moment("dispute.created_at", shown.created_at, present=shown.HasField("created_at")),
+        version=checks.version("dispute.version", shown.version, least=_NO_ROW),
     )
     checks.refuse_if_any()
     return dispute
@@ -96,7 +93,7 @@ def write_refund(refund: Refund) -> orders_pb2.Refund:
         charge_id=refund.charge_id or "",
         amount=common_pb2.Money(minor_units=refund.amount.minor_units, currency=refund.amount.currency),
         status=_REFUND_STATUSES_BACK[refund.status],
-        created_at=_write_moment(refund.created_at),
+        created_at=write_moment(refund.created_at),
         version=refund.version,
     )
 
@@ -110,7 +107,7 @@ def write_dispute(dispute: Dispute) -> orders_pb2.Dispute:
         amount=common_pb2.Money(minor_units=dispute.amount.minor_units, currency=dispute.amount.currency),
         status=_DISPUTE_STATUSES_BACK[dispute.status],
         reason=dispute.reason or "",
-        created_at=_write_moment(dispute.created_at),
+        created_at=write_moment(dispute.created_at),
         version=dispute.version,
     )
 
@@ -127,23 +124,3 @@ def _read_amount(checks: FieldChecks, field: str, shown: orders_pb2.Refund | ord
     in_bounds = amount.minor_units <= _MOST_MINOR_UNITS
     checks.objects_to(f"{field}.minor_units", f"must be at most {_MOST_MINOR_UNITS}", unless=in_bounds)
     return amount
-
-
-def _read_moment(checks: FieldChecks, field: str, shown: orders_pb2.Refund | orders_pb2.Dispute) -> datetime:
-    moment = shown.created_at
-    in_order = shown.HasField("created_at") and 0 <= moment.seconds <= _LAST_SECOND and 0 <= moment.nanos < _BILLION
-    checks.objects_to(field, "must be a moment since 1970", unless=in_order)
-    return moment.ToDatetime(tzinfo=UTC) if in_order else _NEVER
-
-
-def _read_version(checks: FieldChecks, field: str, version: int) -> int:
-    # The row's next version must fit beside it.
-    in_order = 0 <= version < 2**63 - 1
-    checks.objects_to(field, "must not be negative", unless=in_order)
-    return version if in_order else 0
-
-
-def _write_moment(moment: datetime) -> Timestamp:
-    written = Timestamp()
-    written.FromDatetime(moment)
-    return written

@@ -87,9 +87,9 @@ class FieldChecks:
         """Read a moment that may be absent."""
         return self.moment(field, value, present=True) if present else None
 
-    def version(self, field: str, value: int) -> int:
+    def version(self, field: str, value: int, *, least: int = 1) -> int:
         """Read the version of a row that was read before; the row's next one must fit beside it."""
-        self.objects_to(field, "must be at least 1", unless=1 <= value < 2**63 - 1)
+        self.objects_to(field, f"must be at least {least}", unless=least <= value < 2**63 - 1)
         return value
 
     def uuid(self, field: str, value: str) -> UUID:

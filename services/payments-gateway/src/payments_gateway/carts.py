@@ -13,6 +13,10 @@ MOST_LINES_OF_AN_INTERVAL: Final = 20
 """Lines of one billing interval are items of one Stripe subscription, which has no room for more.
 Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-items"""
 
+MOST_INTERVALS: Final = 5
+"""Each billing interval of a cart becomes a Stripe subscription of its own, made and first charged before the webhook
+is answered. Day, week, month, quarter and year fit, and Stripe does not wait too long."""
+
 
 @dataclass(frozen=True)
 class CartLine:
@@ -76,6 +80,7 @@ def price_cart(cart: Cart, catalogue: Catalogue) -> PricedCart:
     refuse(_lines_in_another_currency(cart.lines, catalogue, currency))
     refuse(_lines_of_another_trial(cart.lines, catalogue))
     refuse(_lines_beyond_an_interval(cart.lines, catalogue))
+    refuse(_intervals_beyond_a_cart(cart.lines, catalogue))
     refuse(_sums_not_charged_again(items))
     shipping_option = _shipping_option(cart.shipping_option_id, catalogue, currency)
     return PricedCart(items, shipping_option, _taken_now(items, shipping_option, currency))
@@ -138,6 +143,21 @@ def _lines_beyond_an_interval(lines: Sequence[CartLine], catalogue: Catalogue) -
             )
         else:
             standing.add(line.price_id)
+
+
+def _intervals_beyond_a_cart(lines: Sequence[CartLine], catalogue: Catalogue) -> Iterable[FieldViolation]:
+    begun: set[tuple[Interval, int]] = set()
+    for position, line in enumerate(lines):
+        recurring = catalogue.prices[line.price_id].recurring
+        if recurring is None or _interval(recurring) in begun:
+            continue
+        if len(begun) == MOST_INTERVALS:
+            yield FieldViolation(
+                f"items[{position}].priceId",
+                f"has one billing interval too many: a cart has at most {MOST_INTERVALS}",
+            )
+        else:
+            begun.add(_interval(recurring))
 
 
 def _interval(recurring: Recurring) -> tuple[Interval, int]:

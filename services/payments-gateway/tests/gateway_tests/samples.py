@@ -86,6 +86,7 @@ SHOP: Final = catalogue(
     price("price_dues", 1, recurring=YEARLY),
     price("price_yacht", 99_999_999, recurring=YEARLY),
     *(price(f"price_box_{number}", 100, recurring=MONTHLY) for number in range(1, 23)),
+    *(price(f"price_every_{days}", 100, recurring=Recurring(Interval.DAY, days, trial_days=0)) for days in range(2, 9)),
     shipping=(shipping_rate("shr_post", 500), shipping_rate("shr_post_eur", 400, "eur"), shipping_rate("shr_free", 0)),
 )
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments_gateway.attempts import IntentKind, LineItem, Recurring
+from payments_gateway.attempts import IntentKind, Interval, LineItem, Recurring
 from payments_gateway.carts import Cart, amount_due_today, price_cart, recurring_sums
 from payments_gateway.initiate import intent_kind
 from payments_gateway.money import LARGEST_CHARGE, Money
@@ -12,6 +12,7 @@ from servicekit.violations import InvalidRequest
 
 from .samples import MONTHLY, MONTHLY_AFTER_A_WEEK, SHOP, WEEKLY_AFTER_A_FORTNIGHT, YEARLY, cart
 
+RHYTHMS = [(f"price_every_{days}", 1) for days in range(2, 9)]
 BOXES = [(f"price_box_{number}", 1) for number in range(1, 23)]
 
 
@@ -100,6 +101,19 @@ PAYMENT, SETUP = IntentKind.PAYMENT, IntentKind.SETUP
             id="twenty lines in one interval, one in another",
         ),
         pytest.param(
+            cart(*RHYTHMS[:4], ("price_club", 1), ("price_care", 1), RHYTHMS[0]),
+            Comes(
+                SETUP,
+                0,
+                1750,
+                (
+                    *((Recurring(Interval.DAY, days, 0), 200 if days == 2 else 100) for days in range(2, 6)),
+                    (MONTHLY, 1250),
+                ),
+            ),
+            id="five intervals",
+        ),
+        pytest.param(
             cart(("price_car", 1), ("price_yacht", 1)),
             Comes(PAYMENT, LARGEST_CHARGE, 2 * LARGEST_CHARGE, ((YEARLY, LARGEST_CHARGE),)),
             id="as much as can be charged, each by a charge of its own",
@@ -112,6 +126,7 @@ def test_what_a_cart_comes_to(asked: Cart, expected: Comes) -> None:
 
 
 _ANOTHER_TRIAL = "has another trial than the first line of its billing interval"
+_INTERVAL_TOO_MANY = "has one billing interval too many: a cart has at most 5"
 _ONE_TOO_MANY = "is one too many: a billing interval has at most 20 lines"
 
 
@@ -133,6 +148,11 @@ _ONE_TOO_MANY = "is one too many: a billing interval has at most 20 lines"
             cart(*BOXES, ("price_almanac", 1)),
             [("items[20].priceId", _ONE_TOO_MANY), ("items[21].priceId", _ONE_TOO_MANY)],
             id="two lines too many",
+        ),
+        pytest.param(
+            cart(*RHYTHMS[:6], RHYTHMS[0], ("price_mug", 1), RHYTHMS[6]),
+            [("items[5].priceId", _INTERVAL_TOO_MANY), ("items[8].priceId", _INTERVAL_TOO_MANY)],
+            id="two intervals too many",
         ),
         pytest.param(
             cart(("price_club", 1), shipping_option_id="shr_post"),

@@ -20,7 +20,7 @@ from payments_gateway.intents import (
 from payments_gateway.money import Money
 
 from .samples import ATTEMPT_ID, intent_ref
-from .stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, stripe_client, stripe_stand_in
+from .stripe_stand_in import Sent, StripeStandIn, intent_json, roomy_limiter, stripe_client, stripe_stand_in
 
 MUG = Money(1250, "usd")
 NOTHING = Money(0, "usd")
@@ -45,6 +45,15 @@ def setup_intent_json(**changes: Any) -> dict[str, Any]:
     return {**shown, **changes}
 
 
+PAID_DAYS_LATER = {"boleto", "customer_balance", "konbini", "multibanco", "oxxo"}
+CHARGED_BY_ANOTHER = {"bancontact", "ideal", "sofort"}
+
+
+def excluded_types(sent: Sent) -> set[str]:
+    """Return which payment methods were not to be offered."""
+    return {value for name, value in sent.fields.items() if name.startswith("excluded_payment_method_types")}
+
+
 @pytest.fixture
 async def stand_in() -> AsyncIterator[StripeStandIn]:
     """Give a Stripe that answers what it is told to."""
@@ -59,7 +68,6 @@ async def test_p1_only_the_attempt_id_travels(stand_in: StripeStandIn) -> None:
     intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     [sent] = stand_in.sent
-    excluded = {value for name, value in sent.fields.items() if name.startswith("excluded_payment_method_types")}
     rest = {name: value for name, value in sent.fields.items() if not name.startswith("excluded_")}
     assert (sent.method, sent.path) == ("POST", "/v1/payment_intents")
     assert rest == {
@@ -68,7 +76,7 @@ async def test_p1_only_the_attempt_id_travels(stand_in: StripeStandIn) -> None:
         "automatic_payment_methods[enabled]": "true",
         "metadata[checkoutAttemptId]": ATTEMPT_ID,
     }
-    assert excluded == {"boleto", "customer_balance", "konbini", "multibanco", "oxxo"}
+    assert excluded_types(sent) == PAID_DAYS_LATER
     assert (intent.ref, intent.status) == (intent_ref("pi_1"), IntentStatus.REQUIRES_PAYMENT_METHOD)
     assert (intent.attempt_id, intent.client_secret) == (ATTEMPT_ID, "pi_1_secret_hush")
 
@@ -186,6 +194,7 @@ async def test_a_mixed_cart_keeps_the_payment_method_for_its_subscriptions(stand
     await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG_AND_A_CLUB, generation=0)
 
     [sent] = stand_in.sent
+    assert excluded_types(sent) == PAID_DAYS_LATER | CHARGED_BY_ANOTHER
     assert {name: value for name, value in sent.fields.items() if not name.startswith("excluded_")} == {
         "amount": "1250",
         "currency": "usd",
@@ -197,13 +206,12 @@ async def test_a_mixed_cart_keeps_the_payment_method_for_its_subscriptions(stand
 
 
 async def test_p1_a_setup_intent_carries_only_the_attempt_id(stand_in: StripeStandIn) -> None:
-    """It names the customer, is for charges without the buyer, and takes no method that is paid days later."""
+    """It names the customer, and takes no method that is paid days later or that only another one can charge again."""
     stand_in.answer(setup_intent_json())
 
     intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_CLUB, generation=1)
 
     [sent] = stand_in.sent
-    excluded = {value for name, value in sent.fields.items() if name.startswith("excluded_payment_method_types")}
     assert (sent.method, sent.path) == ("POST", "/v1/setup_intents")
     assert sent.headers["Idempotency-Key"] == f"attempt:{ATTEMPT_ID}:1"
     assert {name: value for name, value in sent.fields.items() if not name.startswith("excluded_")} == {
@@ -212,7 +220,7 @@ async def test_p1_a_setup_intent_carries_only_the_attempt_id(stand_in: StripeSta
         "usage": "off_session",
         "metadata[checkoutAttemptId]": ATTEMPT_ID,
     }
-    assert excluded == {"boleto", "customer_balance", "konbini", "multibanco", "oxxo"}
+    assert excluded_types(sent) == PAID_DAYS_LATER | CHARGED_BY_ANOTHER
     assert (intent.ref, intent.received, intent.client_secret) == (SETUP_REF, None, "seti_1_secret_hush")
 
 

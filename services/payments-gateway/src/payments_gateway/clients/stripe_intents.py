@@ -31,6 +31,11 @@ _log = logging.getLogger(__name__)
 _PAID_DAYS_LATER: Final = ["boleto", "customer_balance", "konbini", "multibanco", "oxxo"]
 """Vouchers and bank transfers: their buyer may pay days after pay-by, when the intent has been cancelled."""
 
+_CHARGED_BY_ANOTHER: Final = ["bancontact", "ideal", "sofort"]
+"""Methods that cannot be charged again: Stripe makes a SEPA debit beside each (`generated_sepa_debit`), which the
+intent does not name. A subscription begun with what it does name would be refused after the buyer has paid.
+Source: https://docs.stripe.com/payments/bancontact/save-during-payment, likewise for the others."""
+
 _ID: Final = re.compile(r"[!-~]{1,255}")
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 _MOST_MINOR_UNITS: Final = 2**63 - 1
@@ -100,6 +105,7 @@ def _payment_params(attempt_id: str, terms: IntentTerms) -> "PaymentIntentCreate
         params["customer"] = terms.customer_id
         # Else Stripe would keep no payment method that its subscriptions could be charged to.
         params["setup_future_usage"] = "off_session"
+        params["excluded_payment_method_types"] = [*_PAID_DAYS_LATER, *_CHARGED_BY_ANOTHER]
     return params
 
 
@@ -110,7 +116,7 @@ def _setup_params(attempt_id: str, terms: IntentTerms) -> "SetupIntentCreatePara
         "customer": terms.customer_id,
         "usage": "off_session",
         "automatic_payment_methods": {"enabled": True},
-        "excluded_payment_method_types": list(_PAID_DAYS_LATER),
+        "excluded_payment_method_types": [*_PAID_DAYS_LATER, *_CHARGED_BY_ANOTHER],
         "metadata": {ATTEMPT_ID_KEY: attempt_id},
     }
 

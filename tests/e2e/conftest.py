@@ -3,22 +3,31 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from devstack.stack_options import StackOptions
+from tests.containers.choice import leave_out, on_containers
 
+from .embedded_only import EMBEDDED_ONLY
 from .harness.knobs import Knobs
 from .harness.plans import Plans, end_all_subscriptions, put_on_sale
 from .harness.shop import Checkout, Shop
 from .harness.system import System, running_system
 
+_HERE = Path(__file__).parent
 Waiter = Callable[[Checkout], Awaitable[None]]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run every async test here in the one event loop in which the shared system's clients live."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run every async test here in the one event loop in which the shared system's clients live.
+
+    On containers, leave out what is only for embedded servers; nothing is missing, so nothing is skipped.
+    """
+    if on_containers():
+        leave_out(config, items, _is_embedded_only)
     for item in items:
         if "e2e" in item.path.parts and "harness" not in item.path.parts and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
@@ -102,3 +111,10 @@ def settled(system: System) -> Waiter:
         await until(holds, f"settling {checkout.attempt_id[:8]}")
 
     return wait
+
+
+def _is_embedded_only(item: pytest.Item) -> bool:
+    if not item.path.is_relative_to(_HERE):
+        return False
+    file = item.path.relative_to(_HERE).as_posix()
+    return bool(EMBEDDED_ONLY.keys() & {file, f"{file}::{item.name.partition('[')[0]}"})

@@ -21,7 +21,7 @@ SECOND: Final = SigningKey.ec("second")
 async def issuer(system: System) -> AsyncIterator[LocalIssuer]:
     """Let the second gateway take an issuer's tokens, and then again those of the shared secret."""
     usual = system.backend.settings_of("gateway-2")["JWT_SECRET"]
-    with LocalIssuer(FIRST) as opened:
+    with LocalIssuer(FIRST, host=system.backend.host) as opened:
         await system.backend.restart(
             "gateway-2", {"JWT_SECRET": "", "OIDC_ISSUER": opened.url, "OIDC_AUDIENCE": AUDIENCE}
         )

@@ -52,7 +52,7 @@ async def test_behind_a_trusted_proxy_one_client_does_not_use_up_anothers_rate(
     system: System, limited_shop: Shop
 ) -> None:
     """The proxy's word counts, and only its own: what the client wrote before it does not."""
-    await system.backend.restart("gateway-2", {"TRUSTED_PROXIES": "127.0.0.1/32"})
+    await system.backend.restart("gateway-2", {"TRUSTED_PROXIES": f"{system.backend.host}/32"})
 
     tester = [await begin(system, limited_shop, forwarded_for=f"9.9.9.{n}, 203.0.113.1") for n in range(BURST + 1)]
     buyer = await begin(system, limited_shop, forwarded_for="203.0.113.2")

@@ -92,7 +92,7 @@ def running_subject(folder: Path) -> Iterator[Subject]:
         loop = LoopThread()
         running.callback(loop.close)
         options = StackOptions(durable=False, seed=1, settings=_SETTINGS)
-        context = running_system(folder, options=options)
+        context = running_system(folder, options=options, embedded=True)
         system = loop.run(context.__aenter__())
         running.callback(lambda: loop.run(context.__aexit__(None, None, None)))
         addresses = system.backend.addresses

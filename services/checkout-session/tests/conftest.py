@@ -1,4 +1,9 @@
-"""A real Valkey, the service on a real in-process gRPC server, and requests that are valid until a test spoils them."""
+"""A real Valkey, the service on a real in-process gRPC server, and requests that are valid until a test spoils them.
+
+Where containers are asked for, the fixture `valkey` is redis:8 and the tests that use it run. The others are left out:
+clusters, sentinels, cut power and servers with settings of their own need to control the process itself, its files and
+the ports that it tells its clients, which is what the embedded server is for; the rest ask no server at all.
+"""
 
 import base64
 import hashlib
@@ -6,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -20,7 +26,7 @@ from checkout_session.redis_connection import connect
 from checkout_session.settings import CheckoutSessionSettings
 from devstack.embedded_cluster import EmbeddedCluster
 from devstack.embedded_sentinels import EmbeddedSentinels
-from devstack.embedded_valkey import EmbeddedValkey
+from tests.containers.choice import RedisServer, a_redis, keep_on_containers
 
 _CALLER_OPTIONS: Final = [
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
@@ -30,10 +36,15 @@ SEALING: Final = {"encryption_keys": "k1:" + base64.b64encode(bytes(range(32))).
 MakeRequest = Callable[..., pb.SaveAttemptRequest]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On containers, keep what runs on the one shared server; `single` is that one among the forms of a store."""
+    keep_on_containers(config, items, Path(__file__).parent, {"valkey", "single"})
+
+
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[EmbeddedValkey]:
-    """Run one Valkey for every test that leaves it as it is."""
-    with EmbeddedValkey.temporary(appendonly=False) as server:
+def valkey() -> Iterator[RedisServer]:
+    """Run one Valkey, or redis:8, for every test that leaves it as it is."""
+    with a_redis() as server:
         yield server
 
 
@@ -52,7 +63,7 @@ def sentinels() -> Iterator[EmbeddedSentinels]:
 
 
 @pytest.fixture
-async def redis(valkey: EmbeddedValkey) -> AsyncIterator[Redis]:
+async def redis(valkey: RedisServer) -> AsyncIterator[Redis]:
     """Give a client of an empty Valkey."""
     client = connect(valkey.url, max_connections=64, timeout_seconds=5)
     await client.flushall()
@@ -126,7 +137,7 @@ async def _run_service(redis_url: str, **changes: Any) -> AsyncIterator[grpc.aio
 
 
 @pytest.fixture
-async def channel(valkey: EmbeddedValkey, redis: Redis) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(valkey: RedisServer, redis: Redis) -> AsyncIterator[grpc.aio.Channel]:
     """Serve the empty Valkey's attempts."""
     async with _run_service(valkey.url) as running:
         yield running

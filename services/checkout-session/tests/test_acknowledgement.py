@@ -30,6 +30,7 @@ from devstack.embedded_valkey import EmbeddedValkey
 from devstack.simulated_disk import SimulatedDisk
 from servicekit.health import NotReady
 from servicekit.sealing import Keyring
+from tests.containers.choice import RedisServer
 
 NONE: Final = Durability(DurabilityLevel.NONE)
 AOF: Final = Durability(DurabilityLevel.AOF)
@@ -251,13 +252,13 @@ async def test_a_server_that_syncs_every_change_is_ready(server: EmbeddedValkey)
 
 
 @pytest.mark.parametrize("durability", [AOF, FSYNC])
-async def test_a_server_without_a_file_is_refused(valkey: EmbeddedValkey, durability: Durability) -> None:
+async def test_a_server_without_a_file_is_refused(valkey: RedisServer, durability: Durability) -> None:
     """A restart would lose every attempt."""
     with pytest.raises(NotReady, match=f"appendonly is no: durability {durability.level.value} needs an append-only"):
         await check(valkey.url, durability)
 
 
-async def test_a_server_without_a_file_will_do_where_nothing_is_asked(valkey: EmbeddedValkey) -> None:
+async def test_a_server_without_a_file_will_do_where_nothing_is_asked(valkey: RedisServer) -> None:
     """At none, readiness does not look for one."""
     await check(valkey.url, NONE)
 

@@ -31,14 +31,14 @@ from checkout_session.shards import keys_of
 from checkout_session.topologies import Limits, open_masters
 from devstack.embedded_cluster import EmbeddedCluster
 from devstack.embedded_sentinels import EmbeddedSentinels
-from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.sealing import Keyring
+from tests.containers.choice import RedisServer
 
 FIRST_CHECK = timedelta(minutes=10)
 CLOCK_SLACK = timedelta(seconds=5)
 SERVERS = {"single": "valkey", "cluster": "cluster", "sentinel": "sentinels"}
 """The fixture that runs each form."""
-Servers = EmbeddedValkey | EmbeddedCluster | EmbeddedSentinels
+Servers = RedisServer | EmbeddedCluster | EmbeddedSentinels
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     await masters.aclose()
 
 
-def owner_of(servers: Servers, key: str) -> EmbeddedValkey:
+def owner_of(servers: Servers, key: str) -> RedisServer:
     """Return the server that holds a key."""
     if isinstance(servers, EmbeddedCluster):
         return servers.master_of(key_slot(key.encode()))

@@ -15,7 +15,7 @@ import pytest
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
-from devstack.embedded_valkey import EmbeddedValkey
+from tests.containers.choice import RedisServer
 
 MakeRequest = Callable[..., pb.SaveAttemptRequest]
 PATIENCE_SECONDS: Final = 30
@@ -56,7 +56,7 @@ async def line_with(process: Process, message: str) -> dict[str, Any]:
     pytest.fail(f"the log has no {message!r}")
 
 
-async def test_it_serves_until_it_is_told_to_stop(valkey: EmbeddedValkey, new_request: MakeRequest) -> None:
+async def test_it_serves_until_it_is_told_to_stop(valkey: RedisServer, new_request: MakeRequest) -> None:
     """It says where it listens, answers, and ends with 0 after SIGTERM."""
     async with command(redis_url=valkey.url, listen="127.0.0.1:0") as process:
         port = (await line_with(process, "listening"))["port"]
@@ -70,7 +70,7 @@ async def test_it_serves_until_it_is_told_to_stop(valkey: EmbeddedValkey, new_re
     assert not answer.replayed
 
 
-async def test_its_log_names_an_attempt_by_eight_characters(valkey: EmbeddedValkey, new_request: MakeRequest) -> None:
+async def test_its_log_names_an_attempt_by_eight_characters(valkey: RedisServer, new_request: MakeRequest) -> None:
     """P7: an attempt's whole id is a capability and stays out of the log."""
     request = new_request()
     async with command(redis_url=valkey.url, listen="127.0.0.1:0") as process:

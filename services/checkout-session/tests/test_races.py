@@ -13,7 +13,7 @@ from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
 from checkout_session.shards import keys_of
-from devstack.embedded_valkey import EmbeddedValkey
+from tests.containers.choice import RedisServer
 
 if TYPE_CHECKING:
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
@@ -189,7 +189,7 @@ async def test_of_close_and_delete_both_are_told(
 
 
 async def test_two_services_share_one_truth(
-    run_service: RunService, valkey: EmbeddedValkey, redis: Redis, new_request: MakeRequest
+    run_service: RunService, valkey: RedisServer, redis: Redis, new_request: MakeRequest
 ) -> None:
     """Saves with several intents through two services on one Redis have one winner."""
     first = new_request()

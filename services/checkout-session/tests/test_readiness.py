@@ -18,6 +18,7 @@ from checkout_session.redis_readiness import RedisReadiness, require_sound
 from checkout_session.shards import SHARD_COUNT_KEY, SHARDS
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.health import NotReady
+from tests.containers.choice import RedisServer
 
 RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 PATIENCE_SECONDS: Final = 15
@@ -54,7 +55,7 @@ async def test_another_shard_count_is_refused_and_kept(readiness: RedisReadiness
     assert await redis.get(SHARD_COUNT_KEY) == b"32"
 
 
-async def test_of_versions_that_count_otherwise_one_is_ready(redis: Redis, valkey: EmbeddedValkey) -> None:
+async def test_of_versions_that_count_otherwise_one_is_ready(redis: Redis, valkey: RedisServer) -> None:
     """Two versions that meet an empty Redis at the same moment: the first count stays, and only one kind serves."""
     narrow = connect(valkey.url, max_connections=3, timeout_seconds=5)  # so that checks are at different steps
     counts = (32, 64) * 10
@@ -80,7 +81,7 @@ async def test_an_evicting_redis_is_refused(policy: str) -> None:
         await redis.aclose()
 
 
-async def test_a_redis_that_does_not_answer_is_refused(valkey: EmbeddedValkey) -> None:
+async def test_a_redis_that_does_not_answer_is_refused(valkey: RedisServer) -> None:
     """Nothing listens there."""
     redis = connect("redis://127.0.0.1:1/0", max_connections=2, timeout_seconds=1)
 
@@ -91,7 +92,7 @@ async def test_a_redis_that_does_not_answer_is_refused(valkey: EmbeddedValkey) -
 
 
 @pytest.fixture
-async def restricted(redis: Redis, valkey: EmbeddedValkey) -> AsyncIterator[Redis]:
+async def restricted(redis: Redis, valkey: RedisServer) -> AsyncIterator[Redis]:
     """Give a client whose account may do what the service needs and administrate nothing."""
     name, password = "checkout-session", uuid.uuid4().hex
     await redis.acl_setuser(
@@ -162,7 +163,7 @@ async def test_a_service_on_an_evicting_redis_is_not_ready_and_says_why(
     assert any("maxmemory-policy is allkeys-lru" in reason for reason in reasons)
 
 
-async def test_a_service_stops_whatever_its_check_is_doing(run_service: RunService, valkey: EmbeddedValkey) -> None:
+async def test_a_service_stops_whatever_its_check_is_doing(run_service: RunService, valkey: RedisServer) -> None:
     """Told to stop at any step of a check, the service ends: no cancellation is lost."""
     for steps in range(40):
         async with asyncio.timeout(PATIENCE_SECONDS) as patience:

@@ -23,6 +23,7 @@ from devstack.tls_door import TlsDoor
 from servicekit.certificates import Certificates
 from servicekit.tls_contexts import ClientContexts
 from servicekit.tls_files import TlsFiles
+from tests.containers.choice import RedisServer
 
 RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 MakeRequest = Callable[..., pb.SaveAttemptRequest]
@@ -38,13 +39,13 @@ def certs(tmp_path: Path) -> CertificateFolder:
 
 
 @pytest.fixture
-def door(valkey: EmbeddedValkey, certs: CertificateFolder) -> Iterator[TlsDoor]:
+def door(valkey: RedisServer, certs: CertificateFolder) -> Iterator[TlsDoor]:
     """Stand in front of Valkey and speak TLS for it: it is built without."""
     with TlsDoor(valkey.port, certs, "redis") as opened:
         yield opened
 
 
-def _encrypted(server: EmbeddedValkey, door: TlsDoor) -> str:
+def _encrypted(server: RedisServer, door: TlsDoor) -> str:
     return f"rediss://:{server.password}@127.0.0.1:{door.port}/0"
 
 
@@ -64,7 +65,7 @@ async def _keeps_attempts(channel: grpc.aio.Channel, request: pb.SaveAttemptRequ
 
 
 async def test_attempts_are_kept_over_tls(
-    valkey: EmbeddedValkey, door: TlsDoor, certs: CertificateFolder, run_service: RunService, new_request: MakeRequest
+    valkey: RedisServer, door: TlsDoor, certs: CertificateFolder, run_service: RunService, new_request: MakeRequest
 ) -> None:
     """A server that demands a certificate is shown ours."""
     async with run_service(_encrypted(valkey, door), **_settings(certs)) as channel:
@@ -100,7 +101,7 @@ async def test_attempts_are_kept_in_a_cluster_over_tls(
 
 
 async def test_attempts_are_kept_behind_sentinel_over_tls(
-    valkey: EmbeddedValkey, door: TlsDoor, certs: CertificateFolder, run_service: RunService, new_request: MakeRequest
+    valkey: RedisServer, door: TlsDoor, certs: CertificateFolder, run_service: RunService, new_request: MakeRequest
 ) -> None:
     """The Sentinels are asked with TLS, and so is the master that they name."""
     async with _sentinel(master_port=door.port) as port:
@@ -115,7 +116,7 @@ async def test_attempts_are_kept_behind_sentinel_over_tls(
 
 @pytest.mark.parametrize("fault", ["other-name", "other-authority", "plaintext"])
 async def test_a_server_that_is_not_the_one_named_is_told_nothing(
-    valkey: EmbeddedValkey,
+    valkey: RedisServer,
     door: TlsDoor,
     certs: CertificateFolder,
     run_service: RunService,
@@ -139,7 +140,7 @@ async def test_a_server_that_is_not_the_one_named_is_told_nothing(
 
 
 async def test_who_speaks_plaintext_to_an_encrypted_server_gets_nothing(
-    valkey: EmbeddedValkey, door: TlsDoor, run_service: RunService, new_request: MakeRequest
+    valkey: RedisServer, door: TlsDoor, run_service: RunService, new_request: MakeRequest
 ) -> None:
     """So that the tests above show what they seem to."""
     async with run_service(_encrypted(valkey, door).replace("rediss", "redis")) as channel:
@@ -151,7 +152,7 @@ async def test_who_speaks_plaintext_to_an_encrypted_server_gets_nothing(
 
 
 async def test_connections_take_the_renewed_certificate_at_their_next_use(
-    valkey: EmbeddedValkey, door: TlsDoor, certs: CertificateFolder
+    valkey: RedisServer, door: TlsDoor, certs: CertificateFolder
 ) -> None:
     """The pooled connection is used once more at most, and no command fails."""
     async with _client(valkey, door, certs) as client:
@@ -166,7 +167,7 @@ async def test_connections_take_the_renewed_certificate_at_their_next_use(
 
 
 async def test_a_half_replaced_pair_disturbs_no_connection(
-    valkey: EmbeddedValkey, door: TlsDoor, certs: CertificateFolder
+    valkey: RedisServer, door: TlsDoor, certs: CertificateFolder
 ) -> None:
     """Until the certificate has followed its key, connections are made with the last good pair."""
     async with _client(valkey, door, certs) as client:
@@ -181,7 +182,7 @@ async def test_a_half_replaced_pair_disturbs_no_connection(
 
 
 @asynccontextmanager
-async def _client(valkey: EmbeddedValkey, door: TlsDoor, certs: CertificateFolder) -> AsyncIterator[Redis]:
+async def _client(valkey: RedisServer, door: TlsDoor, certs: CertificateFolder) -> AsyncIterator[Redis]:
     files = TlsFiles(certs.certificate_of(HOLDER), certs.key_of(HOLDER), certs.authorities)
     contexts = ClientContexts(Certificates("redis", files, look_every_seconds=0))
     async with connect(_encrypted(valkey, door), max_connections=4, timeout_seconds=5, contexts=contexts) as client:

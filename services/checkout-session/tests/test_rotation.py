@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
 from checkout_session.shards import keys_of
-from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.errors import ReportedError, read_error
 from servicekit.sealing import key_id_of
+from tests.containers.choice import RedisServer
 
 if TYPE_CHECKING:
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
@@ -114,7 +114,7 @@ class Buyers:
 
 
 @pytest.fixture
-async def fleet(run_service: RunService, valkey: EmbeddedValkey, redis: Redis) -> AsyncIterator[list[Instance]]:
+async def fleet(run_service: RunService, valkey: RedisServer, redis: Redis) -> AsyncIterator[list[Instance]]:
     """Run two services with the old key, on one empty Redis."""
     instances = [Instance(run_service, valkey.url) for _ in range(2)]
     for instance in instances:

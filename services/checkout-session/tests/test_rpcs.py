@@ -15,8 +15,8 @@ from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
 from checkout_session.shards import keys_of
-from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.errors import ReportedError, read_error
+from tests.containers.choice import RedisServer
 
 if TYPE_CHECKING:
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
@@ -162,7 +162,7 @@ async def test_the_largest_cart_passes_through(
 
 
 async def test_save_refuses_an_attempt_over_the_limit(
-    run_service: RunService, valkey: EmbeddedValkey, redis: Redis, new_request: MakeRequest
+    run_service: RunService, valkey: RedisServer, redis: Redis, new_request: MakeRequest
 ) -> None:
     """RESOURCE_EXHAUSTED, reason attempt_too_large, and nothing stored."""
     request = new_request()

@@ -14,9 +14,9 @@ from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
 from checkout_session.shards import keys_of
-from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.errors import ReportedError, read_error
 from servicekit.sealing import key_id_of
+from tests.containers.choice import RedisServer
 
 if TYPE_CHECKING:
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
@@ -94,7 +94,7 @@ async def test_p7_redis_holds_nothing_that_the_buyer_typed(
 
 
 async def test_without_keys_redis_holds_it_all(
-    run_service: RunService, valkey: EmbeddedValkey, redis: Redis, new_request: MakeRequest
+    run_service: RunService, valkey: RedisServer, redis: Redis, new_request: MakeRequest
 ) -> None:
     """The control of the test above: it would see the buyer's data if it were there."""
     async with run_service(valkey.url, encryption_keys="clear") as channel:
@@ -105,7 +105,7 @@ async def test_without_keys_redis_holds_it_all(
 
 
 async def test_an_attempt_of_an_unknown_key_is_unavailable_until_the_key_is_back(
-    run_service: RunService, valkey: EmbeddedValkey, redis: Redis, new_request: MakeRequest
+    run_service: RunService, valkey: RedisServer, redis: Redis, new_request: MakeRequest
 ) -> None:
     """Never NOT_FOUND: the payment would be quarantined as one without an attempt. And nothing is lost."""
     request = new_request()
@@ -129,7 +129,7 @@ async def test_an_attempt_of_an_unknown_key_is_unavailable_until_the_key_is_back
 
 
 async def test_an_attempt_of_a_lost_key_can_be_closed_and_deleted(
-    run_service: RunService, valkey: EmbeddedValkey, redis: Redis, new_request: MakeRequest
+    run_service: RunService, valkey: RedisServer, redis: Redis, new_request: MakeRequest
 ) -> None:
     """Neither needs the content, and the tombstone names the owner all the same."""
     request = new_request()
@@ -152,7 +152,7 @@ async def test_an_attempt_of_a_lost_key_can_be_closed_and_deleted(
 
 @pytest.mark.parametrize("encryption_keys", [K1, "clear"])
 async def test_another_buyers_content_in_its_place_is_noticed(
-    run_service: RunService, valkey: EmbeddedValkey, redis: Redis, new_request: MakeRequest, encryption_keys: str
+    run_service: RunService, valkey: RedisServer, redis: Redis, new_request: MakeRequest, encryption_keys: str
 ) -> None:
     """Whoever can write to Redis cannot make one attempt pass for another; nothing is deleted."""
     request, other = new_request(), new_request()
@@ -189,7 +189,7 @@ async def test_changed_content_is_noticed(
 
 
 async def test_garbled_content_in_the_clear_is_noticed(
-    run_service: RunService, valkey: EmbeddedValkey, redis: Redis, new_request: MakeRequest
+    run_service: RunService, valkey: RedisServer, redis: Redis, new_request: MakeRequest
 ) -> None:
     """What is no message at all is unavailable as well, not an internal error."""
     request = new_request()
@@ -216,7 +216,7 @@ async def test_planted_content_in_the_clear_is_refused(
 
 
 async def test_encryption_is_introduced_while_attempts_are_stored(
-    run_service: RunService, valkey: EmbeddedValkey, redis: Redis, new_request: MakeRequest
+    run_service: RunService, valkey: RedisServer, redis: Redis, new_request: MakeRequest
 ) -> None:
     """What was stored in the clear stays readable while `clear` is among the keys; what is saved then is sealed."""
     before, after = new_request(), new_request()
@@ -235,7 +235,7 @@ async def test_encryption_is_introduced_while_attempts_are_stored(
 
 async def test_an_operator_is_told_which_key_is_missing(
     run_service: RunService,
-    valkey: EmbeddedValkey,
+    valkey: RedisServer,
     redis: Redis,
     new_request: MakeRequest,
     caplog: pytest.LogCaptureFixture,

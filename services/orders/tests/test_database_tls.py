@@ -13,12 +13,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from devstack.certificates import Authority, CertificateFolder
-from devstack.embedded_postgres import EmbeddedPostgres
 from devstack.tls_door import Greeting, TlsDoor
 from orders.database import named_failures, open_engine
 from orders.ledger import DatabaseUnavailable
 from orders.schema_revision import upgrade
 from servicekit.certificates import CertificateUnusable
+from tests.containers.choice import PostgresServer
 
 from .reports import purchase
 from .service import Client, served, serving, settings_for, until
@@ -36,7 +36,7 @@ def certs(tmp_path: Path) -> CertificateFolder:
 
 
 @pytest.fixture
-def door(postgres: EmbeddedPostgres, certs: CertificateFolder) -> Iterator[TlsDoor]:
+def door(postgres: PostgresServer, certs: CertificateFolder) -> Iterator[TlsDoor]:
     """Stand in front of PostgreSQL and speak TLS for it: it is built without."""
     with TlsDoor(postgres.port, certs, "postgres", greeting=Greeting.POSTGRES) as opened:
         yield opened

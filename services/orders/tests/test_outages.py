@@ -11,9 +11,9 @@ import grpc
 import pytest
 
 from checkout.orders.v1 import orders_pb2 as pb
-from devstack.embedded_postgres import EmbeddedPostgres
 from servicekit.errors import ReportedError
 from servicekit.json_logging import JsonFormatter
+from tests.containers.choice import PostgresServer
 
 from .reports import aside, purchase
 from .service import Client, connected, count, refusal, served, serving, settings_for, until
@@ -35,7 +35,7 @@ async def held(database_url: str, table: str) -> AsyncIterator[None]:
 
 
 @contextmanager
-def away(postgres: EmbeddedPostgres) -> Iterator[None]:
+def away(postgres: PostgresServer) -> Iterator[None]:
     """Stop the server for a while."""
     postgres.stop()
     try:
@@ -146,7 +146,7 @@ async def test_the_caller_hears_before_its_deadline(database_url: str, sql: Any)
     assert await written(sql) == [0, 0, 0, 0]
 
 
-async def test_a_database_that_was_away_is_used_again(postgres: EmbeddedPostgres, database_url: str) -> None:
+async def test_a_database_that_was_away_is_used_again(postgres: PostgresServer, database_url: str) -> None:
     """Every call is UNAVAILABLE and readiness false while it is away; then all is well without a restart."""
     report = purchase()
     async with served(settings_for(database_url)) as channel:
@@ -173,7 +173,7 @@ async def not_serving(channel: grpc.aio.Channel) -> bool:
 
 
 async def test_a_database_that_restarted_is_not_the_callers_business(
-    postgres: EmbeddedPostgres, database_url: str
+    postgres: PostgresServer, database_url: str
 ) -> None:
     """The pool's dead connections cost tries, not answers."""
     async with served(settings_for(database_url)) as channel:
@@ -186,7 +186,7 @@ async def test_a_database_that_restarted_is_not_the_callers_business(
     assert not any(answer.already_recorded for answer in answers)
 
 
-async def test_a_database_that_hangs_is_told_in_time(postgres: EmbeddedPostgres, database_url: str) -> None:
+async def test_a_database_that_hangs_is_told_in_time(postgres: PostgresServer, database_url: str) -> None:
     """Connections stay open and nothing answers; once it goes on, so do we."""
     async with served(settings_for(database_url)) as channel:
         orders = Client(channel)
@@ -207,7 +207,7 @@ async def test_a_database_that_hangs_is_told_in_time(postgres: EmbeddedPostgres,
     assert not answer.already_recorded
 
 
-async def test_a_connection_that_goes_silent_is_given_up(postgres: EmbeddedPostgres, database_url: str) -> None:
+async def test_a_connection_that_goes_silent_is_given_up(postgres: PostgresServer, database_url: str) -> None:
     """As after a failover that nobody announced: the work is tried again on another connection."""
     async with Wire(postgres.port).opened() as wire:
         url = database_url.replace(f":{postgres.port}/", f":{wire.port}/")

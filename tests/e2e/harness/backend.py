@@ -1,4 +1,4 @@
-"""The running system, reached by the names of its processes and by where they listen."""
+"""The running system, reached by the names of its processes and by where they listen, whatever runs it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from typing import Protocol
 
 from devstack.catalogue import SeededCatalogue
 from devstack.layout import Home
+from devstack.ports import LOOPBACK
 from devstack.processes import Server
 from devstack.services import Service
 from devstack.stack import Stack
@@ -39,12 +40,20 @@ class Addresses:
 class Backend(Protocol):
     """What starts and ends the processes. Every method returns when it is done.
 
-    Names are `postgres`, `valkey`, `stripe-simulator`, `checkout-session`, `orders`, `gateway` and `gateway-2`.
+    Names are `postgres`, `valkey` (or Redis in its place), `stripe-simulator`, `checkout-session`, `orders`, `gateway`
+    and `gateway-2`.
     """
 
     @property
+    def host(self) -> str:
+        """The address under which this machine and the processes find each other. Known after start_backends.
+
+        Listen on it to be called by them; our own calls come to them from there.
+        """
+
+    @property
     def upstreams(self) -> Upstreams:
-        """Where the gateways' upstreams really listen. Known after start_backends."""
+        """Where the gateways' upstreams really listen, as this machine reaches them. Known after start_backends."""
 
     @property
     def addresses(self) -> Addresses:
@@ -58,7 +67,7 @@ class Backend(Protocol):
         """Start everything but the gateways."""
 
     async def start_gateways(self, upstreams: Upstreams) -> None:
-        """Start the gateways, and tell them to call these addresses."""
+        """Start the gateways, and tell them to call these addresses: those of `upstreams`, or some on `host`."""
 
     async def stop_all(self) -> None:
         """End every process and remove what it stored."""
@@ -102,6 +111,11 @@ class EmbeddedBackend:
 
     def __init__(self, folder: Path, options: StackOptions) -> None:
         self._stack = Stack(Home(folder), options=replace(options, rate_limits=False))
+
+    @property
+    def host(self) -> str:
+        """Loopback."""
+        return LOOPBACK
 
     @property
     def upstreams(self) -> Upstreams:

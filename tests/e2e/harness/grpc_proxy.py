@@ -36,20 +36,21 @@ Metadata = Sequence[tuple[str, str | bytes]]
 class GrpcProxy:
     """Forwards every unary call to a target: bytes, metadata, deadline, and the status with its details."""
 
-    def __init__(self, target: str) -> None:
-        """Forward to target, host:port."""
+    def __init__(self, target: str, *, host: str = LOOPBACK) -> None:
+        """Forward to target, host:port. Host is the address of this machine to listen on."""
         self.checkpoint = Checkpoint()
         self.refusals: list[bytes] = []
         """Every refusal as it came over the wire: the status, its message, and the values of its trailers."""
         self.address = ""
         self._target = target
+        self._host = host
         self._server = grpc.aio.server(options=_SERVER_OPTIONS)
         self._channel: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
         self._channel = grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS)
-        await self._listen(f"{LOOPBACK}:0")
+        await self._listen(f"{self._host}:0")
         return self
 
     async def __aexit__(
@@ -69,7 +70,7 @@ class GrpcProxy:
 
     async def _listen(self, address: str) -> None:
         self._server.add_generic_rpc_handlers((_EveryMethod(self),))
-        self.address = f"{LOOPBACK}:{self._server.add_insecure_port(address)}"
+        self.address = f"{self._host}:{self._server.add_insecure_port(address)}"
         await self._server.start()
 
     async def forward(self, method: str, request: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:

@@ -32,10 +32,11 @@ _ACTIONS = frozenset({"search"})
 class HttpProxy:
     """Forwards every request to a target that may change."""
 
-    def __init__(self, target: str) -> None:
-        """Forward to target, an http URL without a path."""
+    def __init__(self, target: str, *, host: str = LOOPBACK) -> None:
+        """Forward to target, an http URL without a path. Host is the address of this machine to listen on."""
         self.target = target
         self.checkpoint = Checkpoint()
+        self._host = host
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self.url = ""
@@ -47,10 +48,10 @@ class HttpProxy:
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, LOOPBACK, 0)
+        site = web.TCPSite(self._runner, self._host, 0)
         await site.start()
         port = self._runner.addresses[0][1]
-        self.url = f"http://{LOOPBACK}:{port}"
+        self.url = f"http://{self._host}:{port}"
         return self
 
     async def __aexit__(

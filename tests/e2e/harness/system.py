@@ -8,6 +8,7 @@ from pathlib import Path
 import stripe
 
 from devstack.stack_options import StackOptions, Upstreams
+from tests.containers.choice import on_containers
 
 from .backend import Backend, EmbeddedBackend
 from .checkpoint import Call
@@ -95,17 +96,24 @@ class System:
 
 @asynccontextmanager
 async def running_system(
-    folder: Path, *, options: StackOptions | None = None, with_proxies: bool = False, straight_to_stripe: bool = False
+    folder: Path,
+    *,
+    options: StackOptions | None = None,
+    with_proxies: bool = False,
+    straight_to_stripe: bool = False,
+    embedded: bool = False,
 ) -> AsyncIterator[System]:
-    """Run the system on embedded servers, and leave no process and no data behind.
+    """Run the system on the servers that are asked for, and leave no process and no data behind.
 
     straight_to_stripe leaves out the proxy in front of Stripe, which would make one of every way an answer can break.
+    embedded is for who needs to look at the processes and files of this machine, whatever is asked for.
     """
-    backend = EmbeddedBackend(folder, options or StackOptions(durable=False))
+    options = options or StackOptions(durable=False)
+    backend = EmbeddedBackend(folder, options) if embedded or not on_containers() else _containers(folder, options)
     async with AsyncExitStack() as running:
         running.push_async_callback(backend.stop_all)
         await backend.start_backends()
-        proxies = await _proxies(backend.upstreams, running) if with_proxies else None
+        proxies = await _proxies(backend, running) if with_proxies else None
         await backend.start_gateways(_as_seen_by_gateways(backend.upstreams, proxies, straight=straight_to_stripe))
         addresses = backend.addresses
         merchants_view = merchant(addresses.stripe_api, addresses.stripe_secret_key)
@@ -119,11 +127,18 @@ async def running_system(
         )
 
 
-async def _proxies(upstreams: Upstreams, running: AsyncExitStack) -> Proxies:
+def _containers(folder: Path, options: StackOptions) -> Backend:
+    from .container_backend import ContainerBackend  # noqa: PLC0415 - who runs embedded needs no Docker client
+
+    return ContainerBackend(folder, options)
+
+
+async def _proxies(backend: Backend, running: AsyncExitStack) -> Proxies:
+    upstreams, host = backend.upstreams, backend.host
     return Proxies(
-        stripe_api=await running.enter_async_context(HttpProxy(upstreams.stripe_api)),
-        checkout_session=await running.enter_async_context(GrpcProxy(upstreams.checkout_session)),
-        orders=await running.enter_async_context(GrpcProxy(upstreams.orders)),
+        stripe_api=await running.enter_async_context(HttpProxy(upstreams.stripe_api, host=host)),
+        checkout_session=await running.enter_async_context(GrpcProxy(upstreams.checkout_session, host=host)),
+        orders=await running.enter_async_context(GrpcProxy(upstreams.orders, host=host)),
     )
 
 

@@ -1,4 +1,4 @@
-"""An OIDC issuer on loopback: publishes keys, signs tokens with them, and misbehaves when it is told to."""
+"""An OIDC issuer on this machine: publishes keys, signs tokens with them, and misbehaves when it is told to."""
 
 import json
 import threading
@@ -87,7 +87,7 @@ class Reply:
 class LocalIssuer:
     """Serves discovery and keys on a free port while the context lasts. What it publishes may change at any time."""
 
-    def __init__(self, *keys: SigningKey) -> None:
+    def __init__(self, *keys: SigningKey, host: str = LOOPBACK) -> None:
         self.keys: list[dict[str, object]] = [key.published() for key in keys]
         """What is published."""
         self.instead: dict[str, Reply] = {}
@@ -95,13 +95,14 @@ class LocalIssuer:
         self.asked: list[str] = []
         """The paths that were asked for, in order."""
         self._stopping = threading.Event()
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self._host = host
+        self._server = ThreadingHTTPServer((host, 0), self._handler())
         self._serving = threading.Thread(target=self._server.serve_forever, args=(_STOP_POLL_SECONDS,), daemon=True)
 
     @property
     def url(self) -> str:
         """What tokens name in `iss`."""
-        return f"http://{LOOPBACK}:{self._server.server_address[1]}"
+        return f"http://{self._host}:{self._server.server_address[1]}"
 
     @property
     def keys_url(self) -> str:

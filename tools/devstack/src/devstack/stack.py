@@ -10,6 +10,7 @@ from typing import Self
 from devstack.catalogue import SeededCatalogue, seed_catalogue
 from devstack.embedded_postgres import EmbeddedPostgres
 from devstack.embedded_valkey import EmbeddedValkey
+from devstack.gateway_settings import gateway_settings
 from devstack.layout import Home, encryption_keys
 from devstack.merged_log import MergedLog
 from devstack.ports import LOOPBACK, free_port, is_free
@@ -22,13 +23,6 @@ from devstack.stripe_access import StripeAccess
 from devstack.webhook_endpoints import forget_all, register
 
 ORDERS_DATABASE = "orders"
-FRONTEND_ORIGINS = "http://localhost:5173,http://127.0.0.1:5173"
-AMPLE_RATES = {
-    f"{limit}_{kind}": "1000000"
-    for limit in ("INITIATE_PER_ADDRESS", "INITIATE_PER_USER", "LOOKUP_PER_ADDRESS")
-    for kind in ("PER_MINUTE", "BURST")
-}
-"""Settings of a gateway that in practice limits nobody."""
 _SEEDS = 2**31
 _GATEWAY_ATTEMPTS = 3
 
@@ -253,21 +247,12 @@ class Stack:
         self._webhook_secrets = self._registered_webhooks()
         for gateway in self.gateways:
             gateway.settings.update(
-                {
-                    "CHECKOUT_SESSION_TARGET": upstreams.checkout_session,
-                    "ORDERS_TARGET": upstreams.orders,
-                    "STRIPE_API_BASE": upstreams.stripe_api,
-                    "STRIPE_SECRET_KEY": self.stripe.secret_key,
-                    "STRIPE_PUBLISHABLE_KEY": self.stripe.publishable_key,
-                    "STRIPE_WEBHOOK_SECRETS": ",".join(self._webhook_secrets),
-                    "JWT_SECRET": self.home.kept_secret("jwt"),
-                    "ATTEMPT_ID_SECRET": self.home.kept_secret("attempt-id"),
-                    "ALLOW_GUESTS": "true",
-                    "CORS_ORIGINS": FRONTEND_ORIGINS,
-                    **({} if self.options.rate_limits else AMPLE_RATES),
-                    **(self.tls.gateway() if self.tls else {}),
-                }
+                gateway_settings(
+                    upstreams, self.stripe, self._webhook_secrets, self.home, rate_limits=self.options.rate_limits
+                )
             )
+            if self.tls:
+                gateway.settings.update(self.tls.gateway())
         self._apply_chosen_settings(*self.gateways)
 
     def _registered_webhooks(self) -> list[str]:

@@ -1,0 +1,75 @@
+"""Redis 8 from its public image."""
+
+import secrets
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from testcontainers.core.network import Network
+
+from devstack.ports import LOOPBACK
+
+from .container import Container, Recipe
+
+IMAGE: Final = "redis:8"
+INSIDE_PORT: Final = 6379
+_ANSWER_SECONDS: Final = 10.0
+_CONFIG: Final = "/etc/holdfast.conf"
+
+
+class ContainerRedis(Container):
+    """One Redis, set up as the embedded Valkey is. With `appendonly` every write is in the kernel before its answer."""
+
+    def __init__(self, *, appendonly: bool, network: Network | None = None, alias: str = "") -> None:
+        self.password = secrets.token_hex(16)
+        settings = {
+            "requirepass": self.password,
+            "appendonly": "yes" if appendonly else "no",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+            "save": '""',
+        }
+        # A file, not arguments: everybody on the machine can read a process's arguments.
+        config = "".join(f"{name} {value}\n" for name, value in settings.items())
+        recipe = Recipe(
+            image=IMAGE,
+            inside_port=INSIDE_PORT,
+            command=["redis-server", _CONFIG],
+            files={_CONFIG: config},
+            network=network,
+            alias=alias,
+        )
+        super().__init__(recipe, self._answers)
+
+    @property
+    def url(self) -> str:
+        """Its address on this machine, password included."""
+        return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
+
+    @property
+    def inside_url(self) -> str:
+        """Its address in its network, password included."""
+        return f"redis://:{self.password}@{self.recipe.alias}:{INSIDE_PORT}/0"
+
+    def ask(self, *words: str | int) -> Any:
+        """Send one command on a connection of its own and return its answer. Raises redis.RedisError."""
+        with self._operator(self.port) as client:
+            return client.execute_command(*words)
+
+    def _answers(self, port: int) -> bool:
+        with self._operator(port) as client:
+            try:
+                return bool(client.ping())
+            except (redis.ConnectionError, redis.TimeoutError):
+                return False
+
+    def _operator(self, port: int) -> redis.Redis:
+        return redis.Redis(
+            host=LOOPBACK,
+            port=port,
+            password=self.password,
+            decode_responses=True,
+            socket_timeout=_ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )

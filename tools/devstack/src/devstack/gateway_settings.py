@@ -1,0 +1,37 @@
+"""What every gateway of a stack is told, wherever it runs."""
+
+from collections.abc import Sequence
+
+from devstack.layout import Home
+from devstack.stack_options import Upstreams
+from devstack.stripe_access import StripeAccess
+
+FRONTEND_ORIGINS = "http://localhost:5173,http://127.0.0.1:5173"
+AMPLE_RATES = {
+    f"{limit}_{kind}": "1000000"
+    for limit in ("INITIATE_PER_ADDRESS", "INITIATE_PER_USER", "LOOKUP_PER_ADDRESS")
+    for kind in ("PER_MINUTE", "BURST")
+}
+"""Settings of a gateway that in practice limits nobody."""
+
+
+def gateway_settings(
+    upstreams: Upstreams, access: StripeAccess, webhook_secrets: Sequence[str], home: Home, *, rate_limits: bool
+) -> dict[str, str]:
+    """Return a gateway's settings: environment variables without their prefix. Upstreams are as the gateway sees them.
+
+    Without rate limits it keeps to rates that nobody reaches.
+    """
+    return {
+        "CHECKOUT_SESSION_TARGET": upstreams.checkout_session,
+        "ORDERS_TARGET": upstreams.orders,
+        "STRIPE_API_BASE": upstreams.stripe_api,
+        "STRIPE_SECRET_KEY": access.secret_key,
+        "STRIPE_PUBLISHABLE_KEY": access.publishable_key,
+        "STRIPE_WEBHOOK_SECRETS": ",".join(webhook_secrets),
+        "JWT_SECRET": home.kept_secret("jwt"),
+        "ATTEMPT_ID_SECRET": home.kept_secret("attempt-id"),
+        "ALLOW_GUESTS": "true",
+        "CORS_ORIGINS": FRONTEND_ORIGINS,
+        **({} if rate_limits else AMPLE_RATES),
+    }

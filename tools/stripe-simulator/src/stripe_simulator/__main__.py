@@ -48,6 +48,7 @@ async def _serve(settings: SimulatorSettings, options: argparse.Namespace) -> No
 async def _prepare(simulator: Simulator, options: argparse.Namespace) -> None:
     """Make through the API, before anybody is told that it is there, what the options ask for."""
     stripe.enable_telemetry = False  # it would write a file into a home
+    logging.getLogger("stripe").setLevel(logging.WARNING)  # our own calls are in the access log
     client = stripe.StripeClient(
         simulator.settings.secret_key,
         base_addresses={"api": simulator.url},

@@ -226,8 +226,9 @@ async def until_log(project: ComposeProject, service: str, word: str) -> None:
     """Wait until a service has logged a word since its last start."""
     async with asyncio.timeout(60):
         since = project.inspect(service)["State"]["StartedAt"]
-        while word not in await asyncio.to_thread(project.compose, "logs", f"--since={since}", service):
-            await asyncio.sleep(0.05)  # Compose's log cannot be waited for
+        log = ""
+        while word not in log:
+            log = await asyncio.to_thread(project.compose, "logs", f"--since={since}", service)
 
 
 def test_everything_ends_in_order_and_down_leaves_nothing(project: ComposeProject) -> None:

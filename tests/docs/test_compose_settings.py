@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from servicekit.settings import ServiceSettings
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSED = (ROOT / "docker-compose.yml").read_text()
+WITH_STRIPE = (ROOT / "docker-compose.stripe.yml").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
-INTERPOLATED = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
+INTERPOLATED = re.compile(r"\$\{([A-Z_]+):([-?])([^}]*)\}")
+OF_COMPOSE = {"COMPOSE_FILE"}
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "checkout-session": CheckoutSessionSettings,
     "orders": OrdersSettings,
@@ -27,7 +30,7 @@ KEYS = "k1:" + "A" * 42 + "8="
 FILLED_IN = {
     "HOLDFAST_ENVIRONMENT": "production",
     "HOLDFAST_ALLOW_PLAINTEXT": "true",
-    "STRIPE_API_BASE": "https://api.stripe.com",
+    "COMPOSE_FILE": "docker-compose.yml:docker-compose.stripe.yml",
     "STRIPE_SECRET_KEY": "sk_live_1",
     "STRIPE_PUBLISHABLE_KEY": "pk_live_1",
     "STRIPE_WEBHOOK_SECRETS": "whsec_1",
@@ -37,15 +40,33 @@ FILLED_IN = {
     "ORDERS_ENCRYPTION_KEYS": KEYS,
     "GATEWAY_ATTEMPT_ID_SECRET": "c" * 32,
 }
-NO_SECRETS = {"HOLDFAST_ENVIRONMENT", "HOLDFAST_ALLOW_PLAINTEXT", "STRIPE_API_BASE", "STRIPE_PUBLISHABLE_KEY"}
-SECRETS = sorted(FILLED_IN.keys() - NO_SECRETS)
+NO_SECRETS = {"HOLDFAST_ENVIRONMENT", "HOLDFAST_ALLOW_PLAINTEXT"}
+SECRETS = sorted(FILLED_IN.keys() - NO_SECRETS - OF_COMPOSE)
+WITH_KEYS = ("COMPOSE_FILE", "STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY", "STRIPE_WEBHOOK_SECRETS")
+
+
+class _Composed(yaml.SafeLoader):  # type: ignore[misc] # PyYAML ships no types
+    """YAML as Compose writes it."""
+
+
+_Composed.add_constructor("!reset", lambda _loader, _node: None)
 
 
 def handed(service: str, told: Mapping[str, str]) -> dict[str, str]:
-    """Return a service's environment as Compose makes it."""
-    text = INTERPOLATED.sub(lambda found: told.get(found[1]) or found[2], COMPOSED)
-    environment: dict[str, Any] = yaml.safe_load(text)["services"][service]["environment"]
+    """Return a service's environment as Compose makes it. Raises ValueError where it demands what it was not told."""
+    files = [COMPOSED, WITH_STRIPE] if "COMPOSE_FILE" in told else [COMPOSED]
+    environment: dict[str, Any] = {}
+    for file in files:
+        described = yaml.load(INTERPOLATED.sub(partial(_filled, told), file), Loader=_Composed)  # noqa: S506 - a safe one
+        environment |= (described["services"].get(service) or {}).get("environment", {})
     return {name: "" if value is None else str(value) for name, value in environment.items()}
+
+
+def _filled(told: Mapping[str, str], found: re.Match[str]) -> str:
+    name, operator, word = found.groups()
+    if operator == "?" and not told.get(name):
+        raise ValueError(f"{name} {word}")
+    return told.get(name) or word
 
 
 def read(monkeypatch: pytest.MonkeyPatch, service: str, told: Mapping[str, str]) -> ServiceSettings:
@@ -68,17 +89,26 @@ def test_every_variable_is_a_setting_and_every_required_setting_is_handed(servic
 
 
 def test_the_example_names_exactly_what_can_be_told() -> None:
-    """Every variable of docker-compose.yml is in .env.example, and nothing else."""
+    """Every variable of both files is in .env.example, and nothing else but what Compose itself reads."""
     named = re.findall(r"^([A-Z_]+)=", EXAMPLE, flags=re.MULTILINE)
 
-    assert sorted(named) == sorted({found[0] for found in INTERPOLATED.findall(COMPOSED)})
-    assert len(INTERPOLATED.findall(COMPOSED)) == len(re.findall(r"(?<!\$)\$\{", COMPOSED))
+    interpolated = INTERPOLATED.findall(COMPOSED + WITH_STRIPE)
+    assert sorted(named) == sorted({found[0] for found in interpolated} | OF_COMPOSE)
+    assert len(interpolated) == len(re.findall(r"(?<!\$)\$\{", COMPOSED + WITH_STRIPE))
 
 
 @pytest.mark.parametrize("service", sorted(SETTINGS))
 def test_without_a_word_everything_starts_in_development(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
     """`docker compose up` alone is for trying out."""
     assert read(monkeypatch, service, {}).in_development
+
+
+def test_in_production_there_is_no_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever forgets the second file gets no shop that is paid with made-up money."""
+    told = {name: value for name, value in FILLED_IN.items() if name != "COMPOSE_FILE"}
+
+    with pytest.raises(ValueError, match="GATEWAY_STRIPE_SECRET_KEY, GATEWAY_STRIPE_WEBHOOK_SECRETS: everybody knows"):
+        read(monkeypatch, "payments-gateway", told)
 
 
 @pytest.mark.parametrize("service", sorted(SETTINGS))
@@ -102,13 +132,13 @@ def test_in_production_no_secret_can_be_forgotten(monkeypatch: pytest.MonkeyPatc
             refusals.append(str(refusal))
 
     assert refusals
-    assert all("everybody knows it" in refusal for refusal in refusals)
+    assert all("everybody knows it" in refusal or f"{forgotten} is required" in refusal for refusal in refusals)
 
 
 def test_a_live_key_does_not_start_with_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever puts a live key in and nothing else is told so, instead of taking money with known secrets."""
     with pytest.raises(ValueError, match="a live key does not start in development"):
-        read(monkeypatch, "payments-gateway", {"STRIPE_SECRET_KEY": "sk_live_1"})
+        read(monkeypatch, "payments-gateway", {name: FILLED_IN[name] for name in WITH_KEYS})
 
 
 def _named_under(mark: str) -> list[str]:

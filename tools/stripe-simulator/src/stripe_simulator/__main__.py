@@ -39,8 +39,11 @@ async def _serve(settings: SimulatorSettings, options: argparse.Namespace) -> No
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stopping.set)
-    async with Simulator(settings) as simulator:
+    simulator = Simulator(settings)
+    simulator.preparing = True
+    async with simulator:
         await _prepare(simulator, options)
+        simulator.preparing = False
         _announce(simulator.url, options.ready_file)
         await stopping.wait()
 

@@ -1,0 +1,49 @@
+"""The composed system without the simulator, as it is with Stripe itself."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.containers.compose_project import ComposeProject, docker
+from tests.containers.test_images import TAG
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
+
+TOLD = {
+    "COMPOSE_FILE": "docker-compose.yml:docker-compose.stripe.yml",
+    "STRIPE_API_BASE": "http://stripe.test:12111",
+    "STRIPE_SECRET_KEY": "sk_test_elsewhere",
+    "STRIPE_PUBLISHABLE_KEY": "pk_test_elsewhere",
+    "STRIPE_WEBHOOK_SECRETS": "whsec_elsewhere",
+}
+
+
+@pytest.fixture
+def project() -> Iterator[ComposeProject]:
+    """Make everything, and put another simulator, which Compose knows nothing of, where Stripe would be."""
+    with ComposeProject(TOLD) as made:
+        made.compose("create", "--no-build")
+        stripe = docker(
+            *("run", "--detach", "--rm", f"--network={made.name}_edge", "--network-alias=stripe.test"),
+            *(f"holdfast/stripe-simulator:{TAG}", "stripe-simulator", "--listen=0.0.0.0:12111", "--sample-shop"),
+            "--secret-key=sk_test_elsewhere",
+        ).strip()
+        try:
+            yield made
+        finally:
+            docker("rm", "--force", stripe)
+
+
+def test_another_stripe_takes_the_simulators_place(project: ComposeProject) -> None:
+    """With what .env.example says of it, everything else starts, and sells what that Stripe has."""
+    project.up()
+
+    assert "stripe-simulator" not in project.compose("ps", "--all", "--services")
+    assert project.inspect("payments-gateway")["State"]["Health"]["Status"] == "healthy"
+
+
+def test_a_live_key_does_not_start() -> None:
+    """Whoever puts it in and nothing else is told which setting it is about."""
+    told = {**TOLD, "STRIPE_SECRET_KEY": "sk_live_1"}
+    with ComposeProject(told) as project, pytest.raises(AssertionError, match="live key"):
+        project.compose("run", "--rm", "--no-deps", "payments-gateway")

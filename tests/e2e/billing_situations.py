@@ -3,13 +3,16 @@
 import copy
 import uuid
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
 import aiohttp
 
 from .conftest import until
+from .harness.plans import made_at_stripe, recorded, shown
 from .harness.shop import Cart, Line, Reply
+from .harness.system import System
 from .situations import ORDERS, Calls, Road, Situation, Stage
 
 CHARGES: Final = ("customer.subscription.*", "invoice.*")
@@ -333,9 +336,51 @@ BILLED: Final[tuple[type[Billed], ...]] = (
 )
 
 
+@dataclass(frozen=True)
+class Place:
+    """One call of a situation."""
+
+    kind: type[Billed]
+    index: int
+
+    @property
+    def road(self) -> str:
+        """The call's kind."""
+        return self.kind.calls[self.index]
+
+    @property
+    def earlier(self) -> int:
+        """How many calls of its kind the situation makes before it."""
+        return self.kind.calls[: self.index].count(self.kind.calls[self.index])
+
+    @property
+    def name(self) -> str:
+        """Situation, place and kind of call."""
+        return f"{self.kind.__name__}-{self.index + 1}-{self.kind.calls[self.index].name}"
+
+
+PLACES: Final = [Place(kind, index) for kind in BILLED for index in kind.killed_at]
+
+
 async def status_of(asking: Awaitable[Reply]) -> int | None:
     """Return what a request was answered; None if its connection broke."""
     try:
         return (await asking).status
     except aiohttp.ClientError:
         return None
+
+
+async def assert_billed_once(system: System, situation: Billed) -> None:
+    """Assert one purchase, and one Stripe subscription and one row for each billing interval, which agree."""
+    (payment,) = await system.books.payments_of(situation.checkout.attempt_id)
+    rows = await system.books.subscriptions_of(situation.checkout.attempt_id)
+    made = {one["metadata"]["subscriptionId"]: one for one in await made_at_stripe(system, await situation.customer())}
+    intervals = [plan for plan in situation.plans if plan != "mug"]
+
+    assert (payment["outcome"], payment["intent_id"]) == ("purchase", situation.checkout.intent_id)
+    assert len(await system.books.orders_of(situation.checkout.attempt_id)) == int("mug" in situation.plans)
+    assert [row["status"] for row in rows] == [situation.ends_as] * len(intervals)
+    assert len(await made_at_stripe(system, await situation.customer())) == situation.at_stripe * len(intervals)
+    assert {row["id"]: recorded(row) for row in rows if situation.at_stripe} == {
+        subscription_id: shown(one) for subscription_id, one in made.items()
+    }

@@ -129,11 +129,22 @@ class Row:
         return self.fault.name.startswith(("silent", "hold"))
 
     @property
+    def is_telling(self) -> bool:
+        """Whether it is played in every run: one that passes and one that lasts, before the effect and after it."""
+        return self.fault.name in _TELLING
+
+    @property
     def name(self) -> str:
         """Deed, call and fault."""
         call = self.place.road.name + ("-again" if self.place.skip else "")
         return f"{self.place.deed.__name__}-{call}-{self.fault.name}"
 
+
+_TELLING: Final = {
+    *("breaks_once_before", "breaks_after"),
+    *("proxy_error_before_once", "reset_after", "error_after", "error_after_once", "key_mismatch", "rate_limit"),
+}
+"""Names of faults. The others differ in how Stripe or a service fails, not in what must come of it."""
 
 _OPEN: Final = Left(payable=1, released=1, attempts=1)
 _PAID: Final = Left(attempts=1)

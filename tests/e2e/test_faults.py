@@ -1,13 +1,13 @@
 """Each outgoing call of the gateway meets each fault that it can meet, before its effect and after it.
 
-The whole table is played first, many rows beside each other; then each test looks at one row: that its fault was met,
+The rows are played first, many beside each other; then each test looks at one row: that its fault was met,
 what the client was told, what was left, and that asking again ended in exactly one purchase.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ import pytest_asyncio
 from devstack.stack_options import StackOptions
 
 from .deeds import DEEDS, Begin, Deed, Left, Return, Scene
-from .fault_table import ROWS, GrpcFault, Queue, Row, Told
+from .fault_table import ROWS, GrpcFault, Place, Queue, Row, Told
 from .harness.checkpoint import Call, Mishap, Moment
 from .harness.grpc_proxy import GrpcProxy
 from .harness.http_proxy import road_of
@@ -127,9 +127,10 @@ async def taken(scene: Scene) -> Taken:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def played(scene: Scene, taken: Taken) -> Mapping[str, Act]:
-    """Play the whole table; return its rows by name."""
-    acts = [Act(row, row.place.deed(scene, number)) for number, row in enumerate(ROWS, start=1)]
+async def played(request: pytest.FixtureRequest, scene: Scene, taken: Taken) -> Mapping[str, Act]:
+    """Play the rows of the tests that are run; return them by name."""
+    wanted = {id(row) for row in rows_of(request.session.items)}
+    acts = [Act(row, row.place.deed(scene, number)) for number, row in enumerate(ROWS, start=1) if id(row) in wanted]
     async with scene.system.shop(gateway=1) as second_door:
         beside = [act for act in acts if act.row.queue is Queue.NONE]
         await _few_at_once(act.deed.prepare() for act in beside)
@@ -151,7 +152,10 @@ async def played(scene: Scene, taken: Taken) -> Mapping[str, Act]:
     return {act.row.name: act for act in acts}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=row.name, marks=[] if row.is_telling else [pytest.mark.long]) for row in ROWS],
+)
 async def test_p3_a_fault_is_told_and_harms_nobody(played: Mapping[str, Act], row: Row) -> None:
     """The fault was met; the client was told in time; what was left is exact; asking again ended in one purchase."""
     act = played[row.name]
@@ -202,6 +206,25 @@ async def test_p3_a_connection_that_is_cut_harms_nobody(
     assert reply.status in {200, 503}  # by whether gRPC's own repeat may be sent
     assert set(afterwards) == {200}
     assert (await _snapshot(scene.system)).left_of(deed, deed.secrets) == _settled(kind)
+
+
+@pytest.mark.parametrize(
+    "place", {row.place: None for row in ROWS}, ids=lambda place: f"{place.deed.__name__}-{place.road.name}"
+)
+def test_every_call_has_a_telling_row_for_both_moments(place: Place) -> None:
+    """What is played in every run spoils each call before its effect and after it."""
+    played = {row.fault.moment for row in ROWS if row.place == place and row.is_telling}
+
+    assert played == set(Moment)
+
+
+def rows_of(tests: Iterable[pytest.Item]) -> Iterator[Row]:
+    """Yield the rows that these tests look at."""
+    for test in tests:
+        if isinstance(test, pytest.Function) and test.originalname == test_p3_a_fault_is_told_and_harms_nobody.__name__:
+            row = test.callspec.params["row"]
+            assert isinstance(row, Row)
+            yield row
 
 
 def _settled(kind: type[Deed]) -> Left:

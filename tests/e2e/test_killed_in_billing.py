@@ -14,11 +14,10 @@ import pytest_asyncio
 
 from devstack.stack_options import StackOptions
 
-from .billing_situations import BILLED, Billed, BillingRoad
+from .billing_situations import BILLED, PLACES, Billed, BillingRoad, Place, assert_billed_once
 from .conftest import Waiter
 from .harness.checkpoint import Moment
 from .harness.knobs import Knobs
-from .harness.plans import made_at_stripe, recorded, shown
 from .harness.shop import Shop
 from .harness.system import System, running_system
 from .sigkill import PATIENT, RETRYING_SOON, kill_gateway, run_into
@@ -28,11 +27,6 @@ pytestmark = pytest.mark.long
 
 BACKGROUND: Final = ("GET /v1/prices", "GET /v1/shipping_rates", "/grpc.health.v1.Health/Check")
 """Calls that belong to no checkout."""
-CALLS: Final = [
-    pytest.param(kind, index, id=f"{kind.__name__}-{index + 1}-{kind.calls[index].name}")
-    for kind in BILLED
-    for index in kind.killed_at
-]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -74,13 +68,13 @@ def test_p3_the_gateway_is_killed_at_every_kind_of_call() -> None:
     assert met >= set(BillingRoad) - {BillingRoad.GET_SUBSCRIPTION}
 
 
-@pytest.mark.parametrize(("kind", "index"), CALLS)
-async def test_p3_killed_at_any_call_of_billing(stage: Stage, settled: Waiter, kind: type[Billed], index: int) -> None:
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+async def test_p3_killed_at_any_call_of_billing(stage: Stage, settled: Waiter, place: Place) -> None:
     """One SIGKILL meets one subscription before the call's effect and one after it; both end as if nothing had been."""
-    both = [kind(stage), kind(stage)]
+    both = [place.kind(stage), place.kind(stage)]
     for situation in both:
         await situation.arrange()
-    caught = [await run_into(situation, index, moment) for situation, moment in zip(both, Moment, strict=True)]
+    caught = [await run_into(situation, place.index, moment) for situation, moment in zip(both, Moment, strict=True)]
 
     answers = await kill_gateway(stage.system, caught)
     await asyncio.gather(*(situation.recover() for situation in both))
@@ -90,19 +84,3 @@ async def test_p3_killed_at_any_call_of_billing(stage: Stage, settled: Waiter, k
     assert answers == [None, None]
     for situation in both:
         await assert_billed_once(stage.system, situation)
-
-
-async def assert_billed_once(system: System, situation: Billed) -> None:
-    """Assert one purchase, and one Stripe subscription and one row for each billing interval, which agree."""
-    (payment,) = await system.books.payments_of(situation.checkout.attempt_id)
-    rows = await system.books.subscriptions_of(situation.checkout.attempt_id)
-    made = {one["metadata"]["subscriptionId"]: one for one in await made_at_stripe(system, await situation.customer())}
-    intervals = [plan for plan in situation.plans if plan != "mug"]
-
-    assert (payment["outcome"], payment["intent_id"]) == ("purchase", situation.checkout.intent_id)
-    assert len(await system.books.orders_of(situation.checkout.attempt_id)) == int("mug" in situation.plans)
-    assert [row["status"] for row in rows] == [situation.ends_as] * len(intervals)
-    assert len(await made_at_stripe(system, await situation.customer())) == situation.at_stripe * len(intervals)
-    assert {row["id"]: recorded(row) for row in rows if situation.at_stripe} == {
-        subscription_id: shown(one) for subscription_id, one in made.items()
-    }

@@ -15,6 +15,18 @@ PROTOC = $(RUN) python -m grpc_tools.protoc -I proto --python_out=$(1) --grpc_py
 	--mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
 IMAGES := $(wildcard services/*) tools/stripe-simulator
 IMAGE_TAG ?= dev
+BUILD_IMAGES = set -e; for folder in $(IMAGES); do \
+	DOCKER_BUILDKIT=1 docker build --quiet --file $$folder/Dockerfile --tag holdfast/$$(basename $$folder):$(IMAGE_TAG) \
+		--build-arg UV_VERSION=$(UV_VERSION) --build-arg REVISION=$$(git rev-parse --short HEAD) . ; \
+	done
+# What runs on containers: a few in `make test` where a Docker engine answers, and these in `make test-containers`.
+A_FEW_ON_CONTAINERS := tests/e2e/test_p3_exactly_once.py
+ON_CONTAINERS ?= $(A_FEW_ON_CONTAINERS) tests/containers services/checkout-session services/orders \
+	$(patsubst %,tests/e2e/test_%.py,outages retries subscriptions crossfire)
+ON_CONTAINERS_ONLY ?= not long and not containers
+CONTAINER_PYTEST = HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest
+# The tests clean up by themselves, so that testcontainers' own cleaner, one more image, need not be pulled.
+export TESTCONTAINERS_RYUK_DISABLED ?= true
 export PYTHONDONTWRITEBYTECODE ?= 1
 export UV_PYTHON_DOWNLOADS := never
 
@@ -31,8 +43,13 @@ certs: .venv/.synced ## Make a test authority and certificates in .holdfast/cert
 	@$(RUN) devstack certs $(CERTS_ARGS)
 
 .PHONY: test
-test: .venv/.synced ## Run the tests on real embedded servers, two at a time
+test: .venv/.synced ## Run the tests on real embedded servers, two at a time, and a few on containers where Docker answers
 	@$(RUN) pytest -n 2 --dist loadfile -m "not long and not containers" $(PYTEST_ARGS)
+ifeq ($(PYTEST_ARGS),)
+	@if docker info >/dev/null 2>&1; then \
+		( $(BUILD_IMAGES) ) && $(CONTAINER_PYTEST) $(A_FEW_ON_CONTAINERS); \
+	else echo 'No Docker engine answers: nothing was run on containers.'; fi
+endif
 
 .PHONY: test-long
 test-long: .venv/.synced ## Run what takes long: kills at every call, clusters that move under load, a rush of mixed carts
@@ -40,14 +57,12 @@ test-long: .venv/.synced ## Run what takes long: kills at every call, clusters t
 
 .PHONY: images
 images: ## Build the images of the services and of the Stripe simulator, as holdfast/NAME:dev
-	@set -e; for folder in $(IMAGES); do \
-		DOCKER_BUILDKIT=1 docker build --quiet --file $$folder/Dockerfile --tag holdfast/$$(basename $$folder):$(IMAGE_TAG) \
-			--build-arg UV_VERSION=$(UV_VERSION) --build-arg REVISION=$$(git rev-parse --short HEAD) . ; \
-	done
+	@$(BUILD_IMAGES)
 
 .PHONY: test-containers
-test-containers: .venv/.synced images ## Run the tests that need a Docker engine, on the images
+test-containers: .venv/.synced images ## Run the tests that need a Docker engine, on the images, and others on containers
 	@HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest -m containers $(PYTEST_ARGS)
+	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m "$(ON_CONTAINERS_ONLY)" $(ON_CONTAINERS)
 
 .PHONY: test-mutants
 test-mutants: .venv/.synced ## Break each guard in turn and see its test fail

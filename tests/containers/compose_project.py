@@ -17,7 +17,10 @@ from .leftovers import keep_no_longer, remove_at_exit
 ROOT: Final = Path(__file__).parent.parent.parent
 SECRET_KEY: Final = "sk_test_not-for-production"
 PUBLISHABLE_KEY: Final = "pk_test_not-for-production"
-_OF_DEVELOPERS: Final = ("CHECKOUT_SESSION_", "COMPOSE_", "GATEWAY_", "ORDERS_", "POSTGRES_", "REDIS_", "STRIPE_")
+_OF_DEVELOPERS: Final = (
+    *("CHECKOUT_SESSION_", "COMPOSE_", "GATEWAY_", "ORDERS_", "POSTGRES_", "REDIS_", "STRIPE_"),
+    *("HOLDFAST_ALLOW_PLAINTEXT", "HOLDFAST_ENVIRONMENT", "HOLDFAST_LOG_LEVEL"),
+)
 _UP_SECONDS: Final = 300
 _POLL_SECONDS: Final = 0.1
 _OF_PROJECT: Final = "label=com.docker.compose.project="
@@ -34,7 +37,8 @@ class ComposeProject:
         """Tell it what an .env would tell; nothing is what a newcomer has."""
         self.name = f"holdfast-test-{secrets.token_hex(4)}"
         self._ports = {"GATEWAY_PORT": str(free_port()), "STRIPE_SIMULATOR_PORT": str(free_port())}
-        self._settings = dict(settings or {})
+        self.settings = dict(settings or {})
+        """What an .env would tell; it counts from the next command on."""
 
     def __enter__(self) -> Self:
         """Do nothing yet."""
@@ -69,7 +73,7 @@ class ComposeProject:
     def compose(self, *words: str) -> str:
         """Run a command of Compose and return what it prints. Raises ComposeFailed."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OF_DEVELOPERS)}
-        environment = {**inherited, **self._ports, **self._settings}
+        environment = {**inherited, **self._ports, **self.settings}
         ended = subprocess.run(
             # Without the .env of whoever runs the tests.
             ["docker", "compose", "--ansi=never", "--env-file=/dev/null", f"--project-name={self.name}", *words],

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.containers.compose_project import ComposeProject, docker
-from tests.containers.test_images import TAG
+from tests.containers.compose_project import ROOT, ComposeProject, docker
+from tests.containers.test_images import IMAGES, TAG
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
@@ -47,3 +47,25 @@ def test_a_live_key_does_not_start() -> None:
     told = {**TOLD, "STRIPE_SECRET_KEY": "sk_live_1"}
     with ComposeProject(told) as project, pytest.raises(AssertionError, match="live key"):
         project.compose("run", "--rm", "--no-deps", "payments-gateway")
+
+
+def test_a_copy_of_the_example_is_as_good_as_no_env_file() -> None:
+    """Compose reads it, and makes the same of it."""
+    told_nothing, told_the_example = (
+        docker("compose", f"--project-directory={ROOT}", f"--env-file={file}", "config")
+        for file in ("/dev/null", ROOT / ".env.example")
+    )
+
+    assert told_the_example == told_nothing
+
+
+def test_compose_builds_the_images_that_are_missing() -> None:
+    """`docker compose up` is all that a newcomer has to know."""
+    with ComposeProject() as project:
+        project.settings["HOLDFAST_IMAGE_TAG"] = project.name
+        names = [f"holdfast/{image}:{project.name}" for image in IMAGES]
+        try:
+            project.compose("build", "--quiet")
+            docker("image", "inspect", *names)
+        finally:
+            docker("image", "rm", "--force", *names)

@@ -19,6 +19,7 @@ COMPOSED = (ROOT / "docker-compose.yml").read_text()
 WITH_STRIPE = (ROOT / "docker-compose.stripe.yml").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
 INTERPOLATED = re.compile(r"\$\{([A-Z_]+):([-?])([^}]*)\}")
+EXAMPLE_LINES = re.compile(r"^#?([A-Z_]+)=(.*)$", flags=re.MULTILINE)
 OF_COMPOSE = {"COMPOSE_FILE"}
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "checkout-session": CheckoutSessionSettings,
@@ -90,11 +91,19 @@ def test_every_variable_is_a_setting_and_every_required_setting_is_handed(servic
 
 def test_the_example_names_exactly_what_can_be_told() -> None:
     """Every variable of both files is in .env.example, and nothing else but what Compose itself reads."""
-    named = re.findall(r"^([A-Z_]+)=", EXAMPLE, flags=re.MULTILINE)
+    named = [name for name, _ in EXAMPLE_LINES.findall(EXAMPLE)]
 
     interpolated = INTERPOLATED.findall(COMPOSED + WITH_STRIPE)
     assert sorted(named) == sorted({found[0] for found in interpolated} | OF_COMPOSE)
     assert len(interpolated) == len(re.findall(r"(?<!\$)\$\{", COMPOSED + WITH_STRIPE))
+
+
+def test_the_example_fills_in_nothing() -> None:
+    """A copy of it is as good as none; Compose takes no blank COMPOSE_FILE, so that one is commented out."""
+    filled_in = {name for name, value in EXAMPLE_LINES.findall(EXAMPLE) if value}
+
+    assert filled_in == OF_COMPOSE
+    assert not re.search(r"^COMPOSE_FILE", EXAMPLE, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("service", sorted(SETTINGS))
@@ -146,8 +155,9 @@ def _named_under(mark: str) -> list[str]:
     named: list[str] = []
     marked = False
     for line in EXAMPLE.splitlines():
-        if line.startswith("#"):
+        found = EXAMPLE_LINES.match(line)
+        if found and marked:
+            named.append(found[1])
+        elif not found:
             marked = mark in line
-        elif marked and "=" in line:
-            named.append(line.partition("=")[0])
     return named

@@ -73,14 +73,14 @@ fuzz: .venv/.synced ## Send hostile input to every edge for FUZZ_SECONDS (600)
 	@$(RUN) python -m tests.fuzz
 
 .PHONY: check
-check: format-check lint types boundaries contracts stubs-current lock-current ## Check format, lint, types, boundaries, contracts, stubs and lock
+check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles ## Check format, lint, types, boundaries, contracts, stubs, lock and Dockerfiles
 
 .PHONY: fmt
 fmt: .venv/.synced ## Format and fix what can be fixed
 	@$(RUN) ruff format --quiet .
 	@$(RUN) ruff check --quiet --fix .
 
-.PHONY: format-check lint types boundaries contracts stubs-current lock-current
+.PHONY: format-check lint types boundaries contracts stubs-current lock-current dockerfiles
 format-check: .venv/.synced
 	@$(RUN) ruff format --check --quiet .
 lint: .venv/.synced
@@ -98,6 +98,9 @@ stubs-current: .venv/.synced
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call PROTOC,$$fresh) && diff -r -x __pycache__ "$$fresh" libs/protos/src || { echo 'libs/protos is not current: run make proto'; exit 1; }
 lock-current: $(UV)
 	@$(UV) lock --check --quiet || { echo 'uv.lock is not current: run make lock'; exit 1; }
+
+dockerfiles: .venv/.synced
+	@$(RUN) hadolint $(IMAGES:%=%/Dockerfile)
 
 .PHONY: proto
 proto: .venv/.synced ## Regenerate libs/protos from proto/

@@ -283,3 +283,20 @@ def test_names_of_callers_need_certificates(env: pytest.MonkeyPatch, capsys: pyt
         read_settings(EchoSettings)
 
     assert "ECHO_TLS_CLIENT_NAMES: only with ECHO_TLS_CERT_FILE" in capsys.readouterr().err
+
+
+def test_a_published_secret_starts_in_development_only(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is there for trying out, and known to everybody, guards nothing real; the refusal does not repeat it."""
+    env.setenv("ECHO_TOKEN", "not-for-production-1234")
+
+    with pytest.raises(SystemExit) as stopped:
+        read_settings(EchoSettings)
+    said = capsys.readouterr().err
+    env.setenv("ECHO_ENVIRONMENT", "development")
+
+    assert stopped.value.code == 2
+    assert "ECHO_TOKEN: everybody knows it" in said
+    assert "1234" not in said
+    assert read_settings(EchoSettings).token.get_secret_value() == "not-for-production-1234"

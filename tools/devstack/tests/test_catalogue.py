@@ -1,5 +1,7 @@
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stripe
@@ -12,8 +14,15 @@ from devstack.stripe_access import StripeAccess
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[stripe.StripeClient]:
     """Run a simulator and make a client for it."""
-    simulator = Service("stripe-simulator", SIMULATOR, tmp_path / "simulator.log")
-    simulator.arguments = lambda port: ("--listen", f"127.0.0.1:{port}", "--secret-key", "sk_test_1")
+    with simulated(tmp_path) as client:
+        yield client
+
+
+@contextmanager
+def simulated(folder: Path, *options: str) -> Iterator[stripe.StripeClient]:
+    """Run a simulator with further options, and make a client for it."""
+    simulator = Service("stripe-simulator", SIMULATOR, folder / "simulator.log")
+    simulator.arguments = lambda port: ("--listen", f"127.0.0.1:{port}", "--secret-key", "sk_test_1", *options)
     try:
         simulator.start()
         yield StripeAccess(f"http://{simulator.address}", "sk_test_1", "pk_test_1").client()
@@ -30,6 +39,18 @@ def test_seeding_twice_adds_nothing(client: stripe.StripeClient) -> None:
     prices = client.v1.prices.list({"limit": 100}).data
     assert first == second
     assert len(prices) == len(WARES)
+
+
+def test_the_simulators_sample_shop_is_this_catalogue(tmp_path: Path) -> None:
+    """Who tries out the composed system finds what the stack sells, but for what no shop of ours may sell."""
+    with simulated(tmp_path, "--sample-shop") as client:
+        furnished = _on_sale(client)
+        seed_catalogue(client)
+        seeded = _on_sale(client)
+
+    unsold = {f"holdfast_{ware.slug}" for ware in WARES if ware.cheaper_by_the_dozen}
+    assert {key: value for key, value in seeded.items() if key not in unsold} == furnished
+    assert seeded.keys() - furnished.keys() == unsold
 
 
 def test_some_wares_are_charged_again_and_again(client: stripe.StripeClient) -> None:
@@ -49,3 +70,23 @@ def test_some_wares_are_charged_again_and_again(client: stripe.StripeClient) -> 
     }
     assert trials == {"gazette": "14"}
     assert tiered == ["crates"]
+
+
+def _on_sale(client: stripe.StripeClient) -> dict[str, Any]:
+    """Return what each price and shipping rate says, by the name that it is found again by."""
+    prices = client.v1.prices.list({"limit": 100}).data
+    rates = client.v1.shipping_rates.list({"limit": 100}).data
+    names = {
+        product.id: (product.name, product.description) for product in client.v1.products.list({"limit": 100}).data
+    }
+    return {
+        **{
+            str(price.lookup_key): (
+                names[str(price.product)],
+                (price.unit_amount, price.currency, price.metadata.to_dict()),
+                price.recurring and (price.recurring.interval, price.recurring.interval_count),
+            )
+            for price in prices
+        },
+        **{rate.metadata["holdfast"]: (rate.display_name, rate.fixed_amount) for rate in rates},
+    }

@@ -1,21 +1,26 @@
 import asyncio
 import errno
 import json
+import os
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+import stripe
+
+from stripe_simulator.testing import listening
 
 KEY = {"Authorization": "Bearer sk_test_command"}
 
 
 @asynccontextmanager
-async def command(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def command(*options: str, **variables: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Run the command and answer the process and its address."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -23,6 +28,7 @@ async def command(*options: str) -> AsyncIterator[tuple[asyncio.subprocess.Proce
         "stripe_simulator",
         *("--listen", "127.0.0.1:0", "--secret-key", "sk_test_command", "--seed", "3"),
         *options,
+        env={**os.environ, **variables},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -102,3 +108,42 @@ async def test_resets_are_real(kind: str) -> None:
             await session.post(f"{url}/v1/customers", headers=KEY)
 
     assert broken.value.errno == errno.ECONNRESET
+
+
+async def test_a_sample_shop_is_on_sale_from_the_start() -> None:
+    """Once the address is printed there is something to buy once, something to buy again and again, and shipping."""
+    async with command("--sample-shop") as (_, url):
+        prices = await _list(url, "prices")
+        rates = await _list(url, "shipping_rates")
+
+    assert {price["type"] for price in prices} == {"one_time", "recurring"}
+    assert {rate["display_name"] for rate in rates} == {"Standard", "Express"}
+
+
+async def test_a_webhook_endpoint_is_there_from_the_start_and_signs_with_the_secret_it_was_given() -> None:
+    """Whoever listens has to know the secret before anybody could be asked for it."""
+    async with listening() as receiver, aiohttp.ClientSession() as session:
+        given = {"STRIPE_SIMULATOR_WEBHOOK_SECRET": "whsec_given"}
+        async with command("--webhook-url", receiver.url, **given) as (_, url):
+            async with session.post(f"{url}/v1/products", data={"name": "Tea"}, headers=KEY) as made:
+                assert made.status == 200
+            async with session.get(f"{url}/_simulator/webhooks/idle") as idle:
+                assert idle.status == 200
+
+    (received,) = receiver.received
+    stripe.WebhookSignature.verify_header(received.body.decode(), received.headers["Stripe-Signature"], "whsec_given")
+
+
+async def test_a_random_seed_makes_other_ids_at_each_start() -> None:
+    """Whoever keeps the ids of an earlier start must not meet them again."""
+    seen = []
+    for _ in range(2):
+        async with command("--seed", "random", "--sample-shop") as (_, url):
+            seen.append({price["id"] for price in await _list(url, "prices")})
+
+    assert seen[0].isdisjoint(seen[1])
+
+
+async def _list(url: str, collection: str) -> list[Any]:
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/{collection}?limit=100", headers=KEY) as page:
+        return list((await page.json())["data"])

@@ -139,3 +139,13 @@ async def test_health_needs_no_key(stage: Stage) -> None:
     answer = await stage.knob("GET", "/health")
 
     assert answer == {"status": "ok"}
+
+
+async def test_it_is_not_up_while_it_is_prepared(stage: Stage) -> None:
+    """Who waits for it finds everything that it was to begin with."""
+    stage.simulator.preparing = True
+    before = await stage.knob("GET", "/health", status=503)
+    stage.simulator.preparing = False
+
+    assert before == {"status": "preparing"}
+    assert await stage.knob("GET", "/health") == {"status": "ok"}

@@ -5,9 +5,17 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from servicekit.plaintext import leaves_machine
@@ -20,6 +28,9 @@ Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+)
 """Where a server listens, as host:port. Port 0 takes a free one."""
 
 S = TypeVar("S", bound="ServiceSettings")
+
+KNOWN_TO_EVERYBODY: Final = "not-for-production"
+"""What marks a secret that is published with the code, for whoever tries it out."""
 
 
 class ServiceSettings(BaseSettings):
@@ -77,6 +88,16 @@ class ServiceSettings(BaseSettings):
             raise ValueError(
                 f"{', '.join(map(self.variable, self.plaintext_links))}: beyond this machine only with TLS; "
                 f"if something else encrypts, {self.variable('allow_plaintext')}=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _published_secrets_open_nothing_real(self) -> Self:
+        published = [field for field in type(self).model_fields if _is_published(getattr(self, field))]
+        if published and not self.in_development:
+            raise ValueError(
+                f"{', '.join(map(self.variable, published))}: everybody knows it ({KNOWN_TO_EVERYBODY}), so it starts "
+                "in development only"
             )
         return self
 
@@ -145,6 +166,12 @@ class SealingSettings(ServiceSettings):
         """The keys by which stored content is sealed and opened."""
         keys = self.encryption_keys
         return Keyring.parse(keys.get_secret_value()) if keys else Keyring.in_the_clear()
+
+
+def _is_published(value: object) -> bool:
+    if isinstance(value, tuple):
+        return any(map(_is_published, value))
+    return isinstance(value, SecretStr) and KNOWN_TO_EVERYBODY in value.get_secret_value()
 
 
 def warn_of_plaintext(settings: ServiceSettings) -> None:

@@ -114,6 +114,12 @@ class GatewaySettings(AccessSettings):
         return secret
 
     @model_validator(mode="after")
+    def _no_real_money_in_development(self) -> Self:
+        if self.in_development and self.livemode:
+            raise ValueError("GATEWAY_STRIPE_SECRET_KEY: a live key does not start in development")
+        return self
+
+    @model_validator(mode="after")
     def _safe_outside_development(self) -> Self:
         if self.in_development:
             return self

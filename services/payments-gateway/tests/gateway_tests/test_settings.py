@@ -156,3 +156,23 @@ def test_a_part_of_the_certificates_is_none(
 
     assert code == 2
     assert "GATEWAY_TLS_CERT_FILE, GATEWAY_TLS_KEY_FILE, GATEWAY_TLS_CA_FILE: all three or none" in said
+
+
+@pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
+def test_no_real_money_moves_in_development(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    """Where unsafe settings may start, a live key may not."""
+    code, said = refused(monkeypatch, capsys, ENVIRONMENT="development", STRIPE_SECRET_KEY=key)
+
+    assert code == 2
+    assert "GATEWAY_STRIPE_SECRET_KEY: a live key does not start in development" in said
+
+
+def test_a_published_secret_among_several_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of two webhook secrets is enough to forge a payment."""
+    _, said = refused(monkeypatch, capsys, STRIPE_WEBHOOK_SECRETS="whsec_hush1,whsec_not-for-production")
+
+    assert "GATEWAY_STRIPE_WEBHOOK_SECRETS: everybody knows it" in said

@@ -130,8 +130,8 @@ class Knobs:
         return self._simulator.world
 
     async def health(self, _: web.Request) -> web.Response:
-        """Answer that the simulator is up."""
-        return _json({"status": "ok"})
+        """Answer whether the simulator is up, with everything that it was to begin with."""
+        return _json({"status": "preparing"}, 503) if self._simulator.preparing else _json({"status": "ok"})
 
     async def unknown(self, request: web.Request) -> web.Response:
         """Answer 404 for a knob that does not exist."""

@@ -39,12 +39,13 @@ _GRACE_SECONDS = 0.5
 class Simulator:
     """A running stand-in for Stripe. Use as an async context manager, or `start` and `stop` it.
 
-    `world` is everything it knows; `reset` begins a new one.
+    `world` is everything it knows; `reset` begins a new one. While it is `preparing` it says that it is not up yet.
     """
 
     def __init__(self, settings: SimulatorSettings | None = None) -> None:
         self.settings = settings or SimulatorSettings()
         self.url = ""
+        self.preparing = False
         self.world: World
         self._session: aiohttp.ClientSession
         self._runner: web.AppRunner

@@ -80,9 +80,9 @@ class SubscriptionLife:
         shown = await self._billing.retrieve(hint.stripe_subscription_id)
         if not row.is_bound and shown.subscription_id == row.id:
             row = await self._activation.bind(row, shown)  # the event was faster than the answer to the creator
-            if row.state == shown.state:
+            if row.state == shown.state and _keeps_invoices(row, shown, hint):
                 return "bound"
-            shown = await self._billing.retrieve(shown.id)  # the creator was faster still, and bound an older state
+            shown = await self._billing.retrieve(shown.id)  # the creator was faster still, and bound what is older
         if row.stripe_subscription_id != shown.id:
             _log.warning("an event names a subscription of ours that is another's", extra={"subscription": row.id})
             return "of_another"
@@ -106,3 +106,13 @@ class SubscriptionLife:
             return shown.latest_invoice
         invoice = await self._billing.invoice(stripe_invoice_id)
         return invoice.shown if invoice.stripe_subscription_id == shown.id else shown.latest_invoice
+
+
+def _keeps_invoices(row: Subscription, shown: StripeSubscription, hint: SubscriptionChanged) -> bool:
+    """Whether the row has the latest invoice as it was shown, and the hint is about no other one.
+
+    A charge may change while the subscription's own state stays: after one more try of the card, for example.
+    """
+    if hint.stripe_invoice_id not in (None, shown.state.latest_invoice_id):
+        return False
+    return shown.latest_invoice is None or shown.latest_invoice in row.invoices

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +39,18 @@ def hint(row: Subscription, stripe_subscription_id: str = "", **changes: Any) ->
         "livemode": False,
     }
     return SubscriptionChanged(**{**told, **changes})
+
+
+async def made_but_not_bound(stage: BillingStage) -> tuple[Subscription, str]:
+    """Let whoever creates a subscription die before it is bound; return its row and Stripe's id."""
+    paid = await stage.paid(await stage.plan())
+    stage.gateway.wire.fail("subscriptions.activate", Crash())
+    with pytest.raises(Crash):
+        await stage.fulfilled(paid)
+    stage.gateway.wire.heal()
+    [row] = stage.rows()
+    [made] = await stage.at_stripe()
+    return row, made
 
 
 async def test_the_row_follows_stripe(stage: BillingStage) -> None:
@@ -86,13 +99,7 @@ async def test_an_event_that_is_faster_than_the_answer_binds_the_row(stage: Bill
 
 async def test_an_event_is_not_lost_to_somebody_who_binds_an_older_state(stage: BillingStage) -> None:
     """Who created it binds what it was then, while the event tells what became of it since: the newer state stays."""
-    paid = await stage.paid(await stage.plan())
-    stage.gateway.wire.fail("subscriptions.activate", Crash())
-    with pytest.raises(Crash):
-        await stage.fulfilled(paid)
-    stage.gateway.wire.heal()
-    [row] = stage.rows()
-    [made] = await stage.at_stripe()
+    row, made = await made_but_not_bound(stage)
     older = read_subscription((await stage.stripe.api.v1.subscriptions.retrieve_async(made)).to_dict())
     await stage.stripe.api.v1.subscriptions.cancel_async(made)
 
@@ -104,6 +111,36 @@ async def test_an_event_is_not_lost_to_somebody_who_binds_an_older_state(stage: 
     await stage.gateway.life.follow(hint(row, made))
 
     assert stage.rows()[0].status is SubscriptionStatus.CANCELED
+
+
+async def test_the_event_that_binds_keeps_the_invoice_that_it_names(stage: BillingStage) -> None:
+    """Nobody was there until it was renewed: the event of the first charge binds it, and neither charge is lost."""
+    row, made = await made_but_not_bound(stage)
+    await stage.later(hours=32 * 24)
+    charged = await stage.stripe.api.v1.invoices.list_async({"subscription": made})
+    [first] = [invoice.id for invoice in charged.data if invoice.billing_reason == "subscription_create"]
+
+    await stage.gateway.life.follow(hint(row, made, stripe_invoice_id=first))
+
+    assert {invoice.id for invoice in stage.rows()[0].invoices} == {invoice.id for invoice in charged.data}
+
+
+async def test_an_event_keeps_the_charge_that_somebody_binds_as_it_was(stage: BillingStage) -> None:
+    """A charge may change while the subscription's own state does not, as it does with one more try of the card."""
+    row, made = await made_but_not_bound(stage)
+    fetched = await stage.stripe.api.v1.subscriptions.retrieve_async(made, {"expand": ["latest_invoice"]})
+    shown = read_subscription(fetched.to_dict())
+    assert shown.latest_invoice is not None
+    older = replace(shown.latest_invoice, attempt_count=shown.latest_invoice.attempt_count - 1)
+
+    async def creator_binds() -> None:
+        await stage.gateway.subscriptions.activate(row.id, row.version, shown.state, older)
+
+    stage.gateway.wire.meanwhile("subscriptions.activate", creator_binds)
+
+    await stage.gateway.life.follow(hint(row, made))
+
+    assert stage.rows()[0].invoices == (shown.latest_invoice,)
 
 
 async def test_an_event_shows_that_a_failed_activation_was_made(stage: BillingStage) -> None:

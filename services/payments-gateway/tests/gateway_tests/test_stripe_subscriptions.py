@@ -1,4 +1,5 @@
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -179,6 +180,32 @@ async def test_what_stripe_does_not_know_is_gone(stand_in: StripeStandIn) -> Non
         await subscriptions.invoice("in_1")
     with pytest.raises(GoneAtStripe):
         await subscriptions.cancel_at_period_end("sub_1", ends=True)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda subscriptions: subscriptions.made_for(ROW),
+        lambda subscriptions: subscriptions.retrieve("sub_1"),
+        lambda subscriptions: subscriptions.invoice("in_1"),
+    ],
+)
+async def test_a_look_that_is_refused_refuses_no_subscription(
+    stand_in: StripeStandIn, look: Callable[[StripeSubscriptions], Awaitable[object]]
+) -> None:
+    """It says nothing of what there is: what was bought is looked for again, and not given up."""
+    stand_in.refuse(400, "invalid_request_error", "parameter_invalid_empty")
+
+    [failure] = await asyncio.gather(look(StripeSubscriptions(stand_in.client)), return_exceptions=True)
+
+    assert isinstance(failure, StripeUnavailable)
+
+
+async def test_a_customer_that_was_deleted_has_no_subscription(stand_in: StripeStandIn) -> None:
+    """Whether another can be made is for Stripe to say."""
+    stand_in.refuse(404, "invalid_request_error", "resource_missing")
+
+    assert await StripeSubscriptions(stand_in.client).made_for(ROW) is None
 
 
 async def test_an_invoice_names_its_subscription(stand_in: StripeStandIn) -> None:

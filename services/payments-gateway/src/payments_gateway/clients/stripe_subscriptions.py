@@ -64,7 +64,13 @@ class StripeSubscriptions:
 
     async def made_for(self, subscription: Subscription) -> StripeSubscription | None:
         """Look through all the customer's Stripe subscriptions for the one that was made for this one."""
-        with _failures_named():
+        try:
+            return await self._listed_for(subscription)
+        except GoneAtStripe:  # of a customer that was deleted, and with it all that could be charged
+            return None
+
+    async def _listed_for(self, subscription: Subscription) -> StripeSubscription | None:
+        with _looking():
             # Without status=all Stripe leaves out those that were cancelled: one of them may be ours.
             listed = await self._subscriptions.list_async(
                 {
@@ -82,7 +88,7 @@ class StripeSubscriptions:
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
         """Return a subscription, with its latest invoice, as it stands now."""
-        with _failures_named(), _missing_is_gone():
+        with _looking():
             answer = await self._subscriptions.retrieve_async(
                 stripe_subscription_id, {"expand": [_CLIENT_SECRET if with_client_secret else _INVOICE]}
             )
@@ -90,7 +96,7 @@ class StripeSubscriptions:
 
     async def invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         """Return an invoice as it stands now."""
-        with _failures_named(), _missing_is_gone():
+        with _looking():
             answer = await self._invoices.retrieve_async(stripe_invoice_id)
         fields = answer.to_dict()
         return StripeInvoice(read_invoice(fields), subscription_of(fields))
@@ -199,6 +205,16 @@ def _failures_named() -> Iterator[None]:
         yield
     except stripe.StripeError as failure:
         raise _named(failure) from None
+
+
+@contextmanager
+def _looking() -> Iterator[None]:
+    """Name the failures of a look. Only what makes something can be refused for good: a look is repeated."""
+    try:
+        with _failures_named(), _missing_is_gone():
+            yield
+    except SubscriptionRefused:
+        raise StripeUnavailable from None
 
 
 def _named(failure: stripe.StripeError) -> Exception:

@@ -1,7 +1,9 @@
 """What a server offers besides its service, and whom it shares its port with."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+import gc
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
 import grpc
@@ -91,6 +93,39 @@ def _counted(code: str) -> float:
 
 def _timed() -> float:
     return REGISTRY.get_sample_value("grpc_server_handling_seconds_count", {"method": "/test.Echo/Say"}) or 0
+
+
+async def test_nothing_of_a_refused_request_stays_in_memory(serve: Serve, say_to: SayTo) -> None:
+    """Else a hundred refused requests of some megabytes fill the memory before Python looks for rings."""
+
+    class Held:
+        """What a handler makes of a request."""
+
+    held: list[weakref.ref[Held]] = []
+
+    async def refuse(_request: StringValue, _context: Any) -> StringValue:
+        made = Held()
+        held.append(weakref.ref(made))
+        raise KeyError
+
+    errors = {KeyError: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "lost")}
+    async with serve(refuse, errors=errors) as server, say_to(server.port) as say:
+        with _no_collection():
+            for _ in range(3):
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await say(StringValue())
+            left = [each() for each in held]
+
+    assert left == [None, None, None]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 async def test_health_and_reflection_stay_out_of_the_access_log(serve: Serve, logged: Logged) -> None:

@@ -222,6 +222,7 @@ class _CallGuard(grpc.aio.ServerInterceptor):
             except Exception as failure:  # noqa: BLE001 — the one place where the unknown becomes INTERNAL
                 answer = answer_for(failure, self._errors) or _INTERNAL
                 await self._abort(context, failure, answer)
+                return None  # gRPC knows that the call is over
             except asyncio.CancelledError:
                 answer = _CANCELLED
                 raise
@@ -242,7 +243,12 @@ class _CallGuard(grpc.aio.ServerInterceptor):
             _log.error("unexpected failure", exc_info=failure)
             told = Exception("internal error")
         status = to_status(told, answer, self._domain)
-        await context.abort(answer.code, status.message, _trailer(status))
+        try:
+            await context.abort(answer.code, status.message, _trailer(status))
+        except grpc.aio.AbortError as raised:
+            # gRPC keeps it in the context, and the frames that it came through keep the context and the request:
+            # they would stay in memory until Python next looks for such rings.
+            raised.__traceback__ = raised.__context__ = None
 
 
 def _renewal(tls: MutualTls) -> tuple[tuple[str, int], ...]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from payments_gateway.billing import Billing, StripeSubscription, SubscriptionRefused
+from payments_gateway.billing import Billing, GoneAtStripe, StripeSubscription, SubscriptionRefused
 from payments_gateway.intents import IdempotencyKeySpent, StripeUnavailable
 from payments_gateway.purchases import Purchase
 from payments_gateway.subscriptions import (
@@ -35,6 +35,8 @@ _KEY_TRUSTED_FOR: Final = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 hours; half of that leaves room for clocks that disagree."""
 _ROUNDS: Final = 3
 """Two fresh keys, or two writers who were faster, are enough for one run; the next run goes on from there."""
+_GONE: Final = "resource_missing"
+"""Stripe's own code for what it does not know."""
 _AT_ONCE: Final = 4
 """So many subscriptions of one purchase are created at the same time: it must not crowd other buyers out."""
 
@@ -79,7 +81,7 @@ class Activation:
     async def activate(self, subscription_id: str) -> Subscription:
         """Create a pending subscription at Stripe, or find it there; return it as it then is.
 
-        A definite refusal of Stripe's is noted, not raised. Raises StripeUnavailable, KeepsChanging,
+        A definite refusal of Stripe's is noted, not raised. Raises StripeUnavailable, StateUnusable, KeepsChanging,
         ServiceUnavailable; the same call may be made again, by anybody.
         """
         row = await self._subscriptions.begin_activation(subscription_id)
@@ -88,18 +90,23 @@ class Activation:
                 return row
             try:
                 made = await self._found_or_created(row)
+                if made is not None:
+                    return await self.bind(row, made)
             except SubscriptionRefused as refused:
                 row = await self._refused(row, refused.code)
                 continue
-            if made is not None:
-                return await self.bind(row, made)
+            except GoneAtStripe:
+                # Stripe remembers that it made it, and has it no more: its test data were wiped. Nobody makes another
+                # one before a person has looked.
+                row = await self._refused(row, _GONE)
+                continue
             row = await self._subscriptions.begin_activation(row.id, abandon_generation=row.activation_generation)
         raise StripeUnavailable  # it fails whatever the key is
 
     async def bind(self, row: Subscription, made: StripeSubscription) -> Subscription:
         """Bind a subscription to the Stripe subscription that was made for it and read after the row was.
 
-        Raises StripeUnavailable, KeepsChanging, ServiceUnavailable.
+        Raises GoneAtStripe, StateUnusable, StripeUnavailable, KeepsChanging, ServiceUnavailable.
         """
         for _ in range(_ROUNDS):
             try:

@@ -57,7 +57,7 @@ class SubscriptionRefused(Exception):
 
 
 class Billing(Protocol):
-    """Stripe's subscriptions. Every method may raise StripeUnavailable."""
+    """Stripe's subscriptions. Every method may raise StripeUnavailable, and StateUnusable where it returns one."""
 
     async def create(self, subscription: Subscription) -> StripeSubscription:
         """Make the Stripe subscription, once per generation of its activation, however often it is called.

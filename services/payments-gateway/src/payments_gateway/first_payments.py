@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from payments_gateway.billing import Billing, GoneAtStripe
 from payments_gateway.intents import StripeUnavailable
-from payments_gateway.subscriptions import Subscription, SubscriptionStatus
+from payments_gateway.subscriptions import StateUnusable, Subscription, SubscriptionStatus
 
 
 class FirstPayments:
@@ -27,7 +27,7 @@ class FirstPayments:
             return None
         try:
             shown = await self._billing.retrieve(subscription.stripe_subscription_id, with_client_secret=True)
-        except (StripeUnavailable, GoneAtStripe):
+        except (StripeUnavailable, GoneAtStripe, StateUnusable):
             return None
         # What is recorded may be older than this answer: a charge that was finished since must not be offered again.
         if shown.state.status is not SubscriptionStatus.INCOMPLETE or not shown.awaits_buyer:

@@ -15,6 +15,7 @@ from payments_gateway.billing import Billing, GoneAtStripe, StripeSubscription
 from payments_gateway.news import SubscriptionChanged
 from payments_gateway.subscriptions import (
     KeepsChanging,
+    StateUnusable,
     Subscription,
     SubscriptionBook,
     SubscriptionInvoice,
@@ -58,6 +59,10 @@ class SubscriptionLife:
             # recorded stays until a person has looked (ADR 15), and asking again would be answered the same.
             _log.error("Stripe does not know a recorded subscription", extra={"subscription": row.id})
             outcome = "gone"
+        except StateUnusable:
+            # Asked again it would be the same, and Stripe switches off an endpoint that fails for days.
+            _log.exception("Stripe shows a subscription that cannot be kept", extra={"subscription": row.id})
+            outcome = "unusable"
         HINTS.labels(outcome).inc()
 
     async def refresh(self, row: Subscription, shown: StripeSubscription) -> Subscription:
@@ -104,7 +109,12 @@ class SubscriptionLife:
     async def _invoice(self, shown: StripeSubscription, stripe_invoice_id: str | None) -> SubscriptionInvoice | None:
         if stripe_invoice_id is None or stripe_invoice_id == shown.state.latest_invoice_id:
             return shown.latest_invoice
-        invoice = await self._billing.invoice(stripe_invoice_id)
+        try:
+            invoice = await self._billing.invoice(stripe_invoice_id)
+        except (GoneAtStripe, StateUnusable):
+            # What became of the subscription itself is not to wait for it.
+            _log.exception("Stripe shows an invoice that cannot be kept", extra={"stripe_invoice": stripe_invoice_id})
+            return shown.latest_invoice
         return invoice.shown if invoice.stripe_subscription_id == shown.id else shown.latest_invoice
 
 

@@ -161,6 +161,10 @@ class KeepsChanging(Exception):
         super().__init__("the subscription keeps changing")
 
 
+class StateUnusable(Exception):
+    """What Stripe showed cannot be kept, now or later: a word or a form that was added after this was written."""
+
+
 class BoundToAnother(Exception):
     """The subscription is another Stripe subscription's: two were made for it, or the caller mixed them up."""
 
@@ -192,7 +196,8 @@ class SubscriptionBook(Protocol):
     ) -> Subscription:
         """Bind the subscription to the Stripe subscription that was made for it.
 
-        Raises VersionMismatch, BoundToAnother. Where it is bound to the same one already, the row is returned as it is.
+        Raises VersionMismatch, BoundToAnother, StateUnusable. Where it is bound to the same one already, the row is
+        returned as it is.
         """
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
@@ -205,4 +210,7 @@ class SubscriptionBook(Protocol):
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        """Write a state that was read at Stripe after the version was. Raises VersionMismatch, BoundToAnother."""
+        """Write a state that was read at Stripe after the version was.
+
+        Raises VersionMismatch, BoundToAnother, StateUnusable.
+        """

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from payments_gateway.attempts import Interval, Recurring
+from payments_gateway.billing import GoneAtStripe
 from payments_gateway.intents import StripeUnavailable
 from payments_gateway.purchases import Purchase
-from payments_gateway.subscriptions import StripeSubscriptionState, Subscription, SubscriptionStatus
+from payments_gateway.subscriptions import StateUnusable, StripeSubscriptionState, Subscription, SubscriptionStatus
 
 from .billing_stage import WEBHOOK, YEARLY, BillingStage, billing_stage
 from .fakes import Crash
@@ -232,6 +233,53 @@ async def test_an_archived_price_fails_the_activation_for_good(
     assert (row.status, row.activation_failure) == (SubscriptionStatus.ACTIVATION_FAILED, "invalid_request")
     assert len(await stage.keys()) == 1
     assert [record.levelname for record in caplog.records if "refuses to create" in record.message] == ["ERROR"]
+
+
+async def test_one_that_stripe_made_and_has_no_more_is_not_made_again(stage: BillingStage) -> None:
+    """Its key is still remembered and its object wiped: a person has to look, and the webhook is acknowledged."""
+    paid = await stage.paid(await stage.plan())
+    stage.gateway.wire.fail("billing.create", GoneAtStripe())
+
+    [outcome] = await asyncio.gather(stage.fulfilled(paid), return_exceptions=True)
+    stage.gateway.wire.heal()
+    await stage.fulfilled(paid)
+
+    [row] = stage.rows()
+    assert isinstance(outcome, Purchase)
+    assert (row.status, row.activation_failure) == (SubscriptionStatus.ACTIVATION_FAILED, "resource_missing")
+    assert await stage.at_stripe() == {}
+
+
+async def test_one_that_is_gone_before_it_is_bound_fails(stage: BillingStage) -> None:
+    """Somebody wrote the row, so that Stripe is asked once more, and knows it no more."""
+    paid = await stage.paid(await stage.plan())
+
+    async def somebody_writes() -> None:
+        stage.gateway.subscriptions.touch(stage.rows()[0].id)
+        stage.gateway.wire.fail("billing.retrieve", GoneAtStripe())
+        stage.gateway.wire.fail("billing.create", GoneAtStripe())
+
+    stage.gateway.wire.meanwhile("subscriptions.activate", somebody_writes)
+
+    await stage.fulfilled(paid)
+
+    assert stage.rows()[0].status is SubscriptionStatus.ACTIVATION_FAILED
+
+
+async def test_one_whose_answer_is_not_understood_stays_pending(stage: BillingStage) -> None:
+    """It may be charged already, so it has not failed: the webhook comes again, until this program knows the word."""
+    paid = await stage.paid(await stage.plan())
+    stage.gateway.wire.fail("billing.create", StateUnusable(), after_effect=True)
+
+    with pytest.raises(StateUnusable):
+        await stage.fulfilled(paid)
+    pending = stage.rows()[0].status
+    stage.gateway.wire.heal()
+    await stage.fulfilled(paid)
+
+    assert pending is SubscriptionStatus.PENDING
+    assert bound(stage) == await stage.at_stripe()
+    assert len(bound(stage)) == 1
 
 
 async def test_what_is_refused_keeps_nothing_else_waiting(stage: BillingStage) -> None:

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, Final
 
 import pytest
 
@@ -10,11 +11,13 @@ from payments_gateway.billing import GoneAtStripe, SubscriptionRefused
 from payments_gateway.clients.stripe_subscriptions import StripeSubscriptions, read_subscription
 from payments_gateway.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
 from payments_gateway.money import Money
-from payments_gateway.subscriptions import InvoiceStatus, SubscriptionStatus
+from payments_gateway.subscriptions import InvoiceStatus, StateUnusable, SubscriptionStatus
 
 from .billing_samples import ROW, invoice_json, subscription_json
 from .samples import ATTEMPT_ID
 from .stripe_stand_in import StripeStandIn, stripe_stand_in
+
+LISTED: Final = {"object": "list", "url": "/v1/subscriptions", "has_more": False}
 
 
 @pytest.fixture
@@ -86,8 +89,7 @@ async def test_every_page_is_searched_whatever_the_status(stand_in: StripeStandI
 
 async def test_nothing_made_is_none(stand_in: StripeStandIn) -> None:
     """The customer has other subscriptions."""
-    listed = {"object": "list", "url": "/v1/subscriptions", "has_more": False}
-    stand_in.answer({**listed, "data": [subscription_json(metadata={"subscriptionId": ATTEMPT_ID})]})
+    stand_in.answer({**LISTED, "data": [subscription_json(metadata={"subscriptionId": ATTEMPT_ID})]})
 
     assert await StripeSubscriptions(stand_in.client).made_for(ROW) is None
 
@@ -201,6 +203,32 @@ async def test_a_look_that_is_refused_refuses_no_subscription(
     assert isinstance(failure, StripeUnavailable)
 
 
+@pytest.mark.parametrize(
+    ("ask", "shown"),
+    [
+        (lambda subscriptions: subscriptions.create(ROW), subscription_json(status="a new word")),
+        (lambda subscriptions: subscriptions.made_for(ROW), {**LISTED, "data": [subscription_json(items=None)]}),
+        (lambda subscriptions: subscriptions.retrieve("sub_1"), subscription_json(trial_end=10**18)),
+        (lambda subscriptions: subscriptions.invoice("in_1"), invoice_json(status="a new word")),
+        (lambda subscriptions: subscriptions.cancel_now("sub_1"), subscription_json(latest_invoice=invoice_json(id=1))),
+        (
+            lambda subscriptions: subscriptions.cancel_at_period_end("sub_1", ends=True),
+            subscription_json(latest_invoice={}) | {"livemode": None, "id": None},
+        ),
+    ],
+    ids=["create", "made_for", "retrieve", "invoice", "cancel_now", "cancel_at_period_end"],
+)
+async def test_what_cannot_be_read_has_a_name(
+    stand_in: StripeStandIn, ask: Callable[[StripeSubscriptions], Awaitable[object]], shown: dict[str, Any]
+) -> None:
+    """Stripe may learn a word before we do: each caller decides what becomes of it."""
+    stand_in.answer(shown)
+
+    [failure] = await asyncio.gather(ask(StripeSubscriptions(stand_in.client)), return_exceptions=True)
+
+    assert isinstance(failure, StateUnusable)
+
+
 async def test_a_customer_that_was_deleted_has_no_subscription(stand_in: StripeStandIn) -> None:
     """Whether another can be made is for Stripe to say."""
     stand_in.refuse(404, "invalid_request_error", "resource_missing")
@@ -229,6 +257,25 @@ async def test_an_end_with_the_period_is_set_and_taken_back(stand_in: StripeStan
     assert shown.state.cancel_at_period_end is ends
     assert [each.fields["cancel_at_period_end"] for each in stand_in.sent] == [sent, sent]
     assert len({each.headers["Idempotency-Key"] for each in stand_in.sent}) == 2
+
+
+async def test_an_end_whose_key_replays_a_failure_is_asked_for_with_another(stand_in: StripeStandIn) -> None:
+    """To end it twice ends it once."""
+    stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
+    stand_in.answer(subscription_json(status="canceled"))
+
+    shown = await StripeSubscriptions(stand_in.client).cancel_now("sub_1")
+
+    assert shown.state.status is SubscriptionStatus.CANCELED
+
+
+async def test_a_change_that_always_replays_a_failure_is_given_up(stand_in: StripeStandIn) -> None:
+    """Whoever asked is told to ask again."""
+    for _ in range(2):
+        stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
+
+    with pytest.raises(StripeUnavailable):
+        await StripeSubscriptions(stand_in.client).cancel_now("sub_1")
 
 
 async def test_one_that_has_ended_is_shown_when_it_is_to_be_cancelled(stand_in: StripeStandIn) -> None:

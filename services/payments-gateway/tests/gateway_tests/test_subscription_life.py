@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from payments_gateway.billing import GoneAtStripe
 from payments_gateway.clients.stripe_subscriptions import read_subscription
 from payments_gateway.intents import StripeUnavailable
 from payments_gateway.news import SubscriptionChanged
-from payments_gateway.subscriptions import KeepsChanging, Subscription, SubscriptionStatus
+from payments_gateway.subscriptions import KeepsChanging, StateUnusable, Subscription, SubscriptionStatus
 
 from .billing_stage import BillingStage, billing_stage
 from .fakes import Crash
@@ -208,6 +209,15 @@ async def test_writers_without_end_are_told(stage: BillingStage) -> None:
     assert tries == 10
 
 
+@pytest.mark.parametrize("failure", [StripeUnavailable(), GoneAtStripe(), StateUnusable()])
+async def test_a_first_charge_that_cannot_be_looked_at_is_not_offered(stage: BillingStage, failure: Exception) -> None:
+    """The purchase is shown all the same."""
+    row = await begun(stage, card="pm_card_authenticationRequired")
+    stage.gateway.wire.fail("billing.retrieve", failure)
+
+    assert await stage.gateway.first_payments.secrets_of([row]) == {}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -250,6 +260,33 @@ async def test_one_that_stripe_does_not_know_stays_as_recorded(
 
     assert stage.rows() == [row]
     assert [record.levelname for record in caplog.records if "does not know" in record.message] == ["ERROR"]
+
+
+async def test_what_cannot_be_kept_is_told_and_not_asked_for_again(
+    stage: BillingStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Stripe switches off an endpoint that fails for days, and no further delivery would be understood better."""
+    row = await begun(stage)
+    stage.gateway.wire.fail("billing.retrieve", StateUnusable())
+
+    [failure] = await asyncio.gather(stage.gateway.life.follow(hint(row)), return_exceptions=True)
+
+    assert (failure, stage.rows()) == (None, [row])
+    assert [record.levelname for record in caplog.records if "cannot be kept" in record.message] == ["ERROR"]
+
+
+@pytest.mark.parametrize("failure", [GoneAtStripe(), StateUnusable()], ids=["gone", "unusable"])
+async def test_an_invoice_that_cannot_be_kept_holds_no_state_back(stage: BillingStage, failure: Exception) -> None:
+    """What became of the subscription itself is written."""
+    row = await begun(stage)
+    await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
+    stage.gateway.wire.fail("billing.invoice", failure)
+
+    await stage.gateway.life.follow(hint(row, stripe_invoice_id="in_other"))
+
+    [after] = stage.rows()
+    assert after.status is SubscriptionStatus.CANCELED
+    assert after.invoices == row.invoices
 
 
 async def test_stripe_being_away_is_told(stage: BillingStage) -> None:

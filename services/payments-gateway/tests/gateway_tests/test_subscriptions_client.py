@@ -15,6 +15,7 @@ from payments_gateway.money import Money
 from payments_gateway.subscriptions import (
     BoundToAnother,
     InvoiceStatus,
+    StateUnusable,
     StripeSubscriptionState,
     Subscription,
     SubscriptionInvoice,
@@ -212,6 +213,7 @@ async def test_a_page_of_subscriptions_is_read(
         (grpc.StatusCode.ABORTED, "version_mismatch", VersionMismatch),
         (grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch", BoundToAnother),
         (grpc.StatusCode.ABORTED, "something_else", ServiceUnavailable),
+        (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", StateUnusable),
     ],
 )
 async def test_refusals_have_names(
@@ -226,3 +228,5 @@ async def test_refusals_have_names(
 
     with pytest.raises(expected):
         await client.apply_state(BOUND.id, 6, STATE, None)
+    with pytest.raises(expected):
+        await client.activate(BOUND.id, 6, STATE, None)

@@ -32,7 +32,7 @@ from payments_gateway.price_book import CatalogueUnavailable
 from payments_gateway.purchases import OrderNotFound
 from payments_gateway.rate_limits import RateLimited
 from payments_gateway.subscription_cancel import SubscriptionEnded, SubscriptionNotActiveYet
-from payments_gateway.subscriptions import KeepsChanging, SubscriptionNotFound
+from payments_gateway.subscriptions import KeepsChanging, StateUnusable, SubscriptionNotFound
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.json_logging import request_id
 from servicekit.violations import FieldViolation, InvalidRequest
@@ -108,6 +108,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     StripeUnavailable: UNAVAILABLE,
     AdjustmentKeepsChanging: UNAVAILABLE,
     KeepsChanging: UNAVAILABLE,
+    StateUnusable: UNAVAILABLE,  # until this program has learnt the word
     CatalogueUnavailable: UNAVAILABLE,
 }
 """Answer by exception. A subclass without a row takes its nearest ancestor's; what has none is a 500."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import stripe
@@ -16,7 +15,7 @@ from payments_gateway.adjustments import (
     Refund,
     RefundStatus,
 )
-from payments_gateway.clients.stripe_intents import read_amount, read_id
+from payments_gateway.clients.stripe_fields import read_amount, read_id, read_moment
 from payments_gateway.intents import ATTEMPT_ID_KEY, StripeUnavailable
 
 _PAGE: Final = 100
@@ -65,7 +64,7 @@ def read_refund(fields: Mapping[str, Any]) -> Refund:
         charge_id=_read_reference(fields.get("charge")),
         amount=read_amount(fields["amount"], fields["currency"]),
         status=RefundStatus(fields["status"]),
-        created_at=datetime.fromtimestamp(fields["created"], UTC),
+        created_at=read_moment(fields["created"]),
     )
 
 
@@ -78,7 +77,7 @@ def read_dispute(fields: Mapping[str, Any]) -> Dispute:
         amount=read_amount(fields["amount"], fields["currency"]),
         status=DisputeStatus(fields["status"]),
         reason=fields.get("reason"),
-        created_at=datetime.fromtimestamp(fields["created"], UTC),
+        created_at=read_moment(fields["created"]),
     )
 
 
@@ -102,5 +101,5 @@ def _failures_named() -> Iterator[None]:
         raise (AdjustmentGone if refused.code == "resource_missing" else StripeUnavailable) from None
     except stripe.StripeError:
         raise StripeUnavailable from None
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as unread:
+    except (AttributeError, KeyError, TypeError, ValueError) as unread:
         raise AdjustmentUnusable from unread

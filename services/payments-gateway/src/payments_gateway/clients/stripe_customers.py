@@ -6,7 +6,7 @@ from typing import Final
 
 import stripe
 
-from payments_gateway.clients.stripe_intents import read_id
+from payments_gateway.clients.stripe_fields import read_id
 from payments_gateway.customers import EmailRefused
 from payments_gateway.intents import CustomerMissing, IdempotencyKeySpent, StripeUnavailable
 

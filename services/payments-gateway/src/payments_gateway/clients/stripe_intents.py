@@ -1,7 +1,6 @@
 """Intents, kept by Stripe."""
 
 import logging
-import re
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import stripe
 
 from payments_gateway.attempts import IntentKind, IntentRef
+from payments_gateway.clients.stripe_fields import is_replay, read_amount, read_id
 from payments_gateway.intents import (
     ATTEMPT_ID_KEY,
     CustomerMissing,
@@ -21,7 +21,6 @@ from payments_gateway.intents import (
     StripeIntent,
     StripeUnavailable,
 )
-from payments_gateway.money import Money
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams, SetupIntentCreateParams
@@ -35,10 +34,6 @@ _CHARGED_BY_ANOTHER: Final = ["bancontact", "ideal", "sofort"]
 """Methods that cannot be charged again: Stripe makes a SEPA debit beside each (`generated_sepa_debit`), which the
 intent does not name. A subscription begun with what it does name would be refused after the buyer has paid.
 Source: https://docs.stripe.com/payments/bancontact/save-during-payment, likewise for the others."""
-
-_ID: Final = re.compile(r"[!-~]{1,255}")
-_CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
-_MOST_MINOR_UNITS: Final = 2**63 - 1
 
 _UNEXPECTED_STATES: Final = frozenset({"payment_intent_unexpected_state", "setup_intent_unexpected_state"})
 _CANCELS: Final = 2
@@ -61,7 +56,7 @@ class StripeIntents:
             answer = await sending
             intent = read_intent(answer.to_dict())
         # A replayed answer shows the intent as it was when it was made; it may have been cancelled or paid since.
-        return await self.retrieve(intent.ref) if _is_replay(answer.last_response) else intent
+        return await self.retrieve(intent.ref) if is_replay(answer.last_response) else intent
 
     def _sending(
         self, attempt_id: str, terms: IntentTerms, options: stripe.RequestOptions
@@ -143,27 +138,6 @@ def read_intent(fields: Mapping[str, Any]) -> StripeIntent:
 def _read_payment_method(shown: Any) -> str | None:
     found = shown.get("id") if isinstance(shown, Mapping) else shown  # an object where somebody had it expanded
     return read_id(found) if found is not None else None
-
-
-def read_id(value: Any) -> str:
-    """Read the id of one of Stripe's objects. Raises ValueError for what could not be recorded."""
-    if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise ValueError("not an id of Stripe's")
-    return value
-
-
-def read_amount(amount: Any, currency: Any) -> Money:
-    """Read an amount of money. Raises ValueError for what could not be recorded."""
-    # A boolean or a fraction is no amount; of whole numbers only those that every store behind us can hold.
-    if type(amount) is not int or not 0 <= amount <= _MOST_MINOR_UNITS:
-        raise ValueError("not an amount")
-    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
-        raise ValueError("not a currency")
-    return Money(amount, currency.lower())
-
-
-def _is_replay(response: Any) -> bool:
-    return response is not None and response.headers.get("Idempotent-Replayed") == "true"
 
 
 @contextmanager

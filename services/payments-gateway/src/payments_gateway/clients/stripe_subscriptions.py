@@ -1,21 +1,22 @@
 """Subscriptions and their invoices, kept by Stripe Billing."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import stripe
 
 from payments_gateway.billing import GoneAtStripe, StripeInvoice, StripeSubscription, SubscriptionRefused
-from payments_gateway.clients.stripe_intents import read_id
+from payments_gateway.clients.stripe_fields import is_replay, read_id, read_moment
 from payments_gateway.intents import IdempotencyKeySpent, StripeUnavailable
 from payments_gateway.money import Money
 from payments_gateway.subscriptions import (
     ENDED,
     SUBSCRIPTION_ID_KEY,
     InvoiceStatus,
+    StateUnusable,
     StripeSubscriptionState,
     Subscription,
     SubscriptionInvoice,
@@ -29,6 +30,7 @@ _PAGE: Final = 100
 _CODE: Final = re.compile(r"[a-z0-9_]{1,100}")
 _INVOICE: Final = "latest_invoice"
 _CLIENT_SECRET: Final = "latest_invoice.confirmation_secret"  # noqa: S105 — the name of a field
+_UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError)
 _CHANGES: Final = 2
 """A change whose key replays a failure is sent once more with another key: it does nothing twice."""
 
@@ -58,9 +60,9 @@ class StripeSubscriptions:
         key = f"subscription:{subscription.id}:{subscription.activation_generation}"
         with _failures_named():
             answer = await self._subscriptions.create_async(params, {"idempotency_key": key})
-        made = read_subscription(answer.to_dict())
+            made = read_subscription(answer.to_dict())
         # A replayed answer shows the subscription as it was when it was made; it may have been cancelled since.
-        return await self.retrieve(made.id) if _is_replay(answer.last_response) else made
+        return await self.retrieve(made.id) if is_replay(answer.last_response) else made
 
     async def made_for(self, subscription: Subscription) -> StripeSubscription | None:
         """Look through all the customer's Stripe subscriptions for the one that was made for this one."""
@@ -92,44 +94,49 @@ class StripeSubscriptions:
             answer = await self._subscriptions.retrieve_async(
                 stripe_subscription_id, {"expand": [_CLIENT_SECRET if with_client_secret else _INVOICE]}
             )
-        return read_subscription(answer.to_dict())
+            return read_subscription(answer.to_dict())
 
     async def invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         """Return an invoice as it stands now."""
         with _looking():
-            answer = await self._invoices.retrieve_async(stripe_invoice_id)
-        fields = answer.to_dict()
-        return StripeInvoice(read_invoice(fields), subscription_of(fields))
+            fields = (await self._invoices.retrieve_async(stripe_invoice_id)).to_dict()
+            return StripeInvoice(read_invoice(fields), subscription_of(fields))
 
     async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
         """Let the subscription end with its current period, or not after all."""
-        for _ in range(_CHANGES):
-            try:
-                with _failures_named(), _missing_is_gone():
-                    answer = await self._subscriptions.update_async(
-                        stripe_subscription_id, {"cancel_at_period_end": ends, "expand": [_INVOICE]}
-                    )
-            except IdempotencyKeySpent:
-                continue
-            return read_subscription(answer.to_dict())
-        raise StripeUnavailable
+        return await _changed(
+            lambda: self._subscriptions.update_async(
+                stripe_subscription_id, {"cancel_at_period_end": ends, "expand": [_INVOICE]}
+            )
+        )
 
     async def cancel_now(self, stripe_subscription_id: str) -> StripeSubscription:
         """End the subscription at once; one that has ended is returned as it is."""
         try:
-            with _failures_named(), _missing_is_gone():
-                answer = await self._subscriptions.cancel_async(stripe_subscription_id, {"expand": [_INVOICE]})
+            return await _changed(
+                lambda: self._subscriptions.cancel_async(stripe_subscription_id, {"expand": [_INVOICE]})
+            )
         except GoneAtStripe:
             # Stripe calls one that has ended missing when it is to be cancelled, and shows it when it is asked for.
             found = await self.retrieve(stripe_subscription_id)
             if found.state.status not in ENDED:
                 raise StripeUnavailable from None
             return found
-        return read_subscription(answer.to_dict())
+
+
+async def _changed(change: Callable[[], Awaitable[stripe.Subscription]]) -> StripeSubscription:
+    """Change a subscription, by a call that the library sends with a key of its own each time."""
+    for _ in range(_CHANGES):
+        try:
+            with _failures_named(), _missing_is_gone():
+                return read_subscription((await change()).to_dict())
+        except IdempotencyKeySpent:
+            continue
+    raise StripeUnavailable
 
 
 def read_subscription(fields: Mapping[str, Any]) -> StripeSubscription:
-    """Read a subscription from Stripe's JSON. Raises KeyError or ValueError if it is not one we can keep."""
+    """Read a subscription from Stripe's JSON. Raises one of _UNREADABLE if it is not one we can keep."""
     invoice = fields.get("latest_invoice")
     shown = invoice if isinstance(invoice, Mapping) else None
     secret = (shown or {}).get("confirmation_secret") or {}
@@ -153,7 +160,7 @@ def read_subscription(fields: Mapping[str, Any]) -> StripeSubscription:
 
 
 def read_invoice(fields: Mapping[str, Any]) -> SubscriptionInvoice:
-    """Read an invoice from Stripe's JSON. Raises KeyError or ValueError if it is not one."""
+    """Read an invoice from Stripe's JSON. Raises one of _UNREADABLE if it is not one."""
     currency = str(fields["currency"]).lower()
     return SubscriptionInvoice(
         id=read_id(fields["id"]),
@@ -162,7 +169,7 @@ def read_invoice(fields: Mapping[str, Any]) -> SubscriptionInvoice:
         total=Money(int(fields["total"]), currency),
         amount_paid=Money(int(fields["amount_paid"]), currency),
         attempt_count=int(fields.get("attempt_count") or 0),
-        created_at=_required_moment(fields["created"]),
+        created_at=read_moment(fields["created"]),
         period_start=_moment(fields.get("period_start")),
         period_end=_moment(fields.get("period_end")),
         next_payment_attempt=_moment(fields.get("next_payment_attempt")),
@@ -187,24 +194,18 @@ def _latest(moments: Iterable[int | None]) -> datetime | None:
 
 
 def _moment(seconds: int | None) -> datetime | None:
-    return None if seconds is None else _required_moment(seconds)
-
-
-def _required_moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _is_replay(response: Any) -> bool:
-    return response is not None and response.headers.get("Idempotent-Replayed") == "true"
+    return None if seconds is None else read_moment(seconds)
 
 
 @contextmanager
 def _failures_named() -> Iterator[None]:
-    """Turn the library's errors into ours. Their messages stay behind: they may quote what was sent (P7)."""
+    """Turn the library's errors, and what cannot be read, into ours. Their messages stay behind (P7)."""
     try:
         yield
     except stripe.StripeError as failure:
         raise _named(failure) from None
+    except _UNREADABLE as unread:
+        raise StateUnusable from unread
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import stripe
 
-from payments_gateway.clients.stripe_intents import read_id, read_intent
+from payments_gateway.clients.stripe_fields import read_id
+from payments_gateway.clients.stripe_intents import read_intent
 from payments_gateway.clients.stripe_subscriptions import our_id, subscription_of
 from payments_gateway.intents import IntentStatus
 from payments_gateway.news import (

@@ -1,6 +1,7 @@
 """Subscriptions, kept by orders over gRPC."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 import grpc
@@ -9,6 +10,7 @@ from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
 from payments_gateway.clients.subscription_messages import invoice_message, read_subscription, state_message
 from payments_gateway.subscriptions import (
     BoundToAnother,
+    StateUnusable,
     StripeSubscriptionState,
     Subscription,
     SubscriptionInvoice,
@@ -17,6 +19,7 @@ from payments_gateway.subscriptions import (
     VersionMismatch,
 )
 from servicekit.grpc_client import Caller
+from servicekit.violations import InvalidRequest
 
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "subscription_not_found": SubscriptionNotFound,
@@ -79,7 +82,9 @@ class SubscriptionsClient:
             state=state_message(state),
             invoice=invoice_message(invoice) if invoice else None,
         )
-        return read_subscription((await self._caller.call(self._stub.ActivateSubscription, request)).subscription)
+        with _refusals_named():
+            answer = await self._caller.call(self._stub.ActivateSubscription, request)
+        return read_subscription(answer.subscription)
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
         """Note that Stripe refused for good."""
@@ -102,4 +107,15 @@ class SubscriptionsClient:
             state=state_message(state),
             invoice=invoice_message(invoice) if invoice else None,
         )
-        return read_subscription((await self._caller.call(self._stub.ApplySubscriptionState, request)).subscription)
+        with _refusals_named():
+            answer = await self._caller.call(self._stub.ApplySubscriptionState, request)
+        return read_subscription(answer.subscription)
+
+
+@contextmanager
+def _refusals_named() -> Iterator[None]:
+    """Say that orders cannot keep what Stripe showed: it may be a word that only Stripe and we know so far."""
+    try:
+        yield
+    except InvalidRequest as refused:
+        raise StateUnusable from refused

@@ -1,5 +1,6 @@
 """What a server offers besides its service, and whom it shares its port with."""
 
+import asyncio
 import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -65,6 +66,40 @@ async def test_two_servers_do_not_share_a_port(serve: Serve) -> None:
 
         with pytest.raises(RuntimeError, match=f"127.0.0.1:{first.port}"):
             await second.start()
+
+
+async def test_a_client_may_ping_as_often_as_it_likes(serve: Serve) -> None:
+    """A busy one does, to measure its bandwidth: thrown out, it would lose every call that is on the connection."""
+    async with serve(_echo) as server, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS))
+        for number in range(_PINGS):
+            assert await _pinged(reader, writer) == _PING, number
+        writer.close()
+        await writer.wait_closed()
+
+
+_PINGS = 20
+_SETTINGS, _PING, _GOAWAY = 4, 6, 7
+"""Types of HTTP/2 frames. Source: RFC 9113, section 6."""
+
+
+def _frame(kind: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind]) + bytes(5) + payload
+
+
+async def _pinged(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+    """Ping, and return which came first: the answer, or that the connection is given up."""
+    writer.write(_frame(_PING, bytes(8)))
+    while (kind := await _read_frame(reader)) not in {_PING, _GOAWAY}:
+        pass
+    return kind
+
+
+async def _read_frame(reader: asyncio.StreamReader) -> int:
+    head = await reader.readexactly(9)
+    await reader.readexactly(int.from_bytes(head[:3]))
+    return head[3]
 
 
 async def test_each_answer_is_counted_by_method_and_code(serve: Serve, say_to: SayTo) -> None:

@@ -22,7 +22,7 @@ from servicekit.health import Readiness, ReadinessCheck
 from servicekit.json_logging import accept_request_id, forget_attempt, request_id
 from servicekit.metrics import GRPC_HANDLED, GRPC_SECONDS, Probe
 from servicekit.tls_files import TlsFiles
-from servicekit.wire import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_MS, REQUEST_ID_KEY
+from servicekit.wire import DEFAULT_MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("access")
@@ -103,8 +103,9 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a way to share load
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_send_message_length", max_message_bytes),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
-                ("grpc.keepalive_permit_without_calls", 1),
+                # No ping is one too many: while a client reads a long answer slowly, it measures its bandwidth with
+                # them, and a server that counts them closes the connection, with every call on it.
+                ("grpc.http2.max_ping_strikes", 0),
                 *(_renewal(tls) if tls else ()),
             ],
         )

@@ -72,7 +72,17 @@ def test_anything_else_is_refused(url: str) -> None:
         parse_address(url)
 
 
-@pytest.mark.parametrize("url", ["redis+cluster://u:hidden@h:x", "redis+sentinel://u:hidden@s"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://u:hidden@h:x",
+        "redis+sentinel://u:hidden@s",
+        "redis://u:hidden/1@h:6379",
+        "rediss://u:hidden?1@h:6379",
+        "redis://u:hidden#1@h:6379",
+        "redis://u:1/hidden@h:6379",
+    ],
+)
 def test_a_refusal_does_not_quote_the_address(url: str) -> None:
     """P7: it may hold a password, and the message is printed."""
     with pytest.raises(AddressInvalid) as refused:

@@ -1,55 +1,21 @@
 """Refunds and disputes through gRPC on a real PostgreSQL: what is refused, and who wins a race."""
 
 import asyncio
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 import grpc
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.orders.v1 import orders_pb2 as pb
 
+from .adjustment_reports import dispute_of, refund_of
 from .reports import aside, money, purchase
 from .service import Client, count, refusal
 
 AT_ONCE = 10
 ROUNDS = 20
-CREATED = Timestamp(seconds=1_777_900_000)
-
-REFUND = pb.Refund(
-    stripe_refund_id="re_1",
-    intent_id="pi_of_nobody",
-    charge_id="ch_1",
-    amount=money(500),
-    status=pb.REFUND_STATUS_SUCCEEDED,
-    created_at=CREATED,
-)
-DISPUTE = pb.Dispute(
-    stripe_dispute_id="du_1",
-    intent_id="pi_of_nobody",
-    charge_id="ch_1",
-    amount=money(7990),
-    status=pb.DISPUTE_STATUS_NEEDS_RESPONSE,
-    reason="fraudulent",
-    created_at=CREATED,
-)
-
-
-def refund_of(intent_id: str, refund_id: str = "re_1", **changes: Any) -> pb.ApplyRefundRequest:
-    """Return a refund of an intent to write."""
-    refund = copy.copy(REFUND)
-    refund.MergeFrom(pb.Refund(stripe_refund_id=refund_id, intent_id=intent_id, **changes))
-    return pb.ApplyRefundRequest(refund=refund)
-
-
-def dispute_of(intent_id: str, dispute_id: str = "du_1", **changes: Any) -> pb.ApplyDisputeRequest:
-    """Return a dispute of an intent to write."""
-    dispute = copy.copy(DISPUTE)
-    dispute.MergeFrom(pb.Dispute(stripe_dispute_id=dispute_id, intent_id=intent_id, **changes))
-    return pb.ApplyDisputeRequest(dispute=dispute)
 
 
 async def order_of(orders: Client, report: pb.RecordPurchaseRequest) -> pb.Order:

@@ -15,6 +15,7 @@ from orders.database import open_engine
 from orders.schema import PERSONAL_IN_ORDER, Row
 from orders.schema_revision import downgrade, head_revision, upgrade
 
+from .adjustment_reports import refund_of
 from .reports import aside, line, purchase
 from .service import KEYS, Client, connected, served, settings_for
 from .subscription_reports import cart, recurring_line
@@ -93,19 +94,18 @@ async def test_the_schema_goes_down_and_up_again(engine: AsyncEngine, empty_data
     assert await catalogue(engine) == first
 
 
-async def test_what_was_erased_stays_erased_on_the_way_down(database_url: str) -> None:
-    """The first schema knows no erased order, so it gets one with an empty name; up again it is an order like any."""
+async def test_what_was_erased_is_not_forgotten_on_the_way_down(database_url: str) -> None:
+    """The first schema would take it for a guest's order, and fill an erased payment again."""
     async with served(settings_for(database_url)) as channel:
         await Client(channel).RecordPurchase(purchase(user_id="user_1"))
     async with connected(database_url) as sql:
         empty = ", ".join(f"{name} = NULL" for name in PERSONAL_IN_ORDER)
         await sql.execute(f"UPDATE orders SET erased_at = now(), {empty}")  # noqa: S608 - the schema's own words
 
-        await downgrade(database_url, "0001")
-        below = await sql.fetchrow("SELECT contact_name, contact_email, user_id, shipping_city FROM orders")
-        await upgrade(database_url)
+        with pytest.raises(exc.IntegrityError):
+            await downgrade(database_url, "0001")
 
-    assert tuple(below) == ("", "", None, None)
+        assert await sql.fetchval("SELECT count(erased_at) FROM orders") == 1
 
 
 async def test_migrating_again_changes_nothing(engine: AsyncEngine, empty_database_url: str) -> None:
@@ -147,6 +147,21 @@ async def test_content_of_before_there_were_keys_stays_readable(database_url: st
         page = await Client(channel).ListQuarantinedPayments(pb.ListQuarantinedPaymentsRequest())
     assert below == before
     assert [each.context for each in page.quarantined_payments] == [each.context for each in reversed(asked)]
+
+
+async def test_refunds_are_not_migrated_away(database_url: str) -> None:
+    """An order whose money was given back must not look as if it were to be shipped."""
+    request = purchase()
+    async with served(settings_for(database_url)) as channel:
+        orders = Client(channel)
+        await orders.RecordPurchase(request)
+        await orders.ApplyRefund(refund_of(request.payment.intent.id))
+
+        with pytest.raises(exc.IntegrityError):
+            await downgrade(database_url, "0004")
+
+        attempt = pb.GetPurchaseRequest(attempt_id=request.payment.attempt_id)
+        assert (await orders.GetPurchase(attempt)).purchase.order.HasField("refunded")
 
 
 async def test_subscriptions_are_not_migrated_away(database_url: str) -> None:

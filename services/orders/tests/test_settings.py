@@ -52,6 +52,34 @@ def test_a_database_beyond_this_machine_is_verified_by_name(url: str) -> None:
     assert [settings.plaintext_links for settings in allowed] == [["database_url"]] * 2
 
 
+@pytest.mark.parametrize("sign", "/?#@")
+def test_a_password_that_would_be_taken_for_a_port_is_refused_unquoted(sign: str) -> None:
+    """The library that reads the URL would say it in so many words, in the log of the migration (P7)."""
+    url = f"postgresql://orders:hush{sign}1@127.0.0.1:5432/orders"
+
+    with pytest.raises(ValidationError, match="%2F %3F %23 %40") as refused:
+        OrdersSettings.model_validate({"database_url": url, "encryption_keys": "clear"})
+
+    assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://127.0.0.1",
+        "postgresql://orders:hu%2Fsh@127.0.0.1:5432/orders?sslmode=disable&application_name=a@b",
+        "postgresql://orders@[::1]:5432,127.0.0.1/orders",
+        "postgresql:///orders?host=/run/postgresql",
+        "postgresql://%2Frun%2Fpostgresql/orders",
+    ],
+)
+def test_every_form_that_libpq_has_is_taken(url: str) -> None:
+    """Several hosts, a socket, a quoted password."""
+    settings = OrdersSettings.model_validate({"database_url": url, "encryption_keys": "clear", "allow_plaintext": True})
+
+    assert settings.database_url.get_secret_value() == url
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

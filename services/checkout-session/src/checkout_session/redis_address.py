@@ -52,6 +52,8 @@ def parse_address(url: str) -> RedisAddress:
     Raises AddressInvalid.
     """
     parts = urlsplit(url)
+    if not _is_whole(parts):
+        raise AddressInvalid("in a password / ? # @ are written %2F %3F %23 %40")
     scheme, _, form = parts.scheme.partition("+")
     if (scheme, form) in {("redis", ""), ("rediss", ""), ("unix", "")}:
         return RedisAddress(Topology.SINGLE, url, tls=scheme == "rediss")
@@ -61,6 +63,18 @@ def parse_address(url: str) -> RedisAddress:
             "or rediss+sentinel://"
         )
     return (_cluster if form == "cluster" else _sentinel)(url, parts, tls=scheme == "rediss")
+
+
+def _is_whole(parts: SplitResult) -> bool:
+    """Whether no password was cut in two: what stands before the cut would be taken for a port, and quoted (P7)."""
+    ports = [
+        host.rpartition("]")[2].rpartition(":")[2] for host in parts.netloc.rpartition("@")[2].split(",") if ":" in host
+    ]
+    return (
+        all(not port or port.isdecimal() for port in ports)
+        and not parts.fragment
+        and "@" not in parts.path + parts.query
+    )
 
 
 def _cluster(url: str, parts: SplitResult, *, tls: bool) -> RedisAddress:

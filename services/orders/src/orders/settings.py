@@ -1,7 +1,8 @@
 """What orders can be told, by environment variables with the prefix ORDERS_."""
 
+import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -11,10 +12,14 @@ from orders.database_tls import is_verified
 from servicekit.plaintext import leaves_machine
 from servicekit.settings import GrpcServiceSettings, Listen, SealingSettings
 
+_HOST: Final = r"(?:\[[^\]/?#@]*\]|[^/?#@:,\[\]]*)(?::[0-9]{1,5})?"
+_URL: Final = re.compile(rf"postgres(?:ql)?://(?:[^/?#@]*@)?{_HOST}(?:,{_HOST})*(?:/[^/?#@]*)?(?:\?[^#]*)?")
 
-def _known_scheme(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
+
+def _readable(url: SecretStr) -> SecretStr:
+    # asyncpg takes what stands before a stray / for a port, and quotes it: it may be a password (P7).
+    if not _URL.fullmatch(url.get_secret_value()):
+        raise ValueError("must be a postgresql:// URL; in a password / ? # @ are written %2F %3F %23 %40")
     return url
 
 
@@ -24,7 +29,7 @@ class OrdersSettings(GrpcServiceSettings, SealingSettings):
     model_config = SettingsConfigDict(env_prefix="ORDERS_", frozen=True, extra="ignore")
 
     listen: Listen = Field(default="127.0.0.1:7002", description="Where gRPC is served, host:port.")
-    database_url: Annotated[SecretStr, AfterValidator(_known_scheme)] = Field(
+    database_url: Annotated[SecretStr, AfterValidator(_readable)] = Field(
         description="PostgreSQL 17 or newer, its primary, as postgresql://user:password@host:port/database[?sslmode=...]."
     )
     database_pool_size: int = Field(default=10, ge=1, le=500, description="Most connections to PostgreSQL.")

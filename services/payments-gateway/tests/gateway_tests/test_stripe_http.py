@@ -225,6 +225,17 @@ async def test_a_failed_post_is_asked_again_to_learn_whether_its_key_is_spent(st
     assert len(stand_in.sent) == 2
 
 
+async def test_a_stored_failure_whose_answer_was_lost_happened_just_now(stand_in: StripeStandIn) -> None:
+    """Else a Stripe that fails so again and again would be asked with every key there is."""
+    stand_in.page(200)
+    stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
+
+    with pytest.raises(IdempotencyKeySpent) as spent:
+        await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
+
+    assert spent.value.just_now
+
+
 async def test_a_failure_of_long_ago_is_told_apart(stand_in: StripeStandIn) -> None:
     """A replay of what failed in an earlier request says nothing about Stripe now."""
     stand_in.refuse(500, "api_error", Idempotent_Replayed="true")

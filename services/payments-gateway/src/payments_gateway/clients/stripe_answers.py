@@ -41,6 +41,11 @@ class Meaning(Enum):
         """Whether the same request with the same idempotency key may fare better."""
         return self in _MAY_PASS
 
+    @property
+    def may_hide_a_failure(self) -> bool:
+        """Whether Stripe may have failed, and stored that under the idempotency key, told or not."""
+        return self in _MAY_PASS - {Meaning.RATE_LIMITED, Meaning.IN_USE}
+
 
 _MAY_PASS: Final = frozenset(
     {

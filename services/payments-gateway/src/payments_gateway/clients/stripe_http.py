@@ -85,7 +85,7 @@ class StripeHttp(stripe.HTTPClient):
             pause = self._pause(answer, tried)
             if tried > self._max_retries or _is_of_no_use(answer, method) or time.monotonic() + pause >= ends_at:
                 break
-            failed_before = failed_before or answer.meaning is Meaning.SERVER_ERROR
+            failed_before = failed_before or answer.meaning.may_hide_a_failure
             await asyncio.sleep(pause)
         raise StripeUnavailable(answer.retry_after_seconds)
 

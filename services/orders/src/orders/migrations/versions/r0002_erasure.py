@@ -30,12 +30,25 @@ def upgrade() -> None:
     op.execute(f"ALTER TABLE outbox ADD CONSTRAINT outbox_ids_and_sums_only_check {_IDS_AND_SUMS}")
 
 
+_REFUSE_LOSS = """
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM orders WHERE erased_at IS NOT NULL)
+       OR EXISTS (SELECT FROM payments WHERE erased_at IS NOT NULL) THEN
+        RAISE EXCEPTION 'there are erased rows, which the schema before this one would take for any other'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+END $$
+"""
+
+
 def downgrade() -> None:
-    """Take it back. Erased orders keep an empty name: what was erased does not return."""
+    """Take it back while nothing is erased: not known to be, it would be filled again, or shown as a guest's."""
+    op.execute("LOCK TABLE orders, payments")
+    op.execute(_REFUSE_LOSS)
     op.execute("ALTER TABLE outbox DROP CONSTRAINT outbox_ids_and_sums_only_check")
     op.execute("ALTER TABLE orders DROP CONSTRAINT orders_erased_holds_nobody_check")
     op.execute("ALTER TABLE orders DROP CONSTRAINT orders_contact_unless_erased_check")
-    op.execute("UPDATE orders SET contact_name = '', contact_email = '' WHERE erased_at IS NOT NULL")
     op.execute("ALTER TABLE orders ALTER COLUMN contact_name SET NOT NULL, ALTER COLUMN contact_email SET NOT NULL")
     op.execute("ALTER TABLE orders DROP COLUMN erased_at")
     op.execute("ALTER TABLE payments DROP CONSTRAINT payments_erased_holds_nobody_check")

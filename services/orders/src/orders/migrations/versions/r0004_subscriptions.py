@@ -191,6 +191,7 @@ def downgrade() -> None:
 
     Which Stripe customer is whose is lost: the next checkout of a user makes another.
     """
+    op.execute("LOCK TABLE subscriptions")  # else one that is being recorded would not be seen
     op.execute(_REFUSE_LOSS)
     op.execute("ALTER TABLE outbox DROP CONSTRAINT outbox_ids_and_sums_only_check")
     op.execute(_IDS_AND_SUMS.format(others=""))

@@ -214,6 +214,7 @@ _HEALING: Final = (
     StripeFault("slow_body_after", AFTER, WELL, count=1, options={"seconds": _SLOW_SECONDS}),
     StripeFault("cut_body_after", AFTER, WELL, count=1),
     StripeFault("not_json_after", AFTER, WELL, count=1),
+    StripeFault("foreign_json_after", AFTER, WELL, count=1),
     StripeFault("proxy_error_before", BEFORE, WELL, count=1),
     StripeFault("proxy_error_after", AFTER, WELL, count=1),
     StripeFault("error_unsaved", BEFORE, WELL, count=1),
@@ -226,6 +227,7 @@ _LASTING: Final = (
     StripeFault("hold_after", AFTER, AWAY),
     StripeFault("cut_body_after", AFTER, AWAY),
     StripeFault("not_json_after", AFTER, AWAY),
+    StripeFault("foreign_json_after", AFTER, AWAY),
     StripeFault(
         "proxy_error_before",
         BEFORE,

@@ -335,6 +335,11 @@ class Place:
         return self.kind.calls[self.index]
 
     @property
+    def at_stripe(self) -> bool:
+        """Whether it goes to Stripe, and not to a service."""
+        return not self.road.startswith("/")
+
+    @property
     def earlier(self) -> int:
         """How many calls of its kind the situation makes before it."""
         return self.kind.calls[: self.index].count(self.kind.calls[self.index])

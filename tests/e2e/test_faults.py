@@ -18,6 +18,7 @@ from devstack.stack_options import StackOptions
 
 from .adjustment_situations import AdjustmentRoad
 from .checkout_deeds import Begin
+from .deadlines import HURRIED, LONGEST_SECONDS
 from .deeds import Deed, Left, Scene
 from .fault_table import DEEDS, ROWS, GrpcFault, Place, Queue, Row, Told
 from .harness.checkpoint import Call, Mishap, Moment
@@ -32,19 +33,7 @@ from .situations import Road
 pytestmark = pytest.mark.timeout(300)
 """The first test waits for the whole table, which takes a busy machine its time."""
 
-HURRIED: Final = {
-    # Short enough for a test, long enough for a busy machine.
-    "SERVICE_TIMEOUT_SECONDS": "3",
-    "STRIPE_TIMEOUT_SECONDS": "1.2",
-    "STRIPE_BUDGET_SECONDS": "2.8",
-    "STRIPE_MAX_CONCURRENT": "400",
-    "STRIPE_REQUESTS_PER_SECOND": "2000",
-    "CATALOGUE_REFRESH_SECONDS": "3600",
-    "CATALOGUE_PAUSE_SECONDS": "0",
-}
 AT_ONCE: Final = 12
-LONGEST_SECONDS: Final = 25.0
-"""The default deadline of a request: whatever happens, the buyer is told by then."""
 PAYABLE: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 IN_THE_TABLE: Final = {row.place.road for row in ROWS}
 NOT_IN_THE_TABLE: Final = {"/grpc.health.v1.Health/Check": "asked for by readiness probes, not by buyers or Stripe"}

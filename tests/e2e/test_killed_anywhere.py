@@ -17,13 +17,14 @@ from devstack.stack_options import StackOptions
 
 from .adjustment_situations import ADJUSTED, AdjustmentRoad
 from .conftest import Waiter
+from .deadlines import PATIENT
 from .fulfilment_situations import FULFILLED
 from .harness.checkpoint import Moment
 from .harness.knobs import Knobs
 from .harness.shop import Shop
 from .harness.system import System, running_system
 from .initiate_situations import INITIATED
-from .sigkill import PATIENT, RETRYING_SOON, kill_gateway, run_into
+from .sigkill import RETRYING_SOON, kill_gateway, run_into
 from .situations import SUCCEEDED, Road, Situation, Stage
 
 pytestmark = pytest.mark.long

@@ -2,18 +2,14 @@
 
 import copy
 import uuid
-from collections.abc import Awaitable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
-import aiohttp
-
-from .conftest import until
 from .harness.plans import made_at_stripe, recorded, shown
-from .harness.shop import Cart, Line, Reply
+from .harness.shop import Cart, Line
 from .harness.system import System
-from .situations import ORDERS, Calls, Road, Situation, Stage
+from .situations import ORDERS, Calls, Road, Situation, Stage, status_of
 
 CHARGES: Final = ("customer.subscription.*", "invoice.*")
 SET_UP: Final = "setup_intent.succeeded"
@@ -69,16 +65,6 @@ class Billed(Situation):
         """Let Stripe report the success."""
         for each in await self.knobs.deliveries(object_id=self.checkout.intent_id, event_type=self.succeeded):
             await self.knobs.release_deliveries(str(each["event_id"]))
-
-    async def first_answer(self, **event: str) -> int | None:
-        """Wait until Stripe's first try to report something is over; return what it was answered."""
-
-        async def over() -> bool:
-            return bool(await self.knobs.delivery_attempts(**event))
-
-        await until(over, "a try of the webhook")
-        status = (await self.knobs.delivery_attempts(**event))[0]["status"]
-        return None if status is None else int(status)
 
     async def act(self) -> int | None:
         """Pay, or set up what will pay; Stripe reports it."""
@@ -349,6 +335,11 @@ class Place:
         return self.kind.calls[self.index]
 
     @property
+    def at_stripe(self) -> bool:
+        """Whether it goes to Stripe, and not to a service."""
+        return not self.road.startswith("/")
+
+    @property
     def earlier(self) -> int:
         """How many calls of its kind the situation makes before it."""
         return self.kind.calls[: self.index].count(self.kind.calls[self.index])
@@ -360,14 +351,6 @@ class Place:
 
 
 PLACES: Final = [Place(kind, index) for kind in BILLED for index in kind.killed_at]
-
-
-async def status_of(asking: Awaitable[Reply]) -> int | None:
-    """Return what a request was answered; None if its connection broke."""
-    try:
-        return (await asking).status
-    except aiohttp.ClientError:
-        return None
 
 
 async def assert_billed_once(system: System, situation: Billed) -> None:

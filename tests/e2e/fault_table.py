@@ -9,28 +9,19 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Final
 
-from .deeds import (
-    Begin,
-    BeginAgain,
+from .adjustment_deeds import ReportDispute, ReportRefund, ReportRefundedCharge
+from .adjustment_situations import AdjustmentRoad
+from .checkout_deeds import Begin, BeginAgain, BeginWithNewWare, Look, Replace
+from .deeds import Deed, Errand, Left
+from .harness.checkpoint import Ending, Moment
+from .purchase_deeds import ListOrders, LookAfterwards, ReadOrder, Report, Return, ReturnOfOneLost
+from .situations import Road
+from .subscription_deeds import (
     BeginFirstSubscription,
     BeginSubscription,
     BeginSubscriptionAgain,
-    BeginWithNewWare,
-    Deed,
-    Errand,
-    Left,
-    ListOrders,
-    Look,
-    LookAfterwards,
-    ReadOrder,
-    Replace,
     ReplaceSubscription,
-    Report,
-    Return,
-    ReturnOfOneLost,
 )
-from .harness.checkpoint import Ending, Moment
-from .situations import Road
 
 BEFORE: Final = Moment.BEFORE_EFFECT
 AFTER: Final = Moment.AFTER_EFFECT
@@ -58,7 +49,7 @@ class Place:
     """One outgoing call of one deed, and what is left when the deed gave up over it."""
 
     deed: type[Deed]
-    road: Road | Errand
+    road: Road | Errand | AdjustmentRoad
     before: Left
     """When the call never took effect."""
     after: Left
@@ -122,6 +113,8 @@ class Row:
     forgotten: int = 0
     """Intents that stay payable for ever though nobody was given their secret."""
     queue: Queue = Queue.NONE
+    seldom: bool = False
+    """Whether it is left to the long runs, though it is telling: another row tells the same."""
 
     @property
     def takes_long(self) -> bool:
@@ -131,7 +124,7 @@ class Row:
     @property
     def is_telling(self) -> bool:
         """Whether it is played in every run: one that passes and one that lasts, before the effect and after it."""
-        return self.fault.name in _TELLING
+        return self.fault.name in _TELLING and not self.seldom
 
     @property
     def name(self) -> str:
@@ -149,6 +142,7 @@ _TELLING: Final = {
 _OPEN: Final = Left(payable=1, released=1, attempts=1)
 _PAID: Final = Left(attempts=1)
 _DONE: Final = Left(orders=1)
+_HALF_TOLD: Final = ReportRefundedCharge.half_told
 
 GRPC_PLACES: Final = (
     Place(Begin, Road.GET_ATTEMPT, Left(), Left()),
@@ -172,6 +166,12 @@ GRPC_PLACES: Final = (
     Place(LookAfterwards, Road.GET_PURCHASE, _DONE, _DONE),
     Place(ListOrders, Errand.LIST_ORDERS, _DONE, _DONE),
     Place(ReadOrder, Errand.GET_ORDER, _DONE, _DONE),
+    Place(ReportRefund, AdjustmentRoad.GET_REFUND, ReportRefund.untold, ReportRefund.untold),
+    Place(ReportRefund, AdjustmentRoad.APPLY_REFUND, ReportRefund.untold, ReportRefund.done),
+    Place(ReportRefundedCharge, AdjustmentRoad.GET_REFUND, _HALF_TOLD, _HALF_TOLD, skip=1),
+    Place(ReportRefundedCharge, AdjustmentRoad.APPLY_REFUND, _HALF_TOLD, ReportRefundedCharge.done, skip=1),
+    Place(ReportDispute, AdjustmentRoad.GET_DISPUTE, ReportDispute.untold, ReportDispute.untold),
+    Place(ReportDispute, AdjustmentRoad.APPLY_DISPUTE, ReportDispute.untold, ReportDispute.done),
 )
 CREATE: Final = Place(Begin, Road.CREATE_INTENT, Left(), Left(payable=1))
 CANCEL: Final = Place(Replace, Road.CANCEL_INTENT, _OPEN, Left(attempts=1))
@@ -187,6 +187,13 @@ PUT_CUSTOMER: Final = Place(BeginFirstSubscription, Road.PUT_CUSTOMER, Left(), L
 CATALOGUE_PLACES: Final = (
     Place(BeginWithNewWare, Errand.LIST_PRICES, Left(), Left()),
     Place(BeginWithNewWare, Errand.LIST_SHIPPING_RATES, Left(), Left()),
+)
+
+ADJUSTMENT_PLACES: Final = (
+    Place(ReportRefund, AdjustmentRoad.RETRIEVE_REFUND, ReportRefund.untold, ReportRefund.untold),
+    Place(ReportRefundedCharge, AdjustmentRoad.LIST_REFUNDS, ReportRefundedCharge.untold, ReportRefundedCharge.untold),
+    Place(ReportRefundedCharge, AdjustmentRoad.RETRIEVE_REFUND, _HALF_TOLD, _HALF_TOLD),
+    Place(ReportDispute, AdjustmentRoad.RETRIEVE_DISPUTE, ReportDispute.untold, ReportDispute.untold),
 )
 
 GRPC_FAULTS: Final = tuple(
@@ -207,6 +214,7 @@ _HEALING: Final = (
     StripeFault("slow_body_after", AFTER, WELL, count=1, options={"seconds": _SLOW_SECONDS}),
     StripeFault("cut_body_after", AFTER, WELL, count=1),
     StripeFault("not_json_after", AFTER, WELL, count=1),
+    StripeFault("foreign_json_after", AFTER, WELL, count=1),
     StripeFault("proxy_error_before", BEFORE, WELL, count=1),
     StripeFault("proxy_error_after", AFTER, WELL, count=1),
     StripeFault("error_unsaved", BEFORE, WELL, count=1),
@@ -219,6 +227,7 @@ _LASTING: Final = (
     StripeFault("hold_after", AFTER, AWAY),
     StripeFault("cut_body_after", AFTER, AWAY),
     StripeFault("not_json_after", AFTER, AWAY),
+    StripeFault("foreign_json_after", AFTER, AWAY),
     StripeFault(
         "proxy_error_before",
         BEFORE,
@@ -254,13 +263,16 @@ def _row(place: Place, fault: Fault, **differing: Any) -> Row:
 def _rows() -> Iterator[Row]:
     for place in GRPC_PLACES:
         yield from (_row(place, fault) for fault in GRPC_FAULTS)
-    for place in (CREATE, CANCEL, RETRIEVE_TO_RELEASE, RETRIEVE_TO_FULFIL, RETRIEVE_TO_SHOW):
+    retrievals = (RETRIEVE_TO_RELEASE, RETRIEVE_TO_FULFIL, RETRIEVE_TO_SHOW)
+    for place in (CREATE, CANCEL, *retrievals, *ADJUSTMENT_PLACES):
         yield from (_row(place, fault) for fault in (*_HEALING, *_LASTING))
         yield _row(place, _RATE_LIMITED_ONCE, queue=Queue.SLOWED_DOWN)
     yield from _of_customers()
     for place in (CREATE_SETUP, CANCEL_SETUP, RETRIEVE_SETUP):
         yield from (_row(place, fault) for fault in (*_HEALING, *_LASTING))
     yield _row(CREATE, _RATE_LIMITED, queue=Queue.SLOWED_DOWN)
+    for place in ADJUSTMENT_PLACES:
+        yield _row(place, _RATE_LIMITED, queue=Queue.SLOWED_DOWN, seldom=True)
     for place in CATALOGUE_PLACES:
         yield from (_row(place, fault, queue=Queue.CATALOGUE) for fault in _QUICK)
     for place in (CANCEL, CANCEL_SETUP):
@@ -296,3 +308,6 @@ def _of_keys_that_are_spent(place: Place) -> Iterator[Row]:
 
 
 ROWS: Final = tuple(_rows())
+
+DEEDS: Final = tuple({row.place.deed: None for row in ROWS})
+"""Each deed of the table once."""

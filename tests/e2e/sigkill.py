@@ -9,14 +9,6 @@ from .harness.checkpoint import Moment, Trap
 from .harness.system import System
 from .situations import Situation
 
-PATIENT: Final = {
-    # Whoever is held must still be waiting when the gateway dies.
-    "SERVICE_TIMEOUT_SECONDS": "60",
-    "STRIPE_TIMEOUT_SECONDS": "60",
-    "STRIPE_BUDGET_SECONDS": "100",
-    "REQUEST_DEADLINE_SECONDS": "120",
-    "CATALOGUE_REFRESH_SECONDS": "3600",
-}
 RETRYING_SOON: Final = ("--webhook-backoff", "0.1", "--webhook-backoff-max", "0.4", "--webhook-attempts", "200")
 
 

@@ -9,39 +9,31 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
 
 from devstack.stack_options import StackOptions
 
-from .deeds import DEEDS, Begin, Deed, Left, Return, Scene
-from .fault_table import ROWS, GrpcFault, Place, Queue, Row, Told
+from .adjustment_situations import AdjustmentRoad
+from .checkout_deeds import Begin
+from .deadlines import HURRIED, LONGEST_SECONDS
+from .deeds import Deed, Left, Scene
+from .fault_table import DEEDS, ROWS, GrpcFault, Place, Queue, Row, Told
 from .harness.checkpoint import Call, Mishap, Moment
 from .harness.grpc_proxy import GrpcProxy
 from .harness.http_proxy import road_of
 from .harness.knobs import Knobs
 from .harness.shop import Reply, Shop
-from .harness.system import System, running_system
+from .harness.system import running_system
+from .purchase_deeds import Return
 from .situations import Road
 
 pytestmark = pytest.mark.timeout(300)
 """The first test waits for the whole table, which takes a busy machine its time."""
 
-HURRIED: Final = {
-    # Short enough for a test, long enough for a busy machine.
-    "SERVICE_TIMEOUT_SECONDS": "3",
-    "STRIPE_TIMEOUT_SECONDS": "1.2",
-    "STRIPE_BUDGET_SECONDS": "2.8",
-    "STRIPE_MAX_CONCURRENT": "400",
-    "STRIPE_REQUESTS_PER_SECOND": "2000",
-    "CATALOGUE_REFRESH_SECONDS": "3600",
-    "CATALOGUE_PAUSE_SECONDS": "0",
-}
 AT_ONCE: Final = 12
-LONGEST_SECONDS: Final = 25.0
-"""The default deadline of a request: whatever happens, the buyer is told by then."""
 PAYABLE: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 IN_THE_TABLE: Final = {row.place.road for row in ROWS}
 NOT_IN_THE_TABLE: Final = {"/grpc.health.v1.Health/Check": "asked for by readiness probes, not by buyers or Stripe"}
@@ -60,6 +52,8 @@ class Snapshot:
     orders: Counter[str]
     """By attempt id; so is the next."""
     quarantined: Counter[str]
+    shown: Mapping[str, Mapping[str, Any]]
+    """By attempt id, the orders as the signed-in user sees them."""
 
     def left_of(self, deed: Deed, released: Iterable[str]) -> Left:
         """Return what there is of a deed's attempts, when these secrets have been given."""
@@ -71,7 +65,12 @@ class Snapshot:
             attempts=len(ids & self.contents),
             orders=sum(self.orders[attempt_id] for attempt_id in ids),
             quarantined=sum(self.quarantined[attempt_id] for attempt_id in ids),
+            refunded=self._sum_shown(ids, "refundedAmount"),
+            disputed=self._sum_shown(ids, "disputedAmount"),
         )
+
+    def _sum_shown(self, attempt_ids: Iterable[str], name: str) -> int:
+        return sum(self.shown.get(attempt_id, {}).get(name) or 0 for attempt_id in attempt_ids)
 
 
 @dataclass
@@ -141,11 +140,11 @@ async def played(request: pytest.FixtureRequest, scene: Scene, taken: Taken) -> 
             _one_by_one(scene, scene.shop, [act for act in acts if act.row.queue is Queue.CUSTOMERS]),
             _one_by_one(scene, second_door, [act for act in acts if act.row.queue is Queue.SLOWED_DOWN]),
         )
-    told = await _snapshot(scene.system)
+    told = await _snapshot(scene)
     scene.system.faults.disarm()
     await scene.knobs.clear_faults()
     await _few_at_once(_see_through(act) for act in acts)
-    ended = await _snapshot(scene.system)
+    ended = await _snapshot(scene)
     for act in acts:
         act.left = told.left_of(act.deed, act.released)
         act.ended = ended.left_of(act.deed, act.deed.secrets)
@@ -179,7 +178,7 @@ async def test_every_call_that_was_seen_is_in_the_table(scene: Scene, taken: Tak
     """Whatever the gateways called while the table was played, and all that the situations of crashes name."""
     seen = scene.system.faults.roads.union(*taken.values())
 
-    assert set(Road) <= IN_THE_TABLE
+    assert {*Road, *AdjustmentRoad} <= IN_THE_TABLE
     assert seen <= IN_THE_TABLE | NOT_IN_THE_TABLE.keys()
 
 
@@ -205,7 +204,7 @@ async def test_p3_a_connection_that_is_cut_harms_nobody(
 
     assert reply.status in {200, 503}  # by whether gRPC's own repeat may be sent
     assert set(afterwards) == {200}
-    assert (await _snapshot(scene.system)).left_of(deed, deed.secrets) == _settled(kind)
+    assert (await _snapshot(scene)).left_of(deed, deed.secrets) == _settled(kind)
 
 
 @pytest.mark.parametrize(
@@ -228,9 +227,12 @@ def rows_of(tests: Iterable[pytest.Item]) -> Iterator[Row]:
 
 
 def _settled(kind: type[Deed]) -> Left:
-    """Return what every deed ends in: one purchase, or one payment set aside; no content, nothing to pay."""
-    lost = kind.done.quarantined
-    return Left(orders=1 - lost, quarantined=lost)
+    """Return what every deed ends in: one purchase, or one payment set aside; no content, nothing to pay.
+
+    What was taken back is known.
+    """
+    done = kind.done
+    return replace(done, payable=0, released=0, attempts=0, orders=1 - done.quarantined)
 
 
 async def _do(act: Act, scene: Scene, door: Shop) -> None:
@@ -301,7 +303,8 @@ async def _few_at_once(jobs: Iterable[Awaitable[None]]) -> None:
             workers.create_task(work())
 
 
-async def _snapshot(system: System) -> Snapshot:
+async def _snapshot(scene: Scene) -> Snapshot:
+    system = scene.system
     payable: dict[str, list[str]] = {}
     listed = await system.stripe.v1.payment_intents.list_async({"limit": 100})
     async for intent in listed.auto_paging_iter():
@@ -318,4 +321,16 @@ async def _snapshot(system: System) -> Snapshot:
         contents=frozenset(key.rpartition(":")[2] for key in await system.attempts.content_keys()),
         orders=Counter(str(row["id"]) for row in orders),
         quarantined=Counter(str(row["attempt_id"]) for row in quarantined),
+        shown={order["checkoutAttemptId"]: order async for order in _orders_of(scene.member)},
     )
+
+
+async def _orders_of(member: Shop) -> AsyncIterator[dict[str, Any]]:
+    """Yield all orders of a user, page by page."""
+    page = (await member.orders(limit="100")).ok()
+    while True:
+        for order in page["orders"]:
+            yield order
+        if page["nextCursor"] is None:
+            return
+        page = (await member.orders(limit="100", cursor=page["nextCursor"])).ok()

@@ -15,13 +15,17 @@ import pytest_asyncio
 
 from devstack.stack_options import StackOptions
 
+from .adjustment_situations import ADJUSTED, AdjustmentRoad
 from .conftest import Waiter
+from .deadlines import PATIENT
+from .fulfilment_situations import FULFILLED
 from .harness.checkpoint import Moment
 from .harness.knobs import Knobs
 from .harness.shop import Shop
 from .harness.system import System, running_system
-from .sigkill import PATIENT, RETRYING_SOON, kill_gateway, run_into
-from .situations import SITUATIONS, SUCCEEDED, AdjustmentRoad, Road, Situation, Stage
+from .initiate_situations import INITIATED
+from .sigkill import RETRYING_SOON, kill_gateway, run_into
+from .situations import SUCCEEDED, Road, Situation, Stage
 
 pytestmark = pytest.mark.long
 
@@ -35,6 +39,7 @@ IN_THE_BACKGROUND: Final = {
 }
 """Calls that belong to no checkout, and why."""
 
+SITUATIONS: Final = (*INITIATED, *FULFILLED, *ADJUSTED)
 CALLS: Final = [
     pytest.param(situation, index, id=f"{situation.__name__}-{index + 1}-{road.name}")
     for situation in SITUATIONS

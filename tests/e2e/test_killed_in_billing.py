@@ -16,11 +16,12 @@ from devstack.stack_options import StackOptions
 
 from .billing_situations import BILLED, PLACES, Billed, BillingRoad, Place, assert_billed_once
 from .conftest import Waiter
+from .deadlines import PATIENT
 from .harness.checkpoint import Moment
 from .harness.knobs import Knobs
 from .harness.shop import Shop
 from .harness.system import System, running_system
-from .sigkill import PATIENT, RETRYING_SOON, kill_gateway, run_into
+from .sigkill import RETRYING_SOON, kill_gateway, run_into
 from .situations import Stage
 
 pytestmark = pytest.mark.long

@@ -267,6 +267,17 @@ async def test_an_answer_that_is_no_json(stage: Stage) -> None:
     assert await intents(stage) == 1
 
 
+async def test_an_answer_that_is_no_object_of_stripes(stage: Stage) -> None:
+    """JSON of something in between, with a 200; the intent is made."""
+    await fault(stage, "foreign_json_after")
+
+    status, _, body = await raw_create(stage)
+    await create(stage, "raw")
+
+    assert (status, "object" in json.loads(body)) == (200, False)
+    assert await intents(stage) == 1
+
+
 async def test_an_answer_cut_in_its_body(stage: Stage) -> None:
     """Status and half of the body arrive, and then the connection ends; the key has the whole answer."""
     await fault(stage, "cut_body_after")

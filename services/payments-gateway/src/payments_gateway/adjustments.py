@@ -112,4 +112,4 @@ class RefundsOfCharges(Protocol):
     """What was refunded of a charge. May raise StripeUnavailable."""
 
     async def ids_of_charge(self, charge_id: str) -> list[str]:
-        """Return the ids of all refunds of a charge."""
+        """Return the ids of all refunds of a charge. Raises AdjustmentGone, AdjustmentUnusable."""

@@ -52,14 +52,10 @@ class Copying(Generic[Seen]):
                 outcome = await self._copy(object_id)
             except VersionMoved:
                 continue
-            except AdjustmentGone:
-                _log.warning("Stripe knows nothing of it any more", extra=self._named(object_id))
-                outcome = "gone"
-            except AdjustmentUnusable:
-                # Asked again it would be the same, and Stripe switches off an endpoint that fails for days.
-                _log.exception("Stripe shows something that cannot be kept", extra=self._named(object_id))
-                outcome = "unusable"
-            COPIED.labels(self._kind, outcome).inc()
+            except (AdjustmentGone, AdjustmentUnusable) as why:
+                acknowledge(self._kind, object_id, why)
+            else:
+                COPIED.labels(self._kind, outcome).inc()
             return
         raise AdjustmentKeepsChanging
 
@@ -71,7 +67,7 @@ class Copying(Generic[Seen]):
         if shown.paid_with is None or not self._is_ours(shown.paid_with):
             return "not_ours"
         await self._copies.write(shown, intent_id=shown.paid_with.intent_id, expected_version=version)
-        _log.info("copied from Stripe", extra=self._named(object_id))
+        _log.info("copied from Stripe", extra={"kind": self._kind, "stripe_id": object_id})
         return "copied"
 
     def _is_ours(self, paid_with: PaidWith) -> bool:
@@ -80,5 +76,16 @@ class Copying(Generic[Seen]):
         bind_attempt(paid_with.attempt_id)
         return paid_with.livemode == self._livemode
 
-    def _named(self, object_id: str) -> dict[str, str]:
-        return {"kind": self._kind, "stripe_id": object_id}
+
+def acknowledge(kind: str, stripe_id: str, why: AdjustmentGone | AdjustmentUnusable) -> None:
+    """Log and count what is left uncopied. kind is a word for logs and metrics.
+
+    Asked again it would be the same, and Stripe switches off an endpoint that fails for days.
+    """
+    named = {"kind": kind, "stripe_id": stripe_id}
+    if isinstance(why, AdjustmentGone):
+        _log.warning("Stripe knows nothing of it any more", extra=named)
+        COPIED.labels(kind, "gone").inc()
+    else:
+        _log.error("Stripe shows something that cannot be kept", extra=named, exc_info=why)
+        COPIED.labels(kind, "unusable").inc()

@@ -1,7 +1,7 @@
 """What to do when Stripe says that something was refunded."""
 
-from payments_gateway.adjustments import Refund, RefundsOfCharges
-from payments_gateway.copying import Copying
+from payments_gateway.adjustments import AdjustmentGone, AdjustmentUnusable, Refund, RefundsOfCharges
+from payments_gateway.copying import Copying, acknowledge
 
 
 class Refunds:
@@ -18,5 +18,10 @@ class Refunds:
 
     async def refresh_charge(self, charge_id: str) -> None:
         """Do the same for every refund of a charge: its event says that there is one more, but not which."""
-        for refund_id in await self._of_charges.ids_of_charge(charge_id):
+        try:
+            refund_ids = await self._of_charges.ids_of_charge(charge_id)
+        except (AdjustmentGone, AdjustmentUnusable) as why:
+            acknowledge("charge", charge_id, why)
+            return
+        for refund_id in refund_ids:
             await self._copying.refresh(refund_id)

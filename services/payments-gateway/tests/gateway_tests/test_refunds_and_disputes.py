@@ -24,7 +24,7 @@ from stripe_simulator.testing import SETTINGS, Stage, staged
 from .assembly import Gateway
 from .http_edge import Answer, Edge, deliver, served
 from .samples import ATTEMPT_ID
-from .stripe_stand_in import roomy_limiter, stripe_client
+from .stripe_stand_in import roomy_limiter, stripe_client, stripe_stand_in
 
 OURS = {"metadata": {"checkoutAttemptId": ATTEMPT_ID}, "amount": 2000}
 DEBIT = {"payment_method": "pm_usBankAccount", "settle": "paid"}
@@ -351,7 +351,7 @@ async def test_stripe_is_asked_to_deliver_again_while_orders_is_away(shop: Shop,
     assert shop.refunds() == {500: RefundStatus.SUCCEEDED}
 
 
-@pytest.mark.parametrize("kind", ["error_unsaved", "rate_limit", "unauthorized"])
+@pytest.mark.parametrize("kind", ["error_unsaved", "rate_limit", "unauthorized", "foreign_json_after"])
 async def test_stripe_is_asked_to_deliver_again_while_it_does_not_answer(shop: Shop, kind: str) -> None:
     """503 until it answers, then 200."""
     await shop.refund(await shop.paid())
@@ -365,6 +365,13 @@ async def test_stripe_is_asked_to_deliver_again_while_it_does_not_answer(shop: S
     assert shop.refunds() == {500: RefundStatus.SUCCEEDED}
 
 
+UNLISTED = [
+    pytest.param(404, {"error": {"code": "resource_missing", "message": "No such charge"}}, "WARNING", id="gone"),
+    pytest.param(200, {"object": "list", "url": "/v1/refunds", "data": [{}], "has_more": False}, "ERROR", id="unread"),
+]
+"""What Stripe answers when asked for the refunds of a charge, and how the operator is told."""
+
+
 async def test_what_cannot_be_kept_is_told_to_the_operator(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     """Acknowledged: an endpoint that fails for days is switched off, and payments with it."""
     refund_id = await shop.refund(await shop.paid())
@@ -374,6 +381,24 @@ async def test_what_cannot_be_kept_is_told_to_the_operator(shop: Shop, caplog: p
 
     told = [record.__dict__["stripe_id"] for record in caplog.records if record.levelname == "ERROR"]
     assert (answer.status, told) == (200, [refund_id])
+
+
+@pytest.mark.parametrize(("status", "body", "level"), UNLISTED)
+async def test_a_charge_whose_refunds_cannot_be_listed_is_told_to_the_operator(
+    shop: Shop, caplog: pytest.LogCaptureFixture, status: int, body: dict[str, Any], level: str
+) -> None:
+    """Acknowledged, for the same reason: Stripe would answer the same for days."""
+    async with stripe_stand_in() as stand_in:
+        stand_in.answer(body, status=status)
+        refunds = StripeRefunds(stand_in.client)
+        copying = Copying("refund", refunds, shop.gateway.refund_copies, livemode=False)
+        shop.gateway.deliveries = replace(shop.gateway.deliveries, refunds=Refunds(copying, refunds))
+        event = {"id": "evt_1", "object": "event", "type": "charge.refunded", "data": {"object": {"id": "ch_1"}}}
+        async with served(Edge(shop.gateway)) as http:
+            answer = await deliver(http, shop.gateway, json.dumps(event).encode())
+
+    told = [record.levelname for record in caplog.records if record.__dict__.get("stripe_id") == "ch_1"]
+    assert (answer.status, told) == (200, [level])
 
 
 async def test_no_news_moves_money(shop: Shop) -> None:

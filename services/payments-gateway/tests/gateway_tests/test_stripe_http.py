@@ -176,6 +176,16 @@ async def test_a_page_in_stripes_place_is_no_answer(stand_in: StripeStandIn, sta
     assert intent.ref.id == "pi_1"
 
 
+async def test_json_in_stripes_place_is_no_answer(stand_in: StripeStandIn) -> None:
+    """All that Stripe shows says what it is."""
+    stand_in.answer({"status": "maintenance"})
+    stand_in.answer(intent_json())
+
+    intent = await StripeIntents(stand_in.client).retrieve(INTENT)
+
+    assert intent.ref.id == "pi_1"
+
+
 async def test_tries_are_bounded(stand_in: StripeStandIn) -> None:
     """Three in all, with two repeats allowed."""
     for _ in range(9):

@@ -36,6 +36,7 @@ class FaultKind(Enum):
     PROXY_ERROR_BEFORE = "proxy_error_before"  # 503 in HTML from something in between, nothing done
     PROXY_ERROR_AFTER = "proxy_error_after"  # the same, done
     NOT_JSON_AFTER = "not_json_after"  # 200 with a body that is no JSON, done
+    FOREIGN_JSON_AFTER = "foreign_json_after"  # 200 with JSON that is none of Stripe's objects, done
     CUT_BODY_AFTER = "cut_body_after"  # the answer breaks off in the middle of its body, done
     SLOW_BODY_AFTER = "slow_body_after"  # the second half of the body comes `seconds` late, done
 

@@ -21,6 +21,8 @@ async def spoil(request: web.Request, response: web.Response, fault: Fault | Non
         return web.Response(status=503, text=_PAGE, content_type="text/html", headers=kept)
     if kind is FaultKind.NOT_JSON_AFTER:
         return web.Response(status=200, text="<html>Log in to the network to continue</html>", content_type="text/html")
+    if kind is FaultKind.FOREIGN_JSON_AFTER:
+        return web.json_response({"status": "maintenance"})
     if kind is FaultKind.CUT_BODY_AFTER:
         return await _cut(request, response)
     if fault is not None and kind is FaultKind.SLOW_BODY_AFTER:

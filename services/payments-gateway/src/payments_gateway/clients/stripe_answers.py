@@ -99,11 +99,18 @@ def _meaning(status: int, body: object, headers: Mapping[str, str], *, advised: 
     if status == _TOO_MANY:
         # One object is locked by another request: no reason to hold all calls back.
         return Meaning.IN_USE if _code(body) == "lock_timeout" else Meaning.RATE_LIMITED
-    if not isinstance(body, dict) or (status >= _BAD_REQUEST and not isinstance(body.get("error"), dict)):
+    if not _is_stripes(status, body):
         return Meaning.UNREADABLE
     if status < _BAD_REQUEST:
         return Meaning.DONE
     return Meaning.IN_USE if status == _CONFLICT or advised else Meaning.REFUSED
+
+
+def _is_stripes(status: int, body: object) -> bool:
+    """Whether a body is one of Stripe's: its objects and lists name their kind, its refusals are all of one form."""
+    if not isinstance(body, dict):
+        return False
+    return "object" in body if status < _BAD_REQUEST else isinstance(body.get("error"), dict)
 
 
 def _read_json(content: bytes) -> object:

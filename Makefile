@@ -29,6 +29,8 @@ CONTAINER_PYTEST = HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE_TAG=$(IMAGE_T
 export TESTCONTAINERS_RYUK_DISABLED ?= true
 export PYTHONDONTWRITEBYTECODE ?= 1
 export UV_PYTHON_DOWNLOADS := never
+# Once at the install: else each process that a test starts compiles Stripe's and everybody's libraries for itself.
+export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help
 help: ## List what make can do

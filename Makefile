@@ -125,6 +125,6 @@ $(UV):
 	@python3 -m venv .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.venv/.synced: uv.lock $(PYPROJECTS) | $(UV)
+.venv/.synced: Makefile uv.lock $(PYPROJECTS) | $(UV)
 	@$(UV) sync --frozen --quiet
 	@touch $@

@@ -19,6 +19,7 @@ from payments_gateway.purchases import Purchase
 from payments_gateway.subscriptions import (
     BoundToAnother,
     KeepsChanging,
+    StateUnusable,
     Subscription,
     SubscriptionBook,
     SubscriptionStatus,
@@ -100,6 +101,10 @@ class Activation:
                 # one before a person has looked.
                 row = await self._refused(row, _GONE)
                 continue
+            except StateUnusable:
+                _log.exception("Stripe shows a subscription that cannot be kept", extra={"subscription": row.id})
+                ACTIVATIONS.labels("unusable").inc()
+                raise  # the buyer may have been charged: it has not failed
             row = await self._subscriptions.begin_activation(row.id, abandon_generation=row.activation_generation)
         raise StripeUnavailable  # it fails whatever the key is
 

@@ -266,7 +266,9 @@ async def test_one_that_is_gone_before_it_is_bound_fails(stage: BillingStage) ->
     assert stage.rows()[0].status is SubscriptionStatus.ACTIVATION_FAILED
 
 
-async def test_one_whose_answer_is_not_understood_stays_pending(stage: BillingStage) -> None:
+async def test_one_whose_answer_is_not_understood_stays_pending(
+    stage: BillingStage, caplog: pytest.LogCaptureFixture
+) -> None:
     """It may be charged already, so it has not failed: the webhook comes again, until this program knows the word."""
     paid = await stage.paid(await stage.plan())
     stage.gateway.wire.fail("billing.create", StateUnusable(), after_effect=True)
@@ -278,6 +280,7 @@ async def test_one_whose_answer_is_not_understood_stays_pending(stage: BillingSt
     await stage.fulfilled(paid)
 
     assert pending is SubscriptionStatus.PENDING
+    assert [record.levelname for record in caplog.records if "cannot be kept" in record.message] == ["ERROR"]
     assert bound(stage) == await stage.at_stripe()
     assert len(bound(stage)) == 1
 

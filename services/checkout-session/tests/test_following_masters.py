@@ -1,8 +1,10 @@
 """A master is another one than a moment ago: what is asked next goes to the new one, idle or not."""
 
+import asyncio
+import random
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -26,12 +28,13 @@ from servicekit.sealing import Keyring
 LIMITS: Final = Limits(max_connections=8, redis_timeout_seconds=5, store_timeout_seconds=10)
 PATIENCE_SECONDS: Final = 60
 AT_ONCE: Final = 5
+AT_LEAST_TWICE: Final = 2
 
 
 @pytest.fixture(scope="module")
 def handed_over() -> Iterator[EmbeddedCluster]:
     """Run a cluster whose masters the tests change."""
-    with EmbeddedCluster.temporary() as running:
+    with EmbeddedCluster.temporary(options={"enable-debug-command": "yes"}) as running:
         yield running
 
 
@@ -90,6 +93,30 @@ async def test_an_idle_service_stays_ready_when_a_master_hands_over(handed_over:
     handed_over.wait_until_sound()
 
 
+async def test_nodes_that_have_not_heard_who_took_over_are_asked_again(
+    handed_over: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """News of a failover takes its time to every node, and a look at the topology asks any of them."""
+    master, *others = handed_over.masters
+    last_to_hear = [handed_over.replica_of(other) for other in others]  # they have no vote, the failover needs them not
+    ask_first(last_to_hear, monkeypatch)
+    async with opened(handed_over.url) as masters:
+        with deaf(last_to_hear):
+            handed_over.fail_over(master)
+            asked = times_asked(last_to_hear)
+            checked = asyncio.create_task(check(masters))
+            await asyncio.to_thread(
+                wait_until,
+                lambda: checked.done() or times_asked(last_to_hear) >= asked + AT_LEAST_TWICE,
+                "they were asked again",
+                seconds=PATIENCE_SECONDS,
+            )
+            assert not checked.done()
+
+        await checked
+    handed_over.wait_until_sound()
+
+
 async def test_a_slot_on_its_way_is_asked_for_at_a_node_that_owns_none_yet(
     handed_over: EmbeddedCluster, newcomer: ClusterNode
 ) -> None:
@@ -121,6 +148,30 @@ def newcomer(handed_over: EmbeddedCluster, tmp_path: Path) -> Iterator[ClusterNo
             seconds=PATIENCE_SECONDS,
         )
         yield node
+
+
+def ask_first(nodes: Sequence[ClusterNode], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a look at the topology, which asks nodes in any order until one answers, begin with these."""
+    ports = {node.port for node in nodes}
+    monkeypatch.setattr(random, "shuffle", lambda asked: asked.sort(key=lambda node: node.port not in ports))
+
+
+@contextmanager
+def deaf(nodes: Sequence[ClusterNode]) -> Iterator[None]:
+    """Meanwhile, let these nodes hear nothing of their fellows."""
+    for node in nodes:
+        node.ask("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -2)  # packets of every type
+    try:
+        yield
+    finally:
+        for node in nodes:
+            node.ask("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -1)
+
+
+def times_asked(nodes: Sequence[ClusterNode]) -> int:
+    """Return how often these nodes told the topology."""
+    told = [node.ask("INFO", "commandstats").get("cmdstat_cluster|slots", {}) for node in nodes]
+    return sum(each.get("calls", 0) for each in told)
 
 
 def met(node: ClusterNode) -> int:

@@ -76,8 +76,7 @@ class ClusterMasters:
     async def inspect(self) -> Sequence[Master]:
         """See Masters.inspect. Raises ClusterUnreachable if a slot has no master."""
         await self._know()
-        if not await self._as_known():
-            await self._look()
+        await self._follow()
         slots = self._cluster.nodes_manager.slots_cache
         if len(slots) < _SLOTS:
             raise ClusterUnreachable(f"{_SLOTS - len(slots)} slots have no master")
@@ -110,14 +109,26 @@ class ClusterMasters:
     async def _node_for(self, errand: "_Errand") -> ClusterNode:
         return errand.asked or await self._owner(errand.keys[0])
 
+    async def _follow(self) -> None:
+        """Look until every slot has an owner that is a master. Without a call, no refusal tells of a failover.
+
+        One look may not do: it may ask a node that has not heard yet who took over.
+        """
+        deadline = time.monotonic() + self._patience_seconds
+        async for _ in _pauses():
+            try:
+                as_known = await self._as_known()
+            except (RedisConnectionError, RedisTimeoutError):  # nobody took over yet, or everybody may know who did
+                await self._look()
+                return
+            if as_known or time.monotonic() > deadline:
+                return
+            await self._look()
+
     async def _as_known(self) -> bool:
-        """Tell whether every slot has an owner that is a master. Without a call, no refusal tells of a failover."""
         if len(self._cluster.nodes_manager.slots_cache) < _SLOTS:
             return False
-        try:
-            roles = [(await node.execute_command("INFO", "replication")).get("role") for node in self._owners()]
-        except (RedisConnectionError, RedisTimeoutError):
-            return False
+        roles = [(await node.execute_command("INFO", "replication")).get("role") for node in self._owners()]
         return set(roles) == {"master"}
 
     def _owners(self) -> list[ClusterNode]:

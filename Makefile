@@ -27,10 +27,11 @@ ON_CONTAINERS_ONLY ?= not long and not containers
 CONTAINER_PYTEST = HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest
 # The tests clean up by themselves, so that testcontainers' own cleaner, one more image, need not be pulled.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
-export PYTHONDONTWRITEBYTECODE ?= 1
 export UV_PYTHON_DOWNLOADS := never
-# Once at the install: else each process that a test starts compiles Stripe's and everybody's libraries for itself.
+# What is compiled is kept, the libraries at the install and our sources when they are first used: else each of the
+# hundreds of processes that tests start compiles everything for itself.
 export UV_COMPILE_BYTECODE := 1
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## List what make can do
@@ -120,6 +121,7 @@ sync: .venv/.synced ## Install the locked packages into .venv
 .PHONY: clean
 clean: ## Remove what was installed and what demo left behind
 	@rm -rf .venv .tools .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):
 	@python3 -m venv .tools

@@ -119,9 +119,10 @@ async def test_metadata_updates_merge_and_unset(stage: Stage) -> None:
     assert updated.metadata.to_dict() == {"a": "1", "c": "3"}
 
 
-async def test_a_parameter_that_is_not_modelled_is_refused_loudly(stage: Stage) -> None:
-    """What Stripe knows and the simulator ignores would prove nothing, so it is refused."""
-    error = await refusal(stage, transfer_group="group")
+@pytest.mark.parametrize("value", ["group", "", {"not": "even a string"}])
+async def test_a_parameter_that_is_not_modelled_is_refused_loudly(stage: Stage, value: Any) -> None:
+    """What Stripe knows and the simulator ignores would prove nothing, so it is refused, whatever its value."""
+    error = await refusal(stage, transfer_group=value)
 
     assert (error.code, error.param) == ("simulator_not_modelled", "transfer_group")
 

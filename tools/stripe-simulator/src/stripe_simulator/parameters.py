@@ -38,7 +38,7 @@ class Parameters:
 
     def build(self) -> None:
         """Build the validator now, so that no request waits for it."""
-        _cached_validator(self._shape)
+        _cached_validator(self._shape, self._modelled)
 
     def check(self, form: Form) -> Params:
         """Answer the parameters with their types, or raise the StripeProblem that Stripe would answer."""
@@ -49,7 +49,7 @@ class Parameters:
         return params
 
     def _validated(self, form: Form) -> Params:
-        validator: SchemaValidator = _cached_validator(self._shape)
+        validator: SchemaValidator = _cached_validator(self._shape, self._modelled)
         try:
             params: Params = validator.validate_python(form)
         except ValidationError as refusal:

@@ -6,12 +6,13 @@ pydantic derives from them is therefore rewritten once, when a validator is buil
 """
 
 import re
+from collections.abc import Container
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 from stripe._request_options import RequestOptions
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 MAX_STRING_LENGTH = 5000
 MAX_METADATA_KEYS = 50
@@ -27,15 +28,22 @@ _METADATA = {
 }
 
 
-def strict_validator(shape: Any) -> SchemaValidator:
-    """Build the validator for one of `stripe.params`' TypedDicts; a few milliseconds, so once per type."""
-    derived = TypeAdapter[Any](_without_request_options(shape))
+def strict_validator(shape: Any, checked: Container[str]) -> SchemaValidator:
+    """Build the validator for one of `stripe.params`' TypedDicts; a few milliseconds, so once per type.
+
+    The other parameters pass with any value: the types of all that Stripe knows would take a second to read.
+    """
+    derived = TypeAdapter[Any](_of_parameters(shape, checked))
     return SchemaValidator(_strict(derived.core_schema))
 
 
-def _without_request_options(shape: Any) -> Any:
+def _of_parameters(shape: Any, checked: Container[str]) -> Any:
     """Leave out `api_key`, `idempotency_key` and the like, which travel as headers and are no parameters."""
-    fields = {name: kind for name, kind in shape.__annotations__.items() if name not in RequestOptions.__annotations__}
+    fields = {
+        name: kind if name in checked else NotRequired[Any]
+        for name, kind in shape.__annotations__.items()
+        if name not in RequestOptions.__annotations__
+    }
     make: Any = TypedDict  # a type made at run time is nothing that a type checker can follow
     derived = make(shape.__name__, fields)
     derived.__module__ = shape.__module__  # where its forward references are resolved

@@ -25,7 +25,7 @@ from .harness.shop import Cart, Line, Shop
 from .harness.system import System, running_system
 from .harness.wares import Offer, Rhythm, Ware, make_offers, until_on_sale
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 """The first test waits for all purchases, which takes a busy machine its time."""
 
 SEED: Final = 20_260_401

@@ -2,17 +2,16 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from .commands import Done, command_line, patient_environment, run
 from .reports import purchase
-from .service import KEYS, Client, connected, until
+from .service import Client, connected, until
 
 ORDERS = 6
 REST = {"quarantined_payments": 0, "subscriptions": 0, "customers": 0}
@@ -23,36 +22,15 @@ WAITING = """
 """
 
 
-def environment(database_url: str) -> dict[str, str]:
-    """Return the command's environment."""
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        "ORDERS_DATABASE_URL": database_url,
-        "ORDERS_ENCRYPTION_KEYS": KEYS,
-        "ORDERS_LOCK_TIMEOUT_SECONDS": "30",
-        "ORDERS_STATEMENT_TIMEOUT_SECONDS": "30",
-        "ORDERS_CALL_TIMEOUT_SECONDS": "60",
-    }
-
-
-def erase(database_url: str, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+def erase(database_url: str, *arguments: str, typed: str = "") -> Done:
     """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "orders", "erase", *arguments],
-        env=environment(database_url),
-        input=typed,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return run(patient_environment(database_url), "erase", *arguments, typed=typed)
 
 
 @contextmanager
 def killed_in_the_end(database_url: str, *arguments: str) -> Iterator[None]:
     """Run the command, and SIGKILL it when the test has seen enough."""
-    process = subprocess.Popen([sys.executable, "-m", "orders", "erase", *arguments], env=environment(database_url))
+    process = subprocess.Popen(command_line("erase", *arguments), env=patient_environment(database_url))
     try:
         yield
     finally:
@@ -60,9 +38,9 @@ def killed_in_the_end(database_url: str, *arguments: str) -> Iterator[None]:
         process.wait()
 
 
-def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def told(done: Done) -> dict[str, Any]:
     """Return what the command printed."""
-    return dict(json.loads(done.stdout))
+    return dict(json.loads(done.printed))
 
 
 async def test_it_prints_how_much_it_erased_and_never_whose(orders: Client, sql: Any, database_url: str) -> None:
@@ -72,10 +50,10 @@ async def test_it_prints_how_much_it_erased_and_never_whose(orders: Client, sql:
     done = erase(database_url, "user_1")
     again = erase(database_url, "user_1")
 
-    assert (done.returncode, again.returncode) == (0, 0), done.stderr
+    assert (done.code, again.code) == (0, 0), done.said
     assert told(done) == {"orders": 1, **REST, "dry_run": False, "complete": True}
     assert told(again)["orders"] == 0
-    assert "user_1" not in done.stdout + done.stderr
+    assert "user_1" not in done.printed + done.said
     assert await sql.fetchval(ERASED) == 1
 
 
@@ -115,18 +93,18 @@ def test_a_wish_that_names_nobody_is_refused(database_url: str, arguments: tuple
     """3 for what was never recorded, 2 for what cannot be meant; what was typed is not repeated (P7)."""
     done = erase(database_url, *arguments)
 
-    assert (done.returncode, done.stdout) == (code, "")
-    assert "nobody" not in done.stderr
+    assert (done.code, done.printed) == (code, "")
+    assert "nobody" not in done.said
 
 
 def test_a_database_that_is_away_is_told(unused_tcp_port: int) -> None:
     """Exit code 1, and the counts say that it is not complete."""
     done = erase(f"postgresql://u:secret@127.0.0.1:{unused_tcp_port}/orders", "user_1")
 
-    assert done.returncode == 1
+    assert done.code == 1
     assert told(done)["complete"] is False
-    assert "secret" not in done.stderr
-    assert "user_1" not in done.stderr
+    assert "secret" not in done.said
+    assert "user_1" not in done.said
 
 
 async def test_killed_half_way_a_repeat_finishes(orders: Client, sql: Any, database_url: str) -> None:
@@ -139,10 +117,13 @@ async def test_killed_half_way_a_repeat_finishes(orders: Client, sql: Any, datab
             await until(lambda: _some_wait(sql), seconds=60)
         half_way = await sql.fetchval(ERASED)
 
-    done = await asyncio.to_thread(erase, database_url, "user_1")
+    done = await asyncio.create_subprocess_exec(
+        *command_line("erase", "user_1"), env=patient_environment(database_url), stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await done.communicate()
 
     assert half_way == ORDERS - 2
-    assert told(done)["orders"] == 2
+    assert (done.returncode, json.loads(printed)["orders"]) == (0, 2)
     assert await sql.fetchval("SELECT count(*) FROM outbox WHERE topic = 'order.erased'") == ORDERS
     assert await sql.fetchval("SELECT count(*) FROM payments WHERE user_id IS NOT NULL") == 0
 

@@ -3,8 +3,6 @@
 import asyncio
 import base64
 import json
-import os
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from checkout.orders.v1 import orders_pb2 as pb
 from servicekit.sealing import key_id_of
 
+from .commands import command_line, patient_environment, run
 from .reports import aside, purchase
 from .service import KEYS, Client, connected, served, settings_for, until
 
@@ -27,33 +26,24 @@ WAITING = """
 
 
 async def begin_reseal(database_url: str, keys: str) -> Process:
-    """Start the command."""
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        "ORDERS_DATABASE_URL": database_url,
-        "ORDERS_ENCRYPTION_KEYS": keys,
-        "ORDERS_LOCK_TIMEOUT_SECONDS": "30",
-        "ORDERS_STATEMENT_TIMEOUT_SECONDS": "30",
-        "ORDERS_CALL_TIMEOUT_SECONDS": "60",
-        "ORDERS_CONNECT_TIMEOUT_SECONDS": "30",
-    }
+    """Start the command as a process."""
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "orders", "reseal", env=environment, stdout=PIPE, stderr=PIPE
+        *command_line("reseal"), env=patient_environment(database_url, keys), stdout=PIPE, stderr=PIPE
     )
 
 
 async def end(process: Process) -> tuple[int | None, dict[str, Any]]:
-    """Return the exit code of a command and what it printed."""
+    """Return the exit code of a process and what it printed."""
     async with asyncio.timeout(60):
         printed, said = await process.communicate()
     assert printed, said
     return process.returncode, dict(json.loads(printed))
 
 
-async def reseal(database_url: str, keys: str) -> tuple[int | None, dict[str, Any]]:
-    """Run the command to its end."""
-    return await end(await begin_reseal(database_url, keys))
+def reseal(database_url: str, keys: str) -> tuple[int, dict[str, Any]]:
+    """Run the command to its end; return its exit code and what it printed."""
+    done = run(patient_environment(database_url, keys), "reseal")
+    return done.code, dict(json.loads(done.printed))
 
 
 async def set_aside(database_url: str, keys: str, how_many: int) -> list[pb.QuarantinePaymentRequest]:
@@ -77,7 +67,7 @@ async def test_everything_is_sealed_with_the_first_key(database_url: str, sql: A
     asked += await set_aside(database_url, "clear", 2)
     asked += await set_aside(database_url, NEW, 3)
 
-    code, told = await reseal(database_url, f"{NEW},{OLD},clear")
+    code, told = reseal(database_url, f"{NEW},{OLD},clear")
 
     assert (code, told) == (0, {"key_id": "k2", "resealed": PAYMENTS + 2, "unreadable": {}, "left": 0})
     assert await keys_in(sql) == {"k2": PAYMENTS + 5}
@@ -89,10 +79,10 @@ async def test_everything_is_sealed_with_the_first_key(database_url: str, sql: A
 async def test_resealing_again_changes_nothing(database_url: str, sql: Any) -> None:
     """There is nothing left to do, and what is sealed stays as it is to the byte."""
     await set_aside(database_url, OLD, 2)
-    await reseal(database_url, f"{NEW},{OLD}")
+    reseal(database_url, f"{NEW},{OLD}")
     before = await sql.fetch("SELECT * FROM payments ORDER BY intent_id")
 
-    code, told = await reseal(database_url, f"{NEW},{OLD}")
+    code, told = reseal(database_url, f"{NEW},{OLD}")
 
     assert (code, told["resealed"], told["left"]) == (0, 0, 0)
     assert await sql.fetch("SELECT * FROM payments ORDER BY intent_id") == before
@@ -107,7 +97,7 @@ async def test_only_the_content_changes(database_url: str, sql: Any) -> None:
     others = "SELECT to_jsonb(payments) - 'attempt_content' FROM payments ORDER BY intent_id"
     before = await sql.fetch(others)
 
-    await reseal(database_url, f"{NEW},{OLD}")
+    reseal(database_url, f"{NEW},{OLD}")
 
     assert await sql.fetch(others) == before
 
@@ -117,7 +107,7 @@ async def test_what_cannot_be_read_stays_and_is_counted(database_url: str, sql: 
     await set_aside(database_url, "clear", 2)
     await set_aside(database_url, OLD, PAYMENTS)
 
-    code, told = await reseal(database_url, f"{NEW},clear")
+    code, told = reseal(database_url, f"{NEW},clear")
 
     assert (code, told) == (3, {"key_id": "k2", "resealed": 2, "unreadable": {"k1": PAYMENTS}, "left": PAYMENTS})
     assert await keys_in(sql) == {"k1": PAYMENTS, "k2": 2}
@@ -141,7 +131,7 @@ async def test_it_can_be_interrupted_and_begun_again(database_url: str, sql: Any
         await process.communicate()
     halfway = await keys_in(sql)
 
-    code, told = await reseal(database_url, f"{NEW},{OLD}")
+    code, told = reseal(database_url, f"{NEW},{OLD}")
 
     assert halfway == {"k1": 5, "k2": 20}
     assert (code, told["resealed"], told["left"]) == (0, 5, 0)
@@ -151,16 +141,17 @@ async def test_several_at_once_share_the_work(database_url: str, sql: Any) -> No
     """Each content is resealed once, by one of them, and all end well."""
     await set_aside(database_url, OLD, PAYMENTS)
 
-    done = await asyncio.gather(*(reseal(database_url, f"{NEW},{OLD}") for _ in range(3)))
+    processes = [await begin_reseal(database_url, f"{NEW},{OLD}") for _ in range(3)]
+    done = await asyncio.gather(*map(end, processes))
 
     assert [(code, told["left"]) for code, told in done] == [(0, 0)] * 3
     assert sum(told["resealed"] for _, told in done) == PAYMENTS
     assert await keys_in(sql) == {"k2": PAYMENTS}
 
 
-async def test_it_says_how_far_it_came_when_the_database_is_away() -> None:
+def test_it_says_how_far_it_came_when_the_database_is_away() -> None:
     """Exit code 1, and what was done so far."""
-    code, told = await reseal("postgresql://nobody@127.0.0.1:1/nothing?sslmode=disable", f"{NEW},{OLD}")
+    code, told = reseal("postgresql://nobody@127.0.0.1:1/nothing?sslmode=disable", f"{NEW},{OLD}")
 
     assert (code, told) == (1, {"key_id": "k2", "resealed": 0, "unreadable": {}, "left": None})
 
@@ -171,7 +162,7 @@ async def test_a_key_is_replaced_while_payments_are_set_aside_and_listed(databas
     faults: list[object] = []
     for keys in (OLD, f"{OLD},{NEW}", f"{NEW},{OLD}", "reseal", NEW):
         if keys == "reseal":
-            faults += [told for code, told in [await reseal(database_url, f"{NEW},{OLD}")] if code]
+            faults += [told for code, told in [reseal(database_url, f"{NEW},{OLD}")] if code]
             continue
         asked += await set_aside(database_url, keys, 3)
         async with served(settings_for(database_url, encryption_keys=keys)) as channel:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ import pytest
 
 from orders.schema_revision import head_revision
 
+from .commands import command_line, run
 from .service import KEYS, connected, serving
 
 
@@ -26,23 +26,11 @@ def environment(database_url: str) -> dict[str, str]:
     }
 
 
-def run(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "orders", *arguments],
-        env=environment(database_url),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 @contextmanager
 def running(database_url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run the command until the test is done with it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "orders", *arguments], env=environment(database_url), stderr=subprocess.PIPE, text=True
+        command_line(*arguments), env=environment(database_url), stderr=subprocess.PIPE, text=True
     )
     try:
         yield process
@@ -53,29 +41,29 @@ def running(database_url: str, *arguments: str) -> Iterator[subprocess.Popen[str
 
 async def test_migrate_brings_the_schema_to_head(empty_database_url: str) -> None:
     """And ends well."""
-    done = run(empty_database_url, "migrate")
+    done = run(environment(empty_database_url), "migrate")
 
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.said
     async with connected(empty_database_url) as sql:
         assert await sql.fetchval("SELECT version_num FROM alembic_version") == head_revision()
 
 
 def test_print_settings_masks_the_password(database_url: str) -> None:
     """The settings in force, and nothing is started."""
-    done = run(database_url, "--print-settings")
+    done = run(environment(database_url), "--print-settings")
 
-    assert done.returncode == 0, done.stderr
-    assert '"listen": "127.0.0.1:0"' in done.stdout
-    assert database_url not in done.stdout
+    assert done.code == 0, done.said
+    assert '"listen": "127.0.0.1:0"' in done.printed
+    assert database_url not in done.printed
 
 
 def test_a_missing_setting_is_named() -> None:
     """By its environment variable, with exit code 2."""
-    done = run("not-a-url")
+    done = run(environment("not-a-url"))
 
-    assert done.returncode == 2
-    assert "ORDERS_DATABASE_URL" in done.stderr
-    assert "not-a-url" not in done.stderr
+    assert done.code == 2
+    assert "ORDERS_DATABASE_URL" in done.said
+    assert "not-a-url" not in done.said
 
 
 @pytest.mark.parametrize("arguments", [(), ("serve",)])

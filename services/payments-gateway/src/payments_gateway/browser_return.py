@@ -5,7 +5,7 @@ from payments_gateway.fulfilment import Fulfilment
 from payments_gateway.identity import Caller
 from payments_gateway.intents import MAY_YET_SUCCEED, Intents, IntentStatus
 from payments_gateway.outcomes import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
-from payments_gateway.purchases import OrderBook, PaymentDecision, Road, Source
+from payments_gateway.purchases import OrderBook, PaymentDecision, Purchase, Road, Source
 
 _SOURCE = Source(Road.BROWSER_RETURN)
 
@@ -42,4 +42,8 @@ class BrowserReturn:
             return None
         if intent.status is not IntentStatus.SUCCEEDED:
             raise PaymentNotSucceeded
-        return await self._fulfilment.fulfil_found(intent, found, _SOURCE)
+        decision = await self._fulfilment.fulfil_found(intent, found, _SOURCE)
+        # Recorded since we looked, of an attempt whose owner nobody but its purchase knows any more.
+        if isinstance(decision, Purchase) and not decision.may_be_shown_to(caller):
+            raise AttemptNotFound
+        return decision

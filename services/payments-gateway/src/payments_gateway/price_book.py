@@ -47,7 +47,7 @@ class PriceBook:
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
         self._reading = asyncio.Lock()
-        self._failure: StripeUnavailable | None = None
+        self._failure: Exception | None = None
         """Why the last read failed; None if it did not."""
 
     def current(self) -> Catalogue:
@@ -94,16 +94,22 @@ class PriceBook:
             began = self._monotonic()
             try:
                 self._catalogue = await self._source.read()
-                self._read_at = began
-                self._failure = None
-            except StripeUnavailable as failure:
-                self._failure = failure
+            except Exception as failure:
+                self._note(failure)
+                if not isinstance(failure, StripeUnavailable):
+                    raise
                 _log.warning("catalogue could not be read")
-            finally:
-                self._tried_at = self._monotonic()  # from its end: those who waited meanwhile need no read of their own
+            else:
+                self._read_at = began
+                self._note(None)
+
+    def _note(self, failure: Exception | None) -> None:
+        """Keep how a read ended. One that is cancelled, as its reader hung up, did not: who waited reads again."""
+        self._failure = failure
+        self._tried_at = self._monotonic()  # from its end: those who waited meanwhile need no read of their own
 
     def _unavailable(self) -> CatalogueUnavailable:
         if isinstance(self._failure, StripeKeyRefused):
             return CatalogueUnavailable("Stripe refuses our secret key")
-        retry_after = self._failure.retry_after_seconds if self._failure else None
+        retry_after = self._failure.retry_after_seconds if isinstance(self._failure, StripeUnavailable) else None
         return CatalogueUnavailable("the catalogue could not be read from Stripe", retry_after)

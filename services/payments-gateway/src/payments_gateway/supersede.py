@@ -25,7 +25,7 @@ class Supersede:
         if old is None or not caller.owns(old.user_id):
             raise AttemptNotFound
         if isinstance(old, Tombstone):
-            await self._settlement.refuse_if_paid(old)
+            await self._settlement.refuse_if_paid(old, caller)
             return
         # Closed before cancelled: else a retry of the old request could store and release a fresh intent in between.
         await self._attempts.close(attempt_id, CloseReason.SUPERSEDED)

@@ -152,6 +152,21 @@ async def test_somebody_elses_purchase_is_not_found_when_its_tombstone_is_gone(g
         await gateway.browser_return.complete(ATTEMPT_ID, stored.intent, BOB)
 
 
+async def test_somebody_elses_purchase_is_not_shown_when_it_is_made_meanwhile(gateway: Gateway) -> None:
+    """The attempt is lost, and the webhook that still had read it records it while the stranger's call looks."""
+    stored = gateway.stored_attempt(user_id="user_ada")
+    paid = gateway.intents.pay(stored.intent)
+    gateway.attempts.lose(ATTEMPT_ID)
+
+    async def record() -> None:
+        await gateway.fulfilment.fulfil_found(paid, stored, Source(Road.WEBHOOK, "evt_1"))
+
+    gateway.wire.meanwhile("intents.retrieve", record)
+
+    with pytest.raises(AttemptNotFound):
+        await gateway.browser_return.complete(ATTEMPT_ID, stored.intent, BOB)
+
+
 async def test_a_second_payment_of_a_bought_checkout_is_quarantined(gateway: Gateway) -> None:
     """The purchase was paid with another intent: this payment is set aside."""
     stored = gateway.stored_attempt()

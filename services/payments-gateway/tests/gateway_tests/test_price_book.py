@@ -131,6 +131,34 @@ async def test_a_price_that_could_not_be_looked_for_is_not_called_unknown(
     assert (str(unavailable.value), unavailable.value.retry_after_seconds) == (reason, retry_after)
 
 
+async def test_a_read_that_broke_calls_no_price_unknown_either(shelf: Book) -> None:
+    """Nor is it repeated at once: who comes soon after is told to come again."""
+    shelf.source.failure = KeyError("odd")
+    shelf.clock.advance(2)
+    with pytest.raises(KeyError):
+        await shelf.book.with_prices(["price_new"])
+
+    with pytest.raises(CatalogueUnavailable):
+        await shelf.book.with_prices(["price_new"])
+
+    assert shelf.source.reads == 2
+
+
+async def test_a_price_is_looked_for_again_when_the_one_who_read_hung_up(shelf: Book) -> None:
+    """A read that was broken off tells nothing, and those who waited for it read for themselves."""
+    shelf.source.catalogue = NEW
+    shelf.source.released.clear()
+    shelf.clock.advance(2)
+    reader, waiting = (asyncio.create_task(shelf.book.with_prices(["price_new"])) for _ in range(2))
+    await until(lambda: shelf.source.reads == 2)
+
+    reader.cancel()
+    shelf.source.released.set()
+
+    assert await waiting is NEW
+    assert shelf.source.reads == 3
+
+
 async def test_after_a_read_that_succeeds_a_price_is_unknown_for_good(shelf: Book) -> None:
     """A failure of before is forgotten: the cart is judged by what was read since."""
     shelf.source.failure = StripeUnavailable()

@@ -116,6 +116,24 @@ async def test_an_attempt_that_was_recorded_shows_its_purchase(gateway: Gateway)
     assert refusal.value.purchase == purchase
 
 
+@pytest.mark.parametrize("caller", [GUEST, Caller("user_bob")])
+async def test_somebody_elses_purchase_is_not_shown_when_its_tombstone_names_nobody(
+    gateway: Gateway, caller: Caller
+) -> None:
+    """The content was lost before the tombstone was made; the purchase knows its owner, who alone is told of it."""
+    old = gateway.stored_attempt(user_id="user_ada")
+    purchase = await gateway.fulfilment.fulfil(gateway.intents.pay(old.intent), Source(Road.WEBHOOK, "evt_1"))
+    gateway.attempts.lose(ATTEMPT_ID)
+    await gateway.attempts.delete(ATTEMPT_ID, DeleteReason.RECORDED)
+
+    with pytest.raises(AttemptNotFound):
+        await gateway.supersede.supersede(ATTEMPT_ID, caller)
+    with pytest.raises(AlreadyPaid) as refusal:
+        await gateway.supersede.supersede(ATTEMPT_ID, Caller("user_ada"))
+
+    assert refusal.value.purchase == purchase
+
+
 async def test_p4_an_attempt_whose_payment_is_at_the_bank_keeps_its_content(gateway: Gateway) -> None:
     """The payment may still succeed, and then needs the content; the buyer must not pay twice."""
     old = gateway.stored_attempt()

@@ -7,12 +7,12 @@ pydantic derives from them is therefore rewritten once, when a validator is buil
 
 import re
 from collections.abc import Container
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import ConfigDict, TypeAdapter
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 from stripe._request_options import RequestOptions
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 MAX_STRING_LENGTH = 5000
 MAX_METADATA_KEYS = 50

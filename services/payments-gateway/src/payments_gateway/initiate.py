@@ -119,7 +119,7 @@ class Initiate:
         attempt_id = self._ids.id_for(caller, idempotency_key)
         bind_attempt(attempt_id)
         if idempotency_key is not None and (found := await self._attempts.find(attempt_id)) is not None:
-            return await self._resume(await self._kept(found, request.digest), request.digest, caller)
+            return await self._resume(await self._kept(found, request.digest), request.digest)
         if idempotency_key is not None:  # we know no attempt, but our store may have lost it after the payment
             await self._settlement.refuse_if_bought(attempt_id)
         catalogue = await self._book.with_prices(line.price_id for line in request.cart.lines)
@@ -130,7 +130,7 @@ class Initiate:
         if cart.has_subscriptions:
             customer_id = await self._customers.charged(_payer(attempt_id, context))
             context = replace(context, stripe_customer_id=customer_id)
-        return await self._open(attempt_id, request, context, caller)
+        return await self._open(attempt_id, request, context)
 
     def _context(self, request: CheckoutRequest, caller: Caller, cart: PricedCart) -> CheckoutContext:
         return CheckoutContext(
@@ -144,9 +144,7 @@ class Initiate:
             supersedes=request.supersedes,
         )
 
-    async def _open(
-        self, attempt_id: str, request: CheckoutRequest, context: CheckoutContext, caller: Caller
-    ) -> Checkout:
+    async def _open(self, attempt_id: str, request: CheckoutRequest, context: CheckoutContext) -> Checkout:
         spent_now = customers_missing = 0
         for generation in range(_KEY_GENERATIONS):
             try:
@@ -168,7 +166,7 @@ class Initiate:
                 continue
             # A key that was used before may answer an intent that has been cancelled since.
             if intent.status is not IntentStatus.CANCELED:
-                return await self._store(attempt_id, request.digest, context, intent, caller)
+                return await self._store(attempt_id, request.digest, context, intent)
         raise AttemptClosed  # every key of this attempt is spent: only a new checkout can go on
 
     async def _with_another_customer(self, attempt_id: str, context: CheckoutContext) -> CheckoutContext:
@@ -177,9 +175,7 @@ class Initiate:
         customer_id = await self._customers.instead_of(context.stripe_customer_id, _payer(attempt_id, context))
         return replace(context, stripe_customer_id=customer_id)
 
-    async def _store(
-        self, attempt_id: str, digest: bytes, context: CheckoutContext, intent: StripeIntent, caller: Caller
-    ) -> Checkout:
+    async def _store(self, attempt_id: str, digest: bytes, context: CheckoutContext, intent: StripeIntent) -> Checkout:
         try:
             saved = await self._attempts.save(attempt_id, digest, context, intent.ref)
         except (AttemptClosed, RequestHashMismatch):
@@ -187,10 +183,10 @@ class Initiate:
             await self._cancel_if_unused(intent.ref, found)
             if found is None:
                 raise
-            return await self._resume(found, digest, caller)  # says why: it may have been paid by now
+            return await self._resume(found, digest)  # says why: it may have been paid by now
         if saved.replayed:
             await self._cancel_if_unused(intent.ref, saved.attempt)
-            return await self._resume(saved.attempt, digest, caller)
+            return await self._resume(saved.attempt, digest)
         # After the store lost its data, the key answers an intent whose secret was released before.
         await self._settlement.refuse_if_under_way(saved.attempt, intent)
         return _checkout(saved.attempt, intent)
@@ -213,10 +209,10 @@ class Initiate:
         except AttemptClosed:
             return await self._attempts.find(found.attempt_id) or found
 
-    async def _resume(self, found: Attempt | Tombstone, digest: bytes, caller: Caller) -> Checkout:
+    async def _resume(self, found: Attempt | Tombstone, digest: bytes) -> Checkout:
         """Release the stored attempt's secret once more, if it is this request's and still to be paid."""
         if isinstance(found, Tombstone):
-            await self._settlement.refuse_if_paid(found, caller)
+            await self._settlement.refuse_if_paid(found)
             raise AttemptClosed
         if found.request_hash != digest:
             raise RequestHashMismatch

@@ -2,9 +2,8 @@
 
 from payments_gateway.attempts import Attempt, DeleteReason, Tombstone
 from payments_gateway.fulfilment import Fulfilment
-from payments_gateway.identity import Caller
 from payments_gateway.intents import MAY_YET_SUCCEED, IntentStatus, StripeIntent
-from payments_gateway.outcomes import AlreadyPaid, AttemptNotFound, PaymentProcessing
+from payments_gateway.outcomes import AlreadyPaid, PaymentProcessing
 from payments_gateway.purchases import OrderBook, Road, Source
 
 _SOURCE = Source(Road.BROWSER_RETURN)
@@ -18,18 +17,10 @@ class Settlement:
         self._fulfilment = fulfilment
         self._orders = orders
 
-    async def refuse_if_paid(self, tombstone: Tombstone, caller: Caller) -> None:
-        """Raise AlreadyPaid if the attempt was deleted because its payment was decided.
-
-        Raises AttemptNotFound if the purchase is somebody else's: where the attempt's content was lost before, its
-        tombstone names no owner.
-        """
-        if tombstone.reason is DeleteReason.CANCELLED:
-            return
-        purchase = await self._orders.find_purchase(tombstone.attempt_id)
-        if purchase is not None and not caller.owns(purchase.user_id):
-            raise AttemptNotFound
-        raise AlreadyPaid(purchase)
+    async def refuse_if_paid(self, tombstone: Tombstone) -> None:
+        """Raise AlreadyPaid if the attempt was deleted because its payment was decided."""
+        if tombstone.reason is not DeleteReason.CANCELLED:
+            raise AlreadyPaid(await self._orders.find_purchase(tombstone.attempt_id))
 
     async def refuse_if_bought(self, attempt_id: str) -> None:
         """Raise AlreadyPaid if orders has the attempt's purchase, whatever the attempt store remembers."""

@@ -3,7 +3,7 @@
 from payments_gateway.attempts import AttemptStore, CloseReason, DeleteReason, Tombstone
 from payments_gateway.identity import Caller
 from payments_gateway.intents import Intents, IntentStatus
-from payments_gateway.outcomes import AttemptNotFound, PaymentProcessing
+from payments_gateway.outcomes import AlreadyPaid, AttemptNotFound, PaymentProcessing
 from payments_gateway.settlement import Settlement
 
 
@@ -25,7 +25,7 @@ class Supersede:
         if old is None or not caller.owns(old.user_id):
             raise AttemptNotFound
         if isinstance(old, Tombstone):
-            await self._settlement.refuse_if_paid(old, caller)
+            await self._refuse_if_paid(old, caller)
             return
         # Closed before cancelled: else a retry of the old request could store and release a fresh intent in between.
         await self._attempts.close(attempt_id, CloseReason.SUPERSEDED)
@@ -34,3 +34,12 @@ class Supersede:
         if intent.status is not IntentStatus.CANCELED:
             raise PaymentProcessing
         await self._attempts.delete(attempt_id, DeleteReason.CANCELLED)
+
+    async def _refuse_if_paid(self, old: Tombstone, caller: Caller) -> None:
+        """Where the content was lost before, the tombstone names no owner; the purchase does."""
+        try:
+            await self._settlement.refuse_if_paid(old)
+        except AlreadyPaid as paid:
+            if paid.purchase is not None and not paid.purchase.may_be_shown_to(caller):
+                raise AttemptNotFound from None
+            raise

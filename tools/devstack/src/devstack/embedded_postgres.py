@@ -79,7 +79,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database, as a copy of another one if told, and return its URL."""
-        # By its files: with the log, PostgreSQL's way for large templates, takes twice as long for one as small as ours.
+        # By its files: the way of the log, meant for large templates, takes twice as long for one as small as ours.
         copy = "" if template is None else f" TEMPLATE {_quoted(template)} STRATEGY FILE_COPY"
         self.run_sql(f"CREATE DATABASE {_quoted(name)}{copy}")
         return self.url(name)

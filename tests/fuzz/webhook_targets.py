@@ -27,7 +27,7 @@ _LIMIT: Final = 256 * 1024
 def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
     """Yield bodies and signatures."""
     edge = _Edge(subject, promised)
-    yield Target("webhook bodies", _bodies(subject), edge.send_signed, short=400)
+    yield Target("webhook bodies", _bodies(subject), edge.send_signed, short=200)
     yield Target("webhook signatures", _signatures(), edge.send_signature, short=100)
 
 

@@ -57,11 +57,12 @@ async def test_it_prints_how_much_it_erased_and_never_whose(orders: Client, sql:
     assert await sql.fetchval(ERASED) == 1
 
 
-async def test_a_dry_run_counts_and_erases_nothing(orders: Client, sql: Any, database_url: str) -> None:
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", ""])
+async def test_a_dry_run_counts_and_erases_nothing(orders: Client, sql: Any, database_url: str, line_end: str) -> None:
     """The user's id comes by standard input, so that no list of processes shows it."""
     await orders.RecordPurchase(purchase())
 
-    done = erase(database_url, "-", "--dry-run", typed="user_1\n")
+    done = erase(database_url, "-", "--dry-run", typed=f"user_1{line_end}")
 
     assert told(done) == {"orders": 1, **REST, "dry_run": True, "complete": True}
     assert await sql.fetchval(ERASED) == 0

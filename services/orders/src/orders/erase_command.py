@@ -52,7 +52,7 @@ def read_subject(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
     if arguments.attempt is not None:
         return OfAttempt(_text(parser, arguments.attempt, ATTEMPT_ID_CHARACTERS))
     # Everybody on the machine can read a process's arguments: an id that says who it is comes by standard input.
-    named = sys.stdin.readline().rstrip("\n") if arguments.user == _FROM_STANDARD_INPUT else arguments.user
+    named = sys.stdin.readline().rstrip("\r\n") if arguments.user == _FROM_STANDARD_INPUT else arguments.user
     return OfUser(_text(parser, named, ID_CHARACTERS))
 
 

@@ -23,7 +23,7 @@ BUILD_IMAGES = set -e; for folder in $(IMAGES); do \
 A_FEW_ON_CONTAINERS := tests/e2e/test_p3_exactly_once.py
 ON_CONTAINERS ?= $(A_FEW_ON_CONTAINERS) tests/containers services/checkout-session services/orders \
 	$(patsubst %,tests/e2e/test_%.py,outages retries subscriptions crossfire)
-ON_CONTAINERS_ONLY ?= not long and not containers
+LONG_ON_CONTAINERS := $(patsubst %,tests/e2e/test_%.py,killed_anywhere killed_in_billing subscription_crossfire)
 CONTAINER_PYTEST = TMPDIR= HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest
 # The tests clean up by themselves, so that testcontainers' own cleaner, one more image, need not be pulled.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
@@ -68,7 +68,11 @@ images: ## Build the images of the services and of the Stripe simulator, as hold
 .PHONY: test-containers
 test-containers: .venv/.synced images ## Run the tests that need a Docker engine, on the images, and others on containers
 	@HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest -m containers $(PYTEST_ARGS)
-	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m "$(ON_CONTAINERS_ONLY)" $(ON_CONTAINERS)
+	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m "not long and not containers" $(ON_CONTAINERS)
+
+.PHONY: test-containers-long
+test-containers-long: .venv/.synced images ## Run what takes long on containers: kills at every call, a rush of mixed carts
+	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m long $(LONG_ON_CONTAINERS)
 
 .PHONY: test-mutants
 test-mutants: .venv/.synced ## Break each guard in turn and see its test fail

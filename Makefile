@@ -38,7 +38,7 @@ test test-long test-mutants fuzz: export TMPDIR := $(or $(TMPDIR),$(IN_MEMORY))
 
 .PHONY: help
 help: ## List what make can do
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: .venv/.synced ## Start everything on this machine, buy something, stay up until Ctrl-C

@@ -24,7 +24,7 @@ A_FEW_ON_CONTAINERS := tests/e2e/test_p3_exactly_once.py
 ON_CONTAINERS ?= $(A_FEW_ON_CONTAINERS) tests/containers services/checkout-session services/orders \
 	$(patsubst %,tests/e2e/test_%.py,outages retries subscriptions crossfire)
 LONG_ON_CONTAINERS := $(patsubst %,tests/e2e/test_%.py,killed_anywhere killed_in_billing subscription_crossfire)
-CONTAINER_PYTEST = TMPDIR= HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest
+CONTAINER_PYTEST = env -u TMPDIR HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest
 # The tests clean up by themselves, so that testcontainers' own cleaner, one more image, need not be pulled.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
 export UV_PYTHON_DOWNLOADS := never
@@ -34,7 +34,9 @@ export UV_COMPILE_BYTECODE := 1
 export PYTHONDONTWRITEBYTECODE :=
 # Where memory is plentiful, what tests write lies in it: on a disk, a database for each test is most of the test.
 IN_MEMORY := $(shell df --output=avail --block-size=G /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 + 0 >= 8 { print "/dev/shm" }')
-test test-long test-mutants fuzz: export TMPDIR := $(or $(TMPDIR),$(IN_MEMORY))
+ifneq ($(IN_MEMORY),)
+test test-long test-mutants fuzz: export TMPDIR ?= $(IN_MEMORY)
+endif
 
 .PHONY: help
 help: ## List what make can do

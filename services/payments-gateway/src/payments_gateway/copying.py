@@ -21,6 +21,7 @@ from payments_gateway.adjustments import (
     VersionMoved,
 )
 from payments_gateway.attempt_ids import is_attempt_id
+from payments_gateway.turns import Turns
 from servicekit.json_logging import bind_attempt
 
 _log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ COPIED: Final = Counter(
     "holdfast_adjustments", "News of refunds and disputes, and what was done about them.", ["kind", "outcome"]
 )
 
-_TRIES: Final = 5
+_TRIES: Final = 10
+"""Writers in other gateways that were faster, before Stripe is asked to send the event again."""
 
 
 class Copying(Generic[Seen]):
@@ -41,22 +43,27 @@ class Copying(Generic[Seen]):
         self._stripe: StripeObjects[Seen] = stripe
         self._copies: Copies[Seen] = copies
         self._livemode = livemode
+        self._turns = Turns()
 
     async def refresh(self, object_id: str) -> None:
         """Make the copy agree with Stripe; do nothing about what is not ours or is gone.
 
         Raises AdjustmentKeepsChanging, StripeUnavailable, ServiceUnavailable: the same call may be made again.
         """
-        for _ in range(_TRIES):
+        async with self._turns.of(object_id):
             try:
-                outcome = await self._copy(object_id)
-            except VersionMoved:
-                continue
+                outcome = await self._copied(object_id)
             except (AdjustmentGone, AdjustmentUnusable) as why:
                 acknowledge(self._kind, object_id, why)
             else:
                 COPIED.labels(self._kind, outcome).inc()
-            return
+
+    async def _copied(self, object_id: str) -> str:
+        for _ in range(_TRIES):
+            try:
+                return await self._copy(object_id)
+            except VersionMoved:
+                continue
         raise AdjustmentKeepsChanging
 
     async def _copy(self, object_id: str) -> str:

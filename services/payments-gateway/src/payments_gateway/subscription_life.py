@@ -22,15 +22,16 @@ from payments_gateway.subscriptions import (
     SubscriptionNotFound,
     VersionMismatch,
 )
+from payments_gateway.turns import Turns
 from servicekit.json_logging import bind_attempt
 
 _log = logging.getLogger(__name__)
 
 HINTS: Final = Counter("holdfast_subscription_hints", "Events about subscriptions, and what came of them.", ["outcome"])
 
-_ROUNDS: Final = 10
-"""Writers that were faster, before Stripe is asked to send the event again. Stripe sends about eight events at the same
-moment when a subscription begins, and each of them may be taken by another gateway."""
+_ROUNDS: Final = 30
+"""Writers in other gateways that were faster, before Stripe is asked to send the event again. Stripe sends about eight
+events at the same moment when a subscription begins; of two gateways each is the slower one every second time."""
 
 
 class SubscriptionLife:
@@ -44,30 +45,35 @@ class SubscriptionLife:
         self._billing = billing
         self._activation = activation
         self._livemode = livemode
+        self._turns = Turns()
 
     async def follow(self, hint: SubscriptionChanged) -> None:
         """Bring the row to what Stripe shows now. Raises KeepsChanging, StripeUnavailable, ServiceUnavailable."""
-        row = await self._row(hint) if hint.livemode == self._livemode else None
-        if row is None:
-            HINTS.labels("not_ours").inc()
-            return
-        bind_attempt(row.checkout_attempt_id)
-        try:
-            outcome = await self._bring_up_to_date(row, hint)
-        except GoneAtStripe:
-            # Stripe keeps ended subscriptions: one that is missing was wiped, or is another account's. What is
-            # recorded stays until a person has looked (ADR 15), and asking again would be answered the same.
-            _log.error("Stripe does not know a recorded subscription", extra={"subscription": row.id})
-            outcome = "gone"
-        except StateUnusable:
-            # Asked again it would be the same, and Stripe switches off an endpoint that fails for days.
-            _log.exception("Stripe shows a subscription that cannot be kept", extra={"subscription": row.id})
-            outcome = "unusable"
+        async with self._turns.of(hint.stripe_subscription_id):
+            outcome = await self._follow(hint)
         HINTS.labels(outcome).inc()
 
     async def refresh(self, row: Subscription, shown: StripeSubscription) -> Subscription:
         """Write what Stripe answered after the row was read; where somebody was faster, ask Stripe again."""
-        return await self._written(row, shown, None)
+        async with self._turns.of(shown.id):
+            return await self._written(row, shown, None)
+
+    async def _follow(self, hint: SubscriptionChanged) -> str:
+        row = await self._row(hint) if hint.livemode == self._livemode else None
+        if row is None:
+            return "not_ours"
+        bind_attempt(row.checkout_attempt_id)
+        try:
+            return await self._bring_up_to_date(row, hint)
+        except GoneAtStripe:
+            # Stripe keeps ended subscriptions: one that is missing was wiped, or is another account's. What is
+            # recorded stays until a person has looked (ADR 15), and asking again would be answered the same.
+            _log.error("Stripe does not know a recorded subscription", extra={"subscription": row.id})
+            return "gone"
+        except StateUnusable:
+            # Asked again it would be the same, and Stripe switches off an endpoint that fails for days.
+            _log.exception("Stripe shows a subscription that cannot be kept", extra={"subscription": row.id})
+            return "unusable"
 
     async def _row(self, hint: SubscriptionChanged) -> Subscription | None:
         try:

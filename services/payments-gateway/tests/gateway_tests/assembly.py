@@ -71,6 +71,7 @@ class Gateway:
         self.stripe_refunds, self.stripe_disputes = FakeStripeRefunds(self.wire), FakeStripeDisputes(self.wire)
         self.refund_copies, self.dispute_copies = FakeRefundCopies(self.wire), FakeDisputeCopies(self.wire)
         self.life = SubscriptionLife(self.subscriptions, billing, self.activation, livemode=False)
+        self.life_elsewhere = SubscriptionLife(self.subscriptions, billing, self.activation, livemode=False)
         self.first_payments = FirstPayments(billing)
         self.cancels = SubscriptionCancel(self.subscriptions, billing, self.life)
         self.deliveries = Deliveries(

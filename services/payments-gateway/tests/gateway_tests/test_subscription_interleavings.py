@@ -81,7 +81,7 @@ async def _told_of_all(changes: list[Change], pauses: list[int], *, bound: bool)
     rows = FakeSubscriptions(wire, clock.now)
     billing = FakeBilling(wire, clock)
     activation = Activation(rows, billing, now=clock.now)
-    life = SubscriptionLife(rows, billing, activation, livemode=False)
+    gateways = cycle([SubscriptionLife(rows, billing, activation, livemode=False) for _ in range(2)])
     payment = Payment(ROW.intent, ATTEMPT_ID, None, livemode=False, payment_method_id="pm_1")
     [subscription_id] = rows.begin_all(payment, CLUB_CONTEXT)
 
@@ -91,7 +91,7 @@ async def _told_of_all(changes: list[Change], pauses: list[int], *, bound: bool)
     told = SubscriptionChanged("sub_1", subscription_id, None, livemode=False)
     for change in changes:
         billing.change("sub_1", status=change.status, cancel_at_period_end=change.ends)
-        under_way += [asyncio.create_task(_delivered(life, told, rows)) for _ in range(change.deliveries)]
+        under_way += [asyncio.create_task(_delivered(next(gateways), told, rows)) for _ in range(change.deliveries)]
         await take(change.then_turns)
     await asyncio.gather(*under_way)
     return rows.rows[subscription_id], billing

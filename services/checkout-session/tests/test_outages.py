@@ -101,7 +101,7 @@ async def test_a_paused_redis_is_reported_in_the_stores_time(
 
     errors = await asyncio.gather(*(refusal(call) for call in calls(stub, new_request(), timeout=deadline)))
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 4.5  # the shorter of the two deadlines is 5 s
     assert errors == [UNAVAILABLE] * 4
 
 

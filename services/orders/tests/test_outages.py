@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -92,34 +91,39 @@ async def test_p3_a_connection_that_dies_halfway_is_not_the_callers_business(
     assert await written(sql) == [1, 1, 3, 1]
 
 
-async def test_a_lock_that_stays_is_told_as_unavailable(database_url: str, sql: Any) -> None:
-    """Nobody waits for ever behind somebody else's transaction."""
+def causes_told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the SQLSTATEs that the log gives for calls that were told as unavailable."""
+    return [record.__dict__["cause"] for record in caplog.records if record.message == "database unavailable"]
+
+
+async def test_a_lock_that_stays_is_told_as_unavailable(
+    database_url: str, sql: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for ever behind somebody else's transaction: PostgreSQL's limit for locks ends each of the tries."""
     limits = {"lock_timeout_seconds": 0.1, "statement_timeout_seconds": 30, "call_timeout_seconds": 60}
     settings = settings_for(database_url, **limits, database_tries=2)
     async with served(settings) as channel, held(database_url, "orders"):
-        began = time.monotonic()
         error = await refusal(Client(channel).RecordPurchase(purchase()))
-        took = time.monotonic() - began
 
     assert error == UNAVAILABLE
-    assert took < 15  # a busy machine takes its time; without the lock's limit it would be 30 s
+    assert causes_told(caplog) == ["55P03"] * 2
     assert await written(sql) == [0, 0, 0, 0]
 
 
-async def test_a_statement_that_takes_too_long_is_told_as_unavailable(database_url: str, sql: Any) -> None:
-    """PostgreSQL itself ends it, and the transaction with it."""
+async def test_a_statement_that_takes_too_long_is_told_as_unavailable(
+    database_url: str, sql: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL itself ends it, and the transaction with it; the driver's own limit, a second later, is not needed."""
     await sql.execute("""
         CREATE FUNCTION doze() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END';
         CREATE TRIGGER doze BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION doze();
     """)
     settings = settings_for(database_url, statement_timeout_seconds=0.1, database_tries=2)
     async with served(settings) as channel:
-        began = time.monotonic()
         error = await refusal(Client(channel).RecordPurchase(purchase()))
-        took = time.monotonic() - began
 
     assert error == UNAVAILABLE
-    assert took < 2  # The driver's own limit would come a second later, at each of the two tries.
+    assert causes_told(caplog) == ["57014"] * 2
     assert await written(sql) == [0, 0, 0, 0]
 
 
@@ -131,19 +135,15 @@ async def test_an_operator_reads_why_the_database_was_unavailable(
     async with served(settings) as channel, held(database_url, "orders"):
         await refusal(Client(channel).RecordPurchase(purchase()))
 
-    causes = [record.__dict__["cause"] for record in caplog.records if record.message == "database unavailable"]
-    assert causes == ["55P03"]
+    assert causes_told(caplog) == ["55P03"]
 
 
 async def test_the_caller_hears_before_its_deadline(database_url: str, sql: Any) -> None:
     """Whatever the database is doing; and the work that was given up leaves nothing behind."""
     async with served(settings_for(database_url)) as channel, held(database_url, "orders"):
-        began = time.monotonic()
         error = await refusal(Client(channel).RecordPurchase(purchase(), timeout=1.5))
-        took = time.monotonic() - began
 
-    assert error == UNAVAILABLE
-    assert took < 1.5
+    assert error == UNAVAILABLE  # afterwards it would be DEADLINE_EXCEEDED, without a reason
     assert await written(sql) == [0, 0, 0, 0]
 
 
@@ -194,17 +194,14 @@ async def test_a_database_that_hangs_is_told_in_time(postgres: PostgresServer, d
         await orders.RecordPurchase(purchase())
         postgres.pause()
         try:
-            began = time.monotonic()
             error = await refusal(orders.RecordPurchase(purchase(), timeout=1.5))
-            took = time.monotonic() - began
             await until(lambda: not_serving(channel))
         finally:
             postgres.resume()
 
         answer = await orders.RecordPurchase(purchase())
 
-    assert error == UNAVAILABLE
-    assert took < 1.5
+    assert error == UNAVAILABLE  # afterwards it would be DEADLINE_EXCEEDED, without a reason
     assert not answer.already_recorded
 
 

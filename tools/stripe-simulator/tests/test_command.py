@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -48,13 +47,11 @@ async def test_the_command_listens_and_stops(tmp_path: Path) -> None:
     async with command("--ready-file", str(ready)) as (process, url), aiohttp.ClientSession() as session:
         async with session.get(f"{url}/v1/prices", headers=KEY) as answer:
             status = answer.status
-        started = time.monotonic()
 
         process.send_signal(signal.SIGTERM)
         code = await asyncio.wait_for(process.wait(), 10)
 
     assert (status, code) == (200, 0)
-    assert time.monotonic() - started < 3
     assert json.loads(ready.read_text()) == {"url": url}
 
 

@@ -115,7 +115,7 @@ async def test_a_silent_stripe_is_given_up_within_the_budget() -> None:
     """Each try has its time, and all of them together have one."""
     async with wire(lambda _writer, _number: None) as served, aiohttp.ClientSession() as session:
         client = stripe_client(
-            served.url, session, roomy_limiter(), max_retries=5, timeout_seconds=0.2, budget_seconds=0.5
+            served.url, session, roomy_limiter(), max_retries=5, timeout_seconds=0.6, budget_seconds=1.5
         )
         began = time.monotonic()
 
@@ -125,7 +125,7 @@ async def test_a_silent_stripe_is_given_up_within_the_budget() -> None:
         took = time.monotonic() - began
 
     assert 2 <= served.asked <= 3
-    assert took < 2.0
+    assert took < 4.0  # all six tries would take longer
 
 
 async def test_the_budget_fits_what_is_left_of_the_buyers_request() -> None:

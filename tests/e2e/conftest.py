@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -11,6 +12,7 @@ import pytest_asyncio
 from devstack.stack_options import StackOptions
 from tests.containers.choice import leave_out, on_containers
 
+from .deadlines import UNHURRIED
 from .embedded_only import EMBEDDED_ONLY
 from .harness.knobs import Knobs
 from .harness.plans import Plans, end_all_subscriptions, put_on_sale
@@ -18,6 +20,7 @@ from .harness.shop import Checkout, Shop
 from .harness.system import System, running_system
 
 _HERE = Path(__file__).parent
+_UNHURRIED: Final = {"gateway": UNHURRIED, "gateway-2": UNHURRIED}
 Waiter = Callable[[Checkout], Awaitable[None]]
 
 
@@ -36,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Run two gateways, each of which Stripe reports to, behind proxies."""
-    options = StackOptions(gateways=2, webhook_for_each_gateway=True, durable=False, seed=1)
+    options = StackOptions(gateways=2, webhook_for_each_gateway=True, durable=False, seed=1, settings=_UNHURRIED)
     async with running_system(tmp_path_factory.mktemp("holdfast"), options=options, with_proxies=True) as running:
         yield running
 
@@ -50,7 +53,7 @@ async def plans(system: System) -> Plans:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def moving_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Run two gateways at a Stripe whose clock tests move on; they leave nothing that would happen later."""
-    options = StackOptions(gateways=2, webhook_for_each_gateway=True, durable=False, seed=4)
+    options = StackOptions(gateways=2, webhook_for_each_gateway=True, durable=False, seed=4, settings=_UNHURRIED)
     async with running_system(tmp_path_factory.mktemp("holdfast"), options=options, with_proxies=True) as running:
         yield running
 

@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from devstack.stack_options import StackOptions
 
+from .deadlines import AT_LEISURE
 from .harness.knobs import Knobs
 from .harness.operators import Tally
 from .harness.rush import Buyer, Purchase, Reports, Span, overlap, reports_of, rush
@@ -40,13 +41,6 @@ LEAST_OVERLAP: Final = 0.9
 LEAST_OVERLAP_WITH_BROWSER: Final = 0.5
 """Share of payments where the browser's request must have been under way at that moment too."""
 
-# On a busy machine everything takes its time: what counts here is what is decided, not how soon.
-PATIENT: Final = {
-    "gateway": {"SERVICE_TIMEOUT_SECONDS": "20", "CATALOGUE_REFRESH_SECONDS": "3600"},
-    "gateway-2": {"SERVICE_TIMEOUT_SECONDS": "20", "CATALOGUE_REFRESH_SECONDS": "3600"},
-    "orders": {"CONNECT_TIMEOUT_SECONDS": "10", "LOCK_TIMEOUT_SECONDS": "10", "STATEMENT_TIMEOUT_SECONDS": "10"},
-    "checkout-session": {"STORE_TIMEOUT_SECONDS": "10"},
-}
 # What is refused is delivered again soon, but not for ever.
 RETRYING_SOON: Final = ("--webhook-backoff", "0.1", "--webhook-backoff-max", "0.4", "--webhook-attempts", "20")
 
@@ -113,7 +107,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         durable=False,
         seed=3,
         simulator_arguments=RETRYING_SOON,
-        settings=PATIENT,
+        settings=AT_LEISURE,
     )
     async with running_system(tmp_path_factory.mktemp("holdfast"), options=options) as running:
         yield running

@@ -15,6 +15,7 @@ from .harness.system import System
 
 FIRST: Final = SigningKey.rsa("first")
 SECOND: Final = SigningKey.ec("second")
+NEVER_PUBLISHED: Final = SigningKey.ec("third")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -88,8 +89,11 @@ async def test_a_key_that_signs_from_now_on_is_taken_at_once(system: System, iss
     async with (
         shop_of(system, FIRST.sign(issuer.claims("user-ada"))) as before,
         shop_of(system, SECOND.sign(issuer.claims("user-ada"))) as after,
+        shop_of(system, NEVER_PUBLISHED.sign(issuer.claims("user-ada"))) as impostor,
     ):
         (await before.orders()).ok()
+        # The keys are read again for it, so that the pause until they may be read once more begins now.
+        assert (await impostor.orders()).status == 401
         asked = issuer.keys_asked
         issuer.publish(FIRST, SECOND)
         replies = await asyncio.gather(*(shop.orders() for shop in [before, after] * 10))

@@ -13,6 +13,7 @@ import pytest_asyncio
 from devstack.stack_options import StackOptions
 
 from .conftest import until
+from .deadlines import AT_LEISURE
 from .harness.knobs import Knobs
 from .harness.shop import Cart, Checkout, Line, Shop
 from .harness.system import System, running_system
@@ -68,7 +69,7 @@ class Market:
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Run a system of its own, since its catalogue is like no other."""
     folder = tmp_path_factory.mktemp("holdfast")
-    async with running_system(folder, options=StackOptions(durable=False, seed=4)) as running:
+    async with running_system(folder, options=StackOptions(durable=False, seed=4, settings=AT_LEISURE)) as running:
         yield running
 
 

@@ -27,6 +27,7 @@ from devstack.certificates import Authority, CertificateFolder, Pair
 from devstack.stack_options import StackOptions
 
 from .conftest import until
+from .deadlines import AT_LEISURE
 from .harness.system import System, running_system
 
 BUYERS: Final = 4
@@ -87,7 +88,9 @@ class Market:
 async def fortress(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fortress]:
     """Run a system with mutual TLS everywhere."""
     home = tmp_path_factory.mktemp("fortress")
-    async with running_system(home, options=StackOptions(tls=True, durable=False, seed=7)) as system:
+    async with running_system(
+        home, options=StackOptions(tls=True, durable=False, seed=7, settings=AT_LEISURE)
+    ) as system:
         yield Fortress(system, CertificateFolder(home / "certs"))
 
 

@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from devstack.stack_options import StackOptions
 
+from .deadlines import AT_LEISURE
 from .harness.knobs import Knobs
 from .harness.operators import Tally
 from .harness.plans import recorded, shown
@@ -59,21 +60,11 @@ UNHEEDED: Final = (
 """Events that say nothing which another one does not say too."""
 LEAST_OVERLAP: Final = 0.9
 
-# On a busy machine everything takes its time: what counts here is what is decided, not how soon.
-PATIENT: Final = {
-    "SERVICE_TIMEOUT_SECONDS": "20",
-    "STRIPE_TIMEOUT_SECONDS": "20",
-    "STRIPE_BUDGET_SECONDS": "40",
-    "REQUEST_DEADLINE_SECONDS": "60",
-    "STRIPE_MAX_CONCURRENT": "400",
-    "STRIPE_REQUESTS_PER_SECOND": "2000",
-    "CATALOGUE_REFRESH_SECONDS": "3600",
-}
+UNLIMITED: Final = {"STRIPE_MAX_CONCURRENT": "400", "STRIPE_REQUESTS_PER_SECOND": "2000"}
 SETTINGS: Final = {
-    "gateway": PATIENT,
-    "gateway-2": PATIENT,
-    "orders": {"CONNECT_TIMEOUT_SECONDS": "10", "LOCK_TIMEOUT_SECONDS": "10", "STATEMENT_TIMEOUT_SECONDS": "10"},
-    "checkout-session": {"STORE_TIMEOUT_SECONDS": "10"},
+    **AT_LEISURE,
+    "gateway": {**AT_LEISURE["gateway"], **UNLIMITED},
+    "gateway-2": {**AT_LEISURE["gateway-2"], **UNLIMITED},
 }
 # What is refused is delivered again soon, but not for ever.
 RETRYING_SOON: Final = ("--webhook-backoff", "0.1", "--webhook-backoff-max", "0.4", "--webhook-attempts", "40")

@@ -150,6 +150,8 @@ async def test_p3_all_who_activate_at_once_make_one_stripe_subscription(
     system: System, knobs: Knobs, plans: Plans, shop: Shop, settled: Waiter
 ) -> None:
     """Two webhooks and the browser have all asked Stripe for it before any of them is answered."""
+    # Else an event about what the first of them made may bind it before the others ask.
+    await knobs.deliver(types=["customer.subscription.*", "invoice.*"], hold=True, count=None)
     traps = [system.faults.stripe_api.checkpoint.swallow_next(CREATE) for _ in range(3)]
     recording = [system.faults.orders.checkpoint.hold_next(RECORD) for _ in range(3)]
     checkout = await shop.checkout(plan_only(plans, tea=1))
@@ -164,6 +166,7 @@ async def test_p3_all_who_activate_at_once_make_one_stripe_subscription(
         trap.release()
     reply = await coming_back
     await settled(checkout)
+    await knobs.release_deliveries()
     await knobs.idle()
 
     (row,) = await system.books.subscriptions_of(checkout.attempt_id)

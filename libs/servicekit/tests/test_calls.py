@@ -88,10 +88,10 @@ async def test_a_call_past_its_deadline_is_unavailable(serve: Serve, say_to: Say
             given_up.set()
 
     async with serve(never) as server, say_to(server.port) as say:
-        with pytest.raises(ServiceUnavailable):
-            await Caller("echo", {}, timeout_seconds=0.1).call(say, StringValue())
+        with pytest.raises(ServiceUnavailable):  # it takes a moment to connect
+            await Caller("echo", {}, timeout_seconds=2).call(say, StringValue())
 
-        await asyncio.wait_for(given_up.wait(), 5)
+        await asyncio.wait_for(given_up.wait(), 20)
 
     assert [line["code"] for line in logged("access")] == ["CANCELLED"]
 
@@ -183,8 +183,9 @@ async def test_a_channel_recovers_soon_after_its_service(serve: Serve, say_to: S
         async with serve(_echo, listen=f"127.0.0.1:{port}"):
             back = time.monotonic()
             await _until_answered(say, back + 10)
+            recovered = time.monotonic()
 
-    assert time.monotonic() - back < RECOVERY_SECONDS
+    assert recovered - back < RECOVERY_SECONDS
 
 
 async def _until_answered(say: Any, deadline: float) -> None:

@@ -84,7 +84,7 @@ async def test_a_client_without_a_good_certificate_gets_nothing(
     async with serve(_echo, tls=certs.server()) as server, _channel_of(who, server.port, certs) as channel:
         call: Any = channel.unary_unary(method)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await call(b"", timeout=2, wait_for_ready=False)
+            await call(b"", timeout=20, wait_for_ready=False)
 
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 

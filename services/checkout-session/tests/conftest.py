@@ -123,7 +123,8 @@ def run_service() -> RunService:
 @asynccontextmanager
 async def _run_service(redis_url: str, **changes: Any) -> AsyncIterator[grpc.aio.Channel]:
     told = {"redis_url": redis_url, "listen": "127.0.0.1:0", "drain_seconds": 1, "environment": "development"}
-    told |= SEALING | {"durability": "none"}
+    # On a busy machine Redis may be slow to answer; tests of outages wait less.
+    told |= SEALING | {"durability": "none", "redis_timeout_seconds": 10, "store_timeout_seconds": 30}
     settings = CheckoutSessionSettings.model_validate(told | changes)
     masters = masters_of(settings)
     server = build_server(settings, masters)

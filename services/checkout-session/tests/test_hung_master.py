@@ -20,7 +20,7 @@ from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, myself
 from servicekit.sealing import Keyring
 
 FSYNC: Final = Durability(DurabilityLevel.FSYNC)
-BRIEF: Final = Limits(max_connections=8, redis_timeout_seconds=0.5, store_timeout_seconds=1)
+BRIEF: Final = Limits(max_connections=8, redis_timeout_seconds=0.5, store_timeout_seconds=4)
 NARROW: Final = Limits(max_connections=2, redis_timeout_seconds=1, store_timeout_seconds=10)
 CROWD: Final = 60
 """Many more calls than connections."""

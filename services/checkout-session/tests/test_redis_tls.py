@@ -28,6 +28,7 @@ from tests.containers.choice import RedisServer
 RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 MakeRequest = Callable[..., pb.SaveAttemptRequest]
 HOLDER = "checkout-session"
+SHORT = {"redis_timeout_seconds": 0.5, "store_timeout_seconds": 0.5}
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ async def test_a_server_that_is_not_the_one_named_is_told_nothing(
     url = _encrypted(valkey, door)
     if fault == "plaintext":
         url = url.replace(f":{door.port}/", f":{valkey.port}/")
-    async with run_service(url, redis_timeout_seconds=0.5, store_timeout_seconds=0.5, **settings) as channel:
+    async with run_service(url, **SHORT, **settings) as channel:
         stub: pb_grpc.CheckoutSessionServiceAsyncStub = pb_grpc.CheckoutSessionServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.SaveAttempt(new_request(), timeout=10)
@@ -143,7 +144,7 @@ async def test_who_speaks_plaintext_to_an_encrypted_server_gets_nothing(
     valkey: RedisServer, door: TlsDoor, run_service: RunService, new_request: MakeRequest
 ) -> None:
     """So that the tests above show what they seem to."""
-    async with run_service(_encrypted(valkey, door).replace("rediss", "redis")) as channel:
+    async with run_service(_encrypted(valkey, door).replace("rediss", "redis"), **SHORT) as channel:
         stub: pb_grpc.CheckoutSessionServiceAsyncStub = pb_grpc.CheckoutSessionServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.SaveAttempt(new_request(), timeout=10)

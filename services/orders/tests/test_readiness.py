@@ -1,7 +1,9 @@
 """The service is ready on its own revision of the schema only."""
 
 import pytest
+from sqlalchemy import text
 
+from orders.database import DatabaseLimits, open_engine
 from orders.schema_revision import upgrade
 
 from .service import connected, served, serving, settings_for, until
@@ -43,6 +45,33 @@ async def test_p7_a_database_whose_log_may_quote_a_row_is_told(
 
     assert silent
     assert caplog.text.count("may quote rows") == 1
+
+
+async def test_a_database_that_may_lose_what_it_committed_is_told(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is its administrator's to mend; a test's own database is as fast as it can be."""
+    async with served(settings_for(database_url)) as channel:
+        assert await serving(channel)
+        assert await serving(channel)
+
+    assert caplog.text.count("fsync is off") == 1
+
+
+async def test_a_commit_waits_for_the_disk_whatever_the_servers_default(database_url: str) -> None:
+    """Once a purchase is recorded its attempt is deleted: nobody else knows it any more."""
+    async with connected(database_url) as sql:
+        name = await sql.fetchval("SELECT current_database()")
+        await sql.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    limits = DatabaseLimits(
+        pool_size=1, connect_timeout_seconds=10, statement_timeout_seconds=10, lock_timeout_seconds=10
+    )
+    engine = open_engine(database_url, limits)
+    async with engine.connect() as connection:
+        found = (await connection.execute(text("SHOW synchronous_commit"))).scalar_one()
+    await engine.dispose()
+
+    assert found == "on"
 
 
 async def test_migrating_makes_a_running_service_ready(empty_database_url: str) -> None:

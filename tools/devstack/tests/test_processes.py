@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,23 @@ def test_a_free_port_is_below_those_of_outgoing_connections() -> None:
 
     assert is_free(port)
     assert port < ceiling or ceiling < 20_200
+
+
+def test_no_two_servers_are_given_one_port() -> None:
+    """Also where neither listens yet: those of a cluster are started at the same moment."""
+    with ThreadPoolExecutor(8) as pool:
+        ports = list(pool.map(lambda _number: free_port(), range(400)))
+
+    assert len(set(ports)) == len(ports)
+
+
+def test_workers_that_test_side_by_side_take_different_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that restarts finds its port free, though it was everybody's for a moment."""
+    taken = {}
+    for worker in ("gw0", "gw1", "gw2"):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+        taken[worker] = {free_port() % 3 for _ in range(20)}
+
+    assert sorted(len(rests) for rests in taken.values()) == [1, 1, 1]
+    assert len(set.union(*taken.values())) == 3

@@ -178,7 +178,7 @@ async def test_deliver_twice_with_overlap(stage: Stage, receiver: Receiver) -> N
 async def test_deliver_late(stage: Stage, receiver: Receiver) -> None:
     """A delayed delivery starts no earlier than asked, while others are made at once."""
     await stage.subscribe(receiver, *INTENT_EVENTS)
-    await rule(stage, types=["payment_intent.created"], delay_seconds=0.2)
+    await rule(stage, types=["payment_intent.created"], delay_seconds=2)
     intent = await stage.intent()
     await stage.pay(intent.id)
     await stage.settled()

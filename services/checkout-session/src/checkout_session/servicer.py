@@ -45,7 +45,7 @@ ERRORS: Final[ErrorTable] = {
 }
 """How each thing that may happen is told to the caller."""
 
-_ANSWER_MARGIN_SECONDS: Final = 0.2
+_ANSWER_MARGIN_SECONDS: Final = 0.5
 
 
 class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):

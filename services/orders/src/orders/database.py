@@ -164,6 +164,8 @@ def _wanted_session(url: str) -> str | None:
 def _server_settings(limits: DatabaseLimits) -> dict[str, str]:
     return {
         "application_name": "orders",
+        # A recorded purchase is on the disk, and on that of each synchronous standby, whatever the default.
+        "synchronous_commit": "on",
         "statement_timeout": _milliseconds(limits.statement_timeout_seconds),
         "lock_timeout": _milliseconds(limits.lock_timeout_seconds),
         "idle_in_transaction_session_timeout": _milliseconds(2 * limits.statement_timeout_seconds),

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from orders.ledger import DatabaseUnavailable
 
 _FIRST_PAUSE_SECONDS = 0.05
-_ANSWER_SECONDS = 0.3
+_ANSWER_SECONDS = 0.5
 """Kept back of a caller's time: an answer takes a while to arrive, the more so while much goes wrong at once."""
 
 T = TypeVar("T")

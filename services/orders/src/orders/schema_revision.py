@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
@@ -26,9 +26,15 @@ _MIGRATION_LOCK = 0x0DE5
 _STATE = text("""
     SELECT version_num, current_setting('transaction_read_only')::boolean AS read_only,
            current_setting('log_error_verbosity') <> 'terse' OR current_setting('log_parameter_max_length') <> '0'
-           OR current_setting('log_parameter_max_length_on_error') <> '0' AS log_may_quote
+           OR current_setting('log_parameter_max_length_on_error') <> '0' AS log_may_quote,
+           NOT current_setting('fsync')::boolean AS may_lose
       FROM alembic_version
 """)
+_WARNINGS: Final = {
+    # Only PostgreSQL's administrator can change it, and only there: a refused row is quoted with its names (P7).
+    "log_may_quote": "PostgreSQL's own log may quote rows and parameters: see docs/privacy.md",
+    "may_lose": "PostgreSQL's fsync is off, so that it may lose what it has committed: see docs/deployment.md",
+}
 
 
 def head_revision() -> str:
@@ -56,7 +62,7 @@ class SchemaReadiness:
         self._engine = engine
         self._patience = patience
         self._head = head_revision()
-        self._warned = False
+        self._warned: set[str] = set()
 
     async def check(self) -> None:
         """Raise NotReady unless the database answers, takes writes and has the revision of this code."""
@@ -78,14 +84,13 @@ class SchemaReadiness:
                 if any(row.read_only for row in rows):
                     await connection.invalidate()  # The database may be writable again and this session not.
                     raise DatabaseReadOnly
-                self._warn_of_quotes(may_quote=any(row.log_may_quote for row in rows))
+                self._warn({name for name in _WARNINGS if any(getattr(row, name) for row in rows)})
                 return [str(row.version_num) for row in rows]
 
-    def _warn_of_quotes(self, *, may_quote: bool) -> None:
-        # Only PostgreSQL's administrator can change it, and only there: a refused row is quoted with its names (P7).
-        if may_quote and not self._warned:
-            self._warned = True
-            _log.warning("PostgreSQL's own log may quote rows and parameters: see docs/privacy.md")
+    def _warn(self, names: set[str]) -> None:
+        for name in sorted(names - self._warned):
+            _log.warning(_WARNINGS[name])
+        self._warned |= names
 
 
 def _config(connection: Connection | None = None) -> Config:

@@ -124,7 +124,10 @@ class Activation:
                 known = {"subscription": row.id, "stripe_subscription": made.id}
                 _log.error("a second Stripe subscription was made for one subscription", extra=known)
                 ACTIVATIONS.labels("made_twice").inc()
-                return await self._subscriptions.subscription(row.id)
+                row = await self._subscriptions.subscription(row.id)
+                if row.status is SubscriptionStatus.PENDING:
+                    raise StripeUnavailable from None  # what was made is another one's: nothing is settled here
+                return row
             else:
                 _log.info("subscription activated", extra={"subscription": bound.id, "status": bound.status.value})
                 ACTIVATIONS.labels("activated").inc()
@@ -132,9 +135,11 @@ class Activation:
         raise KeepsChanging
 
     async def _found_or_created(self, row: Subscription) -> StripeSubscription | None:
-        """Return the Stripe subscription; None if this generation's key is spent and nothing was made with it."""
-        if self._key_may_be_forgotten(row) and (found := await self._billing.made_for(row)) is not None:
-            return found
+        """Return the Stripe subscription; None if this generation's key is of no use and nothing was made with it."""
+        if self._key_may_be_forgotten(row):
+            # Nothing more is made with this key: another worker, who looked at the same moment, may go on with the
+            # next one, and Stripe forget this one in between.
+            return await self._billing.made_for(row)
         try:
             return await self._billing.create(row)
         except IdempotencyKeySpent:

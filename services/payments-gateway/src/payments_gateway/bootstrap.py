@@ -98,8 +98,9 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         billing = StripeSubscriptions(stripe_road(Urgency.URGENT))
         activation = Activation(subscriptions, billing, now=lambda: datetime.now(UTC))
         fulfilment = Fulfilment(attempts, orders, activation, livemode=settings.livemode)
-        life = SubscriptionLife(subscriptions, billing, activation, livemode=settings.livemode)
-        first_payments = FirstPayments(StripeSubscriptions(glances))
+        patient_billing = StripeSubscriptions(glances)
+        life = SubscriptionLife(subscriptions, patient_billing, activation, livemode=settings.livemode)
+        first_payments = FirstPayments(patient_billing)
         settlement = Settlement(fulfilment, orders)
         initiate = Initiate(
             ids=AttemptIds(settings.attempt_id_secret.get_secret_value().encode()),

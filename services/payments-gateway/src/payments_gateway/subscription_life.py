@@ -22,13 +22,14 @@ from payments_gateway.subscriptions import (
     SubscriptionNotFound,
     VersionMismatch,
 )
-from payments_gateway.turns import Turns
+from payments_gateway.turns import Turn, Turns
 from servicekit.json_logging import bind_attempt
 
 _log = logging.getLogger(__name__)
 
 HINTS: Final = Counter("holdfast_subscription_hints", "Events about subscriptions, and what came of them.", ["outcome"])
 
+_SEEN: Final = "seen_with_another"
 _ROUNDS: Final = 30
 """Writers in other gateways that were faster, before Stripe is asked to send the event again. Stripe sends about eight
 events at the same moment when a subscription begins; of two gateways each is the slower one every second time."""
@@ -49,22 +50,24 @@ class SubscriptionLife:
 
     async def follow(self, hint: SubscriptionChanged) -> None:
         """Bring the row to what Stripe shows now. Raises KeepsChanging, StripeUnavailable, ServiceUnavailable."""
-        async with self._turns.of(hint.stripe_subscription_id):
-            outcome = await self._follow(hint)
+        async with self._turns.of(hint.stripe_subscription_id) as turn:
+            # Of the events of one moment one look at Stripe serves all that had come before it.
+            outcome = _SEEN if turn.is_seen_to(hint.stripe_invoice_id) else await self._follow(hint, turn)
         HINTS.labels(outcome).inc()
 
     async def refresh(self, row: Subscription, shown: StripeSubscription) -> Subscription:
         """Write what Stripe answered after the row was read; where somebody was faster, ask Stripe again."""
         async with self._turns.of(shown.id):
-            return await self._written(row, shown, None)
+            row, _invoice = await self._written(row, shown, None)
+        return row
 
-    async def _follow(self, hint: SubscriptionChanged) -> str:
+    async def _follow(self, hint: SubscriptionChanged, turn: Turn) -> str:
         row = await self._row(hint) if hint.livemode == self._livemode else None
         if row is None:
             return "not_ours"
         bind_attempt(row.checkout_attempt_id)
         try:
-            return await self._bring_up_to_date(row, hint)
+            return await self._bring_up_to_date(row, hint, turn)
         except GoneAtStripe:
             # Stripe keeps ended subscriptions: one that is missing was wiped, or is another account's. What is
             # recorded stays until a person has looked (ADR 15), and asking again would be answered the same.
@@ -87,7 +90,7 @@ class SubscriptionLife:
         except SubscriptionNotFound:
             return None
 
-    async def _bring_up_to_date(self, row: Subscription, hint: SubscriptionChanged) -> str:
+    async def _bring_up_to_date(self, row: Subscription, hint: SubscriptionChanged, turn: Turn) -> str:
         shown = await self._billing.retrieve(hint.stripe_subscription_id)
         if not row.is_bound and shown.subscription_id == row.id:
             row = await self._activation.bind(row, shown)  # the event was faster than the answer to the creator
@@ -97,16 +100,17 @@ class SubscriptionLife:
         if row.stripe_subscription_id != shown.id:
             _log.warning("an event names a subscription of ours that is another's", extra={"subscription": row.id})
             return "of_another"
-        await self._written(row, shown, hint.stripe_invoice_id)
+        _, invoice = await self._written(row, shown, hint.stripe_invoice_id)
+        turn.see_to({None, invoice.id if invoice else None})
         return "applied"
 
     async def _written(
         self, row: Subscription, shown: StripeSubscription, stripe_invoice_id: str | None
-    ) -> Subscription:
+    ) -> tuple[Subscription, SubscriptionInvoice | None]:
         for _ in range(_ROUNDS):
             invoice = await self._invoice(shown, stripe_invoice_id)
             try:
-                return await self._subscriptions.apply_state(row.id, row.version, shown.state, invoice)
+                return await self._subscriptions.apply_state(row.id, row.version, shown.state, invoice), invoice
             except VersionMismatch:
                 row = await self._subscriptions.subscription(row.id)
                 shown = await self._billing.retrieve(shown.id)

@@ -41,7 +41,7 @@ async def kept_keys(
 ) -> AsyncIterator[IssuerKeys]:
     """Give an issuer's keys, read again in the background; read once already if they must be loaded."""
     keys = IssuerKeys(
-        Issuer(issuer.url, None if discovered else issuer.keys_url, timeout_seconds=2, insecure_allowed=True),
+        Issuer(issuer.url, None if discovered else issuer.keys_url, timeout_seconds=30, insecure_allowed=True),
         algorithms=algorithms,
         refresh_seconds=refresh_seconds,
         max_age_seconds=max_age_seconds,

@@ -8,7 +8,13 @@ from payments_gateway.attempts import Interval, Recurring
 from payments_gateway.billing import GoneAtStripe
 from payments_gateway.intents import StripeUnavailable
 from payments_gateway.purchases import Purchase
-from payments_gateway.subscriptions import StateUnusable, StripeSubscriptionState, Subscription, SubscriptionStatus
+from payments_gateway.subscriptions import (
+    BoundToAnother,
+    StateUnusable,
+    StripeSubscriptionState,
+    Subscription,
+    SubscriptionStatus,
+)
 
 from .billing_stage import WEBHOOK, YEARLY, BillingStage, billing_stage
 from .fakes import Crash
@@ -117,6 +123,24 @@ async def test_p3_a_crash_whose_repeat_comes_when_the_key_is_forgotten(stage: Bi
     assert len(await stage.at_stripe()) == 1
     assert bound(stage) == await stage.at_stripe()
     assert len(await stage.keys()) == 1
+
+
+async def test_p3_nothing_more_is_made_with_a_key_that_may_be_forgotten(stage: BillingStage) -> None:
+    """Two workers find nothing under it; one that is slow must not use it when Stripe has forgotten it meanwhile."""
+    paid = await stage.paid(await stage.plan())
+    stage.gateway.wire.fail("billing.create", Crash())
+    with pytest.raises(Crash):
+        await stage.fulfilled(paid)
+    stage.gateway.wire.heal()
+    await stage.later(hours=13)
+
+    await asyncio.gather(*(stage.fulfilled(paid) for _ in range(2)), return_exceptions=True)
+    await stage.fulfilled(paid)
+
+    [row] = stage.rows()
+    assert set(await stage.keys()) == {f"subscription:{row.id}:2"}
+    assert bound(stage) == await stage.at_stripe()
+    assert len(await stage.at_stripe()) == 1
 
 
 async def test_a_pending_subscription_is_finished_without_its_attempt(stage: BillingStage) -> None:
@@ -366,6 +390,17 @@ async def test_a_second_stripe_subscription_is_told_and_not_bound(
 
     assert [row.stripe_subscription_id for row in purchase.subscriptions] == [other.id]
     assert [record.levelname for record in caplog.records if "a second Stripe" in record.message] == ["ERROR"]
+
+
+async def test_one_whose_stripe_subscription_is_another_ones_stays_unsettled(stage: BillingStage) -> None:
+    """Somebody copied our id to what is bound elsewhere: the webhook is not told that all is well."""
+    paid = await stage.paid(await stage.plan())
+    stage.gateway.wire.fail("subscriptions.activate", BoundToAnother())
+
+    [outcome] = await asyncio.gather(stage.fulfilled(paid), return_exceptions=True)
+
+    assert isinstance(outcome, StripeUnavailable)
+    assert [row.status for row in stage.rows()] == [SubscriptionStatus.PENDING]
 
 
 def _state_of(row: Subscription, stripe_subscription_id: str) -> StripeSubscriptionState:

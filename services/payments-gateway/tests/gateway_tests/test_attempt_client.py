@@ -182,7 +182,7 @@ async def test_refused_fields_are_named(client: AttemptClient, session: SessionS
 async def test_a_service_that_is_away_is_unavailable(session: SessionStandIn, reason: str) -> None:
     """Within the deadline, tries included; so is an attempt that cannot be decrypted: it is not missing."""
     async with session.served() as channel:
-        client = AttemptClient(channel, timeout_seconds=0.2)
+        client = AttemptClient(channel, timeout_seconds=2)
         session.answer = Refusal(grpc.StatusCode.UNAVAILABLE, reason)
 
         with pytest.raises(ServiceUnavailable):

@@ -237,7 +237,7 @@ async def test_a_page_of_orders_is_read(
 async def test_orders_being_away_is_unavailable(orders: OrdersStandIn) -> None:
     """The payment is neither refused nor forgotten: the caller tries again."""
     async with orders.served() as channel:
-        client = OrdersClient(channel, timeout_seconds=0.2)
+        client = OrdersClient(channel, timeout_seconds=2)
         orders.answer = Refusal(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
 
         with pytest.raises(ServiceUnavailable):

@@ -115,7 +115,7 @@ async def test_a_silent_stripe_is_given_up_within_the_budget() -> None:
     """Each try has its time, and all of them together have one."""
     async with wire(lambda _writer, _number: None) as served, aiohttp.ClientSession() as session:
         client = stripe_client(
-            served.url, session, roomy_limiter(), max_retries=5, timeout_seconds=0.6, budget_seconds=1.5
+            served.url, session, roomy_limiter(), max_retries=5, timeout_seconds=1.0, budget_seconds=2.8
         )
         began = time.monotonic()
 
@@ -125,7 +125,7 @@ async def test_a_silent_stripe_is_given_up_within_the_budget() -> None:
         took = time.monotonic() - began
 
     assert 2 <= served.asked <= 3
-    assert took < 4.0  # all six tries would take longer
+    assert took < 6.0  # all six tries would take longer
 
 
 async def test_the_budget_fits_what_is_left_of_the_buyers_request() -> None:
@@ -134,13 +134,13 @@ async def test_the_budget_fits_what_is_left_of_the_buyers_request() -> None:
         client = stripe_client(served.url, session, roomy_limiter(), timeout_seconds=60, budget_seconds=60)
         began = time.monotonic()
 
-        with answered_within(0.9), pytest.raises(StripeUnavailable):
+        with answered_within(2.0), pytest.raises(StripeUnavailable):
             await StripeIntents(client).retrieve(INTENT)
 
         took = time.monotonic() - began
 
     assert served.asked == 1
-    assert 0.3 < took < 5.0
+    assert 0.3 < took < 10.0
 
 
 async def test_without_time_left_stripe_is_not_asked(stand_in: StripeStandIn) -> None:

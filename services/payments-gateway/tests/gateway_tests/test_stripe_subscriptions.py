@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from payments_gateway.attempts import Interval, Recurring
-from payments_gateway.billing import GoneAtStripe, SubscriptionRefused
+from payments_gateway.billing import GoneAtStripe, StripeSubscription, SubscriptionRefused
 from payments_gateway.clients.stripe_subscriptions import StripeSubscriptions, read_subscription
 from payments_gateway.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
 from payments_gateway.money import Money
@@ -234,6 +234,20 @@ async def test_a_customer_that_was_deleted_has_no_subscription(stand_in: StripeS
     stand_in.refuse(404, "invalid_request_error", "resource_missing")
 
     assert await StripeSubscriptions(stand_in.client).made_for(ROW) is None
+
+
+async def test_a_latest_invoice_that_is_not_understood_holds_nothing_back(
+    stand_in: StripeStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What became of the subscription itself is read all the same; an operator is told of the rest."""
+    stand_in.answer(subscription_json(status="canceled", latest_invoice=invoice_json(status="a new word")))
+
+    asked = StripeSubscriptions(stand_in.client).retrieve("sub_1")
+    [found] = await asyncio.gather(asked, return_exceptions=True)
+
+    assert isinstance(found, StripeSubscription)
+    assert (found.state.status, found.latest_invoice) == (SubscriptionStatus.CANCELED, None)
+    assert [record.levelname for record in caplog.records if "cannot be kept" in record.message] == ["ERROR"]
 
 
 async def test_an_invoice_names_its_subscription(stand_in: StripeStandIn) -> None:

@@ -193,7 +193,7 @@ async def test_the_version_is_read_before_stripe_is_asked(stage: BillingStage) -
 
 
 async def test_the_many_events_of_one_moment_are_not_in_each_others_way(stage: BillingStage) -> None:
-    """Each is taken in its turn, with one look at Stripe; an owner who cancels has a turn as well, and is answered."""
+    """A look serves all that had come before it; an owner who cancels has a turn as well, and is answered."""
     row = await begun(stage)
     stage.gateway.subscriptions.rows[row.id] = replace(row, user_id="user-1")
     stage.gateway.wire.calls.clear()
@@ -206,7 +206,59 @@ async def test_the_many_events_of_one_moment_are_not_in_each_others_way(stage: B
     assert isinstance(answered, Subscription)
     assert answered.state is not None
     assert answered.state.cancel_at_period_end
-    assert stage.gateway.wire.calls.count("billing.retrieve") <= len(told) + 1
+    assert stage.gateway.wire.calls.count("billing.retrieve") <= 4
+
+
+async def test_an_event_that_came_after_the_look_is_looked_after(stage: BillingStage) -> None:
+    """What it tells of may have happened since: it does not count as seen."""
+    row = await begun(stage)
+
+    async def ended_and_told() -> None:
+        await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
+        later.append(asyncio.create_task(stage.gateway.life.follow(hint(row))))
+        await asyncio.sleep(0)
+
+    later: list[asyncio.Task[None]] = []
+    stage.gateway.wire.meanwhile("subscriptions.apply_state", ended_and_told)  # Stripe was looked at before that
+
+    await stage.gateway.life.follow(hint(row))
+    await asyncio.gather(*later)
+
+    assert stage.rows()[0].status is SubscriptionStatus.CANCELED
+
+
+async def test_each_invoice_that_is_told_of_at_one_moment_is_kept(stage: BillingStage) -> None:
+    """A look that kept one of them does not count for the others."""
+    row = await begun(stage)
+    await stage.later(hours=95 * 24)
+    listed = await stage.stripe.api.v1.invoices.list_async({"subscription": str(row.stripe_subscription_id)})
+    ids = [invoice.id for invoice in listed.data]
+
+    await asyncio.gather(*(stage.gateway.life.follow(hint(row, stripe_invoice_id=each)) for each in ids * 2))
+
+    assert len(ids) > 3
+    assert sorted(invoice.id for invoice in stage.rows()[0].invoices) == sorted(map(str, ids))
+
+
+async def test_a_look_that_failed_counts_for_nobody(stage: BillingStage) -> None:
+    """Who waited looks for itself."""
+    row = await begun(stage)
+    await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
+
+    async def away_next_time() -> None:
+        stage.gateway.wire.meanwhile("billing.retrieve", away_now)
+
+    async def away_now() -> None:
+        stage.gateway.wire.fail(len(stage.gateway.wire.calls) - 1, StripeUnavailable())
+
+    stage.gateway.wire.meanwhile("billing.retrieve", away_next_time)
+
+    told = [stage.gateway.life.follow(hint(row)) for _ in range(4)]
+    outcomes = await asyncio.gather(*told, return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [type(None), StripeUnavailable, type(None), type(None)]
+    assert stage.gateway.wire.calls.count("billing.retrieve") == 3
+    assert stage.rows()[0].status is SubscriptionStatus.CANCELED
 
 
 async def test_an_event_about_another_subscription_waits_for_nobody(stage: BillingStage) -> None:

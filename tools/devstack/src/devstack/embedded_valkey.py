@@ -102,7 +102,7 @@ class EmbeddedValkey(EmbeddedServer):
         _end_leftover(self._data_dir)
         self._start_on_its_port(
             self._program,
-            lambda port: _answers(port, self._password),
+            lambda port: _answers(port, self._password, pid=self.pid),
             seconds=READY_SECONDS,
             port_is_taken="already in use",
         )
@@ -170,10 +170,11 @@ def _end_leftover(data_dir: Path) -> None:
     pid_file.unlink(missing_ok=True)
 
 
-def _answers(port: int, password: str) -> bool:
+def _answers(port: int, password: str, *, pid: int) -> bool:
+    """Whether it is this process that answers there, and not another that was faster at its port."""
     with _operator(port, password) as client:
         try:
-            return bool(client.ping())
+            return bool(client.ping()) and client.info("server")["process_id"] == pid
         except (redis.ConnectionError, redis.TimeoutError):
             return False
 

@@ -1,7 +1,9 @@
 """Free ports on loopback."""
 
+import os
 import random
 import socket
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +12,8 @@ _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST = 20_000
 _USUAL_EPHEMERAL_START = 32_768
 _ATTEMPTS = 200
+_given: set[int] = set()
+_giving = threading.Lock()
 
 
 class NoFreePort(RuntimeError):
@@ -17,19 +21,30 @@ class NoFreePort(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment.
+    """Return a loopback port that nobody listens on at this moment, and that this process was not given before.
 
     It lies below the range from which the kernel takes ports for outgoing connections. In that range, a server that
-    restarts can find its port taken by a client, and a client that retries can end up connected to itself.
+    restarts can find its port taken by a client, and a client that retries can end up connected to itself. Of tests
+    that run side by side each worker takes ports of its own: a port is free for a moment while a server restarts.
     """
     ceiling = _ephemeral_start()
     if ceiling - _LOWEST < _ATTEMPTS:
         return _any_port()
-    for _ in range(_ATTEMPTS):
-        port = random.randrange(_LOWEST, ceiling)  # noqa: S311 - two checkouts must differ, nobody must be surprised
-        if is_free(port):
-            return port
+    worker, workers = _place_among_workers()
+    with _giving:
+        for _ in range(_ATTEMPTS):
+            # At random, since two checkouts must differ.
+            port = random.randrange(_LOWEST + worker, ceiling, workers)  # noqa: S311 - nobody must be surprised
+            if port not in _given and is_free(port):
+                _given.add(port)
+                return port
     raise NoFreePort(f"none of {_ATTEMPTS} ports between {_LOWEST} and {ceiling} is free")
+
+
+def _place_among_workers() -> tuple[int, int]:
+    """Return which of how many workers of pytest this is; the processes that it starts inherit its place."""
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", ""), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "")
+    return (int(worker[2:]), int(workers)) if worker[2:].isdigit() and workers.isdigit() else (0, 1)
 
 
 def _ephemeral_start() -> int:

@@ -55,7 +55,8 @@ class Simulator:
         listener = socket.create_server((self.settings.host, self.settings.port), backlog=1024)
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
-        connector = aiohttp.TCPConnector(limit=0)
+        # Servers close what was idle for some seconds; a delivery that is sent in that very moment would fail.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1.0)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         self.world = self._new_world()
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_GRACE_SECONDS)

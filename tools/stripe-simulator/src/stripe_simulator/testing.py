@@ -19,7 +19,9 @@ from stripe_simulator.settings import SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
 
 CHECKOUT: dict[str, Any] = {"amount": 1999, "currency": "usd", "metadata": {"checkoutAttemptId": "an-attempt"}}
-FAST_WEBHOOKS = WebhookSettings(backoff_base_seconds=0.005, backoff_max_seconds=0.02, max_attempts=5, timeout_seconds=2)
+FAST_WEBHOOKS = WebhookSettings(
+    backoff_base_seconds=0.005, backoff_max_seconds=0.02, max_attempts=5, timeout_seconds=20
+)
 SETTINGS = SimulatorSettings(seed=7, webhooks=FAST_WEBHOOKS)
 _GRACE_SECONDS = 0.1
 

@@ -36,7 +36,8 @@ class Urgency(Enum):
     URGENT = "urgent"
     """A buyer is about to pay or has paid."""
     PATIENT = "patient"
-    """A page shows where a checkout stands; prices are refreshed. May take half of the places at most."""
+    """A page shows where a checkout stands; prices are refreshed; a subscription, a refund or a dispute has changed.
+    May take half of the places at most."""
 
 
 class TurnedAway(Exception):

@@ -1,5 +1,6 @@
 """Subscriptions and their invoices, kept by Stripe Billing."""
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from payments_gateway.subscriptions import (
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams
+
+_log = logging.getLogger(__name__)
 
 _PAGE: Final = 100
 _CODE: Final = re.compile(r"[a-z0-9_]{1,100}")
@@ -150,13 +153,22 @@ def read_subscription(fields: Mapping[str, Any]) -> StripeSubscription:
             cancel_at=_moment(fields.get("cancel_at")),
             canceled_at=_moment(fields.get("canceled_at")),
             ended_at=_moment(fields.get("ended_at")),
-            latest_invoice_id=shown["id"] if shown else invoice,
+            latest_invoice_id=None if invoice is None else read_id(invoice if shown is None else shown["id"]),
         ),
         subscription_id=our_id(fields),
         livemode=bool(fields["livemode"]),
-        latest_invoice=read_invoice(shown) if shown else None,
+        latest_invoice=_readable_invoice(shown) if shown else None,
         client_secret=secret.get("client_secret"),
     )
+
+
+def _readable_invoice(fields: Mapping[str, Any]) -> SubscriptionInvoice | None:
+    """Read the latest invoice of a subscription, unless it is not understood: that holds no state back (ADR 15)."""
+    try:
+        return read_invoice(fields)
+    except _UNREADABLE:
+        _log.exception("Stripe shows a subscription with an invoice that cannot be kept")
+        return None
 
 
 def read_invoice(fields: Mapping[str, Any]) -> SubscriptionInvoice:

@@ -5,6 +5,11 @@ import os
 # Else its plugin imports it once a test has failed, which can crash CPython 3.11 and hide the failure.
 import hypothesis.internal.conjecture.engine  # noqa: F401
 import pytest
+from hypothesis import settings
+
+# An example may take its time on a busy machine; where CI is set, that is Hypothesis' own rule.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(trylast=True)

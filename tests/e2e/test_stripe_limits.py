@@ -5,18 +5,20 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from .conftest import until
+from .conftest import Waiter, until
+from .deadlines import UNHURRIED
 from .harness.knobs import Knobs
+from .harness.plans import Plans, plan_only
 from .harness.shop import Shop
 from .harness.system import System
 
 PLACES = 4
 A_LOOK = "/v1/payment_intents/*"
-
+A_SUBSCRIPTION = "/v1/subscriptions/*"
 
 USUAL = {
     "STRIPE_MAX_CONCURRENT": "40",
-    "STRIPE_QUEUE_SECONDS": "3",
+    "STRIPE_QUEUE_SECONDS": UNHURRIED["STRIPE_QUEUE_SECONDS"],
     "STRIPE_BUDGET_SECONDS": "12",
     "STRIPE_TIMEOUT_SECONDS": "8",
 }
@@ -49,6 +51,30 @@ async def test_status_polls_leave_room_for_whoever_pays(
     assert checkout.client_secret
     assert held == PLACES // 2
     assert [reply.ok()["status"] for reply in replies] == ["open"] * 6
+
+
+async def test_news_of_subscriptions_leaves_room_for_whoever_pays(
+    system: System, shop: Shop, plans: Plans, settled: Waiter, narrow_door: Shop, knobs: Knobs
+) -> None:
+    """Many subscriptions change while Stripe shows none: the looks take half of the places, and a buyer begins."""
+    subscribed = [await shop.checkout(plan_only(plans, tea=1)) for _ in range(6)]
+    for each in subscribed:
+        (await shop.pay(each)).ok()
+        await settled(each)
+    await knobs.idle()
+    rows = [row for each in subscribed for row in await system.books.subscriptions_of(each.attempt_id)]
+    fault_id = await knobs.fault(kind="hold_before", method="GET", path=A_SUBSCRIPTION, count=None)
+    for row in rows:
+        await system.stripe.v1.subscriptions.update_async(row["stripe_subscription_id"], {"cancel_at_period_end": True})
+    await until(lambda: _are_held(knobs, fault_id, len(rows) + PLACES // 2), "looks of both gateways held at Stripe")
+
+    checkout = await narrow_door.checkout(system.cart(mug=1))
+    held = await knobs.hits(fault_id)
+    await knobs.clear_faults()
+    await knobs.idle()
+
+    assert checkout.client_secret
+    assert held == len(rows) + PLACES // 2
 
 
 async def test_equal_polls_at_once_are_one_look(system: System, shop: Shop, narrow_door: Shop, knobs: Knobs) -> None:

@@ -51,8 +51,8 @@ certs: .venv/.synced ## Make a test authority and certificates in .holdfast/cert
 	@$(RUN) devstack certs $(CERTS_ARGS)
 
 .PHONY: test
-test: .venv/.synced ## Run the tests on real embedded servers, two at a time, and a few on containers where Docker answers
-	@$(RUN) pytest -n 2 --dist loadfile -m "not long and not containers" $(PYTEST_ARGS)
+test: .venv/.synced ## Run the tests on real embedded servers, three at a time, and a few on containers where Docker answers
+	@$(RUN) pytest -n 3 --dist loadfile -m "not long and not containers" $(PYTEST_ARGS)
 ifeq ($(PYTEST_ARGS),)
 	@if docker info >/dev/null 2>&1; then \
 		( $(BUILD_IMAGES) ) && $(CONTAINER_PYTEST) $(A_FEW_ON_CONTAINERS); \

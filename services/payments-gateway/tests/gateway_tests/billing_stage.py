@@ -12,6 +12,7 @@ from payments_gateway.attempts import CheckoutContext, IntentKind, IntentRef, In
 from payments_gateway.clients.stripe_subscriptions import StripeSubscriptions
 from payments_gateway.intents import IntentStatus, StripeIntent
 from payments_gateway.money import Money
+from payments_gateway.news import SubscriptionChanged
 from payments_gateway.purchases import Purchase, Road, Source
 from payments_gateway.subscriptions import Subscription
 from stripe_simulator.settings import SimulatorSettings
@@ -75,6 +76,12 @@ class BillingStage:
         assert isinstance(decision, Purchase)
         return decision
 
+    async def begun(self, **paid: Any) -> Subscription:
+        """Let a guest begin a monthly subscription; return its row."""
+        await self.fulfilled(await self.paid(await self.plan(), **paid))
+        [row] = self.rows()
+        return row
+
     def rows(self) -> list[Subscription]:
         """Show every subscription that orders has."""
         return list(self.gateway.subscriptions.rows.values())
@@ -99,6 +106,17 @@ class BillingStage:
         """Let time pass, here and at Stripe."""
         self.gateway.clock.advance(hours * 3600)
         await self.stripe.knob("POST", "/clock/advance", {"seconds": int(hours * 3600)})
+
+
+def hint(row: Subscription, stripe_subscription_id: str = "", **changes: Any) -> SubscriptionChanged:
+    """Return the news that something happened to a subscription."""
+    told: dict[str, Any] = {
+        "stripe_subscription_id": stripe_subscription_id or row.stripe_subscription_id,
+        "subscription_id": row.id,
+        "stripe_invoice_id": None,
+        "livemode": False,
+    }
+    return SubscriptionChanged(**{**told, **changes})
 
 
 @asynccontextmanager

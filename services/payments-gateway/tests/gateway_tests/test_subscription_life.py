@@ -8,12 +8,9 @@ import pytest
 from payments_gateway.billing import GoneAtStripe
 from payments_gateway.clients.stripe_subscriptions import read_subscription
 from payments_gateway.intents import StripeUnavailable
-from payments_gateway.news import SubscriptionChanged
-from payments_gateway.subscription_cancel import CancelMode
-from payments_gateway.subscriptions import KeepsChanging, StateUnusable, Subscription, SubscriptionStatus
+from payments_gateway.subscriptions import StateUnusable, Subscription, SubscriptionStatus
 
-from .assembly import until
-from .billing_stage import YEARLY, BillingStage, billing_stage
+from .billing_stage import BillingStage, billing_stage, hint
 from .fakes import Crash
 
 UNKNOWN_ID = "00000000-0000-4000-8000-00000000dead"
@@ -24,24 +21,6 @@ async def stage() -> AsyncIterator[BillingStage]:
     """Give the gateway's parts over a Stripe simulator."""
     async with billing_stage() as opened:
         yield opened
-
-
-async def begun(stage: BillingStage, **paid: Any) -> Subscription:
-    """Let a guest begin a monthly subscription; return its row."""
-    await stage.fulfilled(await stage.paid(await stage.plan(), **paid))
-    [row] = stage.rows()
-    return row
-
-
-def hint(row: Subscription, stripe_subscription_id: str = "", **changes: Any) -> SubscriptionChanged:
-    """Return the news that something happened to a subscription."""
-    told: dict[str, Any] = {
-        "stripe_subscription_id": stripe_subscription_id or row.stripe_subscription_id,
-        "subscription_id": row.id,
-        "stripe_invoice_id": None,
-        "livemode": False,
-    }
-    return SubscriptionChanged(**{**told, **changes})
 
 
 async def made_but_not_bound(stage: BillingStage) -> tuple[Subscription, str]:
@@ -58,7 +37,7 @@ async def made_but_not_bound(stage: BillingStage) -> tuple[Subscription, str]:
 
 async def test_the_row_follows_stripe(stage: BillingStage) -> None:
     """The event is a hint; what Stripe shows when it is asked is written."""
-    row = await begun(stage)
+    row = await stage.begun()
     await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
 
     await stage.gateway.life.follow(hint(row))
@@ -72,7 +51,7 @@ async def test_the_row_follows_stripe(stage: BillingStage) -> None:
 
 async def test_the_invoice_that_the_event_names_is_kept(stage: BillingStage) -> None:
     """One row for each invoice, and never two for one; a renewal makes no order."""
-    row = await begun(stage)
+    row = await stage.begun()
     await stage.later(hours=32 * 24)
     renewed = await stage.stripe.api.v1.invoices.list_async({"subscription": str(row.stripe_subscription_id)})
 
@@ -164,7 +143,7 @@ async def test_an_event_shows_that_a_failed_activation_was_made(stage: BillingSt
 
 async def test_an_older_state_never_replaces_a_newer_one(stage: BillingStage) -> None:
     """A slow fetch of an old state ends after a newer one was written: Stripe is asked again."""
-    row = await begun(stage)
+    row = await stage.begun()
 
     async def ended_and_written() -> None:
         await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
@@ -179,7 +158,7 @@ async def test_an_older_state_never_replaces_a_newer_one(stage: BillingStage) ->
 
 async def test_the_version_is_read_before_stripe_is_asked(stage: BillingStage) -> None:
     """Read after, it would vouch for a state that is older than the row."""
-    row = await begun(stage)
+    row = await stage.begun()
 
     async def ended_and_written() -> None:
         await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
@@ -192,116 +171,10 @@ async def test_the_version_is_read_before_stripe_is_asked(stage: BillingStage) -
     assert stage.rows()[0].status is SubscriptionStatus.CANCELED
 
 
-async def test_the_many_events_of_one_moment_are_not_in_each_others_way(stage: BillingStage) -> None:
-    """A look serves all that had come before it; an owner who cancels has a turn as well, and is answered."""
-    row = await begun(stage)
-    stage.gateway.subscriptions.rows[row.id] = replace(row, user_id="user-1")
-    stage.gateway.wire.calls.clear()
-
-    told = [stage.gateway.life.follow(hint(row)) for _ in range(30)]
-    ending = stage.gateway.cancels.cancel(row.id, "user-1", CancelMode.AT_PERIOD_END)
-    answered, *followed = await asyncio.gather(ending, *told, return_exceptions=True)
-
-    assert followed == [None] * len(told)
-    assert isinstance(answered, Subscription)
-    assert answered.state is not None
-    assert answered.state.cancel_at_period_end
-    assert stage.gateway.wire.calls.count("billing.retrieve") <= 4
-
-
-async def test_an_event_that_came_after_the_look_is_looked_after(stage: BillingStage) -> None:
-    """What it tells of may have happened since: it does not count as seen."""
-    row = await begun(stage)
-
-    async def ended_and_told() -> None:
-        await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
-        later.append(asyncio.create_task(stage.gateway.life.follow(hint(row))))
-        await asyncio.sleep(0)
-
-    later: list[asyncio.Task[None]] = []
-    stage.gateway.wire.meanwhile("subscriptions.apply_state", ended_and_told)  # Stripe was looked at before that
-
-    await stage.gateway.life.follow(hint(row))
-    await asyncio.gather(*later)
-
-    assert stage.rows()[0].status is SubscriptionStatus.CANCELED
-
-
-async def test_each_invoice_that_is_told_of_at_one_moment_is_kept(stage: BillingStage) -> None:
-    """A look that kept one of them does not count for the others."""
-    row = await begun(stage)
-    await stage.later(hours=95 * 24)
-    listed = await stage.stripe.api.v1.invoices.list_async({"subscription": str(row.stripe_subscription_id)})
-    ids = [invoice.id for invoice in listed.data]
-
-    await asyncio.gather(*(stage.gateway.life.follow(hint(row, stripe_invoice_id=each)) for each in ids * 2))
-
-    assert len(ids) > 3
-    assert sorted(invoice.id for invoice in stage.rows()[0].invoices) == sorted(map(str, ids))
-
-
-async def test_a_look_that_failed_counts_for_nobody(stage: BillingStage) -> None:
-    """Who waited looks for itself."""
-    row = await begun(stage)
-    await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
-
-    async def away_next_time() -> None:
-        stage.gateway.wire.meanwhile("billing.retrieve", away_now)
-
-    async def away_now() -> None:
-        stage.gateway.wire.fail(len(stage.gateway.wire.calls) - 1, StripeUnavailable())
-
-    stage.gateway.wire.meanwhile("billing.retrieve", away_next_time)
-
-    told = [stage.gateway.life.follow(hint(row)) for _ in range(4)]
-    outcomes = await asyncio.gather(*told, return_exceptions=True)
-
-    assert [type(outcome) for outcome in outcomes] == [type(None), StripeUnavailable, type(None), type(None)]
-    assert stage.gateway.wire.calls.count("billing.retrieve") == 3
-    assert stage.rows()[0].status is SubscriptionStatus.CANCELED
-
-
-async def test_an_event_about_another_subscription_waits_for_nobody(stage: BillingStage) -> None:
-    """Turns are kept by subscription: Stripe may be slow about one of them."""
-    await stage.fulfilled(await stage.paid(await stage.plan(), await stage.plan(YEARLY)))
-    slow, other = stage.rows()
-    other_written = asyncio.Event()
-    stage.gateway.wire.meanwhile("billing.retrieve", other_written.wait)
-    waiting = asyncio.create_task(stage.gateway.life.follow(hint(slow)))
-    await until(lambda: "billing.retrieve" in stage.gateway.wire.calls)
-
-    quick = asyncio.create_task(stage.gateway.life.follow(hint(other)))
-    done, _ = await asyncio.wait({quick}, timeout=5)
-
-    other_written.set()
-    await asyncio.gather(waiting, quick)
-    assert done == {quick}
-    assert [row.version for row in stage.rows()] == [slow.version + 1, other.version + 1]
-
-
-async def test_writers_without_end_are_told(stage: BillingStage) -> None:
-    """After thirty tries Stripe is asked to send the event again."""
-    row = await begun(stage)
-    tries = 0
-
-    async def somebody_writes() -> None:
-        nonlocal tries
-        tries += 1
-        stage.gateway.subscriptions.touch(row.id)
-        stage.gateway.wire.meanwhile("subscriptions.apply_state", somebody_writes)
-
-    stage.gateway.wire.meanwhile("subscriptions.apply_state", somebody_writes)
-
-    with pytest.raises(KeepsChanging):
-        await stage.gateway.life.follow(hint(row))
-
-    assert tries == 30
-
-
 @pytest.mark.parametrize("failure", [StripeUnavailable(), GoneAtStripe(), StateUnusable()])
 async def test_a_first_charge_that_cannot_be_looked_at_is_not_offered(stage: BillingStage, failure: Exception) -> None:
     """The purchase is shown all the same."""
-    row = await begun(stage, card="pm_card_authenticationRequired")
+    row = await stage.begun(card="pm_card_authenticationRequired")
     stage.gateway.wire.fail("billing.retrieve", failure)
 
     assert await stage.gateway.first_payments.secrets_of([row]) == {}
@@ -319,7 +192,7 @@ async def test_a_first_charge_that_cannot_be_looked_at_is_not_offered(stage: Bil
 )
 async def test_what_is_not_ours_is_left_alone(stage: BillingStage, changes: dict[str, Any]) -> None:
     """Other subscriptions live on the same Stripe account: nothing is asked, nothing is written."""
-    row = await begun(stage)
+    row = await stage.begun()
     stage.gateway.wire.calls.clear()
 
     await stage.gateway.life.follow(hint(row, **changes))
@@ -330,7 +203,7 @@ async def test_what_is_not_ours_is_left_alone(stage: BillingStage, changes: dict
 
 async def test_a_copy_that_carries_our_id_is_not_taken_for_ours(stage: BillingStage) -> None:
     """Somebody made a second one by hand, metadata and all: the row stays bound to its own."""
-    row = await begun(stage)
+    row = await stage.begun()
     copy = await stage.stripe.subscription(metadata={"subscriptionId": row.id})
 
     await stage.gateway.life.follow(hint(row, copy.id))
@@ -342,7 +215,7 @@ async def test_one_that_stripe_does_not_know_stays_as_recorded(
     stage: BillingStage, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Stripe keeps what has ended, so a missing one is an operator's matter; to be told again would not help."""
-    row = await begun(stage)
+    row = await stage.begun()
     await stage.stripe.knob("POST", "/reset")
 
     await stage.gateway.life.follow(hint(row))
@@ -355,7 +228,7 @@ async def test_what_cannot_be_kept_is_told_and_not_asked_for_again(
     stage: BillingStage, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Stripe switches off an endpoint that fails for days, and no further delivery would be understood better."""
-    row = await begun(stage)
+    row = await stage.begun()
     stage.gateway.wire.fail("billing.retrieve", StateUnusable())
 
     [failure] = await asyncio.gather(stage.gateway.life.follow(hint(row)), return_exceptions=True)
@@ -367,7 +240,7 @@ async def test_what_cannot_be_kept_is_told_and_not_asked_for_again(
 @pytest.mark.parametrize("failure", [GoneAtStripe(), StateUnusable()], ids=["gone", "unusable"])
 async def test_an_invoice_that_cannot_be_kept_holds_no_state_back(stage: BillingStage, failure: Exception) -> None:
     """What became of the subscription itself is written."""
-    row = await begun(stage)
+    row = await stage.begun()
     await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
     stage.gateway.wire.fail("billing.invoice", failure)
 
@@ -380,7 +253,7 @@ async def test_an_invoice_that_cannot_be_kept_holds_no_state_back(stage: Billing
 
 async def test_stripe_being_away_is_told(stage: BillingStage) -> None:
     """The event must come again."""
-    row = await begun(stage)
+    row = await stage.begun()
     stage.gateway.wire.fail("billing.retrieve", StripeUnavailable())
 
     with pytest.raises(StripeUnavailable):
@@ -389,7 +262,7 @@ async def test_stripe_being_away_is_told(stage: BillingStage) -> None:
 
 async def test_a_first_charge_that_the_buyer_finishes(stage: BillingStage) -> None:
     """Its client secret is handed out while it is open, by nobody stored, and not once it is paid."""
-    row = await begun(stage, card="pm_card_authenticationRequired")
+    row = await stage.begun(card="pm_card_authenticationRequired")
     secrets = await stage.gateway.first_payments.secrets_of([row])
     intent_id = secrets[row.id].partition("_secret_")[0]
     await stage.stripe.pay(intent_id, payment_method="pm_card_visa")
@@ -406,7 +279,7 @@ async def test_a_first_charge_that_the_buyer_finishes(stage: BillingStage) -> No
 
 async def test_a_year_of_renewals(stage: BillingStage) -> None:
     """One charge fails and is recovered, the subscription ends with its last period: every invoice once."""
-    row = await begun(stage)
+    row = await stage.begun()
     stripe_id = str(row.stripe_subscription_id)
     statuses = set()
     for month in range(12):
@@ -436,28 +309,3 @@ async def test_a_year_of_renewals(stage: BillingStage) -> None:
     assert {invoice.status.value for invoice in after.invoices} == {"paid"}
     assert statuses == {SubscriptionStatus.PAST_DUE, SubscriptionStatus.ACTIVE, SubscriptionStatus.CANCELED}
     assert len(stage.gateway.orders.decisions) == 1
-
-
-async def test_a_crowd_of_events_ends_as_stripe_ends(stage: BillingStage) -> None:
-    """Many deliveries while the object changes again and again: the row is what Stripe shows in the end."""
-    row = await begun(stage)
-    stripe_id = str(row.stripe_subscription_id)
-
-    async def changes() -> None:
-        for wish in (True, False, True, False, True):
-            await stage.stripe.api.v1.subscriptions.update_async(stripe_id, {"cancel_at_period_end": wish})
-            await asyncio.sleep(0)
-
-    async def told() -> None:
-        try:
-            await stage.gateway.life.follow(hint(row))
-        except KeepsChanging:  # the webhook answers 503, and Stripe delivers once more
-            await stage.gateway.life.follow(hint(row))
-
-    await asyncio.gather(changes(), *(told() for _ in range(4)))
-    await stage.gateway.life.follow(hint(row))
-
-    shown = await stage.stripe.api.v1.subscriptions.retrieve_async(stripe_id)
-    [after] = stage.rows()
-    assert after.state is not None
-    assert after.state.cancel_at_period_end is shown.cancel_at_period_end is True

@@ -24,8 +24,8 @@ UNHURRIED: Final = {
 HURRIED: Final = {
     # Short enough for a test, long enough for a busy machine.
     "SERVICE_TIMEOUT_SECONDS": "3",
-    "STRIPE_TIMEOUT_SECONDS": "2.4",
-    "STRIPE_BUDGET_SECONDS": "5.6",
+    "STRIPE_TIMEOUT_SECONDS": "1.2",
+    "STRIPE_BUDGET_SECONDS": "2.8",
     "STRIPE_MAX_CONCURRENT": "400",
     "STRIPE_REQUESTS_PER_SECOND": "2000",
     "CATALOGUE_REFRESH_SECONDS": "3600",

@@ -123,8 +123,7 @@ def run_service() -> RunService:
 @asynccontextmanager
 async def _run_service(redis_url: str, **changes: Any) -> AsyncIterator[grpc.aio.Channel]:
     told = {"redis_url": redis_url, "listen": "127.0.0.1:0", "drain_seconds": 1, "environment": "development"}
-    # On a busy machine Redis may be slow to answer; tests of outages wait less.
-    told |= SEALING | {"durability": "none", "redis_timeout_seconds": 10, "store_timeout_seconds": 30}
+    told |= SEALING | {"durability": "none"}
     settings = CheckoutSessionSettings.model_validate(told | changes)
     masters = masters_of(settings)
     server = build_server(settings, masters)
@@ -140,7 +139,8 @@ async def _run_service(redis_url: str, **changes: Any) -> AsyncIterator[grpc.aio
 @pytest.fixture
 async def channel(valkey: RedisServer, redis: Redis) -> AsyncIterator[grpc.aio.Channel]:
     """Serve the empty Valkey's attempts."""
-    async with _run_service(valkey.url) as running:
+    # On a busy machine it may be slow to answer: that is not what these tests are about.
+    async with _run_service(valkey.url, redis_timeout_seconds=10, store_timeout_seconds=30) as running:
         yield running
 
 

@@ -39,7 +39,6 @@ RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 MakeRequest = Callable[..., pb.SaveAttemptRequest]
 
 PATIENCE_SECONDS: Final = 15
-AS_USUAL: Final = {"redis_timeout_seconds": 1, "store_timeout_seconds": 2}
 UNAVAILABLE: Final = ReportedError(grpc.StatusCode.UNAVAILABLE, "store_unavailable")
 HASTY: Final = {"shutdown-timeout": "0", "repl-diskless-sync-delay": "0"}
 """A master waits for its replicas, before it copies itself to them and before it ends; here nobody needs that."""
@@ -244,7 +243,7 @@ async def test_a_service_follows_its_name_to_the_new_master(
     run_service: RunService, name: Name, second: EmbeddedValkey, new_request: MakeRequest
 ) -> None:
     """Saves that come all the time are refused by name for a moment, then stored by the new master."""
-    async with run_service(name.url, **AS_USUAL) as channel:
+    async with run_service(name.url) as channel:
         stub = CheckoutSessionServiceStub(channel)
         await asyncio.gather(*(stub.SaveAttempt(new_request()) for _ in range(20)))
         await fail_over(name, second)
@@ -273,7 +272,7 @@ async def test_an_idle_service_follows_its_name_too(
     run_service: RunService, name: Name, second: EmbeddedValkey, new_request: MakeRequest
 ) -> None:
     """Without a call that could be refused, readiness notices and mends: the first save after that is stored."""
-    async with run_service(name.url, **AS_USUAL) as channel:
+    async with run_service(name.url) as channel:
         stub = CheckoutSessionServiceStub(channel)
         await stub.SaveAttempt(new_request())
         health: Any = health_pb2_grpc.HealthStub(channel)  # its types lack its methods

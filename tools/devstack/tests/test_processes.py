@@ -145,6 +145,13 @@ def test_a_free_port_is_below_those_of_outgoing_connections() -> None:
     assert port < ceiling or ceiling < 20_200
 
 
+@pytest.fixture
+def ports_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be ports that are nobody's, as on most machines."""
+    monkeypatch.setattr("devstack.ports._ephemeral_start", lambda: 32_768)
+
+
+@pytest.mark.usefixtures("ports_enough")
 def test_no_two_servers_are_given_one_port() -> None:
     """Also where neither listens yet: those of a cluster are started at the same moment."""
     with ThreadPoolExecutor(8) as pool:
@@ -153,6 +160,7 @@ def test_no_two_servers_are_given_one_port() -> None:
     assert len(set(ports)) == len(ports)
 
 
+@pytest.mark.usefixtures("ports_enough")
 def test_workers_that_test_side_by_side_take_different_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that restarts finds its port free, though it was everybody's for a moment."""
     taken = {}

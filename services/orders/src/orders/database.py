@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from weakref import WeakSet
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 from sqlalchemy import event, exc
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from orders.database_tls import RenewedConnections
 from orders.ledger import DatabaseReadOnly, DatabaseUnavailable
@@ -18,6 +19,9 @@ from orders.ledger import DatabaseReadOnly, DatabaseUnavailable
 _log = logging.getLogger(__name__)
 
 _READ_ONLY = "25006"
+
+_warned: WeakSet[Any] = WeakSet()
+"""Sessions to which PostgreSQL has said something that it found worth a warning."""
 
 # PostgreSQL's error classes and codes that pass by themselves: the same statement may succeed later.
 _PASSING_CLASSES = frozenset({"08", "28", "40", "53", "57", "58"})
@@ -76,6 +80,7 @@ def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
             **options,
         )
         renewed.remember(session, options)
+        session.add_log_listener(_note_warning)
         return session
 
     engine = create_async_engine(
@@ -89,6 +94,24 @@ def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
     event.listen(engine.sync_engine, "handle_error", _drop_read_only_sessions)
     event.listen(engine.sync_engine, "checkout", renewed.refuse_outdated)
     return engine
+
+
+async def commit(connection: AsyncConnection) -> None:
+    """Commit a transaction. Raises DatabaseUnavailable if it is not where it has to be: the same may be tried again.
+
+    When somebody cancels a commit that waits for synchronous standbys, PostgreSQL warns and reports success: what is
+    committed here may be lost with this server.
+    """
+    session = (await connection.get_raw_connection()).driver_connection
+    _warned.discard(session)
+    await connection.commit()
+    if session in _warned:
+        raise _away("committed with a warning")
+
+
+def _note_warning(session: Any, message: Any) -> None:
+    if message.severity_en == "WARNING":
+        _warned.add(session)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders import statements
 from orders.checkout import AttemptContent, CheckoutContext, LineItem
-from orders.database import constraint_of, named_failures
+from orders.database import commit, constraint_of, named_failures
 from orders.decisions import Decision, Outcome, Purchase, QuarantinedPayment, QuarantineReason
 from orders.ledger import Ledger
 from orders.order import Order
@@ -139,8 +139,8 @@ class PostgresLedger(PostgresSubscriptionLedger):
         return [quarantined_of(row, self._sealer) for row in await self._connection.execute(statement)]
 
     async def commit(self) -> None:
-        """Commit the transaction."""
-        await self._connection.commit()
+        """Commit the transaction, on the standbys too that PostgreSQL is told to wait for."""
+        await commit(self._connection)
 
     async def _announce(self, topic: str, aggregate_id: str, payload: dict[str, Any], at: datetime) -> None:
         values = {"topic": topic, "aggregate_id": aggregate_id, "payload": payload, "created_at": at}

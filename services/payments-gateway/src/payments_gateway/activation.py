@@ -34,6 +34,8 @@ ACTIVATIONS: Final = Counter(
 
 _KEY_TRUSTED_FOR: Final = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 hours; half of that leaves room for clocks that disagree."""
+_KEY_LET_GO_AFTER: Final = timedelta(hours=13)
+"""Whoever still trusted the key has heard from Stripe by then, whichever clock they went by."""
 _ROUNDS: Final = 3
 """Two fresh keys, or two writers who were faster, are enough for one run; the next run goes on from there."""
 _GONE: Final = "resource_missing"
@@ -136,19 +138,19 @@ class Activation:
 
     async def _found_or_created(self, row: Subscription) -> StripeSubscription | None:
         """Return the Stripe subscription; None if this generation's key is of no use and nothing was made with it."""
-        if self._key_may_be_forgotten(row):
+        age = self._now() - row.activation_began_at if row.activation_began_at else timedelta()
+        if age > _KEY_TRUSTED_FOR:
             # Nothing more is made with this key: another worker, who looked at the same moment, may go on with the
             # next one, and Stripe forget this one in between.
-            return await self._billing.made_for(row)
+            found = await self._billing.made_for(row)
+            if found is None and age <= _KEY_LET_GO_AFTER:
+                raise StripeUnavailable  # somebody may be about to make it with this key, and the next would be another
+            return found
         try:
             return await self._billing.create(row)
         except IdempotencyKeySpent:
             # A stored failure may have come after the effect: only Stripe's list of what there is tells.
             return await self._billing.made_for(row)
-
-    def _key_may_be_forgotten(self, row: Subscription) -> bool:
-        began = row.activation_began_at
-        return began is not None and self._now() - began > _KEY_TRUSTED_FOR
 
     async def _refused(self, row: Subscription, code: str) -> Subscription:
         try:

@@ -59,7 +59,7 @@ class SubscriptionCancel:
             raise SubscriptionNotActiveYet
         if row.status not in ENDED:
             shown = await self._changed(row.stripe_subscription_id, mode)
-            row = await self._life.refresh(row, shown)
+            row = await self._life.refresh(row, shown, self._billing)
         if row.status in ENDED and mode is CancelMode.UNDO:
             raise SubscriptionEnded
         return row

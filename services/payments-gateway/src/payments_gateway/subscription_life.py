@@ -55,10 +55,12 @@ class SubscriptionLife:
             outcome = _SEEN if turn.is_seen_to(hint.stripe_invoice_id) else await self._follow(hint, turn)
         HINTS.labels(outcome).inc()
 
-    async def refresh(self, row: Subscription, shown: StripeSubscription) -> Subscription:
-        """Write what Stripe answered after the row was read; where somebody was faster, ask Stripe again."""
-        async with self._turns.of(shown.id):
-            row, _invoice = await self._written(row, shown, None)
+    async def refresh(self, row: Subscription, shown: StripeSubscription, billing: Billing) -> Subscription:
+        """Write what Stripe answered after the row was read; where somebody was faster, ask Stripe again, through this.
+
+        It takes no turn: whoever waits for it waits for no event.
+        """
+        row, _invoice = await self._written(row, shown, None, billing)
         return row
 
     async def _follow(self, hint: SubscriptionChanged, turn: Turn) -> str:
@@ -100,32 +102,42 @@ class SubscriptionLife:
         if row.stripe_subscription_id != shown.id:
             _log.warning("an event names a subscription of ours that is another's", extra={"subscription": row.id})
             return "of_another"
-        _, invoice = await self._written(row, shown, hint.stripe_invoice_id)
-        turn.see_to({None, invoice.id if invoice else None})
+        row, invoice = await self._written(row, shown, hint.stripe_invoice_id, self._billing)
+        turn.see_to(_seen_to(row, invoice))
         return "applied"
 
     async def _written(
-        self, row: Subscription, shown: StripeSubscription, stripe_invoice_id: str | None
+        self, row: Subscription, shown: StripeSubscription, stripe_invoice_id: str | None, billing: Billing
     ) -> tuple[Subscription, SubscriptionInvoice | None]:
         for _ in range(_ROUNDS):
-            invoice = await self._invoice(shown, stripe_invoice_id)
+            invoice = await self._invoice(shown, stripe_invoice_id, billing)
             try:
                 return await self._subscriptions.apply_state(row.id, row.version, shown.state, invoice), invoice
             except VersionMismatch:
                 row = await self._subscriptions.subscription(row.id)
-                shown = await self._billing.retrieve(shown.id)
+                shown = await billing.retrieve(shown.id)
         raise KeepsChanging
 
-    async def _invoice(self, shown: StripeSubscription, stripe_invoice_id: str | None) -> SubscriptionInvoice | None:
+    async def _invoice(
+        self, shown: StripeSubscription, stripe_invoice_id: str | None, billing: Billing
+    ) -> SubscriptionInvoice | None:
         if stripe_invoice_id is None or stripe_invoice_id == shown.state.latest_invoice_id:
             return shown.latest_invoice
         try:
-            invoice = await self._billing.invoice(stripe_invoice_id)
+            invoice = await billing.invoice(stripe_invoice_id)
         except (GoneAtStripe, StateUnusable):
             # What became of the subscription itself is not to wait for it.
             _log.exception("Stripe shows an invoice that cannot be kept", extra={"stripe_invoice": stripe_invoice_id})
             return shown.latest_invoice
         return invoice.shown if invoice.stripe_subscription_id == shown.id else shown.latest_invoice
+
+
+def _seen_to(written: Subscription, invoice: SubscriptionInvoice | None) -> set[str | None]:
+    """Return what was looked at: an invoice, and the subscription itself (None) if its latest one was kept with it."""
+    if invoice is None:
+        return {None}
+    is_latest = written.state is not None and invoice.id == written.state.latest_invoice_id
+    return {invoice.id, None} if is_latest else {invoice.id}
 
 
 def _keeps_invoices(row: Subscription, shown: StripeSubscription, hint: SubscriptionChanged) -> bool:

@@ -125,6 +125,28 @@ async def test_p3_a_crash_whose_repeat_comes_when_the_key_is_forgotten(stage: Bi
     assert len(await stage.keys()) == 1
 
 
+async def test_p3_an_old_key_is_let_go_only_when_nobody_trusts_it_any_more(stage: BillingStage) -> None:
+    """One worker thinks it is young enough and is on its way to Stripe; another must not go on with the next one."""
+    paid = await stage.paid(await stage.plan())
+    stage.gateway.wire.fail("billing.create", Crash())
+    with pytest.raises(Crash):
+        await stage.fulfilled(paid)
+    stage.gateway.wire.heal()
+    await stage.later(hours=11.99)
+    late: list[BaseException | Purchase] = []
+
+    async def another_worker() -> None:
+        await stage.later(hours=0.02)
+        late.extend(await asyncio.gather(stage.fulfilled(paid), return_exceptions=True))
+
+    stage.gateway.wire.meanwhile("billing.create", another_worker)
+    await stage.fulfilled(paid)
+
+    assert [type(outcome) for outcome in late] == [StripeUnavailable]
+    assert bound(stage) == await stage.at_stripe()
+    assert len(await stage.at_stripe()) == 1
+
+
 async def test_p3_nothing_more_is_made_with_a_key_that_may_be_forgotten(stage: BillingStage) -> None:
     """Two workers find nothing under it; one that is slow must not use it when Stripe has forgotten it meanwhile."""
     paid = await stage.paid(await stage.plan())
@@ -132,7 +154,7 @@ async def test_p3_nothing_more_is_made_with_a_key_that_may_be_forgotten(stage: B
     with pytest.raises(Crash):
         await stage.fulfilled(paid)
     stage.gateway.wire.heal()
-    await stage.later(hours=13)
+    await stage.later(hours=14)
 
     await asyncio.gather(*(stage.fulfilled(paid) for _ in range(2)), return_exceptions=True)
     await stage.fulfilled(paid)

@@ -53,7 +53,7 @@ async def incomplete(gateway: Gateway, user_id: str | None = None) -> Subscripti
     """Let a buyer subscribe whose first charge waits for the buyer."""
     row = await subscribed(gateway, user_id=user_id)
     gateway.billing.leave_open("sub_1")
-    return await gateway.life.refresh(row, gateway.billing.made["sub_1"])
+    return await gateway.life.refresh(row, gateway.billing.made["sub_1"], gateway.billing)
 
 
 def setup_event(intent: StripeIntent) -> bytes:

@@ -236,11 +236,26 @@ async def test_a_customer_that_was_deleted_has_no_subscription(stand_in: StripeS
     assert await StripeSubscriptions(stand_in.client).made_for(ROW) is None
 
 
+@pytest.mark.parametrize(
+    "unheard_of",
+    [
+        {"status": "a new word"},
+        {"currency": None},
+        {"amount_paid": -1},
+        {"total": 19.9},
+        {"total": 2**63},
+        {"attempt_count": -1},
+        {"attempt_count": 2**31},
+        {"billing_reason": ["for", "a", "reason"]},
+        {"period_start": -1},
+    ],
+    ids=str,
+)
 async def test_a_latest_invoice_that_is_not_understood_holds_nothing_back(
-    stand_in: StripeStandIn, caplog: pytest.LogCaptureFixture
+    stand_in: StripeStandIn, caplog: pytest.LogCaptureFixture, unheard_of: dict[str, Any]
 ) -> None:
     """What became of the subscription itself is read all the same; an operator is told of the rest."""
-    stand_in.answer(subscription_json(status="canceled", latest_invoice=invoice_json(status="a new word")))
+    stand_in.answer(subscription_json(status="canceled", latest_invoice=invoice_json(**unheard_of)))
 
     asked = StripeSubscriptions(stand_in.client).retrieve("sub_1")
     [found] = await asyncio.gather(asked, return_exceptions=True)

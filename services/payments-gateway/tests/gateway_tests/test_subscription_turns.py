@@ -63,10 +63,25 @@ async def test_each_invoice_that_is_told_of_at_one_moment_is_kept(stage: Billing
     listed = await stage.stripe.api.v1.invoices.list_async({"subscription": str(row.stripe_subscription_id)})
     ids = [invoice.id for invoice in listed.data]
 
-    await asyncio.gather(*(stage.gateway.life.follow(hint(row, stripe_invoice_id=each)) for each in ids * 2))
+    told = [ids[1], *ids, *ids]  # the latest comes first, and second in turn: what is a look at it to the others?
+    await asyncio.gather(*(stage.gateway.life.follow(hint(row, stripe_invoice_id=each)) for each in told))
 
     assert len(ids) > 3
     assert sorted(invoice.id for invoice in stage.rows()[0].invoices) == sorted(map(str, ids))
+
+
+async def test_the_latest_invoice_is_kept_when_a_look_kept_an_older_one(stage: BillingStage) -> None:
+    """Who tells of the subscription itself is not served by a look that wrote another invoice."""
+    row = await stage.begun()
+    [first] = row.invoices
+    await stage.later(hours=32 * 24)
+    queue = [first.id, first.id, None]
+
+    await asyncio.gather(*(stage.gateway.life.follow(hint(row, stripe_invoice_id=each)) for each in queue))
+
+    [after] = stage.rows()
+    assert after.state is not None
+    assert after.state.latest_invoice_id in {invoice.id for invoice in after.invoices}
 
 
 async def test_a_look_that_failed_counts_for_nobody(stage: BillingStage) -> None:

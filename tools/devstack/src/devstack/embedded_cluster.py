@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -199,7 +199,8 @@ class EmbeddedCluster:
             if (
                 time.monotonic() - asked_at > _FAILOVER_SECONDS
             ):  # on a busy machine it gives up, and must be asked again
-                replica.ask("CLUSTER", "FAILOVER")
+                with suppress(redis.ResponseError):  # it took over in this very moment
+                    replica.ask("CLUSTER", "FAILOVER")
                 asked_at = time.monotonic()
             return False
 

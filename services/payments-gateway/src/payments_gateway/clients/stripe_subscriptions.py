@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 import stripe
 
 from payments_gateway.billing import GoneAtStripe, StripeInvoice, StripeSubscription, SubscriptionRefused
-from payments_gateway.clients.stripe_fields import is_replay, read_id, read_moment
+from payments_gateway.clients.stripe_fields import (
+    LEAST_MINOR_UNITS,
+    is_replay,
+    read_amount,
+    read_count,
+    read_id,
+    read_moment,
+)
 from payments_gateway.intents import IdempotencyKeySpent, StripeUnavailable
-from payments_gateway.money import Money
 from payments_gateway.subscriptions import (
     ENDED,
     SUBSCRIPTION_ID_KEY,
@@ -173,14 +179,14 @@ def _readable_invoice(fields: Mapping[str, Any]) -> SubscriptionInvoice | None:
 
 def read_invoice(fields: Mapping[str, Any]) -> SubscriptionInvoice:
     """Read an invoice from Stripe's JSON. Raises one of _UNREADABLE if it is not one."""
-    currency = str(fields["currency"]).lower()
+    currency = fields["currency"]
     return SubscriptionInvoice(
         id=read_id(fields["id"]),
         status=InvoiceStatus(fields["status"]),
-        billing_reason=fields.get("billing_reason") or "",
-        total=Money(int(fields["total"]), currency),
-        amount_paid=Money(int(fields["amount_paid"]), currency),
-        attempt_count=int(fields.get("attempt_count") or 0),
+        billing_reason=read_id(fields["billing_reason"]) if fields.get("billing_reason") else "",
+        total=read_amount(fields["total"], currency, least=LEAST_MINOR_UNITS),
+        amount_paid=read_amount(fields["amount_paid"], currency),
+        attempt_count=read_count(fields.get("attempt_count") or 0),
         created_at=read_moment(fields["created"]),
         period_start=_moment(fields.get("period_start")),
         period_end=_moment(fields.get("period_end")),

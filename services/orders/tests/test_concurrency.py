@@ -118,6 +118,19 @@ async def test_p3_two_missing_intents_of_one_attempt_recorded_at_once(orders: Cl
     assert await count(sql, "orders") == ROUNDS
 
 
+async def test_p3_a_missing_attempt_recorded_by_many_at_once(orders: Client, sql: Any) -> None:
+    """One is promoted; the others, who waited for it, are answered the whole of it: order, items and all."""
+    for _ in range(ROUNDS):
+        report = purchase()
+        await orders.QuarantinePayment(aside(report))
+
+        answers = await asyncio.gather(*(orders.RecordPurchase(report) for _ in range(8)))
+
+        assert len({answer.decision.SerializeToString(deterministic=True) for answer in answers}) == 1
+        assert len(answers[0].decision.purchase.order.items) == 3
+    assert await count(sql, "orders") == ROUNDS
+
+
 async def test_p3_everything_at_once(orders: Client, sql: Any) -> None:
     """Records, misses and mismatches of several intents of one attempt: every intent is decided, once."""
     for _ in range(ROUNDS):

@@ -87,10 +87,14 @@ class PostgresLedger(PostgresSubscriptionLedger):
         await self._connection.execute(statements.COMPLETE, values)
 
     async def decision_on(self, intent_id: str) -> Decision | None:
-        """Use two statements, the payment with its order, and the order's items; three more for subscriptions."""
-        row = (await self._connection.execute(statements.FIND_DECISION, {"intent_id": intent_id})).first()
-        if row is None:
+        """Lock the payment and read it with its order, then the order's items; three statements more for subscriptions.
+
+        Whoever is answered it deletes the attempt, but it may be committed here and not yet on a synchronous standby.
+        Only a transaction that writes, if only a lock, waits for the standby when it commits.
+        """
+        if (await self._connection.execute(statements.LOCK_DECISION, {"intent_id": intent_id})).first() is None:
             return None
+        row = (await self._connection.execute(statements.FIND_DECISION, {"intent_id": intent_id})).one()
         if row.outcome is Outcome.QUARANTINED:
             return quarantined_of(row, self._sealer)
         return await self._purchase(row)

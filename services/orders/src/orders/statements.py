@@ -111,13 +111,13 @@ _has_subscriptions = (
 
 _DECISION: tuple[ColumnElement[Any], ...] = (*PAYMENTS.columns, *ORDER_COLUMNS, _has_subscriptions)
 
+# A statement of its own: what the next one reads is as it stands once the lock is had.
+LOCK_DECISION = select(PAYMENTS.c.intent_id).where(PAYMENTS.c.intent_id == bindparam("intent_id")).with_for_update()
+
 FIND_DECISION = (
     select(*_DECISION)
     .outerjoin(ORDERS, ORDERS.c.payment_intent_id == PAYMENTS.c.intent_id)
     .where(PAYMENTS.c.intent_id == bindparam("intent_id"))
-    # Whoever is answered it deletes the attempt. It may be committed here and not yet on a synchronous standby: only a
-    # transaction that writes, if only a lock, waits for the standby when it commits.
-    .with_for_update(key_share=True, read=True, of=PAYMENTS)
 )
 
 FIND_PURCHASE = (

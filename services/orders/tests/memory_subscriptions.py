@@ -61,6 +61,9 @@ class MemorySubscriptionLedger:
             rows = [row for row in rows if (row.created_at, row.id) < (before.at, UUID(before.id))]
         return rows[:limit]
 
+    async def hold_subscription(self, subscription_id: UUID) -> None:
+        """Do nothing: there are no standbys."""
+
     async def begin_activation(self, subscription_id: UUID, abandon_generation: int, at: datetime) -> None:
         """Keep the rule of the statement's condition."""
         row = self._subscriptions.rows.get(subscription_id)

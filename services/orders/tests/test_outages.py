@@ -138,60 +138,6 @@ async def test_an_operator_reads_why_the_database_was_unavailable(
     assert causes_told(caplog) == ["55P03"]
 
 
-@asynccontextmanager
-async def standby_missing(sql: Any) -> AsyncIterator[None]:
-    """Let every commit wait for a standby that there is not."""
-    await sql.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    await sql.execute("SELECT pg_reload_conf()")
-    await until(lambda: _setting_is(sql, "nobody"))
-    try:
-        yield
-    finally:
-        await sql.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        await sql.execute("SELECT pg_reload_conf()")
-        await until(lambda: _setting_is(sql, ""))
-
-
-async def _setting_is(sql: Any, value: str) -> bool:
-    return str(await sql.fetchval("SHOW synchronous_standby_names")) == value
-
-
-@pytest.mark.parametrize("rpc", ["RecordPurchase", "QuarantinePayment"])
-async def test_a_decision_that_no_standby_has_is_not_acknowledged(database_url: str, sql: Any, rpc: str) -> None:
-    """It is committed here, and might be lost with this server: neither it nor its repeat counts."""
-    report: Any = purchase() if rpc == "RecordPurchase" else aside(purchase())
-    settings = settings_for(database_url, statement_timeout_seconds=0.5, database_tries=1)
-    async with served(settings) as channel:
-        record = getattr(Client(channel), rpc)
-        async with standby_missing(sql):
-            errors = [await refusal(record(report)) for _ in range(3)]
-            here = await count(sql, "payments")
-
-        answer = await record(report)
-
-    assert errors == [UNAVAILABLE] * 3
-    assert here == 1
-    assert answer.already_recorded
-
-
-async def test_a_commit_that_somebody_cancels_is_not_acknowledged(database_url: str, sql: Any) -> None:
-    """PostgreSQL then warns that the standbys have not got it, and reports success."""
-    report = purchase()
-    settings = settings_for(database_url, statement_timeout_seconds=30, call_timeout_seconds=60, database_tries=1)
-    async with served(settings) as channel, standby_missing(sql):
-        call = asyncio.ensure_future(refusal(Client(channel).RecordPurchase(report)))
-        await until(lambda: _waits_for_standby(sql))
-        await sql.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-        error = await call
-
-    assert error == UNAVAILABLE
-    assert await written(sql) == [1, 1, 3, 1]
-
-
-async def _waits_for_standby(sql: Any) -> bool:
-    return bool(await sql.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"))
-
-
 async def test_the_caller_hears_before_its_deadline(database_url: str, sql: Any) -> None:
     """Whatever the database is doing; and the work that was given up leaves nothing behind."""
     async with served(settings_for(database_url)) as channel, held(database_url, "orders"):

@@ -44,6 +44,7 @@ class SubscriptionLife:
             if await ledger.bind(subscription_id, sighting.expected_version, sighting.state, at):
                 await _put_invoice(ledger, subscription_id, sighting, at)
             else:
+                await ledger.hold_subscription(subscription_id)
                 _refuse_binding(await _standing(ledger, subscription_id), sighting)
             bound = await _standing(ledger, subscription_id)
             await ledger.commit()
@@ -56,6 +57,8 @@ class SubscriptionLife:
         """
         async with self._begin() as ledger:
             failed = await ledger.fail_activation(subscription_id, expected_version, failure, self._now())
+            if not failed:
+                await ledger.hold_subscription(subscription_id)
             standing = await _standing(ledger, subscription_id)
             await ledger.commit()
         if not failed and standing.status is SubscriptionStatus.PENDING:

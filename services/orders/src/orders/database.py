@@ -189,6 +189,8 @@ def _server_settings(limits: DatabaseLimits) -> dict[str, str]:
         "application_name": "orders",
         # A recorded purchase is on the disk, and on that of each synchronous standby, whatever the default.
         "synchronous_commit": "on",
+        # That it is not on a standby is told by a warning: see commit.
+        "client_min_messages": "warning",
         "statement_timeout": _milliseconds(limits.statement_timeout_seconds),
         "lock_timeout": _milliseconds(limits.lock_timeout_seconds),
         "idle_in_transaction_session_timeout": _milliseconds(2 * limits.statement_timeout_seconds),

@@ -51,6 +51,10 @@ class PostgresSubscriptionLedger:
         """Use three statements."""
         return await self._one(statements.FIND_SUBSCRIPTION, {"wanted_id": subscription_id})
 
+    async def hold_subscription(self, subscription_id: UUID) -> None:
+        """Use one statement."""
+        await self._connection.execute(statements.HOLD_SUBSCRIPTION, {"wanted_id": subscription_id})
+
     async def subscription_bound_to(self, stripe_subscription_id: str) -> Subscription | None:
         """Use three statements."""
         return await self._one(statements.FIND_BOUND, {"bound_to": stripe_subscription_id})

@@ -18,6 +18,9 @@ class SubscriptionLedger(Protocol):
     async def subscription(self, subscription_id: UUID) -> Subscription | None:
         """Return one subscription with its newest invoices."""
 
+    async def hold_subscription(self, subscription_id: UUID) -> None:
+        """Lock it, so that what is answered unchanged is kept as what is written is: on the standbys too."""
+
     async def subscription_bound_to(self, stripe_subscription_id: str) -> Subscription | None:
         """Return the subscription that is bound to a Stripe subscription, with its newest invoices."""
 

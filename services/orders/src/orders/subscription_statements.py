@@ -24,6 +24,9 @@ _unwritten_since = SUBSCRIPTIONS.c.version == bindparam("expected_version")
 _unbound = SUBSCRIPTIONS.c.stripe_subscription_id.is_(None)
 _abandoned = SUBSCRIPTIONS.c.activation_generation == bindparam("abandoned_generation", type_=Integer)
 
+# Only a transaction that writes, if only a lock, waits for synchronous standbys when it commits.
+HOLD_SUBSCRIPTION = select(SUBSCRIPTIONS.c.id).where(_wanted).with_for_update()
+
 # A begin that finds the generation begun writes nothing: two who activate at once must not overtake each other.
 BEGIN_ACTIVATION = (
     update(SUBSCRIPTIONS)

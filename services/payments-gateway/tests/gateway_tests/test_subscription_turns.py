@@ -22,7 +22,7 @@ async def stage() -> AsyncIterator[BillingStage]:
 
 
 async def test_the_many_events_of_one_moment_are_not_in_each_others_way(stage: BillingStage) -> None:
-    """A look serves all that had come before it; an owner who cancels has a turn as well, and is answered."""
+    """A look serves all that had come before it; an owner who cancels in the middle of them is answered too."""
     row = await stage.begun()
     stage.gateway.subscriptions.rows[row.id] = replace(row, user_id="user-1")
     stage.gateway.wire.calls.clear()
@@ -121,6 +121,25 @@ async def test_an_event_about_another_subscription_waits_for_nobody(stage: Billi
     await asyncio.gather(waiting, quick)
     assert done == {quick}
     assert [row.version for row in stage.rows()] == [slow.version + 1, other.version + 1]
+
+
+async def test_an_owner_who_cancels_waits_for_no_event(stage: BillingStage) -> None:
+    """Stripe may be slow about showing the subscription: the cancel is answered all the same."""
+    row = await stage.begun()
+    stage.gateway.subscriptions.rows[row.id] = replace(row, user_id="user-1")
+    stage.gateway.wire.calls.clear()
+    shown = asyncio.Event()
+    stage.gateway.wire.meanwhile("billing.retrieve", shown.wait)
+    waiting = asyncio.create_task(stage.gateway.life.follow(hint(row)))
+    await until(lambda: "billing.retrieve" in stage.gateway.wire.calls)
+
+    ending = asyncio.create_task(stage.gateway.cancels.cancel(row.id, "user-1", CancelMode.NOW))
+    done, _ = await asyncio.wait({ending}, timeout=5)
+
+    shown.set()
+    await asyncio.gather(waiting, ending)
+    assert done == {ending}
+    assert stage.rows()[0].status is SubscriptionStatus.CANCELED
 
 
 async def test_writers_without_end_are_told(stage: BillingStage) -> None:

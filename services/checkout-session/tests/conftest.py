@@ -1,8 +1,8 @@
 """A real Valkey, the service on a real in-process gRPC server, and requests that are valid until a test spoils them.
 
 Where containers are asked for, the fixture `valkey` is redis:8 and the tests that use it run. The others are left out:
-clusters, sentinels, cut power and servers with settings of their own need to control the process itself, its files and
-the ports that it tells its clients, which is what the embedded server is for; the rest ask no server at all.
+clusters, sentinels, killed servers and servers with settings of their own need to control the process, its files and
+the ports that it tells its clients, which the embedded server is for; the rest ask no server at all.
 """
 
 import base64

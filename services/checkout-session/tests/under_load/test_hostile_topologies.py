@@ -19,7 +19,6 @@ from devstack.embedded_cluster import EmbeddedCluster, SlotMove
 from devstack.embedded_sentinels import EmbeddedSentinels
 from devstack.ports import LOOPBACK
 from devstack.processes import wait_until
-from devstack.simulated_disk import SimulatedDisk
 from servicekit.errors import read_error
 
 from .traffic import traffic_on
@@ -43,23 +42,16 @@ HAND_OVER_SECONDS: Final = 8.0
 
 
 @pytest.fixture(scope="module")
-def disk() -> Iterator[SimulatedDisk]:
-    """Give one disk to all servers: a sync costs nothing, and is waited for."""
-    with SimulatedDisk() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def cluster(disk: SimulatedDisk) -> Iterator[EmbeddedCluster]:
-    """Run a cluster on that disk; each test leaves it sound."""
-    with EmbeddedCluster.temporary(appendonly=True, options=ALWAYS, disk=disk) as running:
+def cluster() -> Iterator[EmbeddedCluster]:
+    """Run a cluster that syncs every change; each test leaves it sound."""
+    with EmbeddedCluster.temporary(appendonly=True, options=ALWAYS) as running:
         yield running
 
 
 @pytest.fixture
-def sentinels(disk: SimulatedDisk) -> Iterator[EmbeddedSentinels]:
-    """Run a master and its replica on that disk, and their sentinels."""
-    with EmbeddedSentinels.temporary(appendonly=True, options=ALWAYS, disk=disk) as running:
+def sentinels() -> Iterator[EmbeddedSentinels]:
+    """Run a master and its replica that sync every change, and their sentinels."""
+    with EmbeddedSentinels.temporary(appendonly=True, options=ALWAYS) as running:
         yield running
 
 

@@ -16,7 +16,6 @@ import redis
 from devstack.embedded_valkey import EmbeddedValkey
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import ProcessFailed, wait_until
-from devstack.simulated_disk import SimulatedDisk
 
 SLOTS: Final = 16_384
 SOUND_SECONDS: Final = 60.0
@@ -79,7 +78,6 @@ class EmbeddedCluster:
         node_timeout_ms: int = 5000,
         appendonly: bool = False,
         options: Mapping[str, str] | None = None,
-        disk: SimulatedDisk | None = None,
     ) -> None:
         self.password = secrets.token_hex(16)
         self._node_timeout_ms = node_timeout_ms
@@ -96,9 +94,7 @@ class EmbeddedCluster:
             **(options or {}),
         }
         self.nodes = [
-            ClusterNode(
-                folder / f"node-{number}", appendonly=appendonly, options=told, password=self.password, disk=disk
-            )
+            ClusterNode(folder / f"node-{number}", appendonly=appendonly, options=told, password=self.password)
             for number in range(2 * masters)
         ]
         """Those that were masters at first, then their replicas in the same order."""
@@ -106,13 +102,11 @@ class EmbeddedCluster:
 
     @classmethod
     @contextmanager
-    def temporary(
-        cls, *, appendonly: bool = False, options: Mapping[str, str] | None = None, disk: SimulatedDisk | None = None
-    ) -> Iterator[Self]:
+    def temporary(cls, *, appendonly: bool = False, options: Mapping[str, str] | None = None) -> Iterator[Self]:
         """Run a fresh cluster in a temporary directory, and leave nothing behind."""
         with (
             tempfile.TemporaryDirectory(prefix="holdfast-cluster-") as folder,
-            cls(Path(folder), appendonly=appendonly, options=options, disk=disk) as cluster,
+            cls(Path(folder), appendonly=appendonly, options=options) as cluster,
         ):
             yield cluster
 

@@ -12,7 +12,6 @@ from typing import Any, Final, Self
 from devstack.embedded_valkey import CONFIG, EmbeddedValkey
 from devstack.ports import LOOPBACK
 from devstack.processes import Program, wait_until
-from devstack.simulated_disk import SimulatedDisk
 
 SERVICE: Final = "holdfast"
 """The name under which the sentinels know the master."""
@@ -59,7 +58,6 @@ class EmbeddedSentinels:
         *,
         appendonly: bool = False,
         options: Mapping[str, str] | None = None,
-        disk: SimulatedDisk | None = None,
     ) -> None:
         self.password = secrets.token_hex(16)
         self.sentinel_password = secrets.token_hex(16)
@@ -70,7 +68,7 @@ class EmbeddedSentinels:
             **(options or {}),
         }
         self.servers = [
-            EmbeddedValkey(folder / name, appendonly=appendonly, options=told, password=self.password, disk=disk)
+            EmbeddedValkey(folder / name, appendonly=appendonly, options=told, password=self.password)
             for name in ("first", "second")
         ]
         """The master at first, and its replica."""
@@ -79,13 +77,11 @@ class EmbeddedSentinels:
 
     @classmethod
     @contextmanager
-    def temporary(
-        cls, *, appendonly: bool = False, options: Mapping[str, str] | None = None, disk: SimulatedDisk | None = None
-    ) -> Iterator[Self]:
+    def temporary(cls, *, appendonly: bool = False, options: Mapping[str, str] | None = None) -> Iterator[Self]:
         """Run everything in a temporary directory, and leave nothing behind."""
         with (
             tempfile.TemporaryDirectory(prefix="holdfast-sentinels-") as folder,
-            cls(Path(folder), appendonly=appendonly, options=options, disk=disk) as running,
+            cls(Path(folder), appendonly=appendonly, options=options) as running,
         ):
             yield running
 

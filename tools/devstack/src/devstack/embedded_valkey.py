@@ -15,8 +15,7 @@ from redis.retry import Retry
 
 from devstack.embedded_server import EmbeddedServer
 from devstack.ports import LOOPBACK
-from devstack.processes import ProcessFailed, Program, end_leftover
-from devstack.simulated_disk import SimulatedDisk
+from devstack.processes import Program, end_leftover
 
 READY_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
@@ -31,7 +30,7 @@ class EmbeddedValkey(EmbeddedServer):
 
     Without a port it takes a free one at its first start and keeps it. With `appendonly` every write is in the kernel
     before it is answered and on the disk a second later. `options` are added to its configuration, last word theirs.
-    Without a password it makes up one and keeps it. On a `disk` its power can be cut.
+    Without a password it makes up one and keeps it.
     """
 
     name = "valkey"
@@ -44,12 +43,10 @@ class EmbeddedValkey(EmbeddedServer):
         appendonly: bool = True,
         options: Mapping[str, str] | None = None,
         password: str | None = None,
-        disk: SimulatedDisk | None = None,
         log: Path | None = None,
     ) -> None:
         super().__init__(data_dir, port=port, log=log)
         self._told_password = password
-        self._disk = disk
         self._options = {
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": "everysec",
@@ -66,12 +63,11 @@ class EmbeddedValkey(EmbeddedServer):
         appendonly: bool = True,
         options: Mapping[str, str] | None = None,
         password: str | None = None,
-        disk: SimulatedDisk | None = None,
     ) -> Iterator[Self]:
         """Run a fresh server in a temporary directory, and leave nothing behind."""
         with (
             tempfile.TemporaryDirectory(prefix="holdfast-valkey-") as folder,
-            cls(Path(folder) / "data", appendonly=appendonly, options=options, password=password, disk=disk) as server,
+            cls(Path(folder) / "data", appendonly=appendonly, options=options, password=password) as server,
         ):
             yield server
 
@@ -79,11 +75,6 @@ class EmbeddedValkey(EmbeddedServer):
     def data_dir(self) -> Path:
         """Where its data lies."""
         return self._data_dir
-
-    @property
-    def append_only_dir(self) -> Path:
-        """Where its append-only files and their manifest lie."""
-        return self._data_dir / "appendonlydir"
 
     @property
     def password(self) -> str:
@@ -107,26 +98,15 @@ class EmbeddedValkey(EmbeddedServer):
             port_is_taken="already in use",
         )
 
-    def cut_power(self) -> int:
-        """End it in the middle of whatever it does, and its append-only files as of their last sync.
-
-        Return how many bytes were lost. It can be started again.
-        """
-        if self._disk is None:
-            raise ProcessFailed("a kill loses nothing that was written: only on a simulated disk can power be cut")
-        self.kill()
-        return self._disk.lose_unsynced(self.append_only_dir)
-
     def ask(self, *words: str | int) -> Any:
         """Send one command on a connection of its own and return its answer. Raises redis.RedisError."""
         with _operator(self.port, self._password) as client:
             return client.execute_command(*words)
 
     def _program(self, port: int) -> Program:
-        command = [str(_binary()), str(self._configuration(port).resolve())]
         return Program(
             name=self.name,
-            command=self._disk.gated(command) if self._disk else command,
+            command=[str(_binary()), str(self._configuration(port).resolve())],
             log=self.log,
             directory=self._data_dir,
         )

@@ -65,7 +65,7 @@ def test_make_certs_makes_certificates(tmp_path: Path) -> None:
     subprocess.run(["make", "certs"], cwd=ROOT, env=environment, capture_output=True, check=True)
 
     made = {path.name for path in (tmp_path / "home" / "certs").iterdir()}
-    parts = ("checkout-session", "orders", "payments-gateway", "redis", "postgres", "stranger")
+    parts = ("checkout-session", "orders", "payments-gateway", "redis", "postgres", "unauthorized-client")
     assert made == {f"{part}.{kind}" for part in parts for kind in ("pem", "key")} | {"ca.pem", "ca.key"}
 
 

@@ -23,7 +23,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
-from devstack.certificates import Authority, CertificateFolder, Pair
+from devstack.certificates import Authority, CertificateFolder, KeyPair
 from devstack.stack_options import StackOptions
 
 from .conftest import until
@@ -127,7 +127,7 @@ async def test_who_has_a_good_certificate_is_let_in(fortress: Fortress, door: st
 
 async def test_another_service_may_not_call_orders(fortress: Fortress) -> None:
     """Its certificate is of the authority, but nobody named it."""
-    stolen = Pair(
+    stolen = KeyPair(
         fortress.certs.certificate_of("checkout-session").read_bytes(),
         fortress.certs.key_of("checkout-session").read_bytes(),
     )
@@ -178,13 +178,13 @@ def _renewed_everywhere(system: System, before: dict[str, Counter[str]]) -> Any:
     return holds
 
 
-def _pair_of(certs: CertificateFolder, stranger: str) -> Pair | None:
+def _pair_of(certs: CertificateFolder, stranger: str) -> KeyPair | None:
     if stranger == "expired":
         return certs.authority().issue("payments-gateway", ends=datetime.now(UTC) - timedelta(minutes=1))
-    return Authority.new().issue("payments-gateway") if stranger == "other-authority" else None
+    return Authority().issue("payments-gateway") if stranger == "other-authority" else None
 
 
-async def _knock(fortress: Fortress, door: str, pair: Pair | None, *, encrypted: bool) -> None:
+async def _knock(fortress: Fortress, door: str, pair: KeyPair | None, *, encrypted: bool) -> None:
     """Ask for the least that a service or store answers, as a client with a certificate or without."""
     if door == "redis":
         await _ping_redis(fortress, pair, encrypted=encrypted)
@@ -196,7 +196,7 @@ async def _knock(fortress: Fortress, door: str, pair: Pair | None, *, encrypted:
             await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
 
 
-def _channel(fortress: Fortress, door: str, pair: Pair | None, *, encrypted: bool) -> grpc.aio.Channel:
+def _channel(fortress: Fortress, door: str, pair: KeyPair | None, *, encrypted: bool) -> grpc.aio.Channel:
     address = f"127.0.0.1:{fortress.port_of(door)}"
     if not encrypted:
         return grpc.aio.insecure_channel(address)
@@ -205,7 +205,7 @@ def _channel(fortress: Fortress, door: str, pair: Pair | None, *, encrypted: boo
     return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(trusted, key, certificate))
 
 
-async def _ping_redis(fortress: Fortress, pair: Pair | None, *, encrypted: bool) -> None:
+async def _ping_redis(fortress: Fortress, pair: KeyPair | None, *, encrypted: bool) -> None:
     address = urlsplit(fortress.url_of("redis"))
     with tempfile.TemporaryDirectory() as folder:
         shown = {} if pair is None else dict.fromkeys(("ssl_certfile", "ssl_keyfile"), _as_file(pair, folder))
@@ -220,7 +220,7 @@ async def _ping_redis(fortress: Fortress, pair: Pair | None, *, encrypted: bool)
             await client.ping()
 
 
-async def _ping_postgres(fortress: Fortress, pair: Pair | None, *, encrypted: bool) -> None:
+async def _ping_postgres(fortress: Fortress, pair: KeyPair | None, *, encrypted: bool) -> None:
     address = urlsplit(fortress.url_of("postgres"))._replace(query="")
     with tempfile.TemporaryDirectory() as folder:
         context = ssl.create_default_context(cafile=fortress.certs.authorities)
@@ -230,7 +230,7 @@ async def _ping_postgres(fortress: Fortress, pair: Pair | None, *, encrypted: bo
         await session.close()
 
 
-def _as_file(pair: Pair, folder: str) -> str:
+def _as_file(pair: KeyPair, folder: str) -> str:
     path = Path(folder) / "pair.pem"
     path.write_bytes(pair.certificate + pair.key)
     return str(path)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client import REGISTRY
 
-from devstack.certificates import Authority, CertificateFolder, Pair
+from devstack.certificates import Authority, CertificateFolder, KeyPair
 from servicekit.certificates import Certificates, CertificateUnusable
 from servicekit.tls_files import TlsFiles
 
@@ -164,11 +164,11 @@ def test_the_key_is_in_no_repr(files: TlsFiles) -> None:
     assert credentials.key[30:90].decode() not in repr(credentials)
 
 
-def _issued(*, ends: datetime | None = None) -> Pair:
-    return Authority.new().issue(HOLDER, ends=ends)
+def _issued(*, ends: datetime | None = None) -> KeyPair:
+    return Authority().issue(HOLDER, ends=ends)
 
 
-def _too_weak() -> Pair:
+def _too_weak() -> KeyPair:
     """Return a pair with nothing wrong but its key, which OpenSSL finds too small."""
     key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - weak on purpose
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOLDER)])
@@ -179,11 +179,11 @@ def _too_weak() -> Pair:
         .not_valid_after(now + timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
-    return Pair(
+    return KeyPair(
         certificate.public_bytes(Encoding.PEM), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
 
 
-def _put(files: TlsFiles, pair: Pair) -> None:
+def _put(files: TlsFiles, pair: KeyPair) -> None:
     files.certificate.write_bytes(pair.certificate)
     files.key.write_bytes(pair.key)

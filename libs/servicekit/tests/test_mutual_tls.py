@@ -16,7 +16,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from devstack.certificates import Authority, CertificateFolder, Pair
+from devstack.certificates import Authority, CertificateFolder, KeyPair
 from servicekit.certificates import Certificates
 from servicekit.grpc_client import Caller, ServiceUnavailable, open_channel
 from servicekit.grpc_server import GrpcServer, MutualTls
@@ -95,7 +95,7 @@ def _channel_of(who: str, port: int, certs: Certs) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(address)
     if who == "without":
         return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(trusted))
-    authority = certs.authority() if who == "expired" else Authority.new()
+    authority = certs.authority() if who == "expired" else Authority()
     ends = datetime.now(UTC) - timedelta(minutes=1) if who == "expired" else None
     pair = authority.issue("payments-gateway", ends=ends)
     return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(trusted, pair.key, pair.certificate))
@@ -114,7 +114,7 @@ async def test_a_server_that_is_not_the_one_named_gets_no_call(
 
     impostor = certs.authority().issue("orders", ["orders.elsewhere.example"])
     if fault == "other-authority":
-        impostor = Authority.new().issue("orders", ["127.0.0.1"])
+        impostor = Authority().issue("orders", ["127.0.0.1"])
     client = certs.followed("payments-gateway")
     certs.put("orders", impostor)
     async with serve(listen, tls=certs.server()) as server, say_to(server.port, certificates=client) as say:
@@ -144,8 +144,8 @@ async def test_only_named_callers_are_served_but_all_may_ask_for_health(
     async with (
         serve(_echo, tls=tls) as server,
         say_to(server.port, certificates=certs.followed("payments-gateway")) as say,
-        say_to(server.port, certificates=certs.followed("stranger")) as say_as_stranger,
-        open_channel(f"127.0.0.1:{server.port}", certificates=certs.followed("stranger")) as strangers,
+        say_to(server.port, certificates=certs.followed("unauthorized-client")) as say_as_stranger,
+        open_channel(f"127.0.0.1:{server.port}", certificates=certs.followed("unauthorized-client")) as strangers,
     ):
         served = await say(StringValue(value="hello"), timeout=5)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -219,7 +219,9 @@ async def test_an_authority_is_replaced_in_three_steps_without_losing_a_call(
         serve(_tell_certificate, tls=certs.server()) as server,
         say_to(server.port, certificates=certs.followed("payments-gateway")) as say,
     ):
-        old = Pair(certs.certificate_of("stranger").read_bytes(), certs.key_of("stranger").read_bytes())
+        old = KeyPair(
+            certs.certificate_of("unauthorized-client").read_bytes(), certs.key_of("unauthorized-client").read_bytes()
+        )
         await say(StringValue(), timeout=5)
 
         certs.add_authority()
@@ -240,7 +242,7 @@ async def test_a_certificate_that_is_not_trusted_yet_is_not_used_yet(
     clients.make()
     clients.put("payments-gateway", certs.authority().issue("payments-gateway"))
     clients.authorities.write_bytes(certs.authorities.read_bytes())
-    stray = Authority.new()
+    stray = Authority()
     async with (
         serve(_tell_certificate, tls=certs.server()) as server,
         say_to(server.port, certificates=clients.followed("payments-gateway")) as say,
@@ -249,7 +251,7 @@ async def test_a_certificate_that_is_not_trusted_yet_is_not_used_yet(
         clients.put("payments-gateway", stray.issue("payments-gateway"))
         meanwhile = {await _shown_or_lost(say) async for _ in _for_seconds(2)}
 
-        certs.authorities.write_bytes(certs.authorities.read_bytes() + stray.pair.certificate)
+        certs.authorities.write_bytes(certs.authorities.read_bytes() + stray.key_pair.certificate)
         await _until_shown(say, clients.certificate_of("payments-gateway").read_text())
 
     assert meanwhile == {before}
@@ -304,7 +306,7 @@ async def _for_seconds(seconds: float) -> Any:
 
 
 def _certificate_shown(
-    port: int, certs: Certs, *, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, shows: Pair | None = None
+    port: int, certs: Certs, *, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, shows: KeyPair | None = None
 ) -> str:
     """Shake hands as a client with a certificate, hear the server's first frame, and return its certificate."""
     pair = shows or certs.authority().issue("payments-gateway")
@@ -328,7 +330,7 @@ def _certificate_shown(
 
 
 @contextmanager
-def _loaded(context: ssl.SSLContext, pair: Pair) -> Iterator[None]:
+def _loaded(context: ssl.SSLContext, pair: KeyPair) -> Iterator[None]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(pair.certificate + pair.key)
         file.flush()

@@ -126,7 +126,7 @@ async def test_a_server_that_is_not_the_one_named_is_told_nothing(
 ) -> None:
     """A certificate for another name or of a strange authority; and no password goes to a server without TLS."""
     settings = _settings(certs)
-    authority = Authority.new() if fault == "other-authority" else certs.authority()
+    authority = Authority() if fault == "other-authority" else certs.authority()
     certs.put("redis", authority.issue("redis", ["redis.elsewhere.example" if fault == "other-name" else "127.0.0.1"]))
     url = _encrypted(valkey, door)
     if fault == "plaintext":

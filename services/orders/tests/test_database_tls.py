@@ -83,7 +83,7 @@ async def test_a_server_that_is_not_the_one_named_is_told_nothing(
     """A certificate for another name or of a strange authority; and no password goes to a server without TLS."""
     url = encrypted(database_url)
     engine = open_engine(url, settings_for(url).limits)
-    authority = Authority.new() if fault == "other-authority" else certs.authority()
+    authority = Authority() if fault == "other-authority" else certs.authority()
     names = ["postgres.elsewhere.example" if fault == "other-name" else "127.0.0.1"]
     certs.put("postgres", authority.issue("postgres", names))
     if fault == "no-tls":

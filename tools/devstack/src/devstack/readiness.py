@@ -30,7 +30,7 @@ def _channel(address: str, certificates: CertificateFolder | None) -> grpc.Chann
     if certificates is None:
         return grpc.insecure_channel(address, options=options)
     # Health is for whoever has a certificate at all.
-    key, certificate = certificates.key_of("stranger"), certificates.certificate_of("stranger")
+    key, certificate = certificates.key_of("unauthorized-client"), certificates.certificate_of("unauthorized-client")
     credentials = grpc.ssl_channel_credentials(
         certificates.authorities.read_bytes(), key.read_bytes(), certificate.read_bytes()
     )

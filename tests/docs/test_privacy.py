@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from checkout_session.redis_store import Retention
+from checkout_session.redis_backend.attempt_store import Retention
 from checkout_session.settings import CheckoutSessionSettings
-from orders.erase_command import describe_erase, read_subject
-from orders.erasure import OfAttempt, OfOrder, OfUser
-from orders.schema import PERSONAL_IN_ORDER
+from orders.commands.erase import describe_erase, read_subject
+from orders.postgres.tables import PERSONAL_IN_ORDER
+from orders.usecases.erasure import OfAttempt, OfOrder, OfUser
 from payments_gateway.settings import GatewaySettings
 
 PRIVACY = (Path(__file__).parent.parent.parent / "docs" / "privacy.md").read_text()

@@ -4,7 +4,7 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
-from payments_gateway.clients.stripe_webhooks import EVENT_TYPES
+from payments_gateway.stripe_api.webhooks import EVENT_TYPES
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -22,7 +22,7 @@ from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
 from checkout_session.bootstrap import build_server, masters_of
-from checkout_session.redis_connection import connect
+from checkout_session.redis_backend.connection import connect
 from checkout_session.settings import CheckoutSessionSettings
 from devstack.embedded_cluster import EmbeddedCluster
 from devstack.embedded_sentinels import EmbeddedSentinels

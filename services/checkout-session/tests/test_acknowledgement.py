@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from checkout_session.attempts import (
+from checkout_session.domain.attempts import (
     Attempt,
     AttemptNotFound,
     CloseReason,
@@ -22,11 +22,11 @@ from checkout_session.attempts import (
     IntentKind,
     StoreUnavailable,
 )
-from checkout_session.durability import Durability, DurabilityLevel
-from checkout_session.redis_readiness import RedisReadiness, require_durable
-from checkout_session.redis_store import RedisAttempts, Retention
-from checkout_session.saving import AttemptSaver, Draft
-from checkout_session.topologies import Limits, open_masters
+from checkout_session.domain.durability import Durability, DurabilityLevel
+from checkout_session.domain.save_attempt import AttemptSaver, Draft
+from checkout_session.redis_backend.attempt_store import RedisAttempts, Retention
+from checkout_session.redis_backend.readiness import RedisReadiness, require_durable
+from checkout_session.redis_backend.topology import Limits, open_masters
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.health import NotReady
 from servicekit.sealing import Keyring

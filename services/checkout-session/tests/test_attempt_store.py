@@ -11,7 +11,7 @@ import pytest
 from redis.crc import key_slot
 
 from checkout.common.v1 import common_pb2
-from checkout_session.attempts import (
+from checkout_session.domain.attempts import (
     Attempt,
     AttemptClosed,
     AttemptNotFound,
@@ -23,12 +23,12 @@ from checkout_session.attempts import (
     Saved,
     Tombstone,
 )
-from checkout_session.durability import Durability, DurabilityLevel
-from checkout_session.masters import Masters
+from checkout_session.domain.durability import Durability, DurabilityLevel
 from checkout_session.memory_store import MemoryAttempts
-from checkout_session.redis_store import RedisAttempts, Retention
-from checkout_session.shards import keys_of
-from checkout_session.topologies import Limits, open_masters
+from checkout_session.redis_backend.attempt_store import RedisAttempts, Retention
+from checkout_session.redis_backend.keys import keys_of
+from checkout_session.redis_backend.primaries import Masters
+from checkout_session.redis_backend.topology import Limits, open_masters
 from devstack.embedded_cluster import EmbeddedCluster
 from devstack.embedded_sentinels import EmbeddedSentinels
 from servicekit.sealing import Keyring

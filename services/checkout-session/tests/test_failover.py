@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
-from checkout_session.attempts import (
+from checkout_session.domain.attempts import (
     Attempt,
     AttemptNotFound,
     CloseReason,
@@ -22,11 +22,11 @@ from checkout_session.attempts import (
     IntentKind,
     StoreUnavailable,
 )
-from checkout_session.durability import IN_MEMORY
-from checkout_session.masters import OneMaster
-from checkout_session.redis_connection import connect
-from checkout_session.redis_readiness import RedisReadiness
-from checkout_session.redis_store import RedisAttempts, Retention
+from checkout_session.domain.durability import IN_MEMORY
+from checkout_session.redis_backend.attempt_store import RedisAttempts, Retention
+from checkout_session.redis_backend.connection import connect
+from checkout_session.redis_backend.primaries import OneMaster
+from checkout_session.redis_backend.readiness import RedisReadiness
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.errors import ReportedError, read_error
 from servicekit.health import NotReady

@@ -12,13 +12,13 @@ from typing import Final
 import pytest
 from redis.crc import key_slot
 
-from checkout_session.attempts import Attempt, Intent, IntentKind
-from checkout_session.durability import IN_MEMORY
-from checkout_session.masters import Masters
-from checkout_session.redis_readiness import RedisReadiness
-from checkout_session.redis_store import RedisAttempts, Retention
-from checkout_session.shards import SHARD_COUNT_KEY, keys_of
-from checkout_session.topologies import Limits, open_masters
+from checkout_session.domain.attempts import Attempt, Intent, IntentKind
+from checkout_session.domain.durability import IN_MEMORY
+from checkout_session.redis_backend.attempt_store import RedisAttempts, Retention
+from checkout_session.redis_backend.keys import SHARD_COUNT_KEY, keys_of
+from checkout_session.redis_backend.primaries import Masters
+from checkout_session.redis_backend.readiness import RedisReadiness
+from checkout_session.redis_backend.topology import Limits, open_masters
 from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, members_seen_by
 from devstack.embedded_sentinels import EmbeddedSentinels
 from devstack.ports import LOOPBACK

@@ -11,11 +11,11 @@ from typing import Final
 import pytest
 from redis.crc import key_slot
 
-from checkout_session.attempts import AttemptNotFound, CloseReason, StoreUnavailable
-from checkout_session.durability import IN_MEMORY, Durability, DurabilityLevel
-from checkout_session.redis_store import RedisAttempts, Retention
-from checkout_session.shards import keys_of
-from checkout_session.topologies import Limits, open_masters
+from checkout_session.domain.attempts import AttemptNotFound, CloseReason, StoreUnavailable
+from checkout_session.domain.durability import IN_MEMORY, Durability, DurabilityLevel
+from checkout_session.redis_backend.attempt_store import RedisAttempts, Retention
+from checkout_session.redis_backend.keys import keys_of
+from checkout_session.redis_backend.topology import Limits, open_masters
 from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, myself
 from servicekit.sealing import Keyring
 

@@ -8,7 +8,7 @@ import pytest
 
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
-from checkout_session.attempts import Attempt, CloseReason, DeleteReason, Intent, IntentKind, Tombstone
+from checkout_session.domain.attempts import Attempt, CloseReason, DeleteReason, Intent, IntentKind, Tombstone
 from checkout_session.messages import (
     CLOSE_REASONS,
     DELETE_REASONS,

@@ -13,10 +13,10 @@ from redis.asyncio import Redis
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
-from checkout_session.attempts import CloseReason, DeleteReason, StoreUnavailable
-from checkout_session.masters import OneMaster
-from checkout_session.redis_connection import connect
-from checkout_session.redis_store import RedisAttempts, Retention
+from checkout_session.domain.attempts import CloseReason, DeleteReason, StoreUnavailable
+from checkout_session.redis_backend.attempt_store import RedisAttempts, Retention
+from checkout_session.redis_backend.connection import connect
+from checkout_session.redis_backend.primaries import OneMaster
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.errors import ReportedError, read_error
 from servicekit.sealing import Keyring

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
-from checkout_session.shards import keys_of
+from checkout_session.redis_backend.keys import keys_of
 from tests.containers.choice import RedisServer
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from redis.asyncio import Redis
 
-from checkout_session.durability import IN_MEMORY
-from checkout_session.masters import OneMaster
-from checkout_session.redis_connection import connect
-from checkout_session.redis_readiness import RedisReadiness, require_sound
-from checkout_session.shards import SHARD_COUNT_KEY, SHARDS
+from checkout_session.domain.durability import IN_MEMORY
+from checkout_session.redis_backend.connection import connect
+from checkout_session.redis_backend.keys import SHARD_COUNT_KEY, SHARDS
+from checkout_session.redis_backend.primaries import OneMaster
+from checkout_session.redis_backend.readiness import RedisReadiness, require_sound
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.health import NotReady
 from tests.containers.choice import RedisServer

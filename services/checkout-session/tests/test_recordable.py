@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
-from checkout_session.validation import save_violations
+from checkout_session.api.validation import save_violations
 from servicekit.errors import DETAILS_KEY
 
 if TYPE_CHECKING:

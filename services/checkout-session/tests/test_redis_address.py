@@ -2,7 +2,7 @@
 
 import pytest
 
-from checkout_session.redis_address import AddressInvalid, RedisAddress, Topology, parse_address
+from checkout_session.redis_backend.url import AddressInvalid, RedisAddress, Topology, parse_address
 
 
 @pytest.mark.parametrize("url", ["redis://h:1/0", "rediss://u:p@h", "unix:///run/redis.sock"])

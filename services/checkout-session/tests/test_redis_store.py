@@ -10,8 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from checkout.common.v1 import common_pb2
-from checkout_session import scripts
-from checkout_session.attempts import (
+from checkout_session.domain.attempts import (
     Attempt,
     AttemptClosed,
     CloseReason,
@@ -21,11 +20,12 @@ from checkout_session.attempts import (
     StoreUnavailable,
     Tombstone,
 )
-from checkout_session.masters import OneMaster
 from checkout_session.messages import attempt_to_message
-from checkout_session.redis_connection import connect
-from checkout_session.redis_store import RedisAttempts, Retention
-from checkout_session.shards import SHARD_COUNT_KEY, keys_of
+from checkout_session.redis_backend import scripts
+from checkout_session.redis_backend.attempt_store import RedisAttempts, Retention
+from checkout_session.redis_backend.connection import connect
+from checkout_session.redis_backend.keys import SHARD_COUNT_KEY, keys_of
+from checkout_session.redis_backend.primaries import OneMaster
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.sealing import Keyring
 

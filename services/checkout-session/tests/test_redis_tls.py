@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
-from checkout_session.redis_connection import connect
+from checkout_session.redis_backend.connection import connect
 from devstack.certificates import Authority, CertificateFolder
 from devstack.embedded_valkey import EmbeddedValkey
 from devstack.ports import free_port

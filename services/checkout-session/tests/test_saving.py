@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from checkout_session.attempts import AttemptClosed, CloseReason, DeleteReason, Intent, IntentKind
+from checkout_session.domain.attempts import AttemptClosed, CloseReason, DeleteReason, Intent, IntentKind
+from checkout_session.domain.save_attempt import AttemptSaver, AttemptTooLarge, Draft, PayByPassed, RequestHashMismatch
 from checkout_session.memory_store import MemoryAttempts
-from checkout_session.saving import AttemptSaver, AttemptTooLarge, Draft, PayByPassed, RequestHashMismatch
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LIMIT_BYTES = 100

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Final
 
-from checkout_session.redis_address import parse_address
-from checkout_session.redis_connection import connect_by_sentinel
+from checkout_session.redis_backend.connection import connect_by_sentinel
+from checkout_session.redis_backend.url import parse_address
 from devstack.embedded_sentinels import SERVICE, EmbeddedSentinels
 
 AT_ONCE: Final = 20

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from checkout_session.durability import Durability, DurabilityLevel
+from checkout_session.domain.durability import Durability, DurabilityLevel
 from checkout_session.settings import CheckoutSessionSettings
 
 REDIS_URL = "rediss://:secret@redis.example:6379/0"

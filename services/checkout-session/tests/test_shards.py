@@ -5,7 +5,7 @@ from collections import Counter
 
 from redis.crc import key_slot
 
-from checkout_session.shards import SHARDS, keys_of, shard_of
+from checkout_session.redis_backend.keys import SHARDS, keys_of, shard_of
 
 
 def test_an_attempts_keys_are_laid_out_as_documented() -> None:

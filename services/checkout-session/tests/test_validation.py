@@ -7,8 +7,8 @@ import pytest
 
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
+from checkout_session.api.validation import MAX_LINES, attempt_id_violations, reason_violations, save_violations
 from checkout_session.messages import CLOSE_REASONS, DELETE_REASONS
-from checkout_session.validation import MAX_LINES, attempt_id_violations, reason_violations, save_violations
 
 MakeRequest = Callable[..., pb.SaveAttemptRequest]
 Spoil = Callable[[pb.SaveAttemptRequest], object]

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
-from orders.schema_revision import upgrade
+from orders.postgres.migrate import upgrade
 from tests.containers.choice import PostgresServer, a_postgres, keep_on_containers
 
 from .service import Client, connected, served, settings_for

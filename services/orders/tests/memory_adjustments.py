@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from orders.adjustments import DISPUTED, REFUNDED, Dispute, Refund
-from orders.checkout import Money
-from orders.order import Order
+from orders.domain.checkout import Money
+from orders.domain.orders import Order
+from orders.domain.refunds import DISPUTED, REFUNDED, Dispute, Refund
 
 Adjustment = TypeVar("Adjustment", Refund, Dispute)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from orders.checkout import AttemptContent, CheckoutContext
-from orders.decisions import Decision, Purchase, QuarantinedPayment, QuarantineReason
-from orders.ledger import Ledger
-from orders.order import Order
-from orders.pages import Cursor
-from orders.payments import Payment, Source
+from orders.domain.checkout import AttemptContent, CheckoutContext
+from orders.domain.orders import Order
+from orders.domain.pagination import Cursor
+from orders.domain.payments import Payment, Source
+from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, QuarantineReason
+from orders.usecases.unit_of_work import Ledger
 
 from .memory_adjustments import MemoryAdjustments
 from .memory_subscriptions import MemorySubscriptionLedger, SubscriptionBook

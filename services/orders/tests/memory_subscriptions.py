@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from orders.pages import Cursor
-from orders.subscriptions import (
+from orders.domain.pagination import Cursor
+from orders.domain.subscriptions import (
     MOST_INVOICES,
     Activation,
     Sighting,

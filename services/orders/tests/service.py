@@ -11,8 +11,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
+from orders.api.servicer import SERVICE_NAME
 from orders.bootstrap import built_server
-from orders.servicer import SERVICE_NAME
 from orders.settings import OrdersSettings
 from servicekit.errors import ReportedError, read_error
 

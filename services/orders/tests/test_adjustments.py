@@ -7,26 +7,18 @@ from uuid import uuid4
 
 import pytest
 
-from orders.adjustments import (
-    AdjustmentOvertaken,
-    Adjustments,
-    Dispute,
-    DisputeNotFound,
-    DisputeStatus,
-    Refund,
-    RefundNotFound,
-    RefundStatus,
-)
-from orders.checkout import AttemptContent, CheckoutContext, Contact, LineItem, Money
-from orders.database import DatabaseLimits, open_engine
-from orders.decisions import Purchase
-from orders.ledger import BeginUnit
-from orders.order import Order
-from orders.pages import PageRequest
-from orders.payments import Intent, IntentKind, Payment, Road, Source
-from orders.postgres_adjustments import PostgresAdjustments
-from orders.postgres_ledger import PostgresUnits
-from orders.purchases import PaidAttempt, PurchaseReader, PurchaseRecorder
+from orders.domain.checkout import AttemptContent, CheckoutContext, Contact, LineItem, Money
+from orders.domain.orders import Order
+from orders.domain.pagination import PageRequest
+from orders.domain.payments import Intent, IntentKind, Payment, Road, Source
+from orders.domain.purchases import Purchase
+from orders.domain.refunds import Dispute, DisputeStatus, Refund, RefundStatus
+from orders.postgres.connection import DatabaseLimits, open_engine
+from orders.postgres.purchases import PostgresUnits
+from orders.postgres.refunds import PostgresAdjustments
+from orders.usecases.purchases import PaidAttempt, PurchaseReader, PurchaseRecorder
+from orders.usecases.refunds import AdjustmentOvertaken, Adjustments, DisputeNotFound, RefundNotFound
+from orders.usecases.unit_of_work import BeginUnit
 from servicekit.sealing import Keyring
 
 from .memory_ledger import MemoryUnits

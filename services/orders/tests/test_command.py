@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 
-from orders.schema_revision import head_revision
+from orders.postgres.migrate import head_revision
 
 from .commands import command_line, run
 from .service import KEYS, connected, serving

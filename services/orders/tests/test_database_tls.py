@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from devstack.certificates import Authority, CertificateFolder
 from devstack.tls_door import Greeting, TlsDoor
-from orders.database import named_failures, open_engine
-from orders.ledger import DatabaseUnavailable
-from orders.schema_revision import upgrade
+from orders.postgres.connection import named_failures, open_engine
+from orders.postgres.migrate import upgrade
+from orders.usecases.unit_of_work import DatabaseUnavailable
 from servicekit.certificates import CertificateUnusable
 from tests.containers.choice import PostgresServer
 

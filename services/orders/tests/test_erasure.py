@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.orders.v1 import orders_pb2 as pb
-from orders.database import open_engine
-from orders.erasure import Eraser, OfAttempt, OfOrder, OfUser, Subject, SubjectUnknown, Tally
-from orders.patience import Patience
-from orders.postgres_erasure import PostgresErasableRecords
-from orders.schema import PERSONAL_IN_ORDER, Row
-from orders.schema_base import WHO_BOUGHT
+from orders.postgres.connection import open_engine
+from orders.postgres.erasure import PostgresErasableRecords
+from orders.postgres.table_base import WHO_BOUGHT
+from orders.postgres.tables import PERSONAL_IN_ORDER, Row
+from orders.usecases.erasure import Eraser, OfAttempt, OfOrder, OfUser, Subject, SubjectUnknown, Tally
+from orders.usecases.retrying import Patience
 
 from .reports import aside, line, purchase
 from .service import Client, count, settings_for

@@ -9,15 +9,21 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from orders.checkout import AttemptContent, CheckoutContext, Contact, LineItem, Money
-from orders.database import DatabaseLimits, open_engine
-from orders.decisions import Purchase, QuarantinedPayment, QuarantineReason
-from orders.ledger import BeginUnit
-from orders.pages import PageRequest
-from orders.payments import Intent, IntentKind, Payment, Road, Source
-from orders.postgres_ledger import PostgresUnits
-from orders.purchases import OrderNumbersExhausted, PaidAttempt, PurchaseNotFound, PurchaseReader, PurchaseRecorder
-from orders.quarantine import Quarantine
+from orders.domain.checkout import AttemptContent, CheckoutContext, Contact, LineItem, Money
+from orders.domain.pagination import PageRequest
+from orders.domain.payments import Intent, IntentKind, Payment, Road, Source
+from orders.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
+from orders.postgres.connection import DatabaseLimits, open_engine
+from orders.postgres.purchases import PostgresUnits
+from orders.usecases.purchases import (
+    OrderNumbersExhausted,
+    PaidAttempt,
+    PurchaseNotFound,
+    PurchaseReader,
+    PurchaseRecorder,
+)
+from orders.usecases.quarantine import Quarantine
+from orders.usecases.unit_of_work import BeginUnit
 from servicekit.sealing import Keyring
 
 from .memory_ledger import MemoryUnits

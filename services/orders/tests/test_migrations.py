@@ -11,9 +11,9 @@ from sqlalchemy import Connection, exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.orders.v1 import orders_pb2 as pb
-from orders.database import open_engine
-from orders.schema import PERSONAL_IN_ORDER, Row
-from orders.schema_revision import downgrade, head_revision, upgrade
+from orders.postgres.connection import open_engine
+from orders.postgres.migrate import downgrade, head_revision, upgrade
+from orders.postgres.tables import PERSONAL_IN_ORDER, Row
 
 from .adjustment_reports import refund_of
 from .reports import aside, line, purchase

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orders.order_numbers import ALPHABET, draw_order_number, is_order_number
+from orders.domain.orders import ALPHABET, draw_order_number, is_order_number
 
 NUMBERS = st.integers(0, 2**32).map(lambda seed: draw_order_number(random.Random(seed).randrange))  # noqa: S311 - a test
 

@@ -10,8 +10,7 @@ from uuid import uuid4
 import pytest
 
 from checkout.orders.v1 import orders_pb2 as pb
-from orders.activation import SubscriptionLife
-from orders.checkout import (
+from orders.domain.checkout import (
     Address,
     AttemptContent,
     BillingInterval,
@@ -22,13 +21,13 @@ from orders.checkout import (
     Recurring,
     ShippingOption,
 )
-from orders.decisions import Purchase, QuarantinedPayment, QuarantineReason
-from orders.pages import PAGE_BYTES, PageRequest
-from orders.payments import Intent, IntentKind, Payment, Road, Source
-from orders.purchases import PaidAttempt, PurchaseReader, PurchaseRecorder
-from orders.quarantine import Quarantine
-from orders.subscription_reads import SubscriptionReader
-from orders.subscriptions import Sighting
+from orders.domain.pagination import PAGE_BYTES, PageRequest
+from orders.domain.payments import Intent, IntentKind, Payment, Road, Source
+from orders.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
+from orders.domain.subscriptions import Sighting
+from orders.usecases.purchases import PaidAttempt, PurchaseReader, PurchaseRecorder
+from orders.usecases.quarantine import Quarantine
+from orders.usecases.subscriptions import SubscriptionLife, SubscriptionReader
 
 from .memory_ledger import MemoryUnits
 from .reports import purchase

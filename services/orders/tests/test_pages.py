@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orders.pages import BadPageToken, Cursor, Page, cut_page, read_page_token, write_page_token
+from orders.domain.pagination import BadPageToken, Cursor, Page, cut_page, read_page_token, write_page_token
 
 AT = datetime(2026, 5, 4, 3, 2, 1, 123456, UTC)
 

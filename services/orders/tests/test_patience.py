@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from orders.ledger import DatabaseUnavailable
-from orders.patience import Patience
+from orders.usecases.retrying import Patience
+from orders.usecases.unit_of_work import DatabaseUnavailable
 
 
 class Work:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import exc
 
 from checkout.orders.v1 import orders_pb2 as pb
-from orders.schema_revision import upgrade
+from orders.postgres.migrate import upgrade
 from servicekit.errors import ReportedError
 
 from .reports import aside, purchase

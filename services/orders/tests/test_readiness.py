@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from orders.database import DatabaseLimits, open_engine
-from orders.schema_revision import upgrade
+from orders.postgres.connection import DatabaseLimits, open_engine
+from orders.postgres.migrate import upgrade
 
 from .service import connected, served, serving, settings_for, until
 

@@ -10,10 +10,10 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.orders.v1 import orders_pb2 as pb
-from orders.database import open_engine
-from orders.pages import PageRequest
-from orders.postgres_ledger import PostgresUnits
-from orders.purchases import PurchaseReader
+from orders.domain.pagination import PageRequest
+from orders.postgres.connection import open_engine
+from orders.postgres.purchases import PostgresUnits
+from orders.usecases.purchases import PurchaseReader
 from servicekit.sealing import Keyring
 
 from .reports import purchase

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from checkout.orders.v1 import orders_pb2 as pb
-from orders.order_numbers import is_order_number
+from orders.domain.orders import is_order_number
 
 from .reports import aside, purchase
 from .service import Client, count

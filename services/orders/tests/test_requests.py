@@ -6,10 +6,7 @@ import pytest
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2 as pb
-from orders.decisions import QuarantineReason
-from orders.pages import Cursor, PageRequest, write_page_token
-from orders.payments import Road
-from orders.requests import (
+from orders.api.purchases import (
     read_attempt_id,
     read_order_id,
     read_orders_page,
@@ -17,6 +14,9 @@ from orders.requests import (
     read_quarantine_page,
     read_quarantined,
 )
+from orders.domain.pagination import Cursor, PageRequest, write_page_token
+from orders.domain.payments import Road
+from orders.domain.purchases import QuarantineReason
 from servicekit.violations import InvalidRequest
 
 from .reports import aside, line, purchase

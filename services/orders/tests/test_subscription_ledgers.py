@@ -7,8 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from orders.activation import SubscriptionLife
-from orders.checkout import (
+from orders.domain.checkout import (
     Address,
     AttemptContent,
     BillingInterval,
@@ -18,17 +17,10 @@ from orders.checkout import (
     Money,
     Recurring,
 )
-from orders.customers import CustomerNotFound, Customers
-from orders.database import open_engine
-from orders.decisions import Purchase, QuarantinedPayment, QuarantineReason
-from orders.ledger import BeginUnit
-from orders.pages import PageRequest
-from orders.payments import Intent, IntentKind, Payment, Road, Source
-from orders.postgres_ledger import PostgresUnits
-from orders.purchases import PaidAttempt, PurchaseReader, PurchaseRecorder
-from orders.quarantine import Quarantine
-from orders.subscription_reads import SubscriptionReader
-from orders.subscriptions import (
+from orders.domain.pagination import PageRequest
+from orders.domain.payments import Intent, IntentKind, Payment, Road, Source
+from orders.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
+from orders.domain.subscriptions import (
     InvoiceStatus,
     Sighting,
     StripeState,
@@ -39,6 +31,13 @@ from orders.subscriptions import (
     SubscriptionStatus,
     VersionMismatch,
 )
+from orders.postgres.connection import open_engine
+from orders.postgres.purchases import PostgresUnits
+from orders.usecases.customers import CustomerNotFound, Customers
+from orders.usecases.purchases import PaidAttempt, PurchaseReader, PurchaseRecorder
+from orders.usecases.quarantine import Quarantine
+from orders.usecases.subscriptions import SubscriptionLife, SubscriptionReader
+from orders.usecases.unit_of_work import BeginUnit
 from servicekit.sealing import Keyring
 from servicekit.violations import InvalidRequest
 

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orders.activation import SubscriptionLife
-from orders.database import open_engine
-from orders.ledger import BeginUnit
-from orders.postgres_ledger import PostgresUnits
-from orders.purchases import PurchaseRecorder
-from orders.subscription_reads import SubscriptionReader
-from orders.subscriptions import Sighting, StripeState, Subscription, VersionMismatch
+from orders.domain.subscriptions import Sighting, StripeState, Subscription, VersionMismatch
+from orders.postgres.connection import open_engine
+from orders.postgres.purchases import PostgresUnits
+from orders.usecases.purchases import PurchaseRecorder
+from orders.usecases.subscriptions import SubscriptionLife, SubscriptionReader
+from orders.usecases.unit_of_work import BeginUnit
 from servicekit.sealing import Keyring
 
 from .memory_ledger import MemoryUnits

@@ -8,9 +8,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2 as pb
-from orders.pages import Cursor, PageRequest, write_page_token
-from orders.requests import read_paid_attempt
-from orders.subscription_requests import (
+from orders.api.purchases import read_paid_attempt
+from orders.api.subscriptions import (
     read_begin,
     read_customer_owner,
     read_refusal,
@@ -18,6 +17,7 @@ from orders.subscription_requests import (
     read_subscription_key,
     read_subscriptions_page,
 )
+from orders.domain.pagination import Cursor, PageRequest, write_page_token
 
 from .reports import line
 from .subscription_reports import MONTH, YEAR, cart, invoice, recurring_line, shown

@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
-from checkout_session.masters import Masters
-from checkout_session.redis_readiness import RedisReadiness
-from checkout_session.redis_store import RedisAttempts, Retention
-from checkout_session.saving import AttemptSaver
-from checkout_session.servicer import DOMAIN, ERRORS, SERVICE_NAME, CheckoutSessionServicer
+from checkout_session.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, CheckoutSessionServicer
+from checkout_session.domain.save_attempt import AttemptSaver
+from checkout_session.redis_backend.attempt_store import RedisAttempts, Retention
+from checkout_session.redis_backend.primaries import Masters
+from checkout_session.redis_backend.readiness import RedisReadiness
+from checkout_session.redis_backend.topology import Limits, open_masters
 from checkout_session.settings import CheckoutSessionSettings
-from checkout_session.topologies import Limits, open_masters
 from servicekit.certificates import Certificates
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from checkout_session.attempts import (
+from checkout_session.domain.attempts import (
     Attempt,
     AttemptClosed,
     AttemptNotFound,

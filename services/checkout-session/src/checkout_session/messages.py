@@ -7,8 +7,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
-from checkout_session.attempts import Attempt, CloseReason, DeleteReason, Intent, IntentKind, Tombstone
-from checkout_session.saving import Draft
+from checkout_session.domain.attempts import Attempt, CloseReason, DeleteReason, Intent, IntentKind, Tombstone
+from checkout_session.domain.save_attempt import Draft
 
 CLOSE_REASONS: Final = {
     pb.CLOSE_REASON_SUPERSEDED: CloseReason.SUPERSEDED,

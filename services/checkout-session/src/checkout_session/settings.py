@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from checkout_session.durability import Durability, DurabilityLevel
-from checkout_session.redis_address import parse_address
+from checkout_session.domain.durability import Durability, DurabilityLevel
+from checkout_session.redis_backend.url import parse_address
 from servicekit.plaintext import leaves_machine
 from servicekit.settings import GrpcServiceSettings, Listen, SealingSettings
 from servicekit.tls_files import TlsFiles

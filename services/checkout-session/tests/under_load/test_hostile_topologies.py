@@ -14,7 +14,7 @@ from redis.crc import key_slot
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
-from checkout_session.shards import SHARDS, keys_of
+from checkout_session.redis_backend.keys import SHARDS, keys_of
 from devstack.embedded_cluster import EmbeddedCluster, SlotMove
 from devstack.embedded_sentinels import EmbeddedSentinels
 from devstack.ports import LOOPBACK

@@ -13,7 +13,7 @@ import grpc
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
-from checkout_session.shards import SHARDS, shard_of
+from checkout_session.redis_backend.keys import SHARDS, shard_of
 from devstack.processes import wait_until
 from servicekit.errors import ReportedError, read_error
 

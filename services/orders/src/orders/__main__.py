@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from orders.bootstrap import run
-from orders.erase_command import describe_erase, read_subject, run_erase
-from orders.reseal_command import run_reseal
-from orders.schema_revision import head_revision, upgrade
+from orders.commands.erase import describe_erase, read_subject, run_erase
+from orders.commands.reencrypt import run_reseal
+from orders.postgres.migrate import head_revision, upgrade
 from orders.settings import OrdersSettings
 from servicekit.json_logging import configure_logging
 from servicekit.settings import parser_for, read_settings

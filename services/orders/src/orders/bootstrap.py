@@ -11,20 +11,19 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
-from orders.activation import SubscriptionLife
-from orders.adjustments import AdjustmentLedger, Adjustments
-from orders.customers import Customers
-from orders.database import open_engine
-from orders.ledger import BeginUnit
-from orders.patience import Patience
-from orders.postgres_adjustments import PostgresAdjustments
-from orders.postgres_ledger import PostgresUnits
-from orders.purchases import PurchaseReader, PurchaseRecorder
-from orders.quarantine import Quarantine
-from orders.schema_revision import SchemaReadiness
-from orders.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
+from orders.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
+from orders.postgres.connection import open_engine
+from orders.postgres.migrate import SchemaReadiness
+from orders.postgres.purchases import PostgresUnits
+from orders.postgres.refunds import PostgresAdjustments
 from orders.settings import OrdersSettings
-from orders.subscription_reads import SubscriptionReader
+from orders.usecases.customers import Customers
+from orders.usecases.purchases import PurchaseReader, PurchaseRecorder
+from orders.usecases.quarantine import Quarantine
+from orders.usecases.refunds import AdjustmentLedger, Adjustments
+from orders.usecases.retrying import Patience
+from orders.usecases.subscriptions import SubscriptionLife, SubscriptionReader
+from orders.usecases.unit_of_work import BeginUnit
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
 from servicekit.sealing import warn_of_clear

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from orders.database import DatabaseLimits
-from orders.database_tls import is_verified
+from orders.postgres.connection import DatabaseLimits
+from orders.postgres.tls import is_verified
 from servicekit.plaintext import leaves_machine
 from servicekit.settings import GrpcServiceSettings, Listen, SealingSettings
 

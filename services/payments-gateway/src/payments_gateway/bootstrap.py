@@ -13,8 +13,11 @@ import grpc
 import stripe
 from fastapi import FastAPI
 
-from payments_gateway.activation import Activation
-from payments_gateway.adjustments import Dispute
+from payments_gateway.access.client_addresses import ClientAddresses
+from payments_gateway.access.jwks_cache import IssuerKeys
+from payments_gateway.access.jwks_client import Issuer
+from payments_gateway.access.rate_limits import Rate, RateLimiter
+from payments_gateway.access.tokens import SharedSecret, TokenKeys, TokenRules, TokenVerifier
 from payments_gateway.api.app import create_app
 from payments_gateway.api.bodies import ConfigBody
 from payments_gateway.api.callers import Gatekeeper
@@ -24,42 +27,38 @@ from payments_gateway.api.orders import order_routes
 from payments_gateway.api.shop import shop_routes
 from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
-from payments_gateway.attempt_ids import AttemptIds
-from payments_gateway.browser_return import BrowserReturn
-from payments_gateway.checkout_status import CheckoutStatusReader
-from payments_gateway.client_addresses import ClientAddresses
-from payments_gateway.clients.adjustments_client import DisputesClient, RefundsClient
-from payments_gateway.clients.attempt_client import AttemptClient
-from payments_gateway.clients.customer_client import CustomerClient
-from payments_gateway.clients.issuer import Issuer
-from payments_gateway.clients.orders_client import OrdersClient
-from payments_gateway.clients.readiness import catalogue_known, issuer_keys_loaded, serving
-from payments_gateway.clients.stripe_adjustments import StripeDisputes, StripeRefunds
-from payments_gateway.clients.stripe_catalogue import StripeCatalogue
-from payments_gateway.clients.stripe_customers import StripeCustomers
-from payments_gateway.clients.stripe_glances import SharedGlances
-from payments_gateway.clients.stripe_http import StripeHttp, stripe_session
-from payments_gateway.clients.stripe_intents import StripeIntents
-from payments_gateway.clients.stripe_limiter import StripeLimiter, Urgency
-from payments_gateway.clients.stripe_subscriptions import StripeSubscriptions
-from payments_gateway.clients.stripe_webhooks import StripeWebhooks
-from payments_gateway.clients.subscriptions_client import SubscriptionsClient
-from payments_gateway.copying import Copying
-from payments_gateway.customers import Customers
-from payments_gateway.deliveries import Deliveries
-from payments_gateway.first_payments import FirstPayments
-from payments_gateway.fulfilment import Fulfilment
-from payments_gateway.identity import SharedSecret, TokenKeys, TokenRules, TokenVerifier
-from payments_gateway.initiate import Initiate
-from payments_gateway.issuer_keys import IssuerKeys
-from payments_gateway.price_book import PriceBook
-from payments_gateway.rate_limits import Rate, RateLimiter
-from payments_gateway.refunds import Refunds
+from payments_gateway.checkout.attempt_ids import AttemptIds
+from payments_gateway.checkout.catalogue_cache import PriceBook
+from payments_gateway.checkout.complete import BrowserReturn
+from payments_gateway.checkout.customers import Customers
+from payments_gateway.checkout.initiate import Initiate
+from payments_gateway.checkout.payment_guard import Settlement
+from payments_gateway.checkout.status import CheckoutStatusReader
+from payments_gateway.checkout.supersede import Supersede
+from payments_gateway.domain.refunds import Dispute
+from payments_gateway.payments.fulfilment import Fulfilment
+from payments_gateway.refunds.mirror import Copying, Refunds
+from payments_gateway.rpc.attempts import AttemptClient
+from payments_gateway.rpc.customers import CustomerClient
+from payments_gateway.rpc.orders import OrdersClient
+from payments_gateway.rpc.readiness import catalogue_known, issuer_keys_loaded, serving
+from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
+from payments_gateway.rpc.subscriptions import SubscriptionsClient
 from payments_gateway.settings import GatewaySettings
-from payments_gateway.settlement import Settlement
-from payments_gateway.subscription_cancel import SubscriptionCancel
-from payments_gateway.subscription_life import SubscriptionLife
-from payments_gateway.supersede import Supersede
+from payments_gateway.stripe_api.catalogue import StripeCatalogue
+from payments_gateway.stripe_api.customers import StripeCustomers
+from payments_gateway.stripe_api.http import StripeHttp, stripe_session
+from payments_gateway.stripe_api.intents import StripeIntents
+from payments_gateway.stripe_api.rate_limiter import StripeLimiter, Urgency
+from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
+from payments_gateway.stripe_api.single_flight import SharedGlances
+from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
+from payments_gateway.stripe_api.webhooks import StripeWebhooks
+from payments_gateway.subscriptions.activation import Activation
+from payments_gateway.subscriptions.cancel import SubscriptionCancel
+from payments_gateway.subscriptions.incomplete_payments import FirstPayments
+from payments_gateway.subscriptions.sync import SubscriptionLife
+from payments_gateway.webhook_dispatcher import Deliveries
 from servicekit.certificates import Certificates
 from servicekit.grpc_client import open_channel
 from servicekit.health import Readiness

@@ -5,24 +5,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from payments_gateway.activation import Activation
-from payments_gateway.attempt_ids import AttemptIds
-from payments_gateway.attempts import Attempt, IntentRef
-from payments_gateway.billing import Billing
-from payments_gateway.browser_return import BrowserReturn
-from payments_gateway.checkout_status import CheckoutStatusReader
-from payments_gateway.copying import Copying
-from payments_gateway.customers import Customers
-from payments_gateway.deliveries import Deliveries
-from payments_gateway.first_payments import FirstPayments
-from payments_gateway.fulfilment import Fulfilment
-from payments_gateway.initiate import Initiate
-from payments_gateway.price_book import PriceBook
-from payments_gateway.refunds import Refunds
-from payments_gateway.settlement import Settlement
-from payments_gateway.subscription_cancel import SubscriptionCancel
-from payments_gateway.subscription_life import SubscriptionLife
-from payments_gateway.supersede import Supersede
+from payments_gateway.checkout.attempt_ids import AttemptIds
+from payments_gateway.checkout.catalogue_cache import PriceBook
+from payments_gateway.checkout.complete import BrowserReturn
+from payments_gateway.checkout.customers import Customers
+from payments_gateway.checkout.initiate import Initiate
+from payments_gateway.checkout.payment_guard import Settlement
+from payments_gateway.checkout.status import CheckoutStatusReader
+from payments_gateway.checkout.supersede import Supersede
+from payments_gateway.domain.attempts import Attempt, IntentRef
+from payments_gateway.domain.stripe_billing import Billing
+from payments_gateway.payments.fulfilment import Fulfilment
+from payments_gateway.refunds.mirror import Copying, Refunds
+from payments_gateway.subscriptions.activation import Activation
+from payments_gateway.subscriptions.cancel import SubscriptionCancel
+from payments_gateway.subscriptions.incomplete_payments import FirstPayments
+from payments_gateway.subscriptions.sync import SubscriptionLife
+from payments_gateway.webhook_dispatcher import Deliveries
 
 from .fake_adjustments import FakeDisputeCopies, FakeRefundCopies, FakeStripeDisputes, FakeStripeRefunds
 from .fake_customers import FakeAccounts, FakeRegister

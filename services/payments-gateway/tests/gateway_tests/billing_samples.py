@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from payments_gateway.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
-from payments_gateway.money import Money
-from payments_gateway.subscriptions import Subscription, SubscriptionItem, SubscriptionStatus
+from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.subscriptions import Subscription, SubscriptionItem, SubscriptionStatus
 
 from .samples import ATTEMPT_ID, CONTEXT
 

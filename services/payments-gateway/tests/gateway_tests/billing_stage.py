@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import aiohttp
 
-from payments_gateway.attempts import CheckoutContext, IntentKind, IntentRef, Interval, LineItem, Recurring
-from payments_gateway.clients.stripe_subscriptions import StripeSubscriptions
-from payments_gateway.intents import IntentStatus, StripeIntent
-from payments_gateway.money import Money
-from payments_gateway.news import SubscriptionChanged
-from payments_gateway.purchases import Purchase, Road, Source
-from payments_gateway.subscriptions import Subscription
+from payments_gateway.domain.attempts import CheckoutContext, IntentKind, IntentRef, Interval, LineItem, Recurring
+from payments_gateway.domain.intents import IntentStatus, StripeIntent
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Purchase, Road, Source
+from payments_gateway.domain.subscriptions import Subscription
+from payments_gateway.domain.webhook_events import SubscriptionChanged
+from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
 from stripe_simulator.settings import SimulatorSettings
 from stripe_simulator.testing import Stage, staged
 

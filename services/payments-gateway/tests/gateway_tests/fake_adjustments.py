@@ -2,7 +2,7 @@
 
 from typing import Generic
 
-from payments_gateway.adjustments import AdjustmentGone, AdjustmentUnusable, Dispute, Refund, Seen, VersionMoved
+from payments_gateway.domain.refunds import AdjustmentGone, AdjustmentUnusable, Dispute, Refund, Seen, VersionMoved
 
 from .fakes import Wire
 

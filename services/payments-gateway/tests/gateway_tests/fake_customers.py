@@ -1,7 +1,7 @@
 """Stripe's customers and whose they are, in memory."""
 
-from payments_gateway.customers import EmailRefused
-from payments_gateway.intents import CustomerMissing, IdempotencyKeySpent
+from payments_gateway.checkout.customers import EmailRefused
+from payments_gateway.domain.intents import CustomerMissing, IdempotencyKeySpent
 
 from .fakes import Wire
 

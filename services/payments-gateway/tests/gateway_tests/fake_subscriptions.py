@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from payments_gateway.attempts import CheckoutContext, Interval, LineItem, Recurring
-from payments_gateway.billing import (
+from payments_gateway.domain.attempts import CheckoutContext, Interval, LineItem, Recurring
+from payments_gateway.domain.intents import IdempotencyKeySpent
+from payments_gateway.domain.purchases import Payment
+from payments_gateway.domain.stripe_billing import (
     Billing,
     GoneAtStripe,
     StripeInvoice,
     StripeSubscription,
     SubscriptionRefused,
 )
-from payments_gateway.intents import IdempotencyKeySpent
-from payments_gateway.purchases import Payment
-from payments_gateway.subscriptions import (
+from payments_gateway.domain.subscriptions import (
     ENDED,
     BoundToAnother,
     InvoiceStatus,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from payments_gateway.attempts import (
+from payments_gateway.domain.attempts import (
     Attempt,
     AttemptClosed,
     CheckoutContext,
@@ -20,8 +20,8 @@ from payments_gateway.attempts import (
     SavedAttempt,
     Tombstone,
 )
-from payments_gateway.catalogue import Catalogue
-from payments_gateway.intents import (
+from payments_gateway.domain.catalogue import Catalogue
+from payments_gateway.domain.intents import (
     PAYABLE,
     CustomerMissing,
     IdempotencyKeyReused,
@@ -31,8 +31,8 @@ from payments_gateway.intents import (
     IntentTerms,
     StripeIntent,
 )
-from payments_gateway.money import Money
-from payments_gateway.purchases import (
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import (
     Order,
     OrderNotFound,
     OrderPage,
@@ -45,7 +45,7 @@ from payments_gateway.purchases import (
     QuarantineReason,
     Source,
 )
-from payments_gateway.subscriptions import Subscription
+from payments_gateway.domain.subscriptions import Subscription
 from servicekit.violations import FieldViolation, InvalidRequest
 
 

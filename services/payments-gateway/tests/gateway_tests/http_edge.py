@@ -13,6 +13,9 @@ import stripe
 import uvicorn
 from fastapi import FastAPI
 
+from payments_gateway.access.client_addresses import ClientAddresses, Network
+from payments_gateway.access.rate_limits import Rate, RateLimiter
+from payments_gateway.access.tokens import SharedSecret, TokenKeys, TokenRules, TokenVerifier
 from payments_gateway.api.app import create_app
 from payments_gateway.api.bodies import ConfigBody
 from payments_gateway.api.callers import Gatekeeper
@@ -23,12 +26,9 @@ from payments_gateway.api.orders import order_routes
 from payments_gateway.api.shop import shop_routes
 from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
-from payments_gateway.client_addresses import ClientAddresses, Network
-from payments_gateway.clients.readiness import catalogue_known
-from payments_gateway.clients.stripe_webhooks import StripeWebhooks
-from payments_gateway.identity import SharedSecret, TokenKeys, TokenRules, TokenVerifier
-from payments_gateway.intents import StripeIntent
-from payments_gateway.rate_limits import Rate, RateLimiter
+from payments_gateway.domain.intents import StripeIntent
+from payments_gateway.rpc.readiness import catalogue_known
+from payments_gateway.stripe_api.webhooks import StripeWebhooks
 from servicekit.health import Readiness
 
 from .assembly import Gateway

@@ -5,7 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from payments_gateway.attempts import (
+from payments_gateway.checkout.carts import Cart, CartLine
+from payments_gateway.checkout.initiate import CheckoutRequest
+from payments_gateway.domain.attempts import (
     Address,
     Attempt,
     CheckoutContext,
@@ -17,10 +19,8 @@ from payments_gateway.attempts import (
     Recurring,
     ShippingOption,
 )
-from payments_gateway.carts import Cart, CartLine
-from payments_gateway.catalogue import Catalogue, Price, ShippingRate
-from payments_gateway.initiate import CheckoutRequest
-from payments_gateway.money import Money
+from payments_gateway.domain.catalogue import Catalogue, Price, ShippingRate
+from payments_gateway.domain.money import Money
 
 ADA: Final = Contact(name="Ada Lovelace", email="ada@example.com", phone="+44 20 7946 0958")
 LONDON: Final = Address("12 St James's Square", None, "London", None, "SW1Y 4JH", "GB")

@@ -11,9 +11,9 @@ from functools import cache
 from typing import Final
 
 from devstack.local_issuer import AUDIENCE, LocalIssuer, SigningKey
-from payments_gateway.clients.issuer import Issuer
-from payments_gateway.identity import TokenRules, TokenVerifier
-from payments_gateway.issuer_keys import IssuerKeys
+from payments_gateway.access.jwks_cache import IssuerKeys
+from payments_gateway.access.jwks_client import Issuer
+from payments_gateway.access.tokens import TokenRules, TokenVerifier
 
 from .assembly import until
 

@@ -11,8 +11,8 @@ import aiohttp
 import stripe
 from aiohttp import web
 
-from payments_gateway.clients.stripe_http import StripeHttp
-from payments_gateway.clients.stripe_limiter import StripeLimiter, Urgency
+from payments_gateway.stripe_api.http import StripeHttp
+from payments_gateway.stripe_api.rate_limiter import StripeLimiter, Urgency
 
 stripe.enable_telemetry = False  # it writes a file
 

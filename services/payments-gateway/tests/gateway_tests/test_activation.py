@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from payments_gateway.attempts import Interval, Recurring
-from payments_gateway.billing import GoneAtStripe
-from payments_gateway.intents import StripeUnavailable
-from payments_gateway.purchases import Purchase
-from payments_gateway.subscriptions import (
+from payments_gateway.domain.attempts import Interval, Recurring
+from payments_gateway.domain.intents import StripeUnavailable
+from payments_gateway.domain.purchases import Purchase
+from payments_gateway.domain.stripe_billing import GoneAtStripe
+from payments_gateway.domain.subscriptions import (
     BoundToAnother,
     StateUnusable,
     StripeSubscriptionState,

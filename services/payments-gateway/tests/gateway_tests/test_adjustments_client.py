@@ -8,7 +8,8 @@ import pytest
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
-from payments_gateway.adjustments import (
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.refunds import (
     AdjustmentUnusable,
     Dispute,
     DisputeStatus,
@@ -17,8 +18,7 @@ from payments_gateway.adjustments import (
     RefundStatus,
     VersionMoved,
 )
-from payments_gateway.clients.adjustments_client import DisputesClient, RefundsClient
-from payments_gateway.money import Money
+from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 

@@ -5,7 +5,7 @@ import grpc
 import pytest
 
 from checkout.session.v1 import checkout_session_pb2 as pb
-from payments_gateway.attempts import (
+from payments_gateway.domain.attempts import (
     AttemptClosed,
     AttemptTooLarge,
     CheckoutContext,
@@ -15,8 +15,8 @@ from payments_gateway.attempts import (
     SavedAttempt,
     Tombstone,
 )
-from payments_gateway.clients.attempt_client import AttemptClient
-from payments_gateway.clients.messages import context_message, intent_message
+from payments_gateway.rpc.attempts import AttemptClient
+from payments_gateway.rpc.messages import context_message, intent_message
 from servicekit.grpc_client import ServiceUnavailable, UnexpectedAnswer
 from servicekit.json_logging import request_id
 from servicekit.violations import FieldViolation, InvalidRequest

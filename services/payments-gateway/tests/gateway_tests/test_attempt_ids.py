@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments_gateway.attempt_ids import AttemptIds, is_attempt_id
-from payments_gateway.identity import GUEST, Caller
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.checkout.attempt_ids import AttemptIds
+from payments_gateway.domain.attempts import is_attempt_id
+from payments_gateway.domain.callers import Caller
 from servicekit.violations import InvalidRequest
 
 KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"

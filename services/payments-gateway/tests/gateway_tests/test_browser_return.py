@@ -3,12 +3,13 @@ from dataclasses import replace
 
 import pytest
 
-from payments_gateway.attempts import DeleteReason, IntentKind, IntentRef
-from payments_gateway.identity import GUEST, Caller
-from payments_gateway.intents import MAY_YET_SUCCEED, IntentNotFound, IntentStatus, StripeUnavailable
-from payments_gateway.money import Money
-from payments_gateway.outcomes import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
-from payments_gateway.purchases import Purchase, QuarantinedPayment, QuarantineReason, Road, Source
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef
+from payments_gateway.domain.callers import Caller
+from payments_gateway.domain.errors import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
+from payments_gateway.domain.intents import MAY_YET_SUCCEED, IntentNotFound, IntentStatus, StripeUnavailable
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason, Road, Source
 
 from .assembly import Gateway
 from .samples import ATTEMPT_ID, CONTEXT, OTHER_ATTEMPT_ID, intent_ref

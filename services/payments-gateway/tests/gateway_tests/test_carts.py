@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments_gateway.carts import Cart, CartLine, PricedCart, price_cart
-from payments_gateway.money import LARGEST_CHARGE, Money
+from payments_gateway.checkout.carts import Cart, CartLine, PricedCart, price_cart
+from payments_gateway.domain.money import LARGEST_CHARGE, Money
 from servicekit.violations import FieldViolation, InvalidRequest
 
 from .samples import SHOP, cart, catalogue, price

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments_gateway.attempts import IntentKind, Interval, LineItem, Recurring
-from payments_gateway.carts import Cart, amount_due_today, price_cart, recurring_sums
-from payments_gateway.initiate import intent_kind
-from payments_gateway.money import LARGEST_CHARGE, Money
+from payments_gateway.checkout.carts import Cart, amount_due_today, price_cart, recurring_sums
+from payments_gateway.checkout.initiate import intent_kind
+from payments_gateway.domain.attempts import IntentKind, Interval, LineItem, Recurring
+from payments_gateway.domain.money import LARGEST_CHARGE, Money
 from servicekit.violations import InvalidRequest
 
 from .samples import MONTHLY, MONTHLY_AFTER_A_WEEK, SHOP, WEEKLY_AFTER_A_FORTNIGHT, YEARLY, cart

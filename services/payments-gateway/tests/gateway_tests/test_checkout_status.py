@@ -1,12 +1,13 @@
 import pytest
 
-from payments_gateway.attempts import CloseReason, DeleteReason
-from payments_gateway.checkout_status import CheckoutState, CheckoutStatus
-from payments_gateway.identity import GUEST, Caller
-from payments_gateway.intents import IntentStatus
-from payments_gateway.money import Money
-from payments_gateway.outcomes import AttemptNotFound
-from payments_gateway.purchases import Purchase, Road, Source
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.checkout.status import CheckoutState, CheckoutStatus
+from payments_gateway.domain.attempts import CloseReason, DeleteReason
+from payments_gateway.domain.callers import Caller
+from payments_gateway.domain.errors import AttemptNotFound
+from payments_gateway.domain.intents import IntentStatus
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Purchase, Road, Source
 
 from .assembly import Gateway
 from .samples import ATTEMPT_ID

@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from payments_gateway.client_addresses import UNKNOWN, ClientAddresses
+from payments_gateway.access.client_addresses import UNKNOWN, ClientAddresses
 
 PROXIES = [ip_network(network) for network in ("10.0.0.0/8", "192.0.2.7/32", "2001:db8:ff::/48")]
 BEHIND_PROXIES = ClientAddresses(PROXIES)

@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from checkout.orders.v1 import orders_pb2 as pb
-from payments_gateway.clients.customer_client import CustomerClient
+from payments_gateway.rpc.customers import CustomerClient
 from servicekit.grpc_client import ServiceUnavailable
 
 from .service_stand_ins import OrdersStandIn, Refusal

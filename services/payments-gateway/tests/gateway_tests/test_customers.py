@@ -3,8 +3,8 @@ import hashlib
 
 import pytest
 
-from payments_gateway.customers import Customers, Payer
-from payments_gateway.intents import StripeUnavailable
+from payments_gateway.checkout.customers import Customers, Payer
+from payments_gateway.domain.intents import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 
 from .fake_customers import FakeAccounts, FakeRegister

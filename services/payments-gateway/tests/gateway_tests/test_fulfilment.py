@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 from prometheus_client import REGISTRY
 
-from payments_gateway.attempts import DeleteReason, IntentKind, IntentRef, Tombstone
-from payments_gateway.fulfilment import NOT_OURS
-from payments_gateway.identity import GUEST
-from payments_gateway.intents import IntentStatus, StripeIntent
-from payments_gateway.money import Money
-from payments_gateway.purchases import Payment, Purchase, QuarantinedPayment, QuarantineReason, Road, Source
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef, Tombstone
+from payments_gateway.domain.intents import IntentStatus, StripeIntent
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Payment, Purchase, QuarantinedPayment, QuarantineReason, Road, Source
+from payments_gateway.payments.fulfilment import NOT_OURS
 from servicekit.grpc_client import ServiceUnavailable
 
 from .assembly import Gateway

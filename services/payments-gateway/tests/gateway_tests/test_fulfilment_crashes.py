@@ -2,10 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
-from payments_gateway.attempts import DeleteReason, Tombstone
-from payments_gateway.intents import StripeIntent
-from payments_gateway.money import Money
-from payments_gateway.purchases import Purchase, QuarantinedPayment, QuarantineReason, Road, Source
+from payments_gateway.domain.attempts import DeleteReason, Tombstone
+from payments_gateway.domain.intents import StripeIntent
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason, Road, Source
 
 from .assembly import Gateway
 from .fakes import Crash

@@ -5,9 +5,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payments_gateway.attempts import Attempt, AttemptTooLarge, Contact
-from payments_gateway.intents import IntentRefused, StripeUnavailable
-from payments_gateway.money import Money
+from payments_gateway.domain.attempts import Attempt, AttemptTooLarge, Contact
+from payments_gateway.domain.intents import IntentRefused, StripeUnavailable
+from payments_gateway.domain.money import Money
 from servicekit.grpc_client import ServiceUnavailable
 
 from .assembly import Gateway

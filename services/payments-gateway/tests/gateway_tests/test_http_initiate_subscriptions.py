@@ -4,8 +4,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payments_gateway.attempts import IntentKind
-from payments_gateway.intents import StripeUnavailable
+from payments_gateway.domain.attempts import IntentKind
+from payments_gateway.domain.intents import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 
 from .assembly import Gateway

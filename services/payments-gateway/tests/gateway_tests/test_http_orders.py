@@ -5,10 +5,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payments_gateway.attempts import Attempt
-from payments_gateway.intents import IntentStatus, StripeUnavailable
-from payments_gateway.money import Money
-from payments_gateway.purchases import Order, Purchase, Road, Source
+from payments_gateway.domain.attempts import Attempt
+from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Order, Purchase, Road, Source
 from servicekit.grpc_client import ServiceUnavailable
 
 from .assembly import Gateway

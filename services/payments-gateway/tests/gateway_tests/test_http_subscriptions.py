@@ -5,11 +5,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payments_gateway.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
-from payments_gateway.intents import IntentStatus, StripeIntent, StripeUnavailable
-from payments_gateway.money import Money
-from payments_gateway.purchases import Purchase, Road, Source
-from payments_gateway.subscriptions import Subscription, SubscriptionStatus
+from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
+from payments_gateway.domain.intents import IntentStatus, StripeIntent, StripeUnavailable
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Purchase, Road, Source
+from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
 from .assembly import Gateway
 from .billing_samples import CLUB, CLUB_CONTEXT, subscription_json

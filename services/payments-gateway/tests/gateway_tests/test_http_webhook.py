@@ -3,7 +3,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from payments_gateway.money import Money
+from payments_gateway.domain.money import Money
 from servicekit.grpc_client import ServiceUnavailable
 
 from .assembly import Gateway

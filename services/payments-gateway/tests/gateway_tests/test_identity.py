@@ -5,7 +5,8 @@ from typing import Any
 import jwt
 import pytest
 
-from payments_gateway.identity import GUEST, Caller, NotSignedIn, SharedSecret, TokenRules, TokenVerifier
+from payments_gateway.access.tokens import GUEST, NotSignedIn, SharedSecret, TokenRules, TokenVerifier
+from payments_gateway.domain.callers import Caller
 
 SECRET = "the-shop-signs-its-tokens-with-this-long-secret-of-sixty-four-chars"
 VERIFIER = TokenVerifier(SharedSecret(SECRET), TokenRules())

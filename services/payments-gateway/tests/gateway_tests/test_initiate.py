@@ -3,14 +3,15 @@ from datetime import timedelta
 
 import pytest
 
-from payments_gateway.attempts import Attempt, AttemptClosed, CloseReason, DeleteReason, RequestHashMismatch
-from payments_gateway.identity import GUEST, Caller
-from payments_gateway.initiate import Checkout
-from payments_gateway.intents import IntentStatus, StripeUnavailable
-from payments_gateway.money import Money
-from payments_gateway.outcomes import AlreadyPaid, AttemptNotFound, PaymentProcessing
-from payments_gateway.price_book import CatalogueUnavailable
-from payments_gateway.purchases import Road, Source
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable
+from payments_gateway.checkout.initiate import Checkout
+from payments_gateway.domain.attempts import Attempt, AttemptClosed, CloseReason, DeleteReason, RequestHashMismatch
+from payments_gateway.domain.callers import Caller
+from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
+from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Road, Source
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import InvalidRequest
 

@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from payments_gateway.attempts import AttemptClosed, CloseReason, RequestHashMismatch
-from payments_gateway.identity import GUEST
-from payments_gateway.initiate import Checkout
-from payments_gateway.intents import StripeUnavailable
-from payments_gateway.outcomes import AlreadyPaid
-from payments_gateway.purchases import Road, Source
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.checkout.initiate import Checkout
+from payments_gateway.domain.attempts import AttemptClosed, CloseReason, RequestHashMismatch
+from payments_gateway.domain.errors import AlreadyPaid
+from payments_gateway.domain.intents import StripeUnavailable
+from payments_gateway.domain.purchases import Road, Source
 
 from .assembly import Gateway
 from .samples import checkout_request

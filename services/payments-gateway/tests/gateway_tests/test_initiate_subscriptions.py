@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from payments_gateway.attempts import Attempt, AttemptClosed, IntentKind, RequestHashMismatch
-from payments_gateway.identity import GUEST, Caller
-from payments_gateway.initiate import Checkout, CheckoutRequest
-from payments_gateway.intents import IntentStatus, StripeUnavailable
-from payments_gateway.money import Money
-from payments_gateway.outcomes import PaymentProcessing
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.checkout.initiate import Checkout, CheckoutRequest
+from payments_gateway.domain.attempts import Attempt, AttemptClosed, IntentKind, RequestHashMismatch
+from payments_gateway.domain.callers import Caller
+from payments_gateway.domain.errors import PaymentProcessing
+from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
+from payments_gateway.domain.money import Money
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import InvalidRequest
 

@@ -6,10 +6,10 @@ import time
 import pytest
 
 from devstack.local_issuer import DISCOVERY_PATH, KEYS_PATH, LocalIssuer, Reply, SigningKey
-from payments_gateway.clients.issuer import Issuer
-from payments_gateway.clients.readiness import issuer_keys_loaded
-from payments_gateway.identity import NotSignedIn
-from payments_gateway.issuer_keys import IssuerAway, IssuerKeys
+from payments_gateway.access.jwks_cache import IssuerAway, IssuerKeys
+from payments_gateway.access.jwks_client import Issuer
+from payments_gateway.access.tokens import NotSignedIn
+from payments_gateway.rpc.readiness import issuer_keys_loaded
 from servicekit.health import NotReady
 
 from .assembly import until

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments_gateway.money import LARGEST_CHARGE, SMALLEST_CHARGE, Money, total, why_not_chargeable
+from payments_gateway.domain.money import LARGEST_CHARGE, SMALLEST_CHARGE, Money, total, why_not_chargeable
 
 AMOUNTS = st.integers(min_value=0, max_value=10**12)
 

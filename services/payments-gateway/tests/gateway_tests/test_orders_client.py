@@ -7,10 +7,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.orders.v1 import orders_pb2 as pb
-from payments_gateway.attempts import CheckoutContext
-from payments_gateway.clients.messages import context_message, intent_message, money_message
-from payments_gateway.clients.orders_client import OrdersClient
-from payments_gateway.purchases import (
+from payments_gateway.domain.attempts import CheckoutContext
+from payments_gateway.domain.purchases import (
     Order,
     OrderNotFound,
     OrderPage,
@@ -23,6 +21,8 @@ from payments_gateway.purchases import (
     Road,
     Source,
 )
+from payments_gateway.rpc.messages import context_message, intent_message, money_message
+from payments_gateway.rpc.orders import OrdersClient
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 

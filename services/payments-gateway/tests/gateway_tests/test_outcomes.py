@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from payments_gateway.outcomes import AlreadyPaid
+from payments_gateway.domain.errors import AlreadyPaid
 
 from .test_orders_client import ORDER, PURCHASE
 

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from payments_gateway.intents import StripeKeyRefused, StripeUnavailable
-from payments_gateway.price_book import CatalogueUnavailable, PriceBook
+from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable, PriceBook
+from payments_gateway.domain.intents import StripeKeyRefused, StripeUnavailable
 
 from .assembly import until
 from .fakes import FakeCatalogueSource, FakeClock

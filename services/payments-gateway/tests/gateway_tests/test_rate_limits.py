@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from payments_gateway.rate_limits import Rate, RateLimited, RateLimiter
+from payments_gateway.access.rate_limits import Rate, RateLimited, RateLimiter
 
 from .fakes import FakeClock
 

@@ -10,14 +10,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payments_gateway.adjustments import DisputeStatus, RefundStatus, VersionMoved
 from payments_gateway.api.views import order_body
-from payments_gateway.attempts import Contact
-from payments_gateway.clients.stripe_adjustments import StripeDisputes, StripeRefunds
-from payments_gateway.copying import Copying
-from payments_gateway.money import Money
-from payments_gateway.purchases import Order, OrderStatus
-from payments_gateway.refunds import Refunds
+from payments_gateway.domain.attempts import Contact
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Order, OrderStatus
+from payments_gateway.domain.refunds import DisputeStatus, RefundStatus, VersionMoved
+from payments_gateway.refunds.mirror import Copying, Refunds
+from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from servicekit.grpc_client import ServiceUnavailable
 from stripe_simulator.testing import SETTINGS, Stage, staged
 

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from payments_gateway.attempts import Interval, Recurring
-from payments_gateway.catalogue import Price, ShippingRate
-from payments_gateway.clients.stripe_catalogue import StripeCatalogue, read_price, read_shipping_rate
-from payments_gateway.intents import StripeUnavailable
-from payments_gateway.money import Money
+from payments_gateway.domain.attempts import Interval, Recurring
+from payments_gateway.domain.catalogue import Price, ShippingRate
+from payments_gateway.domain.intents import StripeUnavailable
+from payments_gateway.domain.money import Money
+from payments_gateway.stripe_api.catalogue import StripeCatalogue, read_price, read_shipping_rate
 
 from .stripe_stand_in import StripeStandIn, stripe_stand_in
 

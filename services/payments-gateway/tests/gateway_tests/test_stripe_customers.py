@@ -2,9 +2,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from payments_gateway.clients.stripe_customers import StripeCustomers
-from payments_gateway.customers import EmailRefused
-from payments_gateway.intents import CustomerMissing, IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
+from payments_gateway.checkout.customers import EmailRefused
+from payments_gateway.domain.intents import CustomerMissing, IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
+from payments_gateway.stripe_api.customers import StripeCustomers
 
 from .stripe_stand_in import StripeStandIn, stripe_stand_in
 

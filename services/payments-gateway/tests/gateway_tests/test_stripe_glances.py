@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from payments_gateway.clients.stripe_glances import SharedGlances
-from payments_gateway.deadline import answered_within, seconds_left
-from payments_gateway.intents import IntentStatus, StripeUnavailable
+from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
+from payments_gateway.stripe_api.single_flight import SharedGlances
+from servicekit.deadline import answered_within, seconds_left
 
 from .assembly import until
 from .fakes import FakeIntents, Wire

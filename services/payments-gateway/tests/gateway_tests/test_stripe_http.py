@@ -10,13 +10,13 @@ import pytest
 from aiohttp import web
 from prometheus_client import REGISTRY
 
-from payments_gateway.attempts import IntentKind, IntentRef
-from payments_gateway.clients.stripe_http import operation_of
-from payments_gateway.clients.stripe_intents import StripeIntents
-from payments_gateway.clients.stripe_limiter import StripeLimiter
-from payments_gateway.deadline import answered_within
-from payments_gateway.intents import IdempotencyKeySpent, IntentTerms, StripeKeyRefused, StripeUnavailable
-from payments_gateway.money import Money
+from payments_gateway.domain.attempts import IntentKind, IntentRef
+from payments_gateway.domain.intents import IdempotencyKeySpent, IntentTerms, StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.money import Money
+from payments_gateway.stripe_api.http import operation_of
+from payments_gateway.stripe_api.intents import StripeIntents
+from payments_gateway.stripe_api.rate_limiter import StripeLimiter
+from servicekit.deadline import answered_within
 
 from .samples import ATTEMPT_ID, intent_ref
 from .stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, serving, stripe_client, stripe_stand_in

@@ -4,9 +4,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payments_gateway.attempts import IntentKind, IntentRef
-from payments_gateway.clients.stripe_intents import StripeIntents
-from payments_gateway.intents import (
+from payments_gateway.domain.attempts import IntentKind, IntentRef
+from payments_gateway.domain.intents import (
     CustomerMissing,
     IdempotencyKeyReused,
     IdempotencyKeySpent,
@@ -17,7 +16,8 @@ from payments_gateway.intents import (
     StripeKeyRefused,
     StripeUnavailable,
 )
-from payments_gateway.money import Money
+from payments_gateway.domain.money import Money
+from payments_gateway.stripe_api.intents import StripeIntents
 
 from .samples import ATTEMPT_ID, intent_ref
 from .stripe_stand_in import Sent, StripeStandIn, intent_json, roomy_limiter, stripe_client, stripe_stand_in

@@ -4,7 +4,7 @@ import time
 import pytest
 from prometheus_client import REGISTRY
 
-from payments_gateway.clients.stripe_limiter import StripeLimiter, TurnedAway, Urgency
+from payments_gateway.stripe_api.rate_limiter import StripeLimiter, TurnedAway, Urgency
 
 from .fakes import FakeClock
 

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import pytest
 
-from payments_gateway.attempts import Interval, Recurring
-from payments_gateway.billing import GoneAtStripe, StripeSubscription, SubscriptionRefused
-from payments_gateway.clients.stripe_subscriptions import StripeSubscriptions, read_subscription
-from payments_gateway.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
-from payments_gateway.money import Money
-from payments_gateway.subscriptions import InvoiceStatus, StateUnusable, SubscriptionStatus
+from payments_gateway.domain.attempts import Interval, Recurring
+from payments_gateway.domain.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_billing import GoneAtStripe, StripeSubscription, SubscriptionRefused
+from payments_gateway.domain.subscriptions import InvoiceStatus, StateUnusable, SubscriptionStatus
+from payments_gateway.stripe_api.subscriptions import StripeSubscriptions, read_subscription
 
 from .billing_samples import ROW, invoice_json, subscription_json
 from .samples import ATTEMPT_ID

@@ -7,11 +7,11 @@ from itertools import cycle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from payments_gateway.activation import Activation
-from payments_gateway.news import SubscriptionChanged
-from payments_gateway.purchases import Payment
-from payments_gateway.subscription_life import SubscriptionLife
-from payments_gateway.subscriptions import KeepsChanging, Subscription, SubscriptionStatus
+from payments_gateway.domain.purchases import Payment
+from payments_gateway.domain.subscriptions import KeepsChanging, Subscription, SubscriptionStatus
+from payments_gateway.domain.webhook_events import SubscriptionChanged
+from payments_gateway.subscriptions.activation import Activation
+from payments_gateway.subscriptions.sync import SubscriptionLife
 
 from .billing_samples import CLUB_CONTEXT, ROW
 from .fake_subscriptions import FakeBilling, FakeSubscriptions

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from payments_gateway.billing import GoneAtStripe
-from payments_gateway.clients.stripe_subscriptions import read_subscription
-from payments_gateway.intents import StripeUnavailable
-from payments_gateway.subscriptions import StateUnusable, Subscription, SubscriptionStatus
+from payments_gateway.domain.intents import StripeUnavailable
+from payments_gateway.domain.stripe_billing import GoneAtStripe
+from payments_gateway.domain.subscriptions import StateUnusable, Subscription, SubscriptionStatus
+from payments_gateway.stripe_api.subscriptions import read_subscription
 
 from .billing_stage import BillingStage, billing_stage, hint
 from .fakes import Crash

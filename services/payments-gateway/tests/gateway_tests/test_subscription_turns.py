@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from payments_gateway.intents import StripeUnavailable
-from payments_gateway.subscription_cancel import CancelMode
-from payments_gateway.subscriptions import KeepsChanging, Subscription, SubscriptionStatus
+from payments_gateway.domain.intents import StripeUnavailable
+from payments_gateway.domain.subscriptions import KeepsChanging, Subscription, SubscriptionStatus
+from payments_gateway.subscriptions.cancel import CancelMode
 
 from .assembly import until
 from .billing_stage import YEARLY, BillingStage, billing_stage, hint

@@ -7,12 +7,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.orders.v1 import orders_pb2 as pb
-from payments_gateway.attempts import IntentKind, IntentRef, Interval, Recurring
-from payments_gateway.clients.messages import intent_message, money_message, recurring_message
-from payments_gateway.clients.subscription_messages import invoice_message, state_message
-from payments_gateway.clients.subscriptions_client import SubscriptionsClient
-from payments_gateway.money import Money
-from payments_gateway.subscriptions import (
+from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, Recurring
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.subscriptions import (
     BoundToAnother,
     InvoiceStatus,
     StateUnusable,
@@ -25,6 +22,8 @@ from payments_gateway.subscriptions import (
     SubscriptionStatus,
     VersionMismatch,
 )
+from payments_gateway.rpc.messages import intent_message, money_message, recurring_message
+from payments_gateway.rpc.subscriptions import SubscriptionsClient, invoice_message, state_message
 from servicekit.grpc_client import ServiceUnavailable
 
 from .samples import ATTEMPT_ID

@@ -1,10 +1,11 @@
 import pytest
 
-from payments_gateway.attempts import AttemptClosed, CloseReason, DeleteReason, Tombstone
-from payments_gateway.identity import GUEST, Caller
-from payments_gateway.intents import IntentStatus
-from payments_gateway.outcomes import AlreadyPaid, AttemptNotFound, PaymentProcessing
-from payments_gateway.purchases import Road, Source
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.domain.attempts import AttemptClosed, CloseReason, DeleteReason, Tombstone
+from payments_gateway.domain.callers import Caller
+from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
+from payments_gateway.domain.intents import IntentStatus
+from payments_gateway.domain.purchases import Road, Source
 
 from .assembly import Gateway
 from .fakes import Crash

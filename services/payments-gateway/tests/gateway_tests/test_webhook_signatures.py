@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from payments_gateway.attempts import IntentKind
-from payments_gateway.clients.stripe_webhooks import BadEvent, BadSignature, StripeWebhooks
-from payments_gateway.intents import IntentStatus
-from payments_gateway.money import Money
-from payments_gateway.news import ChargeRefunded, DisputeChanged, IntentSucceeded, News, RefundChanged
+from payments_gateway.domain.attempts import IntentKind
+from payments_gateway.domain.intents import IntentStatus
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.webhook_events import ChargeRefunded, DisputeChanged, IntentSucceeded, News, RefundChanged
+from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature, StripeWebhooks
 
 from .http_edge import signature_of
 

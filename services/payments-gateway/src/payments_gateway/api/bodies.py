@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, St
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from payments_gateway.attempt_ids import is_attempt_id
+from payments_gateway.domain.attempts import is_attempt_id
 
 MAX_LINES = 200
 _MAX_QUANTITY = 1_000_000

@@ -6,9 +6,10 @@ from typing import Annotated, Final
 from fastapi import Depends, Header, Request
 from prometheus_client import Counter
 
-from payments_gateway.client_addresses import ClientAddresses
-from payments_gateway.identity import Caller, NotSignedIn, TokenVerifier
-from payments_gateway.rate_limits import RateLimited, RateLimiter
+from payments_gateway.access.client_addresses import ClientAddresses
+from payments_gateway.access.rate_limits import RateLimited, RateLimiter
+from payments_gateway.access.tokens import NotSignedIn, TokenVerifier
+from payments_gateway.domain.callers import Caller
 
 _TOKENS_REFUSED: Final = Counter("tokens_refused", "Requests refused for their token, by what is wrong.", ["fault"])
 _RATE_LIMITED: Final = Counter("rate_limited", "Requests refused because there were too many, by limit.", ["limit"])

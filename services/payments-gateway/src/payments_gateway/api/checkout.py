@@ -17,11 +17,11 @@ from payments_gateway.api.bodies import (
 from payments_gateway.api.callers import EnquiringCaller, InitiatingCaller
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import checkout_body, decision_body, status_body
-from payments_gateway.attempts import Address, Contact, IntentKind, IntentRef
-from payments_gateway.browser_return import BrowserReturn
-from payments_gateway.carts import Cart, CartLine
-from payments_gateway.checkout_status import CheckoutStatusReader
-from payments_gateway.initiate import CheckoutRequest, Initiate
+from payments_gateway.checkout.carts import Cart, CartLine
+from payments_gateway.checkout.complete import BrowserReturn
+from payments_gateway.checkout.initiate import CheckoutRequest, Initiate
+from payments_gateway.checkout.status import CheckoutStatusReader
+from payments_gateway.domain.attempts import Address, Contact, IntentKind, IntentRef
 from servicekit.json_logging import bind_attempt
 from servicekit.violations import FieldViolation, InvalidRequest
 

@@ -8,7 +8,7 @@ from payments_gateway.api.bodies import OrderBody, OrderPageBody, Uuid
 from payments_gateway.api.callers import SignedInUser
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import order_body
-from payments_gateway.purchases import OrderBook, OrderNotFound
+from payments_gateway.domain.purchases import OrderBook, OrderNotFound
 from servicekit.violations import FieldViolation, InvalidRequest
 
 _MAX_CURSOR_CHARACTERS = 500

@@ -12,27 +12,27 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from payments_gateway.adjustments import AdjustmentKeepsChanging
+from payments_gateway.access.jwks_cache import IssuerAway
+from payments_gateway.access.rate_limits import RateLimited
+from payments_gateway.access.tokens import NotSignedIn
 from payments_gateway.api.bodies import PurchaseBody
 from payments_gateway.api.views import purchase_body
-from payments_gateway.attempts import AttemptClosed, AttemptTooLarge, RequestHashMismatch
-from payments_gateway.billing import SubscriptionRefused
-from payments_gateway.clients.stripe_webhooks import BadEvent, BadSignature
-from payments_gateway.identity import NotSignedIn
-from payments_gateway.intents import IntentNotFound, IntentRefused, StripeUnavailable
-from payments_gateway.issuer_keys import IssuerAway
-from payments_gateway.outcomes import (
+from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable
+from payments_gateway.domain.attempts import AttemptClosed, AttemptTooLarge, RequestHashMismatch
+from payments_gateway.domain.errors import (
     AlreadyPaid,
     AttemptNotFound,
     AttemptOfAnotherIntent,
     PaymentNotSucceeded,
     PaymentProcessing,
 )
-from payments_gateway.price_book import CatalogueUnavailable
-from payments_gateway.purchases import OrderNotFound
-from payments_gateway.rate_limits import RateLimited
-from payments_gateway.subscription_cancel import SubscriptionEnded, SubscriptionNotActiveYet
-from payments_gateway.subscriptions import KeepsChanging, StateUnusable, SubscriptionNotFound
+from payments_gateway.domain.intents import IntentNotFound, IntentRefused, StripeUnavailable
+from payments_gateway.domain.purchases import OrderNotFound
+from payments_gateway.domain.refunds import AdjustmentKeepsChanging
+from payments_gateway.domain.stripe_billing import SubscriptionRefused
+from payments_gateway.domain.subscriptions import KeepsChanging, StateUnusable, SubscriptionNotFound
+from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature
+from payments_gateway.subscriptions.cancel import SubscriptionEnded, SubscriptionNotActiveYet
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.json_logging import request_id
 from servicekit.violations import FieldViolation, InvalidRequest

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from payments_gateway.api.problems import INTERNAL, UNAVAILABLE, Problem, problem_response
-from payments_gateway.deadline import answered_within
+from servicekit.deadline import answered_within
 from servicekit.json_logging import accept_request_id, forget_attempt
 
 _log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from payments_gateway.api.bodies import CatalogueBody, ConfigBody
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import catalogue_body
-from payments_gateway.price_book import PriceBook
+from payments_gateway.checkout.catalogue_cache import PriceBook
 
 
 def shop_routes(book: PriceBook, config: ConfigBody) -> APIRouter:

@@ -8,9 +8,9 @@ from payments_gateway.api.bodies import CancelSubscriptionBody, SubscriptionBody
 from payments_gateway.api.callers import EnquiringUser, SignedInUser
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import subscription_body
-from payments_gateway.first_payments import FirstPayments
-from payments_gateway.subscription_cancel import CancelMode, SubscriptionCancel
-from payments_gateway.subscriptions import SubscriptionBook, SubscriptionNotFound
+from payments_gateway.domain.subscriptions import SubscriptionBook, SubscriptionNotFound
+from payments_gateway.subscriptions.cancel import CancelMode, SubscriptionCancel
+from payments_gateway.subscriptions.incomplete_payments import FirstPayments
 from servicekit.violations import FieldViolation, InvalidRequest
 
 _MAX_CURSOR_CHARACTERS = 500

@@ -23,13 +23,13 @@ from payments_gateway.api.bodies import (
     ShippingOptionBody,
     SubscriptionBody,
 )
-from payments_gateway.attempts import LineItem, Recurring, ShippingOption
-from payments_gateway.carts import RecurringSum
-from payments_gateway.catalogue import Catalogue, Price
-from payments_gateway.checkout_status import CheckoutStatus
-from payments_gateway.initiate import Checkout
-from payments_gateway.purchases import Order, PaymentDecision, Purchase
-from payments_gateway.subscriptions import Subscription, SubscriptionItem
+from payments_gateway.checkout.carts import RecurringSum
+from payments_gateway.checkout.initiate import Checkout
+from payments_gateway.checkout.status import CheckoutStatus
+from payments_gateway.domain.attempts import LineItem, Recurring, ShippingOption
+from payments_gateway.domain.catalogue import Catalogue, Price
+from payments_gateway.domain.purchases import Order, PaymentDecision, Purchase
+from payments_gateway.domain.subscriptions import Subscription, SubscriptionItem
 
 _NONE_OPEN: Final[Mapping[str, str]] = MappingProxyType({})
 

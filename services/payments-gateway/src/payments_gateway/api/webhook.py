@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from prometheus_client import Counter
 
 from payments_gateway.api.problems import ProblemBody
-from payments_gateway.clients.stripe_webhooks import StripeWebhooks
-from payments_gateway.deliveries import Deliveries
+from payments_gateway.stripe_api.webhooks import StripeWebhooks
+from payments_gateway.webhook_dispatcher import Deliveries
 
 FOREIGN: Final = Counter(
     "holdfast_webhook_foreign_events",

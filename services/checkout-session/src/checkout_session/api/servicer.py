@@ -1,0 +1,109 @@
+"""The gRPC edge: translate in, call one verb, translate out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import grpc
+
+from checkout.session.v1 import checkout_session_pb2 as pb
+from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
+from checkout_session.api.validation import attempt_id_violations, reason_violations, save_violations
+from checkout_session.domain.attempts import (
+    AttemptClosed,
+    AttemptNotFound,
+    AttemptStore,
+    AttemptUnreadable,
+    StoreUnavailable,
+)
+from checkout_session.domain.save_attempt import AttemptSaver, AttemptTooLarge, RequestHashMismatch
+from checkout_session.messages import (
+    CLOSE_REASONS,
+    DELETE_REASONS,
+    attempt_to_message,
+    draft_from_message,
+    found_to_message,
+)
+from servicekit.errors import ErrorAnswer, ErrorTable
+from servicekit.json_logging import bind_attempt
+from servicekit.violations import refuse
+
+DOMAIN: Final = "checkout-session"
+"""Names this service in google.rpc.ErrorInfo."""
+
+SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["CheckoutSessionService"].full_name
+
+ERRORS: Final[ErrorTable] = {
+    AttemptNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "attempt_not_found"),
+    AttemptClosed: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "attempt_closed"),
+    RequestHashMismatch: ErrorAnswer(grpc.StatusCode.ALREADY_EXISTS, "request_hash_mismatch"),
+    AttemptTooLarge: ErrorAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, "attempt_too_large"),
+    # Not NOT_FOUND: a paid attempt would be quarantined as missing. Stripe repeats until the key is back.
+    AttemptUnreadable: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "attempt_unreadable"),
+    StoreUnavailable: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "store_unavailable"),
+}
+"""How each thing that may happen is told to the caller."""
+
+_ANSWER_MARGIN_SECONDS: Final = 0.5
+
+
+class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
+    """Answers the contract's rpcs."""
+
+    def __init__(self, saver: AttemptSaver, store: AttemptStore) -> None:
+        """Save through the saver; do everything else on the store."""
+        self._saver = saver
+        self._store = store
+
+    async def SaveAttempt(  # noqa: N802 — the contract's name
+        self, request: pb.SaveAttemptRequest, context: grpc.ServicerContext
+    ) -> pb.SaveAttemptResponse:
+        """Store an attempt, or answer the one stored."""
+        refuse(save_violations(request))
+        bind_attempt(request.attempt_id)
+        async with _in_time(context):
+            saved = await self._saver.save(draft_from_message(request))
+        return pb.SaveAttemptResponse(attempt=attempt_to_message(saved.attempt), replayed=saved.replayed)
+
+    async def GetAttempt(  # noqa: N802 — the contract's name
+        self, request: pb.GetAttemptRequest, context: grpc.ServicerContext
+    ) -> pb.GetAttemptResponse:
+        """Answer the attempt or its tombstone."""
+        refuse(attempt_id_violations(request.attempt_id))
+        bind_attempt(request.attempt_id)
+        async with _in_time(context):
+            found = await self._store.find(request.attempt_id)
+        return found_to_message(found)
+
+    async def CloseAttempt(  # noqa: N802 — the contract's name
+        self, request: pb.CloseAttemptRequest, context: grpc.ServicerContext
+    ) -> pb.CloseAttemptResponse:
+        """Bar further saves, keep the content."""
+        refuse((*attempt_id_violations(request.attempt_id), *reason_violations(request.reason, CLOSE_REASONS)))
+        bind_attempt(request.attempt_id)
+        async with _in_time(context):
+            await self._store.close(request.attempt_id, CLOSE_REASONS[request.reason])
+        return pb.CloseAttemptResponse()
+
+    async def DeleteAttempt(  # noqa: N802 — the contract's name
+        self, request: pb.DeleteAttemptRequest, context: grpc.ServicerContext
+    ) -> pb.DeleteAttemptResponse:
+        """Remove the content, leave a tombstone."""
+        refuse((*attempt_id_violations(request.attempt_id), *reason_violations(request.reason, DELETE_REASONS)))
+        bind_attempt(request.attempt_id)
+        async with _in_time(context):
+            await self._store.delete(request.attempt_id, DELETE_REASONS[request.reason])
+        return pb.DeleteAttemptResponse()
+
+
+@asynccontextmanager
+async def _in_time(context: grpc.ServicerContext) -> AsyncIterator[None]:
+    """Give up on the store while there is still time to say so: past the deadline nobody would hear the reason."""
+    remaining: Any = context.time_remaining()
+    budget = None if remaining is None else remaining - min(_ANSWER_MARGIN_SECONDS, remaining / 4)
+    try:
+        async with asyncio.timeout(budget):
+            yield
+    except TimeoutError as late:
+        raise StoreUnavailable from late

@@ -1,0 +1,1 @@
+"""Attempt store on Redis or Valkey."""

@@ -1,0 +1,1 @@
+"""Purchases, orders, subscriptions and refunds; no I/O."""

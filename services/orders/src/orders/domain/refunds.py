@@ -1,0 +1,74 @@
+"""Refunds and disputes as Stripe last showed them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from orders.domain.checkout import Money
+
+
+class RefundStatus(StrEnum):
+    """Where a refund stands, in Stripe's words."""
+
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class DisputeStatus(StrEnum):
+    """Where a dispute stands, in Stripe's words."""
+
+    WARNING_NEEDS_RESPONSE = "warning_needs_response"
+    WARNING_UNDER_REVIEW = "warning_under_review"
+    WARNING_CLOSED = "warning_closed"
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+    PREVENTED = "prevented"
+    APPEAL_NEEDS_RESPONSE = "appeal_needs_response"
+    APPEAL_UNDER_REVIEW = "appeal_under_review"
+
+
+REFUNDED: Final = (RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED)
+"""Made or under way. One that failed or was canceled left the money with the shop."""
+
+
+DISPUTED: Final = (
+    DisputeStatus.NEEDS_RESPONSE,
+    DisputeStatus.UNDER_REVIEW,
+    DisputeStatus.LOST,
+    DisputeStatus.APPEAL_NEEDS_RESPONSE,
+    DisputeStatus.APPEAL_UNDER_REVIEW,
+)
+"""Open or lost: the bank has taken the money. A warning takes none, and a prevented dispute ended as a refund."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A refund as Stripe showed it. `version` is 0 before it is written."""
+
+    id: str
+    intent_id: str
+    charge_id: str | None
+    amount: Money
+    status: RefundStatus
+    created_at: datetime
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A dispute as Stripe showed it; `reason` is Stripe's word. `version` is 0 before it is written."""
+
+    id: str
+    intent_id: str
+    charge_id: str | None
+    amount: Money
+    status: DisputeStatus
+    reason: str | None
+    created_at: datetime
+    version: int

@@ -1,0 +1,239 @@
+"""The tables, and the constraints that keep the promises when every line of code fails to.
+
+The names are part of the operator's interface: they query these tables. Money is a whole number of minor units.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from orders.domain.orders import OrderStatus
+from orders.domain.payments import IntentKind, Road
+from orders.domain.purchases import Outcome, QuarantineReason
+from orders.domain.refunds import DisputeStatus, RefundStatus
+from orders.postgres.subscription_tables import (
+    CustomerRow,
+    SubscriptionInvoiceRow,
+    SubscriptionItemRow,
+    SubscriptionRow,
+)
+from orders.postgres.table_base import WHO_BOUGHT, Row, holds_nobody
+
+# Row's metadata is whole only with every module of tables imported.
+__all__ = [
+    "ONE_PURCHASE_PER_ATTEMPT",
+    "PERSONAL_IN_ORDER",
+    "CustomerRow",
+    "DisputeRow",
+    "OrderItemRow",
+    "OrderRow",
+    "OutboxRow",
+    "PaymentRow",
+    "RefundRow",
+    "Row",
+    "SubscriptionInvoiceRow",
+    "SubscriptionItemRow",
+    "SubscriptionRow",
+]
+
+ONE_PURCHASE_PER_ATTEMPT = "payments_one_purchase_per_attempt"
+
+PERSONAL_IN_ORDER = WHO_BOUGHT
+"""The columns of `orders` that say who bought. An erased order has none of them."""
+
+
+class PaymentRow(Row):
+    """The decision on a succeeded intent. This table alone decides P3."""
+
+    __tablename__ = "payments"
+
+    intent_id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[IntentKind]
+    attempt_id: Mapped[str]
+    outcome: Mapped[Outcome]
+    amount_minor: Mapped[int | None]
+    currency: Mapped[str | None]
+    livemode: Mapped[bool]
+    user_id: Mapped[str | None]
+    quarantine_reason: Mapped[QuarantineReason | None]
+    attempt_content: Mapped[bytes | None]
+    road: Mapped[Road]
+    stripe_event_id: Mapped[str | None]
+    decided_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
+    stripe_payment_method_id: Mapped[str | None]
+
+    __table_args__ = (
+        Index(ONE_PURCHASE_PER_ATTEMPT, "attempt_id", unique=True, postgresql_where=text("outcome = 'purchase'")),
+        Index("payments_quarantined", "decided_at", "intent_id", postgresql_where=text("outcome = 'quarantined'")),
+        # What an order must agree with: the target of its foreign key (P3, P5).
+        UniqueConstraint("intent_id", "outcome", "amount_minor", "currency", name="payments_received_key"),
+        # The same for a subscription, which knows no amount.
+        UniqueConstraint("intent_id", "outcome", "currency", name="payments_outcome_key"),
+        CheckConstraint("(outcome = 'quarantined') = (quarantine_reason IS NOT NULL)", name="reason_iff_quarantined"),
+        # A setup takes nothing: 0 of the cart's currency where it bought something, and nothing known where not.
+        CheckConstraint(
+            "(kind = 'payment' OR outcome = 'purchase') = (amount_minor IS NOT NULL)", name="amount_unless_setup_aside"
+        ),
+        CheckConstraint("kind = 'payment' OR coalesce(amount_minor, 0) = 0", name="setup_takes_nothing"),
+        CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount_with_currency"),
+        CheckConstraint("amount_minor >= 0", name="amount_minor"),
+        CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
+        CheckConstraint("outcome = 'quarantined' OR attempt_content IS NULL", name="content_only_quarantined"),
+        CheckConstraint("outcome = 'quarantined' OR resolved_at IS NULL", name="resolved_only_quarantined"),
+        CheckConstraint(holds_nobody("user_id", "attempt_content"), name="erased_holds_nobody"),
+    )
+
+
+class OrderRow(Row):
+    """A paid order. Its foreign key makes P5 a constraint: its total is what Stripe received."""
+
+    __tablename__ = "orders"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[str]
+    checkout_attempt_id: Mapped[str | None]
+    payment_intent_id: Mapped[str]
+    payment_outcome: Mapped[Outcome] = mapped_column(server_default=text("'purchase'::payment_outcome"))
+    user_id: Mapped[str | None]
+    status: Mapped[OrderStatus]
+    total_minor: Mapped[int]
+    items_minor: Mapped[int]
+    shipping_minor: Mapped[int]
+    currency: Mapped[str]
+    contact_name: Mapped[str | None]
+    contact_email: Mapped[str | None]
+    contact_phone: Mapped[str | None]
+    shipping_line1: Mapped[str | None]
+    shipping_line2: Mapped[str | None]
+    shipping_city: Mapped[str | None]
+    shipping_state: Mapped[str | None]
+    shipping_postal_code: Mapped[str | None]
+    shipping_country: Mapped[str | None]
+    shipping_rate_id: Mapped[str | None]
+    shipping_rate_name: Mapped[str | None]
+    created_at: Mapped[datetime]
+    erased_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("number"),
+        UniqueConstraint("checkout_attempt_id"),
+        UniqueConstraint("payment_intent_id"),
+        ForeignKeyConstraint(
+            ["payment_intent_id", "payment_outcome", "total_minor", "currency"],
+            ["payments.intent_id", "payments.outcome", "payments.amount_minor", "payments.currency"],
+            name="orders_total_is_what_was_received",
+        ),
+        # With the foreign key: no order hangs on a quarantined payment (P3).
+        CheckConstraint("payment_outcome = 'purchase'", name="payment_outcome"),
+        CheckConstraint("total_minor = items_minor + shipping_minor", name="total_is_items_and_shipping"),
+        CheckConstraint("total_minor >= 0 AND items_minor >= 0 AND shipping_minor >= 0", name="sums"),
+        CheckConstraint("(shipping_line1 IS NULL) = (shipping_country IS NULL)", name="address_whole_or_none"),
+        CheckConstraint("(shipping_rate_id IS NULL) = (shipping_rate_name IS NULL)", name="rate_whole_or_none"),
+        CheckConstraint("shipping_rate_id IS NOT NULL OR shipping_minor = 0", name="no_shipping_no_amount"),
+        CheckConstraint(
+            "erased_at IS NOT NULL OR contact_name IS NOT NULL AND contact_email IS NOT NULL",
+            name="contact_unless_erased",
+        ),
+        CheckConstraint(holds_nobody(*PERSONAL_IN_ORDER), name="erased_holds_nobody"),
+        Index("orders_of_user", "user_id", "created_at", "id"),
+    )
+
+
+class OrderItemRow(Row):
+    """One line of an order, in the order of the cart."""
+
+    __tablename__ = "order_items"
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    price_id: Mapped[str]
+    product_id: Mapped[str]
+    name: Mapped[str]
+    quantity: Mapped[int]
+    unit_amount_minor: Mapped[int]
+
+    __table_args__ = (
+        CheckConstraint("quantity >= 1", name="quantity"),
+        CheckConstraint("unit_amount_minor >= 0", name="unit_amount_minor"),
+    )
+
+
+class RefundRow(Row):
+    """A refund as Stripe showed it last. No foreign key: it may come before the order."""
+
+    __tablename__ = "refunds"
+
+    stripe_refund_id: Mapped[str] = mapped_column(primary_key=True)
+    intent_id: Mapped[str]
+    charge_id: Mapped[str | None]
+    amount_minor: Mapped[int]
+    currency: Mapped[str]
+    status: Mapped[RefundStatus]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("amount_minor >= 0", name="amount_minor"),
+        CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
+        CheckConstraint("version >= 1", name="version"),
+        Index("refunds_of_intent", "intent_id"),
+    )
+
+
+class DisputeRow(Row):
+    """A dispute as Stripe showed it last. No foreign key: it may come before the order."""
+
+    __tablename__ = "disputes"
+
+    stripe_dispute_id: Mapped[str] = mapped_column(primary_key=True)
+    intent_id: Mapped[str]
+    charge_id: Mapped[str | None]
+    amount_minor: Mapped[int]
+    currency: Mapped[str]
+    status: Mapped[DisputeStatus]
+    reason: Mapped[str | None]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("amount_minor >= 0", name="amount_minor"),
+        CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
+        CheckConstraint("version >= 1", name="version"),
+        Index("disputes_of_intent", "intent_id"),
+    )
+
+
+class OutboxRow(Row):
+    """What others should hear about: ids and sums only, no personal data (P7)."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    topic: Mapped[str]
+    aggregate_id: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),
+        CheckConstraint(
+            "payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id', 'reason',"
+            " 'total_minor', 'amount_minor', 'currency'] = '{}'::jsonb",
+            name="ids_and_sums_only",
+        ),
+    )

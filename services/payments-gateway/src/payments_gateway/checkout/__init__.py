@@ -1,0 +1,1 @@
+"""Checkout use cases: initiate, complete, status, supersede."""

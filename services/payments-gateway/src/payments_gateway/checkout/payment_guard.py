@@ -1,0 +1,36 @@
+"""Whether an attempt's payment is made or under way, so that the buyer is not asked to pay a second time."""
+
+from payments_gateway.domain.attempts import Attempt, DeleteReason, Tombstone
+from payments_gateway.domain.errors import AlreadyPaid, PaymentProcessing
+from payments_gateway.domain.intents import MAY_YET_SUCCEED, IntentStatus, StripeIntent
+from payments_gateway.domain.purchases import OrderBook, Road, Source
+from payments_gateway.payments.fulfilment import Fulfilment
+
+_SOURCE = Source(Road.BROWSER_RETURN)
+
+
+class Settlement:
+    """Answers for attempts that a client wants to begin again or replace."""
+
+    def __init__(self, fulfilment: Fulfilment, orders: OrderBook) -> None:
+        """Settle what turns out to be paid by fulfilling it, as every other road does."""
+        self._fulfilment = fulfilment
+        self._orders = orders
+
+    async def refuse_if_paid(self, tombstone: Tombstone) -> None:
+        """Raise AlreadyPaid if the attempt was deleted because its payment was decided."""
+        if tombstone.reason is not DeleteReason.CANCELLED:
+            raise AlreadyPaid(await self._orders.find_purchase(tombstone.attempt_id))
+
+    async def refuse_if_bought(self, attempt_id: str) -> None:
+        """Raise AlreadyPaid if orders has the attempt's purchase, whatever the attempt store remembers."""
+        purchase = await self._orders.find_purchase(attempt_id)
+        if purchase is not None:
+            raise AlreadyPaid(purchase)
+
+    async def refuse_if_under_way(self, attempt: Attempt, intent: StripeIntent) -> None:
+        """Raise AlreadyPaid, after fulfilling it, if the attempt's intent succeeded; PaymentProcessing if it may."""
+        if intent.status is IntentStatus.SUCCEEDED:
+            raise AlreadyPaid(await self._fulfilment.fulfil_found(intent, attempt, _SOURCE))
+        if intent.status in MAY_YET_SUCCEED:
+            raise PaymentProcessing

@@ -1,0 +1,90 @@
+"""Where a checkout stands, for the page that the buyer looks at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from payments_gateway.domain.attempts import Attempt, AttemptStore, CloseReason, DeleteReason, Tombstone
+from payments_gateway.domain.callers import Caller
+from payments_gateway.domain.errors import AttemptNotFound
+from payments_gateway.domain.intents import MAY_YET_SUCCEED, IntentReader, IntentStatus, StripeIntent
+from payments_gateway.domain.purchases import OrderBook, Purchase
+from payments_gateway.subscriptions.incomplete_payments import FirstPayments
+
+
+class CheckoutState(Enum):
+    """What the buyer is told."""
+
+    OPEN = "open"
+    PROCESSING = "processing"
+    REQUIRES_ACTION = "requires_action"
+    PAYMENT_FAILED = "payment_failed"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    NEEDS_REVIEW = "needs_review"
+
+
+@dataclass(frozen=True)
+class CheckoutStatus:
+    """A checkout's state, with what it became where it is completed."""
+
+    state: CheckoutState
+    purchase: Purchase | None = None
+    first_payments: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Client secrets of first charges that the buyer can finish, by the subscription's id."""
+
+
+class CheckoutStatusReader:
+    """Tells where checkouts stand."""
+
+    def __init__(
+        self, attempts: AttemptStore, orders: OrderBook, intents: IntentReader, first_payments: FirstPayments
+    ) -> None:
+        """Read from the attempts, what they became, and their intents."""
+        self._attempts = attempts
+        self._orders = orders
+        self._intents = intents
+        self._first_payments = first_payments
+
+    async def status(self, attempt_id: str, caller: Caller) -> CheckoutStatus:
+        """Return where the attempt stands. Raises AttemptNotFound, StripeUnavailable, ServiceUnavailable."""
+        found = await self._attempts.find(attempt_id)
+        if found is not None and not caller.owns(found.user_id):
+            raise AttemptNotFound
+        if isinstance(found, Attempt):
+            return CheckoutStatus(_state_of_intent(await self._intents.retrieve(found.intent), found.close_reason))
+        if found is not None and found.reason is DeleteReason.CANCELLED:
+            return CheckoutStatus(_state_once_cancelled(found.close_reason))
+        return await self._status_once_decided(attempt_id, found, caller)
+
+    async def _status_once_decided(
+        self, attempt_id: str, tombstone: Tombstone | None, caller: Caller
+    ) -> CheckoutStatus:
+        purchase = await self._orders.find_purchase(attempt_id)
+        if purchase is not None and purchase.may_be_shown_to(caller):
+            secrets = await self._first_payments.secrets_of(purchase.subscriptions)
+            return CheckoutStatus(CheckoutState.COMPLETED, purchase, secrets)
+        if tombstone is None or purchase is not None:
+            raise AttemptNotFound
+        return CheckoutStatus(CheckoutState.NEEDS_REVIEW)
+
+
+def _state_once_cancelled(close_reason: CloseReason | None) -> CheckoutState:
+    return CheckoutState.SUPERSEDED if close_reason is CloseReason.SUPERSEDED else CheckoutState.EXPIRED
+
+
+def _state_of_intent(intent: StripeIntent, close_reason: CloseReason | None) -> CheckoutState:
+    match intent.status:
+        case status if status is IntentStatus.SUCCEEDED or status in MAY_YET_SUCCEED:
+            return CheckoutState.PROCESSING  # not yet recorded, or at the bank: the buyer has nothing to do
+        case IntentStatus.CANCELED:
+            return _state_once_cancelled(close_reason)
+        case _ if close_reason is not None:
+            return _state_once_cancelled(close_reason)
+        case IntentStatus.REQUIRES_ACTION:
+            return CheckoutState.REQUIRES_ACTION
+        case _ if intent.last_payment_failed:
+            return CheckoutState.PAYMENT_FAILED
+        case _:
+            return CheckoutState.OPEN

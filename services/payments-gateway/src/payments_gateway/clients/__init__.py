@@ -1,1 +1,0 @@
-"""The gateway's ports, implemented over the network: checkout-session, orders and Stripe."""

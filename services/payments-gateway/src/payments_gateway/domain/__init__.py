@@ -1,0 +1,1 @@
+"""Values, events and ports; no I/O."""

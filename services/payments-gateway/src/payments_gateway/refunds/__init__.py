@@ -1,0 +1,1 @@
+"""Mirror of refunds and disputes at Stripe."""

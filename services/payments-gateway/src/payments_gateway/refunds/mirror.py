@@ -1,0 +1,123 @@
+"""Keeps orders' copy of a refund or a dispute as Stripe's own object stands.
+
+Stripe promises no order of its events, and delivers them again: an event is only a hint that something changed. What is
+written is fetched, and only where nothing was written since before the fetch; so the copy never goes back in time, and
+whoever wrote last had looked last. Nothing here ever moves money.
+"""
+
+import logging
+from typing import Final, Generic
+
+from prometheus_client import Counter
+
+from payments_gateway.domain.attempts import is_attempt_id
+from payments_gateway.domain.refunds import (
+    AdjustmentGone,
+    AdjustmentKeepsChanging,
+    AdjustmentUnusable,
+    Copies,
+    PaidWith,
+    Refund,
+    RefundsOfCharges,
+    Seen,
+    StripeObjects,
+    VersionMoved,
+)
+from servicekit.json_logging import bind_attempt
+from servicekit.keyed_lock import Turns
+
+_log = logging.getLogger(__name__)
+
+COPIED: Final = Counter(
+    "holdfast_adjustments", "News of refunds and disputes, and what was done about them.", ["kind", "outcome"]
+)
+
+_TRIES: Final = 10
+"""Writers in other gateways that were faster, before Stripe is asked to send the event again."""
+
+
+class Copying(Generic[Seen]):
+    """Copies one kind of Stripe's objects."""
+
+    def __init__(self, kind: str, stripe: StripeObjects[Seen], copies: Copies[Seen], *, livemode: bool) -> None:
+        """Copy what was paid in the mode that our Stripe key works in. kind is a word for logs and metrics."""
+        self._kind = kind
+        self._stripe: StripeObjects[Seen] = stripe
+        self._copies: Copies[Seen] = copies
+        self._livemode = livemode
+        self._turns = Turns()
+
+    async def refresh(self, object_id: str) -> None:
+        """Make the copy agree with Stripe; do nothing about what is not ours or is gone.
+
+        Raises AdjustmentKeepsChanging, StripeUnavailable, ServiceUnavailable: the same call may be made again.
+        """
+        async with self._turns.of(object_id):
+            try:
+                outcome = await self._copied(object_id)
+            except (AdjustmentGone, AdjustmentUnusable) as why:
+                acknowledge(self._kind, object_id, why)
+            else:
+                COPIED.labels(self._kind, outcome).inc()
+
+    async def _copied(self, object_id: str) -> str:
+        for _ in range(_TRIES):
+            try:
+                return await self._copy(object_id)
+            except VersionMoved:
+                continue
+        raise AdjustmentKeepsChanging
+
+    async def _copy(self, object_id: str) -> str:
+        # The version comes first: what is fetched afterwards is no older than the row that has it. It is written even
+        # where it equals the row: a slower writer that fetched something older in between must find the version moved.
+        version = await self._copies.version_of(object_id)
+        shown = await self._stripe.retrieve(object_id)
+        if shown.paid_with is None or not self._is_ours(shown.paid_with):
+            return "not_ours"
+        await self._copies.write(shown, intent_id=shown.paid_with.intent_id, expected_version=version)
+        _log.info("copied from Stripe", extra={"kind": self._kind, "stripe_id": object_id})
+        return "copied"
+
+    def _is_ours(self, paid_with: PaidWith) -> bool:
+        if paid_with.attempt_id is None or not is_attempt_id(paid_with.attempt_id):
+            return False
+        bind_attempt(paid_with.attempt_id)
+        return paid_with.livemode == self._livemode
+
+
+def acknowledge(kind: str, stripe_id: str, why: AdjustmentGone | AdjustmentUnusable) -> None:
+    """Log and count what is left uncopied. kind is a word for logs and metrics.
+
+    Asked again it would be the same, and Stripe switches off an endpoint that fails for days.
+    """
+    named = {"kind": kind, "stripe_id": stripe_id}
+    if isinstance(why, AdjustmentGone):
+        _log.warning("Stripe knows nothing of it any more", extra=named)
+        COPIED.labels(kind, "gone").inc()
+    else:
+        _log.error("Stripe shows something that cannot be kept", extra=named, exc_info=why)
+        COPIED.labels(kind, "unusable").inc()
+
+
+class Refunds:
+    """Keeps orders' copies of refunds."""
+
+    def __init__(self, copying: Copying[Refund], of_charges: RefundsOfCharges) -> None:
+        """Copy refunds one by one, and find those of a charge."""
+        self._copying = copying
+        self._of_charges = of_charges
+
+    async def refresh(self, refund_id: str) -> None:
+        """Make the copy of a refund agree with Stripe. Raises what Copying.refresh raises."""
+        await self._copying.refresh(refund_id)
+
+    async def refresh_charge(self, charge_id: str) -> None:
+        """Do the same for every refund of a charge: its event says that there is one more, but not which."""
+        try:
+            refund_ids = await self._of_charges.ids_of_charge(charge_id)
+        except (AdjustmentGone, AdjustmentUnusable) as why:
+            acknowledge("charge", charge_id, why)
+            return
+        for refund_id in refund_ids:
+            await self._copying.refresh(refund_id)

@@ -1,0 +1,1 @@
+"""Clients of checkout-session and orders."""

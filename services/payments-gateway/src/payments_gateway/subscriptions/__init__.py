@@ -1,0 +1,1 @@
+"""Subscription use cases: activation, sync, cancel."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 ROOT = Path(__file__).parent.parent.parent
 

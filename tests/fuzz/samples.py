@@ -70,7 +70,7 @@ def _invoice() -> orders_pb2.SubscriptionInvoice:
     )
 
 
-_WEBHOOK = orders_pb2.Source(road=orders_pb2.ROAD_WEBHOOK, stripe_event_id="evt_1")
+_WEBHOOK = orders_pb2.PaymentReport(channel=orders_pb2.REPORT_CHANNEL_WEBHOOK, stripe_event_id="evt_1")
 
 REQUESTS: Final[Sequence[Message]] = (
     checkout_session_pb2.SaveAttemptRequest(
@@ -86,9 +86,9 @@ REQUESTS: Final[Sequence[Message]] = (
     checkout_session_pb2.DeleteAttemptRequest(
         attempt_id="00000000-0000-4000-8000-000000000005", reason=checkout_session_pb2.DELETE_REASON_RECORDED
     ),
-    orders_pb2.RecordPurchaseRequest(payment=_payment(), context=_context(), source=_WEBHOOK),
+    orders_pb2.RecordPurchaseRequest(payment=_payment(), context=_context(), report=_WEBHOOK),
     orders_pb2.QuarantinePaymentRequest(
-        payment=_payment(), reason=orders_pb2.QUARANTINE_REASON_UNRECORDABLE, context=_context(), source=_WEBHOOK
+        payment=_payment(), reason=orders_pb2.QUARANTINE_REASON_UNRECORDABLE, context=_context(), report=_WEBHOOK
     ),
     orders_pb2.ListOrdersRequest(user_id="user-1", page_size=2, page_token="b3JkZXJzOjE6eA"),
     orders_pb2.ListQuarantinedPaymentsRequest(page_size=2, page_token="cXVhcmFudGluZToxOng"),

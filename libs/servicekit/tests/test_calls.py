@@ -12,10 +12,10 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from servicekit.errors import ErrorAnswer, ErrorTable
-from servicekit.grpc_client import Caller, ServiceUnavailable, UnexpectedAnswer
+from servicekit.grpc_client import RpcClient, ServiceUnavailable, UnexpectedAnswer
+from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES
 from servicekit.grpc_server import GrpcServer
 from servicekit.json_logging import request_id
-from servicekit.wire import DEFAULT_MAX_MESSAGE_BYTES
 
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]
@@ -24,7 +24,7 @@ ERRORS: ErrorTable = {
     ConnectionError: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "away"),
     BlockingIOError: ErrorAnswer(grpc.StatusCode.ABORTED, "busy"),
 }
-CALLER: Final = Caller("echo", {}, timeout_seconds=5)
+CALLER: Final = RpcClient("echo", {}, timeout_seconds=5)
 RECOVERY_SECONDS: Final = 2.0
 OUTAGE_SECONDS: Final = 5.5
 """Long enough that a channel with gRPC's own backoff would by then wait for several seconds."""
@@ -89,7 +89,7 @@ async def test_a_call_past_its_deadline_is_unavailable(serve: Serve, say_to: Say
 
     async with serve(never) as server, say_to(server.port) as say:
         with pytest.raises(ServiceUnavailable):  # it takes a moment to connect
-            await Caller("echo", {}, timeout_seconds=2).call(say, StringValue())
+            await RpcClient("echo", {}, timeout_seconds=2).call(say, StringValue())
 
         await asyncio.wait_for(given_up.wait(), 20)
 

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from servicekit.errors import ErrorAnswer, ErrorTable, ReportedError, read_error
-from servicekit.grpc_client import Caller, ServiceUnavailable, UnexpectedAnswer, open_channel
+from servicekit.grpc_client import RpcClient, ServiceUnavailable, UnexpectedAnswer, open_channel
 from servicekit.grpc_server import GrpcServer
 from servicekit.violations import FieldViolation, InvalidRequest
 
@@ -37,7 +37,7 @@ ERRORS: ErrorTable = {
     BlockingIOError: ErrorAnswer(grpc.StatusCode.ABORTED, "busy"),
     BufferError: ErrorAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, "too_much"),
 }
-CALLER = Caller("echo", {"word_unknown": NoSuchWord}, timeout_seconds=5)
+CALLER = RpcClient("echo", {"word_unknown": NoSuchWord}, timeout_seconds=5)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from servicekit.errors import (
     read_error,
     to_status,
 )
-from servicekit.violations import FieldViolation, InvalidRequest, refuse
+from servicekit.violations import FieldViolation, InvalidRequest, raise_if_invalid
 
 AWAY = ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "away")
 LOST = ErrorAnswer(grpc.StatusCode.NOT_FOUND, "lost")
@@ -93,13 +93,13 @@ def test_details_of_another_kind_are_passed_over() -> None:
 
 def test_refusing_nothing_goes_on() -> None:
     """No violation, no exception."""
-    refuse(iter(()))
+    raise_if_invalid(iter(()))
 
 
 def test_a_refusal_says_each_field() -> None:
     """The message reads as a sentence a field."""
     with pytest.raises(InvalidRequest, match=r"^a must be set; b is too long$"):
-        refuse([FieldViolation("a", "must be set"), FieldViolation("b", "is too long")])
+        raise_if_invalid([FieldViolation("a", "must be set"), FieldViolation("b", "is too long")])
 
 
 def _failed(details: bytes | None) -> grpc.aio.AioRpcError:

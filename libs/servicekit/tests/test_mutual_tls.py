@@ -18,15 +18,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from devstack.certificates import Authority, CertificateFolder, KeyPair
 from servicekit.certificates import Certificates
-from servicekit.grpc_client import Caller, ServiceUnavailable, open_channel
+from servicekit.grpc_client import RpcClient, ServiceUnavailable, open_channel
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.tls_files import TlsFiles
 
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]
 Logged = Callable[..., list[dict[str, Any]]]
-CALLER: Final = Caller("echo", {}, timeout_seconds=5)
-BRIEF_CALLER: Final = Caller("echo", {}, timeout_seconds=1)
+CALLER: Final = RpcClient("echo", {}, timeout_seconds=5)
+BRIEF_CALLER: Final = RpcClient("echo", {}, timeout_seconds=1)
 PATIENCE_SECONDS: Final = 20.0
 
 

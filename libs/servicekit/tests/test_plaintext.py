@@ -2,7 +2,7 @@
 
 import pytest
 
-from servicekit.plaintext import leaves_machine
+from servicekit.plaintext import is_remote_address
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from servicekit.plaintext import leaves_machine
 )
 def test_this_machine_is_known(address: str) -> None:
     """Nobody else listens there."""
-    assert not leaves_machine(address)
+    assert not is_remote_address(address)
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_this_machine_is_known(address: str) -> None:
 )
 def test_everything_else_leads_away(address: str) -> None:
     """Also what only looks like this machine, and what cannot be told."""
-    assert leaves_machine(address)
+    assert is_remote_address(address)

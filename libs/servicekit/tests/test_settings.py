@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from servicekit.settings import GrpcServiceSettings, SealingSettings, read_command, read_settings, warn_of_plaintext
+from servicekit.settings import EncryptionSettings, GrpcServiceSettings, read_command, read_settings, warn_of_plaintext
 
 SECRET = "correct-horse-battery-staple"
 
@@ -163,7 +163,7 @@ def test_a_listen_address_is_host_and_port(
 KEYS = "k1:" + "A" * 42 + "8="
 
 
-class VaultSettings(SealingSettings):
+class VaultSettings(EncryptionSettings):
     """Keeps what it hears."""
 
     model_config = SettingsConfigDict(env_prefix="VAULT_")

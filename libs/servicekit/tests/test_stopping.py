@@ -16,11 +16,11 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from servicekit.grpc_client import Caller, ServiceUnavailable, open_channel
+from servicekit.grpc_client import RpcClient, ServiceUnavailable, open_channel
 
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]
 PROGRAM: Final = Path(__file__).with_name("echo_process.py")
-CALLER: Final = Caller("echo", {}, timeout_seconds=10)
+CALLER: Final = RpcClient("echo", {}, timeout_seconds=10)
 PATIENCE_SECONDS: Final = 10
 
 
@@ -97,7 +97,7 @@ async def _health_reports(port: int) -> AsyncGenerator[str, None]:
 
 async def _refused(say: Any) -> None:
     """Call until the call is refused; one that slips in before the server closes its door is held, and given up."""
-    caller, deadline = Caller("echo", {}, timeout_seconds=2), time.monotonic() + PATIENCE_SECONDS
+    caller, deadline = RpcClient("echo", {}, timeout_seconds=2), time.monotonic() + PATIENCE_SECONDS
     while True:
         with pytest.raises(ServiceUnavailable) as refused:
             await caller.call(say, StringValue())
@@ -115,7 +115,7 @@ async def _refused_on_a_new_channel(say_to: SayTo, port: int) -> None:
 async def test_a_call_that_outlasts_the_drain_is_cut(say_to: SayTo) -> None:
     """The process leaves in its time, and the caller may try elsewhere."""
     async with _running(drain_seconds=0.2) as echo, say_to(echo.port) as say:
-        held = asyncio.create_task(Caller("echo", {}, timeout_seconds=2).call(say, StringValue()))
+        held = asyncio.create_task(RpcClient("echo", {}, timeout_seconds=2).call(say, StringValue()))
         await echo.logs("holding")
         terminated = time.monotonic()
         echo.process.send_signal(signal.SIGTERM)

@@ -28,8 +28,8 @@ from checkout_session.redis_backend.attempt_store import RedisAttempts, Retentio
 from checkout_session.redis_backend.readiness import RedisReadiness, require_durable
 from checkout_session.redis_backend.topology import Limits, open_masters
 from devstack.embedded_valkey import EmbeddedValkey
+from servicekit.encryption import Keyring
 from servicekit.health import NotReady
-from servicekit.sealing import Keyring
 from tests.containers.choice import RedisServer
 
 NONE: Final = Durability(DurabilityLevel.NONE)
@@ -73,7 +73,7 @@ async def store_on(server: EmbeddedValkey, durability: Durability, limits: Limit
     masters = open_masters(server.url, durability, limits)
     try:
         yield RedisAttempts(
-            masters, Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=limits.store_timeout_seconds
+            masters, Retention(), keyring=Keyring.unencrypted(), timeout_seconds=limits.store_timeout_seconds
         )
     finally:
         await masters.aclose()

@@ -31,7 +31,7 @@ from checkout_session.redis_backend.primaries import Masters
 from checkout_session.redis_backend.topology import Limits, open_masters
 from devstack.embedded_cluster import EmbeddedCluster
 from devstack.embedded_sentinels import EmbeddedSentinels
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 from tests.containers.choice import RedisServer
 
 FIRST_CHECK = timedelta(minutes=10)

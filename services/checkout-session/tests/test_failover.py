@@ -28,9 +28,9 @@ from checkout_session.redis_backend.connection import connect
 from checkout_session.redis_backend.primaries import OneMaster
 from checkout_session.redis_backend.readiness import RedisReadiness
 from devstack.embedded_valkey import EmbeddedValkey
+from servicekit.encryption import Keyring
 from servicekit.errors import ReportedError, read_error
 from servicekit.health import NotReady
-from servicekit.sealing import Keyring
 
 if TYPE_CHECKING:
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
@@ -133,7 +133,7 @@ def store(redis: Redis) -> RedisAttempts:
 
 def store_at(redis: Redis) -> RedisAttempts:
     """Return a store."""
-    return RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=5)
+    return RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.unencrypted(), timeout_seconds=5)
 
 
 @pytest.fixture

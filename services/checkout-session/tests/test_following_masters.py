@@ -23,7 +23,7 @@ from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, members_seen
 from devstack.embedded_sentinels import EmbeddedSentinels
 from devstack.ports import LOOPBACK
 from devstack.processes import wait_until
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 LIMITS: Final = Limits(max_connections=8, redis_timeout_seconds=5, store_timeout_seconds=10)
 PATIENCE_SECONDS: Final = 60
@@ -69,7 +69,7 @@ async def check(masters: Masters) -> None:
 
 def store_on(masters: Masters) -> RedisAttempts:
     """Return a store."""
-    return RedisAttempts(masters, Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=10)
+    return RedisAttempts(masters, Retention(), keyring=Keyring.unencrypted(), timeout_seconds=10)
 
 
 async def test_a_deposed_master_is_left_at_the_next_check(attempt: Attempt) -> None:

@@ -17,7 +17,7 @@ from checkout_session.redis_backend.attempt_store import RedisAttempts, Retentio
 from checkout_session.redis_backend.keys import keys_of
 from checkout_session.redis_backend.topology import Limits, open_masters
 from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, myself
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 FSYNC: Final = Durability(DurabilityLevel.FSYNC)
 BRIEF: Final = Limits(max_connections=8, redis_timeout_seconds=0.5, store_timeout_seconds=4)
@@ -57,7 +57,7 @@ async def store_on(cluster: EmbeddedCluster, durability: Durability, limits: Lim
     try:
         await masters.inspect()
         yield RedisAttempts(
-            masters, Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=limits.store_timeout_seconds
+            masters, Retention(), keyring=Keyring.unencrypted(), timeout_seconds=limits.store_timeout_seconds
         )
     finally:
         await masters.aclose()

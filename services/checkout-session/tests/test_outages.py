@@ -18,8 +18,8 @@ from checkout_session.redis_backend.attempt_store import RedisAttempts, Retentio
 from checkout_session.redis_backend.connection import connect
 from checkout_session.redis_backend.primaries import OneMaster
 from devstack.embedded_valkey import EmbeddedValkey
+from servicekit.encryption import Keyring
 from servicekit.errors import ReportedError, read_error
-from servicekit.sealing import Keyring
 
 if TYPE_CHECKING:
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
@@ -197,7 +197,7 @@ async def until_held(admin: Redis) -> None:
 async def test_the_store_itself_names_an_outage(mortal: EmbeddedValkey) -> None:
     """Every verb of a store whose Redis stands still raises StoreUnavailable within the store's own time."""
     redis = connect(mortal.url, max_connections=4, timeout_seconds=5)
-    store = RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=0.2)
+    store = RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.unencrypted(), timeout_seconds=0.2)
     mortal.pause()
 
     verbs = [

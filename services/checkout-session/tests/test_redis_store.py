@@ -27,7 +27,7 @@ from checkout_session.redis_backend.connection import connect
 from checkout_session.redis_backend.keys import SHARD_COUNT_KEY, keys_of
 from checkout_session.redis_backend.primaries import OneMaster
 from devstack.embedded_valkey import EmbeddedValkey
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 DAY: Final = 24 * 60 * 60
 NO_ROOM: Final = "1mb"
@@ -37,7 +37,7 @@ NO_ROOM: Final = "1mb"
 @pytest.fixture
 def store(redis: Redis) -> RedisAttempts:
     """Give a store with the usual lifetimes."""
-    return RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=5)
+    return RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.unencrypted(), timeout_seconds=5)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def test_only_due_indexes_and_the_shard_count_stay_for_ever(
 async def test_a_closed_marker_outlives_its_attempt(redis: Redis, attempt: Attempt) -> None:
     """A marker that ended before its attempt would open it again."""
     store = RedisAttempts(
-        OneMaster(redis), Retention(attempt_ttl=timedelta(days=90)), keyring=Keyring.in_the_clear(), timeout_seconds=5
+        OneMaster(redis), Retention(attempt_ttl=timedelta(days=90)), keyring=Keyring.unencrypted(), timeout_seconds=5
     )
     await store.save(attempt)
 
@@ -181,7 +181,7 @@ async def roomy() -> AsyncIterator[tuple[RedisAttempts, Redis]]:
     """Give a store on a server of its own that can be filled up."""
     with EmbeddedValkey.temporary(appendonly=False) as server:
         redis = connect(server.url, max_connections=4, timeout_seconds=5)
-        yield RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.in_the_clear(), timeout_seconds=5), redis
+        yield RedisAttempts(OneMaster(redis), Retention(), keyring=Keyring.unencrypted(), timeout_seconds=5), redis
         await redis.aclose()
 
 

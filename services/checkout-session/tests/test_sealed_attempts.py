@@ -14,8 +14,8 @@ from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
 from checkout_session.redis_backend.keys import keys_of
+from servicekit.encryption import key_id_of
 from servicekit.errors import ReportedError, read_error
-from servicekit.sealing import key_id_of
 from tests.containers.choice import RedisServer
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from uuid import UUID
 from orders.domain.checkout import AttemptContent, CheckoutContext
 from orders.domain.orders import Order
 from orders.domain.pagination import Cursor
-from orders.domain.payments import Payment, Source
+from orders.domain.payments import Payment, PaymentReport
 from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.usecases.unit_of_work import Ledger
 
@@ -60,7 +60,13 @@ class MemoryLedger(MemorySubscriptionLedger):
         self._book = units.book.copy()
         super().__init__(self._book.subscriptions)
 
-    async def decide_purchase(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:  # noqa: ARG002 - the port's
+    async def decide_purchase(
+        self,
+        payment: Payment,
+        context: CheckoutContext,  # noqa: ARG002 - the port's
+        report: PaymentReport,  # noqa: ARG002 - the port's
+        at: datetime,  # noqa: ARG002 - the port's
+    ) -> bool:
         """Keep the rules of the table's constraints."""
         if self._decided(payment.intent.id) or self._paid(payment.attempt_id):
             return False
@@ -74,7 +80,7 @@ class MemoryLedger(MemorySubscriptionLedger):
         self._book.quarantined[quarantined.payment.intent.id] = quarantined
         return True
 
-    async def promote(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:  # noqa: ARG002 - the port's
+    async def promote(self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime) -> bool:  # noqa: ARG002 - the port's
         """Turn the quarantine into the purchase, under the same guard."""
         standing = self._book.quarantined.get(payment.intent.id)
         if standing is None or not _awaits_its_attempt(standing) or self._paid(payment.attempt_id):

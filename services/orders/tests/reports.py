@@ -41,9 +41,9 @@ def context(*, lines: int = 3, user_id: str = "user_1") -> common_pb2.CheckoutCo
     )
 
 
-def webhook() -> pb.Source:
-    """Return the source of a payment that a webhook reported."""
-    return pb.Source(road=pb.ROAD_WEBHOOK, stripe_event_id=f"evt_{next(_numbers)}")
+def webhook() -> pb.PaymentReport:
+    """Return the report of a payment that a webhook reported."""
+    return pb.PaymentReport(channel=pb.REPORT_CHANNEL_WEBHOOK, stripe_event_id=f"evt_{next(_numbers)}")
 
 
 def purchase(
@@ -57,7 +57,7 @@ def purchase(
         received=content.total,
         livemode=False,
     )
-    return pb.RecordPurchaseRequest(payment=payment, context=content, source=webhook())
+    return pb.RecordPurchaseRequest(payment=payment, context=content, report=webhook())
 
 
 def aside(
@@ -68,4 +68,4 @@ def aside(
 ) -> pb.QuarantinePaymentRequest:
     """Return the same payment as one to set aside."""
     content = report.context if with_content else None
-    return pb.QuarantinePaymentRequest(payment=report.payment, reason=reason, context=content, source=webhook())
+    return pb.QuarantinePaymentRequest(payment=report.payment, reason=reason, context=content, report=webhook())

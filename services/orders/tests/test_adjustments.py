@@ -10,7 +10,7 @@ import pytest
 from orders.domain.checkout import AttemptContent, CheckoutContext, Contact, LineItem, Money
 from orders.domain.orders import Order
 from orders.domain.pagination import PageRequest
-from orders.domain.payments import Intent, IntentKind, Payment, Road, Source
+from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
 from orders.domain.purchases import Purchase
 from orders.domain.refunds import Dispute, DisputeStatus, Refund, RefundStatus
 from orders.postgres.connection import DatabaseLimits, open_engine
@@ -19,7 +19,7 @@ from orders.postgres.refunds import PostgresAdjustments
 from orders.usecases.purchases import PaidAttempt, PurchaseReader, PurchaseRecorder
 from orders.usecases.refunds import AdjustmentOvertaken, Adjustments, DisputeNotFound, RefundNotFound
 from orders.usecases.unit_of_work import BeginUnit
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 from .memory_ledger import MemoryUnits
 
@@ -44,7 +44,9 @@ class Books:
         items = (LineItem("price_1", "prod_1", "Mug", 4, Money(500, "eur")),)
         context = CheckoutContext("user_1", Contact("Ada", "ada@shop.example", None), None, None, items, TOTAL)
         payment = Payment(Intent(INTENT_ID, IntentKind.PAYMENT), ATTEMPT_ID, TOTAL, livemode=True)
-        paid = PaidAttempt(payment, context, AttemptContent("user_1", b""), Source(Road.RECONCILER, None))
+        paid = PaidAttempt(
+            payment, context, AttemptContent("user_1", b""), PaymentReport(ReportChannel.RECONCILER, None)
+        )
         await PurchaseRecorder(self.begin, lambda: AT, uuid4, lambda _: 0).record(paid)
 
     async def order(self) -> Order:
@@ -68,7 +70,7 @@ async def books(request: pytest.FixtureRequest) -> AsyncIterator[Books]:
         yield Books(units.begin, Adjustments(units.adjustments))
         return
     engine = open_engine(request.getfixturevalue("database_url"), LIMITS)
-    yield Books(PostgresUnits(engine, Keyring.in_the_clear()).begin, Adjustments(PostgresAdjustments(engine)))
+    yield Books(PostgresUnits(engine, Keyring.unencrypted()).begin, Adjustments(PostgresAdjustments(engine)))
     await engine.dispose()
 
 

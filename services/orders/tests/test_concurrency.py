@@ -74,7 +74,7 @@ async def test_p3_many_reports_of_many_intents_of_one_attempt(orders: Client, sq
 
 
 async def test_p3_recording_and_missing_the_attempt_at_once_is_one_decision(orders: Client, sql: Any) -> None:
-    """Whichever road is faster, the attempt that was found makes the purchase, and both roads can be told so."""
+    """Whichever channel is faster, the attempt that was found makes the purchase, and both channels can be told so."""
     for _ in range(ROUNDS):
         report = purchase()
 

@@ -9,8 +9,8 @@ from .reports import aside, purchase
 from .service import Client
 
 SECOND_PURCHASE = """
-    INSERT INTO payments (intent_id, kind, attempt_id, outcome, amount_minor, currency, livemode, road, decided_at)
-    SELECT 'pi_second', kind, attempt_id, outcome, amount_minor, currency, livemode, road, decided_at FROM payments
+    INSERT INTO payments (intent_id, kind, attempt_id, outcome, amount_minor, currency, livemode, channel, decided_at)
+    SELECT 'pi_second', kind, attempt_id, outcome, amount_minor, currency, livemode, channel, decided_at FROM payments
 """
 
 ORDER = """

@@ -38,7 +38,7 @@ TYPED_BY_THE_BUYER = ("user_1", "Ada", "ada@shop", "7946", "James", "Flat 3", "L
 
 # Who reads a new column here decides whether it may outlive its buyer's wish to be forgotten.
 BOOKKEEPING = {
-    "payments": "intent_id kind attempt_id outcome amount_minor currency livemode quarantine_reason road"
+    "payments": "intent_id kind attempt_id outcome amount_minor currency livemode quarantine_reason channel"
     " stripe_event_id decided_at resolved_at erased_at stripe_payment_method_id",
     "orders": "id number checkout_attempt_id payment_intent_id payment_outcome status total_minor items_minor"
     " shipping_minor currency shipping_rate_id shipping_rate_name created_at erased_at",
@@ -256,7 +256,7 @@ async def test_an_erased_order_is_read_without_its_buyer(orders: Client, eraser:
 async def test_p3_a_repeated_report_of_an_erased_purchase_brings_nobody_back(
     orders: Client, eraser: Eraser, sql: Any
 ) -> None:
-    """The same purchase is answered, erased, from whichever road the repeat comes."""
+    """The same purchase is answered, erased, from whichever channel the repeat comes."""
     report = purchase()
     await orders.RecordPurchase(report)
     await erase(eraser, ADA)

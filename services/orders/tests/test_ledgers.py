@@ -11,7 +11,7 @@ import pytest
 
 from orders.domain.checkout import AttemptContent, CheckoutContext, Contact, LineItem, Money
 from orders.domain.pagination import PageRequest
-from orders.domain.payments import Intent, IntentKind, Payment, Road, Source
+from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
 from orders.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
 from orders.postgres.connection import DatabaseLimits, open_engine
 from orders.postgres.purchases import PostgresUnits
@@ -24,7 +24,7 @@ from orders.usecases.purchases import (
 )
 from orders.usecases.quarantine import Quarantine
 from orders.usecases.unit_of_work import BeginUnit
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 from .memory_ledger import MemoryUnits
 
@@ -96,12 +96,14 @@ def paid(attempt_id: str = "attempt-1", intent_id: str = "pi_1", user_id: str | 
     items = tuple(LineItem(f"price_{n}", "prod", "Mug", 2, Money(500, "eur")) for n in range(2))
     context = CheckoutContext(user_id, Contact("Ada", "ada@shop.example", None), None, None, items, Money(2000, "eur"))
     payment = Payment(Intent(intent_id, IntentKind.PAYMENT), attempt_id, Money(2000, "eur"), livemode=True)
-    return PaidAttempt(payment, context, AttemptContent(user_id, b"content"), Source(Road.RECONCILER, None))
+    return PaidAttempt(
+        payment, context, AttemptContent(user_id, b"content"), PaymentReport(ReportChannel.RECONCILER, None)
+    )
 
 
 def missing(report: PaidAttempt) -> QuarantinedPayment:
     """Return the payment as one whose attempt was missing."""
-    return QuarantinedPayment(report.payment, QuarantineReason.ATTEMPT_MISSING, None, report.source, START)
+    return QuarantinedPayment(report.payment, QuarantineReason.ATTEMPT_MISSING, None, report.report, START)
 
 
 async def test_a_purchase_reads_back_as_it_was_answered(recorder: PurchaseRecorder, reader: PurchaseReader) -> None:
@@ -243,7 +245,7 @@ async def test_leaving_without_commit_rolls_back(begin: BeginUnit) -> None:
     """A unit of work that is not committed never happened."""
     report = paid()
     async with begin() as ledger:
-        await ledger.decide_purchase(report.payment, report.context, report.source, START)
+        await ledger.decide_purchase(report.payment, report.context, report.report, START)
 
     async with begin() as ledger:
         assert await ledger.decision_on("pi_1") is None

@@ -22,7 +22,7 @@ from orders.domain.checkout import (
     ShippingOption,
 )
 from orders.domain.pagination import PAGE_BYTES, PageRequest
-from orders.domain.payments import Intent, IntentKind, Payment, Road, Source
+from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
 from orders.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
 from orders.domain.subscriptions import Sighting
 from orders.usecases.purchases import PaidAttempt, PurchaseReader, PurchaseRecorder
@@ -82,7 +82,9 @@ def paid(number: int, context: CheckoutContext, *, prefix: str = "") -> PaidAtte
     payment = Payment(
         Intent(f"{prefix}pi_{number}", IntentKind.PAYMENT), f"{prefix}{number}", context.total, livemode=True
     )
-    return PaidAttempt(payment, context, AttemptContent(context.user_id, b""), Source(Road.RECONCILER, None))
+    return PaidAttempt(
+        payment, context, AttemptContent(context.user_id, b""), PaymentReport(ReportChannel.RECONCILER, None)
+    )
 
 
 async def listed(reports: list[PaidAttempt]) -> int:
@@ -206,8 +208,8 @@ async def test_each_text_of_a_quarantined_payment_weighs() -> None:
     quarantine = Quarantine(MemoryUnits().begin, lambda: AT)
     for number in range(ROWS):
         payment = paid(number, CONTEXT, prefix=fifth).payment
-        content, source = AttemptContent(None, fifth.encode()), Source(Road.WEBHOOK, fifth)
-        await quarantine.set_aside(QuarantinedPayment(payment, QuarantineReason.UNRECORDABLE, content, source, AT))
+        content, report = AttemptContent(None, fifth.encode()), PaymentReport(ReportChannel.WEBHOOK, fifth)
+        await quarantine.set_aside(QuarantinedPayment(payment, QuarantineReason.UNRECORDABLE, content, report, AT))
 
     page = await quarantine.page(PageRequest(100, None))
 

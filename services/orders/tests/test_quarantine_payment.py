@@ -23,7 +23,7 @@ WITH_CONTENT = [
 async def test_p4_a_payment_is_set_aside_together_with_the_content(
     orders: Client, reason: pb.QuarantineReason.ValueType
 ) -> None:
-    """The answer says it all back: payment, reason, content, road."""
+    """The answer says it all back: payment, reason, content, channel."""
     asked = aside(purchase(), reason, with_content=True)
 
     answer = await orders.QuarantinePayment(asked)
@@ -31,7 +31,7 @@ async def test_p4_a_payment_is_set_aside_together_with_the_content(
     quarantined = answer.decision.quarantined_payment
     assert not answer.already_recorded
     assert (quarantined.payment, quarantined.reason) == (asked.payment, reason)
-    assert (quarantined.context, quarantined.source) == (asked.context, asked.source)
+    assert (quarantined.context, quarantined.report) == (asked.context, asked.report)
 
 
 async def test_a_missing_attempt_is_set_aside_without_content(orders: Client) -> None:
@@ -61,7 +61,7 @@ async def test_p3_whatever_stripe_may_report_is_set_aside(orders: Client) -> Non
     asked.payment.attempt_id = "\U0001f600" * 500
     asked.payment.received.minor_units = 0
     asked.payment.livemode = True
-    asked.source.stripe_event_id = "evt_".ljust(255, "x")
+    asked.report.stripe_event_id = "evt_".ljust(255, "x")
     asked.context.user_id = "u" * 1000
 
     answer = await orders.QuarantinePayment(asked)

@@ -14,7 +14,7 @@ from orders.domain.pagination import PageRequest
 from orders.postgres.connection import open_engine
 from orders.postgres.purchases import PostgresUnits
 from orders.usecases.purchases import PurchaseReader
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 from .reports import purchase
 from .service import Client, refusal, settings_for
@@ -103,7 +103,7 @@ async def test_a_page_of_orders_takes_two_statements(orders: Client, engine: Asy
     """However many orders are on it."""
     for _ in range(6):
         await orders.RecordPurchase(purchase())
-    units = PostgresUnits(engine, Keyring.in_the_clear())
+    units = PostgresUnits(engine, Keyring.unencrypted())
     statements: list[str] = []
 
     @event.listens_for(engine.sync_engine, "before_cursor_execute")

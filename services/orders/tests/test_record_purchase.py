@@ -146,7 +146,7 @@ async def test_operators_find_what_was_bought_in_the_tables(orders: Client, sql:
     assert order["payment_intent_id"] == payment["intent_id"] == report.payment.intent.id
     assert (order["total_minor"], order["items_minor"], order["shipping_minor"]) == (5490, 5000, 490)
     assert (payment["amount_minor"], payment["currency"], payment["livemode"]) == (5490, "eur", False)
-    assert (payment["road"], payment["stripe_event_id"]) == ("webhook", report.source.stripe_event_id)
+    assert (payment["channel"], payment["stripe_event_id"]) == ("webhook", report.report.stripe_event_id)
     assert (order["contact_email"], order["shipping_country"], order["shipping_state"]) == (
         "ada@shop.example",
         "GB",

@@ -15,7 +15,7 @@ from orders.api.purchases import (
     read_quarantined,
 )
 from orders.domain.pagination import Cursor, PageRequest, write_page_token
-from orders.domain.payments import Road
+from orders.domain.payments import ReportChannel
 from orders.domain.purchases import QuarantineReason
 from servicekit.violations import InvalidRequest
 
@@ -138,12 +138,12 @@ SPOILED: list[tuple[str, Callable[[Purchase], object], list[str]]] = [
         lambda r: setattr(r.payment, "payment_method_id", "p" * 256),
         ["payment.payment_method_id"],
     ),
-    ("no road", lambda r: r.source.ClearField("road"), ["source.road"]),
-    ("a webhook of no event", lambda r: r.source.ClearField("stripe_event_id"), ["source.stripe_event_id"]),
+    ("no channel", lambda r: r.report.ClearField("channel"), ["report.channel"]),
+    ("a webhook of no event", lambda r: r.report.ClearField("stripe_event_id"), ["report.stripe_event_id"]),
     (
         "an event of no webhook",
-        lambda r: setattr(r.source, "road", pb.ROAD_BROWSER_RETURN),
-        ["source.stripe_event_id"],
+        lambda r: setattr(r.report, "channel", pb.REPORT_CHANNEL_BROWSER_RETURN),
+        ["report.stripe_event_id"],
     ),
 ]
 
@@ -167,7 +167,7 @@ def test_a_valid_purchase_is_read() -> None:
 
     assert paid.context.items_minor + paid.context.shipping_minor == paid.context.total.minor_units == 7990
     assert paid.content.serialized == report.context.SerializeToString()
-    assert paid.source.road is Road.WEBHOOK
+    assert paid.report.channel is ReportChannel.WEBHOOK
 
 
 def test_a_setup_alone_is_no_purchase() -> None:
@@ -255,7 +255,7 @@ ASIDE_SPOILED: list[tuple[str, Callable[[Aside], object], str]] = [
     ),
     ("no attempt id", lambda r: r.payment.ClearField("attempt_id"), "payment.attempt_id"),
     ("content of a missing attempt", lambda r: r.context.SetInParent(), "context"),
-    ("no road", lambda r: r.source.ClearField("road"), "source.road"),
+    ("no channel", lambda r: r.report.ClearField("channel"), "report.channel"),
 ]
 
 

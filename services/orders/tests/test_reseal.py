@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from checkout.orders.v1 import orders_pb2 as pb
-from servicekit.sealing import key_id_of
+from servicekit.encryption import key_id_of
 
 from .commands import command_line, patient_environment, run
 from .reports import aside, purchase

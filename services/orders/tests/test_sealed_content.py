@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2 as pb
-from servicekit.sealing import key_id_of
+from servicekit.encryption import key_id_of
 
 from .reports import aside, purchase
 from .service import KEYS, Client, served, settings_for
@@ -78,7 +78,7 @@ async def test_p7_content_that_comes_later_is_encrypted(orders: Client, sql: Any
     asked = mismatched()
     await orders.QuarantinePayment(
         pb.QuarantinePaymentRequest(
-            payment=asked.payment, reason=pb.QUARANTINE_REASON_ATTEMPT_MISSING, source=asked.source
+            payment=asked.payment, reason=pb.QUARANTINE_REASON_ATTEMPT_MISSING, report=asked.report
         )
     )
 
@@ -129,7 +129,7 @@ async def test_a_payment_of_an_unknown_key_can_be_read_once_the_key_is_back(orde
 
 
 async def test_p3_a_payment_of_an_unknown_key_keeps_its_decision(orders: Client, database_url: str) -> None:
-    """Reporting it again, by whatever road, answers the quarantine."""
+    """Reporting it again, by whatever channel, answers the quarantine."""
     report = purchase()
     await set_aside(database_url, aside(report, pb.QUARANTINE_REASON_INTENT_MISMATCH, with_content=True), OTHER_KEY)
 

@@ -18,7 +18,7 @@ from orders.domain.checkout import (
     Recurring,
 )
 from orders.domain.pagination import PageRequest
-from orders.domain.payments import Intent, IntentKind, Payment, Road, Source
+from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
 from orders.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
 from orders.domain.subscriptions import (
     InvoiceStatus,
@@ -38,7 +38,7 @@ from orders.usecases.purchases import PaidAttempt, PurchaseReader, PurchaseRecor
 from orders.usecases.quarantine import Quarantine
 from orders.usecases.subscriptions import SubscriptionLife, SubscriptionReader
 from orders.usecases.unit_of_work import BeginUnit
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 from servicekit.violations import InvalidRequest
 
 from .memory_ledger import MemoryUnits
@@ -56,7 +56,7 @@ async def begin(request: pytest.FixtureRequest) -> AsyncIterator[BeginUnit]:
         yield MemoryUnits().begin
         return
     engine = open_engine(request.getfixturevalue("database_url"), LIMITS)
-    yield PostgresUnits(engine, Keyring.in_the_clear()).begin
+    yield PostgresUnits(engine, Keyring.unencrypted()).begin
     await engine.dispose()
 
 
@@ -95,7 +95,9 @@ def mixed(attempt_id: str = "attempt-1", intent_id: str = "pi_1", user_id: str |
     contact = Contact("Ada", "ada@shop.example", None)
     context = CheckoutContext(user_id, contact, ADDRESS, None, items, Money(1000, "eur"), "cus_1")
     payment = Payment(Intent(intent_id, IntentKind.PAYMENT), attempt_id, Money(1000, "eur"), True, "pm_1")  # noqa: FBT003 - live
-    return PaidAttempt(payment, context, AttemptContent(user_id, b"content"), Source(Road.RECONCILER, None))
+    return PaidAttempt(
+        payment, context, AttemptContent(user_id, b"content"), PaymentReport(ReportChannel.RECONCILER, None)
+    )
 
 
 def setup() -> PaidAttempt:
@@ -150,7 +152,7 @@ async def test_a_setup_that_waited_for_its_attempt_is_promoted(
     """The quarantine becomes the purchase."""
     paid = setup()
     quarantine = Quarantine(begin, clock)
-    missing = QuarantinedPayment(paid.payment, QuarantineReason.ATTEMPT_MISSING, None, paid.source, START)
+    missing = QuarantinedPayment(paid.payment, QuarantineReason.ATTEMPT_MISSING, None, paid.report, START)
     set_aside = await quarantine.set_aside(missing)
 
     purchase = await bought(recorder, paid)

@@ -17,7 +17,7 @@ from orders.postgres.purchases import PostgresUnits
 from orders.usecases.purchases import PurchaseRecorder
 from orders.usecases.subscriptions import SubscriptionLife, SubscriptionReader
 from orders.usecases.unit_of_work import BeginUnit
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 from .memory_ledger import MemoryUnits
 from .test_ledgers import LIMITS, START, Clock
@@ -34,7 +34,7 @@ async def begin(request: pytest.FixtureRequest) -> AsyncIterator[BeginUnit]:
         yield MemoryUnits().begin
         return
     engine = open_engine(request.getfixturevalue("database_url"), LIMITS)
-    yield PostgresUnits(engine, Keyring.in_the_clear()).begin
+    yield PostgresUnits(engine, Keyring.unencrypted()).begin
     await engine.dispose()
 
 

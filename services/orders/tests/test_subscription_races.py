@@ -15,8 +15,8 @@ from orders.domain.pagination import PageRequest
 from orders.postgres.connection import open_engine
 from orders.postgres.purchases import PostgresUnits
 from orders.usecases.subscriptions import SubscriptionReader
+from servicekit.encryption import Keyring
 from servicekit.errors import ReportedError, read_error
-from servicekit.sealing import Keyring
 
 from .reports import aside, line
 from .service import Client, count, refusal, served, settings_for, until
@@ -82,7 +82,7 @@ async def test_p3_two_setups_of_one_attempt_at_once_begin_one_subscription(order
 
 
 async def test_p3_recording_and_missing_a_setup_at_once_is_one_decision(orders: Client, sql: Any) -> None:
-    """Whichever road is faster, the attempt that was found begins its subscription."""
+    """Whichever channel is faster, the attempt that was found begins its subscription."""
     for _ in range(ROUNDS):
         report = cart(recurring_line(1))
 
@@ -248,7 +248,7 @@ async def test_reading_takes_the_same_statements_however_much_there_is(orders: C
     plain = cart(line(1))
     await orders.RecordPurchase(plain)
     engine = open_engine(database_url, settings_for(database_url).limits)
-    units = PostgresUnits(engine, Keyring.in_the_clear())
+    units = PostgresUnits(engine, Keyring.unencrypted())
     asked = _asked_of(engine)
     reader = SubscriptionReader(units.begin)
 

@@ -9,7 +9,7 @@ _HTTP_OK = 200
 
 
 class Knobs:
-    """Turns the simulator's knobs over its `/_simulator` API."""
+    """KeyedLock the simulator's knobs over its `/_simulator` API."""
 
     def __init__(self, stripe_api: str) -> None:
         self._session = aiohttp.ClientSession(f"{stripe_api}/_simulator/")

@@ -53,17 +53,17 @@ class Records:
             received=common_pb2.Money(minor_units=5, currency="usd"),
         )
         context = common_pb2.CheckoutContext(user_id=user_id, contact=common_pb2.Contact(**contact))
-        source = orders_pb2.Source(road=orders_pb2.ROAD_BROWSER_RETURN)
+        report = orders_pb2.PaymentReport(channel=orders_pb2.REPORT_CHANNEL_BROWSER_RETURN)
         try:
             await self._orders.RecordPurchase(
-                orders_pb2.RecordPurchaseRequest(payment=payment, context=context, source=source)
+                orders_pb2.RecordPurchaseRequest(payment=payment, context=context, report=report)
             )
         except grpc.aio.AioRpcError as refusal:
             if refusal.code() is not grpc.StatusCode.INVALID_ARGUMENT:
                 raise
         reason = orders_pb2.QUARANTINE_REASON_UNRECORDABLE
         await self._orders.QuarantinePayment(
-            orders_pb2.QuarantinePaymentRequest(payment=payment, reason=reason, context=context, source=source)
+            orders_pb2.QuarantinePaymentRequest(payment=payment, reason=reason, context=context, report=report)
         )
 
     async def content_set_aside(self, intent_id: str) -> common_pb2.CheckoutContext | None:

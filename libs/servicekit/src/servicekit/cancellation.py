@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 
-def heed_cancellation() -> None:
+def raise_if_cancelled() -> None:
     """Raise CancelledError in a task that was cancelled, even if what it awaited has dropped the cancellation."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():

@@ -12,7 +12,7 @@ _ends_at: Final[ContextVar[float]] = ContextVar("request_ends_at", default=math.
 
 
 @contextmanager
-def answered_within(seconds: float) -> Iterator[None]:
+def deadline(seconds: float) -> Iterator[None]:
     """Say that what is served while the context lasts must be answered within so many seconds."""
     before = _ends_at.set(time.monotonic() + seconds)
     try:
@@ -21,7 +21,7 @@ def answered_within(seconds: float) -> Iterator[None]:
         _ends_at.reset(before)
 
 
-def with_time_enough() -> Context:
+def without_deadline() -> Context:
     """Return the present context without its end, for work that is shared with requests that end later."""
     context = copy_context()
     context.run(_ends_at.set, math.inf)

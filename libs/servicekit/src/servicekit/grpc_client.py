@@ -8,10 +8,10 @@ import grpc
 
 from servicekit.certificates import Certificates
 from servicekit.errors import INVALID_REQUEST_REASON, ReportedError, read_error
-from servicekit.grpc_tls import RenewedChannel
+from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_MS, REQUEST_ID_KEY
+from servicekit.grpc_tls import ReloadingChannel
 from servicekit.json_logging import request_id
 from servicekit.violations import InvalidRequest
-from servicekit.wire import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_MS, REQUEST_ID_KEY
 
 _SERVICE_CONFIG: Final = {
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -75,7 +75,7 @@ def open_channel(
     options = _options(max_message_bytes)
     if certificates is None:
         return grpc.aio.insecure_channel(address, options)
-    return RenewedChannel(lambda credentials: grpc.aio.secure_channel(address, credentials, options), certificates)
+    return ReloadingChannel(lambda credentials: grpc.aio.secure_channel(address, credentials, options), certificates)
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, str | int]]:
@@ -94,7 +94,7 @@ def _options(max_message_bytes: int) -> list[tuple[str, str | int]]:
     ]
 
 
-class Caller:
+class RpcClient:
     """Calls one service: every call has a deadline, carries the request id, and fails by name."""
 
     def __init__(self, service: str, errors: ErrorNames, *, timeout_seconds: float) -> None:

@@ -17,12 +17,12 @@ from grpc_reflection.v1alpha import reflection
 from servicekit.cancellation import cancel_until_ended
 from servicekit.certificates import Certificates
 from servicekit.errors import DETAILS_KEY, ErrorAnswer, ErrorTable, answer_for, to_status
+from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from servicekit.grpc_tls import names_of_caller, server_credentials
 from servicekit.health import Readiness, ReadinessCheck
 from servicekit.json_logging import accept_request_id, forget_attempt, request_id
 from servicekit.metrics import GRPC_HANDLED, GRPC_SECONDS, Probe
 from servicekit.tls_files import TlsFiles
-from servicekit.wire import DEFAULT_MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("access")
@@ -31,7 +31,7 @@ _OK: Final = ErrorAnswer(grpc.StatusCode.OK, "")
 _CANCELLED: Final = ErrorAnswer(grpc.StatusCode.CANCELLED, "cancelled")
 _INTERNAL: Final = ErrorAnswer(grpc.StatusCode.INTERNAL, "internal")
 _MALFORMED: Final = ErrorAnswer(grpc.StatusCode.INVALID_ARGUMENT, "malformed_message")
-_STRANGER: Final = ErrorAnswer(grpc.StatusCode.PERMISSION_DENIED, "caller_not_allowed")
+_CALLER_NOT_ALLOWED: Final = ErrorAnswer(grpc.StatusCode.PERMISSION_DENIED, "caller_not_allowed")
 _ALIVE_SECONDS: Final = 30.0
 """A readiness check is given up after a fraction of this: who has not checked for so long hangs."""
 _CANCEL_EVERY_SECONDS: Final = 0.2
@@ -191,7 +191,7 @@ class _CallGuard(grpc.aio.ServerInterceptor):
     """Stands around every call: request id, access log, metrics, and exceptions turned into answers."""
 
     def __init__(self, errors: ErrorTable, domain: str, client_names: frozenset[str]) -> None:
-        self._errors = {**errors, CallerNotAllowed: _STRANGER, MalformedMessage: _MALFORMED}
+        self._errors = {**errors, CallerNotAllowed: _CALLER_NOT_ALLOWED, MalformedMessage: _MALFORMED}
         self._domain = domain
         self._client_names = client_names
 

@@ -54,7 +54,7 @@ def _configuration(credentials: Credentials) -> grpc.ServerCertificateConfigurat
     )
 
 
-class RenewedChannel(grpc.aio.Channel):
+class ReloadingChannel(grpc.aio.Channel):
     """A channel that is replaced by a new one when the certificates change.
 
     gRPC's own channel shows for ever what it was opened with. The new one takes over once it is connected, so that

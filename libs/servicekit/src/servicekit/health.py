@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from servicekit.cancellation import heed_cancellation
+from servicekit.cancellation import raise_if_cancelled
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Readiness:
         """Check for ever, telling each verdict. Ends by cancellation, also by one that a check has dropped."""
         while True:
             ready = await self.check()
-            heed_cancellation()
+            raise_if_cancelled()
             await tell(ready)
             await asyncio.sleep(self._every_seconds)
 

@@ -20,7 +20,7 @@ class _Line:
         """For each part, the last of those who need not see to it themselves any more."""
 
 
-class Turn:
+class HeldLock:
     """One's turn: what was looked at by those who came before, and what those who wait need not look at again."""
 
     def __init__(self, line: _Line, number: int) -> None:
@@ -28,16 +28,16 @@ class Turn:
         self._number = number
         self._last_before_it = line.arrived
 
-    def is_seen_to(self, part: str | None) -> bool:
+    def covered(self, part: str | None) -> bool:
         """Whether somebody looked at it whose turn began after this one's owner had come."""
         return self._line.seen_to.get(part, 0) >= self._number
 
-    def see_to(self, parts: Iterable[str | None]) -> None:
+    def mark_covered(self, parts: Iterable[str | None]) -> None:
         """Say that these parts were looked at in this turn: all who had come before it began need not do so again."""
         self._line.seen_to.update(dict.fromkeys(parts, self._last_before_it))
 
 
-class Turns:
+class KeyedLock:
     """Gives turns by name, in the order in which they were asked for. Bound to the event loop that it is used in."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Turns:
         self._lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def of(self, name: str) -> AsyncIterator[Turn]:
+    async def hold(self, name: str) -> AsyncIterator[HeldLock]:
         """Hold the turn of a name while the context lasts; a name that nobody holds or waits for is forgotten."""
         line = self._lines.get(name)
         if line is None:
@@ -53,4 +53,4 @@ class Turns:
         line.arrived += 1
         number = line.arrived
         async with line.lock:
-            yield Turn(line, number)
+            yield HeldLock(line, number)

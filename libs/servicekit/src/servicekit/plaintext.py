@@ -4,7 +4,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 
-def leaves_machine(address: str) -> bool:
+def is_remote_address(address: str) -> bool:
     """Whether a connection to an address (host:port, a URL, or what gRPC calls a target) leads beyond this machine.
 
     A server that listens there counts by its interface. A name is taken to lead elsewhere, except `localhost`.

@@ -19,8 +19,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from servicekit.plaintext import leaves_machine
-from servicekit.sealing import CLEAR, Keyring, KeyringText
+from servicekit.encryption import CLEAR, Keyring, KeyringText
+from servicekit.plaintext import is_remote_address
 from servicekit.tls_files import TlsFiles
 
 _log = logging.getLogger(__name__)
@@ -30,9 +30,9 @@ Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+)
 
 S = TypeVar("S", bound="ServiceSettings")
 
-KNOWN_TO_EVERYBODY: Final = "not-for-production"
+DEV_SECRET_MARKER: Final = "not-for-production"  # noqa: S105 - it marks secrets, and is none
 """What marks a secret that is published with the code, for whoever tries it out."""
-_MARKS: Final = (KNOWN_TO_EVERYBODY, b64encode(KNOWN_TO_EVERYBODY.encode()).decode())
+_MARKS: Final = (DEV_SECRET_MARKER, b64encode(DEV_SECRET_MARKER.encode()).decode())
 """As it is, and as the bytes of a key that begins with it are written, whatever the key is called."""
 
 
@@ -99,7 +99,7 @@ class ServiceSettings(BaseSettings):
         published = [field for field in type(self).model_fields if _is_published(getattr(self, field))]
         if published and not self.in_development:
             raise ValueError(
-                f"{', '.join(map(self.variable, published))}: everybody knows it ({KNOWN_TO_EVERYBODY}), so it starts "
+                f"{', '.join(map(self.variable, published))}: everybody knows it ({DEV_SECRET_MARKER}), so it starts "
                 "in development only"
             )
         return self
@@ -144,10 +144,10 @@ class GrpcServiceSettings(ServiceSettings):
     @property
     def plaintext_links(self) -> Sequence[str]:
         """See ServiceSettings. Metrics and probes do not count: they tell nothing of a checkout."""
-        return ["listen"] if self.tls is None and leaves_machine(self.listen) else []
+        return ["listen"] if self.tls is None and is_remote_address(self.listen) else []
 
 
-class SealingSettings(ServiceSettings):
+class EncryptionSettings(ServiceSettings):
     """What a service that stores personal content can be told besides: the keys that it is encrypted with."""
 
     encryption_keys: KeyringText | None = Field(
@@ -168,7 +168,7 @@ class SealingSettings(ServiceSettings):
     def keyring(self) -> Keyring:
         """The keys by which stored content is sealed and opened."""
         keys = self.encryption_keys
-        return Keyring.parse(keys.get_secret_value()) if keys else Keyring.in_the_clear()
+        return Keyring.parse(keys.get_secret_value()) if keys else Keyring.unencrypted()
 
 
 def _is_published(value: object) -> bool:

@@ -22,7 +22,7 @@ class InvalidRequest(Exception):
         self.violations = tuple(violations)
 
 
-def refuse(violations: Iterable[FieldViolation]) -> None:
+def raise_if_invalid(violations: Iterable[FieldViolation]) -> None:
     """Raise InvalidRequest if there is any violation."""
     found = tuple(violations)
     if found:

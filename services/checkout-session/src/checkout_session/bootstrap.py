@@ -12,9 +12,9 @@ from checkout_session.redis_backend.readiness import RedisReadiness
 from checkout_session.redis_backend.topology import Limits, open_masters
 from checkout_session.settings import CheckoutSessionSettings
 from servicekit.certificates import Certificates
+from servicekit.encryption import warn_if_unencrypted
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
-from servicekit.sealing import warn_of_clear
 from servicekit.settings import warn_of_plaintext
 from servicekit.tls_contexts import ClientContexts
 
@@ -24,7 +24,7 @@ _ROOM_TO_REFUSE_BYTES: Final = 1024 * 1024
 
 async def run(settings: CheckoutSessionSettings) -> None:
     """Serve until told to stop."""
-    warn_of_clear(settings.keyring)
+    warn_if_unencrypted(settings.keyring)
     warn_of_plaintext(settings)
     masters = masters_of(settings)
     try:

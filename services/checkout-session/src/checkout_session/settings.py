@@ -11,8 +11,8 @@ from pydantic_settings import SettingsConfigDict
 
 from checkout_session.domain.durability import Durability, DurabilityLevel
 from checkout_session.redis_backend.url import parse_address
-from servicekit.plaintext import leaves_machine
-from servicekit.settings import GrpcServiceSettings, Listen, SealingSettings
+from servicekit.plaintext import is_remote_address
+from servicekit.settings import EncryptionSettings, GrpcServiceSettings, Listen
 from servicekit.tls_files import TlsFiles
 
 _DAY_SECONDS: Final = 24 * 60 * 60
@@ -23,7 +23,7 @@ def _known_form(url: SecretStr) -> SecretStr:
     return url
 
 
-class CheckoutSessionSettings(GrpcServiceSettings, SealingSettings):
+class CheckoutSessionSettings(GrpcServiceSettings, EncryptionSettings):
     """Keeps checkout attempts in Redis until they are recorded."""
 
     model_config = SettingsConfigDict(env_prefix="CHECKOUT_SESSION_")
@@ -105,7 +105,7 @@ class CheckoutSessionSettings(GrpcServiceSettings, SealingSettings):
     def plaintext_links(self) -> Sequence[str]:
         """See ServiceSettings."""
         url = self.redis_url.get_secret_value()
-        open_to_all = leaves_machine(url) and not parse_address(url).tls
+        open_to_all = is_remote_address(url) and not parse_address(url).tls
         return [*super().plaintext_links, *(["redis_url"] if open_to_all else [])]
 
     @property

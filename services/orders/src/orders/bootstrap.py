@@ -24,9 +24,9 @@ from orders.usecases.refunds import AdjustmentLedger, Adjustments
 from orders.usecases.retrying import Patience
 from orders.usecases.subscriptions import SubscriptionLife, SubscriptionReader
 from orders.usecases.unit_of_work import BeginUnit
+from servicekit.encryption import warn_if_unencrypted
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
-from servicekit.sealing import warn_of_clear
 from servicekit.settings import warn_of_plaintext
 
 _READINESS_SECONDS = 2.0
@@ -34,7 +34,7 @@ _READINESS_SECONDS = 2.0
 
 async def run(settings: OrdersSettings) -> None:
     """Serve until told to stop."""
-    warn_of_clear(settings.keyring)
+    warn_if_unencrypted(settings.keyring)
     warn_of_plaintext(settings)
     async with built_server(settings) as server:
         with metrics_served(settings.metrics_listen, server.probes):

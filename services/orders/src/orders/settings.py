@@ -9,8 +9,8 @@ from pydantic_settings import SettingsConfigDict
 
 from orders.postgres.connection import DatabaseLimits
 from orders.postgres.tls import is_verified
-from servicekit.plaintext import leaves_machine
-from servicekit.settings import GrpcServiceSettings, Listen, SealingSettings
+from servicekit.plaintext import is_remote_address
+from servicekit.settings import EncryptionSettings, GrpcServiceSettings, Listen
 
 _HOST: Final = r"(?:\[[^\]/?#@]*\]|[^/?#@:,\[\]]*)(?::[0-9]{1,5})?"
 _URL: Final = re.compile(rf"postgres(?:ql)?://(?:[^/?#@]*@)?{_HOST}(?:,{_HOST})*(?:/[^/?#@]*)?(?:\?[^#]*)?")
@@ -23,7 +23,7 @@ def _readable(url: SecretStr) -> SecretStr:
     return url
 
 
-class OrdersSettings(GrpcServiceSettings, SealingSettings):
+class OrdersSettings(GrpcServiceSettings, EncryptionSettings):
     """Keeps what was bought in PostgreSQL."""
 
     model_config = SettingsConfigDict(env_prefix="ORDERS_", frozen=True, extra="ignore")
@@ -53,7 +53,10 @@ class OrdersSettings(GrpcServiceSettings, SealingSettings):
     def plaintext_links(self) -> Sequence[str]:
         """See ServiceSettings."""
         url = self.database_url.get_secret_value()
-        return [*super().plaintext_links, *(["database_url"] if leaves_machine(url) and not is_verified(url) else [])]
+        return [
+            *super().plaintext_links,
+            *(["database_url"] if is_remote_address(url) and not is_verified(url) else []),
+        ]
 
     @property
     def limits(self) -> DatabaseLimits:

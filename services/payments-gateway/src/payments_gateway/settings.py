@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from servicekit.plaintext import leaves_machine
+from servicekit.plaintext import is_remote_address
 from servicekit.settings import Listen, ServiceSettings
 from servicekit.tls_files import TlsFiles
 
@@ -269,7 +269,7 @@ class GatewaySettings(AccessSettings):
     def plaintext_links(self) -> Sequence[str]:
         """See ServiceSettings. What listens for HTTP does not count: TLS ends in front of the gateway."""
         targets = ("checkout_session_target", "orders_target")
-        return [] if self.tls else [target for target in targets if leaves_machine(getattr(self, target))]
+        return [] if self.tls else [target for target in targets if is_remote_address(getattr(self, target))]
 
     @property
     def livemode(self) -> bool:

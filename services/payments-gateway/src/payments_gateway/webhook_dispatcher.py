@@ -6,7 +6,7 @@ Which events tell it stands in clients/stripe_webhooks.py.
 from dataclasses import dataclass
 from typing import assert_never
 
-from payments_gateway.domain.purchases import Road, Source
+from payments_gateway.domain.purchases import PaymentReport, ReportChannel
 from payments_gateway.domain.refunds import Dispute
 from payments_gateway.domain.webhook_events import (
     ChargeRefunded,
@@ -34,7 +34,7 @@ class Deliveries:
         """Return once the effect of the news is committed."""
         match news:
             case IntentSucceeded(intent):
-                await self.fulfilment.fulfil(intent, Source(Road.WEBHOOK, event_id))
+                await self.fulfilment.fulfil(intent, PaymentReport(ReportChannel.WEBHOOK, event_id))
             case RefundChanged(refund_id):
                 await self.refunds.refresh(refund_id)
             case ChargeRefunded(charge_id):

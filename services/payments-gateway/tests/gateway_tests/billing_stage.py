@@ -11,7 +11,7 @@ import aiohttp
 from payments_gateway.domain.attempts import CheckoutContext, IntentKind, IntentRef, Interval, LineItem, Recurring
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Purchase, Road, Source
+from payments_gateway.domain.purchases import PaymentReport, Purchase, ReportChannel
 from payments_gateway.domain.subscriptions import Subscription
 from payments_gateway.domain.webhook_events import SubscriptionChanged
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
@@ -24,7 +24,7 @@ from .samples import ADA, ATTEMPT_ID, attempt
 from .stripe_stand_in import roomy_limiter, stripe_client
 
 SETTINGS: Final = SimulatorSettings(seed=7, secret_key="sk_test_1")
-WEBHOOK: Final = Source(Road.WEBHOOK, "evt_1")
+WEBHOOK: Final = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 MONTHLY: Final = Recurring(Interval.MONTH, 1, 0)
 YEARLY: Final = Recurring(Interval.YEAR, 1, 0)
 CREATE: Final = "POST", "/v1/subscriptions"

@@ -39,11 +39,11 @@ from payments_gateway.domain.purchases import (
     OrderStatus,
     Payment,
     PaymentDecision,
+    PaymentReport,
     Purchase,
     PurchaseRefused,
     QuarantinedPayment,
     QuarantineReason,
-    Source,
 )
 from payments_gateway.domain.subscriptions import Subscription
 from servicekit.violations import FieldViolation, InvalidRequest
@@ -327,9 +327,11 @@ class FakeOrderBook:
         """What was bought or set aside, by intent id."""
         self.payments: dict[str, Payment] = {}
         """What was reported first, by intent id."""
-        self.sources: list[Source] = []
+        self.reports: list[PaymentReport] = []
 
-    async def record_purchase(self, payment: Payment, context: CheckoutContext, source: Source) -> PaymentDecision:
+    async def record_purchase(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport
+    ) -> PaymentDecision:
         """Record what the payment bought, or answer what was decided before."""
         async with self._wire.call("orders.record_purchase"):
             received = payment.received or Money(0, context.total.currency)
@@ -339,7 +341,7 @@ class FakeOrderBook:
             if standing is not None and not _is_promotable(standing):
                 return self._as_it_stands(standing) if isinstance(standing, Purchase) else standing
             if payment.attempt_id in self._purchases:
-                return self._set_aside(payment, QuarantineReason.DUPLICATE_PAYMENT, context, source)
+                return self._set_aside(payment, QuarantineReason.DUPLICATE_PAYMENT, context, report)
             begun = self._subscriptions.begin_all(payment, context)
             purchase = Purchase(
                 attempt_id=payment.attempt_id,
@@ -348,15 +350,15 @@ class FakeOrderBook:
                 subscriptions=tuple(self._subscriptions.rows[each] for each in begun),
             )
             self._purchases[payment.attempt_id] = purchase
-            return self._decide(payment, purchase, context, source)
+            return self._decide(payment, purchase, context, report)
 
     async def quarantine(
-        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, source: Source
+        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
     ) -> PaymentDecision:
         """Set the payment aside, or answer what was decided before."""
         async with self._wire.call("orders.quarantine"):
             standing = self.decisions.get(payment.intent.id)
-            return standing or self._set_aside(payment, reason, context, source)
+            return standing or self._set_aside(payment, reason, context, report)
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
         """Return what the attempt became."""
@@ -402,20 +404,20 @@ class FakeOrderBook:
         return list(self._purchases.values())
 
     def _decide(
-        self, payment: Payment, decision: PaymentDecision, context: CheckoutContext | None, source: Source
+        self, payment: Payment, decision: PaymentDecision, context: CheckoutContext | None, report: PaymentReport
     ) -> PaymentDecision:
         self.decisions[payment.intent.id] = decision
         self.payments.setdefault(payment.intent.id, payment)
-        self.sources.append(source)
+        self.reports.append(report)
         if context is not None:
             self.contents[payment.intent.id] = context
         return decision
 
     def _set_aside(
-        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, source: Source
+        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
     ) -> PaymentDecision:
         set_aside = QuarantinedPayment(reason, content_kept=context is not None)
-        return self._decide(payment, set_aside, context, source)
+        return self._decide(payment, set_aside, context, report)
 
     def _order(self, payment: Payment, context: CheckoutContext) -> Order:
         number = len(self._purchases) + 1

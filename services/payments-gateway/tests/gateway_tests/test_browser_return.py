@@ -9,7 +9,13 @@ from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
 from payments_gateway.domain.intents import MAY_YET_SUCCEED, IntentNotFound, IntentStatus, StripeUnavailable
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason, Road, Source
+from payments_gateway.domain.purchases import (
+    PaymentReport,
+    Purchase,
+    QuarantinedPayment,
+    QuarantineReason,
+    ReportChannel,
+)
 
 from .assembly import Gateway
 from .samples import ATTEMPT_ID, CONTEXT, OTHER_ATTEMPT_ID, intent_ref
@@ -27,14 +33,16 @@ async def test_p3_a_paid_checkout_is_recorded_when_the_browser_is_back(gateway: 
 
     assert isinstance(decision, Purchase)
     assert [decision] == gateway.orders.purchases()
-    assert gateway.orders.sources == [Source(Road.BROWSER_RETURN)]
+    assert gateway.orders.reports == [PaymentReport(ReportChannel.BROWSER_RETURN)]
     assert gateway.attempts.stored() == []
 
 
 async def test_p3_after_the_webhook_the_purchase_is_shown(gateway: Gateway) -> None:
     """What is recorded is answered without asking Stripe."""
     stored = gateway.stored_attempt()
-    purchase = await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), Source(Road.WEBHOOK, "evt_1"))
+    purchase = await gateway.fulfilment.fulfil(
+        gateway.intents.pay(stored.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1")
+    )
 
     decision = await gateway.browser_return.complete(ATTEMPT_ID, stored.intent, GUEST)
 
@@ -58,7 +66,7 @@ async def test_p3_browsers_at_once_are_shown_one_purchase(gateway: Gateway) -> N
 async def test_p7_an_erased_purchase_is_shown_to_nobody(gateway: Gateway, owner: str | None) -> None:
     """Whose it was is not known any more, so not even its buyer's browser is told; nor is it bought a second time."""
     stored = gateway.stored_attempt(user_id=owner)
-    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), Source(Road.WEBHOOK, "evt_1"))
+    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
     gateway.orders.erase(ATTEMPT_ID)
 
     with pytest.raises(AttemptNotFound):
@@ -136,7 +144,7 @@ async def test_somebody_elses_checkout_is_not_found(gateway: Gateway, caller: Ca
 
     with pytest.raises(AttemptNotFound):
         await gateway.browser_return.complete(ATTEMPT_ID, stored.intent, caller)
-    await gateway.fulfilment.fulfil(paid, Source(Road.WEBHOOK, "evt_1"))
+    await gateway.fulfilment.fulfil(paid, PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
     with pytest.raises(AttemptNotFound):
         await gateway.browser_return.complete(ATTEMPT_ID, stored.intent, caller)
 
@@ -146,7 +154,7 @@ async def test_somebody_elses_checkout_is_not_found(gateway: Gateway, caller: Ca
 async def test_somebody_elses_purchase_is_not_found_when_its_tombstone_is_gone(gateway: Gateway) -> None:
     """Tombstones end after 35 days; the purchase knows its owner too."""
     stored = gateway.stored_attempt(user_id="user_ada")
-    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), Source(Road.WEBHOOK, "evt_1"))
+    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
     gateway.attempts.lose(ATTEMPT_ID)
 
     with pytest.raises(AttemptNotFound):
@@ -160,7 +168,7 @@ async def test_somebody_elses_purchase_is_not_shown_when_it_is_made_meanwhile(ga
     gateway.attempts.lose(ATTEMPT_ID)
 
     async def record() -> None:
-        await gateway.fulfilment.fulfil_found(paid, stored, Source(Road.WEBHOOK, "evt_1"))
+        await gateway.fulfilment.fulfil_found(paid, stored, PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
 
     gateway.wire.meanwhile("intents.retrieve", record)
 
@@ -171,7 +179,7 @@ async def test_somebody_elses_purchase_is_not_shown_when_it_is_made_meanwhile(ga
 async def test_a_second_payment_of_a_bought_checkout_is_quarantined(gateway: Gateway) -> None:
     """The purchase was paid with another intent: this payment is set aside."""
     stored = gateway.stored_attempt()
-    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), Source(Road.WEBHOOK, "evt_1"))
+    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
     second = gateway.intents.another(ATTEMPT_ID, CONTEXT.total)
     gateway.intents.pay(second)
 
@@ -181,7 +189,7 @@ async def test_a_second_payment_of_a_bought_checkout_is_quarantined(gateway: Gat
 
 
 async def test_a_payment_whose_attempt_is_gone_is_quarantined(gateway: Gateway) -> None:
-    """The browser's road loses no payment either."""
+    """The browser's channel loses no payment either."""
     ref = gateway.intents.another(ATTEMPT_ID, CONTEXT.total)
     gateway.intents.pay(ref)
 
@@ -224,7 +232,7 @@ async def test_an_intent_of_the_other_mode_is_a_mismatch(gateway: Gateway) -> No
     paid = replace(gateway.intents.pay(stored.intent), livemode=True)
 
     with pytest.raises(AttemptOfAnotherIntent):
-        await gateway.fulfilment.fulfil_found(paid, stored, Source(Road.BROWSER_RETURN))
+        await gateway.fulfilment.fulfil_found(paid, stored, PaymentReport(ReportChannel.BROWSER_RETURN))
 
     assert gateway.attempts.stored() == [stored]
 

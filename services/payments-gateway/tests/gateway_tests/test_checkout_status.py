@@ -7,12 +7,12 @@ from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Purchase, Road, Source
+from payments_gateway.domain.purchases import PaymentReport, Purchase, ReportChannel
 
 from .assembly import Gateway
 from .samples import ATTEMPT_ID
 
-WEBHOOK = Source(Road.WEBHOOK, "evt_1")
+WEBHOOK = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,21 @@ from payments_gateway.access.tokens import GUEST
 from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef, Tombstone
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Payment, Purchase, QuarantinedPayment, QuarantineReason, Road, Source
+from payments_gateway.domain.purchases import (
+    Payment,
+    PaymentReport,
+    Purchase,
+    QuarantinedPayment,
+    QuarantineReason,
+    ReportChannel,
+)
 from payments_gateway.payments.fulfilment import NOT_OURS
 from servicekit.grpc_client import ServiceUnavailable
 
 from .assembly import Gateway
 from .samples import ATTEMPT_ID, CONTEXT, OTHER_ATTEMPT_ID
 
-WEBHOOK = Source(Road.WEBHOOK, "evt_1")
+WEBHOOK = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 
 
 def tombstone_reason(gateway: Gateway, attempt_id: str = ATTEMPT_ID) -> DeleteReason | None:
@@ -36,7 +43,7 @@ async def test_p3_a_paid_attempt_becomes_a_purchase(gateway: Gateway) -> None:
     assert gateway.orders.payments == {
         stored.intent.id: Payment(stored.intent, ATTEMPT_ID, CONTEXT.total, livemode=False)
     }
-    assert gateway.orders.sources == [WEBHOOK]
+    assert gateway.orders.reports == [WEBHOOK]
     assert tombstone_reason(gateway) is DeleteReason.RECORDED
 
 
@@ -45,7 +52,7 @@ async def test_p3_the_same_news_again_changes_nothing(gateway: Gateway) -> None:
     paid = gateway.intents.pay(gateway.stored_attempt().intent)
     first = await gateway.fulfilment.fulfil(paid, WEBHOOK)
 
-    second = await gateway.fulfilment.fulfil(paid, Source(Road.WEBHOOK, "evt_2"))
+    second = await gateway.fulfilment.fulfil(paid, PaymentReport(ReportChannel.WEBHOOK, "evt_2"))
 
     assert second == first
     assert gateway.wire.calls[3:] == ["attempts.find", "orders.find_purchase"]
@@ -230,10 +237,10 @@ async def test_an_intent_of_the_other_mode_is_not_ours(gateway: Gateway) -> None
 
 
 async def test_foreign_intents_are_counted(gateway: Gateway) -> None:
-    """The operator sees how many there are, and by which road."""
+    """The operator sees how many there are, and by which channel."""
 
     def counted() -> float:
-        labels = {"road": "webhook", "outcome": "not_ours"}
+        labels = {"channel": "webhook", "outcome": "not_ours"}
         return REGISTRY.get_sample_value("holdfast_fulfilments_total", labels) or 0
 
     before = counted()

@@ -5,13 +5,19 @@ import pytest
 from payments_gateway.domain.attempts import DeleteReason, Tombstone
 from payments_gateway.domain.intents import StripeIntent
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason, Road, Source
+from payments_gateway.domain.purchases import (
+    PaymentReport,
+    Purchase,
+    QuarantinedPayment,
+    QuarantineReason,
+    ReportChannel,
+)
 
 from .assembly import Gateway
 from .fakes import Crash
 from .samples import ATTEMPT_ID, CONTEXT
 
-WEBHOOK = Source(Road.WEBHOOK, "evt_1")
+WEBHOOK = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 MOST_CALLS = 4
 
 crashes = pytest.mark.parametrize(

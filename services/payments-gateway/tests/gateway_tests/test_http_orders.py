@@ -8,7 +8,7 @@ import pytest
 from payments_gateway.domain.attempts import Attempt
 from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Order, Purchase, Road, Source
+from payments_gateway.domain.purchases import Order, PaymentReport, Purchase, ReportChannel
 from servicekit.grpc_client import ServiceUnavailable
 
 from .assembly import Gateway
@@ -30,7 +30,7 @@ async def bought(gateway: Gateway, user_id: str | None, count: int = 1) -> list[
         attempt_id = f"{ATTEMPT_ID[:-4]}{len(gateway.orders.decisions):04}"
         stored = gateway.stored_attempt(user_id=user_id, attempt_id=attempt_id)
         paid = gateway.intents.pay(stored.intent)
-        decision = await gateway.fulfilment.fulfil(paid, Source(Road.WEBHOOK, f"evt_{number}"))
+        decision = await gateway.fulfilment.fulfil(paid, PaymentReport(ReportChannel.WEBHOOK, f"evt_{number}"))
         assert isinstance(decision, Purchase)
         assert decision.order is not None
         orders.append(decision.order)

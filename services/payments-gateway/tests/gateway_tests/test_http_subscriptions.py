@@ -8,7 +8,7 @@ import pytest
 from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
 from payments_gateway.domain.intents import IntentStatus, StripeIntent, StripeUnavailable
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Purchase, Road, Source
+from payments_gateway.domain.purchases import PaymentReport, Purchase, ReportChannel
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
 from .assembly import Gateway
@@ -44,7 +44,7 @@ def set_up(gateway: Gateway, *lines: LineItem, user_id: str | None = None, numbe
 async def subscribed(gateway: Gateway, *lines: LineItem, user_id: str | None = None, number: int = 1) -> Subscription:
     """Let a buyer subscribe; return the first subscription."""
     paid = set_up(gateway, *lines, user_id=user_id, number=number)
-    decision = await gateway.fulfilment.fulfil(paid, Source(Road.WEBHOOK, "evt_1"))
+    decision = await gateway.fulfilment.fulfil(paid, PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
     assert isinstance(decision, Purchase)
     return decision.subscriptions[0]
 

@@ -21,7 +21,7 @@ async def test_p3_a_paid_checkout_is_recorded_before_stripe_is_told_so(
 
     assert (answer.status, answer.json) == (200, {"received": True})
     assert [purchase.intent for purchase in gateway.orders.purchases()] == [paid.ref]
-    assert gateway.orders.sources[0].stripe_event_id == "evt_1"
+    assert gateway.orders.reports[0].stripe_event_id == "evt_1"
 
 
 async def test_p3_a_delivery_that_comes_twice_changes_nothing(http: aiohttp.ClientSession, gateway: Gateway) -> None:

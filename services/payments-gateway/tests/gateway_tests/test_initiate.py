@@ -11,7 +11,7 @@ from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
 from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Road, Source
+from payments_gateway.domain.purchases import PaymentReport, ReportChannel
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import InvalidRequest
 
@@ -176,7 +176,7 @@ async def test_a_retry_of_a_paid_checkout_says_what_was_bought(gateway: Gateway)
     """After the webhook recorded it, the retry is answered with the purchase instead of a secret."""
     checkout = await gateway.initiate.begin(ASKED, GUEST, KEY)
     paid = gateway.intents.pay(stored_for(gateway, checkout).intent)
-    purchase = await gateway.fulfilment.fulfil(paid, Source(Road.WEBHOOK, "evt_1"))
+    purchase = await gateway.fulfilment.fulfil(paid, PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
 
     with pytest.raises(AlreadyPaid) as refusal:
         await gateway.initiate.begin(ASKED, GUEST, KEY)
@@ -313,7 +313,7 @@ async def test_a_bought_attempt_that_the_store_lost_is_not_begun_again(gateway: 
     """Even once Stripe has forgotten its key, whoever comes with it is told what was bought, and gets no secret."""
     checkout = await gateway.initiate.begin(ASKED, GUEST, KEY)
     (stored,) = gateway.attempts.stored()
-    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), Source(Road.WEBHOOK, "evt_1"))
+    await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
     gateway.attempts.lose(checkout.attempt_id)
     gateway.intents.forget_keys()
 

@@ -8,7 +8,7 @@ from payments_gateway.checkout.initiate import Checkout
 from payments_gateway.domain.attempts import AttemptClosed, CloseReason, RequestHashMismatch
 from payments_gateway.domain.errors import AlreadyPaid
 from payments_gateway.domain.intents import StripeUnavailable
-from payments_gateway.domain.purchases import Road, Source
+from payments_gateway.domain.purchases import PaymentReport, ReportChannel
 
 from .assembly import Gateway
 from .samples import checkout_request
@@ -115,7 +115,9 @@ async def test_a_retry_overtaken_by_the_payment_says_that_it_is_paid(gateway: Ga
     async def begun_paid_and_recorded() -> None:
         await gateway.initiate.begin(ASKED, GUEST, KEY)
         [stored] = gateway.attempts.stored()
-        await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), Source(Road.WEBHOOK, "evt_1"))
+        await gateway.fulfilment.fulfil(
+            gateway.intents.pay(stored.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1")
+        )
 
     gateway.wire.meanwhile("attempts.save", begun_paid_and_recorded)
 

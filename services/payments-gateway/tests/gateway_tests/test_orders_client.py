@@ -14,12 +14,12 @@ from payments_gateway.domain.purchases import (
     OrderPage,
     OrderStatus,
     Payment,
+    PaymentReport,
     Purchase,
     PurchaseRefused,
     QuarantinedPayment,
     QuarantineReason,
-    Road,
-    Source,
+    ReportChannel,
 )
 from payments_gateway.rpc.messages import context_message, intent_message, money_message
 from payments_gateway.rpc.orders import OrdersClient
@@ -31,7 +31,7 @@ from .service_stand_ins import OrdersStandIn, Refusal
 
 REF = intent_ref("pi_1")
 PAYMENT = Payment(REF, ATTEMPT_ID, CONTEXT.total, livemode=False)
-WEBHOOK = Source(Road.WEBHOOK, "evt_1")
+WEBHOOK = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 CREATED = datetime(2030, 1, 1, 12, 30, tzinfo=UTC)
 ORDER = Order(
     id="00000000-0000-4000-8000-000000000001",
@@ -104,7 +104,7 @@ async def client(orders: OrdersStandIn) -> AsyncIterator[OrdersClient]:
 
 
 async def test_a_purchase_is_recorded_with_all_that_was_bought(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """Payment, content and source go over; the purchase comes back."""
+    """Payment, content and report go over; the purchase comes back."""
     orders.answer = pb.RecordPurchaseResponse(decision=pb.PaymentDecision(purchase=PURCHASE_MESSAGE))
 
     decision = await client.record_purchase(PAYMENT, CONTEXT, WEBHOOK)
@@ -116,7 +116,7 @@ async def test_a_purchase_is_recorded_with_all_that_was_bought(client: OrdersCli
             intent=intent_message(REF), attempt_id=ATTEMPT_ID, received=money_message(CONTEXT.total), livemode=False
         ),
         context=context_message(CONTEXT),
-        source=pb.Source(road=pb.ROAD_WEBHOOK, stripe_event_id="evt_1"),
+        report=pb.PaymentReport(channel=pb.REPORT_CHANNEL_WEBHOOK, stripe_event_id="evt_1"),
     )
 
 
@@ -132,13 +132,13 @@ async def test_a_payment_is_set_aside(
         decision=pb.PaymentDecision(quarantined_payment=pb.QuarantinedPayment(reason=wire_reason, context=sent_context))
     )
 
-    decision = await client.quarantine(PAYMENT, reason, context, Source(Road.BROWSER_RETURN))
+    decision = await client.quarantine(PAYMENT, reason, context, PaymentReport(ReportChannel.BROWSER_RETURN))
 
     [request] = orders.requests
     assert decision == QuarantinedPayment(reason, content_kept=context is not None)
     assert request.reason == wire_reason
     assert request.HasField("context") == (context is not None)
-    assert request.source == pb.Source(road=pb.ROAD_BROWSER_RETURN)
+    assert request.report == pb.PaymentReport(channel=pb.REPORT_CHANNEL_BROWSER_RETURN)
 
 
 async def test_a_payment_without_a_sum_has_none_on_the_wire(client: OrdersClient, orders: OrdersStandIn) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
 from payments_gateway.stripe_api.single_flight import SharedGlances
-from servicekit.deadline import answered_within, seconds_left
+from servicekit.deadline import deadline, seconds_left
 
 from .assembly import until
 from .fakes import FakeIntents, Wire
@@ -46,7 +46,7 @@ async def test_who_joins_late_has_all_their_time() -> None:
     scene = Scene()
     scene.wire.meanwhile("intents.retrieve", lambda: _note(left))
 
-    with answered_within(0.5):
+    with deadline(0.5):
         await scene.glances.retrieve(scene.ref)
 
     assert left == [math.inf]

@@ -16,7 +16,7 @@ from payments_gateway.domain.money import Money
 from payments_gateway.stripe_api.http import operation_of
 from payments_gateway.stripe_api.intents import StripeIntents
 from payments_gateway.stripe_api.rate_limiter import StripeLimiter
-from servicekit.deadline import answered_within
+from servicekit.deadline import deadline
 
 from .samples import ATTEMPT_ID, intent_ref
 from .stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, serving, stripe_client, stripe_stand_in
@@ -134,7 +134,7 @@ async def test_the_budget_fits_what_is_left_of_the_buyers_request() -> None:
         client = stripe_client(served.url, session, roomy_limiter(), timeout_seconds=60, budget_seconds=60)
         began = time.monotonic()
 
-        with answered_within(2.0), pytest.raises(StripeUnavailable):
+        with deadline(2.0), pytest.raises(StripeUnavailable):
             await StripeIntents(client).retrieve(INTENT)
 
         took = time.monotonic() - began
@@ -145,7 +145,7 @@ async def test_the_budget_fits_what_is_left_of_the_buyers_request() -> None:
 
 async def test_without_time_left_stripe_is_not_asked(stand_in: StripeStandIn) -> None:
     """Its answer would find nobody waiting."""
-    with answered_within(0.0), pytest.raises(StripeUnavailable):
+    with deadline(0.0), pytest.raises(StripeUnavailable):
         await StripeIntents(stand_in.client).retrieve(INTENT)
 
     assert stand_in.sent == []

@@ -106,7 +106,7 @@ async def test_a_look_that_failed_counts_for_nobody(stage: BillingStage) -> None
 
 
 async def test_an_event_about_another_subscription_waits_for_nobody(stage: BillingStage) -> None:
-    """Turns are kept by subscription: Stripe may be slow about one of them."""
+    """KeyedLock are kept by subscription: Stripe may be slow about one of them."""
     await stage.fulfilled(await stage.paid(await stage.plan(), await stage.plan(YEARLY)))
     slow, other = stage.rows()
     other_written = asyncio.Event()

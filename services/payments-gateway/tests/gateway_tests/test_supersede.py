@@ -5,7 +5,7 @@ from payments_gateway.domain.attempts import AttemptClosed, CloseReason, DeleteR
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
 from payments_gateway.domain.intents import IntentStatus
-from payments_gateway.domain.purchases import Road, Source
+from payments_gateway.domain.purchases import PaymentReport, ReportChannel
 
 from .assembly import Gateway
 from .fakes import Crash
@@ -109,7 +109,9 @@ async def test_an_attempt_that_was_decided_is_paid(gateway: Gateway, reason: Del
 async def test_an_attempt_that_was_recorded_shows_its_purchase(gateway: Gateway) -> None:
     """The buyer of a stale tab learns what was bought."""
     old = gateway.stored_attempt()
-    purchase = await gateway.fulfilment.fulfil(gateway.intents.pay(old.intent), Source(Road.WEBHOOK, "evt_1"))
+    purchase = await gateway.fulfilment.fulfil(
+        gateway.intents.pay(old.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1")
+    )
 
     with pytest.raises(AlreadyPaid) as refusal:
         await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
@@ -123,7 +125,9 @@ async def test_somebody_elses_purchase_is_not_shown_when_its_tombstone_names_nob
 ) -> None:
     """The content was lost before the tombstone was made; the purchase knows its owner, who alone is told of it."""
     old = gateway.stored_attempt(user_id="user_ada")
-    purchase = await gateway.fulfilment.fulfil(gateway.intents.pay(old.intent), Source(Road.WEBHOOK, "evt_1"))
+    purchase = await gateway.fulfilment.fulfil(
+        gateway.intents.pay(old.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1")
+    )
     gateway.attempts.lose(ATTEMPT_ID)
     await gateway.attempts.delete(ATTEMPT_ID, DeleteReason.RECORDED)
 
@@ -156,7 +160,7 @@ async def test_a_payment_that_ends_well_after_all_is_fulfilled_although_closed(g
     with pytest.raises(PaymentProcessing):
         await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
 
-    await gateway.fulfilment.fulfil(gateway.intents.pay(old.intent), Source(Road.WEBHOOK, "evt_1"))
+    await gateway.fulfilment.fulfil(gateway.intents.pay(old.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
 
     [purchase] = gateway.orders.purchases()
     assert purchase.intent == old.intent

@@ -1,4 +1,4 @@
-"""Turns the parameter types that the `stripe` library ships into validators as strict as Stripe is.
+"""KeyedLock the parameter types that the `stripe` library ships into validators as strict as Stripe is.
 
 The library's TypedDicts describe every parameter. Read as they are they let too much pass: enums are written
 `Literal[...] | str`, and anything that Python can coerce to a number or a boolean would be accepted. The schema that

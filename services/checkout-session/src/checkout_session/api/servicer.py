@@ -27,7 +27,7 @@ from checkout_session.messages import (
 )
 from servicekit.errors import ErrorAnswer, ErrorTable
 from servicekit.json_logging import bind_attempt
-from servicekit.violations import refuse
+from servicekit.violations import raise_if_invalid
 
 DOMAIN: Final = "checkout-session"
 """Names this service in google.rpc.ErrorInfo."""
@@ -60,7 +60,7 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         self, request: pb.SaveAttemptRequest, context: grpc.ServicerContext
     ) -> pb.SaveAttemptResponse:
         """Store an attempt, or answer the one stored."""
-        refuse(save_violations(request))
+        raise_if_invalid(save_violations(request))
         bind_attempt(request.attempt_id)
         async with _in_time(context):
             saved = await self._saver.save(draft_from_message(request))
@@ -70,7 +70,7 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         self, request: pb.GetAttemptRequest, context: grpc.ServicerContext
     ) -> pb.GetAttemptResponse:
         """Answer the attempt or its tombstone."""
-        refuse(attempt_id_violations(request.attempt_id))
+        raise_if_invalid(attempt_id_violations(request.attempt_id))
         bind_attempt(request.attempt_id)
         async with _in_time(context):
             found = await self._store.find(request.attempt_id)
@@ -80,7 +80,9 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         self, request: pb.CloseAttemptRequest, context: grpc.ServicerContext
     ) -> pb.CloseAttemptResponse:
         """Bar further saves, keep the content."""
-        refuse((*attempt_id_violations(request.attempt_id), *reason_violations(request.reason, CLOSE_REASONS)))
+        raise_if_invalid(
+            (*attempt_id_violations(request.attempt_id), *reason_violations(request.reason, CLOSE_REASONS))
+        )
         bind_attempt(request.attempt_id)
         async with _in_time(context):
             await self._store.close(request.attempt_id, CLOSE_REASONS[request.reason])
@@ -90,7 +92,9 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         self, request: pb.DeleteAttemptRequest, context: grpc.ServicerContext
     ) -> pb.DeleteAttemptResponse:
         """Remove the content, leave a tombstone."""
-        refuse((*attempt_id_violations(request.attempt_id), *reason_violations(request.reason, DELETE_REASONS)))
+        raise_if_invalid(
+            (*attempt_id_violations(request.attempt_id), *reason_violations(request.reason, DELETE_REASONS))
+        )
         bind_attempt(request.attempt_id)
         async with _in_time(context):
             await self._store.delete(request.attempt_id, DELETE_REASONS[request.reason])

@@ -24,7 +24,7 @@ from checkout_session.redis_backend import scripts
 from checkout_session.redis_backend.encryption import AttemptSealer
 from checkout_session.redis_backend.keys import keys_of
 from checkout_session.redis_backend.primaries import Masters
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_session.domain.attempts import Attempt, AttemptUnreadable
 from checkout_session.messages import attempt_from_message, attempt_to_message
-from servicekit.sealing import Keyring, Unreadable
+from servicekit.encryption import Keyring, Unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ class AttemptSealer:
 
     def seal(self, attempt: Attempt) -> bytes:
         """Return an attempt as it is stored."""
-        return self._keyring.seal(attempt_to_message(attempt).SerializeToString(), _place(attempt.attempt_id))
+        return self._keyring.encrypt(attempt_to_message(attempt).SerializeToString(), _aad(attempt.attempt_id))
 
     def open(self, attempt_id: str, stored: bytes) -> Attempt:
         """Return the attempt that is stored under an id. Raises AttemptUnreadable, and tells the operator why."""
         try:
-            message = pb.Attempt.FromString(self._keyring.open(stored, _place(attempt_id)))
+            message = pb.Attempt.FromString(self._keyring.decrypt(stored, _aad(attempt_id)))
         except Unreadable as unreadable:
             raise _told(attempt_id, type(unreadable).__name__, unreadable.key_id) from unreadable
         except DecodeError as garbled:
@@ -41,7 +41,7 @@ class AttemptSealer:
         return attempt_from_message(message)
 
 
-def _place(attempt_id: str) -> str:
+def _aad(attempt_id: str) -> str:
     return f"checkout-session attempt {attempt_id}"
 
 

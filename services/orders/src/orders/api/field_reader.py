@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from orders.domain.checkout import Money
-from servicekit.violations import FieldViolation, refuse
+from servicekit.violations import FieldViolation, raise_if_invalid
 
 ID_CHARACTERS = 255
 ATTEMPT_ID_CHARACTERS = 500  # Stripe's limit for a metadata value, where the id comes from.
@@ -55,7 +55,7 @@ class FieldChecks:
 
     def refuse_if_any(self) -> None:
         """Raise InvalidRequest with every violation found."""
-        refuse(self._violations)
+        raise_if_invalid(self._violations)
 
     def text(self, field: str, value: str, limit: int = TEXT_CHARACTERS) -> str:
         """Read a text that must be there."""

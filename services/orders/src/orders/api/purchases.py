@@ -22,7 +22,7 @@ from orders.api.subscriptions import write_subscription
 from orders.domain.checkout import AttemptContent, LineItem, Money, ShippingOption, UnreadableCause
 from orders.domain.orders import Order, OrderStatus
 from orders.domain.pagination import PageRequest
-from orders.domain.payments import Intent, IntentKind, Payment, Road, Source
+from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
 from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.usecases.purchases import PaidAttempt
 
@@ -35,10 +35,10 @@ _KINDS = {
     common_pb2.Intent.KIND_PAYMENT: IntentKind.PAYMENT,
     common_pb2.Intent.KIND_SETUP: IntentKind.SETUP,
 }
-_ROADS = {
-    orders_pb2.ROAD_WEBHOOK: Road.WEBHOOK,
-    orders_pb2.ROAD_BROWSER_RETURN: Road.BROWSER_RETURN,
-    orders_pb2.ROAD_RECONCILER: Road.RECONCILER,
+_CHANNELS = {
+    orders_pb2.REPORT_CHANNEL_WEBHOOK: ReportChannel.WEBHOOK,
+    orders_pb2.REPORT_CHANNEL_BROWSER_RETURN: ReportChannel.BROWSER_RETURN,
+    orders_pb2.REPORT_CHANNEL_RECONCILER: ReportChannel.RECONCILER,
 }
 _REASONS = {
     orders_pb2.QUARANTINE_REASON_ATTEMPT_MISSING: QuarantineReason.ATTEMPT_MISSING,
@@ -53,7 +53,7 @@ def read_paid_attempt(request: orders_pb2.RecordPurchaseRequest) -> PaidAttempt:
     """Read a purchase to record. Its content must be recordable to the last line, and its sums must agree (P5)."""
     checks = FieldChecks()
     payment = _read_payment(checks, request.payment)
-    source = _read_source(checks, request.source)
+    report = _read_report(checks, request.report)
     if not request.HasField("context"):
         checks.objects_to("context", "is required")
         checks.refuse_if_any()
@@ -65,7 +65,7 @@ def read_paid_attempt(request: orders_pb2.RecordPurchaseRequest) -> PaidAttempt:
         checks.objects_to("payment.payment_method_id", "is required with recurring lines", unless=known)
     content = AttemptContent(context.user_id, request.context.SerializeToString())
     checks.refuse_if_any()
-    return PaidAttempt(payment, context, content, source)
+    return PaidAttempt(payment, context, content, report)
 
 
 def read_quarantined(request: orders_pb2.QuarantinePaymentRequest) -> QuarantinedPayment:
@@ -79,10 +79,10 @@ def read_quarantined(request: orders_pb2.QuarantinePaymentRequest) -> Quarantine
         "must be absent when the attempt is missing",
         unless=reason is not QuarantineReason.ATTEMPT_MISSING or not request.HasField("context"),
     )
-    source = _read_source(checks, request.source)
+    report = _read_report(checks, request.report)
     checks.refuse_if_any()
     content = _seal(request.context) if request.HasField("context") else None
-    return QuarantinedPayment(payment, reason or QuarantineReason.UNRECORDABLE, content, source, _NOT_YET)
+    return QuarantinedPayment(payment, reason or QuarantineReason.UNRECORDABLE, content, report, _NOT_YET)
 
 
 def read_attempt_id(request: orders_pb2.GetPurchaseRequest) -> str:
@@ -133,13 +133,13 @@ def _read_received(checks: FieldChecks, payment: orders_pb2.Payment, kind: Inten
     return None
 
 
-def _read_source(checks: FieldChecks, source: orders_pb2.Source) -> Source:
-    road = _ROADS.get(source.road)
-    checks.objects_to("source.road", "is required", unless=road is not None)
-    event_id = checks.optional_text("source.stripe_event_id", source.stripe_event_id, ID_CHARACTERS)
-    belongs = road is None or (event_id is not None) == (road is Road.WEBHOOK)
-    checks.objects_to("source.stripe_event_id", "goes with a webhook, and only with one", unless=belongs)
-    return Source(road or Road.WEBHOOK, event_id)
+def _read_report(checks: FieldChecks, report: orders_pb2.PaymentReport) -> PaymentReport:
+    channel = _CHANNELS.get(report.channel)
+    checks.objects_to("report.channel", "is required", unless=channel is not None)
+    event_id = checks.optional_text("report.stripe_event_id", report.stripe_event_id, ID_CHARACTERS)
+    belongs = channel is None or (event_id is not None) == (channel is ReportChannel.WEBHOOK)
+    checks.objects_to("report.stripe_event_id", "goes with a webhook, and only with one", unless=belongs)
+    return PaymentReport(channel or ReportChannel.WEBHOOK, event_id)
 
 
 def _seal(context: common_pb2.CheckoutContext) -> AttemptContent:
@@ -148,9 +148,9 @@ def _seal(context: common_pb2.CheckoutContext) -> AttemptContent:
 
 
 _CHANNEL_WORDS = {
-    Road.WEBHOOK: orders_pb2.ROAD_WEBHOOK,
-    Road.BROWSER_RETURN: orders_pb2.ROAD_BROWSER_RETURN,
-    Road.RECONCILER: orders_pb2.ROAD_RECONCILER,
+    ReportChannel.WEBHOOK: orders_pb2.REPORT_CHANNEL_WEBHOOK,
+    ReportChannel.BROWSER_RETURN: orders_pb2.REPORT_CHANNEL_BROWSER_RETURN,
+    ReportChannel.RECONCILER: orders_pb2.REPORT_CHANNEL_RECONCILER,
 }
 _REASON_WORDS = {
     QuarantineReason.ATTEMPT_MISSING: orders_pb2.QUARANTINE_REASON_ATTEMPT_MISSING,
@@ -190,7 +190,7 @@ def write_quarantined(quarantined: QuarantinedPayment) -> orders_pb2.Quarantined
         payment=_write_payment(quarantined.payment),
         reason=_REASON_WORDS[quarantined.reason],
         context=context,
-        source=_write_source(quarantined.source),
+        report=_write_report(quarantined.report),
         quarantined_at=write_moment(quarantined.quarantined_at),
         erased_at=write_moment_if_any(quarantined.erased_at),
         unreadable_content=unreadable,
@@ -243,8 +243,10 @@ def _write_payment(payment: Payment) -> orders_pb2.Payment:
     )
 
 
-def _write_source(source: Source) -> orders_pb2.Source:
-    return orders_pb2.Source(road=_CHANNEL_WORDS[source.road], stripe_event_id=source.stripe_event_id or "")
+def _write_report(report: PaymentReport) -> orders_pb2.PaymentReport:
+    return orders_pb2.PaymentReport(
+        channel=_CHANNEL_WORDS[report.channel], stripe_event_id=report.stripe_event_id or ""
+    )
 
 
 def _write_shipping_option(option: ShippingOption) -> common_pb2.ShippingOption:

@@ -13,7 +13,7 @@ from orders.postgres.reencryption import Resealed, Resealing
 from orders.settings import OrdersSettings
 from orders.usecases.retrying import Patience
 from orders.usecases.unit_of_work import DatabaseUnavailable
-from servicekit.sealing import warn_of_clear
+from servicekit.encryption import warn_if_unencrypted
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -22,7 +22,7 @@ SOME_LEFT: Final = 3
 
 async def run_reseal(settings: OrdersSettings) -> int:
     """Reseal; print how much as JSON, also when it ends early; return the exit code."""
-    warn_of_clear(settings.keyring)
+    warn_if_unencrypted(settings.keyring)
     async with _resealing(settings) as resealing:
         try:
             await resealing.run()

@@ -1,4 +1,4 @@
-"""Succeeded intents and the road by which the news of them came."""
+"""Succeeded intents and the channel by which the news of them came."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,8 +13,8 @@ class IntentKind(StrEnum):
     SETUP = "setup"
 
 
-class Road(StrEnum):
-    """By which road the news of a succeeded intent arrived. Decides nothing."""
+class ReportChannel(StrEnum):
+    """By which channel the news of a succeeded intent arrived. Decides nothing."""
 
     WEBHOOK = "webhook"
     BROWSER_RETURN = "browser_return"
@@ -44,8 +44,8 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PaymentReport:
     """How the payment was reported. `stripe_event_id` is None unless a webhook brought it."""
 
-    road: Road
+    channel: ReportChannel
     stripe_event_id: str | None

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from orders.domain.checkout import AttemptContent, UnreadableContent
 from orders.domain.orders import Order
-from orders.domain.payments import Intent, Payment, Source
+from orders.domain.payments import Intent, Payment, PaymentReport
 from orders.domain.subscriptions import Subscription
 
 
@@ -45,7 +45,7 @@ class QuarantinedPayment:
     payment: Payment
     reason: QuarantineReason
     content: AttemptContent | None
-    source: Source
+    report: PaymentReport
     quarantined_at: datetime
     resolved_at: datetime | None = None
     erased_at: datetime | None = None

@@ -6,7 +6,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from orders.domain.checkout import AttemptContent, UnreadableCause, UnreadableContent
-from servicekit.sealing import Keyring, NotAuthentic, Unreadable
+from servicekit.encryption import Keyring, NotAuthentic, Unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -29,16 +29,16 @@ class ContentSealer:
     @property
     def head(self) -> bytes:
         """How everything begins that this key seals, and nothing else."""
-        return self._keyring.first_head
+        return self._keyring.first_prefix
 
     def seal(self, intent_id: str, content: AttemptContent) -> bytes:
         """Return the content as it is stored."""
-        return self._keyring.seal(content.serialized, _place(intent_id))
+        return self._keyring.encrypt(content.serialized, _aad(intent_id))
 
     def open(self, intent_id: str, user_id: str | None, stored: bytes) -> AttemptContent | UnreadableContent:
         """Return the content; if it cannot be read, what there is to say about it, and tell the operator."""
         try:
-            return AttemptContent(user_id, self._keyring.open(stored, _place(intent_id)))
+            return AttemptContent(user_id, self._keyring.decrypt(stored, _aad(intent_id)))
         except Unreadable as unreadable:
             cause = _cause(unreadable)
             UNREADABLE.labels(cause.value).inc()
@@ -47,7 +47,7 @@ class ContentSealer:
             return UnreadableContent(unreadable.key_id, cause)
 
 
-def _place(intent_id: str) -> str:
+def _aad(intent_id: str) -> str:
     return f"orders payment {intent_id}"
 
 

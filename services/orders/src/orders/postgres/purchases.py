@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from orders.domain.checkout import AttemptContent, CheckoutContext, LineItem
 from orders.domain.orders import Order
 from orders.domain.pagination import Cursor
-from orders.domain.payments import Intent, Payment, Source
+from orders.domain.payments import Intent, Payment, PaymentReport
 from orders.domain.purchases import Decision, Outcome, Purchase, QuarantinedPayment, QuarantineReason
 from orders.postgres import statements
 from orders.postgres.connection import commit, constraint_of, named_failures
@@ -32,7 +32,7 @@ from orders.postgres.rows import (
 from orders.postgres.subscriptions import PostgresSubscriptionLedger
 from orders.postgres.tables import ONE_PURCHASE_PER_ATTEMPT
 from orders.usecases.unit_of_work import Ledger
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 
 class PostgresUnits:
@@ -57,17 +57,19 @@ class PostgresLedger(PostgresSubscriptionLedger):
         super().__init__(connection)
         self._sealer = sealer
 
-    async def decide_purchase(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:
+    async def decide_purchase(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime
+    ) -> bool:
         """Insert the deciding row, unless a constraint stands in the way."""
-        return await self._hits(statements.DECIDE, purchase_values(payment, context, source, at))
+        return await self._hits(statements.DECIDE, purchase_values(payment, context, report, at))
 
     async def decide_quarantine(self, quarantined: QuarantinedPayment) -> bool:
         """Insert the deciding row, unless the primary key stands in the way."""
         return await self._hits(statements.DECIDE, quarantine_values(quarantined, self._sealer))
 
-    async def promote(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:
+    async def promote(self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime) -> bool:
         """Update under the guard, in a savepoint: another intent may hold, or just take, the attempt's purchase."""
-        values = {"promoted_intent_id": payment.intent.id, **purchase_values(payment, context, source, at)}
+        values = {"promoted_intent_id": payment.intent.id, **purchase_values(payment, context, report, at)}
         try:
             async with self._connection.begin_nested():
                 return await self._hits(statements.PROMOTE, values)

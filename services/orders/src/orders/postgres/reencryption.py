@@ -12,7 +12,7 @@ from orders.postgres import statements
 from orders.postgres.connection import named_failures
 from orders.postgres.content_encryption import ContentSealer
 from orders.usecases.retrying import Patience
-from servicekit.sealing import Keyring
+from servicekit.encryption import Keyring
 
 _BATCH_ROWS = 10
 """A content has up to 7 MiB, and a batch is in memory as a whole."""

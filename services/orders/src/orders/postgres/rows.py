@@ -18,21 +18,21 @@ from orders.domain.checkout import (
     UnreadableContent,
 )
 from orders.domain.orders import Order
-from orders.domain.payments import Intent, Payment, Source
+from orders.domain.payments import Intent, Payment, PaymentReport
 from orders.domain.purchases import Outcome, Purchase, QuarantinedPayment
 from orders.postgres.content_encryption import ContentSealer
 
 _log = logging.getLogger(__name__)
 
 
-def purchase_values(payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> dict[str, Any]:
+def purchase_values(payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime) -> dict[str, Any]:
     """Return the row of a payment that became a purchase. Its content is in the order and the subscriptions.
 
     A setup received nothing, in the cart's currency: what hangs on it agrees with it like on any payment (P5).
     """
     received = payment.received or Money(0, context.total.currency)
     return {
-        **_payment_values(payment, source),
+        **_payment_values(payment, report),
         "amount_minor": received.minor_units,
         "currency": received.currency,
         "outcome": Outcome.PURCHASE,
@@ -48,7 +48,7 @@ def quarantine_values(quarantined: QuarantinedPayment, sealer: ContentSealer) ->
     intent_id = quarantined.payment.intent.id
     content = quarantined.content
     return {
-        **_payment_values(quarantined.payment, quarantined.source),
+        **_payment_values(quarantined.payment, quarantined.report),
         "outcome": Outcome.QUARANTINED,
         "quarantine_reason": quarantined.reason,
         "attempt_content": sealer.seal(intent_id, content) if content else None,
@@ -68,7 +68,7 @@ def quarantined_of(row: Row[Any], sealer: ContentSealer) -> QuarantinedPayment:
         ),
         reason=row.quarantine_reason,
         content=content if isinstance(content, AttemptContent) else None,
-        source=Source(row.road, row.stripe_event_id),
+        report=PaymentReport(row.channel, row.stripe_event_id),
         quarantined_at=row.decided_at,
         resolved_at=row.resolved_at,
         erased_at=row.erased_at,
@@ -201,7 +201,7 @@ def below(place: tuple[Column[Any], Column[Any]], at: datetime, row_id: object) 
     return tuple_(*place) < tuple_(at, row_id)
 
 
-def _payment_values(payment: Payment, source: Source) -> dict[str, Any]:
+def _payment_values(payment: Payment, report: PaymentReport) -> dict[str, Any]:
     received = payment.received
     return {
         "intent_id": payment.intent.id,
@@ -210,8 +210,8 @@ def _payment_values(payment: Payment, source: Source) -> dict[str, Any]:
         "amount_minor": received.minor_units if received else None,
         "currency": received.currency if received else None,
         "livemode": payment.livemode,
-        "road": source.road,
-        "stripe_event_id": source.stripe_event_id,
+        "channel": report.channel,
+        "stripe_event_id": report.stripe_event_id,
         "stripe_payment_method_id": payment.payment_method_id,
     }
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from orders.domain.checkout import BillingInterval
 from orders.domain.orders import OrderStatus
-from orders.domain.payments import IntentKind, Road
+from orders.domain.payments import IntentKind, ReportChannel
 from orders.domain.purchases import Outcome, QuarantineReason
 from orders.domain.refunds import DisputeStatus, RefundStatus
 from orders.domain.subscriptions import InvoiceStatus, SubscriptionStatus
@@ -61,7 +61,7 @@ class Row(DeclarativeBase):
         IntentKind: enumerated(IntentKind, "intent_kind"),
         Outcome: enumerated(Outcome, "payment_outcome"),
         QuarantineReason: enumerated(QuarantineReason, "quarantine_reason"),
-        Road: enumerated(Road, "payment_road"),
+        ReportChannel: enumerated(ReportChannel, "report_channel"),
         OrderStatus: enumerated(OrderStatus, "order_status"),
         SubscriptionStatus: enumerated(SubscriptionStatus, "subscription_status"),
         BillingInterval: enumerated(BillingInterval, "billing_interval"),

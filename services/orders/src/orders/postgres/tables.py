@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orders.domain.orders import OrderStatus
-from orders.domain.payments import IntentKind, Road
+from orders.domain.payments import IntentKind, ReportChannel
 from orders.domain.purchases import Outcome, QuarantineReason
 from orders.domain.refunds import DisputeStatus, RefundStatus
 from orders.postgres.subscription_tables import (
@@ -69,7 +69,7 @@ class PaymentRow(Row):
     user_id: Mapped[str | None]
     quarantine_reason: Mapped[QuarantineReason | None]
     attempt_content: Mapped[bytes | None]
-    road: Mapped[Road]
+    channel: Mapped[ReportChannel]
     stripe_event_id: Mapped[str | None]
     decided_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]

@@ -8,7 +8,7 @@ from uuid import UUID
 from orders.domain.checkout import AttemptContent, CheckoutContext
 from orders.domain.orders import Order, draw_order_number, place_order
 from orders.domain.pagination import Cursor, Page, PageRequest, bytes_of, cut_page
-from orders.domain.payments import Payment, Source
+from orders.domain.payments import Payment, PaymentReport
 from orders.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason, Recorded
 from orders.domain.subscriptions import begin_subscriptions
 from orders.usecases.quarantine import keep_decision, set_aside
@@ -41,11 +41,11 @@ class PaidAttempt:
     payment: Payment
     context: CheckoutContext
     content: AttemptContent
-    source: Source
+    report: PaymentReport
 
 
 class PurchaseRecorder:
-    """Turns a paid attempt into its purchase, once."""
+    """KeyedLock a paid attempt into its purchase, once."""
 
     def __init__(
         self,
@@ -68,13 +68,13 @@ class PurchaseRecorder:
 
     async def _decide(self, ledger: Ledger, paid: PaidAttempt, at: datetime) -> Recorded:
         # The decision row comes first: until it is ours, nothing else may be written (P3).
-        if await ledger.decide_purchase(paid.payment, paid.context, paid.source, at):
+        if await ledger.decide_purchase(paid.payment, paid.context, paid.report, at):
             return await self._write_purchase(ledger, paid, at)
         standing = await ledger.decision_on(paid.payment.intent.id)
         if standing is None:  # It was another intent that stood in the way: it holds the attempt's purchase.
             return await set_aside(ledger, _duplicate(paid, at))
         aside = isinstance(standing, QuarantinedPayment)
-        if aside and await ledger.promote(paid.payment, paid.context, paid.source, at):
+        if aside and await ledger.promote(paid.payment, paid.context, paid.report, at):
             return await self._write_purchase(ledger, paid, at)
         return await keep_decision(ledger, _duplicate(paid, at), standing)
 
@@ -125,7 +125,7 @@ class PurchaseReader:
 
 
 def _duplicate(paid: PaidAttempt, at: datetime) -> QuarantinedPayment:
-    return QuarantinedPayment(paid.payment, QuarantineReason.DUPLICATE_PAYMENT, paid.content, paid.source, at)
+    return QuarantinedPayment(paid.payment, QuarantineReason.DUPLICATE_PAYMENT, paid.content, paid.report, at)
 
 
 def _cursor(order: Order) -> Cursor:

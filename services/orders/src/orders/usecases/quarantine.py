@@ -72,5 +72,5 @@ def _cursor(quarantined: QuarantinedPayment) -> Cursor:
 
 def _weigh(quarantined: QuarantinedPayment) -> int:
     payment, content = quarantined.payment, quarantined.content
-    texts = bytes_of(payment.intent.id, payment.attempt_id, quarantined.source.stripe_event_id)
+    texts = bytes_of(payment.intent.id, payment.attempt_id, quarantined.report.stripe_event_id)
     return _ROW_BYTES + texts + (len(content.serialized) if content else 0)

@@ -9,7 +9,7 @@ from uuid import UUID
 from orders.domain.checkout import AttemptContent, CheckoutContext
 from orders.domain.orders import Order
 from orders.domain.pagination import Cursor
-from orders.domain.payments import Payment, Source
+from orders.domain.payments import Payment, PaymentReport
 from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.domain.subscriptions import Sighting, StripeState, Subscription, SubscriptionInvoice
 
@@ -77,13 +77,15 @@ class DatabaseReadOnly(DatabaseUnavailable):
 class Ledger(SubscriptionLedger, Protocol):
     """One transaction on what was bought. What is not committed never happened."""
 
-    async def decide_purchase(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:
+    async def decide_purchase(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime
+    ) -> bool:
         """Make the intent a purchase. False when it, or another intent of its attempt, was decided before (P3)."""
 
     async def decide_quarantine(self, quarantined: QuarantinedPayment) -> bool:
         """Quarantine the intent. False when it was decided before (P3)."""
 
-    async def promote(self, payment: Payment, context: CheckoutContext, source: Source, at: datetime) -> bool:
+    async def promote(self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime) -> bool:
         """Turn an unresolved `attempt_missing` quarantine into the purchase.
 
         False when it is no such quarantine any more, or another intent holds the attempt's purchase.

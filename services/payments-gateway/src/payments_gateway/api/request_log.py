@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from payments_gateway.api.problems import INTERNAL, UNAVAILABLE, Problem, problem_response
-from servicekit.deadline import answered_within
+from servicekit.deadline import deadline
 from servicekit.json_logging import accept_request_id, forget_attempt
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class RequestLog:
         answer = _Answer(send, identifier)
         began = time.perf_counter()
         try:
-            with answered_within(self._deadline_seconds):
+            with deadline(self._deadline_seconds):
                 async with asyncio.timeout(self._deadline_seconds):
                     await self._app(scope, receive, answer.send)
         except TimeoutError:

@@ -7,7 +7,7 @@ from typing import Final
 from payments_gateway.domain.attempts import Interval, LineItem, Recurring, ShippingOption
 from payments_gateway.domain.catalogue import Catalogue, Price
 from payments_gateway.domain.money import Money, total, why_not_chargeable
-from servicekit.violations import FieldViolation, refuse
+from servicekit.violations import FieldViolation, raise_if_invalid
 
 MOST_LINES_OF_AN_INTERVAL: Final = 20
 """Lines of one billing interval are items of one Stripe subscription, which has no room for more.
@@ -74,14 +74,14 @@ def amount_due_today(taken_now: Money, items: Iterable[LineItem]) -> Money:
 
 def price_cart(cart: Cart, catalogue: Catalogue) -> PricedCart:
     """Price a cart; equal lines become one. Raises InvalidRequest naming each line that cannot be sold."""
-    refuse(_unsellable_lines(cart.lines, catalogue))
+    raise_if_invalid(_unsellable_lines(cart.lines, catalogue))
     items = _priced_lines(cart.lines, catalogue)
     currency = items[0].unit_price.currency
-    refuse(_lines_in_another_currency(cart.lines, catalogue, currency))
-    refuse(_lines_of_another_trial(cart.lines, catalogue))
-    refuse(_lines_beyond_an_interval(cart.lines, catalogue))
-    refuse(_intervals_beyond_a_cart(cart.lines, catalogue))
-    refuse(_sums_not_charged_again(items))
+    raise_if_invalid(_lines_in_another_currency(cart.lines, catalogue, currency))
+    raise_if_invalid(_lines_of_another_trial(cart.lines, catalogue))
+    raise_if_invalid(_lines_beyond_an_interval(cart.lines, catalogue))
+    raise_if_invalid(_intervals_beyond_a_cart(cart.lines, catalogue))
+    raise_if_invalid(_sums_not_charged_again(items))
     shipping_option = _shipping_option(cart.shipping_option_id, catalogue, currency)
     return PricedCart(items, shipping_option, _taken_now(items, shipping_option, currency))
 
@@ -91,11 +91,13 @@ def _taken_now(items: Sequence[LineItem], shipping: ShippingOption | None, curre
     shipped = shipping.amount if shipping else Money(0, currency)
     if goods.minor_units == 0 and any(item.recurring for item in items):
         if shipped.minor_units:
-            refuse([FieldViolation("shippingOptionId", "must be free in a cart that has nothing to be paid now")])
+            raise_if_invalid(
+                [FieldViolation("shippingOptionId", "must be free in a cart that has nothing to be paid now")]
+            )
         return goods
     amount = total([goods, shipped], currency)
     if objection := why_not_chargeable(amount):
-        refuse([FieldViolation("items", objection)])
+        raise_if_invalid([FieldViolation("items", objection)])
     return amount
 
 
@@ -204,9 +206,9 @@ def _shipping_option(rate_id: str | None, catalogue: Catalogue, currency: str) -
         return None
     rate = catalogue.shipping_rates.get(rate_id)
     if rate is None:
-        refuse([FieldViolation("shippingOptionId", "is not offered: unknown or inactive")])
+        raise_if_invalid([FieldViolation("shippingOptionId", "is not offered: unknown or inactive")])
     elif rate.amount.currency != currency:
-        refuse([FieldViolation("shippingOptionId", f"is in another currency than the cart, {currency}")])
+        raise_if_invalid([FieldViolation("shippingOptionId", f"is in another currency than the cart, {currency}")])
     else:
         return ShippingOption(rate.id, rate.name, rate.amount)
     return None

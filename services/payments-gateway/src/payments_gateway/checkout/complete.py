@@ -4,10 +4,10 @@ from payments_gateway.domain.attempts import Attempt, AttemptStore, IntentRef
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
 from payments_gateway.domain.intents import MAY_YET_SUCCEED, Intents, IntentStatus
-from payments_gateway.domain.purchases import OrderBook, PaymentDecision, Purchase, Road, Source
+from payments_gateway.domain.purchases import OrderBook, PaymentDecision, PaymentReport, Purchase, ReportChannel
 from payments_gateway.payments.fulfilment import Fulfilment
 
-_SOURCE = Source(Road.BROWSER_RETURN)
+_REPORT = PaymentReport(ReportChannel.BROWSER_RETURN)
 
 
 class BrowserReturn:
@@ -42,7 +42,7 @@ class BrowserReturn:
             return None
         if intent.status is not IntentStatus.SUCCEEDED:
             raise PaymentNotSucceeded
-        decision = await self._fulfilment.fulfil_found(intent, found, _SOURCE)
+        decision = await self._fulfilment.fulfil_found(intent, found, _REPORT)
         # Recorded since we looked, of an attempt whose owner nobody but its purchase knows any more.
         if isinstance(decision, Purchase) and not decision.may_be_shown_to(caller):
             raise AttemptNotFound

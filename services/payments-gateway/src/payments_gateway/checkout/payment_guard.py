@@ -3,17 +3,17 @@
 from payments_gateway.domain.attempts import Attempt, DeleteReason, Tombstone
 from payments_gateway.domain.errors import AlreadyPaid, PaymentProcessing
 from payments_gateway.domain.intents import MAY_YET_SUCCEED, IntentStatus, StripeIntent
-from payments_gateway.domain.purchases import OrderBook, Road, Source
+from payments_gateway.domain.purchases import OrderBook, PaymentReport, ReportChannel
 from payments_gateway.payments.fulfilment import Fulfilment
 
-_SOURCE = Source(Road.BROWSER_RETURN)
+_REPORT = PaymentReport(ReportChannel.BROWSER_RETURN)
 
 
 class Settlement:
     """Answers for attempts that a client wants to begin again or replace."""
 
     def __init__(self, fulfilment: Fulfilment, orders: OrderBook) -> None:
-        """Settle what turns out to be paid by fulfilling it, as every other road does."""
+        """Settle what turns out to be paid by fulfilling it, as every other channel does."""
         self._fulfilment = fulfilment
         self._orders = orders
 
@@ -31,6 +31,6 @@ class Settlement:
     async def refuse_if_under_way(self, attempt: Attempt, intent: StripeIntent) -> None:
         """Raise AlreadyPaid, after fulfilling it, if the attempt's intent succeeded; PaymentProcessing if it may."""
         if intent.status is IntentStatus.SUCCEEDED:
-            raise AlreadyPaid(await self._fulfilment.fulfil_found(intent, attempt, _SOURCE))
+            raise AlreadyPaid(await self._fulfilment.fulfil_found(intent, attempt, _REPORT))
         if intent.status in MAY_YET_SUCCEED:
             raise PaymentProcessing

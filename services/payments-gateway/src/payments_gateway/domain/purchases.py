@@ -11,18 +11,18 @@ from payments_gateway.domain.money import Money
 from payments_gateway.domain.subscriptions import Subscription
 
 
-class Road(Enum):
-    """By which road the news of a succeeded intent arrived."""
+class ReportChannel(Enum):
+    """By which channel the news of a succeeded intent arrived."""
 
     WEBHOOK = "webhook"
     BROWSER_RETURN = "browser_return"
 
 
 @dataclass(frozen=True)
-class Source:
+class PaymentReport:
     """How a payment was reported. Kept for the operator; decides nothing."""
 
-    road: Road
+    channel: ReportChannel
     stripe_event_id: str | None = None
 
 
@@ -140,11 +140,13 @@ class QuarantineRefused(Exception):
 class OrderBook(Protocol):
     """The service that owns what was bought. Every method may raise ServiceUnavailable."""
 
-    async def record_purchase(self, payment: Payment, context: CheckoutContext, source: Source) -> PaymentDecision:
+    async def record_purchase(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport
+    ) -> PaymentDecision:
         """Record what the payment bought, or answer what was decided before. Raises PurchaseRefused."""
 
     async def quarantine(
-        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, source: Source
+        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
     ) -> PaymentDecision:
         """Set the payment aside, or answer what was decided before."""
 

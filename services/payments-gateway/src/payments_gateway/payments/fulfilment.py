@@ -1,6 +1,6 @@
-"""Turns a succeeded intent into exactly one purchase or one quarantined payment (P3), and begins its subscriptions.
+"""KeyedLock a succeeded intent into exactly one purchase or one quarantined payment (P3), and begins its subscriptions.
 
-One function for every road by which the news may arrive. It may run twice at once, or be killed after any line:
+One function for every channel by which the news may arrive. It may run twice at once, or be killed after any line:
 orders' database decides, and whoever comes later obeys what was decided.
 """
 
@@ -18,11 +18,11 @@ from payments_gateway.domain.purchases import (
     OrderBook,
     Payment,
     PaymentDecision,
+    PaymentReport,
     Purchase,
     PurchaseRefused,
     QuarantinedPayment,
     QuarantineReason,
-    Source,
 )
 from payments_gateway.subscriptions.activation import Activation
 from servicekit.deadline import seconds_left
@@ -31,7 +31,7 @@ from servicekit.json_logging import bind_attempt
 _log = logging.getLogger(__name__)
 
 FULFILLED: Final = Counter(
-    "holdfast_fulfilments", "Succeeded intents by road and what they became.", ["road", "outcome"]
+    "holdfast_fulfilments", "Succeeded intents by channel and what they became.", ["channel", "outcome"]
 )
 
 _BUYER_WAITS_SECONDS: Final = 10.0
@@ -58,18 +58,18 @@ class Fulfilment:
         self._activation = activation
         self._livemode = livemode
 
-    async def fulfil(self, intent: StripeIntent, source: Source) -> PaymentDecision | NotOurs:
+    async def fulfil(self, intent: StripeIntent, report: PaymentReport) -> PaymentDecision | NotOurs:
         """Bring a succeeded intent to its decision, forget the attempt once that is safe (P4), begin its subscriptions.
 
         Raises ServiceUnavailable, StripeUnavailable, KeepsChanging as long as anything of this is left to be done; the
-        same call may be made again, by any road.
+        same call may be made again, by any channel.
         """
         payment = self._our_payment(intent)
         if payment is None:
-            _count(source, "not_ours")
+            _count(report, "not_ours")
             return NOT_OURS
         bind_attempt(payment.attempt_id)
-        decision = await self._settle(payment, await self._attempts.find(payment.attempt_id), source)
+        decision = await self._settle(payment, await self._attempts.find(payment.attempt_id), report)
         if not isinstance(decision, Purchase):
             return decision
         activated = await self._activation.activate_all(decision)
@@ -78,7 +78,7 @@ class Fulfilment:
         return activated.purchase
 
     async def fulfil_found(
-        self, intent: StripeIntent, found: Attempt | Tombstone | None, source: Source
+        self, intent: StripeIntent, found: Attempt | Tombstone | None, report: PaymentReport
     ) -> PaymentDecision:
         """Do what fulfil does for a buyer who waits, and whose intent's attempt was just looked up.
 
@@ -88,7 +88,7 @@ class Fulfilment:
         payment = self._our_payment(intent)
         if payment is None or (found is not None and payment.attempt_id != found.attempt_id):
             raise AttemptOfAnotherIntent
-        decision = await self._settle(payment, found, source)
+        decision = await self._settle(payment, found, report)
         return await self.finish(decision) if isinstance(decision, Purchase) else decision
 
     async def finish(self, purchase: Purchase) -> Purchase:
@@ -102,13 +102,15 @@ class Fulfilment:
             _log.warning("subscriptions stay pending", extra={"reason": type(activated.hindrance).__name__})
         return activated.purchase
 
-    async def _settle(self, payment: Payment, found: Attempt | Tombstone | None, source: Source) -> PaymentDecision:
+    async def _settle(
+        self, payment: Payment, found: Attempt | Tombstone | None, report: PaymentReport
+    ) -> PaymentDecision:
         if isinstance(found, Attempt):
-            decision = await self._decide(payment, found, source)
+            decision = await self._decide(payment, found, report)
             await self._forget(found, payment, decision)
         else:
-            decision = await self._decide_without_content(payment, source)
-        _report(decision, source)
+            decision = await self._decide_without_content(payment, report)
+        _report(decision, report)
         return decision
 
     def _our_payment(self, intent: StripeIntent) -> Payment | None:
@@ -118,17 +120,17 @@ class Fulfilment:
             return None
         return Payment(intent.ref, intent.attempt_id, intent.received, intent.livemode, intent.payment_method_id)
 
-    async def _decide(self, payment: Payment, attempt: Attempt, source: Source) -> PaymentDecision:
+    async def _decide(self, payment: Payment, attempt: Attempt, report: PaymentReport) -> PaymentDecision:
         if objection := _disagreement(payment, attempt):
-            return await self._orders.quarantine(payment, objection, attempt.context, source)
+            return await self._orders.quarantine(payment, objection, attempt.context, report)
         try:
-            return await self._orders.record_purchase(payment, attempt.context, source)
+            return await self._orders.record_purchase(payment, attempt.context, report)
         except PurchaseRefused:
             # Trying again would never help, and Stripe would give up in the end: the payment must not be lost (P3).
             _log.exception("purchase refused, payment goes to quarantine")
-            return await self._orders.quarantine(payment, QuarantineReason.UNRECORDABLE, attempt.context, source)
+            return await self._orders.quarantine(payment, QuarantineReason.UNRECORDABLE, attempt.context, report)
 
-    async def _decide_without_content(self, payment: Payment, source: Source) -> PaymentDecision:
+    async def _decide_without_content(self, payment: Payment, report: PaymentReport) -> PaymentDecision:
         purchase = await self._orders.find_purchase(payment.attempt_id)
         if purchase is None:
             reason = QuarantineReason.ATTEMPT_MISSING
@@ -136,7 +138,7 @@ class Fulfilment:
             return purchase
         else:
             reason = QuarantineReason.DUPLICATE_PAYMENT
-        return await self._orders.quarantine(payment, reason, None, source)
+        return await self._orders.quarantine(payment, reason, None, report)
 
     async def _forget(self, attempt: Attempt, payment: Payment, decision: PaymentDecision) -> None:
         if payment.intent != attempt.intent:
@@ -156,18 +158,18 @@ def _disagreement(payment: Payment, attempt: Attempt) -> QuarantineReason | None
     return None
 
 
-def _report(decision: PaymentDecision, source: Source) -> None:
+def _report(decision: PaymentDecision, report: PaymentReport) -> None:
     if isinstance(decision, QuarantinedPayment):
-        _log.error("payment quarantined", extra={"reason": decision.reason.value, "road": source.road.value})
-        _count(source, "quarantined")
+        _log.error("payment quarantined", extra={"reason": decision.reason.value, "channel": report.channel.value})
+        _count(report, "quarantined")
     else:
         number = decision.order.number if decision.order else None
         _log.info(
             "purchase recorded",
-            extra={"order": number, "subscriptions": len(decision.subscriptions), "road": source.road.value},
+            extra={"order": number, "subscriptions": len(decision.subscriptions), "channel": report.channel.value},
         )
-        _count(source, "purchase")
+        _count(report, "purchase")
 
 
-def _count(source: Source, outcome: str) -> None:
-    FULFILLED.labels(source.road.value, outcome).inc()
+def _count(report: PaymentReport, outcome: str) -> None:
+    FULFILLED.labels(report.channel.value, outcome).inc()

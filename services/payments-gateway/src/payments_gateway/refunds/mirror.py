@@ -24,7 +24,7 @@ from payments_gateway.domain.refunds import (
     VersionMoved,
 )
 from servicekit.json_logging import bind_attempt
-from servicekit.keyed_lock import Turns
+from servicekit.keyed_lock import KeyedLock
 
 _log = logging.getLogger(__name__)
 
@@ -45,14 +45,14 @@ class Copying(Generic[Seen]):
         self._stripe: StripeObjects[Seen] = stripe
         self._copies: Copies[Seen] = copies
         self._livemode = livemode
-        self._turns = Turns()
+        self._locks = KeyedLock()
 
     async def refresh(self, object_id: str) -> None:
         """Make the copy agree with Stripe; do nothing about what is not ours or is gone.
 
         Raises AdjustmentKeepsChanging, StripeUnavailable, ServiceUnavailable: the same call may be made again.
         """
-        async with self._turns.of(object_id):
+        async with self._locks.hold(object_id):
             try:
                 outcome = await self._copied(object_id)
             except (AdjustmentGone, AdjustmentUnusable) as why:

@@ -20,7 +20,7 @@ from payments_gateway.domain.attempts import (
 )
 from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.rpc.messages import context_message, intent_message, read_context, read_intent
-from servicekit.grpc_client import Caller
+from servicekit.grpc_client import RpcClient
 
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "attempt_closed": AttemptClosed,
@@ -51,7 +51,7 @@ class AttemptClient:
         self._stub: checkout_session_pb2_grpc.CheckoutSessionServiceAsyncStub = (
             checkout_session_pb2_grpc.CheckoutSessionServiceStub(channel)
         )
-        self._caller = Caller("checkout-session", _ERRORS, timeout_seconds=timeout_seconds)
+        self._caller = RpcClient("checkout-session", _ERRORS, timeout_seconds=timeout_seconds)
 
     async def save(
         self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: IntentRef

@@ -6,7 +6,7 @@ from typing import Final
 import grpc
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
-from servicekit.grpc_client import Caller
+from servicekit.grpc_client import RpcClient
 
 
 class _CustomerNotFound(Exception):
@@ -22,7 +22,7 @@ class CustomerClient:
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""
         self._stub: orders_pb2_grpc.OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(channel)
-        self._caller = Caller("orders", _ERRORS, timeout_seconds=timeout_seconds)
+        self._caller = RpcClient("orders", _ERRORS, timeout_seconds=timeout_seconds)
 
     async def find(self, user_id: str) -> str | None:
         """Return the user's customer."""

@@ -15,13 +15,13 @@ from payments_gateway.domain.purchases import (
     OrderStatus,
     Payment,
     PaymentDecision,
+    PaymentReport,
     Purchase,
     PurchaseRefused,
     QuarantinedPayment,
     QuarantineReason,
     QuarantineRefused,
-    Road,
-    Source,
+    ReportChannel,
 )
 from payments_gateway.rpc.messages import (
     context_message,
@@ -34,7 +34,7 @@ from payments_gateway.rpc.messages import (
     read_shipping_option,
 )
 from payments_gateway.rpc.subscriptions import read_subscription
-from servicekit.grpc_client import Caller
+from servicekit.grpc_client import RpcClient
 from servicekit.violations import InvalidRequest
 
 
@@ -47,9 +47,9 @@ _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "purchase_not_found": _PurchaseNotFound,
 }
 
-_ROADS: Final = {
-    Road.WEBHOOK: orders_pb2.ROAD_WEBHOOK,
-    Road.BROWSER_RETURN: orders_pb2.ROAD_BROWSER_RETURN,
+_CHANNELS: Final = {
+    ReportChannel.WEBHOOK: orders_pb2.REPORT_CHANNEL_WEBHOOK,
+    ReportChannel.BROWSER_RETURN: orders_pb2.REPORT_CHANNEL_BROWSER_RETURN,
 }
 
 _REASONS: Final = {
@@ -70,12 +70,14 @@ class OrdersClient:
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""
         self._stub: orders_pb2_grpc.OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(channel)
-        self._caller = Caller("orders", _ERRORS, timeout_seconds=timeout_seconds)
+        self._caller = RpcClient("orders", _ERRORS, timeout_seconds=timeout_seconds)
 
-    async def record_purchase(self, payment: Payment, context: CheckoutContext, source: Source) -> PaymentDecision:
+    async def record_purchase(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport
+    ) -> PaymentDecision:
         """Record what the payment bought, or answer what was decided before."""
         request = orders_pb2.RecordPurchaseRequest(
-            payment=_payment_message(payment), context=context_message(context), source=_source_message(source)
+            payment=_payment_message(payment), context=context_message(context), report=_source_message(report)
         )
         try:
             answer = await self._caller.call(self._stub.RecordPurchase, request)
@@ -84,14 +86,14 @@ class OrdersClient:
         return _read_decision(answer.decision)
 
     async def quarantine(
-        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, source: Source
+        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
     ) -> PaymentDecision:
         """Set the payment aside, or answer what was decided before."""
         request = orders_pb2.QuarantinePaymentRequest(
             payment=_payment_message(payment),
             reason=_REASONS[reason],
             context=context_message(context) if context else None,
-            source=_source_message(source),
+            report=_source_message(report),
         )
         try:
             answer = await self._caller.call(self._stub.QuarantinePayment, request)
@@ -134,8 +136,8 @@ def _payment_message(payment: Payment) -> orders_pb2.Payment:
     )
 
 
-def _source_message(source: Source) -> orders_pb2.Source:
-    return orders_pb2.Source(road=_ROADS[source.road], stripe_event_id=source.stripe_event_id or "")
+def _source_message(report: PaymentReport) -> orders_pb2.PaymentReport:
+    return orders_pb2.PaymentReport(channel=_CHANNELS[report.channel], stripe_event_id=report.stripe_event_id or "")
 
 
 def _read_decision(message: orders_pb2.PaymentDecision) -> PaymentDecision:

@@ -17,7 +17,7 @@ from payments_gateway.domain.refunds import (
     VersionMoved,
 )
 from payments_gateway.rpc.messages import money_message
-from servicekit.grpc_client import Caller
+from servicekit.grpc_client import RpcClient
 from servicekit.violations import InvalidRequest
 
 
@@ -59,7 +59,7 @@ class RefundsClient:
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""
         self._stub: orders_pb2_grpc.OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(channel)
-        self._caller = Caller("orders", _ERRORS, timeout_seconds=timeout_seconds)
+        self._caller = RpcClient("orders", _ERRORS, timeout_seconds=timeout_seconds)
 
     async def version_of(self, object_id: str) -> int:
         """Return the version of a refund's copy."""
@@ -92,7 +92,7 @@ class DisputesClient:
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""
         self._stub: orders_pb2_grpc.OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(channel)
-        self._caller = Caller("orders", _ERRORS, timeout_seconds=timeout_seconds)
+        self._caller = RpcClient("orders", _ERRORS, timeout_seconds=timeout_seconds)
 
     async def version_of(self, object_id: str) -> int:
         """Return the version of a dispute's copy."""

@@ -23,7 +23,7 @@ from payments_gateway.domain.subscriptions import (
     VersionMismatch,
 )
 from payments_gateway.rpc.messages import money_message, read_intent, read_money, read_recurring
-from servicekit.grpc_client import Caller
+from servicekit.grpc_client import RpcClient
 from servicekit.violations import InvalidRequest
 
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
@@ -39,7 +39,7 @@ class SubscriptionsClient:
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""
         self._stub: orders_pb2_grpc.OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(channel)
-        self._caller = Caller("orders", _ERRORS, timeout_seconds=timeout_seconds)
+        self._caller = RpcClient("orders", _ERRORS, timeout_seconds=timeout_seconds)
 
     async def subscription(self, subscription_id: str) -> Subscription:
         """Return one subscription, by our id."""

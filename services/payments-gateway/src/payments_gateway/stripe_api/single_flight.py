@@ -7,7 +7,7 @@ from prometheus_client import Counter
 
 from payments_gateway.domain.attempts import IntentRef
 from payments_gateway.domain.intents import IntentReader, StripeIntent
-from servicekit.deadline import with_time_enough
+from servicekit.deadline import without_deadline
 
 SHARED: Final = Counter("holdfast_stripe_reads_shared", "Looks at an intent that joined one that was under way.")
 
@@ -29,7 +29,7 @@ class SharedGlances:
         reading = self._under_way.get(ref)
         if reading is None:
             # Others may join who have more time left than the first.
-            reading = asyncio.create_task(self._intents.retrieve(ref), context=with_time_enough())
+            reading = asyncio.create_task(self._intents.retrieve(ref), context=without_deadline())
             self._under_way[ref] = reading
             reading.add_done_callback(lambda ended: self._end(ref, ended))
         else:

@@ -23,7 +23,7 @@ from payments_gateway.domain.subscriptions import (
 from payments_gateway.domain.webhook_events import SubscriptionChanged
 from payments_gateway.subscriptions.activation import Activation
 from servicekit.json_logging import bind_attempt
-from servicekit.keyed_lock import Turn, Turns
+from servicekit.keyed_lock import HeldLock, KeyedLock
 
 _log = logging.getLogger(__name__)
 
@@ -46,30 +46,30 @@ class SubscriptionLife:
         self._billing = billing
         self._activation = activation
         self._livemode = livemode
-        self._turns = Turns()
+        self._locks = KeyedLock()
 
     async def follow(self, hint: SubscriptionChanged) -> None:
         """Bring the row to what Stripe shows now. Raises KeepsChanging, StripeUnavailable, ServiceUnavailable."""
-        async with self._turns.of(hint.stripe_subscription_id) as turn:
+        async with self._locks.hold(hint.stripe_subscription_id) as lock:
             # Of the events of one moment one look at Stripe serves all that had come before it.
-            outcome = _SEEN if turn.is_seen_to(hint.stripe_invoice_id) else await self._follow(hint, turn)
+            outcome = _SEEN if lock.covered(hint.stripe_invoice_id) else await self._follow(hint, lock)
         HINTS.labels(outcome).inc()
 
     async def refresh(self, row: Subscription, shown: StripeSubscription, billing: Billing) -> Subscription:
         """Write what Stripe answered after the row was read; where somebody was faster, ask Stripe again, through this.
 
-        It takes no turn: whoever waits for it waits for no event.
+        It takes no lock: whoever waits for it waits for no event.
         """
         row, _invoice = await self._written(row, shown, None, billing)
         return row
 
-    async def _follow(self, hint: SubscriptionChanged, turn: Turn) -> str:
+    async def _follow(self, hint: SubscriptionChanged, lock: HeldLock) -> str:
         row = await self._row(hint) if hint.livemode == self._livemode else None
         if row is None:
             return "not_ours"
         bind_attempt(row.checkout_attempt_id)
         try:
-            return await self._bring_up_to_date(row, hint, turn)
+            return await self._bring_up_to_date(row, hint, lock)
         except GoneAtStripe:
             # Stripe keeps ended subscriptions: one that is missing was wiped, or is another account's. What is
             # recorded stays until a person has looked (ADR 15), and asking again would be answered the same.
@@ -92,7 +92,7 @@ class SubscriptionLife:
         except SubscriptionNotFound:
             return None
 
-    async def _bring_up_to_date(self, row: Subscription, hint: SubscriptionChanged, turn: Turn) -> str:
+    async def _bring_up_to_date(self, row: Subscription, hint: SubscriptionChanged, lock: HeldLock) -> str:
         shown = await self._billing.retrieve(hint.stripe_subscription_id)
         if not row.is_bound and shown.subscription_id == row.id:
             row = await self._activation.bind(row, shown)  # the event was faster than the answer to the creator
@@ -103,7 +103,7 @@ class SubscriptionLife:
             _log.warning("an event names a subscription of ours that is another's", extra={"subscription": row.id})
             return "of_another"
         row, invoice = await self._written(row, shown, hint.stripe_invoice_id, self._billing)
-        turn.see_to(_seen_to(row, invoice))
+        lock.mark_covered(_seen_to(row, invoice))
         return "applied"
 
     async def _written(

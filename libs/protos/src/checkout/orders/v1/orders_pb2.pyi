@@ -21,31 +21,31 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _Road:
+class _ReportChannel:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _RoadEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Road.ValueType], _builtins.type):
+class _ReportChannelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportChannel.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    ROAD_UNSPECIFIED: _Road.ValueType  # 0
-    ROAD_WEBHOOK: _Road.ValueType  # 1
+    REPORT_CHANNEL_UNSPECIFIED: _ReportChannel.ValueType  # 0
+    REPORT_CHANNEL_WEBHOOK: _ReportChannel.ValueType  # 1
     """Stripe's webhook."""
-    ROAD_BROWSER_RETURN: _Road.ValueType  # 2
+    REPORT_CHANNEL_BROWSER_RETURN: _ReportChannel.ValueType  # 2
     """The browser came back from Stripe."""
-    ROAD_RECONCILER: _Road.ValueType  # 3
+    REPORT_CHANNEL_RECONCILER: _ReportChannel.ValueType  # 3
     """Somebody asked Stripe on the shop's own initiative."""
 
-class Road(_Road, metaclass=_RoadEnumTypeWrapper):
-    """By which road the news of a succeeded intent arrived. Kept for the operator; decides nothing."""
+class ReportChannel(_ReportChannel, metaclass=_ReportChannelEnumTypeWrapper):
+    """Channel that a succeeded intent was reported by. Kept for the operator; decides nothing."""
 
-ROAD_UNSPECIFIED: Road.ValueType  # 0
-ROAD_WEBHOOK: Road.ValueType  # 1
+REPORT_CHANNEL_UNSPECIFIED: ReportChannel.ValueType  # 0
+REPORT_CHANNEL_WEBHOOK: ReportChannel.ValueType  # 1
 """Stripe's webhook."""
-ROAD_BROWSER_RETURN: Road.ValueType  # 2
+REPORT_CHANNEL_BROWSER_RETURN: ReportChannel.ValueType  # 2
 """The browser came back from Stripe."""
-ROAD_RECONCILER: Road.ValueType  # 3
+REPORT_CHANNEL_RECONCILER: ReportChannel.ValueType  # 3
 """Somebody asked Stripe on the shop's own initiative."""
-Global___Road: _TypeAlias = Road  # noqa: Y015
+Global___ReportChannel: _TypeAlias = ReportChannel  # noqa: Y015
 
 class _QuarantineReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -222,29 +222,29 @@ DISPUTE_STATUS_APPEAL_UNDER_REVIEW: DisputeStatus.ValueType  # 10
 Global___DisputeStatus: _TypeAlias = DisputeStatus  # noqa: Y015
 
 @_typing.final
-class Source(_message.Message):
-    """How an attempt's payment was reported."""
+class PaymentReport(_message.Message):
+    """Report of a succeeded intent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ROAD_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
     STRIPE_EVENT_ID_FIELD_NUMBER: _builtins.int
-    road: Global___Road.ValueType
+    channel: Global___ReportChannel.ValueType
     stripe_event_id: _builtins.str
-    """Stripe event id for ROAD_WEBHOOK; empty otherwise."""
+    """Stripe event id for REPORT_CHANNEL_WEBHOOK; empty otherwise."""
     def __init__(
         self,
         *,
-        road: Global___Road.ValueType = ...,
+        channel: Global___ReportChannel.ValueType = ...,
         stripe_event_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["road", b"road", "stripe_event_id", b"stripe_event_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "stripe_event_id", b"stripe_event_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Source: _TypeAlias = Source  # noqa: Y015
+Global___PaymentReport: _TypeAlias = PaymentReport  # noqa: Y015
 
 @_typing.final
 class Payment(_message.Message):
@@ -818,7 +818,7 @@ class QuarantinedPayment(_message.Message):
     PAYMENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     QUARANTINED_AT_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
     UNREADABLE_CONTENT_FIELD_NUMBER: _builtins.int
@@ -830,7 +830,7 @@ class QuarantinedPayment(_message.Message):
         """The attempt's content. Absent when the attempt was missing, and when it was erased."""
 
     @_builtins.property
-    def source(self) -> Global___Source: ...
+    def report(self) -> Global___PaymentReport: ...
     @_builtins.property
     def quarantined_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -847,14 +847,14 @@ class QuarantinedPayment(_message.Message):
         payment: Global___Payment | None = ...,
         reason: Global___QuarantineReason.ValueType = ...,
         context: _common_pb2.CheckoutContext | None = ...,
-        source: Global___Source | None = ...,
+        report: Global___PaymentReport | None = ...,
         quarantined_at: _timestamp_pb2.Timestamp | None = ...,
         erased_at: _timestamp_pb2.Timestamp | None = ...,
         unreadable_content: Global___UnreadableContent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "source", b"source", "unreadable_content", b"unreadable_content"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "report", b"report", "unreadable_content", b"unreadable_content"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "reason", b"reason", "source", b"source", "unreadable_content", b"unreadable_content"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "reason", b"reason", "report", b"report", "unreadable_content", b"unreadable_content"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -940,7 +940,7 @@ class RecordPurchaseRequest(_message.Message):
 
     PAYMENT_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def payment(self) -> Global___Payment: ...
     @_builtins.property
@@ -948,17 +948,17 @@ class RecordPurchaseRequest(_message.Message):
         """The attempt's content."""
 
     @_builtins.property
-    def source(self) -> Global___Source: ...
+    def report(self) -> Global___PaymentReport: ...
     def __init__(
         self,
         *,
         payment: Global___Payment | None = ...,
         context: _common_pb2.CheckoutContext | None = ...,
-        source: Global___Source | None = ...,
+        report: Global___PaymentReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -995,7 +995,7 @@ class QuarantinePaymentRequest(_message.Message):
     PAYMENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     reason: Global___QuarantineReason.ValueType
     """Required."""
     @_builtins.property
@@ -1005,18 +1005,18 @@ class QuarantinePaymentRequest(_message.Message):
         """The attempt's content. Absent when the attempt is missing."""
 
     @_builtins.property
-    def source(self) -> Global___Source: ...
+    def report(self) -> Global___PaymentReport: ...
     def __init__(
         self,
         *,
         payment: Global___Payment | None = ...,
         reason: Global___QuarantineReason.ValueType = ...,
         context: _common_pb2.CheckoutContext | None = ...,
-        source: Global___Source | None = ...,
+        report: Global___PaymentReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "reason", b"reason", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "reason", b"reason", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,7 +11,7 @@ _TYPES = {
     "intent_kind": "'payment', 'setup'",
     "payment_outcome": "'purchase', 'quarantined'",
     "quarantine_reason": "'attempt_missing', 'amount_mismatch', 'intent_mismatch', 'duplicate_payment', 'unrecordable'",
-    "payment_road": "'webhook', 'browser_return', 'reconciler'",
+    "report_channel": "'webhook', 'browser_return', 'reconciler'",
     "order_status": "'paid'",
     "subscription_status": "'pending', 'activation_failed', 'incomplete', 'incomplete_expired', "
     "'trialing', 'active', 'past_due', 'unpaid', 'paused', 'canceled'",
@@ -30,7 +30,7 @@ CREATE TABLE payments (
     user_id text,
     quarantine_reason quarantine_reason,
     attempt_content bytea,
-    road payment_road NOT NULL,
+    channel report_channel NOT NULL,
     stripe_event_id text,
     decided_at timestamptz NOT NULL,
     resolved_at timestamptz,

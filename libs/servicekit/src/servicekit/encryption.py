@@ -1,8 +1,8 @@
-"""Content sealed for storage: AES-256-GCM under named keys, bound to the place that it is stored in.
+"""Content sealed for storage: AES-256-GCM under named keys, bound to the aad that it is stored in.
 
 A sealed value begins with a byte that names its form. Form 0 is content in the clear. Form 1 is followed by the
 length of the key's id in one byte, the id, a random 96-bit nonce, and the ciphertext with its 128-bit tag. What comes
-before the nonce is authenticated together with the place: no value can be moved to another place, or its head changed.
+before the nonce is authenticated together with the aad: no value can be moved to another record, or its head changed.
 
 Nonces are random: one key must seal no more than 2^32 values (NIST SP 800-38D, 8.3), which is 136 years at one a second
 and 16 months at a hundred. The metric `content_sealed_total` counts them.
@@ -38,7 +38,7 @@ _TAG_BYTES: Final = 16
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
-class BadKeyring(ValueError):
+class InvalidKeyring(ValueError):
     """A keyring's text is not valid. Says which entry and why, and quotes nothing of it."""
 
 
@@ -58,7 +58,7 @@ class UnknownKey(Unreadable):
 
 
 class NotAuthentic(Unreadable):
-    """The value was changed, cut short, or belongs to another place. `key_id` is empty where none can be read."""
+    """The value was changed, cut short, or belongs to another record. `key_id` is empty where none can be read."""
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"not authentic under key {key_id}", key_id)
@@ -87,14 +87,14 @@ class Keyring:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `<id>:<base64 of 32 bytes>` or the word `clear`, several separated by commas. Raises BadKeyring."""
+        """Read `<id>:<base64 of 32 bytes>` or the word `clear`, several separated by commas. Raises InvalidKeyring."""
         entries = [entry.strip() for entry in text.split(",")]
         _refuse_repeated([entry.partition(":")[0] for entry in entries], "id")
         _refuse_repeated([entry.partition(":")[2] for entry in entries if ":" in entry], "key")
         return cls([_read_key(number, entry) for number, entry in enumerate(entries, start=1)])
 
     @classmethod
-    def in_the_clear(cls) -> Self:
+    def unencrypted(cls) -> Self:
         """Return the keyring of a service that has no keys."""
         return cls.parse(CLEAR)
 
@@ -104,26 +104,26 @@ class Keyring:
         return self._first.id
 
     @property
-    def first_head(self) -> bytes:
+    def first_prefix(self) -> bytes:
         """How everything begins that the first key seals, and nothing else."""
         return self._first.head
 
     @property
-    def takes_clear(self) -> bool:
+    def accepts_unencrypted(self) -> bool:
         """Whether content in the clear is opened."""
         return CLEAR in self._keys
 
-    def seal(self, content: bytes, place: str) -> bytes:
-        """Return the content as it may be stored in a place: a text that names one record of one kind."""
+    def encrypt(self, content: bytes, aad: str) -> bytes:
+        """Return the content as it may be stored in an aad: a text that names one record of one kind."""
         self._sealed.inc()
         head = self._first.head
         if self._first.cipher is None:
             return head + content
         nonce = os.urandom(_NONCE_BYTES)
-        return head + nonce + self._first.cipher.encrypt(nonce, content, head + place.encode())
+        return head + nonce + self._first.cipher.encrypt(nonce, content, head + aad.encode())
 
-    def open(self, sealed: bytes, place: str) -> bytes:
-        """Return the content that was sealed for this place. Raises UnknownKey and NotAuthentic."""
+    def decrypt(self, sealed: bytes, aad: str) -> bytes:
+        """Return the content that was sealed for this aad. Raises UnknownKey and NotAuthentic."""
         key_id = key_id_of(sealed)
         key = self._keys.get(key_id)
         if key is None:
@@ -135,7 +135,7 @@ class Keyring:
         if len(ciphertext) < _TAG_BYTES:
             raise NotAuthentic(key_id)
         try:
-            return key.cipher.decrypt(nonce, ciphertext, key.head + place.encode())
+            return key.cipher.decrypt(nonce, ciphertext, key.head + aad.encode())
         except InvalidTag:
             raise NotAuthentic(key_id) from None
 
@@ -162,9 +162,9 @@ def _read_key(number: int, entry: str) -> _Key:
         return _Key(CLEAR, None)
     key_id, colon, encoded = entry.partition(":")
     if not colon:
-        raise BadKeyring(f"entry {number} must be <id>:<base64 of {_KEY_BYTES} bytes>, or the word {CLEAR}")
+        raise InvalidKeyring(f"entry {number} must be <id>:<base64 of {_KEY_BYTES} bytes>, or the word {CLEAR}")
     if not _may_name_a_key(key_id):
-        raise BadKeyring(f"the id of entry {number} must be 1 to 32 of A-Z a-z 0-9 . _ - and not {CLEAR}")
+        raise InvalidKeyring(f"the id of entry {number} must be 1 to 32 of A-Z a-z 0-9 . _ - and not {CLEAR}")
     return _Key(key_id, AESGCM(_read_secret(number, encoded)))
 
 
@@ -172,15 +172,15 @@ def _read_secret(number: int, encoded: str) -> bytes:
     try:
         secret = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):  # its message may quote; ValueError is for what is not ASCII
-        raise BadKeyring(f"the key of entry {number} is not base64") from None
+        raise InvalidKeyring(f"the key of entry {number} is not base64") from None
     if len(secret) != _KEY_BYTES:
-        raise BadKeyring(f"the key of entry {number} has {len(secret)} bytes instead of {_KEY_BYTES}")
+        raise InvalidKeyring(f"the key of entry {number} has {len(secret)} bytes instead of {_KEY_BYTES}")
     return secret
 
 
 def _refuse_repeated(values: Sequence[str], what: str) -> None:
     if len(set(values)) < len(values):
-        raise BadKeyring(f"two entries have the same {what}")
+        raise InvalidKeyring(f"two entries have the same {what}")
 
 
 def _valid_keyring(text: SecretStr) -> SecretStr:
@@ -192,9 +192,9 @@ KeyringText = Annotated[SecretStr, AfterValidator(_valid_keyring)]
 """A keyring as a setting: checked when it is read, masked when it is printed."""
 
 
-def warn_of_clear(keyring: Keyring) -> None:
+def warn_if_unencrypted(keyring: Keyring) -> None:
     """Tell the operator, at start, what a keyring leaves open."""
     if keyring.first_id == CLEAR:
         _log.warning("content is stored unencrypted")
-    elif keyring.takes_clear:
+    elif keyring.accepts_unencrypted:
         _log.warning("content that nobody sealed is accepted")

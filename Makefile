@@ -77,22 +77,22 @@ test-containers-long: .venv/.synced images ## Run what takes long on containers:
 	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m long $(LONG_ON_CONTAINERS)
 
 .PHONY: test-mutants
-test-mutants: .venv/.synced ## Break each guard in turn and see its test fail
-	@$(RUN) python -m tests.mutants
+test-mutants: .venv/.synced ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …")
+	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed) $(MUTANTS)
 
 .PHONY: fuzz
 fuzz: .venv/.synced ## Send hostile input to every edge for FUZZ_SECONDS (600)
 	@$(RUN) python -m tests.fuzz
 
 .PHONY: check
-check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles ## Check format, lint, types, boundaries, contracts, stubs, lock and Dockerfiles
+check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply ## Check format, lint, types, boundaries, contracts, stubs, lock, Dockerfiles and that mutants apply
 
 .PHONY: fmt
 fmt: .venv/.synced ## Format and fix what can be fixed
 	@$(RUN) ruff format --quiet .
 	@$(RUN) ruff check --quiet --fix .
 
-.PHONY: format-check lint types boundaries contracts stubs-current lock-current dockerfiles
+.PHONY: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply
 format-check: .venv/.synced
 	@$(RUN) ruff format --check --quiet .
 lint: .venv/.synced
@@ -113,6 +113,8 @@ lock-current: $(UV)
 
 dockerfiles: .venv/.synced
 	@$(RUN) hadolint $(IMAGES:%=%/Dockerfile)
+mutants-apply: .venv/.synced
+	@$(RUN) python -m tests.mutants --apply-only
 
 .PHONY: proto
 proto: .venv/.synced ## Regenerate libs/protos from proto/

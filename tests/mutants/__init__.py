@@ -1,1 +1,1 @@
-"""Mutants: one patch for each guard, and the test that must fail when the guard is gone."""
+"""Mutants: every guard in turn is removed from the code, and the test that guards it must fail as expected."""

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "docs" / "security.md").read_text()
-NAMED = sorted(set(re.findall(r"`([\w./-]+\.(?:py|md|patch|toml|lock))(?:::(\w+))?`", TEXT)))
+NAMED = sorted(set(re.findall(r"`([\w./-]+\.(?:py|md|toml|lock))(?:::(\w+))?`", TEXT)))
 
 
 @cache

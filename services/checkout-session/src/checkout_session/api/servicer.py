@@ -85,7 +85,7 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         )
         bind_attempt(request.attempt_id)
         async with _in_time(context):
-            await self._store.close(request.attempt_id, CLOSE_REASONS[request.reason])
+            await self._store.close(request.attempt_id, CLOSE_REASONS.from_valid_proto(request.reason))
         return pb.CloseAttemptResponse()
 
     async def DeleteAttempt(  # noqa: N802 — the contract's name
@@ -97,7 +97,7 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         )
         bind_attempt(request.attempt_id)
         async with _in_time(context):
-            await self._store.delete(request.attempt_id, DELETE_REASONS[request.reason])
+            await self._store.delete(request.attempt_id, DELETE_REASONS.from_valid_proto(request.reason))
         return pb.DeleteAttemptResponse()
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC
 from itertools import islice
 from typing import Any, Final
@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_session.messages import INTENT_KINDS
+from servicekit.enum_codec import EnumCodec
 from servicekit.violations import FieldViolation
 
 MAX_LINES: Final = 200
@@ -78,15 +79,15 @@ def attempt_id_violations(attempt_id: str, field: str = "attempt_id") -> _Violat
         yield FieldViolation(field, "must be a UUID in its canonical lower-case form")
 
 
-def reason_violations(reason: int, known: Mapping[Any, object]) -> _Violations:
+def reason_violations(reason: int, known: EnumCodec[Any, Any]) -> _Violations:
     """Yield a violation unless the reason is one of the known ones."""
-    if reason not in known:
+    if known.from_proto(reason) is None:
         yield FieldViolation("reason", "must be one of the contract's reasons")
 
 
 def _intent_violations(intent: common_pb2.Intent) -> _Violations:
     yield from _required_violations("intent.id", intent.id, ID_CHARACTERS)
-    if intent.kind not in INTENT_KINDS:
+    if INTENT_KINDS.from_proto(intent.kind) is None:
         yield FieldViolation("intent.kind", "must be payment or setup")
 
 

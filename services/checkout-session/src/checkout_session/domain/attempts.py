@@ -1,19 +1,19 @@
 """The checkout attempt: what a buyer is about to pay for, what remains of it later, and the store that keeps both."""
 
-import enum
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 
-class CloseReason(enum.Enum):
+class CloseReason(StrEnum):
     """Why an attempt takes no further saves."""
 
     SUPERSEDED = "superseded"
     PAY_BY_PASSED = "pay_by_passed"
 
 
-class DeleteReason(enum.Enum):
+class DeleteReason(StrEnum):
     """Why an attempt's content is gone (P4)."""
 
     RECORDED = "recorded"
@@ -21,7 +21,7 @@ class DeleteReason(enum.Enum):
     CANCELLED = "cancelled"
 
 
-class IntentKind(enum.Enum):
+class IntentKind(StrEnum):
     """Which of Stripe's two intent resources an id names."""
 
     PAYMENT = "payment"

@@ -1,11 +1,11 @@
 """How much of what was acknowledged may be lost when a server loses its memory (ADR 9)."""
 
-import enum
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 
-class DurabilityLevel(enum.Enum):
+class DurabilityLevel(StrEnum):
     """What has happened to a change before it is acknowledged."""
 
     NONE = "none"

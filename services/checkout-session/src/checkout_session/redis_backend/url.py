@@ -1,7 +1,7 @@
 """The address of the servers that keep the attempts, in one of its three forms (ADR 10)."""
 
-import enum
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -16,7 +16,7 @@ class AddressInvalid(ValueError):
     """A URL is none of the forms that are understood. The message does not quote it: it may hold a password."""
 
 
-class Topology(enum.Enum):
+class Topology(StrEnum):
     """How the master of a key is found."""
 
     SINGLE = "single"

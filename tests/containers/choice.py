@@ -30,7 +30,7 @@ class RedisServer(Protocol):
     def password(self) -> str:
         """What its clients must know."""
 
-    def ask(self, *words: str | int) -> Any:
+    def execute(self, *words: str | int) -> Any:
         """Send one command on a connection of its own and return its answer. Raises redis.RedisError."""
 
 

@@ -52,7 +52,7 @@ class ContainerRedis(Container):
         """Its address in its network, password included."""
         return f"redis://:{self.password}@{self.recipe.alias}:{INSIDE_PORT}/0"
 
-    def ask(self, *words: str | int) -> Any:
+    def execute(self, *words: str | int) -> Any:
         """Send one command on a connection of its own and return its answer. Raises redis.RedisError."""
         with self._operator(self.port) as client:
             return client.execute_command(*words)

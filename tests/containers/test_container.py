@@ -23,7 +23,7 @@ def server() -> Iterator[ContainerRedis]:
 def test_a_killed_server_comes_back_at_its_port_with_its_data(server: ContainerRedis) -> None:
     """SIGKILL frees the port; afterwards everything acknowledged is there, at the same address."""
     port, url = server.port, server.url
-    server.ask("SET", "kept", "yes")
+    server.execute("SET", "kept", "yes")
 
     server.kill()
     freed = is_free(port)
@@ -31,7 +31,7 @@ def test_a_killed_server_comes_back_at_its_port_with_its_data(server: ContainerR
 
     assert freed
     assert (server.port, server.url) == (port, url)
-    assert server.ask("GET", "kept") == "yes"
+    assert server.execute("GET", "kept") == "yes"
 
 
 def test_a_paused_server_is_silent_and_then_goes_on(server: ContainerRedis) -> None:
@@ -73,7 +73,7 @@ def test_other_settings_keep_the_address_and_the_log(server: ContainerRedis) -> 
     server.start()
 
     assert server.port == port
-    assert server.ask("CONFIG", "GET", "maxmemory") == {"maxmemory": str(100 * 1024 * 1024)}
+    assert server.execute("CONFIG", "GET", "maxmemory") == {"maxmemory": str(100 * 1024 * 1024)}
     assert server.logs().count("Ready to accept connections") == 2
 
 

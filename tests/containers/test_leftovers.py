@@ -78,7 +78,7 @@ def test_what_a_killed_run_left_goes_with_the_next(engine: Any) -> None:
 
     with ContainerRedis(appendonly=False) as living:
         remove_leftovers()
-        answer = living.ask("PING")
+        answer = living.execute("PING")
 
     assert len(left) == 3
     assert everything_of(engine, process.pid) == []

@@ -94,9 +94,9 @@ async def test_a_key_that_signs_from_now_on_is_taken_at_once(system: System, iss
         (await before.orders()).ok()
         # The keys are read again for it, so that the pause until they may be read once more begins now.
         assert (await impostor.orders()).status == 401
-        asked = issuer.keys_asked
+        asked = issuer.jwks_requests
         issuer.publish(FIRST, SECOND)
         replies = await asyncio.gather(*(shop.orders() for shop in [before, after] * 10))
 
     assert {reply.status for reply in replies} == {200}
-    assert issuer.keys_asked == asked + 1
+    assert issuer.jwks_requests == asked + 1

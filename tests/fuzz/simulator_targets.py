@@ -7,9 +7,9 @@ from urllib.parse import quote, quote_plus
 
 from hypothesis import strategies as st
 
+from stripe_simulator.api_errors import ApiError
 from stripe_simulator.endpoints import Endpoint
 from stripe_simulator.forms import MalformedForm, parse_form
-from stripe_simulator.problems import StripeProblem
 from stripe_simulator.registry import RESOURCES
 from stripe_simulator.settings import SimulatorSettings
 
@@ -60,7 +60,7 @@ def _check_form(given: tuple[Endpoint, str]) -> None:
         return
     try:
         endpoint.parameters.check(form)
-    except StripeProblem as problem:
+    except ApiError as problem:
         json.dumps(problem.envelope())
 
 

@@ -59,12 +59,12 @@ def server() -> Iterator[EmbeddedValkey]:
 
 def stop_syncing(server: EmbeddedValkey) -> None:
     """Stop syncing: WAITAOF answers zero for later changes."""
-    server.ask("CONFIG", "SET", "appendfsync", "no")
+    server.execute("CONFIG", "SET", "appendfsync", "no")
 
 
 def sync_again(server: EmbeddedValkey) -> None:
     """Let the next change reach the disk, and with it all that went before."""
-    server.ask("CONFIG", "SET", "appendfsync", "always")
+    server.execute("CONFIG", "SET", "appendfsync", "always")
 
 
 @asynccontextmanager
@@ -211,10 +211,10 @@ async def test_a_change_must_reach_as_many_replicas_as_are_asked_for(server: Emb
 
 async def test_what_a_replica_has_on_its_disk_outlives_the_master(server: EmbeddedValkey, attempt: Attempt) -> None:
     """An acknowledged change is found on the replica after both servers were killed."""
-    server.ask("CONFIG", "SET", "masterauth", server.password)
+    server.execute("CONFIG", "SET", "masterauth", server.password)
     options = ALWAYS | {"masterauth": server.password}
     with EmbeddedValkey.temporary(password=server.password, options=options) as replica:
-        replica.ask("REPLICAOF", "127.0.0.1", server.port)
+        replica.execute("REPLICAOF", "127.0.0.1", server.port)
         async with store_on(server, ON_A_REPLICA_TOO, PATIENT) as store:
             await until_in_step(server)
             await store.save(attempt)
@@ -258,7 +258,7 @@ async def test_a_server_without_a_file_will_do_where_nothing_is_asked(valkey: Re
 @pytest.mark.parametrize("policy", ["everysec", "no"])
 async def test_a_server_that_does_not_sync_every_change_is_refused(server: EmbeddedValkey, policy: str) -> None:
     """At fsync; at aof it is what is expected."""
-    server.ask("CONFIG", "SET", "appendfsync", policy)
+    server.execute("CONFIG", "SET", "appendfsync", policy)
 
     await check(server.url, AOF)
     with pytest.raises(NotReady, match=f"appendfsync is {policy}: durability fsync needs always"):
@@ -267,7 +267,7 @@ async def test_a_server_that_does_not_sync_every_change_is_refused(server: Embed
 
 async def test_a_server_that_does_not_tell_its_policy_is_put_to_the_test(server: EmbeddedValkey) -> None:
     """Without admin rights, readiness writes and waits for the disk, and says what was not reached."""
-    server.ask("ACL", "SETUSER", "service", "on", ">secret", "~*", "+@all", "-@admin", "-@dangerous", "+info")
+    server.execute("ACL", "SETUSER", "service", "on", ">secret", "~*", "+@all", "-@admin", "-@dangerous", "+info")
     url = f"redis://service:secret@127.0.0.1:{server.port}/0"
     await check(url, FSYNC)
 

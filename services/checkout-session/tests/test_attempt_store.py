@@ -65,7 +65,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
 
     async def due_in_redis(attempt_id: str) -> datetime | None:
         key = keys_of(attempt_id).due
-        score = await asyncio.to_thread(owner_of(servers, key).ask, "ZSCORE", key, attempt_id)
+        score = await asyncio.to_thread(owner_of(servers, key).execute, "ZSCORE", key, attempt_id)
         return None if score is None else datetime.fromtimestamp(score, UTC)
 
     yield Subject(store_on(masters), due_in_redis)
@@ -75,8 +75,8 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
 def owner_of(servers: Servers, key: str) -> RedisServer:
     """Return the server that holds a key."""
     if isinstance(servers, EmbeddedCluster):
-        return servers.master_of(key_slot(key.encode()))
-    return servers.master if isinstance(servers, EmbeddedSentinels) else servers
+        return servers.primary_of(key_slot(key.encode()))
+    return servers.primary if isinstance(servers, EmbeddedSentinels) else servers
 
 
 def store_on(masters: Masters) -> RedisAttempts:

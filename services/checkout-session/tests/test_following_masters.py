@@ -19,7 +19,7 @@ from checkout_session.redis_backend.keys import SHARD_COUNT_KEY, keys_of
 from checkout_session.redis_backend.primaries import Masters
 from checkout_session.redis_backend.readiness import RedisReadiness
 from checkout_session.redis_backend.topology import Limits, open_masters
-from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, members_seen_by
+from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, cluster_nodes
 from devstack.embedded_sentinels import EmbeddedSentinels
 from devstack.ports import LOOPBACK
 from devstack.processes import wait_until
@@ -81,23 +81,23 @@ async def test_a_deposed_master_is_left_at_the_next_check(attempt: Attempt) -> N
             await check(masters)
 
             await store_on(masters).save(attempt)
-            assert promoted.ask("EXISTS", keys_of(attempt.attempt_id).attempt) == 1
+            assert promoted.execute("EXISTS", keys_of(attempt.attempt_id).attempt) == 1
 
 
 async def test_an_idle_service_stays_ready_when_a_master_hands_over(handed_over: EmbeddedCluster) -> None:
     """No refused call has told it, and still its next check finds the new master."""
     async with opened(handed_over.url) as masters:
-        handed_over.fail_over(handed_over.masters[0])
+        handed_over.fail_over(handed_over.primaries[0])
 
         await check(masters)
-    handed_over.wait_until_sound()
+    handed_over.wait_until_healthy()
 
 
 async def test_nodes_that_have_not_heard_who_took_over_are_asked_again(
     handed_over: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """News of a failover takes its time to every node, and a look at the topology asks any of them."""
-    master, *others = handed_over.masters
+    master, *others = handed_over.primaries
     last_to_hear = [handed_over.replica_of(other) for other in others]  # they have no vote, the failover needs them not
     ask_first(last_to_hear, monkeypatch)
     async with opened(handed_over.url) as masters:
@@ -114,7 +114,7 @@ async def test_nodes_that_have_not_heard_who_took_over_are_asked_again(
             assert not checked.done()
 
         await checked
-    handed_over.wait_until_sound()
+    handed_over.wait_until_healthy()
 
 
 async def test_a_slot_on_its_way_is_asked_for_at_a_node_that_owns_none_yet(
@@ -123,15 +123,15 @@ async def test_a_slot_on_its_way_is_asked_for_at_a_node_that_owns_none_yet(
     """A node that has just joined is in no topology, and takes a command only right after ASKING."""
     slot = key_slot(SHARD_COUNT_KEY.encode())
     async with opened(handed_over.url) as masters:
-        source = handed_over.master_of(slot)
+        source = handed_over.primary_of(slot)
         handed_over.begin_move(slot, newcomer).move_keys(1)
 
         for _ in range(AT_ONCE):
             await check(masters)
 
-        assert newcomer.ask("INFO", "commandstats")["cmdstat_asking"]["calls"] >= AT_ONCE
+        assert newcomer.execute("INFO", "commandstats")["cmdstat_asking"]["calls"] >= AT_ONCE
         for node in (source, newcomer):
-            node.ask("CLUSTER", "SETSLOT", slot, "STABLE")
+            node.execute("CLUSTER", "SETSLOT", slot, "STABLE")
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def newcomer(handed_over: EmbeddedCluster, tmp_path: Path) -> Iterator[ClusterNo
     fellow = handed_over.nodes[0]
     told = {"cluster-enabled": "yes", "masterauth": handed_over.password}
     with ClusterNode(tmp_path / "newcomer", appendonly=False, options=told, password=handed_over.password) as node:
-        node.ask("CLUSTER", "MEET", LOOPBACK, fellow.port, fellow.bus_port)
+        node.execute("CLUSTER", "MEET", LOOPBACK, fellow.port, fellow.bus_port)
         everybody = len(handed_over.nodes) + 1
         wait_until(
             lambda: all(met(each) == everybody and serves(each) for each in (node, *handed_over.nodes)),
@@ -160,25 +160,25 @@ def ask_first(nodes: Sequence[ClusterNode], monkeypatch: pytest.MonkeyPatch) -> 
 def deaf(nodes: Sequence[ClusterNode]) -> Iterator[None]:
     """Meanwhile, let these nodes hear nothing of their fellows."""
     for node in nodes:
-        node.ask("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -2)  # packets of every type
+        node.execute("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -2)  # packets of every type
     try:
         yield
     finally:
         for node in nodes:
-            node.ask("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -1)
+            node.execute("DEBUG", "DROP-CLUSTER-PACKET-FILTER", -1)
 
 
 def times_asked(nodes: Sequence[ClusterNode]) -> int:
     """Return how often these nodes told the topology."""
-    told = [node.ask("INFO", "commandstats").get("cmdstat_cluster|slots", {}) for node in nodes]
+    told = [node.execute("INFO", "commandstats").get("cmdstat_cluster|slots", {}) for node in nodes]
     return sum(each.get("calls", 0) for each in told)
 
 
 def met(node: ClusterNode) -> int:
     """Return how many nodes one knows."""
-    return sum("handshake" not in member.flags for member in members_seen_by(node))
+    return sum("handshake" not in member.flags for member in cluster_nodes(node))
 
 
 def serves(node: ClusterNode) -> bool:
     """Tell whether a node finds the cluster well."""
-    return "cluster_state:ok" in node.ask("CLUSTER", "INFO")
+    return "cluster_state:ok" in node.execute("CLUSTER", "INFO")

@@ -16,7 +16,7 @@ from checkout_session.domain.durability import IN_MEMORY, Durability, Durability
 from checkout_session.redis_backend.attempt_store import RedisAttempts, Retention
 from checkout_session.redis_backend.keys import keys_of
 from checkout_session.redis_backend.topology import Limits, open_masters
-from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, myself
+from devstack.embedded_cluster import ClusterNode, EmbeddedCluster, own_entry
 from servicekit.encryption import Keyring
 
 FSYNC: Final = Durability(DurabilityLevel.FSYNC)
@@ -41,13 +41,13 @@ def cluster() -> Iterator[EmbeddedCluster]:
 @contextmanager
 def hung(cluster: EmbeddedCluster) -> Iterator[ClusterNode]:
     """Let a master hang: its connections stay open, and nothing answers."""
-    master = cluster.masters[0]
+    master = cluster.primaries[0]
     master.pause()
     try:
         yield master
     finally:
         master.resume()
-        cluster.wait_until_sound()
+        cluster.wait_until_healthy()
 
 
 @asynccontextmanager
@@ -97,7 +97,7 @@ async def test_calls_for_other_masters_stay_fast(
     cluster: EmbeddedCluster, verb: Verb, durability: Durability, answer: type
 ) -> None:
     """However many calls wait for the one that hangs; these are refused within the store's timeout."""
-    slots = myself(cluster.masters[0]).slots
+    slots = own_entry(cluster.primaries[0]).slots
     async with store_on(cluster, durability, BRIEF) as store:
         with hung(cluster):
             crowd = [asyncio.create_task(outcome(verb(store, new_id(slots, among=True)))) for _ in range(CROWD)]
@@ -114,13 +114,13 @@ async def test_calls_for_other_masters_stay_fast(
 
 async def test_who_waits_for_a_hung_master_is_answered_by_its_successor(cluster: EmbeddedCluster) -> None:
     """A place at a master that has been replaced meanwhile is of no use: nobody who waited for one tries it."""
-    slots = myself(cluster.masters[0]).slots
+    slots = own_entry(cluster.primaries[0]).slots
     async with store_on(cluster, IN_MEMORY, NARROW) as store:
-        successor = cluster.replica_of(cluster.masters[0])
+        successor = cluster.replica_of(cluster.primaries[0])
         with hung(cluster):
             crowd = [asyncio.create_task(outcome(find(store, new_id(slots, among=True)))) for _ in range(CROWD)]
 
-            await asyncio.to_thread(successor.ask, "CLUSTER", "FAILOVER", "TAKEOVER")
+            await asyncio.to_thread(successor.execute, "CLUSTER", "FAILOVER", "TAKEOVER")
 
             answered = [await call for call in crowd]
 

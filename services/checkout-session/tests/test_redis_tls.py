@@ -19,7 +19,7 @@ from devstack.certificates import Authority, CertificateFolder
 from devstack.embedded_valkey import EmbeddedValkey
 from devstack.ports import free_port
 from devstack.processes import wait_until
-from devstack.tls_door import TlsDoor
+from devstack.tls_proxy import TlsProxy
 from servicekit.certificates import Certificates
 from servicekit.tls_contexts import ClientContexts
 from servicekit.tls_files import TlsFiles
@@ -40,14 +40,14 @@ def certs(tmp_path: Path) -> CertificateFolder:
 
 
 @pytest.fixture
-def door(valkey: RedisServer, certs: CertificateFolder) -> Iterator[TlsDoor]:
+def proxy(valkey: RedisServer, certs: CertificateFolder) -> Iterator[TlsProxy]:
     """Stand in front of Valkey and speak TLS for it: it is built without."""
-    with TlsDoor(valkey.port, certs, "redis") as opened:
+    with TlsProxy(valkey.port, certs, "redis") as opened:
         yield opened
 
 
-def _encrypted(server: RedisServer, door: TlsDoor) -> str:
-    return f"rediss://:{server.password}@127.0.0.1:{door.port}/0"
+def _encrypted(server: RedisServer, proxy: TlsProxy) -> str:
+    return f"rediss://:{server.password}@127.0.0.1:{proxy.port}/0"
 
 
 def _settings(certs: CertificateFolder) -> dict[str, str]:
@@ -66,14 +66,14 @@ async def _keeps_attempts(channel: grpc.aio.Channel, request: pb.SaveAttemptRequ
 
 
 async def test_attempts_are_kept_over_tls(
-    valkey: RedisServer, door: TlsDoor, certs: CertificateFolder, run_service: RunService, new_request: MakeRequest
+    valkey: RedisServer, proxy: TlsProxy, certs: CertificateFolder, run_service: RunService, new_request: MakeRequest
 ) -> None:
     """A server that demands a certificate is shown ours."""
-    async with run_service(_encrypted(valkey, door), **_settings(certs)) as channel:
+    async with run_service(_encrypted(valkey, proxy), **_settings(certs)) as channel:
         kept = await _keeps_attempts(channel, new_request())
 
     assert kept
-    assert set(door.visitors) == {_serial(certs)}
+    assert set(proxy.client_serials) == {_serial(certs)}
 
 
 async def test_attempts_are_kept_in_a_cluster_over_tls(
@@ -89,36 +89,36 @@ async def test_attempts_are_kept_in_a_cluster_over_tls(
         }
         options |= {"cluster-port": str(free_port())}
         node = running.enter_context(EmbeddedValkey.temporary(appendonly=False, options=options))
-        door = running.enter_context(TlsDoor(node.port, certs, "redis", port=announced))
-        node.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        proxy = running.enter_context(TlsProxy(node.port, certs, "redis", port=announced))
+        node.execute("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         await asyncio.to_thread(_await_slots, node)
-        url = f"rediss+cluster://:{node.password}@localhost:{door.port}"
+        url = f"rediss+cluster://:{node.password}@localhost:{proxy.port}"
 
         async with run_service(url, **_settings(certs)) as channel:
             kept = await _keeps_attempts(channel, new_request())
 
         assert kept
-        assert len(door.visitors) > 1
+        assert len(proxy.client_serials) > 1
 
 
 async def test_attempts_are_kept_behind_sentinel_over_tls(
-    valkey: RedisServer, door: TlsDoor, certs: CertificateFolder, run_service: RunService, new_request: MakeRequest
+    valkey: RedisServer, proxy: TlsProxy, certs: CertificateFolder, run_service: RunService, new_request: MakeRequest
 ) -> None:
     """The Sentinels are asked with TLS, and so is the master that they name."""
-    async with _sentinel(master_port=door.port) as port:
-        with TlsDoor(port, certs, "redis") as sentinels_door:
-            url = f"rediss+sentinel://:{valkey.password}@127.0.0.1:{sentinels_door.port}/main"
+    async with _sentinel(master_port=proxy.port) as port:
+        with TlsProxy(port, certs, "redis") as sentinels_proxy:
+            url = f"rediss+sentinel://:{valkey.password}@127.0.0.1:{sentinels_proxy.port}/main"
             async with run_service(url, **_settings(certs)) as channel:
                 kept = await _keeps_attempts(channel, new_request())
 
     assert kept
-    assert set(door.visitors) == set(sentinels_door.visitors) == {_serial(certs)}
+    assert set(proxy.client_serials) == set(sentinels_proxy.client_serials) == {_serial(certs)}
 
 
 @pytest.mark.parametrize("fault", ["other-name", "other-authority", "plaintext"])
 async def test_a_server_that_is_not_the_one_named_is_told_nothing(
     valkey: RedisServer,
-    door: TlsDoor,
+    proxy: TlsProxy,
     certs: CertificateFolder,
     run_service: RunService,
     new_request: MakeRequest,
@@ -128,23 +128,23 @@ async def test_a_server_that_is_not_the_one_named_is_told_nothing(
     settings = _settings(certs)
     authority = Authority() if fault == "other-authority" else certs.authority()
     certs.put("redis", authority.issue("redis", ["redis.elsewhere.example" if fault == "other-name" else "127.0.0.1"]))
-    url = _encrypted(valkey, door)
+    url = _encrypted(valkey, proxy)
     if fault == "plaintext":
-        url = url.replace(f":{door.port}/", f":{valkey.port}/")
+        url = url.replace(f":{proxy.port}/", f":{valkey.port}/")
     async with run_service(url, **SHORT, **settings) as channel:
         stub: pb_grpc.CheckoutSessionServiceAsyncStub = pb_grpc.CheckoutSessionServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.SaveAttempt(new_request(), timeout=10)
 
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert door.visitors == []
+    assert proxy.client_serials == []
 
 
 async def test_who_speaks_plaintext_to_an_encrypted_server_gets_nothing(
-    valkey: RedisServer, door: TlsDoor, run_service: RunService, new_request: MakeRequest
+    valkey: RedisServer, proxy: TlsProxy, run_service: RunService, new_request: MakeRequest
 ) -> None:
     """So that the tests above show what they seem to."""
-    async with run_service(_encrypted(valkey, door).replace("rediss", "redis"), **SHORT) as channel:
+    async with run_service(_encrypted(valkey, proxy).replace("rediss", "redis"), **SHORT) as channel:
         stub: pb_grpc.CheckoutSessionServiceAsyncStub = pb_grpc.CheckoutSessionServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.SaveAttempt(new_request(), timeout=10)
@@ -153,10 +153,10 @@ async def test_who_speaks_plaintext_to_an_encrypted_server_gets_nothing(
 
 
 async def test_connections_take_the_renewed_certificate_at_their_next_use(
-    valkey: RedisServer, door: TlsDoor, certs: CertificateFolder
+    valkey: RedisServer, proxy: TlsProxy, certs: CertificateFolder
 ) -> None:
     """The pooled connection is used once more at most, and no command fails."""
-    async with _client(valkey, door, certs) as client:
+    async with _client(valkey, proxy, certs) as client:
         await client.ping()
         before = _serial(certs)
 
@@ -164,14 +164,14 @@ async def test_connections_take_the_renewed_certificate_at_their_next_use(
         for _ in range(3):
             await client.ping()
 
-    assert door.visitors == [before, _serial(certs)]
+    assert proxy.client_serials == [before, _serial(certs)]
 
 
 async def test_a_half_replaced_pair_disturbs_no_connection(
-    valkey: RedisServer, door: TlsDoor, certs: CertificateFolder
+    valkey: RedisServer, proxy: TlsProxy, certs: CertificateFolder
 ) -> None:
     """Until the certificate has followed its key, connections are made with the last good pair."""
-    async with _client(valkey, door, certs) as client:
+    async with _client(valkey, proxy, certs) as client:
         await client.ping()
         certs.key_of(HOLDER).write_bytes(certs.authority().issue(HOLDER).key)
 
@@ -179,20 +179,20 @@ async def test_a_half_replaced_pair_disturbs_no_connection(
         answered = await client.ping()
 
     assert answered
-    assert door.visitors == [_serial(certs)] * 2
+    assert proxy.client_serials == [_serial(certs)] * 2
 
 
 @asynccontextmanager
-async def _client(valkey: RedisServer, door: TlsDoor, certs: CertificateFolder) -> AsyncIterator[Redis]:
+async def _client(valkey: RedisServer, proxy: TlsProxy, certs: CertificateFolder) -> AsyncIterator[Redis]:
     files = TlsFiles(certs.certificate_of(HOLDER), certs.key_of(HOLDER), certs.authorities)
     contexts = ClientContexts(Certificates("redis", files, look_every_seconds=0))
-    async with connect(_encrypted(valkey, door), max_connections=4, timeout_seconds=5, contexts=contexts) as client:
+    async with connect(_encrypted(valkey, proxy), max_connections=4, timeout_seconds=5, contexts=contexts) as client:
         yield client
 
 
 @asynccontextmanager
 async def _sentinel(*, master_port: int) -> AsyncIterator[int]:
-    """Answer as a Sentinel does that knows a master at a port. A real one would not see through a door."""
+    """Answer as a Sentinel does that knows a master at a port. A real one would not see through a proxy."""
     fields = (
         "name",
         "main",
@@ -227,7 +227,7 @@ def _await_slots(node: EmbeddedValkey) -> None:
 
 
 def _info(node: EmbeddedValkey) -> str:
-    told: Any = node.ask("CLUSTER", "INFO")
+    told: Any = node.execute("CLUSTER", "INFO")
     return told.decode() if isinstance(told, bytes) else str(told)
 
 

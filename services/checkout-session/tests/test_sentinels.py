@@ -5,7 +5,7 @@ from typing import Final
 
 from checkout_session.redis_backend.connection import connect_by_sentinel
 from checkout_session.redis_backend.url import parse_address
-from devstack.embedded_sentinels import SERVICE, EmbeddedSentinels
+from devstack.embedded_sentinels import PRIMARY_NAME, EmbeddedSentinels
 
 AT_ONCE: Final = 20
 
@@ -17,11 +17,11 @@ async def test_no_sentinel_is_forgotten_when_many_ask_at_once(sentinels: Embedde
     everyone = sorted(sentinel.port for sentinel in sentinels.sentinels)
     await asyncio.to_thread(silent.stop)
 
-    found = await asyncio.gather(*(known.discover_master(SERVICE) for _ in range(AT_ONCE)))
+    found = await asyncio.gather(*(known.discover_master(PRIMARY_NAME) for _ in range(AT_ONCE)))
 
     ports = sorted(client.connection_pool.connection_kwargs["port"] for client in known.sentinels)
     await redis.aclose()
     await known.aclose()
     await asyncio.to_thread(silent.start)
-    assert {port for _, port in found} == {sentinels.master.port}
+    assert {port for _, port in found} == {sentinels.primary.port}
     assert ports == everyone

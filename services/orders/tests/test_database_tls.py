@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from devstack.certificates import Authority, CertificateFolder
-from devstack.tls_door import Greeting, TlsDoor
+from devstack.tls_proxy import SslNegotiation, TlsProxy
 from orders.postgres.connection import named_failures, open_engine
 from orders.postgres.migrate import upgrade
 from orders.usecases.unit_of_work import DatabaseUnavailable
@@ -36,19 +36,19 @@ def certs(tmp_path: Path) -> CertificateFolder:
 
 
 @pytest.fixture
-def door(postgres: PostgresServer, certs: CertificateFolder) -> Iterator[TlsDoor]:
+def proxy(postgres: PostgresServer, certs: CertificateFolder) -> Iterator[TlsProxy]:
     """Stand in front of PostgreSQL and speak TLS for it: it is built without."""
-    with TlsDoor(postgres.port, certs, "postgres", greeting=Greeting.POSTGRES) as opened:
+    with TlsProxy(postgres.port, certs, "postgres", negotiation=SslNegotiation.POSTGRES) as opened:
         yield opened
 
 
 @pytest.fixture
-def encrypted(door: TlsDoor, certs: CertificateFolder) -> Encrypted:
-    """Turn a database's plaintext URL into one that goes through the door."""
+def encrypted(proxy: TlsProxy, certs: CertificateFolder) -> Encrypted:
+    """Turn a database's plaintext URL into one that goes through the proxy."""
 
     def turn(url: str, mode: str = "verify-full") -> str:
         address = urlsplit(url)
-        netloc = address.netloc.replace(f":{address.port}", f":{door.port}")
+        netloc = address.netloc.replace(f":{address.port}", f":{proxy.port}")
         files = f"sslrootcert={certs.authorities}&sslcert={certs.certificate_of(HOLDER)}&sslkey={certs.key_of(HOLDER)}"
         return address._replace(netloc=netloc, query=f"sslmode={mode}&{files}").geturl()
 
@@ -56,7 +56,7 @@ def encrypted(door: TlsDoor, certs: CertificateFolder) -> Encrypted:
 
 
 async def test_purchases_are_recorded_over_tls(
-    database_url: str, door: TlsDoor, certs: CertificateFolder, encrypted: Encrypted
+    database_url: str, proxy: TlsProxy, certs: CertificateFolder, encrypted: Encrypted
 ) -> None:
     """A server that demands a certificate is shown ours, and the service is ready."""
     async with served(settings_for(encrypted(database_url))) as channel:
@@ -64,21 +64,21 @@ async def test_purchases_are_recorded_over_tls(
         recorded = await Client(channel).RecordPurchase(purchase())
 
     assert recorded.decision.purchase.order.number
-    assert set(door.visitors) == {_serial(certs)}
+    assert set(proxy.client_serials) == {_serial(certs)}
 
 
 async def test_the_schema_is_migrated_over_tls(
-    empty_database_url: str, door: TlsDoor, certs: CertificateFolder, encrypted: Encrypted
+    empty_database_url: str, proxy: TlsProxy, certs: CertificateFolder, encrypted: Encrypted
 ) -> None:
     """`orders migrate` takes the same URL."""
     await upgrade(encrypted(empty_database_url))
 
-    assert door.visitors == [_serial(certs)]
+    assert proxy.client_serials == [_serial(certs)]
 
 
 @pytest.mark.parametrize("fault", ["other-name", "other-authority", "no-tls"])
 async def test_a_server_that_is_not_the_one_named_is_told_nothing(
-    database_url: str, door: TlsDoor, certs: CertificateFolder, encrypted: Encrypted, fault: str
+    database_url: str, proxy: TlsProxy, certs: CertificateFolder, encrypted: Encrypted, fault: str
 ) -> None:
     """A certificate for another name or of a strange authority; and no password goes to a server without TLS."""
     url = encrypted(database_url)
@@ -88,18 +88,18 @@ async def test_a_server_that_is_not_the_one_named_is_told_nothing(
     certs.put("postgres", authority.issue("postgres", names))
     if fault == "no-tls":
         await engine.dispose()
-        plain = url.replace(f":{door.port}/", f":{urlsplit(database_url).port}/")
+        plain = url.replace(f":{proxy.port}/", f":{urlsplit(database_url).port}/")
         engine = open_engine(plain, settings_for(url).limits)
 
     with pytest.raises(DatabaseUnavailable):
         await _ask(engine)
 
     await engine.dispose()
-    assert door.visitors == []
+    assert proxy.client_serials == []
 
 
 async def test_who_speaks_plaintext_to_an_encrypted_server_gets_nothing(
-    database_url: str, door: TlsDoor, encrypted: Encrypted
+    database_url: str, proxy: TlsProxy, encrypted: Encrypted
 ) -> None:
     """So that the tests above show what they seem to."""
     url = encrypted(database_url, "disable")
@@ -107,11 +107,11 @@ async def test_who_speaks_plaintext_to_an_encrypted_server_gets_nothing(
         with pytest.raises(DatabaseUnavailable):
             await _ask(engine)
 
-    assert door.visitors == []
+    assert proxy.client_serials == []
 
 
 async def test_connections_take_the_renewed_certificate_at_their_next_use(
-    database_url: str, door: TlsDoor, certs: CertificateFolder, encrypted: Encrypted
+    database_url: str, proxy: TlsProxy, certs: CertificateFolder, encrypted: Encrypted
 ) -> None:
     """The pool gives out no connection that was opened with the certificate before."""
     async with _engine(encrypted(database_url)) as engine:
@@ -121,15 +121,15 @@ async def test_connections_take_the_renewed_certificate_at_their_next_use(
 
         certs.renew()
         deadline = time.monotonic() + 10
-        while _serial(certs) not in door.visitors and time.monotonic() < deadline:
+        while _serial(certs) not in proxy.client_serials and time.monotonic() < deadline:
             await _ask(engine)
         await _ask(engine)
 
-    assert door.visitors == [before, _serial(certs)]
+    assert proxy.client_serials == [before, _serial(certs)]
 
 
 async def test_a_half_replaced_pair_disturbs_no_connection(
-    database_url: str, door: TlsDoor, certs: CertificateFolder, encrypted: Encrypted
+    database_url: str, proxy: TlsProxy, certs: CertificateFolder, encrypted: Encrypted
 ) -> None:
     """Until the certificate has followed its key, connections are made with the last good pair."""
     async with _engine(encrypted(database_url)) as engine:
@@ -137,7 +137,7 @@ async def test_a_half_replaced_pair_disturbs_no_connection(
 
         await _ask(engine)
 
-    assert door.visitors == [_serial(certs)]
+    assert proxy.client_serials == [_serial(certs)]
 
 
 async def test_the_server_does_not_start_without_its_certificate(

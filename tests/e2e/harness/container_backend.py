@@ -20,7 +20,7 @@ from devstack.services import CHECKOUT_SESSION, GATEWAY, ORDERS, SIMULATOR, Serv
 from devstack.stack import ORDERS_DATABASE
 from devstack.stack_options import StackOptions, Upstreams
 from devstack.stripe_access import StripeAccess
-from devstack.webhook_endpoints import forget_all, register
+from devstack.webhook_endpoints import delete_all, register
 from tests.containers.container import Container, ContainerFailed, Recipe
 from tests.containers.network import HostNetwork
 from tests.containers.postgres import ContainerPostgres
@@ -98,7 +98,7 @@ class ContainerBackend:
             stripe_secret_key=self._simulators_keys[0],
             stripe_publishable_key=self._simulators_keys[1],
             webhook_secret=self._webhook_secrets[0],
-            jwt_secret=self._home.kept_secret("jwt"),
+            jwt_secret=self._home.persistent_secret("jwt"),
         )
 
     @property
@@ -244,7 +244,7 @@ class ContainerBackend:
 
     def _registered_webhooks(self) -> list[str]:
         client = self._stripe.client()
-        forget_all(client)
+        delete_all(client)
         told = self._gateway_names if self._options.webhook_for_each_gateway else self._gateway_names[:1]
         return register(client, [f"http://{name}:{INSIDE_PORT}" for name in told])
 

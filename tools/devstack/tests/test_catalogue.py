@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
-from devstack.catalogue import WARES, seed_catalogue
+from devstack.catalogue import PRODUCTS, seed_catalogue
 from devstack.services import SIMULATOR, Service
 from devstack.stripe_access import StripeAccess
 
@@ -38,7 +38,7 @@ def test_seeding_twice_adds_nothing(client: stripe.StripeClient) -> None:
 
     prices = client.v1.prices.list({"limit": 100}).data
     assert first == second
-    assert len(prices) == len(WARES)
+    assert len(prices) == len(PRODUCTS)
 
 
 def test_the_simulators_sample_shop_is_this_catalogue(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_the_simulators_sample_shop_is_this_catalogue(tmp_path: Path) -> None:
         seed_catalogue(client)
         seeded = _on_sale(client)
 
-    unsold = {f"holdfast_{ware.slug}" for ware in WARES if ware.cheaper_by_the_dozen}
+    unsold = {f"holdfast_{product.slug}" for product in PRODUCTS if product.cheaper_by_the_dozen}
     assert {key: value for key, value in seeded.items() if key not in unsold} == furnished
     assert seeded.keys() - furnished.keys() == unsold
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from devstack.layout import Home
-from devstack.postgres_seat import remove_data
+from devstack.postgres_install import remove_data
 from devstack.processes import family_of, wait_until_gone
 
 SECONDS = 60.0

@@ -8,7 +8,7 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from devstack.embedded_cluster import SLOTS, ClusterNode, EmbeddedCluster, myself
+from devstack.embedded_cluster import SLOTS, ClusterNode, EmbeddedCluster, own_entry
 
 SHARD: Final = "{s07}"
 SLOT: Final = key_slot(b"s07")
@@ -36,9 +36,9 @@ def client_of(cluster: EmbeddedCluster) -> Iterator[redis.RedisCluster]:
 
 def test_every_slot_has_a_master_and_every_master_a_replica(cluster: EmbeddedCluster) -> None:
     """Three of each, and the slots are shared out."""
-    owned = [myself(master).slots for master in cluster.masters]
+    owned = [own_entry(master).slots for master in cluster.primaries]
 
-    assert len(owned) == len({cluster.replica_of(master) for master in cluster.masters}) == 3
+    assert len(owned) == len({cluster.replica_of(master) for master in cluster.primaries}) == 3
     assert frozenset().union(*owned) == frozenset(range(SLOTS))
 
 
@@ -53,14 +53,14 @@ def test_a_slot_moves_with_its_keys(cluster: EmbeddedCluster) -> None:
     """Keys are found where their slot went."""
     with client_of(cluster) as client:
         client.mset({f"{SHARD}:{number}": number for number in range(250)})
-        source = cluster.master_of(SLOT)
-        target = next(master for master in cluster.masters if master is not source)
+        source = cluster.primary_of(SLOT)
+        target = next(master for master in cluster.primaries if master is not source)
 
         cluster.move(SLOT, target)
 
-        assert cluster.master_of(SLOT) is target
+        assert cluster.primary_of(SLOT) is target
         assert client.mget([f"{SHARD}:{number}" for number in range(250)]) == [str(number) for number in range(250)]
-    cluster.wait_until_sound()
+    cluster.wait_until_healthy()
 
 
 def test_a_slot_can_stand_half_way(cluster: EmbeddedCluster) -> None:
@@ -68,8 +68,8 @@ def test_a_slot_can_stand_half_way(cluster: EmbeddedCluster) -> None:
     with client_of(cluster) as client:
         client.flushall()
         client.mset({f"{SHARD}:{number}": number for number in range(10)})
-        source = cluster.master_of(SLOT)
-        target = next(master for master in cluster.masters if master is not source)
+        source = cluster.primary_of(SLOT)
+        target = next(master for master in cluster.primaries if master is not source)
         move = cluster.begin_move(SLOT, target)
         move.move_keys(5)
 
@@ -78,14 +78,14 @@ def test_a_slot_can_stand_half_way(cluster: EmbeddedCluster) -> None:
         while move.move_keys(5):
             pass
         move.finish()
-    cluster.wait_until_sound()
+    cluster.wait_until_healthy()
     assert sorted(set(answers)) == ["asks", "serves"]
     assert _where(source, f"{SHARD}:1") == "moved"
 
 
 def _where(node: ClusterNode, key: str) -> str:
     try:
-        node.ask("GET", key)
+        node.execute("GET", key)
     except redis.exceptions.MovedError:  # to redis-py a kind of AskError
         return "moved"
     except redis.exceptions.AskError:
@@ -97,28 +97,28 @@ def test_a_master_hands_over_on_command_and_loses_nothing(cluster: EmbeddedClust
     """Its replica has everything before it takes over."""
     with client_of(cluster) as client:
         client.mset({f"{SHARD}:{number}": number for number in range(100)})
-        master = cluster.master_of(SLOT)
+        master = cluster.primary_of(SLOT)
 
         successor = cluster.fail_over(master)
 
-        assert cluster.master_of(SLOT) is successor
-        assert successor.ask("DBSIZE") >= 100
-    cluster.wait_until_sound()
+        assert cluster.primary_of(SLOT) is successor
+        assert successor.execute("DBSIZE") >= 100
+    cluster.wait_until_healthy()
 
 
 def test_a_killed_master_is_replaced_only_where_that_is_wanted(cluster: EmbeddedCluster) -> None:
     """Without a word nobody takes over from a master that is slow; with it, its replica does, and it comes back."""
-    master = cluster.master_of(SLOT)
+    master = cluster.primary_of(SLOT)
     replica = cluster.replica_of(master)
-    before = replica.ask("CONFIG", "GET", "cluster-replica-no-failover")
+    before = replica.execute("CONFIG", "GET", "cluster-replica-no-failover")
     master.kill()
 
     with cluster.automatic_failover(node_timeout_ms=1000):
-        cluster.wait_until_taken_over(replica)
+        cluster.wait_until_promoted(replica)
 
-    cluster.wait_until_sound()
+    cluster.wait_until_healthy()
     master.start()
-    cluster.wait_until_sound()
+    cluster.wait_until_healthy()
     assert before == {"cluster-replica-no-failover": "yes"}
-    assert cluster.master_of(SLOT) is replica
+    assert cluster.primary_of(SLOT) is replica
     assert cluster.replica_of(replica) is master

@@ -7,7 +7,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from devstack.embedded_sentinels import SERVICE, EmbeddedSentinels
+from devstack.embedded_sentinels import PRIMARY_NAME, EmbeddedSentinels
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +19,11 @@ def sentinels() -> Iterator[EmbeddedSentinels]:
 
 def test_every_sentinel_leads_to_the_master(sentinels: EmbeddedSentinels) -> None:
     """A client that knows any of them finds it."""
-    named = [sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1] for sentinel in sentinels.sentinels]
+    named = [
+        sentinel.execute("SENTINEL", "GET-MASTER-ADDR-BY-NAME", PRIMARY_NAME)[1] for sentinel in sentinels.sentinels
+    ]
 
-    assert {int(port) for port in named} == {sentinels.master.port}
+    assert {int(port) for port in named} == {sentinels.primary.port}
 
 
 def test_strangers_are_not_told(sentinels: EmbeddedSentinels) -> None:
@@ -35,17 +37,17 @@ def test_strangers_are_not_told(sentinels: EmbeddedSentinels) -> None:
 
 def test_the_replica_takes_over_on_command(sentinels: EmbeddedSentinels) -> None:
     """What it has heard is kept; and a sentinel that was restarted since still leads to it."""
-    master, replica = sentinels.master, sentinels.replica
-    master.ask("SET", "kept", "yes")
-    master.ask("WAIT", 1, 10_000)
+    master, replica = sentinels.primary, sentinels.replica
+    master.execute("SET", "kept", "yes")
+    master.execute("WAIT", 1, 10_000)
 
     successor = sentinels.fail_over()
 
-    assert successor is replica is sentinels.master
-    assert successor.ask("GET", "kept") == "yes"
+    assert successor is replica is sentinels.primary
+    assert successor.execute("GET", "kept") == "yes"
     last = sentinels.sentinels[-1]
     last.restart()
-    assert int(last.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1]) == successor.port
+    assert int(last.execute("SENTINEL", "GET-MASTER-ADDR-BY-NAME", PRIMARY_NAME)[1]) == successor.port
 
 
 def test_a_killed_master_is_replaced() -> None:
@@ -55,9 +57,9 @@ def test_a_killed_master_is_replaced() -> None:
         replica = sentinels.replica
         sentinels.automatic_failover(down_after_ms=500)
 
-        sentinels.master.kill()
+        sentinels.primary.kill()
 
-        sentinels.wait_until_taken_over(replica)
-        assert sentinels.master is replica
+        sentinels.wait_until_promoted(replica)
+        assert sentinels.primary is replica
     assert not any(server.running for server in everything)
     assert not any(server.data_dir.exists() for server in everything)

@@ -23,17 +23,17 @@ def test_two_stacks_do_not_share_a_home(tmp_path: Path) -> None:
     """The second one says who is there and what to do, and touches nothing."""
     home = Home(tmp_path / ".holdfast")
 
-    with home.sole_use(), pytest.raises(AlreadyRunning, match="running here already"), home.sole_use():
+    with home.lock(), pytest.raises(AlreadyRunning, match="running here already"), home.lock():
         pass
 
 
 def test_a_home_is_free_again_afterwards(tmp_path: Path) -> None:
     """The lock ends with its holder, whatever the lock file says."""
     home = Home(tmp_path / ".holdfast")
-    with home.sole_use():
+    with home.lock():
         pass
 
-    with home.sole_use():
+    with home.lock():
         held = True
 
     assert held
@@ -42,9 +42,9 @@ def test_a_home_is_free_again_afterwards(tmp_path: Path) -> None:
 def test_secrets_stay_the_same_from_run_to_run(tmp_path: Path) -> None:
     """A token minted yesterday still works; different secrets differ."""
     home = Home(tmp_path)
-    first = home.kept_secret("jwt")
+    first = home.persistent_secret("jwt")
 
-    again, other = home.kept_secret("jwt"), home.kept_secret("attempt-id")
+    again, other = home.persistent_secret("jwt"), home.persistent_secret("attempt-id")
 
     assert first == again
     assert first != other

@@ -1,11 +1,11 @@
-"""A stage for every test: a fresh simulator in this process, driven by the official library over loopback."""
+"""A sim for every test: a fresh simulator in this process, driven by the official library over loopback."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import stripe
 
-from stripe_simulator.testing import Receiver, Stage, listening, staged
+from stripe_simulator.testing import Receiver, SimulatedStripe, listening, simulated_stripe
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -18,9 +18,9 @@ def _no_telemetry() -> Iterator[None]:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
+async def sim() -> AsyncIterator[SimulatedStripe]:
     """Yield a simulator whose webhook retries are fast."""
-    async with staged() as ready:
+    async with simulated_stripe() as ready:
         yield ready
 
 

@@ -4,20 +4,20 @@ import pytest
 import stripe
 
 from stripe_simulator.instruments import CARDS_BY_NUMBER, passes_luhn
-from stripe_simulator.testing import Stage
+from stripe_simulator.testing import SimulatedStripe
 
 RETURN_URL = "https://shop.example/return"
 
 
-async def confirm(stage: Stage, intent_id: str, method: str, **params: Any) -> stripe.PaymentIntent:
+async def confirm(sim: SimulatedStripe, intent_id: str, method: str, **params: Any) -> stripe.PaymentIntent:
     """Confirm from the server."""
     given: Any = {"payment_method": method, "return_url": RETURN_URL, **params}
-    return await stage.api.v1.payment_intents.confirm_async(intent_id, given)
+    return await sim.api.v1.payment_intents.confirm_async(intent_id, given)
 
 
-async def fetch(stage: Stage, intent_id: str) -> stripe.PaymentIntent:
+async def fetch(sim: SimulatedStripe, intent_id: str) -> stripe.PaymentIntent:
     """Retrieve the intent as it is now."""
-    return await stage.api.v1.payment_intents.retrieve_async(intent_id)
+    return await sim.api.v1.payment_intents.retrieve_async(intent_id)
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,12 @@ async def fetch(stage: Stage, intent_id: str) -> stripe.PaymentIntent:
         ("pm_card_chargeCustomerFail", "card_declined", "generic_decline"),
     ],
 )
-async def test_a_declined_card_is_402(stage: Stage, method: str, code: str, decline_code: str) -> None:
+async def test_a_declined_card_is_402(sim: SimulatedStripe, method: str, code: str, decline_code: str) -> None:
     """The error has codes, charge and intent; the intent waits for another payment method."""
-    intent = await stage.intent()
+    intent = await sim.intent()
 
     with pytest.raises(stripe.CardError) as declined:
-        await confirm(stage, intent.id, method)
+        await confirm(sim, intent.id, method)
 
     body: Any = declined.value.json_body
     error = body["error"]
@@ -45,21 +45,21 @@ async def test_a_declined_card_is_402(stage: Stage, method: str, code: str, decl
     assert (error["code"], error["decline_code"]) == (code, decline_code)
     assert error["payment_intent"]["status"] == "requires_payment_method"
     assert error["payment_intent"]["last_payment_error"]["charge"] == error["charge"]
-    assert await stage.event_types() == ["payment_intent.created", "charge.failed", "payment_intent.payment_failed"]
+    assert await sim.event_types() == ["payment_intent.created", "charge.failed", "payment_intent.payment_failed"]
 
 
-async def test_another_card_pays_after_a_decline(stage: Stage) -> None:
+async def test_another_card_pays_after_a_decline(sim: SimulatedStripe) -> None:
     """A decline leaves the intent payable; success clears the error."""
-    intent = await stage.intent()
-    declined = await stage.pay(intent.id, payment_method="pm_card_chargeDeclined")
+    intent = await sim.intent()
+    declined = await sim.pay(intent.id, payment_method="pm_card_chargeDeclined")
 
-    paid = await stage.pay(intent.id)
+    paid = await sim.pay(intent.id)
 
-    after = await fetch(stage, intent.id)
+    after = await fetch(sim, intent.id)
     assert (declined["status"], declined["error"]["code"]) == ("requires_payment_method", "card_declined")
     assert (paid["status"], paid["error"]) == ("succeeded", None)
     assert (after.amount_received, after.last_payment_error) == (1999, None)
-    assert len((await stage.api.v1.charges.list_async({"payment_intent": intent.id})).data) == 2
+    assert len((await sim.api.v1.charges.list_async({"payment_intent": intent.id})).data) == 2
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,13 @@ async def test_another_card_pays_after_a_decline(stage: Stage) -> None:
         ("4111111111111111", "requires_payment_method", "card_declined"),
     ],
 )
-async def test_card_numbers_behave_like_their_tokens(stage: Stage, number: str, status: str, code: str | None) -> None:
+async def test_card_numbers_behave_like_their_tokens(
+    sim: SimulatedStripe, number: str, status: str, code: str | None
+) -> None:
     """A buyer types a test number; one that is no test card is declined."""
-    intent = await stage.intent()
+    intent = await sim.intent()
 
-    outcome = await stage.pay(intent.id, card_number=number)
+    outcome = await sim.pay(intent.id, card_number=number)
 
     assert (outcome["status"], outcome["error"] and outcome["error"]["code"]) == (status, code)
 
@@ -91,26 +93,26 @@ def test_every_test_card_has_a_right_check_digit(number: str) -> None:
 
 
 @pytest.mark.parametrize(("month", "year"), [(13, 2034), (0, 2034), (12, 2020)])
-async def test_expired_cards_are_refused(stage: Stage, month: int, year: int) -> None:
+async def test_expired_cards_are_refused(sim: SimulatedStripe, month: int, year: int) -> None:
     """A card whose time is over, or never comes, cannot be saved."""
     card: Any = {"number": "4242424242424242", "exp_month": month, "exp_year": year, "cvc": "123"}
 
     with pytest.raises(stripe.CardError):
-        await stage.api.v1.payment_methods.create_async({"type": "card", "card": card})
+        await sim.api.v1.payment_methods.create_async({"type": "card", "card": card})
 
 
-async def test_a_challenge_asks_the_buyer(stage: Stage) -> None:
+async def test_a_challenge_asks_the_buyer(sim: SimulatedStripe) -> None:
     """3-D Secure stops at `requires_action`, tells where to go, and passing it pays."""
-    intent = await stage.intent()
-    asked = await confirm(stage, intent.id, "pm_card_threeDSecure2Required")
+    intent = await sim.intent()
+    asked = await confirm(sim, intent.id, "pm_card_threeDSecure2Required")
 
-    passed = await stage.knob("POST", f"/payment_intents/{intent.id}/challenge", {"succeed": True})
+    passed = await sim.control("POST", f"/payment_intents/{intent.id}/challenge", {"succeed": True})
 
     assert asked.status == "requires_action"
     assert asked.next_action
     assert asked.next_action.type == "redirect_to_url"
     assert (passed["status"], passed["amount_received"]) == ("succeeded", 1999)
-    assert await stage.event_types() == [
+    assert await sim.event_types() == [
         "payment_intent.created",
         "payment_intent.requires_action",
         "charge.succeeded",
@@ -118,87 +120,87 @@ async def test_a_challenge_asks_the_buyer(stage: Stage) -> None:
     ]
 
 
-async def test_a_failed_challenge_leaves_the_intent_payable(stage: Stage) -> None:
+async def test_a_failed_challenge_leaves_the_intent_payable(sim: SimulatedStripe) -> None:
     """Who fails the challenge can try another card."""
-    intent = await stage.intent()
-    await stage.pay(intent.id, payment_method="pm_card_threeDSecure2Required")
+    intent = await sim.intent()
+    await sim.pay(intent.id, payment_method="pm_card_threeDSecure2Required")
 
-    failed = await stage.knob("POST", f"/payment_intents/{intent.id}/challenge", {"succeed": False})
+    failed = await sim.control("POST", f"/payment_intents/{intent.id}/challenge", {"succeed": False})
 
-    after = await fetch(stage, intent.id)
+    after = await fetch(sim, intent.id)
     assert failed["status"] == "requires_payment_method"
     assert after.last_payment_error
     assert after.last_payment_error.code == "payment_intent_authentication_failure"
-    assert (await stage.pay(intent.id))["status"] == "succeeded"
+    assert (await sim.pay(intent.id))["status"] == "succeeded"
 
 
-async def test_a_passed_challenge_can_still_be_declined(stage: Stage) -> None:
+async def test_a_passed_challenge_can_still_be_declined(sim: SimulatedStripe) -> None:
     """Some cards are declined after the challenge."""
-    intent = await stage.intent()
+    intent = await sim.intent()
 
-    outcome = await stage.pay(intent.id, payment_method="pm_card_threeDSecureRequiredChargeDeclined", challenge="pass")
+    outcome = await sim.pay(intent.id, payment_method="pm_card_threeDSecureRequiredChargeDeclined", challenge="pass")
 
     assert (outcome["status"], outcome["error"]["code"]) == ("requires_payment_method", "card_declined")
 
 
-async def test_the_challenge_page_sends_the_buyer_back(stage: Stage) -> None:
+async def test_the_challenge_page_sends_the_buyer_back(sim: SimulatedStripe) -> None:
     """The page that `next_action` names completes the payment and redirects to the shop."""
-    intent = await stage.intent()
-    asked = await confirm(stage, intent.id, "pm_card_threeDSecure2Required")
+    intent = await sim.intent()
+    asked = await confirm(sim, intent.id, "pm_card_threeDSecure2Required")
     assert asked.next_action
     assert asked.next_action.redirect_to_url
     page = asked.next_action.redirect_to_url.url or ""
 
-    async with stage.session.get(page) as shown:
+    async with sim.session.get(page) as shown:
         text = await shown.text()
-    async with stage.session.post(page, data={"outcome": "pass"}, allow_redirects=False) as answered:
+    async with sim.session.post(page, data={"outcome": "pass"}, allow_redirects=False) as answered:
         location = answered.headers["Location"]
 
     assert "Simulated bank" in text
     assert answered.status == 303
     assert location.startswith(f"{RETURN_URL}?payment_intent={intent.id}&")
     assert location.endswith("redirect_status=succeeded")
-    assert (await fetch(stage, intent.id)).status == "succeeded"
+    assert (await fetch(sim, intent.id)).status == "succeeded"
 
 
-async def test_stripe_js_gets_its_own_next_action(stage: Stage) -> None:
+async def test_stripe_js_gets_its_own_next_action(sim: SimulatedStripe) -> None:
     """With `use_stripe_sdk` there is no redirect."""
-    intent = await stage.intent()
+    intent = await sim.intent()
 
-    asked = await confirm(stage, intent.id, "pm_card_threeDSecure2Required", use_stripe_sdk=True)
+    asked = await confirm(sim, intent.id, "pm_card_threeDSecure2Required", use_stripe_sdk=True)
 
     assert asked.next_action
     assert asked.next_action.type == "use_stripe_sdk"
 
 
-async def test_a_challenge_off_session_is_a_decline(stage: Stage) -> None:
+async def test_a_challenge_off_session_is_a_decline(sim: SimulatedStripe) -> None:
     """When the buyer is not there, a card that must ask them is declined."""
-    intent = await stage.intent()
+    intent = await sim.intent()
 
     with pytest.raises(stripe.CardError) as declined:
-        await confirm(stage, intent.id, "pm_card_threeDSecure2Required", off_session=True)
+        await confirm(sim, intent.id, "pm_card_threeDSecure2Required", off_session=True)
 
     assert declined.value.code == "authentication_required"
-    assert (await fetch(stage, intent.id)).status == "requires_payment_method"
+    assert (await fetch(sim, intent.id)).status == "requires_payment_method"
 
 
-async def test_a_card_that_was_set_up_pays_off_session(stage: Stage) -> None:
+async def test_a_card_that_was_set_up_pays_off_session(sim: SimulatedStripe) -> None:
     """One challenge, passed while setting up for later, is enough for the card that only asks once."""
-    customer = await stage.api.v1.customers.create_async({})
-    first = await stage.intent(customer=customer.id, setup_future_usage="off_session")
-    await stage.pay(first.id, payment_method="pm_card_authenticationRequiredOnSetup", challenge="pass")
-    method = str((await fetch(stage, first.id)).payment_method)
-    later = await stage.intent(customer=customer.id)
+    customer = await sim.api.v1.customers.create_async({})
+    first = await sim.intent(customer=customer.id, setup_future_usage="off_session")
+    await sim.pay(first.id, payment_method="pm_card_authenticationRequiredOnSetup", challenge="pass")
+    method = str((await fetch(sim, first.id)).payment_method)
+    later = await sim.intent(customer=customer.id)
 
-    paid = await confirm(stage, later.id, method, off_session=True)
+    paid = await confirm(sim, later.id, method, off_session=True)
 
     assert paid.status == "succeeded"
 
 
-async def test_a_challenge_that_is_not_open_cannot_be_finished(stage: Stage) -> None:
+async def test_a_challenge_that_is_not_open_cannot_be_finished(sim: SimulatedStripe) -> None:
     """Finishing a challenge that nobody asked for is refused."""
-    intent = await stage.intent()
+    intent = await sim.intent()
 
-    refused = await stage.knob("POST", f"/payment_intents/{intent.id}/challenge", {"succeed": True}, status=400)
+    refused = await sim.control("POST", f"/payment_intents/{intent.id}/challenge", {"succeed": True}, status=400)
 
     assert refused["error"]["code"] == "payment_intent_unexpected_state"

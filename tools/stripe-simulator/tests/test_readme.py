@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from stripe_simulator import Simulator
+from stripe_simulator.control_api import control_routes
 from stripe_simulator.faults import FaultKind, FaultRule
-from stripe_simulator.knobs import knob_routes
 from stripe_simulator.webhooks.rules import DeliveryRule
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -13,7 +13,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 async def test_every_knob_is_documented() -> None:
     """The README names the path of every knob."""
-    paths = {route.path.removeprefix("/_simulator") for route in knob_routes(Simulator())}
+    paths = {route.path.removeprefix("/_simulator") for route in control_routes(Simulator())}
 
     missing = {path for path in paths if path not in README} - {"/{rest:.*}", "/challenges/{id}"}
 

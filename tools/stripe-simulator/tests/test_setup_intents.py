@@ -3,26 +3,26 @@ from typing import Any
 import pytest
 import stripe
 
-from stripe_simulator.testing import Stage
+from stripe_simulator.testing import SimulatedStripe
 
 METADATA = {"checkoutAttemptId": "an-attempt"}
 
 
-async def setup_intent(stage: Stage, **changes: Any) -> stripe.SetupIntent:
+async def setup_intent(sim: SimulatedStripe, **changes: Any) -> stripe.SetupIntent:
     """Make a customer's setup intent as the gateway does."""
-    customer = await stage.api.v1.customers.create_async({})
+    customer = await sim.api.v1.customers.create_async({})
     params: Any = {"customer": customer.id, "usage": "off_session", "metadata": METADATA} | changes
-    return await stage.api.v1.setup_intents.create_async(params)
+    return await sim.api.v1.setup_intents.create_async(params)
 
 
-async def pay(stage: Stage, intent_id: str, **payment: Any) -> Any:
+async def pay(sim: SimulatedStripe, intent_id: str, **payment: Any) -> Any:
     """Confirm as a buyer's browser would."""
-    return await stage.knob("POST", f"/setup_intents/{intent_id}/pay", payment)
+    return await sim.control("POST", f"/setup_intents/{intent_id}/pay", payment)
 
 
-async def test_a_new_intent_waits_for_a_payment_method(stage: Stage) -> None:
+async def test_a_new_intent_waits_for_a_payment_method(sim: SimulatedStripe) -> None:
     """It has a client secret, the metadata given and nothing else."""
-    intent = await setup_intent(stage)
+    intent = await setup_intent(sim)
 
     assert (intent.status, intent.usage) == ("requires_payment_method", "off_session")
     assert intent.metadata is not None
@@ -30,85 +30,85 @@ async def test_a_new_intent_waits_for_a_payment_method(stage: Stage) -> None:
     assert str(intent.client_secret).startswith(f"{intent.id}_secret_")
 
 
-async def test_a_confirmed_card_belongs_to_the_customer(stage: Stage) -> None:
+async def test_a_confirmed_card_belongs_to_the_customer(sim: SimulatedStripe) -> None:
     """Nothing is charged; the payment method can be used for the customer from now on."""
-    intent = await setup_intent(stage)
+    intent = await setup_intent(sim)
 
-    outcome = await pay(stage, intent.id)
+    outcome = await pay(sim, intent.id)
 
-    done = await stage.api.v1.setup_intents.retrieve_async(intent.id, {"expand": ["payment_method"]})
+    done = await sim.api.v1.setup_intents.retrieve_async(intent.id, {"expand": ["payment_method"]})
     method: Any = done.payment_method
     assert outcome["status"] == done.status == "succeeded"
     assert method.customer == intent.customer
-    assert (await stage.knob("GET", "/state"))["objects"]["charges"] == 0
-    assert (await stage.event_types())[-2:] == ["payment_method.attached", "setup_intent.succeeded"]
+    assert (await sim.control("GET", "/state"))["objects"]["charges"] == 0
+    assert (await sim.event_types())[-2:] == ["payment_method.attached", "setup_intent.succeeded"]
 
 
 @pytest.mark.parametrize(("challenge", "status"), [("pass", "succeeded"), ("fail", "requires_payment_method")])
-async def test_a_challenge_is_passed_or_failed(stage: Stage, challenge: str, status: str) -> None:
+async def test_a_challenge_is_passed_or_failed(sim: SimulatedStripe, challenge: str, status: str) -> None:
     """A card that asks for 3-D Secure waits for the buyer."""
-    intent = await setup_intent(stage)
-    asked = await pay(stage, intent.id, payment_method="pm_card_authenticationRequired")
+    intent = await setup_intent(sim)
+    asked = await pay(sim, intent.id, payment_method="pm_card_authenticationRequired")
 
-    outcome = await stage.knob("POST", f"/setup_intents/{intent.id}/challenge", {"succeed": challenge == "pass"})
+    outcome = await sim.control("POST", f"/setup_intents/{intent.id}/challenge", {"succeed": challenge == "pass"})
 
     assert asked["status"] == "requires_action"
     assert outcome["status"] == status
 
 
-async def test_a_card_that_may_not_be_saved_is_declined(stage: Stage) -> None:
+async def test_a_card_that_may_not_be_saved_is_declined(sim: SimulatedStripe) -> None:
     """The bank's refusal is a card error, and the intent waits for another payment method."""
-    intent = await setup_intent(stage)
+    intent = await setup_intent(sim)
 
-    outcome = await pay(stage, intent.id, payment_method="pm_card_chargeDeclined")
+    outcome = await pay(sim, intent.id, payment_method="pm_card_chargeDeclined")
 
-    refused = await stage.api.v1.setup_intents.retrieve_async(intent.id)
+    refused = await sim.api.v1.setup_intents.retrieve_async(intent.id)
     assert outcome["error"]["code"] == "card_declined"
     assert (refused.status, refused.payment_method) == ("requires_payment_method", None)
-    assert (await stage.event_types())[-1] == "setup_intent.setup_failed"
+    assert (await sim.event_types())[-1] == "setup_intent.setup_failed"
 
 
-async def test_a_canceled_intent_cannot_be_confirmed(stage: Stage) -> None:
+async def test_a_canceled_intent_cannot_be_confirmed(sim: SimulatedStripe) -> None:
     """Cancelling is final."""
-    intent = await setup_intent(stage)
-    canceled = await stage.api.v1.setup_intents.cancel_async(intent.id)
+    intent = await setup_intent(sim)
+    canceled = await sim.api.v1.setup_intents.cancel_async(intent.id)
 
-    outcome = await pay(stage, intent.id)
+    outcome = await pay(sim, intent.id)
 
     assert canceled.status == outcome["status"] == "canceled"
     assert outcome["error"]["code"] == "setup_intent_unexpected_state"
 
 
-async def test_what_succeeded_cannot_be_canceled(stage: Stage) -> None:
+async def test_what_succeeded_cannot_be_canceled(sim: SimulatedStripe) -> None:
     """The refusal carries the intent."""
-    intent = await setup_intent(stage)
-    await pay(stage, intent.id)
+    intent = await setup_intent(sim)
+    await pay(sim, intent.id)
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await stage.api.v1.setup_intents.cancel_async(intent.id)
+        await sim.api.v1.setup_intents.cancel_async(intent.id)
 
     assert refused.value.code == "setup_intent_unexpected_state"
 
 
-async def test_a_browser_needs_the_client_secret(stage: Stage) -> None:
+async def test_a_browser_needs_the_client_secret(sim: SimulatedStripe) -> None:
     """With it, a browser sees a reduced intent; without it, nothing."""
-    intent = await setup_intent(stage)
+    intent = await setup_intent(sim)
 
-    shown = await stage.browser.v1.setup_intents.retrieve_async(intent.id, {"client_secret": str(intent.client_secret)})
+    shown = await sim.browser.v1.setup_intents.retrieve_async(intent.id, {"client_secret": str(intent.client_secret)})
 
     assert "metadata" not in shown.to_dict()
     with pytest.raises(stripe.InvalidRequestError):
-        await stage.browser.v1.setup_intents.retrieve_async(intent.id)
+        await sim.browser.v1.setup_intents.retrieve_async(intent.id)
 
 
-async def test_the_same_key_answers_the_same_intent(stage: Stage) -> None:
+async def test_the_same_key_answers_the_same_intent(sim: SimulatedStripe) -> None:
     """Idempotency keys hold for setup intents as for everything else."""
-    customer = await stage.api.v1.customers.create_async({})
+    customer = await sim.api.v1.customers.create_async({})
     params: Any = {"customer": customer.id}
 
-    first = await stage.api.v1.setup_intents.create_async(params, {"idempotency_key": "attempt:1"})
-    again = await stage.api.v1.setup_intents.create_async(params, {"idempotency_key": "attempt:1"})
+    first = await sim.api.v1.setup_intents.create_async(params, {"idempotency_key": "attempt:1"})
+    again = await sim.api.v1.setup_intents.create_async(params, {"idempotency_key": "attempt:1"})
 
     assert first.id == again.id
-    listed = await stage.api.v1.setup_intents.list_async({"customer": customer.id})
+    listed = await sim.api.v1.setup_intents.list_async({"customer": customer.id})
     assert [intent.id for intent in listed.data] == [first.id]

@@ -68,7 +68,7 @@ async def test_slots_move_under_load(
 
             await asyncio.to_thread(end_move, move)
 
-    await asyncio.to_thread(cluster.wait_until_sound)
+    await asyncio.to_thread(cluster.wait_until_healthy)
     traffic.tell_figures()
     assert traffic.problems == []
     assert errors_told(cluster, "MOVED") > 0
@@ -86,7 +86,7 @@ async def told_more_often(cluster: EmbeddedCluster, kind: str, before: int) -> N
 
 def errors_told(cluster: EmbeddedCluster, kind: str) -> int:
     """Return how often the nodes have answered with an error of this kind."""
-    told = [node.ask("INFO", "errorstats") for node in cluster.nodes if node.running]
+    told = [node.execute("INFO", "errorstats") for node in cluster.nodes if node.running]
     return sum(errors.get(f"errorstat_{kind}", {"count": 0})["count"] for errors in told)
 
 
@@ -139,8 +139,8 @@ async def outcome(call: Awaitable[object]) -> object:
 
 def begin_move(cluster: EmbeddedCluster, slot: int) -> SlotMove:
     """Begin to move a slot to whichever master follows its own."""
-    masters = cluster.masters
-    after = masters.index(cluster.master_of(slot)) + 1
+    masters = cluster.primaries
+    after = masters.index(cluster.primary_of(slot)) + 1
     return cluster.begin_move(slot, masters[after % len(masters)])
 
 
@@ -155,7 +155,7 @@ async def test_every_master_hands_over_under_load(
     run_service: RunService, cluster: EmbeddedCluster, new_request: MakeRequest
 ) -> None:
     """By command a replica takes over with all that its master knew, and the service follows by itself."""
-    masters = cluster.masters
+    masters = cluster.primaries
     async with run_service(cluster.url) as channel, traffic_on(channel, new_request) as traffic:
         for master in masters:
             await traffic.go_on(ANSWERS_BETWEEN)
@@ -164,11 +164,11 @@ async def test_every_master_hands_over_under_load(
 
             await traffic.go_on(ANSWERS_BETWEEN)
 
-    await asyncio.to_thread(cluster.wait_until_sound)
+    await asyncio.to_thread(cluster.wait_until_healthy)
     traffic.tell_figures()
     assert traffic.problems == []
     assert traffic.longest_outage < HAND_OVER_SECONDS
-    assert not set(masters) & set(cluster.masters)
+    assert not set(masters) & set(cluster.primaries)
 
 
 async def test_a_killed_master_is_replaced_under_load(
@@ -178,18 +178,18 @@ async def test_a_killed_master_is_replaced_under_load(
 
     An attempt is acknowledged when it is on two disks; where one of them is gone, it has to come back for that.
     """
-    master = cluster.master_of(SLOTS[0])
+    master = cluster.primary_of(SLOTS[0])
     replica = cluster.replica_of(master)
     async with run_service(cluster.url, **ON_TWO_DISKS) as channel, traffic_on(channel, new_request) as traffic:
         await traffic.go_on(ANSWERS_BETWEEN)
         with cluster.automatic_failover(node_timeout_ms=1000):
             await asyncio.to_thread(master.kill)
-            await asyncio.to_thread(cluster.wait_until_taken_over, replica)
+            await asyncio.to_thread(cluster.wait_until_promoted, replica)
         await asyncio.to_thread(master.start)
 
         await traffic.go_on(10 * ANSWERS_BETWEEN)
 
-    await asyncio.to_thread(cluster.wait_until_sound)
+    await asyncio.to_thread(cluster.wait_until_healthy)
     traffic.tell_figures()
     assert traffic.problems == []
     assert traffic.refusals > 0
@@ -200,15 +200,15 @@ async def test_a_killed_master_behind_sentinels_is_replaced_under_load(
     run_service: RunService, sentinels: EmbeddedSentinels, new_request: MakeRequest
 ) -> None:
     """The sentinels name its replica, and the service follows by itself; nothing on two disks is lost."""
-    master, replica = sentinels.master, sentinels.replica
+    master, replica = sentinels.primary, sentinels.replica
     sentinels.automatic_failover(down_after_ms=500)
     async with run_service(sentinels.url, **ON_TWO_DISKS) as channel, traffic_on(channel, new_request) as traffic:
         await traffic.go_on(ANSWERS_BETWEEN)
         await asyncio.to_thread(master.kill)
-        await asyncio.to_thread(sentinels.wait_until_taken_over, replica)
+        await asyncio.to_thread(sentinels.wait_until_promoted, replica)
         await asyncio.to_thread(master.start)
         # The sentinels would tell it too, after ten seconds.
-        await asyncio.to_thread(master.ask, "REPLICAOF", LOOPBACK, replica.port)
+        await asyncio.to_thread(master.execute, "REPLICAOF", LOOPBACK, replica.port)
 
         await traffic.go_on(10 * ANSWERS_BETWEEN)
 

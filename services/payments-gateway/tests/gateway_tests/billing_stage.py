@@ -16,7 +16,7 @@ from payments_gateway.domain.subscriptions import Subscription
 from payments_gateway.domain.webhook_events import SubscriptionChanged
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
 from stripe_simulator.settings import SimulatorSettings
-from stripe_simulator.testing import Stage, staged
+from stripe_simulator.testing import SimulatedStripe, simulated_stripe
 
 from .assembly import Gateway
 from .fake_subscriptions import WiredBilling
@@ -43,7 +43,7 @@ class Plan:
 class BillingStage:
     """A simulator, and the gateway's parts that ask it about subscriptions."""
 
-    stripe: Stage
+    stripe: SimulatedStripe
     gateway: Gateway
 
     async def plan(self, recurring: Recurring = MONTHLY, unit_amount: int = 1200) -> Plan:
@@ -94,18 +94,18 @@ class BillingStage:
     async def keys(self) -> list[str]:
         """Show with which idempotency keys Stripe was asked to create subscriptions."""
         method, path = CREATE
-        asked = await self.stripe.knob("GET", f"/requests?method={method}&path={path}")
+        asked = await self.stripe.control("GET", f"/requests?method={method}&path={path}")
         return [request["idempotency_key"] for request in asked["data"]]
 
     async def fault(self, kind: str, **more: Any) -> None:
         """Let the next request to create a subscription go wrong."""
         method, path = CREATE
-        await self.stripe.knob("POST", "/faults", {"kind": kind, "method": method, "path": path, **more})
+        await self.stripe.control("POST", "/faults", {"kind": kind, "method": method, "path": path, **more})
 
     async def later(self, hours: float) -> None:
         """Let time pass, here and at Stripe."""
         self.gateway.clock.advance(hours * 3600)
-        await self.stripe.knob("POST", "/clock/advance", {"seconds": int(hours * 3600)})
+        await self.stripe.control("POST", "/clock/advance", {"seconds": int(hours * 3600)})
 
 
 def hint(row: Subscription, stripe_subscription_id: str = "", **changes: Any) -> SubscriptionChanged:
@@ -122,7 +122,7 @@ def hint(row: Subscription, stripe_subscription_id: str = "", **changes: Any) ->
 @asynccontextmanager
 async def billing_stage() -> AsyncIterator[BillingStage]:
     """Run a simulator and give the gateway's parts over it."""
-    async with staged(SETTINGS) as stripe, aiohttp.ClientSession() as session:
+    async with simulated_stripe(SETTINGS) as stripe, aiohttp.ClientSession() as session:
         client = stripe_client(stripe.simulator.url, session, roomy_limiter(), max_retries=1)
         gateway = Gateway(wired=lambda wire: WiredBilling(wire, StripeSubscriptions(client)))
         yield BillingStage(stripe, gateway)

@@ -137,7 +137,7 @@ FORGERIES: dict[str, dict[str, Forgery]] = {
         "HS256 with the public key's PKCS1": confused(RSA, "HS256", Encoding.DER, PublicFormat.PKCS1),
         "HS256 with the public point": confused(EC, "HS256", Encoding.X962, PublicFormat.UncompressedPoint),
         "HS256 with the published key": lambda issuer: signed_with_secret(
-            {"alg": "HS256", "kid": "rsa"}, issuer.claims(), json.dumps(RSA.published()).encode()
+            {"alg": "HS256", "kid": "rsa"}, issuer.claims(), json.dumps(RSA.to_jwk()).encode()
         ),
         "HS256 with nothing": lambda issuer: signed_with_secret({"alg": "HS256", "kid": "ec"}, issuer.claims(), b""),
         "RS512": lambda issuer: SigningKey("rsa", "RS512", RSA.private).sign(issuer.claims()),
@@ -145,7 +145,7 @@ FORGERIES: dict[str, dict[str, Forgery]] = {
     "signature": {
         "RS256 named, HMAC made": confused(RSA, "RS256", Encoding.PEM, SPKI),
         "a stranger's key under a known id": lambda issuer: STRANGER.sign(issuer.claims()),
-        "a key of its own": lambda issuer: STRANGER.sign(issuer.claims(), jwk=STRANGER.published()),
+        "a key of its own": lambda issuer: STRANGER.sign(issuer.claims(), jwk=STRANGER.to_jwk()),
         "no signature": lambda issuer: EC.sign(issuer.claims()).rpartition(".")[0] + ".",
         "signature cut short": lambda issuer: EC.sign(issuer.claims())[:-2],
     },
@@ -181,7 +181,7 @@ async def test_p6_a_forged_or_spoilt_token_signs_nobody_in(gateway: Gateway, fau
     assert set(answer.json) == {"type", "title", "status", "requestId"}
     assert refused_for(fault) == counted + 1
     assert gateway.wire.calls == []
-    assert issuer.keys_asked == 1
+    assert issuer.jwks_requests == 1
 
 
 async def test_p6_a_token_of_an_unknown_key_signs_nobody_in(gateway: Gateway) -> None:
@@ -191,7 +191,7 @@ async def test_p6_a_token_of_an_unknown_key_signs_nobody_in(gateway: Gateway) ->
             answer = await orders_with(http, EC.sign(issuer.claims(), kid="../../keys"))
 
     assert (answer.status, answer.kind) == (401, "not_signed_in")
-    assert issuer.keys_asked == 2
+    assert issuer.jwks_requests == 2
 
 
 @pytest.mark.parametrize("header", ["jku", "x5u"])
@@ -203,7 +203,7 @@ async def test_p6_a_token_cannot_say_where_its_key_is(gateway: Gateway, header: 
             unknown = await orders_with(http, STRANGER.sign(issuer.claims(), kid="x", **{header: strangers.keys_url}))
 
     assert [known.status, unknown.status] == [401, 401]
-    assert strangers.asked == []
+    assert strangers.requested_paths == []
 
 
 async def test_p6_a_secret_among_the_issuers_keys_verifies_nothing(gateway: Gateway) -> None:
@@ -240,7 +240,7 @@ async def test_while_the_issuer_is_away_a_new_key_is_answered_503(gateway: Gatew
     """With the time to wait: 401 would sign out a buyer whose token may be good. Known keys go on."""
     with LocalIssuer(EC) as issuer:
         async with signed_in_by(issuer, gateway) as http:
-            issuer.be_away()
+            issuer.go_down()
             new = await orders_with(http, SigningKey.ec("new").sign(issuer.claims()))
             known = await orders_with(http, EC.sign(issuer.claims()))
 
@@ -281,7 +281,7 @@ async def test_keys_rotate_under_load_and_no_valid_token_is_refused(gateway: Gat
             took = time.monotonic() - began
 
         assert set(statuses) == {200}
-        assert issuer.keys_asked <= took / PAUSE_SECONDS + 2
+        assert issuer.jwks_requests <= took / PAUSE_SECONDS + 2
 
 
 async def test_a_retired_keys_tokens_end_with_the_keys_life(gateway: Gateway) -> None:

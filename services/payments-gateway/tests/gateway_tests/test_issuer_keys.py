@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from devstack.local_issuer import DISCOVERY_PATH, KEYS_PATH, LocalIssuer, Reply, SigningKey
+from devstack.local_issuer import DISCOVERY_PATH, KEYS_PATH, CannedResponse, LocalIssuer, SigningKey
 from payments_gateway.access.jwks_cache import IssuerAway, IssuerKeys
 from payments_gateway.access.jwks_client import Issuer
 from payments_gateway.access.tokens import NotSignedIn
@@ -35,7 +35,7 @@ async def test_an_rsa_key_published_without_an_algorithm_serves_both(algorithm: 
     """Some issuers publish no `alg`; the key's type then says what it can do."""
     key = SigningKey("rsa", algorithm, rsa_key("rsa").private)
     with LocalIssuer() as issuer:
-        issuer.keys = [key.published(alg=None, use=None)]
+        issuer.keys = [key.to_jwk(alg=None, use=None)]
         async with kept_keys(issuer) as keys:
             user = await user_of(key.sign(issuer.claims()), keys, issuer)
 
@@ -49,7 +49,7 @@ async def test_without_an_address_the_keys_are_discovered() -> None:
             user = await user_of(EC.sign(issuer.claims()), keys, issuer)
 
     assert user == "user_ada"
-    assert issuer.asked == [DISCOVERY_PATH, KEYS_PATH]
+    assert issuer.requested_paths == [DISCOVERY_PATH, KEYS_PATH]
 
 
 async def test_a_known_key_costs_no_request() -> None:
@@ -60,7 +60,7 @@ async def test_a_known_key_costs_no_request() -> None:
             users = {await user_of(token, keys, issuer) for _ in range(1000)}
 
     assert users == {"user_ada"}
-    assert issuer.keys_asked == 1
+    assert issuer.jwks_requests == 1
 
 
 async def test_a_key_published_just_now_is_found() -> None:
@@ -71,7 +71,7 @@ async def test_a_key_published_just_now_is_found() -> None:
             user = await user_of(NEW.sign(issuer.claims()), keys, issuer)
 
     assert user == "user_ada"
-    assert issuer.keys_asked == 2
+    assert issuer.jwks_requests == 2
 
 
 async def test_a_withdrawn_key_is_gone_with_the_next_read() -> None:
@@ -111,17 +111,17 @@ async def test_a_withdrawn_key_is_gone_with_the_next_read() -> None:
         {"n": "é"},
         {"e": "AA"},
         {"d": "AQAB"},
-        rsa_key("rsa").private_json(),
+        rsa_key("rsa").to_private_jwk(),
         {"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA", "alg": "HS256"},
         {"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA", "alg": "RS256"},
-        SigningKey.rsa("short", bits=1024).published(),
+        SigningKey.rsa("short", bits=1024).to_jwk(),
     ],
 )
 async def test_what_is_no_public_signing_key_is_ignored(changes: dict[str, object]) -> None:
     """Keys for encryption, with a private half, secret, short or malformed; the good one beside it is still used."""
     with LocalIssuer() as issuer:
-        odd = rsa_key("rsa").published(**{"kid": "odd", **changes})
-        issuer.keys = [odd, EC.published()]
+        odd = rsa_key("rsa").to_jwk(**{"kid": "odd", **changes})
+        issuer.keys = [odd, EC.to_jwk()]
         async with kept_keys(issuer) as keys:
             user = await user_of(EC.sign(issuer.claims()), keys, issuer)
 
@@ -132,7 +132,7 @@ async def test_what_is_no_public_signing_key_is_ignored(changes: dict[str, objec
 async def test_what_is_no_key_at_all_is_ignored() -> None:
     """Numbers, lists and text among the keys."""
     with LocalIssuer() as issuer:
-        issuer.keys = [7, None, [], "key", {}, EC.published()]  # type: ignore[list-item]  # what an issuer should not send
+        issuer.keys = [7, None, [], "key", {}, EC.to_jwk()]  # type: ignore[list-item]  # what an issuer should not send
         async with kept_keys(issuer) as keys:
             assert list(keys._current()) == ["ec"]
 
@@ -153,15 +153,15 @@ async def test_keys_are_kept_while_the_issuer_is_away_up_to_their_age() -> None:
     with LocalIssuer(EC) as issuer:
         async with kept_keys(issuer, refresh_seconds=PAUSE_SECONDS, monotonic=clock.seconds) as keys:
             token = EC.sign(issuer.claims())
-            issuer.be_away()
-            asked = issuer.keys_asked
-            await until(lambda: issuer.keys_asked > asked + 2)
+            issuer.go_down()
+            asked = issuer.jwks_requests
+            await until(lambda: issuer.jwks_requests > asked + 2)
             clock.advance(7100)
             user = await user_of(token, keys, issuer)
             clock.advance(200)
             with pytest.raises(IssuerAway):
                 await user_of(token, keys, issuer)
-            issuer.be_back()
+            issuer.recover()
             await until(lambda: keys.knows("ec"))
             later = await user_of(token, keys, issuer)
 
@@ -173,9 +173,9 @@ async def test_a_set_without_a_usable_key_replaces_nothing(body: bytes) -> None:
     """An issuer's blunder does not sign everybody out."""
     with LocalIssuer(EC) as issuer:
         async with kept_keys(issuer, refresh_seconds=PAUSE_SECONDS) as keys:
-            issuer.instead = {KEYS_PATH: Reply(body)}
-            asked = issuer.keys_asked
-            await until(lambda: issuer.keys_asked > asked + 1)
+            issuer.overrides = {KEYS_PATH: CannedResponse(body)}
+            asked = issuer.jwks_requests
+            await until(lambda: issuer.jwks_requests > asked + 1)
             user = await user_of(EC.sign(issuer.claims()), keys, issuer)
 
     assert user == "user_ada"
@@ -185,7 +185,7 @@ async def test_an_unknown_key_cannot_be_judged_while_the_issuer_is_away() -> Non
     """The token may be a good one of a key published since: nobody can tell now."""
     with LocalIssuer(EC) as issuer:
         async with kept_keys(issuer) as keys:
-            issuer.be_away()
+            issuer.go_down()
             with pytest.raises(IssuerAway):
                 await user_of(NEW.sign(issuer.claims()), keys, issuer)
 
@@ -194,13 +194,13 @@ async def test_keys_that_were_never_loaded_are_told_by_readiness() -> None:
     """Not ready until the first read; ready from then on, even when the keys grow old."""
     clock = FakeClock()
     with LocalIssuer(EC) as issuer:
-        issuer.be_away()
+        issuer.go_down()
         async with kept_keys(issuer, loaded=False, monotonic=clock.seconds) as keys:
             check = issuer_keys_loaded(keys)
-            await until(lambda: issuer.keys_asked > 1)
+            await until(lambda: issuer.jwks_requests > 1)
             with pytest.raises(NotReady, match="never loaded"):
                 await check()
-            issuer.be_back()
+            issuer.recover()
             await until(lambda: keys.ever_loaded)
             clock.advance(1_000_000)
 
@@ -225,7 +225,7 @@ async def test_the_issuer_is_asked_at_a_bounded_rate_however_many_unknown_keys_a
             await asyncio.gather(*(flood(worker) for worker in range(100)))
             took = time.monotonic() - began
 
-        assert 2 <= issuer.keys_asked <= took / pause_seconds + 2
+        assert 2 <= issuer.jwks_requests <= took / pause_seconds + 2
 
 
 async def test_a_token_that_its_claims_refute_asks_nobody() -> None:
@@ -236,7 +236,7 @@ async def test_a_token_that_its_claims_refute_asks_nobody() -> None:
                 with pytest.raises(NotSignedIn):
                     await user_of(NEW.sign(issuer.claims(**changes)), keys, issuer)
 
-    assert issuer.keys_asked == 1
+    assert issuer.jwks_requests == 1
 
 
 async def test_only_so_many_wait_for_the_issuer() -> None:
@@ -264,20 +264,20 @@ async def test_only_so_many_wait_for_the_issuer() -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(status=404),
-        Reply(status=500),
-        Reply(b'{"keys": []}', status=201),
-        Reply(status=302, headers={"Location": "/elsewhere"}),
-        Reply(b""),
-        Reply(b"nonsense"),
-        Reply(b"\xff\xfe"),
-        Reply(b"[]"),
-        Reply(b'"keys"'),
-        Reply(b'{"keys": {}}'),
-        Reply(b"[" * 100_000),
-        Reply(json.dumps({"keys": [], "padding": "p" * 200_000}).encode()),
-        Reply(gzip.compress(b'{"keys": []}'), headers={"Content-Encoding": "gzip"}),
-        Reply(b'{"keys": []}', after_seconds=20),
+        CannedResponse(status=404),
+        CannedResponse(status=500),
+        CannedResponse(b'{"keys": []}', status=201),
+        CannedResponse(status=302, headers={"Location": "/elsewhere"}),
+        CannedResponse(b""),
+        CannedResponse(b"nonsense"),
+        CannedResponse(b"\xff\xfe"),
+        CannedResponse(b"[]"),
+        CannedResponse(b'"keys"'),
+        CannedResponse(b'{"keys": {}}'),
+        CannedResponse(b"[" * 100_000),
+        CannedResponse(json.dumps({"keys": [], "padding": "p" * 200_000}).encode()),
+        CannedResponse(gzip.compress(b'{"keys": []}'), headers={"Content-Encoding": "gzip"}),
+        CannedResponse(b'{"keys": []}', delay_seconds=20),
     ],
     ids=[
         "not found",
@@ -296,16 +296,16 @@ async def test_only_so_many_wait_for_the_issuer() -> None:
         "slow",
     ],
 )
-async def test_an_issuer_that_misbehaves_is_as_good_as_away(reply: Reply) -> None:
+async def test_an_issuer_that_misbehaves_is_as_good_as_away(reply: CannedResponse) -> None:
     """Whatever it sends, in whatever time: one failure, within the time limit, and no redirect is followed."""
-    seconds = 1 if reply.after_seconds else 10
+    seconds = 1 if reply.delay_seconds else 10
     with LocalIssuer(EC) as issuer:
-        issuer.instead = {KEYS_PATH: reply}
+        issuer.overrides = {KEYS_PATH: reply}
 
         with pytest.raises(IssuerAway):
             await Issuer(issuer.url, issuer.keys_url, timeout_seconds=seconds, insecure_allowed=True).read()
 
-    assert issuer.asked == [KEYS_PATH]
+    assert issuer.requested_paths == [KEYS_PATH]
 
 
 @pytest.mark.parametrize(
@@ -324,12 +324,12 @@ async def test_an_issuer_that_misbehaves_is_as_good_as_away(reply: Reply) -> Non
 async def test_a_discovery_document_must_be_the_issuers_and_name_its_keys(document: dict[str, object]) -> None:
     """Else the keys could be somebody else's."""
     with LocalIssuer(EC) as issuer:
-        issuer.instead = {DISCOVERY_PATH: Reply(json.dumps(document).replace("{}", issuer.url).encode())}
+        issuer.overrides = {DISCOVERY_PATH: CannedResponse(json.dumps(document).replace("{}", issuer.url).encode())}
 
         with pytest.raises(IssuerAway):
             await Issuer(issuer.url, None, timeout_seconds=2, insecure_allowed=True).read()
 
-    assert issuer.asked == [DISCOVERY_PATH]
+    assert issuer.requested_paths == [DISCOVERY_PATH]
 
 
 async def test_an_issuer_that_is_not_there_is_away() -> None:
@@ -347,4 +347,4 @@ async def test_keys_are_not_read_over_plain_http_outside_development(*, discover
     with LocalIssuer(EC) as issuer, pytest.raises(IssuerAway):
         await Issuer(issuer.url, None if discovered else issuer.keys_url, timeout_seconds=2).read()
 
-    assert issuer.asked == []
+    assert issuer.requested_paths == []

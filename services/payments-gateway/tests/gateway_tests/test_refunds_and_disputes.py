@@ -18,7 +18,7 @@ from payments_gateway.domain.refunds import DisputeStatus, RefundStatus, Version
 from payments_gateway.refunds.mirror import Copying, Refunds
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from servicekit.grpc_client import ServiceUnavailable
-from stripe_simulator.testing import SETTINGS, Stage, staged
+from stripe_simulator.testing import SETTINGS, SimulatedStripe, simulated_stripe
 
 from .assembly import Gateway
 from .http_edge import Answer, Edge, deliver, served
@@ -34,36 +34,36 @@ SUBJECTS = ("refund", "charge.refund", "charge.dispute")
 class Shop:
     """A gateway, and Stripe as its simulator plays it."""
 
-    stage: Stage
+    stripe: SimulatedStripe
     gateway: Gateway
     http: aiohttp.ClientSession
 
     async def paid(self, payment: dict[str, Any] | None = None, **changes: Any) -> str:
         """Have an intent paid; return its id."""
-        intent = await self.stage.intent(automatic_payment_methods={"enabled": True}, **{**OURS, **changes})
-        await self.stage.pay(intent.id, **(payment or {}))
+        intent = await self.stripe.intent(automatic_payment_methods={"enabled": True}, **{**OURS, **changes})
+        await self.stripe.pay(intent.id, **(payment or {}))
         return intent.id
 
     async def refund(self, intent_id: str, amount: int = 500) -> str:
         """Refund a part of an intent; return the refund's id."""
-        return (await self.stage.api.v1.refunds.create_async({"payment_intent": intent_id, "amount": amount})).id
+        return (await self.stripe.api.v1.refunds.create_async({"payment_intent": intent_id, "amount": amount})).id
 
     async def finish(self, refund_id: str, status: str) -> None:
         """Let a refund come to its end."""
-        await self.stage.knob("POST", f"/refunds/{refund_id}/finish", {"status": status})
+        await self.stripe.control("POST", f"/refunds/{refund_id}/finish", {"status": status})
 
     async def dispute(self, intent_id: str, status: str = "needs_response") -> str:
         """Let the buyer's bank dispute an intent's charge; return the dispute's id."""
         body = {"amount": 700, "status": status}
-        return str((await self.stage.knob("POST", f"/payment_intents/{intent_id}/dispute", body))["id"])
+        return str((await self.stripe.control("POST", f"/payment_intents/{intent_id}/dispute", body))["id"])
 
     async def move(self, dispute_id: str, status: str) -> None:
         """Move a dispute on, or decide it."""
-        await self.stage.knob("POST", f"/disputes/{dispute_id}/move", {"status": status})
+        await self.stripe.control("POST", f"/disputes/{dispute_id}/move", {"status": status})
 
     async def events(self) -> list[bytes]:
         """Return the bodies of all events of refunds and disputes so far, in the order in which they happened."""
-        listed = await self.stage.api.v1.events.list_async({"limit": 100})
+        listed = await self.stripe.api.v1.events.list_async({"limit": 100})
         bodies = [json.dumps(event.to_dict()).encode() for event in reversed(listed.data)]
         return [body for body in bodies if json.loads(body)["type"].startswith(SUBJECTS)]
 
@@ -83,8 +83,8 @@ class Shop:
 @pytest.fixture
 async def shop(gateway: Gateway) -> AsyncIterator[Shop]:
     """Open a shop whose gateway looks refunds and disputes up at a simulator."""
-    async with staged(replace(SETTINGS, secret_key="sk_test_1")) as stage:
-        client = stripe_client(stage.simulator.url, stage.session, roomy_limiter())
+    async with simulated_stripe(replace(SETTINGS, secret_key="sk_test_1")) as stripe:
+        client = stripe_client(stripe.simulator.url, stripe.session, roomy_limiter())
         refunds = StripeRefunds(client)
         gateway.deliveries = replace(
             gateway.deliveries,
@@ -92,7 +92,7 @@ async def shop(gateway: Gateway) -> AsyncIterator[Shop]:
             disputes=Copying("dispute", StripeDisputes(client), gateway.dispute_copies, livemode=False),
         )
         async with served(Edge(gateway)) as http:
-            yield Shop(stage, gateway, http)
+            yield Shop(stripe, gateway, http)
 
 
 Deeds = Callable[[Shop], Awaitable[object]]
@@ -123,7 +123,7 @@ async def refunded_in_the_end(shop: Shop) -> None:
 async def refund_called_off(shop: Shop) -> None:
     """Give a debit back, and think better of it."""
     refund_id = await shop.refund(await shop.paid(DEBIT))
-    await shop.stage.api.v1.refunds.cancel_async(refund_id)
+    await shop.stripe.api.v1.refunds.cancel_async(refund_id)
 
 
 REFUNDED: list[tuple[Deeds, dict[int, RefundStatus]]] = [
@@ -223,7 +223,7 @@ async def test_a_copy_has_all_that_orders_keeps(shop: Shop) -> None:
         await shop.tell(body)
 
     refund, dispute = shop.gateway.refund_copies.kept[refund_id], shop.gateway.dispute_copies.kept[dispute_id]
-    intent = await shop.stage.api.v1.payment_intents.retrieve_async(intent_id)
+    intent = await shop.stripe.api.v1.payment_intents.retrieve_async(intent_id)
     assert (refund.charge_id, refund.amount) == (intent.latest_charge, Money(500, "usd"))
     assert (dispute.charge_id, dispute.amount) == (intent.latest_charge, Money(700, "usd"))
     assert dispute.reason == "fraudulent"
@@ -262,7 +262,7 @@ async def test_refunds_and_disputes_of_foreign_intents_are_left_alone(shop: Shop
 
 async def test_refunds_of_the_other_mode_are_left_alone(shop: Shop) -> None:
     """A key of live mode keeps nothing of test mode."""
-    client = stripe_client(shop.stage.simulator.url, shop.stage.session, roomy_limiter())
+    client = stripe_client(shop.stripe.simulator.url, shop.stripe.session, roomy_limiter())
     live = Copying("refund", StripeRefunds(client), shop.gateway.refund_copies, livemode=True)
     shop.gateway.deliveries = replace(shop.gateway.deliveries, refunds=Refunds(live, StripeRefunds(client)))
     await shop.refund(await shop.paid())
@@ -299,15 +299,15 @@ async def test_a_slow_look_at_an_old_state_does_not_replace_a_newer_one(shop: Sh
     """Two deliveries at once, to two gateways: the one whose answer was overtaken looks again."""
     refund_id = await shop.refund(await shop.paid())
     hold = {"kind": "hold_after", "method": "GET", "path": f"/v1/refunds/{refund_id}"}
-    fault = (await shop.stage.knob("POST", "/faults", hold))["id"]
+    fault = (await shop.stripe.control("POST", "/faults", hold))["id"]
     slow = asyncio.create_task(shop.tell(await of_type(shop, "refund.created")))
-    await shop.stage.knob("GET", f"/faults/{fault}/wait?holding=1&timeout=20")
+    await shop.stripe.control("GET", f"/faults/{fault}/wait?holding=1&timeout=20")
     await shop.finish(refund_id, "failed")
-    client = stripe_client(shop.stage.simulator.url, shop.stage.session, roomy_limiter())
+    client = stripe_client(shop.stripe.simulator.url, shop.stripe.session, roomy_limiter())
     elsewhere = Copying("refund", StripeRefunds(client), shop.gateway.refund_copies, livemode=False)
     await elsewhere.refresh(refund_id)
 
-    await shop.stage.knob("POST", f"/faults/{fault}/release")
+    await shop.stripe.control("POST", f"/faults/{fault}/release")
 
     assert (await slow).status == 200
     assert shop.refunds() == {500: RefundStatus.FAILED}
@@ -357,7 +357,7 @@ async def test_stripe_is_asked_to_deliver_again_while_it_does_not_answer(shop: S
     """503 until it answers, then 200."""
     await shop.refund(await shop.paid())
     news = (await shop.events())[0]
-    await shop.stage.knob("POST", "/faults", {"kind": kind, "method": "GET", "path": "/v1/refunds/*"})
+    await shop.stripe.control("POST", "/faults", {"kind": kind, "method": "GET", "path": "/v1/refunds/*"})
 
     away = await shop.tell(news)
     back = await shop.tell(news)
@@ -406,12 +406,12 @@ async def test_no_news_moves_money(shop: Shop) -> None:
     """Whatever is told, the gateway only reads at Stripe."""
     await refunded_in_vain(shop)
     await dispute_lost(shop)
-    mark = len((await shop.stage.knob("GET", "/requests"))["data"])
+    mark = len((await shop.stripe.control("GET", "/requests"))["data"])
 
     for body in await shop.events():
         await shop.tell(body)
 
-    requests = (await shop.stage.knob("GET", "/requests"))["data"][mark:]
+    requests = (await shop.stripe.control("GET", "/requests"))["data"][mark:]
     assert {request["method"] for request in requests} == {"GET"}
 
 

@@ -216,7 +216,7 @@ async def test_one_that_stripe_does_not_know_stays_as_recorded(
 ) -> None:
     """Stripe keeps what has ended, so a missing one is an operator's matter; to be told again would not help."""
     row = await stage.begun()
-    await stage.stripe.knob("POST", "/reset")
+    await stage.stripe.control("POST", "/reset")
 
     await stage.gateway.life.follow(hint(row))
 
@@ -284,14 +284,14 @@ async def test_a_year_of_renewals(stage: BillingStage) -> None:
     statuses = set()
     for month in range(12):
         if month == 5:
-            await stage.stripe.knob(
+            await stage.stripe.control(
                 "POST", f"/payment_methods/{row.payment_method_id}/behave", {"like": "pm_card_chargeCustomerFail"}
             )
         await stage.later(hours=30.5 * 24)
         if month == 5:
             await stage.gateway.life.follow(hint(row))
             statuses.add(stage.rows()[0].status)
-            await stage.stripe.knob(
+            await stage.stripe.control(
                 "POST", f"/payment_methods/{row.payment_method_id}/behave", {"like": "pm_card_visa"}
             )
             await stage.later(hours=4 * 24)

@@ -9,16 +9,16 @@ from pathlib import Path
 from types import FrameType
 
 from devstack.certificates import HOLDERS, CertificateFolder, NoAuthority
+from devstack.demo_purchase import DemoFailed, DemoPurchase
 from devstack.layout import AlreadyRunning, home_from
 from devstack.ports import LOOPBACK
 from devstack.processes import ProcessFailed
 from devstack.stack import Stack
 from devstack.stack_options import StackOptions
-from devstack.story import Story, StoryFailed
 from devstack.stripe_access import UnusableStripeKeys, real_stripe
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_FAILURES = (AlreadyRunning, ProcessFailed, StoryFailed, UnusableStripeKeys)
+_FAILURES = (AlreadyRunning, ProcessFailed, DemoFailed, UnusableStripeKeys)
 
 
 class _ToldToStop(BaseException):
@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace) -> None:
         stack.start()
         if arguments.command == "demo":
             _say("\nOne purchase, from the first request to the order:")
-            Story(stack, _say).play()
+            DemoPurchase(stack, _say).run()
         if not arguments.once:
             _stay(stack)
     finally:

@@ -23,7 +23,7 @@ class Cycle:
 
 
 @dataclass(frozen=True)
-class Ware:
+class Product:
     """A product with one price."""
 
     slug: str
@@ -62,63 +62,67 @@ class SeededCatalogue:
     """What Stripe calls the seeded things."""
 
     prices: dict[str, str]
-    """Price id by ware."""
+    """Price id by product."""
     shipping_rates: dict[str, str]
     """Shipping rate id by way to ship."""
 
 
-WARES = (
-    Ware("mug", "Stoneware mug", "Holds a third of a litre, and holds it fast.", 1800),
-    Ware("notebook", "Pocket notebook", "Ninety-six dotted pages, sewn.", 950),
-    Ware("tote", "Canvas tote", "Carries twelve kilograms of books.", 2400),
-    Ware("poster", "Harbour chart", "Printed on heavy paper, 50 by 70 cm.", 3650),
-    Ware("coffee", "Coffee, every month", "A bag of 250 g, roasted the day before.", 1400, Cycle("month")),
-    Ware("filters", "Coffee filters, every month", "Thirty-one, unbleached.", 300, Cycle("month")),
-    Ware("almanac", "Nautical almanac, every year", "Sun, moon, stars and tides.", 4200, Cycle("year")),
-    Ware("gazette", "Harbour gazette, every week", "The first fortnight is free.", 250, Cycle("week", trial_days=14)),
-    Ware("crates", "Crates by the dozen", "Cheaper the more of them.", 900, Cycle("month"), cheaper_by_the_dozen=True),
+PRODUCTS = (
+    Product("mug", "Stoneware mug", "Holds a third of a litre, and holds it fast.", 1800),
+    Product("notebook", "Pocket notebook", "Ninety-six dotted pages, sewn.", 950),
+    Product("tote", "Canvas tote", "Carries twelve kilograms of books.", 2400),
+    Product("poster", "Harbour chart", "Printed on heavy paper, 50 by 70 cm.", 3650),
+    Product("coffee", "Coffee, every month", "A bag of 250 g, roasted the day before.", 1400, Cycle("month")),
+    Product("filters", "Coffee filters, every month", "Thirty-one, unbleached.", 300, Cycle("month")),
+    Product("almanac", "Nautical almanac, every year", "Sun, moon, stars and tides.", 4200, Cycle("year")),
+    Product(
+        "gazette", "Harbour gazette, every week", "The first fortnight is free.", 250, Cycle("week", trial_days=14)
+    ),
+    Product(
+        "crates", "Crates by the dozen", "Cheaper the more of them.", 900, Cycle("month"), cheaper_by_the_dozen=True
+    ),
 )
 SHIPPING = (Shipping("standard", "Standard", 500), Shipping("express", "Express", 1500))
 
 
 def seed_catalogue(client: stripe.StripeClient) -> SeededCatalogue:
     """Create what is missing and return the ids of all."""
-    prices = {ware.slug: _price_id(client, ware) for ware in WARES}
+    prices = {product.slug: _price_id(client, product) for product in PRODUCTS}
     known_rates = _known_shipping_rates(client)
     rates = {way.slug: known_rates.get(way.slug) or _new_shipping_rate(client, way) for way in SHIPPING}
     return SeededCatalogue(prices, rates)
 
 
-def _price_id(client: stripe.StripeClient, ware: Ware) -> str:
-    found = client.v1.prices.list({"lookup_keys": [ware.lookup_key], "active": True, "limit": 1})
+def _price_id(client: stripe.StripeClient, product: Product) -> str:
+    found = client.v1.prices.list({"lookup_keys": [product.lookup_key], "active": True, "limit": 1})
     if found.data:
         return found.data[0].id
-    _ensure_product(client, ware)
-    return client.v1.prices.create(_price_params(ware)).id
+    _ensure_product(client, product)
+    return client.v1.prices.create(_price_params(product)).id
 
 
-def _price_params(ware: Ware) -> "PriceCreateParams":
+def _price_params(product: Product) -> "PriceCreateParams":
     params: PriceCreateParams = {
-        "product": ware.product_id,
+        "product": product.product_id,
         "currency": CURRENCY,
-        "lookup_key": ware.lookup_key,
+        "lookup_key": product.lookup_key,
     }
-    if ware.cycle is not None:
-        params["recurring"] = {"interval": ware.cycle.interval}
-    if ware.cycle is not None and ware.cycle.trial_days:
-        params["metadata"] = {"trial_days": str(ware.cycle.trial_days)}
-    if not ware.cheaper_by_the_dozen:
-        return {**params, "unit_amount": ware.unit_amount}
+    if product.cycle is not None:
+        params["recurring"] = {"interval": product.cycle.interval}
+    if product.cycle is not None and product.cycle.trial_days:
+        params["metadata"] = {"trial_days": str(product.cycle.trial_days)}
+    if not product.cheaper_by_the_dozen:
+        return {**params, "unit_amount": product.unit_amount}
     tiers: list[PriceCreateParamsTier] = [
-        {"up_to": 12, "unit_amount": ware.unit_amount},
-        {"up_to": "inf", "unit_amount": ware.unit_amount // 2},
+        {"up_to": 12, "unit_amount": product.unit_amount},
+        {"up_to": "inf", "unit_amount": product.unit_amount // 2},
     ]
     return {**params, "billing_scheme": "tiered", "tiers_mode": "volume", "tiers": tiers}
 
 
-def _ensure_product(client: stripe.StripeClient, ware: Ware) -> None:
+def _ensure_product(client: stripe.StripeClient, product: Product) -> None:
     try:
-        client.v1.products.create({"id": ware.product_id, "name": ware.name, "description": ware.description})
+        client.v1.products.create({"id": product.product_id, "name": product.name, "description": product.description})
     except stripe.InvalidRequestError as refusal:
         if refusal.code != "resource_already_exists":
             raise

@@ -1,4 +1,4 @@
-"""A real cluster of Valkey nodes on loopback: its slots can move, and its masters hand over to their replicas."""
+"""A real cluster of Valkey nodes on loopback: its slots can move, and its primaries hand over to their replicas."""
 
 import secrets
 import tempfile
@@ -18,7 +18,7 @@ from devstack.ports import LOOPBACK, free_port
 from devstack.processes import ProcessFailed, wait_until
 
 SLOTS: Final = 16_384
-SOUND_SECONDS: Final = 60.0
+HEALTHY_SECONDS: Final = 60.0
 """How long the nodes may take to agree. They take a second or two; a machine may be busy."""
 _MOVED_AT_ONCE: Final = 100
 _MOVE_MS: Final = 10_000
@@ -47,34 +47,34 @@ class ClusterNode(EmbeddedValkey):
 
 
 @dataclass(frozen=True)
-class Member:
+class NodeEntry:
     """A line of CLUSTER NODES: what one node says of another, or of itself."""
 
     id: str
     port: int
     flags: frozenset[str]
-    master_id: str
+    primary_id: str
     epoch: int
     slots: frozenset[int]
 
     @property
-    def is_master(self) -> bool:
-        """Whether it is a master that nobody believes to be down."""
+    def is_primary(self) -> bool:
+        """Whether it is a primary that nobody believes to be down."""
         return "master" in self.flags and not self.flags & {"fail", "fail?", "handshake", "noaddr"}
 
 
 class EmbeddedCluster:
-    """Masters that share the slots evenly, each with one replica, all on one machine and with one password.
+    """Primaries that share the slots evenly, each with one replica, all on one machine and with one password.
 
     Replicas take over by command only, outside `automatic_failover`: on a machine too busy to answer in time, a
-    master that nobody meant to lose would be deposed, and with it what its replica had not heard yet.
+    primary that nobody meant to lose would be deposed, and with it what its replica had not heard yet.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        masters: int = 3,
+        primaries: int = 3,
         node_timeout_ms: int = 5000,
         appendonly: bool = False,
         options: Mapping[str, str] | None = None,
@@ -88,17 +88,17 @@ class EmbeddedCluster:
             "cluster-replica-validity-factor": "0",
             "cluster-allow-replica-migration": "no",
             "masterauth": self.password,
-            # A master waits for its replicas before it copies itself to them and before it ends: not needed here.
+            # A primary waits for its replicas before it copies itself to them and before it ends: not needed here.
             "repl-diskless-sync-delay": "0",
             "shutdown-timeout": "0",
             **(options or {}),
         }
         self.nodes = [
             ClusterNode(folder / f"node-{number}", appendonly=appendonly, options=told, password=self.password)
-            for number in range(2 * masters)
+            for number in range(2 * primaries)
         ]
-        """Those that were masters at first, then their replicas in the same order."""
-        self._masters = masters
+        """Those that were primaries at first, then their replicas in the same order."""
+        self._masters = primaries
 
     @classmethod
     @contextmanager
@@ -116,7 +116,7 @@ class EmbeddedCluster:
             on_failure.callback(self.stop)
             _at_once(ClusterNode.start, self.nodes)
             self._found()
-            self.wait_until_sound()
+            self.wait_until_healthy()
             on_failure.pop_all()
         return self
 
@@ -137,27 +137,27 @@ class EmbeddedCluster:
         return f"redis+cluster://:{self.password}@{hosts}"
 
     @property
-    def masters(self) -> list[ClusterNode]:
+    def primaries(self) -> list[ClusterNode]:
         """The nodes that own slots now, in the order of `nodes`."""
-        return [node for node in self._running() if (me := myself(node)).is_master and me.slots]
+        return [node for node in self._running() if (me := own_entry(node)).is_primary and me.slots]
 
-    def master_of(self, slot: int) -> ClusterNode:
+    def primary_of(self, slot: int) -> ClusterNode:
         """Return the node that owns a slot."""
-        return next(node for node in self.masters if slot in myself(node).slots)
+        return next(node for node in self.primaries if slot in own_entry(node).slots)
 
-    def replica_of(self, master: ClusterNode) -> ClusterNode:
-        """Return the replica of a master."""
-        master_id = myself(master).id
-        return next(node for node in self._running() if myself(node).master_id == master_id)
+    def replica_of(self, primary: ClusterNode) -> ClusterNode:
+        """Return the replica of a primary."""
+        primary_id = own_entry(primary).id
+        return next(node for node in self._running() if own_entry(node).primary_id == primary_id)
 
     def configure(self, name: str, value: str) -> None:
         """Change an option at every running node."""
         for node in self._running():
-            node.ask("CONFIG", "SET", name, value)
+            node.execute("CONFIG", "SET", name, value)
 
     @contextmanager
     def automatic_failover(self, *, node_timeout_ms: int) -> Iterator[None]:
-        """Meanwhile, a replica takes over when the other masters have not heard of its master for so long."""
+        """Meanwhile, a replica takes over when the other primaries have not heard of its primary for so long."""
         self.configure("cluster-node-timeout", str(node_timeout_ms))
         self.configure("cluster-replica-no-failover", "no")
         try:
@@ -168,70 +168,70 @@ class EmbeddedCluster:
 
     def begin_move(self, slot: int, target: ClusterNode) -> "SlotMove":
         """Begin to move a slot: what it holds is served where it is, what it lacks is asked for at the target."""
-        source = self.master_of(slot)
+        source = self.primary_of(slot)
         move = SlotMove(slot, source, target, self)
-        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", myself(source).id)
-        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", myself(target).id)
+        target.execute("CLUSTER", "SETSLOT", slot, "IMPORTING", own_entry(source).id)
+        source.execute("CLUSTER", "SETSLOT", slot, "MIGRATING", own_entry(target).id)
         return move
 
     def move(self, slot: int, target: ClusterNode) -> None:
-        """Move a slot, with its keys, from its owner to another master."""
+        """Move a slot, with its keys, from its owner to another primary."""
         move = self.begin_move(slot, target)
         while move.move_keys(_MOVED_AT_ONCE):
             pass
         move.finish()
 
-    def fail_over(self, master: ClusterNode) -> ClusterNode:
-        """Let a master hand over to its replica, which loses nothing; return the new master."""
-        replica = self.replica_of(master)
+    def fail_over(self, primary: ClusterNode) -> ClusterNode:
+        """Let a primary hand over to its replica, which loses nothing; return the new primary."""
+        replica = self.replica_of(primary)
         asked_at = -_FAILOVER_SECONDS
 
         def has_taken_over() -> bool:
             nonlocal asked_at
-            if myself(replica).is_master:
-                return not myself(master).is_master
+            if own_entry(replica).is_primary:
+                return not own_entry(primary).is_primary
             if (
                 time.monotonic() - asked_at > _FAILOVER_SECONDS
             ):  # on a busy machine it gives up, and must be asked again
                 with suppress(redis.ResponseError):  # it took over in this very moment
-                    replica.ask("CLUSTER", "FAILOVER")
+                    replica.execute("CLUSTER", "FAILOVER")
                 asked_at = time.monotonic()
             return False
 
-        wait_until(has_taken_over, "the replica took over", seconds=SOUND_SECONDS)
+        wait_until(has_taken_over, "the replica took over", seconds=HEALTHY_SECONDS)
         return replica
 
-    def wait_until_taken_over(self, replica: ClusterNode) -> None:
-        """Wait until a replica has become a master by itself."""
-        wait_until(lambda: myself(replica).is_master, "the replica took over", seconds=SOUND_SECONDS)
+    def wait_until_promoted(self, replica: ClusterNode) -> None:
+        """Wait until a replica has become a primary by itself."""
+        wait_until(lambda: own_entry(replica).is_primary, "the replica took over", seconds=HEALTHY_SECONDS)
 
-    def wait_until_sound(self) -> None:
+    def wait_until_healthy(self) -> None:
         """Wait until every running node serves, all agree on who owns what, and every replica is in step."""
-        wait_until(lambda: _is_sound(self._running()), "the cluster is sound", seconds=SOUND_SECONDS)
+        wait_until(lambda: _is_healthy(self._running()), "the cluster is sound", seconds=HEALTHY_SECONDS)
 
     def _running(self) -> list[ClusterNode]:
         return [node for node in self.nodes if node.running]
 
     def _found(self) -> None:
-        masters, replicas = self.nodes[: self._masters], self.nodes[self._masters :]
+        primaries, replicas = self.nodes[: self._masters], self.nodes[self._masters :]
         for number, node in enumerate(self.nodes):
-            node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            node.execute("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             for fellow in self.nodes[:number]:
-                node.ask("CLUSTER", "MEET", LOOPBACK, fellow.port, fellow.bus_port)
-        for number, master in enumerate(masters):
-            first, following = (SLOTS * edge // len(masters) for edge in (number, number + 1))
-            master.ask("CLUSTER", "ADDSLOTSRANGE", first, following - 1)
+                node.execute("CLUSTER", "MEET", LOOPBACK, fellow.port, fellow.bus_port)
+        for number, primary in enumerate(primaries):
+            first, following = (SLOTS * edge // len(primaries) for edge in (number, number + 1))
+            primary.execute("CLUSTER", "ADDSLOTSRANGE", first, following - 1)
         count = len(self.nodes)
         wait_until(
-            lambda: all(_knows_all(node, count) for node in self.nodes), "the nodes have met", seconds=SOUND_SECONDS
+            lambda: all(_knows_all(node, count) for node in self.nodes), "the nodes have met", seconds=HEALTHY_SECONDS
         )
-        for master, replica in zip(masters, replicas, strict=True):
-            replica.ask("CLUSTER", "REPLICATE", myself(master).id)
+        for primary, replica in zip(primaries, replicas, strict=True):
+            replica.execute("CLUSTER", "REPLICATE", own_entry(primary).id)
 
 
 @dataclass(frozen=True)
 class SlotMove:
-    """A slot on its way from one master to another; it may be left standing half way for as long as a test likes."""
+    """A slot on its way from one primary to another; it may be left standing half way for as long as a test likes."""
 
     slot: int
     source: ClusterNode
@@ -240,48 +240,48 @@ class SlotMove:
 
     def move_keys(self, most: int) -> int:
         """Move so many of the slot's keys at most; return how many were there to move."""
-        keys = self.source.ask("CLUSTER", "GETKEYSINSLOT", self.slot, most)
+        keys = self.source.execute("CLUSTER", "GETKEYSINSLOT", self.slot, most)
         if keys:
             password = self._cluster.password
-            self.source.ask("MIGRATE", LOOPBACK, self.target.port, "", 0, _MOVE_MS, "AUTH", password, "KEYS", *keys)
+            self.source.execute("MIGRATE", LOOPBACK, self.target.port, "", 0, _MOVE_MS, "AUTH", password, "KEYS", *keys)
         return len(keys)
 
     def finish(self) -> None:
         """Give the slot, of which no key may be left at the source, to the target."""
-        owner = myself(self.target).id
+        owner = own_entry(self.target).id
         # The target first: were it told last, a key could be refused by both in between.
-        others = [node for node in self._cluster.masters if node not in (self.target, self.source)]
+        others = [node for node in self._cluster.primaries if node not in (self.target, self.source)]
         for node in (self.target, self.source, *others):
-            node.ask("CLUSTER", "SETSLOT", self.slot, "NODE", owner)
+            node.execute("CLUSTER", "SETSLOT", self.slot, "NODE", owner)
 
 
-def members_seen_by(node: ClusterNode) -> list[Member]:
+def cluster_nodes(node: ClusterNode) -> list[NodeEntry]:
     """Return the cluster as one node sees it."""
-    return [_member(line) for line in node.ask("CLUSTER", "NODES").splitlines() if line]
+    return [_member(line) for line in node.execute("CLUSTER", "NODES").splitlines() if line]
 
 
-def myself(node: ClusterNode) -> Member:
+def own_entry(node: ClusterNode) -> NodeEntry:
     """Return what a node says of itself."""
-    return next(member for member in members_seen_by(node) if "myself" in member.flags)
+    return next(member for member in cluster_nodes(node) if "myself" in member.flags)
 
 
-def _member(line: str) -> Member:
-    id_, address, flags, master_id, _ping, _pong, epoch, _link, *ranges = line.split()
+def _member(line: str) -> NodeEntry:
+    id_, address, flags, primary_id, _ping, _pong, epoch, _link, *ranges = line.split()
     slots: set[int] = set()
     for text in ranges:
         if not text.startswith("["):  # a slot on its way is told in brackets
             first, _, last = text.partition("-")
             slots.update(range(int(first), int(last or first) + 1))
     port = int(address.partition("@")[0].rpartition(":")[2])
-    return Member(id_, port, frozenset(flags.split(",")), master_id, int(epoch), frozenset(slots))
+    return NodeEntry(id_, port, frozenset(flags.split(",")), primary_id, int(epoch), frozenset(slots))
 
 
 def _knows_all(node: ClusterNode, count: int) -> bool:
-    members = members_seen_by(node)
+    members = cluster_nodes(node)
     return len(members) == count and not any("handshake" in member.flags for member in members)
 
 
-def _is_sound(nodes: Sequence[ClusterNode]) -> bool:
+def _is_healthy(nodes: Sequence[ClusterNode]) -> bool:
     try:
         views = {_owners(node) for node in nodes}
         return len(views) == 1 and all(_serves(node) for node in nodes)
@@ -291,13 +291,13 @@ def _is_sound(nodes: Sequence[ClusterNode]) -> bool:
 
 def _owners(node: ClusterNode) -> frozenset[tuple[str, frozenset[int]]]:
     """Return who owns which slots in the eyes of a node; nothing of replicas, which all nodes need not know alike."""
-    return frozenset((member.id, member.slots) for member in members_seen_by(node) if member.slots)
+    return frozenset((member.id, member.slots) for member in cluster_nodes(node) if member.slots)
 
 
 def _serves(node: ClusterNode) -> bool:
-    if "cluster_state:ok" not in node.ask("CLUSTER", "INFO"):
+    if "cluster_state:ok" not in node.execute("CLUSTER", "INFO"):
         return False
-    replication = node.ask("INFO", "replication")
+    replication = node.execute("INFO", "replication")
     return bool(replication["role"] == "master" or replication["master_link_status"] == "up")
 
 

@@ -15,8 +15,8 @@ from typing import Self
 
 from devstack.embedded_server import EmbeddedServer
 from devstack.ports import LOOPBACK
-from devstack.postgres_seat import Seat, remove_data, seat_for
-from devstack.processes import Account, ProcessFailed, Program, end_leftover, leashed
+from devstack.postgres_install import PostgresInstall, prepare_install, remove_data
+from devstack.processes import Account, ProcessFailed, Program, end_leftover, tied_to_parent
 
 USER = "holdfast"
 READY_SECONDS = 60.0
@@ -59,14 +59,14 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def start(self) -> None:
         """Start the server and return when it takes connections. A new data directory is initialised first."""
-        seat = seat_for(self._data_dir)
-        if not (seat.data_dir / _PASSWORD_FILE).exists():
-            _initialise(seat)
-        self._password = (seat.data_dir / _PASSWORD_FILE).read_text().strip()
-        _end_leftover(seat.data_dir)
+        install = prepare_install(self._data_dir)
+        if not (install.data_dir / _PASSWORD_FILE).exists():
+            _initialise(install)
+        self._password = (install.data_dir / _PASSWORD_FILE).read_text().strip()
+        _end_leftover(install.data_dir)
         self._start_on_its_port(
-            partial(self._program, seat),
-            lambda _port: _is_ready(seat.data_dir, self.pid),
+            partial(self._program, install),
+            lambda _port: _is_ready(install.data_dir, self.pid),
             seconds=READY_SECONDS,
             port_is_taken="could not bind",
         )
@@ -99,7 +99,7 @@ class EmbeddedPostgres(EmbeddedServer):
         """Run one statement with psql and return its rows as unaligned text."""
         flags = ("--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1")
         answer = subprocess.run(  # noqa: S603 - the program is ours and there is no shell
-            [str(seat_for(self._data_dir).programs / "psql"), *flags, "--command", statement],
+            [str(prepare_install(self._data_dir).programs / "psql"), *flags, "--command", statement],
             env={
                 "PGHOST": LOOPBACK,
                 "PGPORT": str(self.port),
@@ -115,7 +115,7 @@ class EmbeddedPostgres(EmbeddedServer):
             raise ProcessFailed(f"psql: {answer.stderr.strip()}")
         return answer.stdout.strip()
 
-    def _program(self, seat: Seat, port: int) -> Program:
+    def _program(self, install: PostgresInstall, port: int) -> Program:
         settings = {
             "listen_addresses": LOOPBACK,
             "port": str(port),
@@ -133,48 +133,48 @@ class EmbeddedPostgres(EmbeddedServer):
         return Program(
             name=self.name,
             command=[
-                str(seat.programs / "postgres"),
+                str(install.programs / "postgres"),
                 "-D",
-                str(seat.data_dir),
+                str(install.data_dir),
                 *words,
                 *(() if self._durable else _NEVER_DURABLE),
             ],
             log=self.log,
             environment=_environment(),
-            directory=seat.data_dir,
-            account=seat.account,
+            directory=install.data_dir,
+            account=install.account,
             stop_signal=signal.SIGINT,
             orphan_signal=signal.SIGINT,
         )
 
 
-def _initialise(seat: Seat) -> None:
+def _initialise(install: PostgresInstall) -> None:
     """Make a data directory whole before it gets its name, so that a crash in between leaves none that is half made."""
-    draft = seat.data_dir.with_name(f"{seat.data_dir.name}.new")
+    draft = install.data_dir.with_name(f"{install.data_dir.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.rmtree(seat.data_dir, ignore_errors=True)
-    password = _written_password(seat)
+    shutil.rmtree(install.data_dir, ignore_errors=True)
+    password = _written_password(install)
     try:
-        _run_initdb(seat, seat.owned(draft), password)
+        _run_initdb(install, install.owned(draft), password)
         password.rename(draft / _PASSWORD_FILE)
     finally:
         password.unlink(missing_ok=True)
-    draft.rename(seat.data_dir)
+    draft.rename(install.data_dir)
 
 
-def _written_password(seat: Seat) -> Path:
-    path = seat.data_dir.with_name(f"{seat.data_dir.name}.password")
+def _written_password(install: PostgresInstall) -> Path:
+    path = install.data_dir.with_name(f"{install.data_dir.name}.password")
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
-    if seat.account:
-        os.chown(path, seat.account.uid, seat.account.gid)
+    if install.account:
+        os.chown(path, install.account.uid, install.account.gid)
     path.write_text(secrets.token_hex(16) + "\n")
     return path
 
 
-def _run_initdb(seat: Seat, folder: Path, password: Path) -> None:
+def _run_initdb(install: PostgresInstall, folder: Path, password: Path) -> None:
     command = [
-        str(seat.programs / "initdb"),
+        str(install.programs / "initdb"),
         f"--pgdata={folder}",
         f"--username={USER}",
         f"--pwfile={password}",
@@ -186,13 +186,13 @@ def _run_initdb(seat: Seat, folder: Path, password: Path) -> None:
         "--no-sync",
         "--no-instructions",
     ]
-    _run_as(seat.account, command, folder)
+    _run_as(install.account, command, folder)
 
 
 def _run_as(account: Account | None, command: Sequence[str], folder: Path) -> None:
     program = Program("initdb", command, log=folder, account=account)
     answer = subprocess.run(  # noqa: S603 - the program is ours and there is no shell
-        leashed(program),
+        tied_to_parent(program),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""A real Valkey master and its replica on loopback, and the sentinels that watch over them."""
+"""A real Valkey primary and its replica on loopback, and the sentinels that watch over them."""
 
 import secrets
 import tempfile
@@ -13,10 +13,10 @@ from devstack.embedded_valkey import CONFIG, EmbeddedValkey
 from devstack.ports import LOOPBACK
 from devstack.processes import Program, wait_until
 
-SERVICE: Final = "holdfast"
-"""The name under which the sentinels know the master."""
+PRIMARY_NAME: Final = "holdfast"
+"""The name under which the sentinels know the primary."""
 WATCHED_SECONDS: Final = 60.0
-"""How long the sentinels may take to know their master, its replica and each other. It takes a second or two."""
+"""How long the sentinels may take to know their primary, its replica and each other. It takes a second or two."""
 _PATIENT_MS: Final = 600_000
 _QUORUM: Final = 2
 
@@ -29,10 +29,10 @@ class Sentinel(EmbeddedValkey):
     def __init__(self, data_dir: Path, *, password: str, watched: EmbeddedValkey) -> None:
         super().__init__(data_dir, password=password)
         self._options = {
-            f"sentinel monitor {SERVICE}": f"{LOOPBACK} {watched.port} {_QUORUM}",
-            f"sentinel auth-pass {SERVICE}": watched.password,
-            f"sentinel down-after-milliseconds {SERVICE}": str(_PATIENT_MS),
-            f"sentinel failover-timeout {SERVICE}": "10000",
+            f"sentinel monitor {PRIMARY_NAME}": f"{LOOPBACK} {watched.port} {_QUORUM}",
+            f"sentinel auth-pass {PRIMARY_NAME}": watched.password,
+            f"sentinel down-after-milliseconds {PRIMARY_NAME}": str(_PATIENT_MS),
+            f"sentinel failover-timeout {PRIMARY_NAME}": "10000",
             "sentinel sentinel-pass": password,
         }
 
@@ -46,9 +46,9 @@ class Sentinel(EmbeddedValkey):
 
 
 class EmbeddedSentinels:
-    """A master, its replica and three sentinels, of which two must agree that the master is down.
+    """A primary, its replica and three sentinels, of which two must agree that the primary is down.
 
-    The sentinels depose nobody until `automatic_failover` is called: on a machine too busy to answer in time, a master
+    The sentinels depose nobody until `automatic_failover` is called: on a machine too busy to answer in time, a primary
     that nobody meant to lose would go, and with it what its replica had not heard yet.
     """
 
@@ -71,7 +71,7 @@ class EmbeddedSentinels:
             EmbeddedValkey(folder / name, appendonly=appendonly, options=told, password=self.password)
             for name in ("first", "second")
         ]
-        """The master at first, and its replica."""
+        """The primary at first, and its replica."""
         self.sentinels: list[Sentinel] = []
         self._folder = folder
 
@@ -92,14 +92,14 @@ class EmbeddedSentinels:
             first, second = self.servers
             first.start()
             second.start()
-            second.ask("REPLICAOF", LOOPBACK, first.port)
+            second.execute("REPLICAOF", LOOPBACK, first.port)
             self.sentinels = [
                 Sentinel(self._folder / f"sentinel-{number}", password=self.sentinel_password, watched=first)
                 for number in range(3)
             ]
             for sentinel in self.sentinels:
                 sentinel.start()
-            self.wait_until_sound()
+            self.wait_until_healthy()
             on_failure.pop_all()
         return self
 
@@ -116,60 +116,60 @@ class EmbeddedSentinels:
 
     @property
     def url(self) -> str:
-        """Its address: every sentinel, the passwords, and the name of the master."""
+        """Its address: every sentinel, the passwords, and the name of the primary."""
         hosts = ",".join(f"{LOOPBACK}:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://:{self.password}@{hosts}/{SERVICE}?sentinel_password={self.sentinel_password}"
+        return f"redis+sentinel://:{self.password}@{hosts}/{PRIMARY_NAME}?sentinel_password={self.sentinel_password}"
 
     @property
-    def master(self) -> EmbeddedValkey:
-        """The server that the sentinels call the master."""
-        port = _master_port(self.sentinels[0])
+    def primary(self) -> EmbeddedValkey:
+        """The server that the sentinels call the primary."""
+        port = _primary_port(self.sentinels[0])
         return next(server for server in self.servers if server.port == port)
 
     @property
     def replica(self) -> EmbeddedValkey:
         """The other one."""
-        master = self.master
-        return next(server for server in self.servers if server is not master)
+        primary = self.primary
+        return next(server for server in self.servers if server is not primary)
 
     def automatic_failover(self, *, down_after_ms: int) -> None:
-        """Let the sentinels depose a master that has not answered for so long."""
+        """Let the sentinels depose a primary that has not answered for so long."""
         for sentinel in self.sentinels:
-            sentinel.ask("SENTINEL", "SET", SERVICE, "down-after-milliseconds", down_after_ms)
+            sentinel.execute("SENTINEL", "SET", PRIMARY_NAME, "down-after-milliseconds", down_after_ms)
 
     def fail_over(self) -> EmbeddedValkey:
-        """Let the replica take over by command; what it had not heard yet is lost. Return the new master."""
+        """Let the replica take over by command; what it had not heard yet is lost. Return the new primary."""
         replica = self.replica
-        self.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
-        self.wait_until_taken_over(replica)
+        self.sentinels[0].execute("SENTINEL", "FAILOVER", PRIMARY_NAME)
+        self.wait_until_promoted(replica)
         return replica
 
-    def wait_until_taken_over(self, replica: EmbeddedValkey) -> None:
-        """Wait until every sentinel leads to a replica, and it is a master."""
+    def wait_until_promoted(self, replica: EmbeddedValkey) -> None:
+        """Wait until every sentinel leads to a replica, and it is a primary."""
         wait_until(lambda: self._all_lead_to(replica), "the replica took over", seconds=WATCHED_SECONDS)
 
-    def wait_until_sound(self) -> None:
+    def wait_until_healthy(self) -> None:
         """Wait until every sentinel knows the others and the replica, and the replica is in step."""
-        wait_until(self._is_sound, "the sentinels know their master", seconds=WATCHED_SECONDS)
+        wait_until(self._is_healthy, "the sentinels know their master", seconds=WATCHED_SECONDS)
 
     def _all_lead_to(self, server: EmbeddedValkey) -> bool:
-        if any(_master_port(sentinel) != server.port for sentinel in self.sentinels):
+        if any(_primary_port(sentinel) != server.port for sentinel in self.sentinels):
             return False
-        return bool(server.ask("INFO", "replication")["role"] == "master")
+        return bool(server.execute("INFO", "replication")["role"] == "master")
 
-    def _is_sound(self) -> bool:
+    def _is_healthy(self) -> bool:
         if not all(_knows_all(sentinel, len(self.sentinels)) for sentinel in self.sentinels):
             return False
-        replication = self.replica.ask("INFO", "replication")
+        replication = self.replica.execute("INFO", "replication")
         return bool(replication["role"] == "slave" and replication["master_link_status"] == "up")
 
 
-def _master_port(sentinel: Sentinel) -> int:
-    return int(_facts(sentinel.ask("SENTINEL", "MASTER", SERVICE))["port"])
+def _primary_port(sentinel: Sentinel) -> int:
+    return int(_facts(sentinel.execute("SENTINEL", "MASTER", PRIMARY_NAME))["port"])
 
 
 def _knows_all(sentinel: Sentinel, count: int) -> bool:
-    facts = _facts(sentinel.ask("SENTINEL", "MASTER", SERVICE))
+    facts = _facts(sentinel.execute("SENTINEL", "MASTER", PRIMARY_NAME))
     known = facts["num-other-sentinels"] == str(count - 1) and facts["num-slaves"] == "1"
     return known and not any("down" in flag for flag in facts["flags"].split(","))
 

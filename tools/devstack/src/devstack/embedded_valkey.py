@@ -98,7 +98,7 @@ class EmbeddedValkey(EmbeddedServer):
             port_is_taken="already in use",
         )
 
-    def ask(self, *words: str | int) -> Any:
+    def execute(self, *words: str | int) -> Any:
         """Send one command on a connection of its own and return its answer. Raises redis.RedisError."""
         with _operator(self.port, self._password) as client:
             return client.execute_command(*words)

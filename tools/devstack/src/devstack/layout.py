@@ -55,7 +55,7 @@ class Home:
         return self.log_dir / f"{process}.log"
 
     @contextmanager
-    def sole_use(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Hold the home; raise AlreadyRunning if another stack does. The kernel frees it however a holder ends."""
         self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
         with (self.root / "lock").open("a+") as lock:
@@ -69,7 +69,7 @@ class Home:
             lock.flush()
             yield
 
-    def kept_secret(self, name: str) -> str:
+    def persistent_secret(self, name: str) -> str:
         """Return a random secret that stays the same from run to run."""
         path = self.root / "secrets.json"
         kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
@@ -81,7 +81,7 @@ class Home:
 
 def encryption_keys(home: Home, service: str) -> str:
     """Return a service's keys for what it stores, as its setting takes them: one, the same from run to run."""
-    key = bytes.fromhex(home.kept_secret(f"{service}-encryption"))
+    key = bytes.fromhex(home.persistent_secret(f"{service}-encryption"))
     return f"dev1:{base64.b64encode(key).decode()}"
 
 

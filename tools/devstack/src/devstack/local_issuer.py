@@ -49,13 +49,13 @@ class SigningKey:
         """Make an Ed25519 key."""
         return cls(key_id, "EdDSA", ed25519.Ed25519PrivateKey.generate())
 
-    def published(self, **changes: object) -> dict[str, object]:
+    def to_jwk(self, **changes: object) -> dict[str, object]:
         """Return the public half as a JSON Web Key; a change to None leaves a member out."""
         shown = self._json(self.private.public_key())
         given = {**shown, "kid": self.key_id, "use": "sig", "alg": self.algorithm, **changes}
         return {name: value for name, value in given.items() if value is not None}
 
-    def private_json(self) -> dict[str, object]:
+    def to_private_jwk(self) -> dict[str, object]:
         """Return both halves as a JSON Web Key, as no issuer should ever publish them."""
         return {**self._json(self.private), "kid": self.key_id}
 
@@ -75,24 +75,24 @@ class SigningKey:
 
 
 @dataclass(frozen=True)
-class Reply:
+class CannedResponse:
     """What the issuer answers instead of a document."""
 
     body: bytes = b""
     status: int = _OK
     headers: Mapping[str, str] = field(default_factory=dict)
-    after_seconds: float = 0.0
+    delay_seconds: float = 0.0
 
 
 class LocalIssuer:
     """Serves discovery and keys on a free port while the context lasts. What it publishes may change at any time."""
 
     def __init__(self, *keys: SigningKey, host: str = LOOPBACK) -> None:
-        self.keys: list[dict[str, object]] = [key.published() for key in keys]
+        self.keys: list[dict[str, object]] = [key.to_jwk() for key in keys]
         """What is published."""
-        self.instead: dict[str, Reply] = {}
+        self.overrides: dict[str, CannedResponse] = {}
         """Replies by path, in place of the documents."""
-        self.asked: list[str] = []
+        self.requested_paths: list[str] = []
         """The paths that were asked for, in order."""
         self._stopping = threading.Event()
         self._host = host
@@ -110,21 +110,21 @@ class LocalIssuer:
         return self.url + KEYS_PATH
 
     @property
-    def keys_asked(self) -> int:
+    def jwks_requests(self) -> int:
         """How often the keys were asked for."""
-        return self.asked.count(KEYS_PATH)
+        return self.requested_paths.count(KEYS_PATH)
 
     def publish(self, *keys: SigningKey) -> None:
         """Publish these keys, and no others."""
-        self.keys = [key.published() for key in keys]
+        self.keys = [key.to_jwk() for key in keys]
 
-    def be_away(self, status: int = 503) -> None:
+    def go_down(self, status: int = 503) -> None:
         """Answer every request with an error."""
-        self.instead = dict.fromkeys((KEYS_PATH, DISCOVERY_PATH), Reply(status=status))
+        self.overrides = dict.fromkeys((KEYS_PATH, DISCOVERY_PATH), CannedResponse(status=status))
 
-    def be_back(self) -> None:
+    def recover(self) -> None:
         """Answer as an issuer does."""
-        self.instead = {}
+        self.overrides = {}
 
     def claims(self, user_id: object = "user_ada", **changes: object) -> dict[str, object]:
         """Return the claims of a good token; a change to None leaves a claim out."""
@@ -153,23 +153,23 @@ class LocalIssuer:
         self._serving.join()
         self._server.server_close()
 
-    def _reply_to(self, path: str) -> Reply:
-        self.asked.append(path)
-        if path in self.instead:
-            return self.instead[path]
+    def _reply_to(self, path: str) -> CannedResponse:
+        self.requested_paths.append(path)
+        if path in self.overrides:
+            return self.overrides[path]
         documents: Mapping[str, object] = {
             KEYS_PATH: {"keys": self.keys},
             DISCOVERY_PATH: {"issuer": self.url, "jwks_uri": self.keys_url},
         }
         if path not in documents:
-            return Reply(status=404)
-        return Reply(json.dumps(documents[path]).encode(), headers={"Content-Type": "application/json"})
+            return CannedResponse(status=404)
+        return CannedResponse(json.dumps(documents[path]).encode(), headers={"Content-Type": "application/json"})
 
     def _handler(issuer) -> type[BaseHTTPRequestHandler]:  # noqa: N805 — the handler below has the other self
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 reply = issuer._reply_to(self.path)
-                issuer._stopping.wait(reply.after_seconds)
+                issuer._stopping.wait(reply.delay_seconds)
                 with suppress(OSError):  # who asked may have gone by now
                     self.send_response(reply.status)
                     for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():

@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack import leash
+from devstack import parent_death
 
 POLL_SECONDS = 0.02
 _TAIL_BYTES = 4096
 _KILL_SECONDS = 10.0
-_LEASH = str(Path(leash.__file__))
+_PARENT_DEATH = str(Path(parent_death.__file__))
 
 # Linux ties a child's life to the thread that started it, so one thread that lasts as long as this process starts all.
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="devstack-starter")
@@ -212,11 +212,11 @@ class Server(ABC):
         return self._child
 
 
-def leashed(program: Program) -> list[str]:
+def tied_to_parent(program: Program) -> list[str]:
     """Return the command that runs the program on a leash held by this process."""
-    account = program.account or Account(leash.STAY, leash.STAY)
+    account = program.account or Account(parent_death.STAY, parent_death.STAY)
     words = (os.getpid(), int(program.orphan_signal), account.uid, account.gid)
-    return [sys.executable, "-I", "-S", _LEASH, *(str(word) for word in words), *program.command]
+    return [sys.executable, "-I", "-S", _PARENT_DEATH, *(str(word) for word in words), *program.command]
 
 
 def family_of(pid: int) -> list[int]:
@@ -281,7 +281,7 @@ def _works_in(pid: int, directory: Path) -> bool:
 def _spawn(program: Program) -> subprocess.Popen[bytes]:
     with program.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - the command is ours and there is no shell
-            leashed(program),
+            tied_to_parent(program),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

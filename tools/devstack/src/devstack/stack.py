@@ -20,7 +20,7 @@ from devstack.stack_file import StackFile
 from devstack.stack_options import StackOptions, Upstreams
 from devstack.stack_tls import StackTls
 from devstack.stripe_access import StripeAccess
-from devstack.webhook_endpoints import forget_all, register
+from devstack.webhook_endpoints import delete_all, register
 
 ORDERS_DATABASE = "orders"
 _SEEDS = 2**31
@@ -115,7 +115,7 @@ class Stack:
             stripe_secret_key=self.stripe.secret_key,
             stripe_publishable_key=self.stripe.publishable_key,
             webhook_secret=self._webhook_secrets[0],
-            jwt_secret=self.home.kept_secret("jwt"),
+            jwt_secret=self.home.persistent_secret("jwt"),
             postgres=self.postgres.url(ORDERS_DATABASE),
             redis=self.valkey.url,
             checkout_session=self.checkout_session.address,
@@ -161,7 +161,7 @@ class Stack:
         return guard
 
     def _take_home(self) -> None:
-        self._to_undo.enter_context(self.home.sole_use())
+        self._to_undo.enter_context(self.home.lock())
         _forget_earlier_run(self.home)
         self.log.start()
         self._to_undo.callback(self.log.stop)
@@ -172,7 +172,7 @@ class Stack:
             server.start()
             self._report(f"{name} is ready on {LOOPBACK}:{server.port}")
         if self.tls:
-            self._to_undo.enter_context(self.tls.doors(postgres=self.postgres.port, redis=self.valkey.port))
+            self._to_undo.enter_context(self.tls.proxies(postgres=self.postgres.port, redis=self.valkey.port))
         self.postgres.ensure_database(ORDERS_DATABASE)
 
     def _launch_simulator(self) -> None:
@@ -259,7 +259,7 @@ class Stack:
         if not self._simulated:
             return [self.stripe.webhook_secret or ""]
         client = self.stripe.client()
-        forget_all(client)
+        delete_all(client)
         told = self.gateways if self.options.webhook_for_each_gateway else self.gateways[:1]
         return register(client, [f"http://{gateway.address}" for gateway in told])
 

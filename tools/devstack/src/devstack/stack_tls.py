@@ -1,4 +1,4 @@
-"""Mutual TLS everywhere in a stack: certificates, doors in front of the stores, and the settings that follow."""
+"""Mutual TLS everywhere in a stack: certificates, proxies in front of the stores, and the settings that follow."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from devstack.certificates import CertificateFolder
 from devstack.ports import LOOPBACK
 from devstack.readiness import grpc_is_serving
-from devstack.tls_door import Greeting, TlsDoor
+from devstack.tls_proxy import SslNegotiation, TlsProxy
 
 GATEWAY_NAME = "payments-gateway"
 
@@ -19,16 +19,16 @@ class StackTls:
     def __init__(self, folder: Path) -> None:
         """Use the certificates of a folder, making those that are missing."""
         self.certificates = CertificateFolder(folder)
-        self._redis: TlsDoor | None = None
-        self._postgres: TlsDoor | None = None
+        self._redis: TlsProxy | None = None
+        self._postgres: TlsProxy | None = None
 
     @contextmanager
-    def doors(self, *, postgres: int, redis: int) -> Iterator[None]:
-        """Open doors in front of the ports of both stores."""
+    def proxies(self, *, postgres: int, redis: int) -> Iterator[None]:
+        """Open proxies in front of the ports of both stores."""
         self.certificates.make()
         with (
-            TlsDoor(postgres, self.certificates, "postgres", greeting=Greeting.POSTGRES) as self._postgres,
-            TlsDoor(redis, self.certificates, "redis") as self._redis,
+            TlsProxy(postgres, self.certificates, "postgres", negotiation=SslNegotiation.POSTGRES) as self._postgres,
+            TlsProxy(redis, self.certificates, "redis") as self._redis,
         ):
             yield
 
@@ -78,9 +78,9 @@ class StackTls:
         }
 
 
-def _through(netloc: str, door: TlsDoor | None) -> str:
-    """Return who and where of a URL, with the port of a door."""
-    if door is None:
-        raise LookupError("the doors are not open")
+def _through(netloc: str, proxy: TlsProxy | None) -> str:
+    """Return who and where of a URL, with the port of a proxy."""
+    if proxy is None:
+        raise LookupError("the proxies are not open")
     who, at, _where = netloc.rpartition("@")
-    return f"{who}{at}{LOOPBACK}:{door.port}"
+    return f"{who}{at}{LOOPBACK}:{proxy.port}"

@@ -12,7 +12,7 @@ def register(client: stripe.StripeClient, gateways: Sequence[str]) -> list[str]:
     return [_register_one(client, f"{gateway}{WEBHOOK_PATH}") for gateway in gateways]
 
 
-def forget_all(client: stripe.StripeClient) -> None:
+def delete_all(client: stripe.StripeClient) -> None:
     """Delete every registered endpoint."""
     for endpoint in list(client.v1.webhook_endpoints.list({"limit": 100}).auto_paging_iter()):
         client.v1.webhook_endpoints.delete(endpoint.id)

@@ -17,7 +17,7 @@ import uvloop
 
 from stripe_simulator.json_log import log_as_json
 from stripe_simulator.resources.webhook_endpoints import sign_with
-from stripe_simulator.sample_shop import furnish
+from stripe_simulator.sample_shop import create_sample_shop
 from stripe_simulator.settings import SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
 
@@ -62,9 +62,9 @@ async def _prepare(simulator: Simulator, options: argparse.Namespace) -> None:
             client.v1.webhook_endpoints.create, {"url": options.webhook_url, "enabled_events": ["*"]}
         )
         if secret := os.environ.get(WEBHOOK_SECRET_VARIABLE):
-            sign_with(simulator.world.account, endpoint.id, secret)
+            sign_with(simulator.state.account, endpoint.id, secret)
     if options.sample_shop:
-        await asyncio.to_thread(furnish, client)
+        await asyncio.to_thread(create_sample_shop, client)
 
 
 def _announce(url: str, ready_file: Path | None) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from stripe_simulator.clock import Clock
 from stripe_simulator.collection import Collection, StripeObject
 from stripe_simulator.identifiers import Identifiers
+from stripe_simulator.scheduler import Scheduler
 from stripe_simulator.settings import SimulatorSettings
-from stripe_simulator.timetable import Timetable
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Account:
         self.settings = settings
         self.clock = clock
         self.ids = Identifiers(settings.seed)
-        self.timetable = Timetable(clock)
+        self.scheduler = Scheduler(clock)
         self.collections = {name: Collection(kind) for name, kind in kinds.items()}
         # What an object has but only shows when it is expanded, and what no answer ever shows.
         self.includable: dict[tuple[str, str], Any] = {}

@@ -2,18 +2,18 @@
 
 Each charge is an invoice with a payment intent of its own, which carries none of the subscription's metadata. Every
 function takes objects as they are stored now and runs without awaiting anything. What time brings is put into the
-account's timetable, so that advancing the clock by a year brings twelve renewals in their order.
+account's scheduler, so that advancing the clock by a year brings twelve renewals in their order.
 """
 
 from typing import Any, Final
 
 from stripe_simulator import payment_flow
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError
 from stripe_simulator.billing_periods import period_end
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.money import MINIMUM_AMOUNTS
 from stripe_simulator.payment_flow import INTENTS, Confirmation
-from stripe_simulator.problems import StripeProblem
 from stripe_simulator.resources.intent_shape import new_intent
 from stripe_simulator.resources.invoice_shape import new_invoice
 
@@ -141,7 +141,7 @@ def _collect(account: Account, invoice_id: str) -> None:
     """Try to take the money; a refusal is told by the states that it leaves."""
     try:
         _confirm(account, invoice_id)
-    except StripeProblem as refusal:
+    except ApiError as refusal:
         if refusal.status != 402:  # noqa: PLR2004 - the bank said no
             raise
 
@@ -206,7 +206,7 @@ def _refused(account: Account, invoice: StripeObject, told_as: str | None) -> No
     if subscription["status"] in ("active", "trialing", "past_due"):
         _become(account, subscription["id"], "past_due")
     if next_try is not None:
-        account.timetable.add(next_try - account.clock.now(), lambda: _retry(account, invoice["id"]))
+        account.scheduler.add(next_try - account.clock.now(), lambda: _retry(account, invoice["id"]))
     elif not first:
         _give_up(account, subscription["id"])
 
@@ -238,7 +238,7 @@ def _become(account: Account, subscription_id: str, status: str) -> None:
 
 
 def _expire_if_never_paid(account: Account, subscription: StripeObject) -> None:
-    account.timetable.add(_INCOMPLETE_SECONDS, lambda: _expire(account, subscription["id"]))
+    account.scheduler.add(_INCOMPLETE_SECONDS, lambda: _expire(account, subscription["id"]))
 
 
 def _expire(account: Account, subscription_id: str) -> None:
@@ -266,7 +266,7 @@ def _void(account: Account, invoice: StripeObject) -> None:
 
 def _wait_for_period_end(account: Account, subscription: StripeObject) -> None:
     end = current_period_end(subscription)
-    account.timetable.add(end - account.clock.now(), lambda: _reach_period_end(account, subscription["id"], end))
+    account.scheduler.add(end - account.clock.now(), lambda: _reach_period_end(account, subscription["id"], end))
 
 
 def _reach_period_end(account: Account, subscription_id: str, end: int) -> None:

@@ -9,13 +9,13 @@ from pydantic_core import from_json
 
 from stripe_simulator import payment_flow, setup_flow
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.forms import Form
 from stripe_simulator.payment_flow import INTENTS
-from stripe_simulator.problems import StripeProblem
 
 if TYPE_CHECKING:
-    from stripe_simulator.world import World
+    from stripe_simulator.state import State
 
 _UNEXPECTED = frozenset({"payment_intent_unexpected_state", "setup_intent_unexpected_state"})
 _EXPIRY = {"exp_month": "12", "exp_year": "2034", "cvc": "123"}
@@ -37,18 +37,18 @@ class Payment(BaseModel):
     settle: Literal["paid", "failed"] | None = None
 
 
-def pay(world: "World", intent_id: str, payment: Payment) -> dict[str, Any]:
+def pay(state: "State", intent_id: str, payment: Payment) -> dict[str, Any]:
     """Confirm with the publishable key and the client secret, as Stripe.js would; answer where the intent stands.
 
     `error` is what Stripe.js would have been told, null if the payment went through or on.
     """
-    account = world.account
+    account = state.account
     collection = _collection_of(intent_id)
     intent = account[collection].get(intent_id, param="intent")
     form = _form(payment) | {"client_secret": intent["client_secret"], "return_url": payment.return_url}
-    answer = world.api.act_as_browser(f"/v1/{collection}/{intent_id}/confirm", form)
+    answer = state.api.call_as_browser(f"/v1/{collection}/{intent_id}/confirm", form)
     error = from_json(answer.body)["error"] if answer.status != 200 else None  # noqa: PLR2004 - HTTP's OK
-    outcome = _standing(account, intent_id, error)
+    outcome = _intent_summary(account, intent_id, error)
     if outcome["status"] == "requires_action" and payment.challenge:
         outcome = finish_challenge(account, intent_id, passed=payment.challenge == "pass")
     if outcome["status"] == "processing" and payment.settle:
@@ -63,17 +63,17 @@ def finish_challenge(account: Account, intent_id: str, *, passed: bool) -> dict[
     flow = setup_flow if collection == setup_flow.INTENTS else payment_flow
     try:
         flow.finish_challenge(account, intent, passed=passed)
-    except StripeProblem as problem:
+    except ApiError as problem:
         if problem.code in _UNEXPECTED:
             raise
-        return _standing(account, intent_id, problem.error)
-    return _standing(account, intent_id, None)
+        return _intent_summary(account, intent_id, problem.error)
+    return _intent_summary(account, intent_id, None)
 
 
 def settle(account: Account, intent_id: str, *, paid: bool) -> dict[str, Any]:
     """Let the debit arrive or fail; answer where the intent stands."""
     payment_flow.settle(account, account[INTENTS].get(intent_id, param="intent"), paid=paid)
-    return _standing(account, intent_id, None)
+    return _intent_summary(account, intent_id, None)
 
 
 def challenge_page(account: Account, intent_id: str) -> str:
@@ -117,7 +117,7 @@ def _form(payment: Payment) -> Form:
     return {"payment_method": payment.payment_method or "pm_card_visa"}
 
 
-def _standing(account: Account, intent_id: str, error: dict[str, Any] | None) -> dict[str, Any]:
+def _intent_summary(account: Account, intent_id: str, error: dict[str, Any] | None) -> dict[str, Any]:
     intent = account[_collection_of(intent_id)].get(intent_id)
     shown = {name: intent.get(name) for name in ("id", "status", "amount_received", "latest_charge")}
     return shown | {"error": error and {name: error.get(name) for name in ("type", "code", "decline_code", "message")}}

@@ -12,20 +12,20 @@ class Clock:
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
         self._added_seconds = 0.0
-        self._stands_at: float | None = None
+        self._frozen_at: float | None = None
 
     def now(self) -> float:
         """Answer the simulated time as seconds since the epoch."""
-        return self._wall() + self._added_seconds if self._stands_at is None else self._stands_at
+        return self._wall() + self._added_seconds if self._frozen_at is None else self._frozen_at
 
     @contextmanager
-    def standing_at(self, moment: float) -> Iterator[None]:
+    def frozen_at(self, moment: float) -> Iterator[None]:
         """Stand still at a moment: what was due then happens as of then, however far the clock was advanced."""
-        self._stands_at = moment
+        self._frozen_at = moment
         try:
             yield
         finally:
-            self._stands_at = None
+            self._frozen_at = None
 
     def timestamp(self) -> int:
         """Answer the simulated time in whole seconds, the resolution of Stripe's `created`."""

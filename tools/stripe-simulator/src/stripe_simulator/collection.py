@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from stripe_simulator.problems import StripeProblem, invalid, no_such
+from stripe_simulator.api_errors import ApiError, invalid, resource_missing
 
 StripeObject = dict[str, Any]
 Matches = Callable[[StripeObject], bool]
@@ -52,7 +52,7 @@ class Collection:
         """Answer the object or raise Stripe's `resource_missing`."""
         found = self._objects.get(object_id)
         if found is None:
-            raise no_such(self.kind, object_id, param=param, status=status)
+            raise resource_missing(self.kind, object_id, param=param, status=status)
         return found
 
     def __iter__(self) -> Iterator[StripeObject]:
@@ -89,7 +89,7 @@ class Collection:
 
     def _place(self, cursor: str, param: str) -> int:
         if cursor not in self._objects:
-            raise no_such(self.kind, cursor, param=param, status=400)
+            raise resource_missing(self.kind, cursor, param=param, status=400)
         return self._places[cursor]
 
 
@@ -125,9 +125,9 @@ def _limit(params: dict[str, Any]) -> int:
     return limit
 
 
-def _limit_problem(bound: str) -> StripeProblem:
+def _limit_problem(bound: str) -> ApiError:
     return invalid(f"This value must be {bound}.", param="limit", code="parameter_invalid_integer")
 
 
-def _both_cursors() -> StripeProblem:
+def _both_cursors() -> ApiError:
     return invalid("You may only specify one of these parameters: ending_before, starting_after.")

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from stripe_simulator.access import Caller
+from stripe_simulator.access import KeyKind
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import unrecognized_url
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.forms import Form
 from stripe_simulator.parameters import Parameters, Params
-from stripe_simulator.problems import unrecognized_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Call:
     """One checked request, ready to be executed."""
 
     account: Account
-    caller: Caller
+    key_kind: KeyKind
     params: Params
     ids: tuple[str, ...] = ()
     url: str = ""
@@ -73,7 +73,7 @@ class Match:
         return self.endpoint.method == "GET" and not self.endpoint.template.endswith("{id}")
 
 
-class Directory:
+class Router:
     """Finds the endpoint for a method and path."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:

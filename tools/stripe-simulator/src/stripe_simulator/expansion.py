@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Resource
-from stripe_simulator.problems import StripeProblem, invalid
 
 MAX_DEPTH = 4
 
@@ -64,7 +64,7 @@ class Expander:
         return account[collection].find(value) or value if isinstance(value, str) else value
 
 
-def _cannot(step: str) -> StripeProblem:
+def _cannot(step: str) -> ApiError:
     return invalid(
         f"This property cannot be expanded ({step}). You may want to try expanding 'data.{step}' instead.",
         param="expand",

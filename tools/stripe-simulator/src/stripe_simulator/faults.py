@@ -75,7 +75,7 @@ class Fault:
         self._released = asyncio.Event()
         self._changed = asyncio.Condition()
 
-    def hit_by(self, method: str, path: str, form: Form, *, first: bool) -> bool:
+    def matches(self, method: str, path: str, form: Form, *, first: bool) -> bool:
         """Count a request; tell whether this fault strikes it. `first` says whether its idempotency key is new."""
         rule = self.rule
         if rule.first_only and not first:
@@ -107,7 +107,7 @@ class Fault:
         """Let everything that is held go on; later requests pass too."""
         self._released.set()
 
-    def shown(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Answer rule and counters for the knob API."""
         counters = {"id": self.id, "seen": self.seen, "hits": self.hits, "holding": self.holding}
         return counters | self.rule.model_dump(mode="json")
@@ -147,6 +147,6 @@ class Faults:
         for fault_id in list(self._faults):
             self.remove(fault_id)
 
-    def strike(self, method: str, path: str, form: Form, *, first: bool) -> Fault | None:
+    def next_for(self, method: str, path: str, form: Form, *, first: bool) -> Fault | None:
         """Answer the fault that hits this request, if any."""
-        return next((fault for fault in self._faults.values() if fault.hit_by(method, path, form, first=first)), None)
+        return next((fault for fault in self._faults.values() if fault.matches(method, path, form, first=first)), None)

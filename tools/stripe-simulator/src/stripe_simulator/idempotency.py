@@ -9,9 +9,9 @@ hours.
 
 from dataclasses import dataclass, replace
 
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.clock import Clock
 from stripe_simulator.forms import Form
-from stripe_simulator.problems import StripeProblem, invalid
 
 KEPT_SECONDS = 24 * 3600
 MAX_KEY_LENGTH = 255
@@ -85,9 +85,9 @@ class IdempotencyKeys:
         return saved
 
 
-def other_parameters(key: str) -> StripeProblem:
+def other_parameters(key: str) -> ApiError:
     """Make the 400 for a key that was used for another request."""
-    return StripeProblem(
+    return ApiError(
         400,
         "Keys for idempotent requests can only be used with the same parameters they were first used with. "
         f"Try using a key other than '{key}' if you meant to execute a different request.",
@@ -95,8 +95,8 @@ def other_parameters(key: str) -> StripeProblem:
     )
 
 
-def _other_endpoint(key: str, first: str, now: str) -> StripeProblem:
-    return StripeProblem(
+def _other_endpoint(key: str, first: str, now: str) -> ApiError:
+    return ApiError(
         400,
         f"Keys for idempotent requests can only be used for the same endpoint they were first used for "
         f"('{now}' vs '{first}'). Try using a key other than '{key}' if you meant to execute a different request.",
@@ -104,9 +104,9 @@ def _other_endpoint(key: str, first: str, now: str) -> StripeProblem:
     )
 
 
-def in_use() -> StripeProblem:
+def in_use() -> ApiError:
     """Make the 409; its type differs from that of the two above, as observed at Stripe."""
-    return StripeProblem(
+    return ApiError(
         409,
         "There is currently another in-progress request using this Idempotent Key (that probably means you submitted "
         "twice, and the other request is still going through). Please try again later.",

@@ -3,7 +3,7 @@
 From https://docs.stripe.com/currencies: zero-decimal and three-decimal currencies, and minimum charge amounts.
 """
 
-from stripe_simulator.problems import StripeProblem, invalid
+from stripe_simulator.api_errors import ApiError, invalid
 
 ZERO_DECIMAL = frozenset(
     ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"]
@@ -175,7 +175,7 @@ def check_charge_amount(amount: int, currency: str) -> None:
         )
 
 
-def _out_of_bounds(code: str, message: str) -> StripeProblem:
+def _out_of_bounds(code: str, message: str) -> ApiError:
     return invalid(message, param="amount", code=code)
 
 

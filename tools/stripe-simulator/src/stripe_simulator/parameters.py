@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails, SchemaValidator, ValidationError
 
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.forms import Form
-from stripe_simulator.problems import StripeProblem, invalid
 from stripe_simulator.strict_schema import MAX_METADATA_KEYS, MAX_STRING_LENGTH, strict_validator
 
 Params = dict[str, Any]
@@ -41,7 +41,7 @@ class Parameters:
         _cached_validator(self._shape, self._modelled)
 
     def check(self, form: Form) -> Params:
-        """Answer the parameters with their types, or raise the StripeProblem that Stripe would answer."""
+        """Answer the parameters with their types, or raise the ApiError that Stripe would answer."""
         params = self._validated(form)
         for name in params:
             if name not in self._modelled:
@@ -60,7 +60,7 @@ class Parameters:
 def merge_metadata(stored: Mapping[str, str], given: Any) -> dict[str, str]:
     """Apply an update: a key with an empty value is unset, `metadata=""` unsets all.
 
-    See https://docs.stripe.com/metadata. Raises StripeProblem when more than 50 keys would remain.
+    See https://docs.stripe.com/metadata. Raises ApiError when more than 50 keys would remain.
     """
     if given is None:
         return dict(stored)
@@ -72,11 +72,11 @@ def merge_metadata(stored: Mapping[str, str], given: Any) -> dict[str, str]:
     return merged
 
 
-def _too_much_metadata() -> StripeProblem:
+def _too_much_metadata() -> ApiError:
     return invalid(f"You cannot have more than {MAX_METADATA_KEYS} metadata keys.", param="metadata")
 
 
-def _problem(errors: list[ErrorDetails], form: Form) -> StripeProblem:
+def _problem(errors: list[ErrorDetails], form: Form) -> ApiError:
     unknown = [_named(error, form) for error in errors if error["type"] == "extra_forbidden"]
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
@@ -104,23 +104,23 @@ def _named(error: ErrorDetails, form: Form) -> str:
     return "".join([*path[:1], *(f"[{step}]" for step in path[1:])])
 
 
-def _missing(_: ErrorDetails, param: str) -> StripeProblem:
+def _missing(_: ErrorDetails, param: str) -> ApiError:
     return invalid(f"Missing required param: {param}.", param=param, code="parameter_missing")
 
 
-def _invalid_integer(error: ErrorDetails, param: str) -> StripeProblem:
+def _invalid_integer(error: ErrorDetails, param: str) -> ApiError:
     if error["input"] == "":
         return _empty(error, param)
     return invalid(f"Invalid integer: {_shown(error['input'])}", param=param, code="parameter_invalid_integer")
 
 
-def _invalid_boolean(error: ErrorDetails, param: str) -> StripeProblem:
+def _invalid_boolean(error: ErrorDetails, param: str) -> ApiError:
     if error["input"] == "":
         return _empty(error, param)
     return invalid(f"Invalid boolean: {_shown(error['input'])}", param=param)
 
 
-def _empty(_: ErrorDetails, param: str) -> StripeProblem:
+def _empty(_: ErrorDetails, param: str) -> ApiError:
     return invalid(
         f"You passed an empty string for '{param}'. We assume empty values are an attempt to unset a parameter; "
         f"however '{param}' cannot be unset. You should remove '{param}' from your request or supply a non-empty "
@@ -130,11 +130,11 @@ def _empty(_: ErrorDetails, param: str) -> StripeProblem:
     )
 
 
-def _not_listed(error: ErrorDetails, param: str) -> StripeProblem:
+def _not_listed(error: ErrorDetails, param: str) -> ApiError:
     return invalid(f"Invalid {param}: must be one of {error['ctx']['expected']}", param=param)
 
 
-def _too_long(error: ErrorDetails, param: str) -> StripeProblem:
+def _too_long(error: ErrorDetails, param: str) -> ApiError:
     if param.startswith("metadata"):
         limit = error["ctx"]["max_length"]
         subject = "keys" if "[key]" in error["loc"] else "values"
@@ -148,19 +148,19 @@ def _too_long(error: ErrorDetails, param: str) -> StripeProblem:
     )
 
 
-def _too_many(error: ErrorDetails, param: str) -> StripeProblem:
+def _too_many(error: ErrorDetails, param: str) -> ApiError:
     return _too_much_metadata() if param == "metadata" else _wrong_kind(error, param)
 
 
-def _not_an_array(error: ErrorDetails, param: str) -> StripeProblem:
+def _not_an_array(error: ErrorDetails, param: str) -> ApiError:
     return _empty(error, param) if error["input"] == "" else invalid("Invalid array", param=param)
 
 
-def _not_an_object(error: ErrorDetails, param: str) -> StripeProblem:
+def _not_an_object(error: ErrorDetails, param: str) -> ApiError:
     return _empty(error, param) if error["input"] == "" else invalid("Invalid object", param=param)
 
 
-def _wrong_kind(error: ErrorDetails, param: str) -> StripeProblem:
+def _wrong_kind(error: ErrorDetails, param: str) -> ApiError:
     return _empty(error, param) if error["input"] == "" else invalid(f"Invalid value for {param}", param=param)
 
 
@@ -169,7 +169,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:20]}...{text[-10:]}"  # noqa: PLR2004 - only how much is echoed
 
 
-_DESCRIPTIONS: dict[str, Callable[[ErrorDetails, str], StripeProblem]] = {
+_DESCRIPTIONS: dict[str, Callable[[ErrorDetails, str], ApiError]] = {
     "missing": _missing,
     "int_parsing": _invalid_integer,
     "bool_parsing": _invalid_boolean,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.instruments import Challenge, Decline, Instrument
-from stripe_simulator.payment_problems import (
+from stripe_simulator.payment_errors import (
     AUTHENTICATION_FAILED,
     AUTHENTICATION_REQUIRED,
     already_succeeded,
@@ -21,15 +22,14 @@ from stripe_simulator.payment_problems import (
     unexpected_state,
     wrong_status,
 )
-from stripe_simulator.problems import invalid
 from stripe_simulator.resources.charges import new_charge, outcome_of
 from stripe_simulator.resources.payment_methods import (
     attach,
     mark_set_up,
     mark_spent,
-    method_named,
+    method_state,
     previously_used,
-    wallet_of,
+    resolve_method,
 )
 
 INTENTS = "payment_intents"
@@ -50,7 +50,7 @@ class Confirmation:
 
 def choose_method(account: Account, intent: StripeObject, method_id: str) -> StripeObject:
     """Answer the payment method for an id, if this intent may be paid with it."""
-    method = method_named(account, method_id)
+    method = resolve_method(account, method_id)
     check_method(account, intent, method)
     return method
 
@@ -65,7 +65,7 @@ def check_method(account: Account, intent: StripeObject, method: StripeObject) -
             code="payment_intent_incompatible_payment_method",
         )
     if method["customer"] is None:
-        if wallet_of(account, method["id"]).spent:
+        if method_state(account, method["id"]).spent:
             raise previously_used()
     elif intent["customer"] is None:
         raise invalid(
@@ -173,14 +173,14 @@ _DEBIT_REFUSED = Decline(
 
 
 def _instrument(account: Account, method: StripeObject) -> Instrument:
-    return wallet_of(account, method["id"]).instrument
+    return method_state(account, method["id"]).instrument
 
 
 def _is_challenged(account: Account, method: StripeObject) -> bool:
-    wallet = wallet_of(account, method["id"])
-    if wallet.instrument.challenge is Challenge.UNLESS_SET_UP:
-        return not wallet.set_up
-    return wallet.instrument.challenge is Challenge.ALWAYS
+    state = method_state(account, method["id"])
+    if state.instrument.challenge is Challenge.UNLESS_SET_UP:
+        return not state.set_up
+    return state.instrument.challenge is Challenge.ALWAYS
 
 
 def _ask_the_buyer(
@@ -254,7 +254,7 @@ def _begin_debit(account: Account, intent: StripeObject, method: StripeObject) -
         account, intent, charge, "payment_intent.processing", status="processing", processing={"type": method["type"]}
     )
     paid = _instrument(account, method).decline is None
-    account.timetable.add(
+    account.scheduler.add(
         account.settings.settlement_seconds, lambda: _settle_in_time(account, intent["id"], charge["id"], paid=paid)
     )
     return processing

@@ -41,7 +41,7 @@ _WARES: Final = (
 _SHIPPING: Final = (("standard", "Standard", 500), ("express", "Express", 1500))
 
 
-def furnish(client: stripe.StripeClient) -> None:
+def create_sample_shop(client: stripe.StripeClient) -> None:
     """Put the sample shop on sale."""
     for ware in _WARES:
         client.v1.products.create({"id": f"{_MARK}_{ware.slug}", "name": ware.name, "description": ware.description})

@@ -7,11 +7,11 @@ function takes the intent as it is stored now and answers its new state, without
 from typing import Any
 
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.instruments import Challenge, Decline
 from stripe_simulator.payment_flow import Confirmation, next_action
-from stripe_simulator.problems import StripeProblem, invalid
-from stripe_simulator.resources.payment_methods import attach, mark_set_up, method_named, wallet_of
+from stripe_simulator.resources.payment_methods import attach, mark_set_up, method_state, resolve_method
 
 INTENTS = "setup_intents"
 CONFIRMABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
@@ -25,7 +25,7 @@ AUTHENTICATION_FAILED = Decline(
 
 def choose_method(account: Account, intent: StripeObject, method_id: str) -> StripeObject:
     """Answer the payment method for an id, if this intent may set it up."""
-    method = method_named(account, method_id)
+    method = resolve_method(account, method_id)
     check_method(intent, method)
     return method
 
@@ -56,8 +56,8 @@ def confirm(account: Account, intent: StripeObject, confirmation: Confirmation) 
         )
     method = account["payment_methods"].get(intent["payment_method"])
     check_method(intent, method)
-    wallet = wallet_of(account, method["id"])
-    if wallet.instrument.challenge is not Challenge.NEVER and not wallet.set_up:
+    state = method_state(account, method["id"])
+    if state.instrument.challenge is not Challenge.NEVER and not state.set_up:
         return account.change(
             INTENTS,
             intent,
@@ -94,7 +94,7 @@ def cancel(account: Account, intent: StripeObject, reason: str | None) -> Stripe
 
 
 def _set_up(account: Account, intent: StripeObject, method: StripeObject) -> StripeObject:
-    instrument = wallet_of(account, method["id"]).instrument
+    instrument = method_state(account, method["id"]).instrument
     if instrument.refuses_attachment and instrument.decline:
         raise declined(_fail(account, intent, method, instrument.decline))
     if intent["customer"]:
@@ -130,10 +130,10 @@ def _setup_error(decline: Decline, method: StripeObject) -> dict[str, Any]:
     return error | {"message": decline.message, "payment_method": method, "type": kind}
 
 
-def declined(intent: StripeObject) -> StripeProblem:
+def declined(intent: StripeObject) -> ApiError:
     """Make the 402 of a payment method that the bank would not have saved; the intent is inside."""
     error = dict(intent["last_setup_error"])
-    return StripeProblem(
+    return ApiError(
         402,
         error["message"],
         kind=error["type"],
@@ -143,12 +143,12 @@ def declined(intent: StripeObject) -> StripeProblem:
     )
 
 
-def unexpected_state(intent: StripeObject, message: str) -> StripeProblem:
+def unexpected_state(intent: StripeObject, message: str) -> ApiError:
     """Make the 400 for a transition that the intent's status does not allow."""
-    return StripeProblem(400, message, code="setup_intent_unexpected_state", details={"setup_intent": intent})
+    return ApiError(400, message, code="setup_intent_unexpected_state", details={"setup_intent": intent})
 
 
-def wrong_status(intent: StripeObject, verb: str, allowed: tuple[str, ...]) -> StripeProblem:
+def wrong_status(intent: StripeObject, verb: str, allowed: tuple[str, ...]) -> ApiError:
     """Make the 400 that lists the statuses in which the verb would work."""
     return unexpected_state(
         intent,

@@ -13,24 +13,24 @@ import aiohttp
 from aiohttp import web
 
 from stripe_simulator import billing
-from stripe_simulator.access import KeyRing
+from stripe_simulator.access import ApiKeys
 from stripe_simulator.account import Account
 from stripe_simulator.api import Api
 from stripe_simulator.clock import Clock
-from stripe_simulator.endpoints import Directory
+from stripe_simulator.control_api import control_routes
+from stripe_simulator.endpoints import Router
 from stripe_simulator.expansion import Expander
 from stripe_simulator.faults import Faults
 from stripe_simulator.idempotency import IdempotencyKeys
-from stripe_simulator.knobs import knob_routes
 from stripe_simulator.payment_flow import INTENTS
 from stripe_simulator.registry import RESOURCES
 from stripe_simulator.request_log import RequestLog
 from stripe_simulator.settings import SimulatorSettings
-from stripe_simulator.webhooks.courier import Courier
-from stripe_simulator.world import World
+from stripe_simulator.state import State
+from stripe_simulator.webhooks.sender import WebhookSender
 
 _access_log = logging.getLogger("stripe_simulator.access")
-_DIRECTORY = Directory(RESOURCES)
+_ROUTER = Router(RESOURCES)
 _EXPANDER = Expander(RESOURCES)
 _COLLECTIONS = {resource.collection: resource.kind for resource in RESOURCES}
 _GRACE_SECONDS = 0.5
@@ -46,7 +46,7 @@ class Simulator:
         self.settings = settings or SimulatorSettings()
         self.url = ""
         self.preparing = False
-        self.world: World
+        self.state: State
         self._session: aiohttp.ClientSession
         self._runner: web.AppRunner
 
@@ -58,21 +58,21 @@ class Simulator:
         # Servers close what was idle for some seconds; a delivery that is sent in that very moment would fail.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1.0)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
-        self.world = self._new_world()
+        self.state = self._new_state()
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_GRACE_SECONDS)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 
     async def stop(self) -> None:
         """Stop at once: held requests are released, deliveries given up."""
-        await self._end_world()
+        await self._discard_state()
         await self._runner.cleanup()
         await self._session.close()
 
     async def reset(self) -> None:
         """Forget everything, webhook endpoints included, and begin again with the same seed."""
-        await self._end_world()
-        self.world = self._new_world()
+        await self._discard_state()
+        self.state = self._new_state()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -83,40 +83,40 @@ class Simulator:
     ) -> None:
         await self.stop()
 
-    def _new_world(self) -> World:
+    def _new_state(self) -> State:
         clock = Clock()
         account = Account(self.settings, clock, _COLLECTIONS)
-        courier = Courier(account, self.settings.webhooks, self._session)
-        account.silence(courier.rules.silences)
-        account.subscribe(courier.dispatch)
+        webhooks = WebhookSender(account, self.settings.webhooks, self._session)
+        account.silence(webhooks.rules.silences)
+        account.subscribe(webhooks.dispatch)
         account.watch(INTENTS, partial(billing.intent_changed, account))
         idempotency, faults, requests = IdempotencyKeys(clock), Faults(), RequestLog()
         api = Api(
             account=account,
-            directory=_DIRECTORY,
+            router=_ROUTER,
             expander=_EXPANDER,
-            keys=KeyRing(self.settings),
+            keys=ApiKeys(self.settings),
             idempotency=idempotency,
             faults=faults,
             requests=requests,
             url=self.url,
         )
-        return World(account, courier, idempotency, faults, requests, api)
+        return State(account, webhooks, idempotency, faults, requests, api)
 
-    async def _end_world(self) -> None:
-        self.world.faults.clear()
-        self.world.account.timetable.clear()
-        await self.world.courier.stop()
+    async def _discard_state(self) -> None:
+        self.state.faults.clear()
+        self.state.account.scheduler.clear()
+        await self.state.webhooks.stop()
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[_log_access], client_max_size=1024**2)
-        app.add_routes(knob_routes(self))
+        app.add_routes(control_routes(self))
         app.router.add_route("OPTIONS", "/v1/{rest:.*}", _allow_browsers)
         app.router.add_route("*", "/{rest:.*}", self._answer_api)
         return app
 
     async def _answer_api(self, request: web.Request) -> web.StreamResponse:
-        return await self.world.api.handle(request)
+        return await self.state.api.handle(request)
 
 
 async def _allow_browsers(_: web.Request) -> web.Response:

@@ -1,6 +1,6 @@
 """For tests that need Stripe: a simulator with official clients and its knobs, and a webhook receiver.
 
-async with staged() as stage:
+async with simulated_stripe() as stage:
 intent = await stage.intent(amount=500)
 await stage.pay(intent.id)
 """
@@ -77,7 +77,7 @@ async def listening() -> AsyncIterator[Receiver]:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class SimulatedStripe:
     """A running simulator, the official client with its secret and its publishable key, and its knobs over HTTP."""
 
     simulator: Simulator
@@ -85,7 +85,7 @@ class Stage:
     api: stripe.StripeClient
     browser: stripe.StripeClient
 
-    async def knob(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+    async def control(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
         """Turn a knob and answer its JSON; raise UnexpectedAnswer unless the status is the expected one."""
         url = f"{self.simulator.url}/_simulator{path}"
         async with self.session.request(method, url, json=body) as response:
@@ -111,14 +111,14 @@ class Stage:
 
     async def pay(self, intent_id: str, **payment: Any) -> Any:
         """Pay as a buyer's browser would; see `buyer.Payment` for what can be given."""
-        return await self.knob("POST", f"/payment_intents/{intent_id}/pay", payment)
+        return await self.control("POST", f"/payment_intents/{intent_id}/pay", payment)
 
     async def saved_card(self, like: str = "pm_card_visa") -> tuple[str, str]:
         """Make a customer who has set a card up; answer the ids of the customer and the payment method."""
         customer = await self.api.v1.customers.create_async({})
         intent = await self.api.v1.setup_intents.create_async({"customer": customer.id})
         payment = {"payment_method": like, "challenge": "pass"}
-        await self.knob("POST", f"/setup_intents/{intent.id}/pay", payment)
+        await self.control("POST", f"/setup_intents/{intent.id}/pay", payment)
         done = await self.api.v1.setup_intents.retrieve_async(intent.id)
         return customer.id, str(done.payment_method)
 
@@ -145,7 +145,7 @@ class Stage:
 
     async def settled(self) -> None:
         """Wait until no webhook is on its way."""
-        await self.knob("GET", "/webhooks/idle?timeout=10")
+        await self.control("GET", "/webhooks/idle?timeout=10")
 
     async def event_types(self) -> list[str]:
         """Answer the types of the newest hundred events, oldest first."""
@@ -160,10 +160,10 @@ def client(simulator: Simulator, session: aiohttp.ClientSession, key: str) -> st
 
 
 @asynccontextmanager
-async def staged(settings: SimulatorSettings = SETTINGS) -> AsyncIterator[Stage]:
+async def simulated_stripe(settings: SimulatorSettings = SETTINGS) -> AsyncIterator[SimulatedStripe]:
     """Run a simulator with clients for it."""
     async with Simulator(settings) as simulator, aiohttp.ClientSession() as session:
-        yield Stage(
+        yield SimulatedStripe(
             simulator=simulator,
             session=session,
             api=client(simulator, session, settings.secret_key),

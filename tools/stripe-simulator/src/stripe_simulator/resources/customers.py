@@ -5,11 +5,11 @@ from typing import Any
 
 import stripe.params as shapes
 
+from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.problems import invalid
-from stripe_simulator.resources.payment_methods import attach, method_named
+from stripe_simulator.resources.payment_methods import attach, resolve_method
 from stripe_simulator.resources.shared_shapes import address_of, shipping_of
 
 COLLECTION = "customers"
@@ -47,7 +47,7 @@ def _create(call: Call) -> StripeObject:
     account[COLLECTION].add(customer)
     account.publish("customer.created", customer)
     if "payment_method" in params:
-        attach(account, method_named(account, params["payment_method"]), customer["id"])
+        attach(account, resolve_method(account, params["payment_method"]), customer["id"])
     return customer
 
 

@@ -5,10 +5,10 @@ from typing import Final
 import stripe.params as shapes
 
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, merge_metadata
-from stripe_simulator.problems import invalid
 
 COLLECTION: Final = "disputes"
 KIND: Final = "dispute"

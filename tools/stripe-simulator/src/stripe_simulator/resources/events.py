@@ -4,10 +4,10 @@ from fnmatch import fnmatchcase
 
 import stripe.params as shapes
 
+from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject, created_within, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters
-from stripe_simulator.problems import invalid
 
 COLLECTION = "events"
 KIND = "event"

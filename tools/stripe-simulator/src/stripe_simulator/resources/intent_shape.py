@@ -3,11 +3,11 @@
 A browser sees only the fields that Stripe.js shows (https://docs.stripe.com/js/payment_intents/payment_intent).
 """
 
-from stripe_simulator.access import Caller
+from stripe_simulator.access import KeyKind
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.parameters import Params, merge_metadata
-from stripe_simulator.problems import StripeProblem, invalid
 from stripe_simulator.resources.shared_shapes import shipping_of
 
 KIND = "payment_intent"
@@ -39,7 +39,7 @@ _PUBLIC_FIELDS = [
 
 
 def new_intent(account: Account, params: Params, currency: str) -> StripeObject:
-    """Make the intent that the parameters of a create call ask for; storing it is up to the caller."""
+    """Make the intent that the parameters of a create call ask for; storing it is up to the key_kind."""
     intent_id = account.ids.new("pi")
     automatic = _automatic(params)
     return {
@@ -119,15 +119,15 @@ def _method_types(params: Params, currency: str, automatic: Params | None) -> li
     return types
 
 
-def shown_to(caller: Caller, intent: StripeObject) -> StripeObject:
-    """Answer the intent as the caller may see it."""
-    if caller is Caller.SERVER:
+def visible_to(key_kind: KeyKind, intent: StripeObject) -> StripeObject:
+    """Answer the intent as the key_kind may see it."""
+    if key_kind is KeyKind.SECRET:
         return intent
     return {name: intent[name] for name in _PUBLIC_FIELDS}
 
 
-def shown_problem(caller: Caller, problem: StripeProblem) -> StripeProblem:
+def visible_error(key_kind: KeyKind, problem: ApiError) -> ApiError:
     """Reduce the intent inside an error likewise."""
     if "payment_intent" in problem.error:
-        problem.error["payment_intent"] = shown_to(caller, problem.error["payment_intent"])
+        problem.error["payment_intent"] = visible_to(key_kind, problem.error["payment_intent"])
     return problem

@@ -3,11 +3,11 @@
 import stripe.params as shapes
 
 from stripe_simulator import billing
+from stripe_simulator.api_errors import invalid
 from stripe_simulator.billing import INVOICES
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters
-from stripe_simulator.problems import invalid
 
 
 def _retrieve(call: Call) -> StripeObject:

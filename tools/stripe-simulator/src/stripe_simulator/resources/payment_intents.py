@@ -10,16 +10,16 @@ from typing import Any
 import stripe.params as shapes
 
 from stripe_simulator import payment_flow
-from stripe_simulator.access import Caller
+from stripe_simulator.access import KeyKind
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.forms import Form
 from stripe_simulator.money import check_charge_amount, check_currency
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
+from stripe_simulator.payment_errors import not_updatable
 from stripe_simulator.payment_flow import INTENTS, Confirmation
-from stripe_simulator.payment_problems import not_updatable
-from stripe_simulator.problems import StripeProblem, invalid
-from stripe_simulator.resources.intent_shape import KIND, new_intent, shown_problem, shown_to
+from stripe_simulator.resources.intent_shape import KIND, new_intent, visible_error, visible_to
 from stripe_simulator.resources.payment_methods import METHOD_PARAMETERS, method_from_data
 from stripe_simulator.resources.shared_shapes import shipping_of
 
@@ -114,7 +114,7 @@ def _check_return_url(params: Params, intent: StripeObject) -> None:
 
 def _check_mandate(call: Call, intent: StripeObject) -> None:
     """Ask for the buyer's mandate before a bank account is debited; Stripe.js collects it by itself."""
-    if call.caller is Caller.BROWSER or "mandate_data" in call.params or not intent["payment_method"]:
+    if call.key_kind is KeyKind.PUBLISHABLE or "mandate_data" in call.params or not intent["payment_method"]:
         return
     if call.account["payment_methods"].get(intent["payment_method"])["type"] != "card":
         raise invalid(
@@ -127,14 +127,14 @@ def _check_mandate(call: Call, intent: StripeObject) -> None:
 def _retrieve(call: Call) -> StripeObject:
     intent = call.account[INTENTS].get(call.id, param="intent")
     _check_client_secret(call, intent)
-    return shown_to(call.caller, intent)
+    return visible_to(call.key_kind, intent)
 
 
 def _confirm(call: Call) -> StripeObject:
     account = call.account
     intent = account[INTENTS].get(call.id, param="intent")
     _check_client_secret(call, intent)
-    if call.caller is Caller.BROWSER and intent["confirmation_method"] == "manual":
+    if call.key_kind is KeyKind.PUBLISHABLE and intent["confirmation_method"] == "manual":
         raise invalid(
             "This PaymentIntent cannot be confirmed using your publishable key because its `confirmation_method` is "
             "set to `manual`. Please use your secret key instead, or create a PaymentIntent with "
@@ -142,9 +142,9 @@ def _confirm(call: Call) -> StripeObject:
         )
     _check_texts(call.params)
     try:
-        return shown_to(call.caller, _confirm_now(call, _with_given(call, intent)))
-    except StripeProblem as problem:
-        raise shown_problem(call.caller, problem) from None
+        return visible_to(call.key_kind, _confirm_now(call, _with_given(call, intent)))
+    except ApiError as problem:
+        raise visible_error(call.key_kind, problem) from None
 
 
 def _with_given(call: Call, intent: StripeObject) -> StripeObject:
@@ -166,7 +166,7 @@ def _with_given(call: Call, intent: StripeObject) -> StripeObject:
 def _check_client_secret(call: Call, intent: StripeObject) -> None:
     given = call.params.get("client_secret")
     if given is None:
-        if call.caller is Caller.BROWSER:
+        if call.key_kind is KeyKind.PUBLISHABLE:
             raise invalid("Missing required param: client_secret.", param="client_secret", code="parameter_missing")
         return
     if not hmac.compare_digest(given.encode(), intent["client_secret"].encode()):

@@ -6,6 +6,7 @@ from typing import Any
 import stripe.params as shapes
 
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError, invalid, resource_missing
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.instruments import (
@@ -19,7 +20,6 @@ from stripe_simulator.instruments import (
     passes_luhn,
 )
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.problems import StripeProblem, invalid, no_such
 from stripe_simulator.resources.shared_shapes import address_of
 
 COLLECTION = "payment_methods"
@@ -29,7 +29,7 @@ _LAST_YEAR = 2099
 
 
 @dataclass(frozen=True, slots=True)
-class Wallet:
+class MethodState:
     """What the simulator knows of a payment method that no answer shows.
 
     `spent`: used without belonging to a customer, or detached, so it cannot be used again.
@@ -41,30 +41,30 @@ class Wallet:
     set_up: bool = False
 
 
-def wallet_of(account: Account, method_id: str) -> Wallet:
+def method_state(account: Account, method_id: str) -> MethodState:
     """Answer what is known of a payment method."""
-    wallet: Wallet = account.secrets[method_id]
-    return wallet
+    state: MethodState = account.secrets[method_id]
+    return state
 
 
 def mark_spent(account: Account, method_id: str) -> None:
     """Remember that a payment method cannot be used again."""
-    account.secrets[method_id] = replace(wallet_of(account, method_id), spent=True)
+    account.secrets[method_id] = replace(method_state(account, method_id), spent=True)
 
 
 def mark_set_up(account: Account, method_id: str) -> None:
     """Remember that the buyer has authenticated a payment method for off-session use."""
-    account.secrets[method_id] = replace(wallet_of(account, method_id), set_up=True)
+    account.secrets[method_id] = replace(method_state(account, method_id), set_up=True)
 
 
-def method_named(account: Account, method_id: str) -> StripeObject:
+def resolve_method(account: Account, method_id: str) -> StripeObject:
     """Answer the payment method for an id in a parameter; a test token makes a fresh one."""
     instrument = INSTRUMENTS_BY_TOKEN.get(method_id)
     if instrument:
         return new_method(account, instrument, {})
     found = account[COLLECTION].find(method_id)
     if found is None:
-        raise no_such("PaymentMethod", method_id, param=KIND, status=400)
+        raise resource_missing("PaymentMethod", method_id, param=KIND, status=400)
     return found
 
 
@@ -103,7 +103,7 @@ def new_method(account: Account, instrument: Instrument, data: Params) -> Stripe
             instrument.type: describe(account, instrument, data.get("card") or {}),
         }
     )
-    account.secrets[method["id"]] = Wallet(instrument)
+    account.secrets[method["id"]] = MethodState(instrument)
     return method
 
 
@@ -140,20 +140,20 @@ def describe(account: Account, instrument: Instrument, card: Params) -> StripeOb
 
 def attach(account: Account, method: StripeObject, customer: str) -> StripeObject:
     """Give a payment method to a customer, if its bank lets it be saved."""
-    wallet = wallet_of(account, method["id"])
+    state = method_state(account, method["id"])
     account["customers"].get(customer, param="customer", status=400)
     if method["customer"] not in (None, customer):
         raise invalid("The payment method you provided has already been attached to a customer.", param=KIND)
-    if wallet.spent:
+    if state.spent:
         raise previously_used()
-    if wallet.instrument.refuses_attachment and wallet.instrument.decline:
-        raise _attachment_declined(wallet.instrument)
+    if state.instrument.refuses_attachment and state.instrument.decline:
+        raise _attachment_declined(state.instrument)
     if method["customer"] == customer:
         return method
     return account.change(COLLECTION, method, "payment_method.attached", customer=customer)
 
 
-def previously_used() -> StripeProblem:
+def previously_used() -> ApiError:
     """Make the answer for a payment method that cannot be used again."""
     return invalid(
         "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with "
@@ -163,18 +163,18 @@ def previously_used() -> StripeProblem:
     )
 
 
-def _attachment_declined(instrument: Instrument) -> StripeProblem:
+def _attachment_declined(instrument: Instrument) -> ApiError:
     decline = instrument.decline
     assert decline  # noqa: S101 - the caller has looked
     details = {"decline_code": decline.decline_code} if decline.decline_code else {}
-    return StripeProblem(402, decline.message, kind="card_error", code=decline.code, details=details)
+    return ApiError(402, decline.message, kind="card_error", code=decline.code, details=details)
 
 
 def _card(account: Account, card: Params) -> Instrument:
     if "token" in card:
         instrument = CARDS_BY_LEGACY_TOKEN.get(card["token"])
         if instrument is None:
-            raise no_such("token", card["token"], param="card[token]", status=400)
+            raise resource_missing("token", card["token"], param="card[token]", status=400)
         return instrument
     number = str(card.get("number", "")).replace(" ", "")
     _check_expiry(account, card)
@@ -203,9 +203,9 @@ def _check_expiry(account: Account, card: Params) -> None:
         raise _card_error("invalid_expiry_year", "Your card's expiration year is invalid.", "exp_year")
 
 
-def _card_error(code: str, message: str, param: str | None, decline_code: str | None = None) -> StripeProblem:
+def _card_error(code: str, message: str, param: str | None, decline_code: str | None = None) -> ApiError:
     details = {"decline_code": decline_code} if decline_code else {}
-    return StripeProblem(402, message, kind="card_error", code=code, param=param, details=details)
+    return ApiError(402, message, kind="card_error", code=code, param=param, details=details)
 
 
 def _sepa_debit(_: Account, data: Params) -> Instrument:
@@ -251,7 +251,7 @@ def _update(call: Call) -> StripeObject:
 def _attach(call: Call) -> StripeObject:
     if "customer" not in call.params:
         raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
-    return attach(call.account, method_named(call.account, call.id), call.params["customer"])
+    return attach(call.account, resolve_method(call.account, call.id), call.params["customer"])
 
 
 def _detach(call: Call) -> StripeObject:
@@ -278,7 +278,7 @@ def _list_of_customer(call: Call) -> StripeObject:
 def _retrieve_of_customer(call: Call) -> StripeObject:
     method = call.account[COLLECTION].get(call.ids[1], param=KIND)
     if method["customer"] != call.id:
-        raise no_such(KIND, call.ids[1], param=KIND)
+        raise resource_missing(KIND, call.ids[1], param=KIND)
     return method
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import stripe.params as shapes
 
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.money import MAXIMUM_AMOUNT, check_currency
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.problems import StripeProblem, invalid
 from stripe_simulator.resources.products import new_product
 
 COLLECTION = "prices"
@@ -81,7 +81,7 @@ def _check_amounts(params: Params, scheme: str) -> None:
         )
 
 
-def _not_negative() -> StripeProblem:
+def _not_negative() -> ApiError:
     message = "This value must be greater than or equal to 0."
     return invalid(message, param="unit_amount", code="parameter_invalid_integer")
 

@@ -5,11 +5,11 @@ from typing import Final
 import stripe.params as shapes
 
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.problems import StripeProblem, invalid
-from stripe_simulator.resources.payment_methods import wallet_of
+from stripe_simulator.resources.payment_methods import method_state
 
 COLLECTION: Final = "refunds"
 KIND: Final = "refund"
@@ -38,14 +38,14 @@ def _create(call: Call) -> StripeObject:
     left = charge["amount_captured"] - charge["amount_refunded"]
     amount = params.get("amount", left)
     _check_amount(amount, left, charge)
-    settles = wallet_of(account, charge["payment_method"]).instrument.settles
+    settles = method_state(account, charge["payment_method"]).instrument.settles
     refund = account[COLLECTION].add(
         _new_refund(account, charge, params, amount, "pending" if settles else "succeeded")
     )
     account.publish("refund.created", refund)
     account.change("charges", charge, "charge.refunded", **_refunded(charge, charge["amount_refunded"] + amount))
     if settles:
-        account.timetable.add(account.settings.settlement_seconds, lambda: _arrive(account, refund["id"]))
+        account.scheduler.add(account.settings.settlement_seconds, lambda: _arrive(account, refund["id"]))
     return refund
 
 
@@ -73,7 +73,7 @@ def _check_amount(amount: int, left: int, charge: StripeObject) -> None:
         raise invalid(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount")
 
 
-def _already_refunded(charge: StripeObject) -> StripeProblem:
+def _already_refunded(charge: StripeObject) -> ApiError:
     return invalid(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
 
 

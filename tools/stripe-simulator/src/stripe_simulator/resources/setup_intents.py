@@ -10,14 +10,14 @@ from typing import Any
 import stripe.params as shapes
 
 from stripe_simulator import setup_flow
-from stripe_simulator.access import Caller
+from stripe_simulator.access import KeyKind
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.forms import Form
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
 from stripe_simulator.payment_flow import Confirmation
-from stripe_simulator.problems import StripeProblem, invalid
 from stripe_simulator.resources.payment_methods import METHOD_PARAMETERS, method_from_data
 from stripe_simulator.setup_flow import INTENTS
 
@@ -153,17 +153,17 @@ def _confirm_now(call: Call, intent: StripeObject) -> StripeObject:
 def _retrieve(call: Call) -> StripeObject:
     intent = call.account[INTENTS].get(call.id, param="intent")
     _check_client_secret(call, intent)
-    return _shown_to(call.caller, intent)
+    return _visible_to(call.key_kind, intent)
 
 
 def _confirm(call: Call) -> StripeObject:
     intent = call.account[INTENTS].get(call.id, param="intent")
     _check_client_secret(call, intent)
     try:
-        return _shown_to(call.caller, _confirm_now(call, _with_given(call, intent)))
-    except StripeProblem as problem:
+        return _visible_to(call.key_kind, _confirm_now(call, _with_given(call, intent)))
+    except ApiError as problem:
         if "setup_intent" in problem.error:
-            problem.error["setup_intent"] = _shown_to(call.caller, problem.error["setup_intent"])
+            problem.error["setup_intent"] = _visible_to(call.key_kind, problem.error["setup_intent"])
         raise
 
 
@@ -182,7 +182,7 @@ def _with_given(call: Call, intent: StripeObject) -> StripeObject:
 def _check_client_secret(call: Call, intent: StripeObject) -> None:
     given = call.params.get("client_secret")
     if given is None:
-        if call.caller is Caller.BROWSER:
+        if call.key_kind is KeyKind.PUBLISHABLE:
             raise invalid("Missing required param: client_secret.", param="client_secret", code="parameter_missing")
         return
     if not hmac.compare_digest(given.encode(), intent["client_secret"].encode()):
@@ -193,8 +193,8 @@ def _check_client_secret(call: Call, intent: StripeObject) -> None:
         )
 
 
-def _shown_to(caller: Caller, intent: StripeObject) -> StripeObject:
-    if caller is Caller.SERVER:
+def _visible_to(key_kind: KeyKind, intent: StripeObject) -> StripeObject:
+    if key_kind is KeyKind.SECRET:
         return intent
     return {name: intent[name] for name in _PUBLIC_FIELDS}
 

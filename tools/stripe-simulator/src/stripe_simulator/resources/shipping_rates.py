@@ -2,11 +2,11 @@
 
 import stripe.params as shapes
 
+from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.money import check_currency
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.problems import invalid
 
 COLLECTION = "shipping_rates"
 KIND = "shipping_rate"

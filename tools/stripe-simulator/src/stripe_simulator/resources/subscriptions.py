@@ -6,12 +6,12 @@ import stripe.params as shapes
 
 from stripe_simulator import billing
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import ApiError, invalid, resource_missing
 from stripe_simulator.billing import SUBSCRIPTIONS
 from stripe_simulator.billing_periods import period_end
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params, merge_metadata
-from stripe_simulator.problems import StripeProblem, invalid, no_such
 
 KIND: Final = "subscription"
 _MAX_ITEMS: Final = 20
@@ -80,7 +80,7 @@ def _default_method(account: Account, customer: StripeObject, given: str | None)
         raise _nothing_to_charge()
     method = account["payment_methods"].find(method_id)
     if method is None:
-        raise no_such("PaymentMethod", method_id, param="default_payment_method", status=400)
+        raise resource_missing("PaymentMethod", method_id, param="default_payment_method", status=400)
     if method["customer"] != customer["id"]:
         raise invalid(
             f"The customer does not have a payment method with the ID {method_id}. The payment method must be attached "
@@ -92,7 +92,7 @@ def _default_method(account: Account, customer: StripeObject, given: str | None)
     return found
 
 
-def _nothing_to_charge() -> StripeProblem:
+def _nothing_to_charge() -> ApiError:
     return invalid(
         "This customer has no attached payment source or default payment method. Please consider adding a default "
         "payment method.",
@@ -230,7 +230,7 @@ _NOT_CANCELING: Final[Params] = {
 def _cancel(call: Call) -> StripeObject:
     subscription = _retrieve(call)
     if subscription["status"] in _ENDED:
-        raise no_such(KIND, call.id)
+        raise resource_missing(KIND, call.id)
     return billing.cancel_now(call.account, subscription, "cancellation_requested")
 
 

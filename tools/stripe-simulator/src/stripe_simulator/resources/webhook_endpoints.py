@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import stripe.params as shapes
 
 from stripe_simulator.account import Account
+from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.problems import invalid
 
 COLLECTION = "webhook_endpoints"
 KIND = "webhook_endpoint"

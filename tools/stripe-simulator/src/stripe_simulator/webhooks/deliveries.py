@@ -35,7 +35,7 @@ class Delivery:
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
 
-    def shown(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Answer the delivery for the knob API, without the event's content."""
         return {
             "id": self.id,
@@ -103,7 +103,7 @@ class DeliveryLog:
     def deliveries(self, **wanted: str | None) -> list[Delivery]:
         """Answer the deliveries whose fields equal what is given, oldest first."""
         filters = {name: value for name, value in wanted.items() if value is not None}
-        return [each for each in self._deliveries.values() if _fits(each.shown(), filters)]
+        return [each for each in self._deliveries.values() if _fits(each.to_dict(), filters)]
 
     def attempts(self, **wanted: str | None) -> list[dict[str, Any]]:
         """Answer the finished tries whose fields equal what is given, oldest first."""

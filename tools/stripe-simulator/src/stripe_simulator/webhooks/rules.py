@@ -42,10 +42,10 @@ class DeliveryRule(BaseModel):
         return any(fnmatchcase(event_type, pattern) for pattern in self.types)
 
 
-AS_USUAL = DeliveryRule()
+DELIVER_ONCE = DeliveryRule()
 
 
-class RuleAtWork:
+class ActiveRule:
     """A rule that counts the events it was applied to."""
 
     def __init__(self, rule_id: str, rule: DeliveryRule) -> None:
@@ -61,7 +61,7 @@ class RuleAtWork:
         self.applied += 1
         return True
 
-    def shown(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Answer rule and counter for the knob API."""
         return {"id": self.id, "applied": self.applied} | self.rule.model_dump(mode="json")
 
@@ -70,18 +70,18 @@ class DeliveryRules:
     """The rules that are set, oldest first."""
 
     def __init__(self) -> None:
-        self._rules: dict[str, RuleAtWork] = {}
+        self._rules: dict[str, ActiveRule] = {}
         self._made = 0
 
-    def __iter__(self) -> Iterator[RuleAtWork]:
+    def __iter__(self) -> Iterator[ActiveRule]:
         return iter(self._rules.values())
 
-    def add(self, rule: DeliveryRule) -> RuleAtWork:
+    def add(self, rule: DeliveryRule) -> ActiveRule:
         """Set a rule."""
         self._made += 1
-        at_work = RuleAtWork(f"rule_{self._made}", rule)
-        self._rules[at_work.id] = at_work
-        return at_work
+        active = ActiveRule(f"rule_{self._made}", rule)
+        self._rules[active.id] = active
+        return active
 
     def remove(self, rule_id: str) -> None:
         """Take a rule away; KeyError if there is none."""
@@ -101,4 +101,4 @@ class DeliveryRules:
         for each in self:
             if not each.rule.silence and each.takes(event["type"], subject):
                 return each.rule
-        return AS_USUAL
+        return DELIVER_ONCE

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from stripe_simulator.api_errors import ApiError
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.instruments import Decline
-from stripe_simulator.problems import StripeProblem
 
 _DOCS = "https://stripe.com/docs/error-codes/"
 AUTHENTICATION_FAILED = Decline(
@@ -19,13 +19,13 @@ AUTHENTICATION_REQUIRED = Decline(
 )
 
 
-def unexpected_state(intent: StripeObject, message: str) -> StripeProblem:
+def unexpected_state(intent: StripeObject, message: str) -> ApiError:
     """Make the 400 for a transition that the intent's status does not allow."""
     details = {"payment_intent": intent}
-    return StripeProblem(400, message, code="payment_intent_unexpected_state", details=details)
+    return ApiError(400, message, code="payment_intent_unexpected_state", details=details)
 
 
-def wrong_status(intent: StripeObject, verb: str, allowed: tuple[str, ...]) -> StripeProblem:
+def wrong_status(intent: StripeObject, verb: str, allowed: tuple[str, ...]) -> ApiError:
     """Make the 400 that lists the statuses in which the verb would work."""
     return unexpected_state(
         intent,
@@ -37,7 +37,7 @@ def wrong_status(intent: StripeObject, verb: str, allowed: tuple[str, ...]) -> S
 _PAST = {"confirm": "confirmed", "cancel": "canceled", "capture": "captured"}
 
 
-def already_succeeded(intent: StripeObject) -> StripeProblem:
+def already_succeeded(intent: StripeObject) -> ApiError:
     """Make the 400 for confirming what is paid already."""
     return unexpected_state(
         intent,
@@ -45,7 +45,7 @@ def already_succeeded(intent: StripeObject) -> StripeProblem:
     )
 
 
-def missing_payment_method(intent: StripeObject) -> StripeProblem:
+def missing_payment_method(intent: StripeObject) -> ApiError:
     """Make the 400 for confirming without anything to pay with."""
     return unexpected_state(
         intent,
@@ -55,7 +55,7 @@ def missing_payment_method(intent: StripeObject) -> StripeProblem:
     )
 
 
-def not_updatable(intent: StripeObject, param: str, allowed: tuple[str, ...]) -> StripeProblem:
+def not_updatable(intent: StripeObject, param: str, allowed: tuple[str, ...]) -> ApiError:
     """Make the 400 for changing what is fixed by now."""
     return unexpected_state(
         intent,
@@ -75,10 +75,10 @@ def payment_error(decline: Decline, method: StripeObject, charge_id: str | None)
     return error | {"type": "card_error" if card else "invalid_request_error"}
 
 
-def declined(intent: StripeObject) -> StripeProblem:
+def declined(intent: StripeObject) -> ApiError:
     """Make the 402 of a payment that the bank refused; the intent is inside."""
     error = dict(intent["last_payment_error"])
-    return StripeProblem(
+    return ApiError(
         402,
         error["message"],
         kind=error["type"],

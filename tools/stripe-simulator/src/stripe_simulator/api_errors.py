@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class StripeProblem(Exception):
+class ApiError(Exception):
     """An error envelope with its HTTP status."""
 
     def __init__(
@@ -36,19 +36,19 @@ class StripeProblem(Exception):
         return {"error": self.error}
 
 
-def invalid(message: str, *, param: str | None = None, code: str | None = None) -> StripeProblem:
+def invalid(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
     """Make a 400 `invalid_request_error`."""
-    return StripeProblem(400, message, code=code, param=param)
+    return ApiError(400, message, code=code, param=param)
 
 
-def no_such(kind: str, object_id: str, *, param: str = "id", status: int = 404) -> StripeProblem:
+def resource_missing(kind: str, object_id: str, *, param: str = "id", status: int = 404) -> ApiError:
     """Make the answer for an id that leads nowhere: 404 in the URL, 400 in a parameter."""
-    return StripeProblem(status, f"No such {kind}: '{object_id}'", code="resource_missing", param=param)
+    return ApiError(status, f"No such {kind}: '{object_id}'", code="resource_missing", param=param)
 
 
-def unrecognized_url(method: str, path: str) -> StripeProblem:
+def unrecognized_url(method: str, path: str) -> ApiError:
     """Make the answer for a URL that names no endpoint."""
-    return StripeProblem(
+    return ApiError(
         404,
         f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing slash. "
         "If you are trying to retrieve an object, make sure you passed a valid (non-empty) identifier in your code. "
@@ -56,26 +56,26 @@ def unrecognized_url(method: str, path: str) -> StripeProblem:
     )
 
 
-def server_error() -> StripeProblem:
+def server_error() -> ApiError:
     """Make Stripe's own 500."""
-    return StripeProblem(
+    return ApiError(
         500, "An unknown error occurred. Please contact https://support.stripe.com/ for help.", kind="api_error"
     )
 
 
-def key_refused() -> StripeProblem:
+def key_refused() -> ApiError:
     """Make the 401 for a key that is no longer good."""
-    return StripeProblem(401, "Expired API Key provided: sk_test_********", code="api_key_expired")
+    return ApiError(401, "Expired API Key provided: sk_test_********", code="api_key_expired")
 
 
-def not_permitted() -> StripeProblem:
+def not_permitted() -> ApiError:
     """Make the 403 for a restricted key that lacks a permission."""
-    return StripeProblem(403, "The provided key does not have the required permissions for this endpoint.")
+    return ApiError(403, "The provided key does not have the required permissions for this endpoint.")
 
 
-def locked() -> StripeProblem:
+def locked() -> ApiError:
     """Make the 429 for an object that another request works on (https://docs.stripe.com/rate-limits#object-lock-timeouts)."""
-    return StripeProblem(
+    return ApiError(
         429,
         "This object cannot be accessed right now because another API request or Stripe process is currently "
         "accessing it. If you see this error intermittently, retry the request.",
@@ -83,9 +83,9 @@ def locked() -> StripeProblem:
     )
 
 
-def rate_limited() -> StripeProblem:
+def rate_limited() -> ApiError:
     """Make the 429 of https://docs.stripe.com/rate-limits."""
-    return StripeProblem(
+    return ApiError(
         429,
         "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
         code="rate_limit",

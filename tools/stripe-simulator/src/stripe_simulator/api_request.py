@@ -6,9 +6,9 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import to_json
 
+from stripe_simulator.api_errors import invalid
 from stripe_simulator.forms import Form, MalformedForm, parse_form
 from stripe_simulator.idempotency import Answer
-from stripe_simulator.problems import invalid
 
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
 _FORM_TYPES = ("application/x-www-form-urlencoded", "application/octet-stream")
@@ -16,7 +16,7 @@ _FORM_TYPES = ("application/x-www-form-urlencoded", "application/octet-stream")
 _SHOULD_RETRY = {400: "false", 401: "false", 402: "false", 404: "false", 409: "true"}
 
 
-class Exchange:
+class ApiRequest:
     """What was asked, read once."""
 
     def __init__(self, request: web.Request, body: bytes, request_id: str, pinned_version: str) -> None:

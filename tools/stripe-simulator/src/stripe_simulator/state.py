@@ -9,15 +9,15 @@ from stripe_simulator.api import Api
 from stripe_simulator.faults import Faults
 from stripe_simulator.idempotency import IdempotencyKeys
 from stripe_simulator.request_log import RequestLog
-from stripe_simulator.webhooks.courier import Courier
+from stripe_simulator.webhooks.sender import WebhookSender
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class State:
     """The parts that the API and the knobs share."""
 
     account: Account
-    courier: Courier
+    webhooks: WebhookSender
     idempotency: IdempotencyKeys
     faults: Faults
     requests: RequestLog
@@ -32,10 +32,10 @@ class World:
             "payment_intents": dict(Counter(intent["status"] for intent in intents)),
             "charges": dict(Counter(charge["status"] for charge in charges)),
             "amount_received": dict(_sums(intents)),
-            "deliveries": self.courier.log.counts(),
+            "deliveries": self.webhooks.log.counts(),
             "requests": self.requests.total,
             "idempotency_keys": len(self.idempotency),
-            "settlements_due": len(self.account.timetable),
+            "settlements_due": len(self.account.scheduler),
             "clock": {"now": self.account.clock.now(), "added_seconds": self.account.clock.added_seconds},
         }
 

@@ -11,7 +11,7 @@ import redis
 import stripe
 
 from devstack import json_http
-from devstack.catalogue import SHIPPING, WARES
+from devstack.catalogue import PRODUCTS, SHIPPING
 from devstack.stack import ORDERS_DATABASE, Stack
 
 _CART = {"mug": 2, "notebook": 1}
@@ -26,7 +26,7 @@ _HTTP_OK = 200
 Found = TypeVar("Found")
 
 
-class StoryFailed(RuntimeError):
+class DemoFailed(RuntimeError):
     """A step of the purchase did not do what it should."""
 
 
@@ -45,7 +45,7 @@ class Checkout:
         return self.client_secret.partition("_secret_")[0]
 
 
-class Story:
+class DemoPurchase:
     """Buys two mugs and a notebook, and tells what happened."""
 
     def __init__(self, stack: Stack, tell: Callable[[str], None]) -> None:
@@ -55,8 +55,8 @@ class Story:
         self._tell = tell
         self._step = 0
 
-    def play(self) -> None:
-        """Make the purchase. Raises StoryFailed at the first step that goes wrong."""
+    def run(self) -> None:
+        """Make the purchase. Raises DemoFailed at the first step that goes wrong."""
         with redis.Redis.from_url(self._facts.redis) as attempts:
             checkout = self._initiate()
             self._show_attempt(attempts, checkout)
@@ -80,7 +80,7 @@ class Story:
             },
         )
         if answer.status != _HTTP_OK:
-            raise StoryFailed(f"the gateway answered {answer.status} to initiate-checkout: {answer.body}")
+            raise DemoFailed(f"the gateway answered {answer.status} to initiate-checkout: {answer.body}")
         body = answer.body
         checkout = Checkout(body["checkoutAttemptId"], body["clientSecret"], body["intentAmount"])
         self._narrate(
@@ -122,7 +122,7 @@ class Story:
             },
         )
         if answer.status != _HTTP_OK:
-            raise StoryFailed(f"Stripe answered {answer.status} to the payment: {answer.body}")
+            raise DemoFailed(f"Stripe answered {answer.status} to the payment: {answer.body}")
         self._narrate(
             "The buyer pays from the browser, with the publishable key, the client secret and a test card.",
             f"Stripe   {checkout.intent_id}: {answer.body['status']}",
@@ -133,7 +133,7 @@ class Story:
             return _within(
                 _WEBHOOK_SECONDS, lambda: self._recorded_order(checkout), "no order was recorded after the payment"
             )
-        except StoryFailed:
+        except DemoFailed:
             if not self._stack.stripe.is_real:
                 raise
             return self._order_by_browser_return(checkout)
@@ -207,19 +207,19 @@ def _within(seconds: float, look: Callable[[], Found | None], otherwise: str) ->
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise StoryFailed(otherwise)
+            raise DemoFailed(otherwise)
         time.sleep(_POLL_SECONDS)
     return found
 
 
 def _expected(found: Found | None, otherwise: str) -> Found:
     if found is None:
-        raise StoryFailed(otherwise)
+        raise DemoFailed(otherwise)
     return found
 
 
 def _cart_in_words() -> str:
-    names = {ware.slug: ware.name for ware in WARES}
+    names = {product.slug: product.name for product in PRODUCTS}
     ways = {way.slug: way.name for way in SHIPPING}
     return (
         ", ".join(f"{quantity} x {names[slug]}" for slug, quantity in _CART.items()) + f", {ways[_SHIPPING]} shipping"

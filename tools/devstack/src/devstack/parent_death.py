@@ -2,7 +2,7 @@
 
 Run as a script, so that nothing needs to happen between fork and exec in a process that may have threads:
 
-    python -I -S leash.py PARENT_PID SIGNAL UID GID PROGRAM [ARGUMENT...]
+    python -I -S parent_death.py PARENT_PID SIGNAL UID GID PROGRAM [ARGUMENT...]
 
 UID and GID are -1 to stay who we are. Linux sends SIGNAL when the thread that started us ends, however it ends;
 elsewhere the program starts without that protection.

@@ -10,7 +10,7 @@ from stripe_simulator.clock import Clock
 Action = Callable[[], None]
 
 
-class Timetable:
+class Scheduler:
     """Runs actions when the simulator's clock reaches their time, in real time or by an advance."""
 
     def __init__(self, clock: Clock) -> None:
@@ -28,7 +28,7 @@ class Timetable:
         """Run everything whose time has come, in order of time."""
         while self._entries and self._entries[0][0] <= self._clock.now():
             moment, _, action = heapq.heappop(self._entries)
-            with self._clock.standing_at(moment):
+            with self._clock.frozen_at(moment):
                 action()
         self._wake_for_next()
 

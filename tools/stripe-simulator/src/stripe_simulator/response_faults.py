@@ -13,7 +13,7 @@ _ABORT_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _PAGE: Final = "<html><head><title>503 Service Temporarily Unavailable</title></head><body></body></html>"
 
 
-async def spoil(request: web.Request, response: web.Response, fault: Fault | None) -> web.StreamResponse:
+async def send_with_fault(request: web.Request, response: web.Response, fault: Fault | None) -> web.StreamResponse:
     """Send the answer as the fault has it; without one, as it is."""
     kind = fault.rule.kind if fault else None
     if kind in (FaultKind.PROXY_ERROR_BEFORE, FaultKind.PROXY_ERROR_AFTER):
@@ -30,7 +30,7 @@ async def spoil(request: web.Request, response: web.Response, fault: Fault | Non
     return response
 
 
-def reset(request: web.Request) -> None:
+def reset_connection(request: web.Request) -> None:
     """Close the connection with a TCP reset, as a dying server or a cut network would."""
     transport = request.transport
     if transport is None:

@@ -139,7 +139,7 @@ class DemoPurchase:
             return self._order_by_browser_return(checkout)
 
     def _order_by_browser_return(self, checkout: Checkout) -> dict[str, Any]:
-        """Go the other road: Stripe itself cannot reach this machine unless somebody forwards its webhooks."""
+        """Complete the checkout as a returning browser does: Stripe reaches this machine only if webhooks are forwarded."""
         self._narrate("No webhook came; is `stripe listen` running? The browser returns and asks for its order.")
         answer = json_http.send_json(
             "POST",
@@ -153,7 +153,7 @@ class DemoPurchase:
     def _show_webhook(self, checkout: Checkout, order: dict[str, Any]) -> None:
         event_id = order["stripe_event_id"]
         if not event_id:
-            self._narrate(f"The payment of {checkout.intent_id} was reported by the road {order['road']}.")
+            self._narrate(f"The payment of {checkout.intent_id} was reported through the channel {order['channel']}.")
             return
         event = self._stripe.v1.events.retrieve(event_id)
         self._narrate(
@@ -188,7 +188,7 @@ class DemoPurchase:
     def _recorded_order(self, checkout: Checkout) -> dict[str, Any] | None:
         row = self._stack.postgres.run_sql(
             "SELECT row_to_json(found) FROM (SELECT o.number, o.total_minor, o.currency, o.status,"  # noqa: S608 - ours
-            " o.checkout_attempt_id, p.road, p.stripe_event_id,"
+            " o.checkout_attempt_id, p.channel, p.stripe_event_id,"
             " (SELECT sum(quantity) FROM order_items i WHERE i.order_id = o.id) AS pieces"
             " FROM orders o JOIN payments p ON p.intent_id = o.payment_intent_id"
             f" WHERE o.checkout_attempt_id = '{checkout.attempt_id}') AS found",

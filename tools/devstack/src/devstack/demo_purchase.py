@@ -139,7 +139,7 @@ class DemoPurchase:
             return self._order_by_browser_return(checkout)
 
     def _order_by_browser_return(self, checkout: Checkout) -> dict[str, Any]:
-        """Complete the checkout as a returning browser does: Stripe reaches this machine only if webhooks are forwarded."""
+        """Complete the checkout as a returning browser does, where no webhook can reach this machine."""
         self._narrate("No webhook came; is `stripe listen` running? The browser returns and asks for its order.")
         answer = json_http.send_json(
             "POST",

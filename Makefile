@@ -85,14 +85,14 @@ fuzz: .venv/.synced ## Send hostile input to every edge for FUZZ_SECONDS (600)
 	@$(RUN) python -m tests.fuzz
 
 .PHONY: check
-check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply ## Check format, lint, types, boundaries, contracts, stubs, lock, Dockerfiles and that mutants apply
+check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply words ## Check format, lint, types, boundaries, contracts, generated files, Dockerfiles, mutants and words
 
 .PHONY: fmt
 fmt: .venv/.synced ## Format and fix what can be fixed
 	@$(RUN) ruff format --quiet .
 	@$(RUN) ruff check --quiet --fix .
 
-.PHONY: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply
+.PHONY: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply words
 format-check: .venv/.synced
 	@$(RUN) ruff format --check --quiet .
 lint: .venv/.synced
@@ -111,6 +111,8 @@ stubs-current: .venv/.synced
 lock-current: $(UV)
 	@$(UV) lock --check --quiet || { echo 'uv.lock is not current: run make lock'; exit 1; }
 
+words: .venv/.synced
+	@$(RUN) python -m tests.docs.words --report
 dockerfiles: .venv/.synced
 	@$(RUN) hadolint $(IMAGES:%=%/Dockerfile)
 mutants-apply: .venv/.synced

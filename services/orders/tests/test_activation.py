@@ -190,7 +190,7 @@ async def test_what_was_overtaken_is_not_written(orders: Client) -> None:
     newer = await apply(orders, bound, shown("sub_1", pb.SUBSCRIPTION_STATUS_CANCELED))
     errors.append(await refusal(apply(orders, bound, shown("sub_1"), invoice())))
 
-    assert {(error.code, error.reason) for error in errors} == {(grpc.StatusCode.ABORTED, "version_mismatch")}
+    assert {(error.code, error.reason) for error in errors} == {(grpc.StatusCode.ABORTED, "version_conflict")}
     assert await read(orders, subscription) == newer
     assert list(newer.invoices) == []
 

@@ -63,7 +63,7 @@ async def test_another_version_is_aborted(orders: Client) -> None:
 
     errors = [await refusal(orders.ApplyRefund(refund)), await refusal(orders.ApplyDispute(dispute))]
 
-    assert [(error.code, error.reason) for error in errors] == [(grpc.StatusCode.ABORTED, "version_mismatch")] * 2
+    assert [(error.code, error.reason) for error in errors] == [(grpc.StatusCode.ABORTED, "version_conflict")] * 2
 
 
 Spoil = Callable[[Any], object]

@@ -28,7 +28,7 @@ AT_ONCE = 10
 ROUNDS = 10
 TABLES = ("payments", "orders", "order_items", "subscriptions", "subscription_items", "outbox")
 MISMATCH = ReportedError(grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch")
-OVERTAKEN = ReportedError(grpc.StatusCode.ABORTED, "version_mismatch")
+OVERTAKEN = ReportedError(grpc.StatusCode.ABORTED, "version_conflict")
 
 T = TypeVar("T")
 

@@ -114,7 +114,7 @@ async def test_all_of_a_dispute_is_written(orders: OrdersStandIn, disputes: Disp
 @pytest.mark.parametrize(
     ("answer", "raised"),
     [
-        (Refusal(grpc.StatusCode.ABORTED, "version_mismatch"), VersionMoved),
+        (Refusal(grpc.StatusCode.ABORTED, "version_conflict"), VersionMoved),
         (Refusal(grpc.StatusCode.UNAVAILABLE, "database_unavailable"), ServiceUnavailable),
         (
             Refusal(

@@ -209,7 +209,7 @@ async def test_a_page_of_subscriptions_is_read(
     ("code", "reason", "expected"),
     [
         (grpc.StatusCode.NOT_FOUND, "subscription_not_found", SubscriptionNotFound),
-        (grpc.StatusCode.ABORTED, "version_mismatch", VersionMismatch),
+        (grpc.StatusCode.ABORTED, "version_conflict", VersionMismatch),
         (grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch", BoundToAnother),
         (grpc.StatusCode.ABORTED, "something_else", ServiceUnavailable),
         (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", StateUnusable),

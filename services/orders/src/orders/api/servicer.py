@@ -35,9 +35,9 @@ ERRORS: Final[ErrorTable] = {
     OrderNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "order_not_found"),
     RefundNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "refund_not_found"),
     DisputeNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "dispute_not_found"),
-    AdjustmentOvertaken: ErrorAnswer(grpc.StatusCode.ABORTED, "version_mismatch"),
+    AdjustmentOvertaken: ErrorAnswer(grpc.StatusCode.ABORTED, "version_conflict"),
     SubscriptionNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "subscription_not_found"),
-    VersionMismatch: ErrorAnswer(grpc.StatusCode.ABORTED, "version_mismatch"),
+    VersionMismatch: ErrorAnswer(grpc.StatusCode.ABORTED, "version_conflict"),
     StripeSubscriptionMismatch: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch"),
     CustomerNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "customer_not_found"),
 }

@@ -28,7 +28,7 @@ class _NotKept(Exception):
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "refund_not_found": _NotKept,
     "dispute_not_found": _NotKept,
-    "version_mismatch": VersionMoved,
+    "version_conflict": VersionMoved,
 }
 
 _REFUND_STATUSES: Final = {

@@ -28,7 +28,7 @@ from servicekit.violations import InvalidRequest
 
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "subscription_not_found": SubscriptionNotFound,
-    "version_mismatch": VersionMismatch,
+    "version_conflict": VersionMismatch,
     "stripe_subscription_mismatch": BoundToAnother,
 }
 

@@ -215,7 +215,7 @@ class OrdersServiceServicer:
     def ActivateSubscription(self, request, context):
         """Binds a subscription to the Stripe subscription that was made for it and writes the state read there. Where it is
         bound to the same one already, the row is answered as it stands. A failed activation may still be bound.
-        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch): read again, ask Stripe again;
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read again, ask Stripe again;
         FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another; INVALID_ARGUMENT; UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -225,7 +225,7 @@ class OrdersServiceServicer:
     def FailActivation(self, request, context):
         """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
         already and was not begun again, or is bound, the row is answered as it stands.
-        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); INVALID_ARGUMENT; UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,7 +233,7 @@ class OrdersServiceServicer:
 
     def ApplySubscriptionState(self, request, context):
         """Writes a state that was read at Stripe after the row's version was read, and the invoice read with it.
-        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); FAILED_PRECONDITION
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
         (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription; INVALID_ARGUMENT; UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -267,7 +267,7 @@ class OrdersServiceServicer:
 
     def ApplyRefund(self, request, context):
         """Writes a refund as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-        Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -283,7 +283,7 @@ class OrdersServiceServicer:
 
     def ApplyDispute(self, request, context):
         """Writes a dispute as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-        Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

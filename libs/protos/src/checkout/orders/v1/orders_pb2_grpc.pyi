@@ -81,17 +81,17 @@ class OrdersServiceStub:
     ActivateSubscription: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]
     """Binds a subscription to the Stripe subscription that was made for it and writes the state read there. Where it is
     bound to the same one already, the row is answered as it stands. A failed activation may still be bound.
-    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch): read again, ask Stripe again;
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read again, ask Stripe again;
     FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another; INVALID_ARGUMENT; UNAVAILABLE.
     """
     FailActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]
     """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
     already and was not begun again, or is bound, the row is answered as it stands.
-    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); INVALID_ARGUMENT; UNAVAILABLE.
     """
     ApplySubscriptionState: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]
     """Writes a state that was read at Stripe after the row's version was read, and the invoice read with it.
-    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); FAILED_PRECONDITION
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
     (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription; INVALID_ARGUMENT; UNAVAILABLE.
     """
     GetCustomer: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetCustomerRequest, _orders_pb2.GetCustomerResponse]
@@ -109,7 +109,7 @@ class OrdersServiceStub:
     """
     ApplyRefund: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplyRefundRequest, _orders_pb2.ApplyRefundResponse]
     """Writes a refund as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-    Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
     """
     GetDispute: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetDisputeRequest, _orders_pb2.GetDisputeResponse]
     """What is known of a dispute, by Stripe's id.
@@ -117,7 +117,7 @@ class OrdersServiceStub:
     """
     ApplyDispute: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplyDisputeRequest, _orders_pb2.ApplyDisputeResponse]
     """Writes a dispute as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-    Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -173,17 +173,17 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     ActivateSubscription: _aio.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]  # type: ignore[assignment]
     """Binds a subscription to the Stripe subscription that was made for it and writes the state read there. Where it is
     bound to the same one already, the row is answered as it stands. A failed activation may still be bound.
-    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch): read again, ask Stripe again;
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read again, ask Stripe again;
     FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another; INVALID_ARGUMENT; UNAVAILABLE.
     """
     FailActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]  # type: ignore[assignment]
     """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
     already and was not begun again, or is bound, the row is answered as it stands.
-    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); INVALID_ARGUMENT; UNAVAILABLE.
     """
     ApplySubscriptionState: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]  # type: ignore[assignment]
     """Writes a state that was read at Stripe after the row's version was read, and the invoice read with it.
-    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); FAILED_PRECONDITION
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
     (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription; INVALID_ARGUMENT; UNAVAILABLE.
     """
     GetCustomer: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetCustomerRequest, _orders_pb2.GetCustomerResponse]  # type: ignore[assignment]
@@ -201,7 +201,7 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     """
     ApplyRefund: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplyRefundRequest, _orders_pb2.ApplyRefundResponse]  # type: ignore[assignment]
     """Writes a refund as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-    Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
     """
     GetDispute: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetDisputeRequest, _orders_pb2.GetDisputeResponse]  # type: ignore[assignment]
     """What is known of a dispute, by Stripe's id.
@@ -209,7 +209,7 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     """
     ApplyDispute: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplyDisputeRequest, _orders_pb2.ApplyDisputeResponse]  # type: ignore[assignment]
     """Writes a dispute as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-    Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+    Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
     """
 
 class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -322,7 +322,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.ActivateSubscriptionResponse, _abc.Awaitable[_orders_pb2.ActivateSubscriptionResponse]]:
         """Binds a subscription to the Stripe subscription that was made for it and writes the state read there. Where it is
         bound to the same one already, the row is answered as it stands. A failed activation may still be bound.
-        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch): read again, ask Stripe again;
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read again, ask Stripe again;
         FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another; INVALID_ARGUMENT; UNAVAILABLE.
         """
 
@@ -334,7 +334,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.FailActivationResponse, _abc.Awaitable[_orders_pb2.FailActivationResponse]]:
         """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
         already and was not begun again, or is bound, the row is answered as it stands.
-        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); INVALID_ARGUMENT; UNAVAILABLE.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); INVALID_ARGUMENT; UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -344,7 +344,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.ApplySubscriptionStateResponse, _abc.Awaitable[_orders_pb2.ApplySubscriptionStateResponse]]:
         """Writes a state that was read at Stripe after the row's version was read, and the invoice read with it.
-        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_mismatch); FAILED_PRECONDITION
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
         (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription; INVALID_ARGUMENT; UNAVAILABLE.
         """
 
@@ -386,7 +386,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.ApplyRefundResponse, _abc.Awaitable[_orders_pb2.ApplyRefundResponse]]:
         """Writes a refund as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-        Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -406,7 +406,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.ApplyDisputeResponse, _abc.Awaitable[_orders_pb2.ApplyDisputeResponse]]:
         """Writes a dispute as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-        Errors: ABORTED (version_mismatch); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
         """
 
 def add_OrdersServiceServicer_to_server(servicer: OrdersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -14,13 +14,13 @@ import stripe
 from fastapi import FastAPI
 
 from payments_gateway.access.client_addresses import ClientAddresses
-from payments_gateway.access.jwks_cache import IssuerKeys
-from payments_gateway.access.jwks_client import Issuer
+from payments_gateway.access.jwks_cache import JwksCache
+from payments_gateway.access.jwks_client import JwksClient
 from payments_gateway.access.rate_limits import Rate, RateLimiter
-from payments_gateway.access.tokens import SharedSecret, TokenKeys, TokenRules, TokenVerifier
+from payments_gateway.access.tokens import SharedSecret, TokenKeys, TokenValidation, TokenVerifier
 from payments_gateway.api.app import create_app
 from payments_gateway.api.bodies import ConfigBody
-from payments_gateway.api.callers import Gatekeeper
+from payments_gateway.api.callers import AccessControl
 from payments_gateway.api.checkout import checkout_routes
 from payments_gateway.api.operations import operations_routes
 from payments_gateway.api.orders import order_routes
@@ -28,7 +28,7 @@ from payments_gateway.api.shop import shop_routes
 from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.checkout.attempt_ids import AttemptIds
-from payments_gateway.checkout.catalogue_cache import PriceBook
+from payments_gateway.checkout.catalogue_cache import CatalogueCache
 from payments_gateway.checkout.complete import BrowserReturn
 from payments_gateway.checkout.customers import Customers
 from payments_gateway.checkout.initiate import Initiate
@@ -38,8 +38,8 @@ from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.domain.refunds import Dispute
 from payments_gateway.payments.fulfilment import Fulfilment
 from payments_gateway.refunds.mirror import Copying, Refunds
-from payments_gateway.rpc.attempts import AttemptClient
-from payments_gateway.rpc.customers import CustomerClient
+from payments_gateway.rpc.attempts import AttemptsClient
+from payments_gateway.rpc.customers import CustomersClient
 from payments_gateway.rpc.orders import OrdersClient
 from payments_gateway.rpc.readiness import catalogue_known, issuer_keys_loaded, serving
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
@@ -49,9 +49,9 @@ from payments_gateway.stripe_api.catalogue import StripeCatalogue
 from payments_gateway.stripe_api.customers import StripeCustomers
 from payments_gateway.stripe_api.http import StripeHttp, stripe_session
 from payments_gateway.stripe_api.intents import StripeIntents
-from payments_gateway.stripe_api.rate_limiter import StripeLimiter, Urgency
+from payments_gateway.stripe_api.rate_limiter import Priority, StripeLimiter
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
-from payments_gateway.stripe_api.single_flight import SharedGlances
+from payments_gateway.stripe_api.single_flight import SingleFlightIntents
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
 from payments_gateway.subscriptions.activation import Activation
@@ -81,12 +81,12 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         stripe_road = partial(
             _stripe_client, settings, await stack.enter_async_context(connections), _stripe_limiter(settings)
         )
-        glances = stripe_road(Urgency.PATIENT)
+        glances = stripe_road(Priority.LOW)
 
-        attempts = AttemptClient(session_channel, timeout_seconds=settings.service_timeout_seconds)
+        attempts = AttemptsClient(session_channel, timeout_seconds=settings.service_timeout_seconds)
         orders = OrdersClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-        intents = StripeIntents(stripe_road(Urgency.URGENT))
-        book = PriceBook(
+        intents = StripeIntents(stripe_road(Priority.HIGH))
+        catalogue = CatalogueCache(
             StripeCatalogue(glances),
             refresh_seconds=settings.catalogue_refresh_seconds,
             max_age_seconds=settings.catalogue_max_age_seconds,
@@ -94,7 +94,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             monotonic=time.monotonic,
         )
         subscriptions = SubscriptionsClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-        billing = StripeSubscriptions(stripe_road(Urgency.URGENT))
+        billing = StripeSubscriptions(stripe_road(Priority.HIGH))
         activation = Activation(subscriptions, billing, now=lambda: datetime.now(UTC))
         fulfilment = Fulfilment(attempts, orders, activation, livemode=settings.livemode)
         patient_billing = StripeSubscriptions(glances)
@@ -103,11 +103,11 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         settlement = Settlement(fulfilment, orders)
         initiate = Initiate(
             ids=AttemptIds(settings.attempt_id_secret.get_secret_value().encode()),
-            book=book,
+            catalogue=catalogue,
             intents=intents,
             customers=Customers(
-                StripeCustomers(stripe_road(Urgency.URGENT)),
-                CustomerClient(orders_channel, timeout_seconds=settings.service_timeout_seconds),
+                StripeCustomers(stripe_road(Priority.HIGH)),
+                CustomersClient(orders_channel, timeout_seconds=settings.service_timeout_seconds),
             ),
             attempts=attempts,
             supersede=Supersede(attempts, intents, settlement),
@@ -115,24 +115,24 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             pay_by=timedelta(hours=settings.pay_by_hours),
             now=lambda: datetime.now(UTC),
         )
-        issuer_keys = _issuer_keys(settings)
+        jwks = _issuer_keys(settings)
         readiness = Readiness(
             [
                 serving("checkout-session", session_channel),
                 serving("orders", orders_channel),
-                catalogue_known(book),
-                *([issuer_keys_loaded(issuer_keys)] if issuer_keys else []),
+                catalogue_known(catalogue),
+                *([issuer_keys_loaded(jwks)] if jwks else []),
             ]
         )
-        await stack.enter_async_context(book.kept_fresh())
-        if issuer_keys is not None:
-            await stack.enter_async_context(issuer_keys.kept_fresh())
+        await stack.enter_async_context(catalogue.refresh_in_background())
+        if jwks is not None:
+            await stack.enter_async_context(jwks.refresh_in_background())
         yield create_app(
             [
                 checkout_routes(
                     initiate,
                     BrowserReturn(attempts, orders, intents, fulfilment),
-                    CheckoutStatusReader(attempts, orders, SharedGlances(StripeIntents(glances)), first_payments),
+                    CheckoutStatusReader(attempts, orders, SingleFlightIntents(StripeIntents(glances)), first_payments),
                 ),
                 order_routes(orders),
                 subscription_routes(subscriptions, first_payments, SubscriptionCancel(subscriptions, billing, life)),
@@ -148,12 +148,12 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
                     ),
                 ),
                 shop_routes(
-                    book,
+                    catalogue,
                     ConfigBody(publishable_key=settings.stripe_publishable_key, stripe_js_url=settings.stripe_js_url),
                 ),
                 operations_routes(readiness),
             ],
-            gatekeeper=_gatekeeper(settings, issuer_keys),
+            access_control=_access_control(settings, jwks),
             cors_origins=settings.cors_origins,
             deadline_seconds=settings.request_deadline_seconds,
         )
@@ -182,12 +182,12 @@ def _stripe_limiter(settings: GatewaySettings) -> StripeLimiter:
 
 
 def _stripe_client(
-    settings: GatewaySettings, session: aiohttp.ClientSession, limiter: StripeLimiter, urgency: Urgency
+    settings: GatewaySettings, session: aiohttp.ClientSession, limiter: StripeLimiter, priority: Priority
 ) -> stripe.StripeClient:
     http = StripeHttp(
         session,
         limiter,
-        urgency=urgency,
+        priority=priority,
         timeout_seconds=settings.stripe_timeout_seconds,
         budget_seconds=settings.stripe_budget_seconds,
         max_retries=settings.stripe_max_retries,
@@ -201,11 +201,11 @@ def _stripe_client(
     )
 
 
-def _issuer_keys(settings: GatewaySettings) -> IssuerKeys | None:
+def _issuer_keys(settings: GatewaySettings) -> JwksCache | None:
     if settings.oidc_issuer is None:
         return None
-    return IssuerKeys(
-        Issuer(
+    return JwksCache(
+        JwksClient(
             settings.oidc_issuer,
             settings.oidc_jwks_url,
             timeout_seconds=settings.oidc_timeout_seconds,
@@ -218,14 +218,14 @@ def _issuer_keys(settings: GatewaySettings) -> IssuerKeys | None:
     )
 
 
-def _gatekeeper(settings: GatewaySettings, issuer_keys: IssuerKeys | None) -> Gatekeeper:
+def _access_control(settings: GatewaySettings, jwks: JwksCache | None) -> AccessControl:
     secret = secrets.token_bytes(_HASH_SECRET_BYTES)
 
     def limiter(name: str, per_minute: float, burst: int) -> RateLimiter:
         return RateLimiter(name, Rate(per_minute, burst), secret=secret, monotonic=time.monotonic)
 
-    return Gatekeeper(
-        verifier=_verifier(settings, issuer_keys),
+    return AccessControl(
+        verifier=_verifier(settings, jwks),
         addresses=ClientAddresses(settings.trusted_proxies),
         initiate_by_address=limiter(
             "initiate_by_address", settings.initiate_per_address_per_minute, settings.initiate_per_address_burst
@@ -239,10 +239,10 @@ def _gatekeeper(settings: GatewaySettings, issuer_keys: IssuerKeys | None) -> Ga
     )
 
 
-def _verifier(settings: GatewaySettings, issuer_keys: IssuerKeys | None) -> TokenVerifier:
-    if issuer_keys is not None:
-        rules = TokenRules(settings.oidc_audience, settings.oidc_issuer, settings.oidc_leeway_seconds)
-        return TokenVerifier(issuer_keys, rules, allow_guests=settings.allow_guests)
+def _verifier(settings: GatewaySettings, jwks: JwksCache | None) -> TokenVerifier:
+    if jwks is not None:
+        rules = TokenValidation(settings.oidc_audience, settings.oidc_issuer, settings.oidc_leeway_seconds)
+        return TokenVerifier(jwks, rules, allow_guests=settings.allow_guests)
     keys: TokenKeys | None = SharedSecret(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
-    rules = TokenRules(settings.jwt_audience, settings.jwt_issuer)
+    rules = TokenValidation(settings.jwt_audience, settings.jwt_issuer)
     return TokenVerifier(keys, rules, allow_guests=settings.allow_guests)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
-from payments_gateway.checkout.catalogue_cache import PriceBook
+from payments_gateway.checkout.catalogue_cache import CatalogueCache
 from payments_gateway.checkout.complete import BrowserReturn
 from payments_gateway.checkout.customers import Customers
 from payments_gateway.checkout.initiate import Initiate
@@ -49,7 +49,7 @@ class Gateway:
         self.orders = FakeOrderBook(self.wire, self.clock, self.subscriptions)
         self.source = FakeCatalogueSource(SHOP)
         self.ids = AttemptIds(b"attempt-id-secret-of-the-tests..")
-        self.book = PriceBook(
+        self.catalogue = CatalogueCache(
             self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=2, monotonic=self.clock.seconds
         )
         self.activation = Activation(self.subscriptions, billing, now=self.clock.now)
@@ -58,7 +58,7 @@ class Gateway:
         self.supersede = Supersede(self.attempts, self.intents, settlement)
         self.initiate = Initiate(
             ids=self.ids,
-            book=self.book,
+            catalogue=self.catalogue,
             intents=self.intents,
             customers=Customers(self.accounts, self.register),
             attempts=self.attempts,
@@ -85,7 +85,7 @@ class Gateway:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Gateway"]:
         """Give the gateway with its catalogue read."""
-        async with self.book.kept_fresh():
+        async with self.catalogue.refresh_in_background():
             await until(lambda: self.source.reads == 1)
             yield self
 

@@ -15,10 +15,10 @@ from fastapi import FastAPI
 
 from payments_gateway.access.client_addresses import ClientAddresses, Network
 from payments_gateway.access.rate_limits import Rate, RateLimiter
-from payments_gateway.access.tokens import SharedSecret, TokenKeys, TokenRules, TokenVerifier
+from payments_gateway.access.tokens import SharedSecret, TokenKeys, TokenValidation, TokenVerifier
 from payments_gateway.api.app import create_app
 from payments_gateway.api.bodies import ConfigBody
-from payments_gateway.api.callers import Gatekeeper
+from payments_gateway.api.callers import AccessControl
 from payments_gateway.api.checkout import checkout_routes
 from payments_gateway.api.head_guard import HeadGuard
 from payments_gateway.api.operations import operations_routes
@@ -59,7 +59,7 @@ class Edge:
     deadline_seconds: float = 10.0
     allow_guests: bool = True
     keys: TokenKeys = field(default_factory=lambda: SharedSecret(JWT_SECRET))
-    rules: TokenRules = field(default_factory=TokenRules)
+    rules: TokenValidation = field(default_factory=TokenValidation)
     limits: Limits = Limits()
 
     def app(self) -> FastAPI:
@@ -71,19 +71,21 @@ class Edge:
                 order_routes(gateway.orders),
                 subscription_routes(gateway.subscriptions, gateway.first_payments, gateway.cancels),
                 webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.deliveries),
-                shop_routes(gateway.book, ConfigBody(publishable_key="pk_test_1", stripe_js_url="https://js.example/")),
-                operations_routes(Readiness([catalogue_known(gateway.book)])),
+                shop_routes(
+                    gateway.catalogue, ConfigBody(publishable_key="pk_test_1", stripe_js_url="https://js.example/")
+                ),
+                operations_routes(Readiness([catalogue_known(gateway.catalogue)])),
             ],
-            gatekeeper=self._gatekeeper(),
+            access_control=self._access_control(),
             cors_origins=[SHOP_ORIGIN],
             deadline_seconds=self.deadline_seconds,
         )
 
-    def _gatekeeper(self) -> Gatekeeper:
+    def _access_control(self) -> AccessControl:
         def limiter(name: str, rate: Rate) -> RateLimiter:
             return RateLimiter(name, rate, secret=b"of the tests", monotonic=self.gateway.clock.seconds)
 
-        return Gatekeeper(
+        return AccessControl(
             verifier=TokenVerifier(self.keys, self.rules, allow_guests=self.allow_guests),
             addresses=ClientAddresses(self.limits.trusted_proxies),
             initiate_by_address=limiter("initiate_by_address", self.limits.initiate_by_address),

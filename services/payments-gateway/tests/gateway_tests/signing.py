@@ -11,9 +11,9 @@ from functools import cache
 from typing import Final
 
 from devstack.local_issuer import AUDIENCE, LocalIssuer, SigningKey
-from payments_gateway.access.jwks_cache import IssuerKeys
-from payments_gateway.access.jwks_client import Issuer
-from payments_gateway.access.tokens import TokenRules, TokenVerifier
+from payments_gateway.access.jwks_cache import JwksCache
+from payments_gateway.access.jwks_client import JwksClient
+from payments_gateway.access.tokens import TokenValidation, TokenVerifier
 
 from .assembly import until
 
@@ -38,28 +38,28 @@ async def kept_keys(
     pause_seconds: float = PAUSE_SECONDS,
     monotonic: Callable[[], float] = time.monotonic,
     loaded: bool = True,
-) -> AsyncIterator[IssuerKeys]:
+) -> AsyncIterator[JwksCache]:
     """Give an issuer's keys, read again in the background; read once already if they must be loaded."""
-    keys = IssuerKeys(
-        Issuer(issuer.url, None if discovered else issuer.keys_url, timeout_seconds=30, insecure_allowed=True),
+    keys = JwksCache(
+        JwksClient(issuer.url, None if discovered else issuer.keys_url, timeout_seconds=30, insecure_allowed=True),
         algorithms=algorithms,
         refresh_seconds=refresh_seconds,
         max_age_seconds=max_age_seconds,
         monotonic=monotonic,
         least_seconds_between_reads=pause_seconds,
     )
-    async with keys.kept_fresh():
+    async with keys.refresh_in_background():
         if loaded:
             await until(lambda: keys.ever_loaded)
         yield keys
 
 
-def rules_of(issuer: LocalIssuer) -> TokenRules:
+def rules_of(issuer: LocalIssuer) -> TokenValidation:
     """Return what an issuer's tokens must say."""
-    return TokenRules(AUDIENCE, issuer.url)
+    return TokenValidation(AUDIENCE, issuer.url)
 
 
-async def user_of(token: str, keys: IssuerKeys, issuer: LocalIssuer) -> str | None:
+async def user_of(token: str, keys: JwksCache, issuer: LocalIssuer) -> str | None:
     """Return the user that a token names."""
     return (await TokenVerifier(keys, rules_of(issuer)).caller(f"Bearer {token}")).user_id
 

@@ -12,7 +12,7 @@ import stripe
 from aiohttp import web
 
 from payments_gateway.stripe_api.http import StripeHttp
-from payments_gateway.stripe_api.rate_limiter import StripeLimiter, Urgency
+from payments_gateway.stripe_api.rate_limiter import Priority, StripeLimiter
 
 stripe.enable_telemetry = False  # it writes a file
 
@@ -75,7 +75,7 @@ def stripe_client(
     http = StripeHttp(
         session,
         limiter,
-        urgency=Urgency.URGENT,
+        priority=Priority.HIGH,
         timeout_seconds=timeout_seconds,
         budget_seconds=budget_seconds,
         max_retries=max_retries,

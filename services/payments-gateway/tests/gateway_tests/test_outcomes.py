@@ -4,7 +4,7 @@ import pytest
 
 from payments_gateway.domain.errors import AlreadyPaid
 
-from .test_orders_client import ORDER, PURCHASE
+from .rpc.test_orders import ORDER, PURCHASE
 
 
 @pytest.mark.parametrize("erased", [False, True])

@@ -31,15 +31,15 @@ JsonKey = Mapping[str, Any]
 """A JSON Web Key as the issuer publishes it (RFC 7517)."""
 
 
-class IssuerAway(Exception):
+class JwksUnavailable(Exception):
     """The issuer's keys cannot be read now, so nobody can tell whether a token is valid."""
 
 
-class KeySource(Protocol):
+class JwksSource(Protocol):
     """Where the issuer publishes its keys."""
 
     async def read(self) -> Iterable[object]:
-        """Return the published keys, usable or not. Raises IssuerAway."""
+        """Return the published keys, usable or not. Raises JwksUnavailable."""
 
 
 class _Read:
@@ -50,12 +50,12 @@ class _Read:
         self.failed = False
 
 
-class IssuerKeys:
+class JwksCache:
     """Holds the issuer's keys. A key is gone, or known, one read after the issuer withdrew or published it."""
 
     def __init__(
         self,
-        source: KeySource,
+        source: JwksSource,
         *,
         algorithms: Collection[str],
         refresh_seconds: float,
@@ -81,7 +81,7 @@ class IssuerKeys:
         """Whether the issuer's keys have been read at least once."""
         return bool(self._keys)
 
-    def knows(self, key_id: str | None) -> bool:
+    def has(self, key_id: str | None) -> bool:
         """Whether this key is held. A token that names no key is not worth asking about: a key id is required."""
         return key_id is None or key_id in self._current()
 
@@ -89,13 +89,13 @@ class IssuerKeys:
         """Return the key of this id, bound to this algorithm, if the issuer publishes it for that."""
         return None if key_id is None else self._current().get(key_id, {}).get(algorithm)
 
-    async def learn(self) -> None:
+    async def refresh(self) -> None:
         """Wait for a read that began after now, in which a key published before now is found.
 
-        Raises IssuerAway if that read fails, or if too many wait already.
+        Raises JwksUnavailable if that read fails, or if too many wait already.
         """
         if self._waiting >= _MOST_WAITING:
-            raise IssuerAway
+            raise JwksUnavailable
         reading = self._next
         self._wanted.set()
         self._waiting += 1
@@ -104,10 +104,10 @@ class IssuerKeys:
         finally:
             self._waiting -= 1
         if reading.failed:
-            raise IssuerAway
+            raise JwksUnavailable
 
     @asynccontextmanager
-    async def kept_fresh(self) -> AsyncIterator[None]:
+    async def refresh_in_background(self) -> AsyncIterator[None]:
         """Read the keys now and again in the background while the context lasts."""
         reading = asyncio.create_task(self._read_for_ever())
         try:
@@ -137,7 +137,7 @@ class IssuerKeys:
         try:
             self._keys = _usable(await self._source.read(), self.algorithms)
             self._read_at = began
-        except IssuerAway:
+        except JwksUnavailable:
             _log.warning("the issuer's keys could not be read")
             reading.failed = True
         except Exception:  # noqa: BLE001 — whatever it was, keys must go on being read
@@ -149,7 +149,7 @@ class IssuerKeys:
 
 
 def _usable(published: Iterable[object], allowed: frozenset[str]) -> Mapping[str, Mapping[str, jwt.PyJWK]]:
-    """Return the keys that may verify, by id and algorithm. Raises IssuerAway if there are none: that is no key set."""
+    """Return the keys that may verify, by id and algorithm. Raises JwksUnavailable if there are none."""
     usable: dict[str, dict[str, jwt.PyJWK]] = {}
     for key, _ in zip(published, range(_MOST_KEYS), strict=False):
         if isinstance(key, dict) and _is_public_signing_key(key):
@@ -157,7 +157,7 @@ def _usable(published: Iterable[object], allowed: frozenset[str]) -> Mapping[str
                 if (loaded := _loaded(key, algorithm)) is not None:
                     usable.setdefault(key["kid"], {}).setdefault(algorithm, loaded)
     if not usable:
-        raise IssuerAway
+        raise JwksUnavailable
     return usable
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import aiohttp
 from prometheus_client import Counter
 
-from payments_gateway.access.jwks_cache import IssuerAway
+from payments_gateway.access.jwks_cache import JwksUnavailable
 
 _READS: Final = Counter("issuer_key_reads", "Reads of the OIDC issuer's keys, by outcome.", ["outcome"])
 
@@ -18,7 +18,7 @@ _OK: Final = 200
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "holdfast"}
 
 
-class Issuer:
+class JwksClient:
     """The key set of one issuer, at a given address or at the one that its discovery document names."""
 
     def __init__(
@@ -31,13 +31,13 @@ class Issuer:
         self._insecure_allowed = insecure_allowed
 
     async def read(self) -> Iterable[object]:
-        """Return the published keys, unjudged. Raises IssuerAway for whatever keeps them from being read."""
+        """Return the published keys, unjudged. Raises JwksUnavailable for whatever keeps them from being read."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 keys = await self._keys()
-        except (IssuerAway, TimeoutError):
+        except (JwksUnavailable, TimeoutError):
             _READS.labels("failed").inc()
-            raise IssuerAway from None
+            raise JwksUnavailable from None
         _READS.labels("read").inc()
         return keys
 
@@ -51,7 +51,7 @@ class Issuer:
             document = await self._document(session, self._jwks_url or await self._discovered(session))
         keys = document.get("keys")
         if not isinstance(keys, list):
-            raise IssuerAway
+            raise JwksUnavailable
         return keys
 
     async def _discovered(self, session: aiohttp.ClientSession) -> str:
@@ -59,21 +59,21 @@ class Issuer:
         found = document.get("jwks_uri")
         # OpenID Connect Discovery 1.0, section 4.3: a document of another issuer must not be used.
         if document.get("issuer") != self._issuer or not isinstance(found, str):
-            raise IssuerAway
+            raise JwksUnavailable
         return found
 
     async def _document(self, session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
         if not url.startswith(("https://", "http://") if self._insecure_allowed else "https://"):
-            raise IssuerAway
+            raise JwksUnavailable
         try:
             async with session.get(url, allow_redirects=False) as answer:
                 if answer.status != _OK:
-                    raise IssuerAway
+                    raise JwksUnavailable
                 document = json.loads(await _bounded(answer.content))
         except (aiohttp.ClientError, OSError, ValueError, RecursionError):
-            raise IssuerAway from None
+            raise JwksUnavailable from None
         if not isinstance(document, dict):
-            raise IssuerAway
+            raise JwksUnavailable
         return document
 
 
@@ -83,5 +83,5 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
     async for chunk in content.iter_any():
         received += chunk
         if len(received) > _MAX_DOCUMENT_BYTES:
-            raise IssuerAway
+            raise JwksUnavailable
     return bytes(received)

@@ -26,7 +26,7 @@ _FAULTS: Final[Mapping[type[jwt.PyJWTError], str]] = {
 """Fault by the library's exception; what has no row takes its nearest ancestor's."""
 
 
-class NotSignedIn(Exception):
+class Unauthenticated(Exception):
     """The request needs a valid token and carries none. It never quotes the token."""
 
     def __init__(self, fault: str = "absent") -> None:
@@ -39,7 +39,7 @@ GUEST = Caller(user_id=None)
 
 
 @dataclass(frozen=True)
-class TokenRules:
+class TokenValidation:
     """What a token's claims must say. An expiry and a subject are always required."""
 
     audience: str | None = None
@@ -56,10 +56,10 @@ class TokenKeys(Protocol):
     def algorithms(self) -> Collection[str]:
         """Every algorithm that a token may name."""
 
-    def knows(self, key_id: str | None) -> bool:
+    def has(self, key_id: str | None) -> bool:
         """Whether nothing new could be learnt about this key id by asking."""
 
-    async def learn(self) -> None:
+    async def refresh(self) -> None:
         """Ask for keys that are not known. Returns also when there are none; raises when nobody can tell now."""
 
     def key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
@@ -76,11 +76,11 @@ class SharedSecret:
         encoded = base64.urlsafe_b64encode(secret.encode()).decode()
         self._key = jwt.PyJWK({"kty": "oct", "k": encoded}, _HMAC)
 
-    def knows(self, _key_id: str | None) -> bool:
+    def has(self, _key_id: str | None) -> bool:
         """Return True: there is only one key."""
         return True
 
-    async def learn(self) -> None:
+    async def refresh(self) -> None:
         """Do nothing: there is nobody to ask."""
 
     def key(self, _key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
@@ -91,46 +91,46 @@ class SharedSecret:
 class TokenVerifier:
     """Reads the caller from an Authorization header."""
 
-    def __init__(self, keys: TokenKeys | None, rules: TokenRules, *, allow_guests: bool = True) -> None:
+    def __init__(self, keys: TokenKeys | None, rules: TokenValidation, *, allow_guests: bool = True) -> None:
         """Verify tokens signed with these keys; without keys every token is refused."""
         self._keys = keys
         self._rules = rules
         self._allow_guests = allow_guests
 
     async def caller(self, authorization: str | None) -> Caller:
-        """Return who sends this header. Raises NotSignedIn for a bad token, or for none where guests are refused.
+        """Return who sends this header. Raises Unauthenticated for a bad token, or for none where guests are refused.
 
         Raises what its keys raise when a token names a key that nobody can tell about now.
         """
         if authorization is None:
             if not self._allow_guests:
-                raise NotSignedIn
+                raise Unauthenticated
             return GUEST
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or self._keys is None:
-            raise NotSignedIn("scheme")
+            raise Unauthenticated("scheme")
         if len(token) > _MAX_TOKEN_CHARACTERS:
-            raise NotSignedIn("too_long")
+            raise Unauthenticated("too_long")
         return Caller(user_id=await self._subject(token.strip(), self._keys))
 
     async def _subject(self, token: str, keys: TokenKeys) -> str:
         key = await self._key(token, keys)
         subject = _claims(token, self._rules, key)["sub"]
         if not 0 < len(subject) <= _MAX_USER_ID_CHARACTERS or not subject.isprintable():
-            raise NotSignedIn("subject")
+            raise Unauthenticated("subject")
         return str(subject)
 
     async def _key(self, token: str, keys: TokenKeys) -> jwt.PyJWK:
         header = _header(token)
         key_id, algorithm = header.get("kid"), header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in keys.algorithms:
-            raise NotSignedIn("algorithm")
-        if not keys.knows(key_id):
+            raise Unauthenticated("algorithm")
+        if not keys.has(key_id):
             _claims(token, self._rules, None)  # a token that its own claims refute is not worth asking anybody about
-            await keys.learn()
+            await keys.refresh()
         key = keys.key(key_id, algorithm)
         if key is None:
-            raise NotSignedIn("unknown_key")
+            raise Unauthenticated("unknown_key")
         return key
 
 
@@ -140,11 +140,11 @@ def _header(token: str) -> Mapping[str, Any]:
     except jwt.PyJWTError as refused:
         raise _not_signed_in(refused) from None
     if "crit" in header or "b64" in header:  # extensions must be understood or refused, and we understand none
-        raise NotSignedIn("extension")
+        raise Unauthenticated("extension")
     return header
 
 
-def _claims(token: str, rules: TokenRules, key: jwt.PyJWK | None) -> Mapping[str, Any]:
+def _claims(token: str, rules: TokenValidation, key: jwt.PyJWK | None) -> Mapping[str, Any]:
     """Return claims that obey the rules; verified if a key is given, and not to be believed if none is."""
     try:
         claims: dict[str, Any] = jwt.decode(
@@ -170,6 +170,6 @@ def _claims(token: str, rules: TokenRules, key: jwt.PyJWK | None) -> Mapping[str
     return claims
 
 
-def _not_signed_in(refused: jwt.PyJWTError) -> NotSignedIn:
+def _not_signed_in(refused: jwt.PyJWTError) -> Unauthenticated:
     """Keep the kind of a refusal and drop its message, which may quote the token (P7)."""
-    return NotSignedIn(next(_FAULTS[kind] for kind in type(refused).__mro__ if kind in _FAULTS))
+    return Unauthenticated(next(_FAULTS[kind] for kind in type(refused).__mro__ if kind in _FAULTS))

@@ -6,32 +6,32 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from payments_gateway.api.body_guard import BodyGuard
-from payments_gateway.api.callers import Gatekeeper
-from payments_gateway.api.document import DescribedApp
-from payments_gateway.api.problems import answer_problems
-from payments_gateway.api.request_log import RequestLog
+from payments_gateway.api.body_guard import BodyLimitMiddleware
+from payments_gateway.api.callers import AccessControl
+from payments_gateway.api.document import OpenApiApp
+from payments_gateway.api.problems import install_error_handlers
+from payments_gateway.api.request_log import RequestLogMiddleware
 
 _CORS_MAX_AGE_SECONDS: Final = 600
 
 
 def create_app(
-    routes: Sequence[APIRouter], *, gatekeeper: Gatekeeper, cors_origins: Sequence[str], deadline_seconds: float
+    routes: Sequence[APIRouter], *, access_control: AccessControl, cors_origins: Sequence[str], deadline_seconds: float
 ) -> FastAPI:
     """Return the app; the middleware added last stands outermost."""
-    app = DescribedApp(
+    app = OpenApiApp(
         title="Holdfast payments-gateway",
         description="Begin a checkout, pay it at Stripe, and find it recorded exactly once.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would name whatever host the client sent
     )
-    app.state.gatekeeper = gatekeeper
+    app.state.access_control = access_control
     for router in routes:
         app.include_router(router)
-    answer_problems(app)
-    app.add_middleware(BodyGuard)
-    app.add_middleware(RequestLog, deadline_seconds=deadline_seconds)
+    install_error_handlers(app)
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(RequestLogMiddleware, deadline_seconds=deadline_seconds)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(cors_origins),

@@ -13,7 +13,7 @@ _LIMIT_DIGITS: Final = len(str(MAX_BODY_BYTES))
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
-class BodyGuard:
+class BodyLimitMiddleware:
     """ASGI middleware. Reads a body once, up to the limit, and hands it on."""
 
     def __init__(self, app: ASGIApp) -> None:

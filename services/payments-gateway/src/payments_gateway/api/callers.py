@@ -8,7 +8,7 @@ from prometheus_client import Counter
 
 from payments_gateway.access.client_addresses import ClientAddresses
 from payments_gateway.access.rate_limits import RateLimited, RateLimiter
-from payments_gateway.access.tokens import NotSignedIn, TokenVerifier
+from payments_gateway.access.tokens import TokenVerifier, Unauthenticated
 from payments_gateway.domain.callers import Caller
 
 _TOKENS_REFUSED: Final = Counter("tokens_refused", "Requests refused for their token, by what is wrong.", ["fault"])
@@ -18,7 +18,7 @@ Authorization = Annotated[str | None, Header()]
 
 
 @dataclass(frozen=True)
-class Gatekeeper:
+class AccessControl:
     """Decides who may come in."""
 
     verifier: TokenVerifier
@@ -29,19 +29,19 @@ class Gatekeeper:
     """Requests that make us ask Stripe about one checkout."""
 
     async def caller(self, authorization: str | None) -> Caller:
-        """Return who sends this header. Raises NotSignedIn, IssuerAway."""
+        """Return who sends this header. Raises Unauthenticated, JwksUnavailable."""
         try:
             return await self.verifier.caller(authorization)
-        except NotSignedIn as refused:
+        except Unauthenticated as refused:
             _TOKENS_REFUSED.labels(refused.fault).inc()
             raise
 
-    def hold_address(self, limiter: RateLimiter, request: Request) -> None:
+    def check_address_limit(self, limiter: RateLimiter, request: Request) -> None:
         """Count a request for the client's address. Raises RateLimited."""
         peer = request.client.host if request.client else None
         _take(limiter, self.addresses.client_of(peer, request.headers.getlist("x-forwarded-for")))
 
-    def hold_user(self, limiter: RateLimiter, caller: Caller) -> None:
+    def check_user_limit(self, limiter: RateLimiter, caller: Caller) -> None:
         """Count a request for a signed-in user; guests have no name and are known by address only."""
         if caller.user_id is not None:
             _take(limiter, caller.user_id)
@@ -55,28 +55,28 @@ def _take(limiter: RateLimiter, key: str) -> None:
         raise
 
 
-def _gatekeeper(request: Request) -> Gatekeeper:
-    gatekeeper: Gatekeeper = request.app.state.gatekeeper
-    return gatekeeper
+def _access_control(request: Request) -> AccessControl:
+    access_control: AccessControl = request.app.state.access_control
+    return access_control
 
 
 async def _caller(request: Request, authorization: Authorization = None) -> Caller:
-    return await _gatekeeper(request).caller(authorization)
+    return await _access_control(request).caller(authorization)
 
 
 async def _initiating_caller(request: Request, authorization: Authorization = None) -> Caller:
     """Count the address before the token is looked at, so that bad tokens count as well."""
-    gatekeeper = _gatekeeper(request)
-    gatekeeper.hold_address(gatekeeper.initiate_by_address, request)
-    caller = await gatekeeper.caller(authorization)
-    gatekeeper.hold_user(gatekeeper.initiate_by_user, caller)
+    access_control = _access_control(request)
+    access_control.check_address_limit(access_control.initiate_by_address, request)
+    caller = await access_control.caller(authorization)
+    access_control.check_user_limit(access_control.initiate_by_user, caller)
     return caller
 
 
-async def _enquiring_caller(request: Request, authorization: Authorization = None) -> Caller:
-    gatekeeper = _gatekeeper(request)
-    gatekeeper.hold_address(gatekeeper.lookup_by_address, request)
-    return await gatekeeper.caller(authorization)
+async def _rate_limited_caller(request: Request, authorization: Authorization = None) -> Caller:
+    access_control = _access_control(request)
+    access_control.check_address_limit(access_control.lookup_by_address, request)
+    return await access_control.caller(authorization)
 
 
 AnyCaller = Annotated[Caller, Depends(_caller)]
@@ -85,23 +85,23 @@ AnyCaller = Annotated[Caller, Depends(_caller)]
 InitiatingCaller = Annotated[Caller, Depends(_initiating_caller)]
 """A user or a guest who may begin a checkout now; 429 for who begins too many."""
 
-EnquiringCaller = Annotated[Caller, Depends(_enquiring_caller)]
+RateLimitedCaller = Annotated[Caller, Depends(_rate_limited_caller)]
 """A user or a guest who may have Stripe asked about a checkout now; 429 for who asks too often."""
 
 
 def _user_id(caller: AnyCaller) -> str:
     if caller.user_id is None:
         _TOKENS_REFUSED.labels("absent").inc()
-        raise NotSignedIn
+        raise Unauthenticated
     return caller.user_id
 
 
-def _enquiring_user_id(caller: EnquiringCaller) -> str:
+def _rate_limited_user_id(caller: RateLimitedCaller) -> str:
     return _user_id(caller)
 
 
 SignedInUser = Annotated[str, Depends(_user_id)]
 """A user's id; a guest gets 401."""
 
-EnquiringUser = Annotated[str, Depends(_enquiring_user_id)]
+RateLimitedUser = Annotated[str, Depends(_rate_limited_user_id)]
 """The same, of a user who may have Stripe asked now; 429 for who asks too often."""

@@ -14,7 +14,7 @@ from payments_gateway.api.bodies import (
     PurchaseBody,
     Uuid,
 )
-from payments_gateway.api.callers import EnquiringCaller, InitiatingCaller
+from payments_gateway.api.callers import InitiatingCaller, RateLimitedCaller
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import checkout_body, decision_body, status_body
 from payments_gateway.checkout.carts import Cart, CartLine
@@ -66,7 +66,7 @@ def checkout_routes(initiate: Initiate, browser_return: BrowserReturn, statuses:
         responses={202: {"model": PurchaseBody, "description": "The payment is under way"}},
     )
     async def complete_checkout(
-        body: CompleteCheckoutBody, caller: EnquiringCaller, response: Response
+        body: CompleteCheckoutBody, caller: RateLimitedCaller, response: Response
     ) -> PurchaseBody:
         """Ask Stripe whether the checkout is paid, and record it if the webhook has not done so yet."""
         bind_attempt(body.checkout_attempt_id)
@@ -76,7 +76,7 @@ def checkout_routes(initiate: Initiate, browser_return: BrowserReturn, statuses:
 
     @routes.get("/checkout/{checkout_attempt_id}", summary="See where a checkout stands")
     async def checkout_status(
-        checkout_attempt_id: Annotated[Uuid, Path()], caller: EnquiringCaller
+        checkout_attempt_id: Annotated[Uuid, Path()], caller: RateLimitedCaller
     ) -> CheckoutStatusBody:
         """Answer the checkout's state, with what was bought once it is completed."""
         bind_attempt(checkout_attempt_id)

@@ -17,7 +17,7 @@ _UNUSED_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
 _FIRST_REFUSAL: Final = "400"
 
 
-class DescribedApp(FastAPI):
+class OpenApiApp(FastAPI):
     """An app whose document says that every refusal is a problem; FastAPI would call it plain JSON of its own shape."""
 
     def openapi(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ _TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-le
 class HeadGuard(HttpToolsProtocol):
     """uvicorn's HTTP, which ends a connection that sends too much without completing a head or bringing a body.
 
-    Bodies are not counted (BodyGuard does that); headers after a body and chunk extensions are.
+    Bodies are not counted (BodyLimitMiddleware does that); headers after a body and chunk extensions are.
     """
 
     _in_head = False

@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from payments_gateway.access.jwks_cache import IssuerAway
+from payments_gateway.access.jwks_cache import JwksUnavailable
 from payments_gateway.access.rate_limits import RateLimited
-from payments_gateway.access.tokens import NotSignedIn
+from payments_gateway.access.tokens import Unauthenticated
 from payments_gateway.api.bodies import PurchaseBody
 from payments_gateway.api.views import purchase_body
 from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable
@@ -86,7 +86,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     InvalidRequest: INVALID,
     IntentRefused: Problem(422, "refused_by_stripe", "Stripe does not accept this amount or currency"),
     AttemptTooLarge: Problem(422, "checkout_too_large", "The checkout has too much content"),
-    NotSignedIn: Problem(401, "not_signed_in", "A valid token is required"),
+    Unauthenticated: Problem(401, "not_signed_in", "A valid token is required"),
     AttemptNotFound: Problem(404, "checkout_not_found", "There is no such checkout"),
     OrderNotFound: Problem(404, "order_not_found", "There is no such order"),
     IntentNotFound: Problem(404, "intent_not_found", "Stripe knows no such intent"),
@@ -103,7 +103,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     BadSignature: Problem(400, "bad_signature", "The signature is missing, wrong, or not of just now"),
     BadEvent: Problem(400, "bad_event", "The body is not an event"),
     RateLimited: Problem(429, "rate_limited", "Too many requests; please wait a little"),
-    IssuerAway: UNAVAILABLE,
+    JwksUnavailable: UNAVAILABLE,
     ServiceUnavailable: UNAVAILABLE,
     StripeUnavailable: UNAVAILABLE,
     AdjustmentKeepsChanging: UNAVAILABLE,
@@ -143,7 +143,7 @@ def problem_response(
     )
 
 
-def answer_problems(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Make the app answer every expected failure by the table."""
     for kind in PROBLEMS:
         app.add_exception_handler(kind, _from_table)

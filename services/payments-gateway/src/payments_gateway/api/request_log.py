@@ -21,7 +21,7 @@ _SECONDS: Final = Histogram("http_request_seconds", "Seconds to answer a request
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class RequestLog:
+class RequestLogMiddleware:
     """ASGI middleware. Paths are logged as route templates, since real ones hold attempt ids; query strings never."""
 
     def __init__(self, app: ASGIApp, *, deadline_seconds: float) -> None:

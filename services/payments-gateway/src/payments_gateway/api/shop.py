@@ -5,10 +5,10 @@ from fastapi import APIRouter, Response
 from payments_gateway.api.bodies import CatalogueBody, ConfigBody
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import catalogue_body
-from payments_gateway.checkout.catalogue_cache import PriceBook
+from payments_gateway.checkout.catalogue_cache import CatalogueCache
 
 
-def shop_routes(book: PriceBook, config: ConfigBody) -> APIRouter:
+def shop_routes(catalogue: CatalogueCache, config: ConfigBody) -> APIRouter:
     """Return the storefront's routes."""
     routes = APIRouter(prefix="/api", tags=["shop"], responses={503: {"model": ProblemBody}})
 
@@ -16,7 +16,7 @@ def shop_routes(book: PriceBook, config: ConfigBody) -> APIRouter:
     async def catalog(response: Response) -> CatalogueBody:
         """Answer every price that can be put into a cart, and the ways of shipping."""
         response.headers["Cache-Control"] = "public, max-age=15"
-        return catalogue_body(book.current())
+        return catalogue_body(catalogue.current())
 
     @routes.get("/config", summary="Learn how to load Stripe.js")
     async def read_config() -> ConfigBody:

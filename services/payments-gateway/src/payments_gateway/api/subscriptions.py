@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from payments_gateway.api.bodies import CancelSubscriptionBody, SubscriptionBody, SubscriptionPageBody, Uuid
-from payments_gateway.api.callers import EnquiringUser, SignedInUser
+from payments_gateway.api.callers import RateLimitedUser, SignedInUser
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import subscription_body
 from payments_gateway.domain.subscriptions import SubscriptionBook, SubscriptionNotFound
@@ -47,7 +47,7 @@ def subscription_routes(
         )
 
     @routes.get("/{subscription_id}", summary="Read one's own subscription")
-    async def read_subscription(subscription_id: Annotated[Uuid, Path()], user_id: EnquiringUser) -> SubscriptionBody:
+    async def read_subscription(subscription_id: Annotated[Uuid, Path()], user_id: RateLimitedUser) -> SubscriptionBody:
         """Answer one subscription, with what lets its buyer finish the first charge while that is open."""
         subscription = await subscriptions.subscription(subscription_id)
         if subscription.user_id != user_id:
@@ -60,7 +60,7 @@ def subscription_routes(
         responses={409: {"model": ProblemBody, "description": "Not active yet, or ended; the problem's type says"}},
     )
     async def cancel_subscription(
-        subscription_id: Annotated[Uuid, Path()], body: CancelSubscriptionBody, user_id: EnquiringUser
+        subscription_id: Annotated[Uuid, Path()], body: CancelSubscriptionBody, user_id: RateLimitedUser
     ) -> SubscriptionBody:
         """End it with its current period, at once, or not after all; answer it as it then is."""
         return subscription_body(await cancels.cancel(subscription_id, user_id, CancelMode(body.mode)))

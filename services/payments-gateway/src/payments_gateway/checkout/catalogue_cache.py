@@ -25,7 +25,7 @@ class CatalogueUnavailable(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class PriceBook:
+class CatalogueCache:
     """Holds the catalogue. Amounts of Stripe's prices never change; what is on sale may be a refresh behind."""
 
     def __init__(
@@ -70,7 +70,7 @@ class PriceBook:
         return self.current()
 
     @asynccontextmanager
-    async def kept_fresh(self) -> AsyncIterator[None]:
+    async def refresh_in_background(self) -> AsyncIterator[None]:
         """Read the catalogue now and again in the background while the context lasts."""
         refreshing = asyncio.create_task(self._refresh_for_ever())
         try:

@@ -8,7 +8,7 @@ from typing import Final
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.carts import Cart, PricedCart, RecurringSum, amount_due_today, price_cart, recurring_sums
-from payments_gateway.checkout.catalogue_cache import PriceBook
+from payments_gateway.checkout.catalogue_cache import CatalogueCache
 from payments_gateway.checkout.customers import Customers, Payer
 from payments_gateway.checkout.payment_guard import Settlement
 from payments_gateway.checkout.supersede import Supersede
@@ -90,7 +90,7 @@ class Initiate:
         self,
         *,
         ids: AttemptIds,
-        book: PriceBook,
+        catalogue: CatalogueCache,
         intents: Intents,
         customers: Customers,
         attempts: AttemptStore,
@@ -101,7 +101,7 @@ class Initiate:
     ) -> None:
         """Begin checkouts that may be paid for as long as pay_by; now is a clock that answers aware UTC times."""
         self._ids = ids
-        self._book = book
+        self._catalogue = catalogue
         self._intents = intents
         self._customers = customers
         self._attempts = attempts
@@ -122,7 +122,7 @@ class Initiate:
             return await self._resume(await self._kept(found, request.digest), request.digest)
         if idempotency_key is not None:  # we know no attempt, but our store may have lost it after the payment
             await self._settlement.refuse_if_bought(attempt_id)
-        catalogue = await self._book.with_prices(line.price_id for line in request.cart.lines)
+        catalogue = await self._catalogue.with_prices(line.price_id for line in request.cart.lines)
         cart = price_cart(request.cart, catalogue)
         if request.supersedes is not None:
             await self._supersede.supersede(request.supersedes, caller)

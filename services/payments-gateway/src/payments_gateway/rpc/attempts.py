@@ -43,7 +43,7 @@ _DELETE_REASONS: Final = {
 _DELETE_REASONS_BACK: Final = {wire: reason for reason, wire in _DELETE_REASONS.items()}
 
 
-class AttemptClient:
+class AttemptsClient:
     """The AttemptStore port over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:

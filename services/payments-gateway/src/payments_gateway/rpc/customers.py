@@ -16,7 +16,7 @@ class _CustomerNotFound(Exception):
 _ERRORS: Final[Mapping[str, type[Exception]]] = {"customer_not_found": _CustomerNotFound}
 
 
-class CustomerClient:
+class CustomersClient:
     """The CustomerRegister port over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:

@@ -5,8 +5,8 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health_pb2
 
-from payments_gateway.access.jwks_cache import IssuerKeys
-from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable, PriceBook
+from payments_gateway.access.jwks_cache import JwksCache
+from payments_gateway.checkout.catalogue_cache import CatalogueCache, CatalogueUnavailable
 from servicekit.health import NotReady, ReadinessCheck
 
 _TIMEOUT_SECONDS: Final = 1.0
@@ -31,19 +31,19 @@ def serving(name: str, channel: grpc.aio.Channel) -> ReadinessCheck:
     return check
 
 
-def catalogue_known(book: PriceBook) -> ReadinessCheck:
+def catalogue_known(catalogue: CatalogueCache) -> ReadinessCheck:
     """Return a check that there are prices to sell by."""
 
     async def check() -> None:
         try:
-            book.current()
+            catalogue.current()
         except CatalogueUnavailable as missing:
             raise NotReady(str(missing)) from None
 
     return check
 
 
-def issuer_keys_loaded(keys: IssuerKeys) -> ReadinessCheck:
+def issuer_keys_loaded(keys: JwksCache) -> ReadinessCheck:
     """Return a check that tokens can be verified since the start.
 
     Keys that have grown too old do not count against it: guests and webhooks need none, and every gateway would fail at

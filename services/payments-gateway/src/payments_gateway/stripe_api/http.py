@@ -17,7 +17,7 @@ import stripe
 from prometheus_client import Counter, Gauge, Histogram
 
 from payments_gateway.domain.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
-from payments_gateway.stripe_api.rate_limiter import StripeLimiter, TurnedAway, Urgency
+from payments_gateway.stripe_api.rate_limiter import LimiterTimeout, Priority, StripeLimiter
 from payments_gateway.stripe_api.responses import Answer, Meaning, read_answer
 from servicekit.deadline import seconds_left
 
@@ -39,7 +39,7 @@ _TO_ANSWER_SECONDS: Final = 0.5
 
 
 class StripeHttp(stripe.HTTPClient):
-    """Sends what Stripe's library asks for. One for each urgency; they may share session and limiter."""
+    """Sends what Stripe's library asks for. One for each priority; they may share session and limiter."""
 
     name = "aiohttp"
 
@@ -48,7 +48,7 @@ class StripeHttp(stripe.HTTPClient):
         session: aiohttp.ClientSession,
         limiter: StripeLimiter,
         *,
-        urgency: Urgency,
+        priority: Priority,
         timeout_seconds: float,
         budget_seconds: float,
         max_retries: int,
@@ -61,7 +61,7 @@ class StripeHttp(stripe.HTTPClient):
         super().__init__()
         self._session = session
         self._limiter = limiter
-        self._urgency = urgency
+        self._priority = priority
         self._timeout_seconds = timeout_seconds
         self._budget_seconds = budget_seconds
         self._max_retries = max_retries
@@ -95,11 +95,11 @@ class StripeHttp(stripe.HTTPClient):
     async def _try(self, method: str, url: str, headers: Mapping[str, str], post_data: Any, ends_at: float) -> Answer:
         operation = operation_of(method, url)
         try:
-            async with self._limiter.turn(self._urgency, within_seconds=ends_at - time.monotonic()):
+            async with self._limiter.turn(self._priority, within_seconds=ends_at - time.monotonic()):
                 seconds = min(self._timeout_seconds, ends_at - time.monotonic())
                 with SECONDS.labels(operation).time():
                     answer = await self._send(method, url, headers, post_data, seconds)
-        except TurnedAway as late:
+        except LimiterTimeout as late:
             REQUESTS.labels(operation, "turned_away").inc()
             raise StripeUnavailable(late.retry_after_seconds) from None
         self._note(operation, answer)

@@ -13,9 +13,9 @@ from typing import Final
 from prometheus_client import Gauge, Histogram
 
 WAITED: Final = Histogram(
-    "holdfast_stripe_wait_seconds",
+    "holdfast_stripe_limiter_wait_seconds",
     "Seconds that calls to Stripe waited for their turn, or until they were turned away.",
-    ["urgency"],
+    ["priority"],
     buckets=(0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
 RATE: Final = Gauge("holdfast_stripe_rate_limit", "Calls a second that may go to Stripe now; less after it said 429.")
@@ -30,17 +30,17 @@ _SLOWEST_SHARE: Final = 1 / 16
 _RECOVERY_SHARE_PER_SECOND: Final = 0.1
 
 
-class Urgency(Enum):
+class Priority(Enum):
     """Who goes first when not all can."""
 
-    URGENT = "urgent"
+    HIGH = "high"
     """A buyer is about to pay or has paid."""
-    PATIENT = "patient"
+    LOW = "low"
     """A page shows where a checkout stands; prices are refreshed; a subscription, a refund or a dispute has changed.
     May take half of the places at most."""
 
 
-class TurnedAway(Exception):
+class LimiterTimeout(Exception):
     """There was no turn in time."""
 
     def __init__(self, retry_after_seconds: float | None) -> None:
@@ -61,9 +61,9 @@ class StripeLimiter:
         monotonic: Callable[[], float],
     ) -> None:
         """Allow so many calls at once and a second; nobody waits longer than said. monotonic is a clock in seconds."""
-        self._places = {Urgency.URGENT: max_concurrent, Urgency.PATIENT: max(1, max_concurrent // 2)}
-        self._under_way = dict.fromkeys(Urgency, 0)
-        self._waiting: dict[Urgency, deque[asyncio.Future[None]]] = {urgency: deque() for urgency in Urgency}
+        self._places = {Priority.HIGH: max_concurrent, Priority.LOW: max(1, max_concurrent // 2)}
+        self._under_way = dict.fromkeys(Priority, 0)
+        self._waiting: dict[Priority, deque[asyncio.Future[None]]] = {priority: deque() for priority in Priority}
         self._urgent_in_a_row = 0
         self._full_rate = self._rate = requests_per_second
         self._burst = max(1.0, requests_per_second / 2)
@@ -74,17 +74,17 @@ class StripeLimiter:
         self._alarm: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def turn(self, urgency: Urgency, *, within_seconds: float) -> AsyncIterator[None]:
-        """Hold a place while the context lasts. Raises TurnedAway if none is free in time."""
+    async def turn(self, priority: Priority, *, within_seconds: float) -> AsyncIterator[None]:
+        """Hold a place while the context lasts. Raises LimiterTimeout if none is free in time."""
         began = self._monotonic()
         try:
-            await self._wait_for_turn(urgency, min(within_seconds, self._longest_wait_seconds))
+            await self._wait_for_turn(priority, min(within_seconds, self._longest_wait_seconds))
         finally:
-            WAITED.labels(urgency.value).observe(self._monotonic() - began)
+            WAITED.labels(priority.value).observe(self._monotonic() - began)
         try:
             yield
         finally:
-            self._leave(urgency)
+            self._leave(priority)
 
     def slow_down(self, retry_after_seconds: float | None) -> None:
         """Stripe had enough: let nobody pass for a while, and fewer afterwards, soon more again."""
@@ -97,59 +97,59 @@ class StripeLimiter:
         self._paused_until = max(self._paused_until, now + pause)
         self._tokens = min(self._tokens, 1.0)
 
-    async def _wait_for_turn(self, urgency: Urgency, seconds: float) -> None:
+    async def _wait_for_turn(self, priority: Priority, seconds: float) -> None:
         pause = self._paused_until - self._monotonic()
         if pause > seconds:
-            raise TurnedAway(pause)
+            raise LimiterTimeout(pause)
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting[urgency].append(waiter)
+        self._waiting[priority].append(waiter)
         self._let_pass()
         try:
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:
-            self._give_back(urgency, waiter)
-            raise TurnedAway(max(0.0, self._paused_until - self._monotonic()) or None) from None
+            self._give_back(priority, waiter)
+            raise LimiterTimeout(max(0.0, self._paused_until - self._monotonic()) or None) from None
         except BaseException:
-            self._give_back(urgency, waiter)
+            self._give_back(priority, waiter)
             raise
 
-    def _give_back(self, urgency: Urgency, waiter: "asyncio.Future[None]") -> None:
+    def _give_back(self, priority: Priority, waiter: "asyncio.Future[None]") -> None:
         """End a wait in vain. A place that was granted in the same moment goes to the next."""
         if waiter.done() and not waiter.cancelled():
-            self._leave(urgency)
+            self._leave(priority)
         else:
             waiter.cancel()
 
-    def _leave(self, urgency: Urgency) -> None:
-        self._under_way[urgency] -= 1
+    def _leave(self, priority: Priority) -> None:
+        self._under_way[priority] -= 1
         self._let_pass()
 
     def _let_pass(self) -> None:
         now = self._monotonic()
         self._refill(now)
-        while (urgency := self._next()) is not None:
+        while (priority := self._next()) is not None:
             opens_at = max(self._paused_until, now + (1 - self._tokens) / self._rate)
             if opens_at > now:
                 self._look_again_in(opens_at - now)
                 return
             self._tokens -= 1
-            self._under_way[urgency] += 1
-            self._urgent_in_a_row = self._urgent_in_a_row + 1 if urgency is Urgency.URGENT else 0
-            self._waiting[urgency].popleft().set_result(None)
+            self._under_way[priority] += 1
+            self._urgent_in_a_row = self._urgent_in_a_row + 1 if priority is Priority.HIGH else 0
+            self._waiting[priority].popleft().set_result(None)
 
-    def _next(self) -> Urgency | None:
+    def _next(self) -> Priority | None:
         """Return whose turn it is; None if nobody waits or there is no place."""
         for queue in self._waiting.values():
             while queue and queue[0].done():  # gave up
                 queue.popleft()
         patients_turn = self._urgent_in_a_row >= _URGENT_TURNS
-        order = (Urgency.PATIENT, Urgency.URGENT) if patients_turn else (Urgency.URGENT, Urgency.PATIENT)
-        return next((urgency for urgency in order if self._waiting[urgency] and self._has_place(urgency)), None)
+        order = (Priority.LOW, Priority.HIGH) if patients_turn else (Priority.HIGH, Priority.LOW)
+        return next((priority for priority in order if self._waiting[priority] and self._has_place(priority)), None)
 
-    def _has_place(self, urgency: Urgency) -> bool:
+    def _has_place(self, priority: Priority) -> bool:
         all_under_way = sum(self._under_way.values())
-        return all_under_way < self._places[Urgency.URGENT] and self._under_way[urgency] < self._places[urgency]
+        return all_under_way < self._places[Priority.HIGH] and self._under_way[priority] < self._places[priority]
 
     def _refill(self, now: float) -> None:
         passed = now - self._refilled_at

@@ -12,7 +12,7 @@ from servicekit.deadline import without_deadline
 SHARED: Final = Counter("holdfast_stripe_reads_shared", "Looks at an intent that joined one that was under way.")
 
 
-class SharedGlances:
+class SingleFlightIntents:
     """The IntentReader port for those who only show. Nothing is kept: an answer goes to those who wait for it.
 
     A look may join one that was under way before it, and so be older than its question by one request to Stripe.

@@ -34,7 +34,7 @@ class BadEvent(Exception):
 
 
 @dataclass(frozen=True)
-class WebhookEvent:
+class VerifiedDelivery:
     """A verified event."""
 
     id: str
@@ -53,7 +53,7 @@ class StripeWebhooks:
         self._secrets = tuple(secrets)
         self._now = now
 
-    def read(self, body: bytes, signature: str | None) -> WebhookEvent:
+    def read(self, body: bytes, signature: str | None) -> VerifiedDelivery:
         """Return the event that a delivery carries. Raises BadSignature, BadEvent."""
         try:
             text = body.decode()
@@ -90,9 +90,9 @@ def _is_signed_by(secret: str, text: str, signature: str) -> bool:
     return True
 
 
-def _read_event(fields: Any) -> WebhookEvent:
+def _read_event(fields: Any) -> VerifiedDelivery:
     kind = str(fields["type"])
-    return WebhookEvent(
+    return VerifiedDelivery(
         id=read_id(fields["id"]),
         type=kind,
         account=fields.get("account"),

@@ -2,12 +2,12 @@ import asyncio
 
 import pytest
 
-from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable, PriceBook
+from payments_gateway.checkout.catalogue_cache import CatalogueCache, CatalogueUnavailable
 from payments_gateway.domain.intents import StripeKeyRefused, StripeUnavailable
 
-from .assembly import until
-from .fakes import FakeCatalogueSource, FakeClock
-from .samples import SHOP, catalogue, price
+from ..assembly import until
+from ..fakes import FakeCatalogueSource, FakeClock
+from ..samples import SHOP, catalogue, price
 
 NEW = catalogue(price("price_new", 100))
 
@@ -18,7 +18,7 @@ class Book:
     def __init__(self, *, refresh_seconds: float = 3600, max_age_seconds: float = 7200) -> None:
         self.clock = FakeClock()
         self.source = FakeCatalogueSource(SHOP)
-        self.book = PriceBook(
+        self.catalogue = CatalogueCache(
             self.source,
             refresh_seconds=refresh_seconds,
             max_age_seconds=max_age_seconds,
@@ -31,7 +31,7 @@ class Book:
 async def shelf() -> Book:
     """Give a book that has been read once."""
     shelf = Book()
-    async with shelf.book.kept_fresh():
+    async with shelf.catalogue.refresh_in_background():
         await until(lambda: shelf.source.reads == 1)
     return shelf
 
@@ -39,13 +39,13 @@ async def shelf() -> Book:
 async def test_a_book_that_was_never_read_sells_nothing() -> None:
     """There are no prices to sell by."""
     with pytest.raises(CatalogueUnavailable):
-        Book().book.current()
+        Book().catalogue.current()
 
 
 async def test_the_catalogue_is_read_once_and_kept(shelf: Book) -> None:
     """Looking up what is known asks nobody."""
-    assert shelf.book.current() is SHOP
-    assert await shelf.book.with_prices(["price_mug", "price_pen"]) is SHOP
+    assert shelf.catalogue.current() is SHOP
+    assert await shelf.catalogue.with_prices(["price_mug", "price_pen"]) is SHOP
     assert shelf.source.reads == 1
 
 
@@ -54,13 +54,13 @@ async def test_nothing_that_goes_wrong_ends_the_reading() -> None:
     shelf = Book(refresh_seconds=0.01)
     shelf.source.failure = KeyError("odd")
 
-    async with shelf.book.kept_fresh():
+    async with shelf.catalogue.refresh_in_background():
         await until(lambda: shelf.source.reads >= 1)
         shelf.source.failure = None
         shelf.clock.advance(10)
         await until(lambda: shelf.source.reads >= 2, seconds=5)
 
-        assert shelf.book.current() is SHOP
+        assert shelf.catalogue.current() is SHOP
 
 
 async def test_an_unknown_price_is_read_again(shelf: Book) -> None:
@@ -68,20 +68,20 @@ async def test_an_unknown_price_is_read_again(shelf: Book) -> None:
     shelf.source.catalogue = NEW
     shelf.clock.advance(2)
 
-    found = await shelf.book.with_prices(["price_new"])
+    found = await shelf.catalogue.with_prices(["price_new"])
 
     assert found is NEW
-    assert shelf.book.current() is NEW
+    assert shelf.catalogue.current() is NEW
 
 
 async def test_unknown_prices_do_not_make_stripe_busy(shelf: Book) -> None:
     """However many carts with made-up prices arrive, Stripe is asked at most every two seconds."""
     for _ in range(10):
-        await shelf.book.with_prices(["price_made_up"])
+        await shelf.catalogue.with_prices(["price_made_up"])
     at_once = shelf.source.reads
     for _ in range(10):
         shelf.clock.advance(0.5)
-        await shelf.book.with_prices(["price_made_up"])
+        await shelf.catalogue.with_prices(["price_made_up"])
 
     assert at_once == 1
     assert shelf.source.reads == 1 + 2
@@ -94,7 +94,7 @@ async def test_a_failing_read_is_not_repeated_at_once_either(shelf: Book) -> Non
 
     for _ in range(10):
         with pytest.raises(CatalogueUnavailable):
-            await shelf.book.with_prices(["price_made_up"])
+            await shelf.catalogue.with_prices(["price_made_up"])
 
     assert shelf.source.reads == 2
 
@@ -104,9 +104,9 @@ async def test_a_failing_read_keeps_the_old_prices(shelf: Book) -> None:
     shelf.source.failure = StripeUnavailable()
     shelf.clock.advance(7200)
     with pytest.raises(CatalogueUnavailable):
-        await shelf.book.with_prices(["price_made_up"])
+        await shelf.catalogue.with_prices(["price_made_up"])
 
-    found = await shelf.book.with_prices(["price_mug"])
+    found = await shelf.catalogue.with_prices(["price_mug"])
 
     assert found is SHOP
 
@@ -126,7 +126,7 @@ async def test_a_price_that_could_not_be_looked_for_is_not_called_unknown(
     shelf.clock.advance(2)
 
     with pytest.raises(CatalogueUnavailable) as unavailable:
-        await shelf.book.with_prices(["price_new"])
+        await shelf.catalogue.with_prices(["price_new"])
 
     assert (str(unavailable.value), unavailable.value.retry_after_seconds) == (reason, retry_after)
 
@@ -136,10 +136,10 @@ async def test_a_read_that_broke_calls_no_price_unknown_either(shelf: Book) -> N
     shelf.source.failure = KeyError("odd")
     shelf.clock.advance(2)
     with pytest.raises(KeyError):
-        await shelf.book.with_prices(["price_new"])
+        await shelf.catalogue.with_prices(["price_new"])
 
     with pytest.raises(CatalogueUnavailable):
-        await shelf.book.with_prices(["price_new"])
+        await shelf.catalogue.with_prices(["price_new"])
 
     assert shelf.source.reads == 2
 
@@ -149,7 +149,7 @@ async def test_a_price_is_looked_for_again_when_the_one_who_read_hung_up(shelf: 
     shelf.source.catalogue = NEW
     shelf.source.released.clear()
     shelf.clock.advance(2)
-    reader, waiting = (asyncio.create_task(shelf.book.with_prices(["price_new"])) for _ in range(2))
+    reader, waiting = (asyncio.create_task(shelf.catalogue.with_prices(["price_new"])) for _ in range(2))
     await until(lambda: shelf.source.reads == 2)
 
     reader.cancel()
@@ -164,11 +164,11 @@ async def test_after_a_read_that_succeeds_a_price_is_unknown_for_good(shelf: Boo
     shelf.source.failure = StripeUnavailable()
     shelf.clock.advance(2)
     with pytest.raises(CatalogueUnavailable):
-        await shelf.book.with_prices(["price_made_up"])
+        await shelf.catalogue.with_prices(["price_made_up"])
     shelf.source.failure = None
     shelf.clock.advance(2)
 
-    assert await shelf.book.with_prices(["price_made_up"]) is SHOP
+    assert await shelf.catalogue.with_prices(["price_made_up"]) is SHOP
 
 
 async def test_prices_that_are_too_old_are_not_sold_by(shelf: Book) -> None:
@@ -176,9 +176,9 @@ async def test_prices_that_are_too_old_are_not_sold_by(shelf: Book) -> None:
     shelf.clock.advance(7200.5)
 
     with pytest.raises(CatalogueUnavailable):
-        shelf.book.current()
+        shelf.catalogue.current()
     with pytest.raises(CatalogueUnavailable):
-        await shelf.book.with_prices(["price_mug"])
+        await shelf.catalogue.with_prices(["price_mug"])
 
 
 async def test_carts_that_arrive_together_share_one_read(shelf: Book) -> None:
@@ -187,7 +187,7 @@ async def test_carts_that_arrive_together_share_one_read(shelf: Book) -> None:
     shelf.source.released.clear()
     shelf.clock.advance(2)
 
-    waiting = [asyncio.create_task(shelf.book.with_prices(["price_new"])) for _ in range(20)]
+    waiting = [asyncio.create_task(shelf.catalogue.with_prices(["price_new"])) for _ in range(20)]
     await until(lambda: shelf.source.reads == 2)
     shelf.source.released.set()
     found = await asyncio.gather(*waiting)
@@ -200,10 +200,10 @@ async def test_while_it_is_read_again_the_old_catalogue_is_sold_by(shelf: Book) 
     """Known prices wait for nobody."""
     shelf.source.released.clear()
     shelf.clock.advance(2)
-    waiting = asyncio.create_task(shelf.book.with_prices(["price_new"]))
+    waiting = asyncio.create_task(shelf.catalogue.with_prices(["price_new"]))
     await until(lambda: shelf.source.reads == 2)
 
-    found = await shelf.book.with_prices(["price_mug"])
+    found = await shelf.catalogue.with_prices(["price_mug"])
 
     assert found is SHOP
     shelf.source.released.set()
@@ -214,7 +214,7 @@ async def test_the_age_counts_from_when_the_read_began(shelf: Book) -> None:
     """An answer that took long is as old as the question."""
     shelf.source.released.clear()
     shelf.clock.advance(2)
-    waiting = asyncio.create_task(shelf.book.with_prices(["price_new"]))
+    waiting = asyncio.create_task(shelf.catalogue.with_prices(["price_new"]))
     await until(lambda: shelf.source.reads == 2)
     shelf.clock.advance(7201)
     shelf.source.released.set()
@@ -227,11 +227,11 @@ async def test_the_book_is_read_again_in_the_background() -> None:
     """What is on sale is at most a refresh behind, without anybody asking."""
     shelf = Book(refresh_seconds=0.001)
 
-    async with shelf.book.kept_fresh():
+    async with shelf.catalogue.refresh_in_background():
         await until(lambda: shelf.source.reads == 1)
         shelf.source.catalogue = NEW
         shelf.clock.advance(2)
-        await until(lambda: shelf.book.current() is NEW)
+        await until(lambda: shelf.catalogue.current() is NEW)
 
     assert shelf.source.reads == 2
 
@@ -240,14 +240,14 @@ async def test_the_background_outlives_a_failing_read() -> None:
     """Stripe comes back, and so do the prices."""
     shelf = Book(refresh_seconds=0.001)
 
-    async with shelf.book.kept_fresh():
+    async with shelf.catalogue.refresh_in_background():
         await until(lambda: shelf.source.reads == 1)
         shelf.source.failure = StripeUnavailable()
         shelf.clock.advance(2)
         await until(lambda: shelf.source.reads == 2)
         shelf.source.failure, shelf.source.catalogue = None, NEW
         shelf.clock.advance(2)
-        await until(lambda: shelf.book.current() is NEW)
+        await until(lambda: shelf.catalogue.current() is NEW)
 
 
 async def test_leaving_ends_the_background() -> None:
@@ -255,7 +255,7 @@ async def test_leaving_ends_the_background() -> None:
     shelf = Book()
     shelf.source.released.clear()
 
-    async with shelf.book.kept_fresh():
+    async with shelf.catalogue.refresh_in_background():
         await until(lambda: shelf.source.reads == 1)
 
     assert asyncio.all_tasks() == {asyncio.current_task()}

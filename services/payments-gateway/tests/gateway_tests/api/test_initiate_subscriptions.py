@@ -8,9 +8,9 @@ from payments_gateway.domain.attempts import IntentKind
 from payments_gateway.domain.intents import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 
-from .assembly import Gateway
-from .http_edge import INITIATE, get, post, token_for
-from .samples import address_json, checkout_json
+from ..assembly import Gateway
+from ..http_edge import INITIATE, get, post, token_for
+from ..samples import address_json, checkout_json
 
 KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
 

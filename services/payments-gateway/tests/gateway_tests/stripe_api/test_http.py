@@ -18,8 +18,8 @@ from payments_gateway.stripe_api.intents import StripeIntents
 from payments_gateway.stripe_api.rate_limiter import StripeLimiter
 from servicekit.deadline import deadline
 
-from .samples import ATTEMPT_ID, intent_ref
-from .stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, serving, stripe_client, stripe_stand_in
+from ..samples import ATTEMPT_ID, intent_ref
+from ..stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, serving, stripe_client, stripe_stand_in
 
 FOR_A_MUG = IntentTerms(IntentKind.PAYMENT, Money(1250, "usd"), customer_id=None)
 INTENT = IntentRef("pi_1", IntentKind.PAYMENT)

@@ -4,7 +4,7 @@ import pytest
 
 from payments_gateway.access.rate_limits import Rate, RateLimited, RateLimiter
 
-from .fakes import FakeClock
+from ..fakes import FakeClock
 
 SLOW = Rate(per_minute=6, burst=3)
 

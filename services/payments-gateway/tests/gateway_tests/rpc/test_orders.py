@@ -26,8 +26,8 @@ from payments_gateway.rpc.orders import OrdersClient
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 
-from .samples import ATTEMPT_ID, CONTEXT, intent_ref
-from .service_stand_ins import OrdersStandIn, Refusal
+from ..samples import ATTEMPT_ID, CONTEXT, intent_ref
+from ..service_stand_ins import OrdersStandIn, Refusal
 
 REF = intent_ref("pi_1")
 PAYMENT = Payment(REF, ATTEMPT_ID, CONTEXT.total, livemode=False)

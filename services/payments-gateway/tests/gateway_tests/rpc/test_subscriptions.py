@@ -26,8 +26,8 @@ from payments_gateway.rpc.messages import intent_message, money_message, recurri
 from payments_gateway.rpc.subscriptions import SubscriptionsClient, invoice_message, state_message
 from servicekit.grpc_client import ServiceUnavailable
 
-from .samples import ATTEMPT_ID
-from .service_stand_ins import OrdersStandIn, Refusal
+from ..samples import ATTEMPT_ID
+from ..service_stand_ins import OrdersStandIn, Refusal
 
 BEGAN = datetime(2030, 1, 1, 12, 30, tzinfo=UTC)
 STATE = StripeSubscriptionState(

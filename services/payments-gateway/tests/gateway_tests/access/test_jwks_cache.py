@@ -6,15 +6,15 @@ import time
 import pytest
 
 from devstack.local_issuer import DISCOVERY_PATH, KEYS_PATH, CannedResponse, LocalIssuer, SigningKey
-from payments_gateway.access.jwks_cache import IssuerAway, IssuerKeys
-from payments_gateway.access.jwks_client import Issuer
-from payments_gateway.access.tokens import NotSignedIn
+from payments_gateway.access.jwks_cache import JwksCache, JwksUnavailable
+from payments_gateway.access.jwks_client import JwksClient
+from payments_gateway.access.tokens import Unauthenticated
 from payments_gateway.rpc.readiness import issuer_keys_loaded
 from servicekit.health import NotReady
 
-from .assembly import until
-from .fakes import FakeClock
-from .signing import PAUSE_SECONDS, kept_keys, rsa_key, user_of
+from ..assembly import until
+from ..fakes import FakeClock
+from ..signing import PAUSE_SECONDS, kept_keys, rsa_key, user_of
 
 EC = SigningKey.ec("ec")
 NEW = SigningKey.ec("new")
@@ -79,9 +79,9 @@ async def test_a_withdrawn_key_is_gone_with_the_next_read() -> None:
     with LocalIssuer(EC) as issuer:
         async with kept_keys(issuer, refresh_seconds=PAUSE_SECONDS) as keys:
             issuer.publish(NEW)
-            await until(lambda: not keys.knows("ec"))
+            await until(lambda: not keys.has("ec"))
 
-            with pytest.raises(NotSignedIn) as refused:
+            with pytest.raises(Unauthenticated) as refused:
                 await user_of(EC.sign(issuer.claims()), keys, issuer)
             user = await user_of(NEW.sign(issuer.claims()), keys, issuer)
 
@@ -141,7 +141,7 @@ async def test_an_algorithm_that_is_not_allowed_has_no_keys() -> None:
     """A key that could verify it is not even held."""
     with LocalIssuer(EC, rsa_key("rsa")) as issuer:
         async with kept_keys(issuer, algorithms=("ES256",)) as keys:
-            with pytest.raises(NotSignedIn) as refused:
+            with pytest.raises(Unauthenticated) as refused:
                 await user_of(rsa_key("rsa").sign(issuer.claims()), keys, issuer)
 
     assert refused.value.fault == "algorithm"
@@ -159,10 +159,10 @@ async def test_keys_are_kept_while_the_issuer_is_away_up_to_their_age() -> None:
             clock.advance(7100)
             user = await user_of(token, keys, issuer)
             clock.advance(200)
-            with pytest.raises(IssuerAway):
+            with pytest.raises(JwksUnavailable):
                 await user_of(token, keys, issuer)
             issuer.recover()
-            await until(lambda: keys.knows("ec"))
+            await until(lambda: keys.has("ec"))
             later = await user_of(token, keys, issuer)
 
     assert (user, later) == ("user_ada", "user_ada")
@@ -186,7 +186,7 @@ async def test_an_unknown_key_cannot_be_judged_while_the_issuer_is_away() -> Non
     with LocalIssuer(EC) as issuer:
         async with kept_keys(issuer) as keys:
             issuer.go_down()
-            with pytest.raises(IssuerAway):
+            with pytest.raises(JwksUnavailable):
                 await user_of(NEW.sign(issuer.claims()), keys, issuer)
 
 
@@ -219,7 +219,7 @@ async def test_the_issuer_is_asked_at_a_bounded_rate_however_many_unknown_keys_a
                 while time.monotonic() - began < 3 * pause_seconds:
                     count += 1
                     token = EC.sign(issuer.claims(), kid=f"invented-{worker}-{count}")
-                    with pytest.raises(NotSignedIn):
+                    with pytest.raises(Unauthenticated):
                         await user_of(token, keys, issuer)
 
             await asyncio.gather(*(flood(worker) for worker in range(100)))
@@ -233,7 +233,7 @@ async def test_a_token_that_its_claims_refute_asks_nobody() -> None:
     with LocalIssuer(EC) as issuer:
         async with kept_keys(issuer) as keys:
             for changes in ({"exp": 1}, {"aud": "another"}, {"iss": "https://another.example"}, {"sub": None}):
-                with pytest.raises(NotSignedIn):
+                with pytest.raises(Unauthenticated):
                     await user_of(NEW.sign(issuer.claims(**changes)), keys, issuer)
 
     assert issuer.jwks_requests == 1
@@ -242,18 +242,18 @@ async def test_a_token_that_its_claims_refute_asks_nobody() -> None:
 async def test_only_so_many_wait_for_the_issuer() -> None:
     """Who comes when a thousand wait is not made to wait: memory is bounded, and 401 would be a guess."""
     with LocalIssuer(EC) as issuer:
-        keys = IssuerKeys(
-            Issuer(issuer.url, issuer.keys_url, timeout_seconds=1),
+        keys = JwksCache(
+            JwksClient(issuer.url, issuer.keys_url, timeout_seconds=1),
             algorithms=["ES256"],
             refresh_seconds=3600,
             max_age_seconds=3600,
             monotonic=time.monotonic,
         )
-        waiting = [asyncio.create_task(keys.learn()) for _ in range(1000)]
+        waiting = [asyncio.create_task(keys.refresh()) for _ in range(1000)]
         await until(lambda: keys._waiting == 1000)
 
-        with pytest.raises(IssuerAway):
-            await keys.learn()
+        with pytest.raises(JwksUnavailable):
+            await keys.refresh()
 
         for task in waiting:
             task.cancel()
@@ -302,8 +302,8 @@ async def test_an_issuer_that_misbehaves_is_as_good_as_away(reply: CannedRespons
     with LocalIssuer(EC) as issuer:
         issuer.overrides = {KEYS_PATH: reply}
 
-        with pytest.raises(IssuerAway):
-            await Issuer(issuer.url, issuer.keys_url, timeout_seconds=seconds, insecure_allowed=True).read()
+        with pytest.raises(JwksUnavailable):
+            await JwksClient(issuer.url, issuer.keys_url, timeout_seconds=seconds, insecure_allowed=True).read()
 
     assert issuer.requested_paths == [KEYS_PATH]
 
@@ -326,8 +326,8 @@ async def test_a_discovery_document_must_be_the_issuers_and_name_its_keys(docume
     with LocalIssuer(EC) as issuer:
         issuer.overrides = {DISCOVERY_PATH: CannedResponse(json.dumps(document).replace("{}", issuer.url).encode())}
 
-        with pytest.raises(IssuerAway):
-            await Issuer(issuer.url, None, timeout_seconds=2, insecure_allowed=True).read()
+        with pytest.raises(JwksUnavailable):
+            await JwksClient(issuer.url, None, timeout_seconds=2, insecure_allowed=True).read()
 
     assert issuer.requested_paths == [DISCOVERY_PATH]
 
@@ -337,14 +337,14 @@ async def test_an_issuer_that_is_not_there_is_away() -> None:
     with LocalIssuer(EC) as gone:
         pass
 
-    with pytest.raises(IssuerAway):
-        await Issuer(gone.url, gone.keys_url, timeout_seconds=2, insecure_allowed=True).read()
+    with pytest.raises(JwksUnavailable):
+        await JwksClient(gone.url, gone.keys_url, timeout_seconds=2, insecure_allowed=True).read()
 
 
 @pytest.mark.parametrize("discovered", [False, True])
 async def test_keys_are_not_read_over_plain_http_outside_development(*, discovered: bool) -> None:
     """Who stands in between could publish keys of their own; the request is not even sent."""
-    with LocalIssuer(EC) as issuer, pytest.raises(IssuerAway):
-        await Issuer(issuer.url, None if discovered else issuer.keys_url, timeout_seconds=2).read()
+    with LocalIssuer(EC) as issuer, pytest.raises(JwksUnavailable):
+        await JwksClient(issuer.url, None if discovered else issuer.keys_url, timeout_seconds=2).read()
 
     assert issuer.requested_paths == []

@@ -11,10 +11,10 @@ from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import PaymentReport, Purchase, ReportChannel
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
-from .assembly import Gateway
-from .billing_samples import CLUB, CLUB_CONTEXT, subscription_json
-from .http_edge import deliver, get, post, token_for
-from .samples import ATTEMPT_ID, attempt
+from ..assembly import Gateway
+from ..billing_samples import CLUB, CLUB_CONTEXT, subscription_json
+from ..http_edge import deliver, get, post, token_for
+from ..samples import ATTEMPT_ID, attempt
 
 ADA = token_for("user_ada")
 ALMANAC = LineItem("price_almanac", "prod_almanac", "Almanac", 1, Money(9000, "usd"), Recurring(Interval.YEAR, 1, 0))

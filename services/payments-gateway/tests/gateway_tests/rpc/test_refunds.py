@@ -22,7 +22,7 @@ from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 
-from .service_stand_ins import OrdersStandIn, Refusal
+from ..service_stand_ins import OrdersStandIn, Refusal
 
 AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
 PAID_WITH = PaidWith("pi_1", "attempt", livemode=False)

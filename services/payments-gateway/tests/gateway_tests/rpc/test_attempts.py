@@ -15,14 +15,14 @@ from payments_gateway.domain.attempts import (
     SavedAttempt,
     Tombstone,
 )
-from payments_gateway.rpc.attempts import AttemptClient
+from payments_gateway.rpc.attempts import AttemptsClient
 from payments_gateway.rpc.messages import context_message, intent_message
 from servicekit.grpc_client import ServiceUnavailable, UnexpectedAnswer
 from servicekit.json_logging import request_id
 from servicekit.violations import FieldViolation, InvalidRequest
 
-from .samples import ATTEMPT_ID, CONTEXT, attempt, intent_ref
-from .service_stand_ins import Refusal, SessionStandIn
+from ..samples import ATTEMPT_ID, CONTEXT, attempt, intent_ref
+from ..service_stand_ins import Refusal, SessionStandIn
 
 REF = intent_ref("pi_1")
 STORED = pb.Attempt(
@@ -45,16 +45,16 @@ def session() -> SessionStandIn:
 
 
 @pytest.fixture
-async def client(session: SessionStandIn) -> AsyncIterator[AttemptClient]:
+async def client(session: SessionStandIn) -> AsyncIterator[AttemptsClient]:
     """Give the gateway's client of it."""
     async with session.served() as channel:
-        yield AttemptClient(channel, timeout_seconds=5)
+        yield AttemptsClient(channel, timeout_seconds=5)
 
 
 @pytest.mark.parametrize("context", [CONTEXT, BARE], ids=["everything", "only what is required"])
 @pytest.mark.parametrize("replayed", [False, True])
 async def test_what_is_saved_comes_back_as_it_was(
-    client: AttemptClient,
+    client: AttemptsClient,
     session: SessionStandIn,
     context: CheckoutContext,
     replayed: bool,  # noqa: FBT001 — a case
@@ -75,7 +75,7 @@ async def test_what_is_saved_comes_back_as_it_was(
     assert saved == SavedAttempt(replace(attempt(REF), context=context), replayed)
 
 
-async def test_a_closed_attempt_says_why(client: AttemptClient, session: SessionStandIn) -> None:
+async def test_a_closed_attempt_says_why(client: AttemptsClient, session: SessionStandIn) -> None:
     """Its content is still there."""
     closed = pb.Attempt()
     closed.CopyFrom(STORED)
@@ -101,7 +101,7 @@ async def test_a_closed_attempt_says_why(client: AttemptClient, session: Session
     ],
 )
 async def test_a_tombstone_is_read(
-    client: AttemptClient,
+    client: AttemptsClient,
     session: SessionStandIn,
     reason: pb.DeleteReason.ValueType,
     close_reason: pb.CloseReason.ValueType,
@@ -118,7 +118,7 @@ async def test_a_tombstone_is_read(
     assert found == Tombstone(ATTEMPT_ID, *expected)
 
 
-async def test_an_unknown_attempt_is_none(client: AttemptClient, session: SessionStandIn) -> None:
+async def test_an_unknown_attempt_is_none(client: AttemptsClient, session: SessionStandIn) -> None:
     """NOT_FOUND is an answer, not a failure."""
     session.answer = Refusal(grpc.StatusCode.NOT_FOUND, "attempt_not_found")
 
@@ -126,7 +126,7 @@ async def test_an_unknown_attempt_is_none(client: AttemptClient, session: Sessio
 
 
 @pytest.mark.parametrize("reason", list(CloseReason))
-async def test_closing_names_its_reason(client: AttemptClient, session: SessionStandIn, reason: CloseReason) -> None:
+async def test_closing_names_its_reason(client: AttemptsClient, session: SessionStandIn, reason: CloseReason) -> None:
     """Each reason has its word on the wire."""
     session.answer = pb.CloseAttemptResponse()
 
@@ -137,7 +137,7 @@ async def test_closing_names_its_reason(client: AttemptClient, session: SessionS
 
 
 @pytest.mark.parametrize("reason", list(DeleteReason))
-async def test_deleting_names_its_reason(client: AttemptClient, session: SessionStandIn, reason: DeleteReason) -> None:
+async def test_deleting_names_its_reason(client: AttemptsClient, session: SessionStandIn, reason: DeleteReason) -> None:
     """Each reason has its word on the wire."""
     session.answer = pb.DeleteAttemptResponse()
 
@@ -158,7 +158,7 @@ async def test_deleting_names_its_reason(client: AttemptClient, session: Session
     ],
 )
 async def test_a_refusal_has_the_name_of_its_reason(
-    client: AttemptClient, session: SessionStandIn, code: grpc.StatusCode, reason: str, expected: type[Exception]
+    client: AttemptsClient, session: SessionStandIn, code: grpc.StatusCode, reason: str, expected: type[Exception]
 ) -> None:
     """The reason decides, not the status; what the contract does not name is unexpected."""
     session.answer = Refusal(code, reason)
@@ -167,7 +167,7 @@ async def test_a_refusal_has_the_name_of_its_reason(
         await client.save(ATTEMPT_ID, b"h" * 32, CONTEXT, REF)
 
 
-async def test_refused_fields_are_named(client: AttemptClient, session: SessionStandIn) -> None:
+async def test_refused_fields_are_named(client: AttemptsClient, session: SessionStandIn) -> None:
     """With their paths."""
     violation = FieldViolation("context.items", "must have 1 to 200 lines")
     session.answer = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", InvalidRequest([violation]))
@@ -182,7 +182,7 @@ async def test_refused_fields_are_named(client: AttemptClient, session: SessionS
 async def test_a_service_that_is_away_is_unavailable(session: SessionStandIn, reason: str) -> None:
     """Within the deadline, tries included; so is an attempt that cannot be decrypted: it is not missing."""
     async with session.served() as channel:
-        client = AttemptClient(channel, timeout_seconds=2)
+        client = AttemptsClient(channel, timeout_seconds=2)
         session.answer = Refusal(grpc.StatusCode.UNAVAILABLE, reason)
 
         with pytest.raises(ServiceUnavailable):
@@ -191,7 +191,7 @@ async def test_a_service_that_is_away_is_unavailable(session: SessionStandIn, re
     assert session.requests
 
 
-async def test_the_request_id_goes_along(client: AttemptClient, session: SessionStandIn) -> None:
+async def test_the_request_id_goes_along(client: AttemptsClient, session: SessionStandIn) -> None:
     """So that one request can be followed through every service's log."""
     session.answer = pb.CloseAttemptResponse()
     request_id.set("request-1")

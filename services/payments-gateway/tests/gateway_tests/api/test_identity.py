@@ -15,10 +15,10 @@ from prometheus_client import REGISTRY
 
 from devstack.local_issuer import LocalIssuer, SigningKey
 
-from .assembly import Gateway, until
-from .http_edge import INITIATE, Answer, Edge, get, post, served
-from .samples import checkout_json
-from .signing import PAUSE_SECONDS, by_hand, kept_keys, rsa_key, rules_of, signed_with_secret
+from ..assembly import Gateway, until
+from ..http_edge import INITIATE, Answer, Edge, get, post, served
+from ..samples import checkout_json
+from ..signing import PAUSE_SECONDS, by_hand, kept_keys, rsa_key, rules_of, signed_with_secret
 
 EC = SigningKey.ec("ec")
 RSA = rsa_key("rsa")

@@ -5,11 +5,11 @@ from typing import Any
 import jwt
 import pytest
 
-from payments_gateway.access.tokens import GUEST, NotSignedIn, SharedSecret, TokenRules, TokenVerifier
+from payments_gateway.access.tokens import GUEST, SharedSecret, TokenValidation, TokenVerifier, Unauthenticated
 from payments_gateway.domain.callers import Caller
 
 SECRET = "the-shop-signs-its-tokens-with-this-long-secret-of-sixty-four-chars"
-VERIFIER = TokenVerifier(SharedSecret(SECRET), TokenRules())
+VERIFIER = TokenVerifier(SharedSecret(SECRET), TokenValidation())
 
 
 def token(algorithm: str = "HS256", secret: str = SECRET, **claims: Any) -> str:
@@ -46,8 +46,8 @@ async def test_no_header_is_a_guest() -> None:
 
 async def test_no_header_is_refused_where_guests_are() -> None:
     """Where guests are not allowed, every request needs a token."""
-    with pytest.raises(NotSignedIn):
-        await TokenVerifier(SharedSecret(SECRET), TokenRules(), allow_guests=False).caller(None)
+    with pytest.raises(Unauthenticated):
+        await TokenVerifier(SharedSecret(SECRET), TokenValidation(), allow_guests=False).caller(None)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ async def test_no_header_is_refused_where_guests_are() -> None:
 )
 async def test_a_bad_token_is_never_a_guest(header: str) -> None:
     """Whatever is sent that is no valid token is refused, and the refusal quotes nothing of it."""
-    with pytest.raises(NotSignedIn) as refusal:
+    with pytest.raises(Unauthenticated) as refusal:
         await VERIFIER.caller(header)
 
     assert str(refusal.value) == ""
@@ -120,7 +120,7 @@ async def test_a_subject_must_be_text() -> None:
     """A number is nobody's user id; signed by hand, since the library would not make such a token."""
     numbered = jwt.api_jws.encode(b'{"sub":7,"exp":99999999999}', SECRET, algorithm="HS256")
 
-    with pytest.raises(NotSignedIn):
+    with pytest.raises(Unauthenticated):
         await VERIFIER.caller("Bearer " + numbered)
 
 
@@ -134,15 +134,15 @@ async def test_clocks_may_differ_a_little() -> None:
 @pytest.mark.parametrize("claims", [{}, {"aud": "another"}, {"iss": "elsewhere"}, {"aud": "shop"}, {"iss": "id"}])
 async def test_audience_and_issuer_must_be_ours_where_they_are_set(claims: dict[str, str]) -> None:
     """A token that was made for another service or by another issuer is refused."""
-    verifier = TokenVerifier(SharedSecret(SECRET), TokenRules("shop", "id"))
+    verifier = TokenVerifier(SharedSecret(SECRET), TokenValidation("shop", "id"))
 
-    with pytest.raises(NotSignedIn):
+    with pytest.raises(Unauthenticated):
         await verifier.caller("Bearer " + token(**claims))
 
 
 async def test_a_token_for_our_audience_by_our_issuer_is_taken() -> None:
     """The audience may be one of several."""
-    verifier = TokenVerifier(SharedSecret(SECRET), TokenRules("shop", "id"))
+    verifier = TokenVerifier(SharedSecret(SECRET), TokenValidation("shop", "id"))
 
     caller = await verifier.caller("Bearer " + token(aud=["elsewhere", "shop"], iss="id"))
 
@@ -158,9 +158,9 @@ async def test_an_audience_is_no_hindrance_where_none_is_set() -> None:
 
 async def test_without_a_secret_every_token_is_refused() -> None:
     """An empty or missing secret must never verify anything; guests are still guests."""
-    verifier = TokenVerifier(None, TokenRules())
+    verifier = TokenVerifier(None, TokenValidation())
 
-    with pytest.raises(NotSignedIn):
+    with pytest.raises(Unauthenticated):
         await verifier.caller("Bearer " + token())
     assert await verifier.caller(None) == GUEST
 

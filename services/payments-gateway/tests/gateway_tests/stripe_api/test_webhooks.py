@@ -9,7 +9,7 @@ from payments_gateway.domain.money import Money
 from payments_gateway.domain.webhook_events import ChargeRefunded, DisputeChanged, IntentSucceeded, News, RefundChanged
 from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature, StripeWebhooks
 
-from .http_edge import signature_of
+from ..http_edge import signature_of
 
 NOW = 1_900_000_000
 OLD_SECRET, NEW_SECRET = "whsec_old", "whsec_new"

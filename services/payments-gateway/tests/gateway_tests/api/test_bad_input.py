@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from .assembly import Gateway
-from .http_edge import INITIATE, Answer, Edge, ask, post, post_raw, served
-from .samples import ATTEMPT_ID, address_json, checkout_json
+from ..assembly import Gateway
+from ..http_edge import INITIATE, Answer, Edge, ask, post, post_raw, served
+from ..samples import ATTEMPT_ID, address_json, checkout_json
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,8 +10,8 @@ import pytest
 
 from payments_gateway.api.head_guard import MAX_HEAD_BYTES
 
-from .http_edge import INITIATE, get, post
-from .samples import checkout_json
+from ..http_edge import INITIATE, get, post
+from ..samples import checkout_json
 
 PIECE: Final = b"a" * 8192
 ENOUGH: Final = 2048

@@ -4,9 +4,9 @@ import time
 import pytest
 from prometheus_client import REGISTRY
 
-from payments_gateway.stripe_api.rate_limiter import StripeLimiter, TurnedAway, Urgency
+from payments_gateway.stripe_api.rate_limiter import LimiterTimeout, Priority, StripeLimiter
 
-from .fakes import FakeClock
+from ..fakes import FakeClock
 
 LONG = 5.0
 
@@ -30,15 +30,17 @@ def limiter(
 class Visitor:
     """A call that stays until it is told to go."""
 
-    def __init__(self, gate: StripeLimiter, urgency: Urgency = Urgency.URGENT, *, log: list[str] | None = None) -> None:
+    def __init__(
+        self, gate: StripeLimiter, priority: Priority = Priority.HIGH, *, log: list[str] | None = None
+    ) -> None:
         self.inside = asyncio.Event()
         self.go = asyncio.Event()
         self._log = [] if log is None else log
-        self.task = asyncio.create_task(self._visit(gate, urgency))
+        self.task = asyncio.create_task(self._visit(gate, priority))
 
-    async def _visit(self, gate: StripeLimiter, urgency: Urgency) -> None:
-        async with gate.turn(urgency, within_seconds=LONG):
-            self._log.append(urgency.value)
+    async def _visit(self, gate: StripeLimiter, priority: Priority) -> None:
+        async with gate.turn(priority, within_seconds=LONG):
+            self._log.append(priority.value)
             self.inside.set()
             await self.go.wait()
 
@@ -77,7 +79,7 @@ async def test_no_more_than_allowed_begin_in_a_second() -> None:
     began = time.monotonic()
 
     async def call() -> None:
-        async with gate.turn(Urgency.URGENT, within_seconds=LONG):
+        async with gate.turn(Priority.HIGH, within_seconds=LONG):
             pass
 
     await asyncio.gather(*(call() for _ in range(50 + 20)))
@@ -91,12 +93,12 @@ async def test_a_wait_has_an_end() -> None:
     first = Visitor(gate)
     await settle()
 
-    with pytest.raises(TurnedAway):
-        async with gate.turn(Urgency.URGENT, within_seconds=LONG):
+    with pytest.raises(LimiterTimeout):
+        async with gate.turn(Priority.HIGH, within_seconds=LONG):
             pass
     await first.leave()
 
-    async with gate.turn(Urgency.URGENT, within_seconds=LONG):
+    async with gate.turn(Priority.HIGH, within_seconds=LONG):
         pass
 
 
@@ -107,8 +109,8 @@ async def test_a_wait_ends_with_the_callers_time() -> None:
     await settle()
     began = time.monotonic()
 
-    with pytest.raises(TurnedAway):
-        async with gate.turn(Urgency.URGENT, within_seconds=0.05):
+    with pytest.raises(LimiterTimeout):
+        async with gate.turn(Priority.HIGH, within_seconds=0.05):
             pass
 
     assert time.monotonic() - began < LONG
@@ -121,16 +123,16 @@ async def test_who_pays_goes_before_who_looks() -> None:
     gate = limiter(max_concurrent=1)
     first = Visitor(gate)
     await settle()
-    patient = [Visitor(gate, Urgency.PATIENT, log=order) for _ in range(10)]
+    patient = [Visitor(gate, Priority.LOW, log=order) for _ in range(10)]
     await settle()
-    urgent = Visitor(gate, Urgency.URGENT, log=order)
+    urgent = Visitor(gate, Priority.HIGH, log=order)
     await settle()
 
     for visitor in [first, urgent, *patient]:
         visitor.go.set()
     await asyncio.gather(first.task, urgent.task, *(visitor.task for visitor in patient))
 
-    assert order == ["urgent"] + ["patient"] * 10
+    assert order == ["high"] + ["low"] * 10
 
 
 async def test_who_looks_is_not_starved() -> None:
@@ -139,21 +141,21 @@ async def test_who_looks_is_not_starved() -> None:
     gate = limiter(max_concurrent=1)
     first = Visitor(gate)
     await settle()
-    waiting = [Visitor(gate, Urgency.URGENT, log=order) for _ in range(20)]
-    waiting += [Visitor(gate, Urgency.PATIENT, log=order) for _ in range(2)]
+    waiting = [Visitor(gate, Priority.HIGH, log=order) for _ in range(20)]
+    waiting += [Visitor(gate, Priority.LOW, log=order) for _ in range(2)]
     await settle()
 
     for visitor in [first, *waiting]:
         visitor.go.set()
     await asyncio.gather(first.task, *(visitor.task for visitor in waiting))
 
-    assert [place for place, urgency in enumerate(order) if urgency == "patient"] == [6, 14]
+    assert [place for place, priority in enumerate(order) if priority == "low"] == [6, 14]
 
 
 async def test_who_looks_takes_half_of_the_places_at_most() -> None:
     """Slow looks leave room for whoever pays."""
     gate = limiter(max_concurrent=4)
-    patient = [Visitor(gate, Urgency.PATIENT) for _ in range(4)]
+    patient = [Visitor(gate, Priority.LOW) for _ in range(4)]
     await settle()
     urgent = [Visitor(gate) for _ in range(2)]
     await settle()
@@ -192,12 +194,12 @@ async def test_after_a_429_nobody_passes_for_a_while() -> None:
 
     gate.slow_down(20.0)
 
-    with pytest.raises(TurnedAway) as turned_away:
-        async with gate.turn(Urgency.URGENT, within_seconds=LONG):
+    with pytest.raises(LimiterTimeout) as turned_away:
+        async with gate.turn(Priority.HIGH, within_seconds=LONG):
             pass
     assert turned_away.value.retry_after_seconds == pytest.approx(20)
     clock.advance(20.1)
-    async with gate.turn(Urgency.URGENT, within_seconds=LONG):
+    async with gate.turn(Priority.HIGH, within_seconds=LONG):
         pass
 
 
@@ -207,7 +209,7 @@ async def test_a_short_pause_is_waited_for() -> None:
     gate.slow_down(0.2)
     began = time.monotonic()
 
-    async with gate.turn(Urgency.URGENT, within_seconds=LONG):
+    async with gate.turn(Priority.HIGH, within_seconds=LONG):
         waited = time.monotonic() - began
 
     assert waited >= 0.19
@@ -221,8 +223,8 @@ async def test_a_pause_has_its_bounds(said: float | None, pause: float) -> None:
 
     gate.slow_down(said)
 
-    with pytest.raises(TurnedAway) as turned_away:
-        async with gate.turn(Urgency.URGENT, within_seconds=LONG):
+    with pytest.raises(LimiterTimeout) as turned_away:
+        async with gate.turn(Priority.HIGH, within_seconds=LONG):
             pass
     assert turned_away.value.retry_after_seconds == pytest.approx(pause)
 
@@ -236,7 +238,7 @@ async def test_after_a_429_fewer_pass_and_slowly_all_again() -> None:
         return REGISTRY.get_sample_value("holdfast_stripe_rate_limit") or 0.0
 
     async def pass_once() -> None:
-        async with gate.turn(Urgency.URGENT, within_seconds=LONG):
+        async with gate.turn(Priority.HIGH, within_seconds=LONG):
             pass
 
     for _ in range(5):

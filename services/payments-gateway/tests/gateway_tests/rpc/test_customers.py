@@ -4,10 +4,10 @@ import grpc
 import pytest
 
 from checkout.orders.v1 import orders_pb2 as pb
-from payments_gateway.rpc.customers import CustomerClient
+from payments_gateway.rpc.customers import CustomersClient
 from servicekit.grpc_client import ServiceUnavailable
 
-from .service_stand_ins import OrdersStandIn, Refusal
+from ..service_stand_ins import OrdersStandIn, Refusal
 
 
 @pytest.fixture
@@ -17,13 +17,13 @@ def orders() -> OrdersStandIn:
 
 
 @pytest.fixture
-async def client(orders: OrdersStandIn) -> AsyncIterator[CustomerClient]:
+async def client(orders: OrdersStandIn) -> AsyncIterator[CustomersClient]:
     """Give a client of it."""
     async with orders.served() as channel:
-        yield CustomerClient(channel, timeout_seconds=5)
+        yield CustomersClient(channel, timeout_seconds=5)
 
 
-async def test_a_users_customer_is_found(orders: OrdersStandIn, client: CustomerClient) -> None:
+async def test_a_users_customer_is_found(orders: OrdersStandIn, client: CustomersClient) -> None:
     """By the user's id."""
     orders.answer = pb.GetCustomerResponse(stripe_customer_id="cus_1")
 
@@ -33,7 +33,7 @@ async def test_a_users_customer_is_found(orders: OrdersStandIn, client: Customer
     assert orders.requests == [pb.GetCustomerRequest(user_id="user_ada")]
 
 
-async def test_a_user_without_a_customer_has_none(orders: OrdersStandIn, client: CustomerClient) -> None:
+async def test_a_user_without_a_customer_has_none(orders: OrdersStandIn, client: CustomersClient) -> None:
     """That is no failure: it is the first checkout."""
     orders.answer = Refusal(grpc.StatusCode.NOT_FOUND, "customer_not_found")
 
@@ -42,7 +42,7 @@ async def test_a_user_without_a_customer_has_none(orders: OrdersStandIn, client:
 
 @pytest.mark.parametrize(("replaces", "sent"), [(None, ""), ("cus_gone", "cus_gone")])
 async def test_the_winner_is_answered(
-    orders: OrdersStandIn, client: CustomerClient, replaces: str | None, sent: str
+    orders: OrdersStandIn, client: CustomersClient, replaces: str | None, sent: str
 ) -> None:
     """It may be another than the one that was offered."""
     orders.answer = pb.PutCustomerResponse(stripe_customer_id="cus_faster")
@@ -53,7 +53,7 @@ async def test_the_winner_is_answered(
     assert orders.requests == [pb.PutCustomerRequest(user_id="user_ada", stripe_customer_id="cus_1", replaces=sent)]
 
 
-async def test_orders_being_away_is_unavailable(orders: OrdersStandIn, client: CustomerClient) -> None:
+async def test_orders_being_away_is_unavailable(orders: OrdersStandIn, client: CustomersClient) -> None:
     """It may pass."""
     orders.answer = Refusal(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
 

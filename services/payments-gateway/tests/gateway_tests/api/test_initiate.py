@@ -10,9 +10,9 @@ from payments_gateway.domain.intents import IntentRefused, StripeUnavailable
 from payments_gateway.domain.money import Money
 from servicekit.grpc_client import ServiceUnavailable
 
-from .assembly import Gateway
-from .http_edge import INITIATE, Edge, post, post_raw, served, token_for
-from .samples import LONDON, address_json, checkout_json
+from ..assembly import Gateway
+from ..http_edge import INITIATE, Edge, post, post_raw, served, token_for
+from ..samples import LONDON, address_json, checkout_json
 
 KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
 

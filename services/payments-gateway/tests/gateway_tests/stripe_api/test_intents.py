@@ -19,8 +19,8 @@ from payments_gateway.domain.intents import (
 from payments_gateway.domain.money import Money
 from payments_gateway.stripe_api.intents import StripeIntents
 
-from .samples import ATTEMPT_ID, intent_ref
-from .stripe_stand_in import Sent, StripeStandIn, intent_json, roomy_limiter, stripe_client, stripe_stand_in
+from ..samples import ATTEMPT_ID, intent_ref
+from ..stripe_stand_in import Sent, StripeStandIn, intent_json, roomy_limiter, stripe_client, stripe_stand_in
 
 MUG = Money(1250, "usd")
 NOTHING = Money(0, "usd")

@@ -9,10 +9,10 @@ from typing import Final
 import aiohttp
 import pytest
 
-from .assembly import Gateway
-from .http_edge import INITIATE, Answer, Edge, Limits, ask, deliver, event_body, get, post, served, token_for
-from .samples import checkout_json
-from .test_rate_limits import SLOW
+from ..access.test_rate_limits import SLOW
+from ..assembly import Gateway
+from ..http_edge import INITIATE, Answer, Edge, Limits, ask, deliver, event_body, get, post, served, token_for
+from ..samples import checkout_json
 
 KEY: Final = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
 BY_ADDRESS: Final = Limits(initiate_by_address=SLOW)

@@ -4,12 +4,12 @@ import math
 import pytest
 
 from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
-from payments_gateway.stripe_api.single_flight import SharedGlances
+from payments_gateway.stripe_api.single_flight import SingleFlightIntents
 from servicekit.deadline import deadline, seconds_left
 
-from .assembly import until
-from .fakes import FakeIntents, Wire
-from .samples import ATTEMPT_ID, CONTEXT
+from ..assembly import until
+from ..fakes import FakeIntents, Wire
+from ..samples import ATTEMPT_ID, CONTEXT
 
 
 async def _note(left: list[float]) -> None:
@@ -23,7 +23,7 @@ class Scene:
         self.wire = Wire()
         self.intents = FakeIntents(self.wire)
         self.ref = self.intents.another(ATTEMPT_ID, CONTEXT.total)
-        self.glances = SharedGlances(self.intents)
+        self.glances = SingleFlightIntents(self.intents)
 
     def reads(self) -> int:
         """Count the reads that reached Stripe."""

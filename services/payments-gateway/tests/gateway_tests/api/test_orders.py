@@ -11,9 +11,9 @@ from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Order, PaymentReport, Purchase, ReportChannel
 from servicekit.grpc_client import ServiceUnavailable
 
-from .assembly import Gateway
-from .http_edge import deliver, event_body, get, post, token_for
-from .samples import ADA, ATTEMPT_ID, CONTEXT, LONDON, OTHER_ATTEMPT_ID
+from ..assembly import Gateway
+from ..http_edge import deliver, event_body, get, post, token_for
+from ..samples import ADA, ATTEMPT_ID, CONTEXT, LONDON, OTHER_ATTEMPT_ID
 
 STATUS = f"/api/checkout/{ATTEMPT_ID}"
 
@@ -379,7 +379,7 @@ async def test_a_product_changes_without_a_restart(http: aiohttp.ClientSession, 
     renamed = replace(known.prices["price_mug"], name="Cup")
     gateway.source.catalogue = replace(known, prices={"price_mug": renamed})
     gateway.clock.advance(3)
-    await gateway.book.with_prices(["price_that_is_not_known"])
+    await gateway.catalogue.with_prices(["price_that_is_not_known"])
 
     answer = await get(http, "/api/catalog")
 

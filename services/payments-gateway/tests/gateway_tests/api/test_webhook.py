@@ -6,9 +6,9 @@ import pytest
 from payments_gateway.domain.money import Money
 from servicekit.grpc_client import ServiceUnavailable
 
-from .assembly import Gateway
-from .http_edge import WEBHOOK, ask, deliver, event_body, post_raw, signature_of
-from .samples import ATTEMPT_ID, CONTEXT
+from ..assembly import Gateway
+from ..http_edge import WEBHOOK, ask, deliver, event_body, post_raw, signature_of
+from ..samples import ATTEMPT_ID, CONTEXT
 
 
 async def test_p3_a_paid_checkout_is_recorded_before_stripe_is_told_so(

@@ -13,9 +13,9 @@ from payments_gateway.domain.stripe_billing import GoneAtStripe, StripeSubscript
 from payments_gateway.domain.subscriptions import InvoiceStatus, StateUnusable, SubscriptionStatus
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions, read_subscription
 
-from .billing_samples import ROW, invoice_json, subscription_json
-from .samples import ATTEMPT_ID
-from .stripe_stand_in import StripeStandIn, stripe_stand_in
+from ..billing_samples import ROW, invoice_json, subscription_json
+from ..samples import ATTEMPT_ID
+from ..stripe_stand_in import StripeStandIn, stripe_stand_in
 
 LISTED: Final = {"object": "list", "url": "/v1/subscriptions", "has_more": False}
 

@@ -9,7 +9,7 @@ from payments_gateway.domain.intents import StripeUnavailable
 from payments_gateway.domain.money import Money
 from payments_gateway.stripe_api.catalogue import StripeCatalogue, read_price, read_shipping_rate
 
-from .stripe_stand_in import StripeStandIn, stripe_stand_in
+from ..stripe_stand_in import StripeStandIn, stripe_stand_in
 
 PRODUCT: dict[str, Any] = {
     "id": "prod_mug",

@@ -10,9 +10,9 @@ import pytest
 from payments_gateway.domain.intents import StripeKeyRefused
 from servicekit.json_logging import JsonFormatter
 
-from .assembly import Gateway
-from .http_edge import INITIATE, SHOP_ORIGIN, WEBHOOK, Answer, Edge, ask, get, post, post_raw, served, token_for
-from .samples import ADA, ATTEMPT_ID, LONDON, address_json, checkout_json
+from ..assembly import Gateway
+from ..http_edge import INITIATE, SHOP_ORIGIN, WEBHOOK, Answer, Edge, ask, get, post, post_raw, served, token_for
+from ..samples import ADA, ATTEMPT_ID, LONDON, address_json, checkout_json
 
 MADE = re.compile(r"[0-9a-f]{32}")
 
@@ -272,7 +272,7 @@ async def test_liveness_asks_nothing_of_others(http: aiohttp.ClientSession, gate
     ready = await get(http, "/readyz")
     gateway.clock.advance(7201)
     alive, not_ready = await get(http, "/livez"), await get(http, "/readyz")
-    await gateway.book._read_unless_just_tried()
+    await gateway.catalogue._read_unless_just_tried()
     again = await get(http, "/readyz")
 
     assert (ready.status, alive.status, not_ready.status, again.status) == (200, 200, 503, 200)
@@ -283,7 +283,7 @@ async def test_readiness_names_a_key_that_stripe_refuses(http: aiohttp.ClientSes
     """Without prices to sell by an operator reads why; with prices of before the gateway stays in service."""
     gateway.source.failure = StripeKeyRefused()
     gateway.clock.advance(10)
-    await gateway.book._read_unless_just_tried()
+    await gateway.catalogue._read_unless_just_tried()
     with_prices = await get(http, "/readyz")
     gateway.clock.advance(7201)
     without = await get(http, "/readyz")

@@ -6,7 +6,7 @@ from payments_gateway.checkout.customers import EmailRefused
 from payments_gateway.domain.intents import CustomerMissing, IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
 from payments_gateway.stripe_api.customers import StripeCustomers
 
-from .stripe_stand_in import StripeStandIn, stripe_stand_in
+from ..stripe_stand_in import StripeStandIn, stripe_stand_in
 
 EMAIL = "ada@example.com"
 

@@ -29,15 +29,15 @@ from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.catalogue_cache import CatalogueCache
-from payments_gateway.checkout.complete import BrowserReturn
+from payments_gateway.checkout.complete import CompleteCheckout
 from payments_gateway.checkout.customers import Customers
 from payments_gateway.checkout.initiate import Initiate
-from payments_gateway.checkout.payment_guard import Settlement
+from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.domain.refunds import Dispute
 from payments_gateway.payments.fulfilment import Fulfilment
-from payments_gateway.refunds.mirror import Copying, Refunds
+from payments_gateway.refunds.mirror import RefundMirror, StripeMirror
 from payments_gateway.rpc.attempts import AttemptsClient
 from payments_gateway.rpc.customers import CustomersClient
 from payments_gateway.rpc.orders import OrdersClient
@@ -56,9 +56,9 @@ from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
 from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.cancel import SubscriptionCancel
-from payments_gateway.subscriptions.incomplete_payments import FirstPayments
-from payments_gateway.subscriptions.sync import SubscriptionLife
-from payments_gateway.webhook_dispatcher import Deliveries
+from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
+from payments_gateway.subscriptions.sync import SubscriptionSync
+from payments_gateway.webhook_dispatcher import WebhookDispatcher
 from servicekit.certificates import Certificates
 from servicekit.grpc_client import open_channel
 from servicekit.health import Readiness
@@ -98,9 +98,9 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         activation = Activation(subscriptions, billing, now=lambda: datetime.now(UTC))
         fulfilment = Fulfilment(attempts, orders, activation, livemode=settings.livemode)
         patient_billing = StripeSubscriptions(glances)
-        life = SubscriptionLife(subscriptions, patient_billing, activation, livemode=settings.livemode)
-        first_payments = FirstPayments(patient_billing)
-        settlement = Settlement(fulfilment, orders)
+        sync = SubscriptionSync(subscriptions, patient_billing, activation, livemode=settings.livemode)
+        incomplete_payments = IncompletePayments(patient_billing)
+        payment_guard = PaymentGuard(fulfilment, orders)
         initiate = Initiate(
             ids=AttemptIds(settings.attempt_id_secret.get_secret_value().encode()),
             catalogue=catalogue,
@@ -110,8 +110,8 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
                 CustomersClient(orders_channel, timeout_seconds=settings.service_timeout_seconds),
             ),
             attempts=attempts,
-            supersede=Supersede(attempts, intents, settlement),
-            settlement=settlement,
+            supersede=Supersede(attempts, intents, payment_guard),
+            payment_guard=payment_guard,
             pay_by=timedelta(hours=settings.pay_by_hours),
             now=lambda: datetime.now(UTC),
         )
@@ -131,20 +131,24 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             [
                 checkout_routes(
                     initiate,
-                    BrowserReturn(attempts, orders, intents, fulfilment),
-                    CheckoutStatusReader(attempts, orders, SingleFlightIntents(StripeIntents(glances)), first_payments),
+                    CompleteCheckout(attempts, orders, intents, fulfilment),
+                    CheckoutStatusReader(
+                        attempts, orders, SingleFlightIntents(StripeIntents(glances)), incomplete_payments
+                    ),
                 ),
                 order_routes(orders),
-                subscription_routes(subscriptions, first_payments, SubscriptionCancel(subscriptions, billing, life)),
+                subscription_routes(
+                    subscriptions, incomplete_payments, SubscriptionCancel(subscriptions, billing, sync)
+                ),
                 webhook_routes(
                     StripeWebhooks(
                         [secret.get_secret_value() for secret in settings.stripe_webhook_secrets], now=time.time
                     ),
-                    Deliveries(
+                    WebhookDispatcher(
                         fulfilment,
                         _refunds(settings, glances, orders_channel),
                         _disputes(settings, glances, orders_channel),
-                        life,
+                        sync,
                     ),
                 ),
                 shop_routes(
@@ -159,17 +163,17 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         )
 
 
-def _refunds(settings: GatewaySettings, client: stripe.StripeClient, orders_channel: grpc.aio.Channel) -> Refunds:
+def _refunds(settings: GatewaySettings, client: stripe.StripeClient, orders_channel: grpc.aio.Channel) -> RefundMirror:
     at_stripe = StripeRefunds(client)
     copies = RefundsClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-    return Refunds(Copying("refund", at_stripe, copies, livemode=settings.livemode), at_stripe)
+    return RefundMirror(StripeMirror("refund", at_stripe, copies, livemode=settings.livemode), at_stripe)
 
 
 def _disputes(
     settings: GatewaySettings, client: stripe.StripeClient, orders_channel: grpc.aio.Channel
-) -> Copying[Dispute]:
+) -> StripeMirror[Dispute]:
     copies = DisputesClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-    return Copying("dispute", StripeDisputes(client), copies, livemode=settings.livemode)
+    return StripeMirror("dispute", StripeDisputes(client), copies, livemode=settings.livemode)
 
 
 def _stripe_limiter(settings: GatewaySettings) -> StripeLimiter:

@@ -1,4 +1,4 @@
-"""Who takes which of Stripe's news: the one table, from what an event tells to the use case that deals with it.
+"""Who takes which of Stripe's event: the one table, from what an event tells to the use case that deals with it.
 
 Which events tell it stands in clients/stripe_webhooks.py.
 """
@@ -12,36 +12,36 @@ from payments_gateway.domain.webhook_events import (
     ChargeRefunded,
     DisputeChanged,
     IntentSucceeded,
-    News,
     RefundChanged,
     SubscriptionChanged,
+    WebhookEvent,
 )
 from payments_gateway.payments.fulfilment import Fulfilment
-from payments_gateway.refunds.mirror import Copying, Refunds
-from payments_gateway.subscriptions.sync import SubscriptionLife
+from payments_gateway.refunds.mirror import RefundMirror, StripeMirror
+from payments_gateway.subscriptions.sync import SubscriptionSync
 
 
 @dataclass(frozen=True)
-class Deliveries:
-    """Hands news over. Whatever a use case raises goes to the edge, which asks Stripe to deliver again or not."""
+class WebhookDispatcher:
+    """Hands event over. Whatever a use case raises goes to the edge, which asks Stripe to deliver again or not."""
 
     fulfilment: Fulfilment
-    refunds: Refunds
-    disputes: Copying[Dispute]
-    subscriptions: SubscriptionLife
+    refunds: RefundMirror
+    disputes: StripeMirror[Dispute]
+    subscriptions: SubscriptionSync
 
-    async def take(self, news: News, event_id: str) -> None:
-        """Return once the effect of the news is committed."""
-        match news:
+    async def dispatch(self, event: WebhookEvent, event_id: str) -> None:
+        """Return once the effect of the event is committed."""
+        match event:
             case IntentSucceeded(intent):
                 await self.fulfilment.fulfil(intent, PaymentReport(ReportChannel.WEBHOOK, event_id))
             case RefundChanged(refund_id):
-                await self.refunds.refresh(refund_id)
+                await self.refunds.sync(refund_id)
             case ChargeRefunded(charge_id):
-                await self.refunds.refresh_charge(charge_id)
+                await self.refunds.sync_charge(charge_id)
             case DisputeChanged(dispute_id):
-                await self.disputes.refresh(dispute_id)
+                await self.disputes.sync(dispute_id)
             case SubscriptionChanged():
-                await self.subscriptions.follow(news)
+                await self.subscriptions.on_event(event)
             case _:
-                assert_never(news)
+                assert_never(event)

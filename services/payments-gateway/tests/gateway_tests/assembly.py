@@ -7,26 +7,26 @@ from datetime import timedelta
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.catalogue_cache import CatalogueCache
-from payments_gateway.checkout.complete import BrowserReturn
+from payments_gateway.checkout.complete import CompleteCheckout
 from payments_gateway.checkout.customers import Customers
 from payments_gateway.checkout.initiate import Initiate
-from payments_gateway.checkout.payment_guard import Settlement
+from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.domain.attempts import Attempt, IntentRef
-from payments_gateway.domain.stripe_billing import Billing
+from payments_gateway.domain.stripe_billing import StripeSubscriptionsPort
 from payments_gateway.payments.fulfilment import Fulfilment
-from payments_gateway.refunds.mirror import Copying, Refunds
+from payments_gateway.refunds.mirror import RefundMirror, StripeMirror
 from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.cancel import SubscriptionCancel
-from payments_gateway.subscriptions.incomplete_payments import FirstPayments
-from payments_gateway.subscriptions.sync import SubscriptionLife
-from payments_gateway.webhook_dispatcher import Deliveries
+from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
+from payments_gateway.subscriptions.sync import SubscriptionSync
+from payments_gateway.webhook_dispatcher import WebhookDispatcher
 
 from .fake_adjustments import FakeDisputeCopies, FakeRefundCopies, FakeStripeDisputes, FakeStripeRefunds
-from .fake_customers import FakeAccounts, FakeRegister
+from .fake_customers import FakeCustomerRepository, FakeStripeCustomers
 from .fake_subscriptions import FakeBilling, FakeSubscriptions
-from .fakes import FakeAttempts, FakeCatalogueSource, FakeClock, FakeIntents, FakeOrderBook, Wire
+from .fakes import FakeAttempts, FakeCatalogueSource, FakeClock, FakeIntents, FakeOrders, Wire
 from .samples import ATTEMPT_ID, CONTEXT, SHOP, attempt
 
 PAY_BY = timedelta(hours=24)
@@ -35,18 +35,18 @@ PAY_BY = timedelta(hours=24)
 class Gateway:
     """Everything behind the HTTP edge."""
 
-    def __init__(self, wired: Callable[[Wire], Billing] | None = None) -> None:
+    def __init__(self, wired: Callable[[Wire], StripeSubscriptionsPort] | None = None) -> None:
         """Put it together; with another Billing than the fake one if wired gives one."""
         self.clock = FakeClock()
         self.wire = Wire()
         self.attempts = FakeAttempts(self.wire)
         self.intents = FakeIntents(self.wire)
-        self.accounts = FakeAccounts(self.wire)
-        self.register = FakeRegister(self.wire)
+        self.accounts = FakeStripeCustomers(self.wire)
+        self.register = FakeCustomerRepository(self.wire)
         self.subscriptions = FakeSubscriptions(self.wire, self.clock.now)
         self.billing = FakeBilling(self.wire, self.clock)
         billing = wired(self.wire) if wired else self.billing
-        self.orders = FakeOrderBook(self.wire, self.clock, self.subscriptions)
+        self.orders = FakeOrders(self.wire, self.clock, self.subscriptions)
         self.source = FakeCatalogueSource(SHOP)
         self.ids = AttemptIds(b"attempt-id-secret-of-the-tests..")
         self.catalogue = CatalogueCache(
@@ -54,8 +54,8 @@ class Gateway:
         )
         self.activation = Activation(self.subscriptions, billing, now=self.clock.now)
         self.fulfilment = Fulfilment(self.attempts, self.orders, self.activation, livemode=False)
-        settlement = Settlement(self.fulfilment, self.orders)
-        self.supersede = Supersede(self.attempts, self.intents, settlement)
+        payment_guard = PaymentGuard(self.fulfilment, self.orders)
+        self.supersede = Supersede(self.attempts, self.intents, payment_guard)
         self.initiate = Initiate(
             ids=self.ids,
             catalogue=self.catalogue,
@@ -63,24 +63,26 @@ class Gateway:
             customers=Customers(self.accounts, self.register),
             attempts=self.attempts,
             supersede=self.supersede,
-            settlement=settlement,
+            payment_guard=payment_guard,
             pay_by=PAY_BY,
             now=self.clock.now,
         )
         self.stripe_refunds, self.stripe_disputes = FakeStripeRefunds(self.wire), FakeStripeDisputes(self.wire)
         self.refund_copies, self.dispute_copies = FakeRefundCopies(self.wire), FakeDisputeCopies(self.wire)
-        self.life = SubscriptionLife(self.subscriptions, billing, self.activation, livemode=False)
-        self.life_elsewhere = SubscriptionLife(self.subscriptions, billing, self.activation, livemode=False)
-        self.first_payments = FirstPayments(billing)
-        self.cancels = SubscriptionCancel(self.subscriptions, billing, self.life)
-        self.deliveries = Deliveries(
+        self.sync = SubscriptionSync(self.subscriptions, billing, self.activation, livemode=False)
+        self.other_sync = SubscriptionSync(self.subscriptions, billing, self.activation, livemode=False)
+        self.incomplete_payments = IncompletePayments(billing)
+        self.cancels = SubscriptionCancel(self.subscriptions, billing, self.sync)
+        self.dispatcher = WebhookDispatcher(
             self.fulfilment,
-            Refunds(Copying("refund", self.stripe_refunds, self.refund_copies, livemode=False), self.stripe_refunds),
-            Copying("dispute", self.stripe_disputes, self.dispute_copies, livemode=False),
-            self.life,
+            RefundMirror(
+                StripeMirror("refund", self.stripe_refunds, self.refund_copies, livemode=False), self.stripe_refunds
+            ),
+            StripeMirror("dispute", self.stripe_disputes, self.dispute_copies, livemode=False),
+            self.sync,
         )
-        self.browser_return = BrowserReturn(self.attempts, self.orders, self.intents, self.fulfilment)
-        self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, self.first_payments)
+        self.browser_return = CompleteCheckout(self.attempts, self.orders, self.intents, self.fulfilment)
+        self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, self.incomplete_payments)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Gateway"]:

@@ -2,7 +2,9 @@
 
 from typing import Generic
 
-from payments_gateway.domain.refunds import AdjustmentGone, AdjustmentUnusable, Dispute, Refund, Seen, VersionMoved
+from payments_gateway.domain.errors import VersionConflict
+from payments_gateway.domain.refunds import Dispute, Refund, Seen
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
 
 from .fakes import Wire
 
@@ -20,7 +22,7 @@ class _AtStripe(Generic[Seen]):
         found = self.shown.get(object_id)
         async with self._wire.call(f"{self._name}.retrieve"):
             if found is None:
-                raise AdjustmentGone
+                raise NotFoundAtStripe
         return found
 
 
@@ -30,9 +32,9 @@ class FakeStripeRefunds(_AtStripe[Refund]):
     def __init__(self, wire: Wire) -> None:
         super().__init__(wire, "stripe_refunds")
 
-    async def ids_of_charge(self, charge_id: str) -> list[str]:
+    async def list_refund_ids(self, charge_id: str) -> list[str]:
         """Return the ids of all refunds of a charge."""
-        async with self._wire.call("stripe_refunds.ids_of_charge"):
+        async with self._wire.call("stripe_refunds.list_refund_ids"):
             return [refund.id for refund in self.shown.values() if refund.charge_id == charge_id]
 
 
@@ -64,9 +66,9 @@ class _Copies(Generic[Seen]):
         """Write a copy where its version still holds."""
         async with self._wire.call(f"{self._name}.write"):
             if shown.id in self.refused:
-                raise AdjustmentUnusable
+                raise UnsupportedStripeObject
             if expected_version != self._versions.get(shown.id, 0):
-                raise VersionMoved
+                raise VersionConflict
             self._versions[shown.id] = expected_version + 1
             self.kept[shown.id] = shown
             self.intents[shown.id] = intent_id

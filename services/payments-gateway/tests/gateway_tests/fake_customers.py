@@ -1,12 +1,13 @@
 """Stripe's customers and whose they are, in memory."""
 
 from payments_gateway.checkout.customers import EmailRefused
-from payments_gateway.domain.intents import CustomerMissing, IdempotencyKeySpent
+from payments_gateway.domain.intents import CustomerMissing
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted
 
 from .fakes import Wire
 
 
-class FakeAccounts:
+class FakeStripeCustomers:
     """Stripe's customers: one for each idempotency key, until somebody deletes it."""
 
     def __init__(self, wire: Wire) -> None:
@@ -24,15 +25,15 @@ class FakeAccounts:
         async with self._wire.call("customers.create"):
             self.keys.append(key)
             if key in self._spent:
-                raise IdempotencyKeySpent(just_now=self._spent[key])
+                raise IdempotencyKeyExhausted(just_now=self._spent[key])
             if key not in self._by_key:
                 self._by_key[key] = f"cus_{len(self._by_key) + 1}"
                 self.emails[self._by_key[key]] = None
             return self._by_key[key]
 
-    async def tell_email(self, customer_id: str, email: str) -> None:
+    async def update_email(self, customer_id: str, email: str) -> None:
         """Keep a customer's e-mail address."""
-        async with self._wire.call("customers.tell_email"):
+        async with self._wire.call("customers.update_email"):
             if customer_id not in self.emails:
                 raise CustomerMissing
             if email in self._refused:
@@ -56,7 +57,7 @@ class FakeAccounts:
         self._refused.add(email)
 
 
-class FakeRegister:
+class FakeCustomerRepository:
     """orders' customers in memory: the first writer wins, as the contract has it."""
 
     def __init__(self, wire: Wire) -> None:

@@ -6,19 +6,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from payments_gateway.domain.attempts import CheckoutContext, Interval, LineItem, Recurring
-from payments_gateway.domain.intents import IdempotencyKeySpent
+from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.purchases import Payment
 from payments_gateway.domain.stripe_billing import (
-    Billing,
-    GoneAtStripe,
     StripeInvoice,
     StripeSubscription,
+    StripeSubscriptionsPort,
     SubscriptionRefused,
 )
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, NotFoundAtStripe
 from payments_gateway.domain.subscriptions import (
-    ENDED,
-    BoundToAnother,
+    ENDED_STATUSES,
     InvoiceStatus,
+    StripeSubscriptionMismatch,
     StripeSubscriptionState,
     Subscription,
     SubscriptionInvoice,
@@ -26,7 +26,6 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionNotFound,
     SubscriptionPage,
     SubscriptionStatus,
-    VersionMismatch,
 )
 from servicekit.violations import FieldViolation, InvalidRequest
 
@@ -34,7 +33,7 @@ from .fakes import FakeClock, Wire
 
 
 class FakeSubscriptions:
-    """The SubscriptionBook port in memory."""
+    """`SubscriptionsPort` in memory."""
 
     def __init__(self, wire: Wire, now: Callable[[], datetime]) -> None:
         self._wire = wire
@@ -72,9 +71,9 @@ class FakeSubscriptions:
         )
         return subscription_id
 
-    async def subscription(self, subscription_id: str) -> Subscription:
+    async def get_subscription(self, subscription_id: str) -> Subscription:
         """Return one subscription, by our id."""
-        async with self._wire.call("subscriptions.subscription"):
+        async with self._wire.call("subscriptions.get_subscription"):
             return self._row(subscription_id)
 
     def _row(self, subscription_id: str) -> Subscription:
@@ -82,17 +81,17 @@ class FakeSubscriptions:
             raise SubscriptionNotFound
         return self.rows[subscription_id]
 
-    async def subscription_at_stripe(self, stripe_subscription_id: str) -> Subscription:
+    async def get_subscription_by_stripe_id(self, stripe_subscription_id: str) -> Subscription:
         """Return the subscription that is bound to a Stripe subscription."""
-        async with self._wire.call("subscriptions.subscription_at_stripe"):
+        async with self._wire.call("subscriptions.get_subscription_by_stripe_id"):
             for row in self.rows.values():
                 if row.stripe_subscription_id == stripe_subscription_id:
                     return row
             raise SubscriptionNotFound
 
-    async def subscriptions_of(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
+    async def list_subscriptions(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
         """Return a page of a user's subscriptions; its token is the place of the next one."""
-        async with self._wire.call("subscriptions.subscriptions_of"):
+        async with self._wire.call("subscriptions.list_subscriptions"):
             if page_token is not None and not page_token.isdecimal():
                 raise InvalidRequest([FieldViolation("page_token", "is not one that was given out")])
             theirs = [row for row in self.rows.values() if row.user_id == user_id][::-1]
@@ -125,7 +124,7 @@ class FakeSubscriptions:
             if row.stripe_subscription_id == state.stripe_subscription_id:
                 return row
             if row.is_bound or self._bound(state.stripe_subscription_id):
-                raise BoundToAnother
+                raise StripeSubscriptionMismatch
             return self._seen(row, expected_version, state, invoice)
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
@@ -135,7 +134,7 @@ class FakeSubscriptions:
             if row.status is not SubscriptionStatus.PENDING:
                 return row
             if row.version != expected_version:
-                raise VersionMismatch
+                raise VersionConflict
             return self._write(
                 replace(
                     row,
@@ -157,7 +156,7 @@ class FakeSubscriptions:
         async with self._wire.call("subscriptions.apply_state"):
             row = self._row(subscription_id)
             if row.stripe_subscription_id != state.stripe_subscription_id:
-                raise BoundToAnother
+                raise StripeSubscriptionMismatch
             return self._seen(row, expected_version, state, invoice)
 
     def touch(self, subscription_id: str) -> None:
@@ -175,7 +174,7 @@ class FakeSubscriptions:
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
         if row.version != expected_version:
-            raise VersionMismatch
+            raise VersionConflict
         others = tuple(one for one in row.invoices if invoice is None or one.id != invoice.id)
         return self._write(
             replace(
@@ -194,7 +193,7 @@ class FakeSubscriptions:
 
 
 class FakeBilling:
-    """The Billing port in memory: one subscription for each idempotency key, paid at once."""
+    """`StripeSubscriptionsPort` in memory: one subscription for each idempotency key, paid at once."""
 
     def __init__(self, wire: Wire, clock: FakeClock) -> None:
         self._wire = wire
@@ -209,7 +208,7 @@ class FakeBilling:
         async with self._wire.call("billing.create"):
             key = f"{subscription.id}:{subscription.activation_generation}"
             if key in self.spent:
-                raise IdempotencyKeySpent
+                raise IdempotencyKeyExhausted
             if code := self._refusals.get(subscription.items[0].price_id):
                 raise SubscriptionRefused(code)
             if key not in self._by_key:
@@ -247,9 +246,9 @@ class FakeBilling:
         )
         return f"sub_{number}"
 
-    async def made_for(self, subscription: Subscription) -> StripeSubscription | None:
+    async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
         """Find what was made for a subscription."""
-        async with self._wire.call("billing.made_for"):
+        async with self._wire.call("billing.find_existing"):
             return next((one for one in self.made.values() if one.subscription_id == subscription.id), None)
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
@@ -258,19 +257,19 @@ class FakeBilling:
             found = self._known(stripe_subscription_id)
             return found if with_client_secret else replace(found, client_secret=None)
 
-    async def invoice(self, stripe_invoice_id: str) -> StripeInvoice:
+    async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         """Show an invoice."""
-        async with self._wire.call("billing.invoice"):
+        async with self._wire.call("billing.retrieve_invoice"):
             for one in self.made.values():
                 if one.latest_invoice is not None and one.latest_invoice.id == stripe_invoice_id:
                     return StripeInvoice(one.latest_invoice, one.id)
-            raise GoneAtStripe
+            raise NotFoundAtStripe
 
     async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
         """Let it end with its period, or not."""
         async with self._wire.call("billing.cancel_at_period_end"):
             found = self._known(stripe_subscription_id)
-            if found.state.status in ENDED:
+            if found.state.status in ENDED_STATUSES:
                 raise SubscriptionRefused("invalid_request")
             at = found.state.current_period_end if ends else None
             self.change(found.id, cancel_at_period_end=ends, cancel_at=at)
@@ -280,13 +279,13 @@ class FakeBilling:
         """End it."""
         async with self._wire.call("billing.cancel_now"):
             found = self._known(stripe_subscription_id)
-            if found.state.status not in ENDED:
+            if found.state.status not in ENDED_STATUSES:
                 self.change(found.id, status=SubscriptionStatus.CANCELED, ended_at=self._clock.now())
             return self.made[found.id]
 
     def _known(self, stripe_subscription_id: str) -> StripeSubscription:
         if stripe_subscription_id not in self.made:
-            raise GoneAtStripe
+            raise NotFoundAtStripe
         return self.made[stripe_subscription_id]
 
     def change(self, stripe_subscription_id: str, **changes: object) -> None:
@@ -310,7 +309,7 @@ class FakeBilling:
 class WiredBilling:
     """Another Billing, whose calls pass the wire as well."""
 
-    def __init__(self, wire: Wire, billing: Billing) -> None:
+    def __init__(self, wire: Wire, billing: StripeSubscriptionsPort) -> None:
         self._wire = wire
         self._billing = billing
 
@@ -319,20 +318,20 @@ class WiredBilling:
         async with self._wire.call("billing.create"):
             return await self._billing.create(subscription)
 
-    async def made_for(self, subscription: Subscription) -> StripeSubscription | None:
+    async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
         """Find what was made for a subscription."""
-        async with self._wire.call("billing.made_for"):
-            return await self._billing.made_for(subscription)
+        async with self._wire.call("billing.find_existing"):
+            return await self._billing.find_existing(subscription)
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
         """Show a subscription."""
         async with self._wire.call("billing.retrieve"):
             return await self._billing.retrieve(stripe_subscription_id, with_client_secret=with_client_secret)
 
-    async def invoice(self, stripe_invoice_id: str) -> StripeInvoice:
+    async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         """Show an invoice."""
-        async with self._wire.call("billing.invoice"):
-            return await self._billing.invoice(stripe_invoice_id)
+        async with self._wire.call("billing.retrieve_invoice"):
+            return await self._billing.retrieve_invoice(stripe_invoice_id)
 
     async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
         """Let it end with its period, or not."""

@@ -22,13 +22,11 @@ from payments_gateway.domain.attempts import (
 )
 from payments_gateway.domain.catalogue import Catalogue
 from payments_gateway.domain.intents import (
-    PAYABLE,
+    PAYABLE_STATUSES,
     CustomerMissing,
-    IdempotencyKeyReused,
-    IdempotencyKeySpent,
     IntentNotFound,
+    IntentParams,
     IntentStatus,
-    IntentTerms,
     StripeIntent,
 )
 from payments_gateway.domain.money import Money
@@ -45,6 +43,7 @@ from payments_gateway.domain.purchases import (
     QuarantinedPayment,
     QuarantineReason,
 )
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, IdempotencyKeyReused
 from payments_gateway.domain.subscriptions import Subscription
 from servicekit.violations import FieldViolation, InvalidRequest
 
@@ -190,7 +189,7 @@ class _Charge:
     """An intent as Stripe keeps it."""
 
     intent: StripeIntent
-    terms: IntentTerms
+    terms: IntentParams
 
     @property
     def received(self) -> Money | None:
@@ -206,7 +205,7 @@ class FakeIntents:
         self._charges: dict[str, _Charge] = {}
         self._by_key: dict[str, str] = {}
         self._spent: dict[str, bool] = {}
-        self._terms_of_key: dict[str, IntentTerms] = {}
+        self._terms_of_key: dict[str, IntentParams] = {}
         self._missing_customers: set[str] = set()
 
     def forget_keys(self) -> None:
@@ -214,12 +213,12 @@ class FakeIntents:
         self._by_key.clear()
         self._terms_of_key.clear()
 
-    async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
+    async def create(self, attempt_id: str, terms: IntentParams, *, generation: int) -> StripeIntent:
         """Make an intent once per key; a key that was used answers its intent as it stands now."""
         async with self._wire.call("intents.create"):
             key = f"{attempt_id}:{generation}"
             if key in self._spent:
-                raise IdempotencyKeySpent(just_now=self._spent[key])
+                raise IdempotencyKeyExhausted(just_now=self._spent[key])
             if self._terms_of_key.setdefault(key, terms) != terms:
                 raise IdempotencyKeyReused
             if key not in self._by_key:
@@ -228,7 +227,7 @@ class FakeIntents:
                 self._by_key[key] = self._make(attempt_id, terms)
             return self._charges[self._by_key[key]].intent
 
-    def _make(self, attempt_id: str, terms: IntentTerms) -> str:
+    def _make(self, attempt_id: str, terms: IntentParams) -> str:
         takes = terms.kind is IntentKind.PAYMENT
         intent_id = f"{'pi' if takes else 'seti'}_{len(self._charges) + 1}"
         self._charges[intent_id] = _Charge(
@@ -252,7 +251,7 @@ class FakeIntents:
     async def cancel(self, ref: IntentRef) -> StripeIntent:
         """Cancel an intent unless it is paid or at the bank."""
         async with self._wire.call("intents.cancel"):
-            if self._known(ref).status in PAYABLE | {IntentStatus.REQUIRES_CAPTURE}:
+            if self._known(ref).status in PAYABLE_STATUSES | {IntentStatus.REQUIRES_CAPTURE}:
                 self.turn(ref, IntentStatus.CANCELED)
             return self._known(ref)
 
@@ -279,7 +278,7 @@ class FakeIntents:
 
     def show(self, intent: StripeIntent) -> None:
         """Let Stripe have an intent as it is given."""
-        self._charges[intent.ref.id] = _Charge(intent, IntentTerms(intent.ref.kind, Money(0, "usd"), "cus_1"))
+        self._charges[intent.ref.id] = _Charge(intent, IntentParams(intent.ref.kind, Money(0, "usd"), "cus_1"))
 
     def decline(self, ref: IntentRef) -> None:
         """Let the bank refuse the buyer's card."""
@@ -288,13 +287,13 @@ class FakeIntents:
 
     def another(self, attempt_id: str, amount: Money) -> IntentRef:
         """Make an intent that names an attempt but was never stored with it."""
-        return self._charges[self._make(attempt_id, IntentTerms(IntentKind.PAYMENT, amount, None))].intent.ref
+        return self._charges[self._make(attempt_id, IntentParams(IntentKind.PAYMENT, amount, None))].intent.ref
 
     def miss_customer(self, customer_id: str) -> None:
         """Know a customer no more."""
         self._missing_customers.add(customer_id)
 
-    def terms_of(self, ref: IntentRef) -> IntentTerms:
+    def terms_of(self, ref: IntentRef) -> IntentParams:
         """Show what an intent was made for."""
         return self._charges[ref.id].terms
 
@@ -312,7 +311,7 @@ class SubscriptionRows(Protocol):
         """Record what a purchase began; return the ids."""
 
 
-class FakeOrderBook:
+class FakeOrders:
     """orders in memory: one decision for each intent, one purchase for each attempt, as its contract has it."""
 
     def __init__(self, wire: Wire, clock: FakeClock, subscriptions: SubscriptionRows) -> None:
@@ -369,17 +368,17 @@ class FakeOrderBook:
         rows = tuple(self._subscriptions.rows[one.id] for one in purchase.subscriptions)
         return replace(purchase, subscriptions=rows)
 
-    async def order(self, order_id: str) -> Order:
+    async def get_order(self, order_id: str) -> Order:
         """Return one order."""
-        async with self._wire.call("orders.order"):
+        async with self._wire.call("orders.get_order"):
             for purchase in self._purchases.values():
                 if purchase.order is not None and purchase.order.id == order_id:
                     return purchase.order
             raise OrderNotFound
 
-    async def orders_of(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
+    async def list_orders(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
         """Return a page of a user's orders; its token is the place of the next one."""
-        async with self._wire.call("orders.orders_of"):
+        async with self._wire.call("orders.list_orders"):
             if page_token is not None and not page_token.isdecimal():
                 raise InvalidRequest([FieldViolation("page_token", "is not one that was given out")])
             orders = [purchase.order for purchase in self._purchases.values() if purchase.order is not None]

@@ -69,8 +69,8 @@ class Edge:
             [
                 checkout_routes(gateway.initiate, gateway.browser_return, gateway.statuses),
                 order_routes(gateway.orders),
-                subscription_routes(gateway.subscriptions, gateway.first_payments, gateway.cancels),
-                webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.deliveries),
+                subscription_routes(gateway.subscriptions, gateway.incomplete_payments, gateway.cancels),
+                webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.dispatcher),
                 shop_routes(
                     gateway.catalogue, ConfigBody(publishable_key="pk_test_1", stripe_js_url="https://js.example/")
                 ),

@@ -48,7 +48,7 @@ def price(
         description=None,
         image_url=None,
         unit_price=None if minor_units is None else Money(minor_units, currency),
-        not_sold_because=why_not,
+        unsellable_reason=why_not,
         recurring=recurring,
     )
 

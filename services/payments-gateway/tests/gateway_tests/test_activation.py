@@ -5,12 +5,10 @@ from dataclasses import replace
 import pytest
 
 from payments_gateway.domain.attempts import Interval, Recurring
-from payments_gateway.domain.intents import StripeUnavailable
 from payments_gateway.domain.purchases import Purchase
-from payments_gateway.domain.stripe_billing import GoneAtStripe
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import (
-    BoundToAnother,
-    StateUnusable,
+    StripeSubscriptionMismatch,
     StripeSubscriptionState,
     Subscription,
     SubscriptionStatus,
@@ -189,7 +187,7 @@ async def test_p3_many_workers_at_once_create_one(stage: BillingStage) -> None:
 
     await asyncio.gather(
         *(stage.gateway.fulfilment.fulfil(paid, WEBHOOK) for _ in range(4)),
-        *(stage.gateway.fulfilment.fulfil_found(paid, found, WEBHOOK) for _ in range(4)),
+        *(stage.gateway.fulfilment.fulfil_for_buyer(paid, found, WEBHOOK) for _ in range(4)),
         return_exceptions=True,  # a key in use is passing: whoever met it is asked again
     )
     await stage.fulfilled(paid)
@@ -284,7 +282,7 @@ async def test_an_archived_price_fails_the_activation_for_good(
 async def test_one_that_stripe_made_and_has_no_more_is_not_made_again(stage: BillingStage) -> None:
     """Its key is still remembered and its object wiped: a person has to look, and the webhook is acknowledged."""
     paid = await stage.paid(await stage.plan())
-    stage.gateway.wire.fail("billing.create", GoneAtStripe())
+    stage.gateway.wire.fail("billing.create", NotFoundAtStripe())
 
     [outcome] = await asyncio.gather(stage.fulfilled(paid), return_exceptions=True)
     stage.gateway.wire.heal()
@@ -302,8 +300,8 @@ async def test_one_that_is_gone_before_it_is_bound_fails(stage: BillingStage) ->
 
     async def somebody_writes() -> None:
         stage.gateway.subscriptions.touch(stage.rows()[0].id)
-        stage.gateway.wire.fail("billing.retrieve", GoneAtStripe())
-        stage.gateway.wire.fail("billing.create", GoneAtStripe())
+        stage.gateway.wire.fail("billing.retrieve", NotFoundAtStripe())
+        stage.gateway.wire.fail("billing.create", NotFoundAtStripe())
 
     stage.gateway.wire.meanwhile("subscriptions.activate", somebody_writes)
 
@@ -317,9 +315,9 @@ async def test_one_whose_answer_is_not_understood_stays_pending(
 ) -> None:
     """It may be charged already, so it has not failed: the webhook comes again, until this program knows the word."""
     paid = await stage.paid(await stage.plan())
-    stage.gateway.wire.fail("billing.create", StateUnusable(), after_effect=True)
+    stage.gateway.wire.fail("billing.create", UnsupportedStripeObject(), after_effect=True)
 
-    with pytest.raises(StateUnusable):
+    with pytest.raises(UnsupportedStripeObject):
         await stage.fulfilled(paid)
     pending = stage.rows()[0].status
     stage.gateway.wire.heal()
@@ -352,7 +350,7 @@ async def test_a_card_that_cannot_be_charged_now_leaves_it_incomplete(stage: Bil
     [row] = stage.rows()
     assert row.status is SubscriptionStatus.INCOMPLETE
     assert row.invoices[0].status.value == "open"
-    assert (await stage.gateway.first_payments.secrets_of([row])).keys() == {row.id}
+    assert (await stage.gateway.incomplete_payments.client_secrets([row])).keys() == {row.id}
 
 
 async def test_one_that_cannot_be_begun_now_keeps_the_others_not_waiting(stage: BillingStage) -> None:
@@ -372,7 +370,7 @@ async def test_a_buyer_who_came_back_is_shown_what_is_pending(stage: BillingStag
     paid = await stage.paid(await stage.plan())
     stage.gateway.wire.fail("billing.create", StripeUnavailable())
 
-    decision = await stage.gateway.fulfilment.fulfil_found(paid, stage.gateway.attempts.at(ATTEMPT_ID), WEBHOOK)
+    decision = await stage.gateway.fulfilment.fulfil_for_buyer(paid, stage.gateway.attempts.at(ATTEMPT_ID), WEBHOOK)
 
     assert isinstance(decision, Purchase)
     assert [row.status for row in decision.subscriptions] == [SubscriptionStatus.PENDING]
@@ -417,7 +415,7 @@ async def test_a_second_stripe_subscription_is_told_and_not_bound(
 async def test_one_whose_stripe_subscription_is_another_ones_stays_unsettled(stage: BillingStage) -> None:
     """Somebody copied our id to what is bound elsewhere: the webhook is not told that all is well."""
     paid = await stage.paid(await stage.plan())
-    stage.gateway.wire.fail("subscriptions.activate", BoundToAnother())
+    stage.gateway.wire.fail("subscriptions.activate", StripeSubscriptionMismatch())
 
     [outcome] = await asyncio.gather(stage.fulfilled(paid), return_exceptions=True)
 

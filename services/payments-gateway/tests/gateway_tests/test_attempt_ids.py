@@ -17,7 +17,7 @@ ADA = Caller("user_ada")
 
 def test_without_a_key_every_id_is_new() -> None:
     """Two requests without a key are two checkouts."""
-    ids = {IDS.id_for(GUEST, None) for _ in range(100)}
+    ids = {IDS.derive(GUEST, None) for _ in range(100)}
 
     assert len(ids) == 100
     assert all(uuid.UUID(attempt_id).version == 4 for attempt_id in ids)
@@ -26,8 +26,8 @@ def test_without_a_key_every_id_is_new() -> None:
 @pytest.mark.parametrize("caller", [GUEST, ADA])
 def test_a_key_always_gives_its_caller_the_same_id(caller: Caller) -> None:
     """A retry, at whichever gateway of the same secret, finds its attempt."""
-    first = IDS.id_for(caller, KEY)
-    elsewhere = AttemptIds(b"one secret").id_for(caller, KEY)
+    first = IDS.derive(caller, KEY)
+    elsewhere = AttemptIds(b"one secret").derive(caller, KEY)
 
     assert first == elsewhere
     assert is_attempt_id(first)
@@ -35,15 +35,15 @@ def test_a_key_always_gives_its_caller_the_same_id(caller: Caller) -> None:
 
 def test_a_key_gives_every_caller_another_id() -> None:
     """Nobody reaches another caller's attempt by sending the other's key."""
-    ids = {IDS.id_for(caller, KEY) for caller in (GUEST, ADA, Caller("user_bob"), Caller("None"))}
+    ids = {IDS.derive(caller, KEY) for caller in (GUEST, ADA, Caller("user_bob"), Caller("None"))}
 
     assert len(ids) == 4
 
 
 def test_an_id_cannot_be_worked_out_without_the_secret() -> None:
     """Another secret gives another id for the same caller and key."""
-    ours = IDS.id_for(ADA, KEY)
-    guessed = AttemptIds(b"another secret").id_for(ADA, KEY)
+    ours = IDS.derive(ADA, KEY)
+    guessed = AttemptIds(b"another secret").derive(ADA, KEY)
 
     assert ours != guessed
 
@@ -54,8 +54,8 @@ def test_users_and_keys_never_run_into_one_another(left: str, right: str) -> Non
     ids = AttemptIds(b"one secret")
     moved = Caller(left + "k")
 
-    assert ids.id_for(moved, "ey") != ids.id_for(Caller(left), "key")
-    assert ids.id_for(moved, "ey") != ids.id_for(Caller(left + right + "k"), "ey")
+    assert ids.derive(moved, "ey") != ids.derive(Caller(left), "key")
+    assert ids.derive(moved, "ey") != ids.derive(Caller(left + right + "k"), "ey")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_users_and_keys_never_run_into_one_another(left: str, right: str) -> Non
 def test_a_guests_key_must_be_a_random_uuid(key: str) -> None:
     """Guests share one name space, so a key that can be guessed is refused."""
     with pytest.raises(InvalidRequest) as refusal:
-        IDS.id_for(GUEST, key)
+        IDS.derive(GUEST, key)
 
     [violation] = refusal.value.violations
     assert violation.field == "Idempotency-Key"
@@ -83,7 +83,7 @@ def test_a_guests_key_must_be_a_random_uuid(key: str) -> None:
 @pytest.mark.parametrize("key", ["order-1", "a key with spaces", "x" * 255])
 def test_a_users_key_may_be_any_short_text(key: str) -> None:
     """A user's keys are the user's own affair."""
-    attempt_id = IDS.id_for(ADA, key)
+    attempt_id = IDS.derive(ADA, key)
 
     assert is_attempt_id(attempt_id)
 
@@ -92,7 +92,7 @@ def test_a_users_key_may_be_any_short_text(key: str) -> None:
 def test_a_users_key_must_be_printable_and_short(key: str) -> None:
     """What is not 1 to 255 printable ASCII characters is refused by name."""
     with pytest.raises(InvalidRequest) as refusal:
-        IDS.id_for(ADA, key)
+        IDS.derive(ADA, key)
 
     [violation] = refusal.value.violations
     assert violation.field == "Idempotency-Key"

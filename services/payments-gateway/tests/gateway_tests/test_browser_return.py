@@ -6,8 +6,8 @@ import pytest
 from payments_gateway.access.tokens import GUEST
 from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef
 from payments_gateway.domain.callers import Caller
-from payments_gateway.domain.errors import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
-from payments_gateway.domain.intents import MAY_YET_SUCCEED, IntentNotFound, IntentStatus, StripeUnavailable
+from payments_gateway.domain.errors import AttemptNotFound, IntentMismatch, PaymentNotSucceeded
+from payments_gateway.domain.intents import PENDING_STATUSES, IntentNotFound, IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import (
     PaymentReport,
@@ -16,6 +16,7 @@ from payments_gateway.domain.purchases import (
     QuarantineReason,
     ReportChannel,
 )
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 
 from .assembly import Gateway
 from .samples import ATTEMPT_ID, CONTEXT, OTHER_ATTEMPT_ID, intent_ref
@@ -74,7 +75,7 @@ async def test_p7_an_erased_purchase_is_shown_to_nobody(gateway: Gateway, owner:
     assert len(gateway.orders.purchases()) == 1
 
 
-@pytest.mark.parametrize("status", sorted(MAY_YET_SUCCEED, key=str))
+@pytest.mark.parametrize("status", sorted(PENDING_STATUSES, key=str))
 async def test_a_payment_at_the_bank_is_under_way(gateway: Gateway, status: IntentStatus) -> None:
     """Neither success nor failure, nor what we do not know: nothing is recorded, and the content stays."""
     stored = gateway.stored_attempt()
@@ -113,7 +114,7 @@ async def test_p6_a_paid_intent_does_not_complete_another_checkout(gateway: Gate
     gateway.stored_attempt(attempt_id=OTHER_ATTEMPT_ID)
     gateway.intents.pay(stored.intent)
 
-    with pytest.raises(AttemptOfAnotherIntent):
+    with pytest.raises(IntentMismatch):
         await gateway.browser_return.complete(OTHER_ATTEMPT_ID, stored.intent, GUEST)
 
     assert gateway.orders.decisions == {}
@@ -168,7 +169,7 @@ async def test_somebody_elses_purchase_is_not_shown_when_it_is_made_meanwhile(ga
     gateway.attempts.lose(ATTEMPT_ID)
 
     async def record() -> None:
-        await gateway.fulfilment.fulfil_found(paid, stored, PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
+        await gateway.fulfilment.fulfil_for_buyer(paid, stored, PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
 
     gateway.wire.meanwhile("intents.retrieve", record)
 
@@ -231,8 +232,8 @@ async def test_an_intent_of_the_other_mode_is_a_mismatch(gateway: Gateway) -> No
     stored = gateway.stored_attempt()
     paid = replace(gateway.intents.pay(stored.intent), livemode=True)
 
-    with pytest.raises(AttemptOfAnotherIntent):
-        await gateway.fulfilment.fulfil_found(paid, stored, PaymentReport(ReportChannel.BROWSER_RETURN))
+    with pytest.raises(IntentMismatch):
+        await gateway.fulfilment.fulfil_for_buyer(paid, stored, PaymentReport(ReportChannel.BROWSER_RETURN))
 
     assert gateway.attempts.stored() == [stored]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments_gateway.checkout.carts import Cart, CartLine, PricedCart, price_cart
-from payments_gateway.domain.money import LARGEST_CHARGE, Money
+from payments_gateway.domain.money import MAX_CHARGE, Money
 from servicekit.violations import FieldViolation, InvalidRequest
 
 from .samples import SHOP, cart, catalogue, price
@@ -127,8 +127,8 @@ def test_a_total_above_the_maximum_is_refused() -> None:
     most = price_cart(cart(("price_car", 1)), SHOP)
     found = refused(cart(("price_car", 1), ("price_cent", 1)))
 
-    assert most.total.minor_units == LARGEST_CHARGE
-    assert found == [("items", f"must come to at most {LARGEST_CHARGE} usd in minor units")]
+    assert most.total.minor_units == MAX_CHARGE
+    assert found == [("items", f"must come to at most {MAX_CHARGE} usd in minor units")]
 
 
 def test_a_free_line_goes_along_with_a_paid_one() -> None:

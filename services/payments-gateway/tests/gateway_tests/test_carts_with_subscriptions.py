@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from payments_gateway.checkout.carts import Cart, amount_due_today, price_cart, recurring_sums
 from payments_gateway.checkout.initiate import intent_kind
 from payments_gateway.domain.attempts import IntentKind, Interval, LineItem, Recurring
-from payments_gateway.domain.money import LARGEST_CHARGE, Money
+from payments_gateway.domain.money import MAX_CHARGE, Money
 from servicekit.violations import InvalidRequest
 
 from .samples import MONTHLY, MONTHLY_AFTER_A_WEEK, SHOP, WEEKLY_AFTER_A_FORTNIGHT, YEARLY, cart
@@ -115,7 +115,7 @@ PAYMENT, SETUP = IntentKind.PAYMENT, IntentKind.SETUP
         ),
         pytest.param(
             cart(("price_car", 1), ("price_yacht", 1)),
-            Comes(PAYMENT, LARGEST_CHARGE, 2 * LARGEST_CHARGE, ((YEARLY, LARGEST_CHARGE),)),
+            Comes(PAYMENT, MAX_CHARGE, 2 * MAX_CHARGE, ((YEARLY, MAX_CHARGE),)),
             id="as much as can be charged, each by a charge of its own",
         ),
     ],
@@ -174,7 +174,7 @@ _ONE_TOO_MANY = "is one too many: a billing interval has at most 20 lines"
         ),
         pytest.param(
             cart(("price_yacht", 2)),
-            [("items", f"must come to at most {LARGEST_CHARGE} usd in minor units in each billing interval")],
+            [("items", f"must come to at most {MAX_CHARGE} usd in minor units in each billing interval")],
             id="too much in an interval",
         ),
         pytest.param(

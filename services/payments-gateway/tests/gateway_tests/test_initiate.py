@@ -9,9 +9,10 @@ from payments_gateway.checkout.initiate import Checkout
 from payments_gateway.domain.attempts import Attempt, AttemptClosed, CloseReason, DeleteReason, RequestHashMismatch
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
-from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
+from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import PaymentReport, ReportChannel
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import InvalidRequest
 
@@ -270,7 +271,7 @@ async def test_a_key_that_answers_a_cancelled_intent_is_left_behind(gateway: Gat
 
 async def test_a_spent_key_moves_to_the_next(gateway: Gateway) -> None:
     """A key that replays a failure would do so for ever; the next one is tried at once."""
-    attempt_id = gateway.ids.id_for(GUEST, KEY)
+    attempt_id = gateway.ids.derive(GUEST, KEY)
     gateway.intents.spend(attempt_id, 0)
     gateway.intents.spend(attempt_id, 1)
 
@@ -282,7 +283,7 @@ async def test_a_spent_key_moves_to_the_next(gateway: Gateway) -> None:
 
 async def test_five_spent_keys_are_enough(gateway: Gateway) -> None:
     """The client is told to begin anew instead of Stripe being asked for ever; nothing is stored."""
-    attempt_id = gateway.ids.id_for(GUEST, KEY)
+    attempt_id = gateway.ids.derive(GUEST, KEY)
     for generation in range(5):
         gateway.intents.spend(attempt_id, generation)
 
@@ -295,7 +296,7 @@ async def test_five_spent_keys_are_enough(gateway: Gateway) -> None:
 
 async def test_while_stripe_fails_a_request_spends_two_keys_at_most(gateway: Gateway) -> None:
     """The buyer is told to come again, and keys are left for then: the next request goes on where this one ended."""
-    attempt_id = gateway.ids.id_for(GUEST, KEY)
+    attempt_id = gateway.ids.derive(GUEST, KEY)
     gateway.intents.spend(attempt_id, 0, just_now=True)
     gateway.intents.spend(attempt_id, 1, just_now=True)
 

@@ -7,8 +7,8 @@ from payments_gateway.access.tokens import GUEST
 from payments_gateway.checkout.initiate import Checkout
 from payments_gateway.domain.attempts import AttemptClosed, CloseReason, RequestHashMismatch
 from payments_gateway.domain.errors import AlreadyPaid
-from payments_gateway.domain.intents import StripeUnavailable
 from payments_gateway.domain.purchases import PaymentReport, ReportChannel
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 
 from .assembly import Gateway
 from .samples import checkout_request
@@ -66,7 +66,7 @@ async def test_a_loser_with_the_same_content_is_given_the_winners_checkout(gatew
     """A spent key gives two equal requests two intents: the store picks one, the other is cancelled."""
 
     async def winner_begins() -> None:
-        gateway.intents.spend(gateway.ids.id_for(GUEST, KEY), 0)
+        gateway.intents.spend(gateway.ids.derive(GUEST, KEY), 0)
         winners.append(await gateway.initiate.begin(ASKED, GUEST, KEY))
 
     winners: list[Checkout] = []
@@ -84,7 +84,7 @@ async def test_a_losers_intent_that_cannot_be_cancelled_is_no_harm(gateway: Gate
     """Nobody has its secret, so the answer does not depend on Stripe taking the cancel."""
 
     async def winner_begins() -> None:
-        gateway.intents.spend(gateway.ids.id_for(GUEST, KEY), 0)
+        gateway.intents.spend(gateway.ids.derive(GUEST, KEY), 0)
         gateway.wire.fail("intents.cancel", StripeUnavailable())
         winners.append(await gateway.initiate.begin(ASKED, GUEST, KEY))
 
@@ -99,7 +99,7 @@ async def test_a_losers_intent_that_cannot_be_cancelled_is_no_harm(gateway: Gate
 
 async def test_an_attempt_closed_before_it_is_stored_gets_no_secret_out(gateway: Gateway) -> None:
     """Superseding an initiate in flight stops it at the save, and its intent is cancelled."""
-    attempt_id = gateway.ids.id_for(GUEST, KEY)
+    attempt_id = gateway.ids.derive(GUEST, KEY)
     gateway.wire.meanwhile("attempts.save", lambda: gateway.attempts.close(attempt_id, CloseReason.SUPERSEDED))
 
     with pytest.raises(AttemptClosed):

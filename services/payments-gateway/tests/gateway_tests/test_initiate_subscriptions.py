@@ -9,8 +9,9 @@ from payments_gateway.checkout.initiate import Checkout, CheckoutRequest
 from payments_gateway.domain.attempts import Attempt, AttemptClosed, IntentKind, RequestHashMismatch
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import PaymentProcessing
-from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
+from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import InvalidRequest
 

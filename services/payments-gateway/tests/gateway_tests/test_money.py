@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments_gateway.domain.money import LARGEST_CHARGE, SMALLEST_CHARGE, Money, total, why_not_chargeable
+from payments_gateway.domain.money import MAX_CHARGE, MIN_CHARGE, Money, charge_violation, total
 
 AMOUNTS = st.integers(min_value=0, max_value=10**12)
 
@@ -29,20 +29,20 @@ def test_amounts_of_two_currencies_have_no_total() -> None:
         total([Money(1, "usd"), Money(1, "eur")], "usd")
 
 
-@pytest.mark.parametrize("currency", [*SMALLEST_CHARGE, "kwd", "isk"])
+@pytest.mark.parametrize("currency", [*MIN_CHARGE, "kwd", "isk"])
 def test_the_smallest_charge_is_chargeable(currency: str) -> None:
     """The limit itself is within the limit; three-decimal currencies need it to end in 0."""
-    smallest = SMALLEST_CHARGE.get(currency, 10)
+    smallest = MIN_CHARGE.get(currency, 10)
 
-    assert why_not_chargeable(Money(smallest, currency)) is None
+    assert charge_violation(Money(smallest, currency)) is None
 
 
-@pytest.mark.parametrize("currency", SMALLEST_CHARGE)
+@pytest.mark.parametrize("currency", MIN_CHARGE)
 def test_less_than_the_smallest_charge_is_not_chargeable(currency: str) -> None:
     """One minor unit below Stripe's minimum is refused, and the phrase says what the minimum is."""
-    smallest = SMALLEST_CHARGE[currency]
+    smallest = MIN_CHARGE[currency]
 
-    objection = why_not_chargeable(Money(smallest - 1, currency))
+    objection = charge_violation(Money(smallest - 1, currency))
 
     assert objection == f"must come to at least {smallest} {currency} in minor units"
 
@@ -50,13 +50,13 @@ def test_less_than_the_smallest_charge_is_not_chargeable(currency: str) -> None:
 @pytest.mark.parametrize("currency", ["usd", "jpy", "kwd", "isk"])
 def test_nothing_is_not_chargeable(currency: str) -> None:
     """Zero is refused also in currencies whose minimum is not known here."""
-    assert why_not_chargeable(Money(0, currency)) is not None
+    assert charge_violation(Money(0, currency)) is not None
 
 
 def test_eight_digits_are_the_most() -> None:
     """Stripe's largest charge passes; one more is refused."""
-    most = why_not_chargeable(Money(LARGEST_CHARGE, "usd"))
-    more = why_not_chargeable(Money(LARGEST_CHARGE + 1, "usd"))
+    most = charge_violation(Money(MAX_CHARGE, "usd"))
+    more = charge_violation(Money(MAX_CHARGE + 1, "usd"))
 
     assert most is None
     assert more == "must come to at most 99999999 usd in minor units"
@@ -65,6 +65,6 @@ def test_eight_digits_are_the_most() -> None:
 @given(st.integers(min_value=1, max_value=99_999_990))
 def test_three_decimal_amounts_end_in_zero(amount: int) -> None:
     """Stripe takes dinars only in multiples of ten fils."""
-    objection = why_not_chargeable(Money(amount, "kwd"))
+    objection = charge_violation(Money(amount, "kwd"))
 
     assert (objection is None) == (amount % 10 == 0)

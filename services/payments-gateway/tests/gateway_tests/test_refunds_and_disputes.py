@@ -12,10 +12,11 @@ import pytest
 
 from payments_gateway.api.views import order_body
 from payments_gateway.domain.attempts import Contact
+from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Order, OrderStatus
-from payments_gateway.domain.refunds import DisputeStatus, RefundStatus, VersionMoved
-from payments_gateway.refunds.mirror import Copying, Refunds
+from payments_gateway.domain.refunds import DisputeStatus, RefundStatus
+from payments_gateway.refunds.mirror import RefundMirror, StripeMirror
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from servicekit.grpc_client import ServiceUnavailable
 from stripe_simulator.testing import SETTINGS, SimulatedStripe, simulated_stripe
@@ -86,10 +87,10 @@ async def shop(gateway: Gateway) -> AsyncIterator[Shop]:
     async with simulated_stripe(replace(SETTINGS, secret_key="sk_test_1")) as stripe:
         client = stripe_client(stripe.simulator.url, stripe.session, roomy_limiter())
         refunds = StripeRefunds(client)
-        gateway.deliveries = replace(
-            gateway.deliveries,
-            refunds=Refunds(Copying("refund", refunds, gateway.refund_copies, livemode=False), refunds),
-            disputes=Copying("dispute", StripeDisputes(client), gateway.dispute_copies, livemode=False),
+        gateway.dispatcher = replace(
+            gateway.dispatcher,
+            refunds=RefundMirror(StripeMirror("refund", refunds, gateway.refund_copies, livemode=False), refunds),
+            disputes=StripeMirror("dispute", StripeDisputes(client), gateway.dispute_copies, livemode=False),
         )
         async with served(Edge(gateway)) as http:
             yield Shop(stripe, gateway, http)
@@ -263,8 +264,8 @@ async def test_refunds_and_disputes_of_foreign_intents_are_left_alone(shop: Shop
 async def test_refunds_of_the_other_mode_are_left_alone(shop: Shop) -> None:
     """A key of live mode keeps nothing of test mode."""
     client = stripe_client(shop.stripe.simulator.url, shop.stripe.session, roomy_limiter())
-    live = Copying("refund", StripeRefunds(client), shop.gateway.refund_copies, livemode=True)
-    shop.gateway.deliveries = replace(shop.gateway.deliveries, refunds=Refunds(live, StripeRefunds(client)))
+    live = StripeMirror("refund", StripeRefunds(client), shop.gateway.refund_copies, livemode=True)
+    shop.gateway.dispatcher = replace(shop.gateway.dispatcher, refunds=RefundMirror(live, StripeRefunds(client)))
     await shop.refund(await shop.paid())
 
     async with served(Edge(shop.gateway)) as http:
@@ -304,8 +305,8 @@ async def test_a_slow_look_at_an_old_state_does_not_replace_a_newer_one(shop: Sh
     await shop.stripe.control("GET", f"/faults/{fault}/wait?holding=1&timeout=20")
     await shop.finish(refund_id, "failed")
     client = stripe_client(shop.stripe.simulator.url, shop.stripe.session, roomy_limiter())
-    elsewhere = Copying("refund", StripeRefunds(client), shop.gateway.refund_copies, livemode=False)
-    await elsewhere.refresh(refund_id)
+    elsewhere = StripeMirror("refund", StripeRefunds(client), shop.gateway.refund_copies, livemode=False)
+    await elsewhere.sync(refund_id)
 
     await shop.stripe.control("POST", f"/faults/{fault}/release")
 
@@ -329,7 +330,7 @@ async def test_stripe_is_asked_to_deliver_again_when_others_are_always_faster(sh
     """So many rounds and no more: the delivery must not go on for ever."""
     await shop.refund(await shop.paid())
     wire = shop.gateway.wire
-    wire.fail("refund_copies.write", VersionMoved())
+    wire.fail("refund_copies.write", VersionConflict())
 
     answer = await shop.tell((await shop.events())[0])
 
@@ -392,8 +393,8 @@ async def test_a_charge_whose_refunds_cannot_be_listed_is_told_to_the_operator(
     async with stripe_stand_in() as stand_in:
         stand_in.answer(body, status=status)
         refunds = StripeRefunds(stand_in.client)
-        copying = Copying("refund", refunds, shop.gateway.refund_copies, livemode=False)
-        shop.gateway.deliveries = replace(shop.gateway.deliveries, refunds=Refunds(copying, refunds))
+        copying = StripeMirror("refund", refunds, shop.gateway.refund_copies, livemode=False)
+        shop.gateway.dispatcher = replace(shop.gateway.dispatcher, refunds=RefundMirror(copying, refunds))
         event = {"id": "evt_1", "object": "event", "type": "charge.refunded", "data": {"object": {"id": "ch_1"}}}
         async with served(Edge(shop.gateway)) as http:
             answer = await deliver(http, shop.gateway, json.dumps(event).encode())

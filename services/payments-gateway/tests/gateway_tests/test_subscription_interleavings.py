@@ -7,11 +7,12 @@ from itertools import cycle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from payments_gateway.domain.errors import ConflictRetriesExhausted
 from payments_gateway.domain.purchases import Payment
-from payments_gateway.domain.subscriptions import KeepsChanging, Subscription, SubscriptionStatus
+from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 from payments_gateway.domain.webhook_events import SubscriptionChanged
 from payments_gateway.subscriptions.activation import Activation
-from payments_gateway.subscriptions.sync import SubscriptionLife
+from payments_gateway.subscriptions.sync import SubscriptionSync
 
 from .billing_samples import CLUB_CONTEXT, ROW
 from .fake_subscriptions import FakeBilling, FakeSubscriptions
@@ -81,7 +82,7 @@ async def _told_of_all(changes: list[Change], pauses: list[int], *, bound: bool)
     rows = FakeSubscriptions(wire, clock.now)
     billing = FakeBilling(wire, clock)
     activation = Activation(rows, billing, now=clock.now)
-    gateways = cycle([SubscriptionLife(rows, billing, activation, livemode=False) for _ in range(2)])
+    gateways = cycle([SubscriptionSync(rows, billing, activation, livemode=False) for _ in range(2)])
     payment = Payment(ROW.intent, ATTEMPT_ID, None, livemode=False, payment_method_id="pm_1")
     [subscription_id] = rows.begin_all(payment, CLUB_CONTEXT)
 
@@ -97,11 +98,11 @@ async def _told_of_all(changes: list[Change], pauses: list[int], *, bound: bool)
     return rows.rows[subscription_id], billing
 
 
-async def _delivered(life: SubscriptionLife, told: SubscriptionChanged, rows: FakeSubscriptions) -> Subscription:
+async def _delivered(life: SubscriptionSync, told: SubscriptionChanged, rows: FakeSubscriptions) -> Subscription:
     """Deliver until the webhook is answered with 200, as Stripe does."""
     while True:
         try:
-            await life.follow(told)
-        except KeepsChanging:
+            await life.on_event(told)
+        except ConflictRetriesExhausted:
             continue
         return rows.rows[str(told.subscription_id)]

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from payments_gateway.domain.intents import StripeUnavailable
-from payments_gateway.domain.stripe_billing import GoneAtStripe
-from payments_gateway.domain.subscriptions import StateUnusable, Subscription, SubscriptionStatus
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
+from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 from payments_gateway.stripe_api.subscriptions import read_subscription
 
 from .billing_stage import BillingStage, billing_stage, hint
@@ -40,7 +39,7 @@ async def test_the_row_follows_stripe(stage: BillingStage) -> None:
     row = await stage.begun()
     await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
 
-    await stage.gateway.life.follow(hint(row))
+    await stage.gateway.sync.on_event(hint(row))
 
     [after] = stage.rows()
     assert after.status is SubscriptionStatus.CANCELED
@@ -56,7 +55,7 @@ async def test_the_invoice_that_the_event_names_is_kept(stage: BillingStage) -> 
     renewed = await stage.stripe.api.v1.invoices.list_async({"subscription": str(row.stripe_subscription_id)})
 
     for invoice in [*renewed.data, *renewed.data]:
-        await stage.gateway.life.follow(hint(row, stripe_invoice_id=invoice.id))
+        await stage.gateway.sync.on_event(hint(row, stripe_invoice_id=invoice.id))
 
     [after] = stage.rows()
     assert sorted(invoice.billing_reason for invoice in after.invoices) == ["subscription_create", "subscription_cycle"]
@@ -69,7 +68,7 @@ async def test_an_event_that_is_faster_than_the_answer_binds_the_row(stage: Bill
 
     async def event_arrives() -> None:
         [made] = await stage.at_stripe()
-        await stage.gateway.life.follow(hint(stage.rows()[0], made))
+        await stage.gateway.sync.on_event(hint(stage.rows()[0], made))
 
     stage.gateway.wire.meanwhile("subscriptions.activate", event_arrives)
 
@@ -90,7 +89,7 @@ async def test_an_event_is_not_lost_to_somebody_who_binds_an_older_state(stage: 
 
     stage.gateway.wire.meanwhile("subscriptions.activate", creator_binds)
 
-    await stage.gateway.life.follow(hint(row, made))
+    await stage.gateway.sync.on_event(hint(row, made))
 
     assert stage.rows()[0].status is SubscriptionStatus.CANCELED
 
@@ -102,7 +101,7 @@ async def test_the_event_that_binds_keeps_the_invoice_that_it_names(stage: Billi
     charged = await stage.stripe.api.v1.invoices.list_async({"subscription": made})
     [first] = [invoice.id for invoice in charged.data if invoice.billing_reason == "subscription_create"]
 
-    await stage.gateway.life.follow(hint(row, made, stripe_invoice_id=first))
+    await stage.gateway.sync.on_event(hint(row, made, stripe_invoice_id=first))
 
     assert {invoice.id for invoice in stage.rows()[0].invoices} == {invoice.id for invoice in charged.data}
 
@@ -120,7 +119,7 @@ async def test_an_event_keeps_the_charge_that_somebody_binds_as_it_was(stage: Bi
 
     stage.gateway.wire.meanwhile("subscriptions.activate", creator_binds)
 
-    await stage.gateway.life.follow(hint(row, made))
+    await stage.gateway.sync.on_event(hint(row, made))
 
     assert stage.rows()[0].invoices == (shown.latest_invoice,)
 
@@ -136,7 +135,7 @@ async def test_an_event_shows_that_a_failed_activation_was_made(stage: BillingSt
     failed = await stage.gateway.subscriptions.fail_activation(row.id, row.version, "resource_missing")
     [made] = await stage.at_stripe()
 
-    await stage.gateway.life.follow(hint(failed, made))
+    await stage.gateway.sync.on_event(hint(failed, made))
 
     assert stage.rows()[0].status is SubscriptionStatus.ACTIVE
 
@@ -147,11 +146,11 @@ async def test_an_older_state_never_replaces_a_newer_one(stage: BillingStage) ->
 
     async def ended_and_written() -> None:
         await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
-        await stage.gateway.life_elsewhere.follow(hint(row))
+        await stage.gateway.other_sync.on_event(hint(row))
 
     stage.gateway.wire.meanwhile("subscriptions.apply_state", ended_and_written)
 
-    await stage.gateway.life.follow(hint(row))
+    await stage.gateway.sync.on_event(hint(row))
 
     assert stage.rows()[0].status is SubscriptionStatus.CANCELED
 
@@ -162,22 +161,22 @@ async def test_the_version_is_read_before_stripe_is_asked(stage: BillingStage) -
 
     async def ended_and_written() -> None:
         await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
-        await stage.gateway.life_elsewhere.follow(hint(row))
+        await stage.gateway.other_sync.on_event(hint(row))
 
-    stage.gateway.wire.meanwhile("subscriptions.subscription_at_stripe", ended_and_written)
+    stage.gateway.wire.meanwhile("subscriptions.get_subscription_by_stripe_id", ended_and_written)
 
-    await stage.gateway.life.follow(hint(row))
+    await stage.gateway.sync.on_event(hint(row))
 
     assert stage.rows()[0].status is SubscriptionStatus.CANCELED
 
 
-@pytest.mark.parametrize("failure", [StripeUnavailable(), GoneAtStripe(), StateUnusable()])
+@pytest.mark.parametrize("failure", [StripeUnavailable(), NotFoundAtStripe(), UnsupportedStripeObject()])
 async def test_a_first_charge_that_cannot_be_looked_at_is_not_offered(stage: BillingStage, failure: Exception) -> None:
     """The purchase is shown all the same."""
     row = await stage.begun(card="pm_card_authenticationRequired")
     stage.gateway.wire.fail("billing.retrieve", failure)
 
-    assert await stage.gateway.first_payments.secrets_of([row]) == {}
+    assert await stage.gateway.incomplete_payments.client_secrets([row]) == {}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +194,7 @@ async def test_what_is_not_ours_is_left_alone(stage: BillingStage, changes: dict
     row = await stage.begun()
     stage.gateway.wire.calls.clear()
 
-    await stage.gateway.life.follow(hint(row, **changes))
+    await stage.gateway.sync.on_event(hint(row, **changes))
 
     assert stage.rows() == [row]
     assert not [call for call in stage.gateway.wire.calls if call.startswith("billing.")]
@@ -206,7 +205,7 @@ async def test_a_copy_that_carries_our_id_is_not_taken_for_ours(stage: BillingSt
     row = await stage.begun()
     copy = await stage.stripe.subscription(metadata={"subscriptionId": row.id})
 
-    await stage.gateway.life.follow(hint(row, copy.id))
+    await stage.gateway.sync.on_event(hint(row, copy.id))
 
     assert stage.rows() == [row]
 
@@ -218,7 +217,7 @@ async def test_one_that_stripe_does_not_know_stays_as_recorded(
     row = await stage.begun()
     await stage.stripe.control("POST", "/reset")
 
-    await stage.gateway.life.follow(hint(row))
+    await stage.gateway.sync.on_event(hint(row))
 
     assert stage.rows() == [row]
     assert [record.levelname for record in caplog.records if "does not know" in record.message] == ["ERROR"]
@@ -229,22 +228,22 @@ async def test_what_cannot_be_kept_is_told_and_not_asked_for_again(
 ) -> None:
     """Stripe switches off an endpoint that fails for days, and no further delivery would be understood better."""
     row = await stage.begun()
-    stage.gateway.wire.fail("billing.retrieve", StateUnusable())
+    stage.gateway.wire.fail("billing.retrieve", UnsupportedStripeObject())
 
-    [failure] = await asyncio.gather(stage.gateway.life.follow(hint(row)), return_exceptions=True)
+    [failure] = await asyncio.gather(stage.gateway.sync.on_event(hint(row)), return_exceptions=True)
 
     assert (failure, stage.rows()) == (None, [row])
     assert [record.levelname for record in caplog.records if "cannot be kept" in record.message] == ["ERROR"]
 
 
-@pytest.mark.parametrize("failure", [GoneAtStripe(), StateUnusable()], ids=["gone", "unusable"])
+@pytest.mark.parametrize("failure", [NotFoundAtStripe(), UnsupportedStripeObject()], ids=["gone", "unusable"])
 async def test_an_invoice_that_cannot_be_kept_holds_no_state_back(stage: BillingStage, failure: Exception) -> None:
     """What became of the subscription itself is written."""
     row = await stage.begun()
     await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
-    stage.gateway.wire.fail("billing.invoice", failure)
+    stage.gateway.wire.fail("billing.retrieve_invoice", failure)
 
-    await stage.gateway.life.follow(hint(row, stripe_invoice_id="in_other"))
+    await stage.gateway.sync.on_event(hint(row, stripe_invoice_id="in_other"))
 
     [after] = stage.rows()
     assert after.status is SubscriptionStatus.CANCELED
@@ -257,18 +256,18 @@ async def test_stripe_being_away_is_told(stage: BillingStage) -> None:
     stage.gateway.wire.fail("billing.retrieve", StripeUnavailable())
 
     with pytest.raises(StripeUnavailable):
-        await stage.gateway.life.follow(hint(row))
+        await stage.gateway.sync.on_event(hint(row))
 
 
 async def test_a_first_charge_that_the_buyer_finishes(stage: BillingStage) -> None:
     """Its client secret is handed out while it is open, by nobody stored, and not once it is paid."""
     row = await stage.begun(card="pm_card_authenticationRequired")
-    secrets = await stage.gateway.first_payments.secrets_of([row])
+    secrets = await stage.gateway.incomplete_payments.client_secrets([row])
     intent_id = secrets[row.id].partition("_secret_")[0]
     await stage.stripe.pay(intent_id, payment_method="pm_card_visa")
 
-    stale = await stage.gateway.first_payments.secrets_of([row])
-    await stage.gateway.life.follow(hint(row))
+    stale = await stage.gateway.incomplete_payments.client_secrets([row])
+    await stage.gateway.sync.on_event(hint(row))
 
     [after] = stage.rows()
     assert stale == {}
@@ -289,7 +288,7 @@ async def test_a_year_of_renewals(stage: BillingStage) -> None:
             )
         await stage.later(hours=30.5 * 24)
         if month == 5:
-            await stage.gateway.life.follow(hint(row))
+            await stage.gateway.sync.on_event(hint(row))
             statuses.add(stage.rows()[0].status)
             await stage.stripe.control(
                 "POST", f"/payment_methods/{row.payment_method_id}/behave", {"like": "pm_card_visa"}
@@ -300,7 +299,7 @@ async def test_a_year_of_renewals(stage: BillingStage) -> None:
             await stage.later(hours=32 * 24)
         listed = await stage.stripe.api.v1.invoices.list_async({"subscription": stripe_id, "limit": 100})
         for invoice in listed.data:
-            await stage.gateway.life.follow(hint(row, stripe_invoice_id=invoice.id))
+            await stage.gateway.sync.on_event(hint(row, stripe_invoice_id=invoice.id))
         statuses.add(stage.rows()[0].status)
 
     [after] = stage.rows()

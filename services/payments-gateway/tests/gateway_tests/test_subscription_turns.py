@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from payments_gateway.domain.intents import StripeUnavailable
-from payments_gateway.domain.subscriptions import KeepsChanging, Subscription, SubscriptionStatus
+from payments_gateway.domain.errors import ConflictRetriesExhausted
+from payments_gateway.domain.stripe_errors import StripeUnavailable
+from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 from payments_gateway.subscriptions.cancel import CancelMode
 
 from .assembly import until
@@ -27,7 +28,7 @@ async def test_the_many_events_of_one_moment_are_not_in_each_others_way(stage: B
     stage.gateway.subscriptions.rows[row.id] = replace(row, user_id="user-1")
     stage.gateway.wire.calls.clear()
 
-    told = [stage.gateway.life.follow(hint(row)) for _ in range(30)]
+    told = [stage.gateway.sync.on_event(hint(row)) for _ in range(30)]
     ending = stage.gateway.cancels.cancel(row.id, "user-1", CancelMode.AT_PERIOD_END)
     answered, *followed = await asyncio.gather(ending, *told, return_exceptions=True)
 
@@ -44,13 +45,13 @@ async def test_an_event_that_came_after_the_look_is_looked_after(stage: BillingS
 
     async def ended_and_told() -> None:
         await stage.stripe.api.v1.subscriptions.cancel_async(str(row.stripe_subscription_id))
-        later.append(asyncio.create_task(stage.gateway.life.follow(hint(row))))
+        later.append(asyncio.create_task(stage.gateway.sync.on_event(hint(row))))
         await asyncio.sleep(0)
 
     later: list[asyncio.Task[None]] = []
     stage.gateway.wire.meanwhile("subscriptions.apply_state", ended_and_told)  # Stripe was looked at before that
 
-    await stage.gateway.life.follow(hint(row))
+    await stage.gateway.sync.on_event(hint(row))
     await asyncio.gather(*later)
 
     assert stage.rows()[0].status is SubscriptionStatus.CANCELED
@@ -64,7 +65,7 @@ async def test_each_invoice_that_is_told_of_at_one_moment_is_kept(stage: Billing
     ids = [invoice.id for invoice in listed.data]
 
     told = [ids[1], *ids, *ids]  # the latest comes first, and second in turn: what is a look at it to the others?
-    await asyncio.gather(*(stage.gateway.life.follow(hint(row, stripe_invoice_id=each)) for each in told))
+    await asyncio.gather(*(stage.gateway.sync.on_event(hint(row, stripe_invoice_id=each)) for each in told))
 
     assert len(ids) > 3
     assert sorted(invoice.id for invoice in stage.rows()[0].invoices) == sorted(map(str, ids))
@@ -77,7 +78,7 @@ async def test_the_latest_invoice_is_kept_when_a_look_kept_an_older_one(stage: B
     await stage.later(hours=32 * 24)
     queue = [first.id, first.id, None]
 
-    await asyncio.gather(*(stage.gateway.life.follow(hint(row, stripe_invoice_id=each)) for each in queue))
+    await asyncio.gather(*(stage.gateway.sync.on_event(hint(row, stripe_invoice_id=each)) for each in queue))
 
     [after] = stage.rows()
     assert after.state is not None
@@ -97,7 +98,7 @@ async def test_a_look_that_failed_counts_for_nobody(stage: BillingStage) -> None
 
     stage.gateway.wire.meanwhile("billing.retrieve", away_next_time)
 
-    told = [stage.gateway.life.follow(hint(row)) for _ in range(4)]
+    told = [stage.gateway.sync.on_event(hint(row)) for _ in range(4)]
     outcomes = await asyncio.gather(*told, return_exceptions=True)
 
     assert [type(outcome) for outcome in outcomes] == [type(None), StripeUnavailable, type(None), type(None)]
@@ -111,10 +112,10 @@ async def test_an_event_about_another_subscription_waits_for_nobody(stage: Billi
     slow, other = stage.rows()
     other_written = asyncio.Event()
     stage.gateway.wire.meanwhile("billing.retrieve", other_written.wait)
-    waiting = asyncio.create_task(stage.gateway.life.follow(hint(slow)))
+    waiting = asyncio.create_task(stage.gateway.sync.on_event(hint(slow)))
     await until(lambda: "billing.retrieve" in stage.gateway.wire.calls)
 
-    quick = asyncio.create_task(stage.gateway.life.follow(hint(other)))
+    quick = asyncio.create_task(stage.gateway.sync.on_event(hint(other)))
     done, _ = await asyncio.wait({quick}, timeout=5)
 
     other_written.set()
@@ -130,7 +131,7 @@ async def test_an_owner_who_cancels_waits_for_no_event(stage: BillingStage) -> N
     stage.gateway.wire.calls.clear()
     shown = asyncio.Event()
     stage.gateway.wire.meanwhile("billing.retrieve", shown.wait)
-    waiting = asyncio.create_task(stage.gateway.life.follow(hint(row)))
+    waiting = asyncio.create_task(stage.gateway.sync.on_event(hint(row)))
     await until(lambda: "billing.retrieve" in stage.gateway.wire.calls)
 
     ending = asyncio.create_task(stage.gateway.cancels.cancel(row.id, "user-1", CancelMode.NOW))
@@ -155,8 +156,8 @@ async def test_writers_without_end_are_told(stage: BillingStage) -> None:
 
     stage.gateway.wire.meanwhile("subscriptions.apply_state", somebody_writes)
 
-    with pytest.raises(KeepsChanging):
-        await stage.gateway.life.follow(hint(row))
+    with pytest.raises(ConflictRetriesExhausted):
+        await stage.gateway.sync.on_event(hint(row))
 
     assert tries == 30
 
@@ -173,12 +174,12 @@ async def test_a_crowd_of_events_ends_as_stripe_ends(stage: BillingStage) -> Non
 
     async def told() -> None:
         try:
-            await stage.gateway.life.follow(hint(row))
-        except KeepsChanging:  # the webhook answers 503, and Stripe delivers once more
-            await stage.gateway.life.follow(hint(row))
+            await stage.gateway.sync.on_event(hint(row))
+        except ConflictRetriesExhausted:  # the webhook answers 503, and Stripe delivers once more
+            await stage.gateway.sync.on_event(hint(row))
 
     await asyncio.gather(changes(), *(told() for _ in range(4)))
-    await stage.gateway.life.follow(hint(row))
+    await stage.gateway.sync.on_event(hint(row))
 
     shown = await stage.stripe.api.v1.subscriptions.retrieve_async(stripe_id)
     [after] = stage.rows()

@@ -18,7 +18,7 @@ from payments_gateway.api.callers import InitiatingCaller, RateLimitedCaller
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import checkout_body, decision_body, status_body
 from payments_gateway.checkout.carts import Cart, CartLine
-from payments_gateway.checkout.complete import BrowserReturn
+from payments_gateway.checkout.complete import CompleteCheckout
 from payments_gateway.checkout.initiate import CheckoutRequest, Initiate
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.domain.attempts import Address, Contact, IntentKind, IntentRef
@@ -41,7 +41,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def checkout_routes(initiate: Initiate, browser_return: BrowserReturn, statuses: CheckoutStatusReader) -> APIRouter:
+def checkout_routes(initiate: Initiate, complete: CompleteCheckout, statuses: CheckoutStatusReader) -> APIRouter:
     """Return the routes of a checkout."""
     routes = APIRouter(prefix="/api", tags=["checkout"], responses=_REFUSALS)
 
@@ -70,7 +70,7 @@ def checkout_routes(initiate: Initiate, browser_return: BrowserReturn, statuses:
     ) -> PurchaseBody:
         """Ask Stripe whether the checkout is paid, and record it if the webhook has not done so yet."""
         bind_attempt(body.checkout_attempt_id)
-        decision = await browser_return.complete(body.checkout_attempt_id, _intent_ref(body), caller)
+        decision = await complete.complete(body.checkout_attempt_id, _intent_ref(body), caller)
         response.status_code = 202 if decision is None else 200
         return decision_body(decision)
 

@@ -22,15 +22,16 @@ from payments_gateway.domain.attempts import AttemptClosed, AttemptTooLarge, Req
 from payments_gateway.domain.errors import (
     AlreadyPaid,
     AttemptNotFound,
-    AttemptOfAnotherIntent,
+    ConflictRetriesExhausted,
+    IntentMismatch,
     PaymentNotSucceeded,
     PaymentProcessing,
 )
-from payments_gateway.domain.intents import IntentNotFound, IntentRefused, StripeUnavailable
+from payments_gateway.domain.intents import IntentNotFound, IntentRefused
 from payments_gateway.domain.purchases import OrderNotFound
-from payments_gateway.domain.refunds import AdjustmentKeepsChanging
 from payments_gateway.domain.stripe_billing import SubscriptionRefused
-from payments_gateway.domain.subscriptions import KeepsChanging, StateUnusable, SubscriptionNotFound
+from payments_gateway.domain.stripe_errors import StripeUnavailable, UnsupportedStripeObject
+from payments_gateway.domain.subscriptions import SubscriptionNotFound
 from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature
 from payments_gateway.subscriptions.cancel import SubscriptionEnded, SubscriptionNotActiveYet
 from servicekit.grpc_client import ServiceUnavailable
@@ -99,16 +100,15 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     SubscriptionRefused: Problem(409, "subscription_refused", "Stripe does not let this subscription be changed so"),
     PaymentProcessing: Problem(409, "payment_processing", "A payment for this checkout is under way"),
     PaymentNotSucceeded: Problem(409, "payment_not_succeeded", "This checkout has not been paid"),
-    AttemptOfAnotherIntent: Problem(409, "intent_mismatch", "The intent does not belong to this checkout"),
+    IntentMismatch: Problem(409, "intent_mismatch", "The intent does not belong to this checkout"),
     BadSignature: Problem(400, "bad_signature", "The signature is missing, wrong, or not of just now"),
     BadEvent: Problem(400, "bad_event", "The body is not an event"),
     RateLimited: Problem(429, "rate_limited", "Too many requests; please wait a little"),
     JwksUnavailable: UNAVAILABLE,
     ServiceUnavailable: UNAVAILABLE,
     StripeUnavailable: UNAVAILABLE,
-    AdjustmentKeepsChanging: UNAVAILABLE,
-    KeepsChanging: UNAVAILABLE,
-    StateUnusable: UNAVAILABLE,  # until this program has learnt the word
+    ConflictRetriesExhausted: UNAVAILABLE,
+    UnsupportedStripeObject: UNAVAILABLE,  # until this program has learnt the word
     CatalogueUnavailable: UNAVAILABLE,
 }
 """Answer by exception. A subclass without a row takes its nearest ancestor's; what has none is a 500."""

@@ -8,16 +8,16 @@ from payments_gateway.api.bodies import CancelSubscriptionBody, SubscriptionBody
 from payments_gateway.api.callers import RateLimitedUser, SignedInUser
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.api.views import subscription_body
-from payments_gateway.domain.subscriptions import SubscriptionBook, SubscriptionNotFound
+from payments_gateway.domain.subscriptions import SubscriptionNotFound, SubscriptionsPort
 from payments_gateway.subscriptions.cancel import CancelMode, SubscriptionCancel
-from payments_gateway.subscriptions.incomplete_payments import FirstPayments
+from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
 from servicekit.violations import FieldViolation, InvalidRequest
 
 _MAX_CURSOR_CHARACTERS = 500
 
 
 def subscription_routes(
-    subscriptions: SubscriptionBook, first_payments: FirstPayments, cancels: SubscriptionCancel
+    subscriptions: SubscriptionsPort, incomplete_payments: IncompletePayments, cancels: SubscriptionCancel
 ) -> APIRouter:
     """Return the routes of subscriptions."""
     routes = APIRouter(
@@ -39,7 +39,7 @@ def subscription_routes(
     ) -> SubscriptionPageBody:
         """Answer the user's subscriptions, newest first."""
         try:
-            page = await subscriptions.subscriptions_of(user_id, page_size=limit, page_token=cursor)
+            page = await subscriptions.list_subscriptions(user_id, page_size=limit, page_token=cursor)
         except InvalidRequest:
             raise InvalidRequest([FieldViolation("cursor", "is not one that was given out")]) from None
         return SubscriptionPageBody(
@@ -49,10 +49,10 @@ def subscription_routes(
     @routes.get("/{subscription_id}", summary="Read one's own subscription")
     async def read_subscription(subscription_id: Annotated[Uuid, Path()], user_id: RateLimitedUser) -> SubscriptionBody:
         """Answer one subscription, with what lets its buyer finish the first charge while that is open."""
-        subscription = await subscriptions.subscription(subscription_id)
+        subscription = await subscriptions.get_subscription(subscription_id)
         if subscription.user_id != user_id:
             raise SubscriptionNotFound
-        return subscription_body(subscription, await first_payments.secrets_of([subscription]))
+        return subscription_body(subscription, await incomplete_payments.client_secrets([subscription]))
 
     @routes.post(
         "/{subscription_id}/cancel",

@@ -78,18 +78,20 @@ def purchase_body(purchase: Purchase) -> PurchaseBody:
     return _purchase_body(purchase, {})
 
 
-def _purchase_body(purchase: Purchase, first_payments: Mapping[str, str]) -> PurchaseBody:
+def _purchase_body(purchase: Purchase, incomplete_payments: Mapping[str, str]) -> PurchaseBody:
     return PurchaseBody(
         status="completed",
         order=_order_summary_body(purchase.order) if purchase.order else None,
-        subscriptions=[subscription_body(each, first_payments) for each in purchase.subscriptions],
+        subscriptions=[subscription_body(each, incomplete_payments) for each in purchase.subscriptions],
     )
 
 
-def subscription_body(subscription: Subscription, first_payments: Mapping[str, str] = _NONE_OPEN) -> SubscriptionBody:
-    """Show a subscription; first_payments holds client secrets of first charges that can be finished, by our id."""
+def subscription_body(
+    subscription: Subscription, incomplete_payments: Mapping[str, str] = _NONE_OPEN
+) -> SubscriptionBody:
+    """Show a subscription; incomplete_payments holds client secrets of open first charges, by subscription id."""
     state = subscription.state
-    secret = first_payments.get(subscription.id)
+    secret = incomplete_payments.get(subscription.id)
     return SubscriptionBody(
         id=subscription.id,
         status=subscription.status.value,
@@ -112,7 +114,7 @@ def status_body(status: CheckoutStatus) -> CheckoutStatusBody:
     """Show where a checkout stands."""
     return CheckoutStatusBody(
         status=status.state.value,
-        purchase=_purchase_body(status.purchase, status.first_payments) if status.purchase else None,
+        purchase=_purchase_body(status.purchase, status.incomplete_payments) if status.purchase else None,
     )
 
 
@@ -158,7 +160,7 @@ def _shipping_body(option: ShippingOption) -> BoughtShippingBody:
 def catalogue_body(catalogue: Catalogue) -> CatalogueBody:
     """Show everything on sale."""
     return CatalogueBody(
-        items=[_catalogue_item_body(price) for price in catalogue.sold_prices()],
+        items=[_catalogue_item_body(price) for price in catalogue.sellable_prices()],
         shipping_options=[
             ShippingOptionBody(
                 id=rate.id, name=rate.name, amount=rate.amount.minor_units, currency=rate.amount.currency
@@ -169,7 +171,7 @@ def catalogue_body(catalogue: Catalogue) -> CatalogueBody:
 
 
 def _catalogue_item_body(price: Price) -> CatalogueItemBody:
-    if price.unit_price is None:  # such a price is never sold, see not_sold_because
+    if price.unit_price is None:  # such a price is never sold, see unsellable_reason
         raise ValueError(f"{price.id} has no unit price")
     return CatalogueItemBody(
         price_id=price.id,

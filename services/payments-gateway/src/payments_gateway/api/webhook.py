@@ -7,7 +7,7 @@ from prometheus_client import Counter
 
 from payments_gateway.api.problems import ProblemBody
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
-from payments_gateway.webhook_dispatcher import Deliveries
+from payments_gateway.webhook_dispatcher import WebhookDispatcher
 
 FOREIGN: Final = Counter(
     "holdfast_webhook_foreign_events",
@@ -15,7 +15,7 @@ FOREIGN: Final = Counter(
 )
 
 
-def webhook_routes(webhooks: StripeWebhooks, deliveries: Deliveries) -> APIRouter:
+def webhook_routes(webhooks: StripeWebhooks, dispatcher: WebhookDispatcher) -> APIRouter:
     """Return the webhook's route."""
     routes = APIRouter(prefix="/api/stripe", tags=["stripe"])
 
@@ -26,11 +26,11 @@ def webhook_routes(webhooks: StripeWebhooks, deliveries: Deliveries) -> APIRoute
     )
     async def webhook(request: Request) -> dict[str, bool]:
         """Answer 200 once the event's effect is committed, or when the event is not ours to act on."""
-        event = webhooks.read(await request.body(), request.headers.get("stripe-signature"))
-        if event.account is not None:
+        delivery = webhooks.read(await request.body(), request.headers.get("stripe-signature"))
+        if delivery.account is not None:
             FOREIGN.inc()
-        elif event.news is not None:
-            await deliveries.take(event.news, event.id)
+        elif delivery.event is not None:
+            await dispatcher.dispatch(delivery.event, delivery.id)
         return {"received": True}
 
     return routes

@@ -19,7 +19,7 @@ class AttemptIds:
         """Derive ids with a keyed hash, so that nobody can work out another caller's attempt id from a key."""
         self._secret = secret
 
-    def id_for(self, caller: Caller, idempotency_key: str | None) -> str:
+    def derive(self, caller: Caller, idempotency_key: str | None) -> str:
         """Return the attempt id for a request: random without a key, always the same for a caller's key.
 
         Raises InvalidRequest for a key that is not acceptable. A guest's must be a random UUID: guests share one

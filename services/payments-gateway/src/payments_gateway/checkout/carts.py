@@ -6,14 +6,14 @@ from typing import Final
 
 from payments_gateway.domain.attempts import Interval, LineItem, Recurring, ShippingOption
 from payments_gateway.domain.catalogue import Catalogue, Price
-from payments_gateway.domain.money import Money, total, why_not_chargeable
+from payments_gateway.domain.money import Money, charge_violation, total
 from servicekit.violations import FieldViolation, raise_if_invalid
 
-MOST_LINES_OF_AN_INTERVAL: Final = 20
+MAX_LINES_PER_INTERVAL: Final = 20
 """Lines of one billing interval are items of one Stripe subscription, which has no room for more.
 Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-items"""
 
-MOST_INTERVALS: Final = 5
+MAX_INTERVALS: Final = 5
 """Each billing interval of a cart becomes a Stripe subscription of its own, made and first charged before the webhook
 is answered. Day, week, month, quarter and year fit, and Stripe does not wait too long."""
 
@@ -96,7 +96,7 @@ def _taken_now(items: Sequence[LineItem], shipping: ShippingOption | None, curre
             )
         return goods
     amount = total([goods, shipped], currency)
-    if objection := why_not_chargeable(amount):
+    if objection := charge_violation(amount):
         raise_if_invalid([FieldViolation("items", objection)])
     return amount
 
@@ -104,7 +104,7 @@ def _taken_now(items: Sequence[LineItem], shipping: ShippingOption | None, curre
 def _unsellable_lines(lines: Sequence[CartLine], catalogue: Catalogue) -> Iterable[FieldViolation]:
     for position, line in enumerate(lines):
         price = catalogue.prices.get(line.price_id)
-        objection = "is not for sale: unknown or inactive" if price is None else price.not_sold_because
+        objection = "is not for sale: unknown or inactive" if price is None else price.unsellable_reason
         if objection:
             yield FieldViolation(f"items[{position}].priceId", objection)
 
@@ -138,10 +138,10 @@ def _lines_beyond_an_interval(lines: Sequence[CartLine], catalogue: Catalogue) -
         if recurring is None:
             continue
         standing = price_ids.setdefault(_interval(recurring), set())
-        if line.price_id not in standing and len(standing) == MOST_LINES_OF_AN_INTERVAL:
+        if line.price_id not in standing and len(standing) == MAX_LINES_PER_INTERVAL:
             yield FieldViolation(
                 f"items[{position}].priceId",
-                f"is one too many: a billing interval has at most {MOST_LINES_OF_AN_INTERVAL} lines",
+                f"is one too many: a billing interval has at most {MAX_LINES_PER_INTERVAL} lines",
             )
         else:
             standing.add(line.price_id)
@@ -153,10 +153,10 @@ def _intervals_beyond_a_cart(lines: Sequence[CartLine], catalogue: Catalogue) ->
         recurring = catalogue.prices[line.price_id].recurring
         if recurring is None or _interval(recurring) in begun:
             continue
-        if len(begun) == MOST_INTERVALS:
+        if len(begun) == MAX_INTERVALS:
             yield FieldViolation(
                 f"items[{position}].priceId",
-                f"has one billing interval too many: a cart has at most {MOST_INTERVALS}",
+                f"has one billing interval too many: a cart has at most {MAX_INTERVALS}",
             )
         else:
             begun.add(_interval(recurring))
@@ -169,7 +169,7 @@ def _interval(recurring: Recurring) -> tuple[Interval, int]:
 def _sums_not_charged_again(items: Sequence[LineItem]) -> Iterable[FieldViolation]:
     for charged in recurring_sums(items):
         # Nothing at all is no charge; what is below the least one Stripe would carry over, not take when we said.
-        if charged.amount.minor_units and (objection := why_not_chargeable(charged.amount)):
+        if charged.amount.minor_units and (objection := charge_violation(charged.amount)):
             yield FieldViolation("items", f"{objection} in each billing interval")
 
 
@@ -196,7 +196,7 @@ def _sum_of(item: LineItem) -> Money:
 
 
 def _unit_price(price: Price) -> Money:
-    if price.unit_price is None:  # such a price is never sold, see not_sold_because
+    if price.unit_price is None:  # such a price is never sold, see unsellable_reason
         raise ValueError(f"{price.id} has no unit price")
     return price.unit_price
 

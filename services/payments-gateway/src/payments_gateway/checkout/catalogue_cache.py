@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from payments_gateway.domain.catalogue import Catalogue, CatalogueSource
-from payments_gateway.domain.intents import StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.catalogue import Catalogue, CataloguePort
+from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripeUnavailable
 from servicekit.cancellation import cancel_until_ended
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class CatalogueCache:
 
     def __init__(
         self,
-        source: CatalogueSource,
+        source: CataloguePort,
         *,
         refresh_seconds: float,
         max_age_seconds: float,

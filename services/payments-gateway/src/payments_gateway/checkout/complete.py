@@ -1,19 +1,21 @@
 """The browser comes back from paying: ask Stripe itself, then fulfil as the webhook would."""
 
-from payments_gateway.domain.attempts import Attempt, AttemptStore, IntentRef
+from payments_gateway.domain.attempts import Attempt, AttemptsPort, IntentRef
 from payments_gateway.domain.callers import Caller
-from payments_gateway.domain.errors import AttemptNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded
-from payments_gateway.domain.intents import MAY_YET_SUCCEED, Intents, IntentStatus
-from payments_gateway.domain.purchases import OrderBook, PaymentDecision, PaymentReport, Purchase, ReportChannel
+from payments_gateway.domain.errors import AttemptNotFound, IntentMismatch, PaymentNotSucceeded
+from payments_gateway.domain.intents import PENDING_STATUSES, IntentStatus, StripeIntentsPort
+from payments_gateway.domain.purchases import OrdersPort, PaymentDecision, PaymentReport, Purchase, ReportChannel
 from payments_gateway.payments.fulfilment import Fulfilment
 
 _REPORT = PaymentReport(ReportChannel.BROWSER_RETURN)
 
 
-class BrowserReturn:
+class CompleteCheckout:
     """Completes checkouts whose buyer is back before, while or after the webhook arrives."""
 
-    def __init__(self, attempts: AttemptStore, orders: OrderBook, intents: Intents, fulfilment: Fulfilment) -> None:
+    def __init__(
+        self, attempts: AttemptsPort, orders: OrdersPort, intents: StripeIntentsPort, fulfilment: Fulfilment
+    ) -> None:
         """Complete checkouts of these attempts."""
         self._attempts = attempts
         self._orders = orders
@@ -23,27 +25,27 @@ class BrowserReturn:
     async def complete(self, attempt_id: str, ref: IntentRef, caller: Caller) -> PaymentDecision | None:
         """Return what the attempt became; None while the payment is under way at the bank.
 
-        Raises AttemptNotFound, IntentNotFound, AttemptOfAnotherIntent, PaymentNotSucceeded, StripeUnavailable,
+        Raises AttemptNotFound, IntentNotFound, IntentMismatch, PaymentNotSucceeded, StripeUnavailable,
         ServiceUnavailable.
         """
         found = await self._attempts.find(attempt_id)
         purchase = None if isinstance(found, Attempt) else await self._orders.find_purchase(attempt_id)
         if found is not None and not caller.owns(found.user_id):
             raise AttemptNotFound
-        if purchase is not None and not purchase.may_be_shown_to(caller):
+        if purchase is not None and not purchase.is_visible_to(caller):
             raise AttemptNotFound
         if purchase is not None and purchase.intent == ref:
             return await self._fulfilment.finish(purchase)
         # What the client says about the intent is not believed (P6): Stripe is asked, and must name this attempt.
         intent = await self._intents.retrieve(ref)
         if intent.attempt_id != attempt_id:
-            raise AttemptOfAnotherIntent
-        if intent.status in MAY_YET_SUCCEED:
+            raise IntentMismatch
+        if intent.status in PENDING_STATUSES:
             return None
         if intent.status is not IntentStatus.SUCCEEDED:
             raise PaymentNotSucceeded
-        decision = await self._fulfilment.fulfil_found(intent, found, _REPORT)
+        decision = await self._fulfilment.fulfil_for_buyer(intent, found, _REPORT)
         # Recorded since we looked, of an attempt whose owner nobody but its purchase knows any more.
-        if isinstance(decision, Purchase) and not decision.may_be_shown_to(caller):
+        if isinstance(decision, Purchase) and not decision.is_visible_to(caller):
             raise AttemptNotFound
         return decision

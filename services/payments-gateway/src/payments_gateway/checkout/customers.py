@@ -5,7 +5,8 @@ import logging
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from payments_gateway.domain.intents import CustomerMissing, IdempotencyKeySpent, StripeUnavailable
+from payments_gateway.domain.intents import CustomerMissing
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, StripeUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -33,20 +34,20 @@ class EmailRefused(Exception):
     """Stripe takes this for no e-mail address."""
 
 
-class CustomerAccounts(Protocol):
+class StripeCustomersPort(Protocol):
     """Stripe's customers. Every method may raise StripeUnavailable."""
 
     async def create(self, key: str) -> str:
         """Make a customer, once per idempotency key however often it is called, and return its id.
 
-        Raises IdempotencyKeySpent when the key is of no more use.
+        Raises IdempotencyKeyExhausted when the key is of no more use.
         """
 
-    async def tell_email(self, customer_id: str, email: str) -> None:
+    async def update_email(self, customer_id: str, email: str) -> None:
         """Tell Stripe where to write to a customer. Raises CustomerMissing, EmailRefused."""
 
 
-class CustomerRegister(Protocol):
+class CustomerRepository(Protocol):
     """Which customer is a user's. Every method may raise ServiceUnavailable."""
 
     async def find(self, user_id: str) -> str | None:
@@ -62,37 +63,37 @@ class CustomerRegister(Protocol):
 class Customers:
     """Finds or makes the customer that a cart with subscriptions is charged to."""
 
-    def __init__(self, accounts: CustomerAccounts, register: CustomerRegister) -> None:
+    def __init__(self, accounts: StripeCustomersPort, register: CustomerRepository) -> None:
         """Make customers at Stripe, and keep the users' in a register."""
         self._accounts = accounts
         self._register = register
 
-    async def charged(self, payer: Payer) -> str:
+    async def get_or_create(self, payer: Payer) -> str:
         """Return the payer's customer. Raises StripeUnavailable, ServiceUnavailable."""
         if payer.user_id is None:
-            return await self._made(payer, "")
+            return await self._create_with_first_usable_key(payer, "")
         known = await self._register.find(payer.user_id)
-        return known or await self._register.put(payer.user_id, await self._made(payer, ""))
+        return known or await self._register.put(payer.user_id, await self._create_with_first_usable_key(payer, ""))
 
-    async def instead_of(self, gone: str, payer: Payer) -> str:
+    async def replace_deleted(self, gone: str, payer: Payer) -> str:
         """Return whom to charge in place of a customer that Stripe does not know any more.
 
         Raises StripeUnavailable, ServiceUnavailable.
         """
         _log.warning("a customer was deleted at Stripe and is replaced")
-        made = await self._made(payer, f":after:{gone}")
+        made = await self._create_with_first_usable_key(payer, f":after:{gone}")
         if payer.user_id is None:
             return made
         return await self._register.put(payer.user_id, made, replaces=gone)
 
-    async def _made(self, payer: Payer, suffix: str) -> str:
+    async def _create_with_first_usable_key(self, payer: Payer, suffix: str) -> str:
         """Make a customer under the first key that is of use, and tell its e-mail before anybody learns of it."""
         spent_now = 0
         for key in _keys(payer, suffix):
             try:
                 customer_id = await self._accounts.create(key)
-                await self._tell_email(customer_id, payer.email)
-            except IdempotencyKeySpent as spent:
+                await self._update_email(customer_id, payer.email)
+            except IdempotencyKeyExhausted as spent:
                 spent_now += spent.just_now
                 if spent_now == _SPENT_AT_ONCE:
                     break
@@ -102,9 +103,9 @@ class Customers:
                 return customer_id
         raise StripeUnavailable
 
-    async def _tell_email(self, customer_id: str, email: str) -> None:
+    async def _update_email(self, customer_id: str, email: str) -> None:
         try:
-            await self._accounts.tell_email(customer_id, email)
+            await self._accounts.update_email(customer_id, email)
         except EmailRefused:
             _log.warning("Stripe refused a customer's e-mail address; it will not write to this one")
 

@@ -10,13 +10,13 @@ from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.carts import Cart, PricedCart, RecurringSum, amount_due_today, price_cart, recurring_sums
 from payments_gateway.checkout.catalogue_cache import CatalogueCache
 from payments_gateway.checkout.customers import Customers, Payer
-from payments_gateway.checkout.payment_guard import Settlement
+from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.domain.attempts import (
     Address,
     Attempt,
     AttemptClosed,
-    AttemptStore,
+    AttemptsPort,
     CheckoutContext,
     Contact,
     IntentKind,
@@ -27,17 +27,15 @@ from payments_gateway.domain.attempts import (
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.intents import (
     CustomerMissing,
-    IdempotencyKeyReused,
-    IdempotencyKeySpent,
     IntentNotFound,
+    IntentParams,
     IntentRefused,
-    Intents,
     IntentStatus,
-    IntentTerms,
     StripeIntent,
-    StripeUnavailable,
+    StripeIntentsPort,
 )
 from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, IdempotencyKeyReused, StripeUnavailable
 from servicekit.json_logging import bind_attempt
 
 _log = logging.getLogger(__name__)
@@ -91,11 +89,11 @@ class Initiate:
         *,
         ids: AttemptIds,
         catalogue: CatalogueCache,
-        intents: Intents,
+        intents: StripeIntentsPort,
         customers: Customers,
-        attempts: AttemptStore,
+        attempts: AttemptsPort,
         supersede: Supersede,
-        settlement: Settlement,
+        payment_guard: PaymentGuard,
         pay_by: timedelta,
         now: Callable[[], datetime],
     ) -> None:
@@ -106,7 +104,7 @@ class Initiate:
         self._customers = customers
         self._attempts = attempts
         self._supersede = supersede
-        self._settlement = settlement
+        self._payment_guard = payment_guard
         self._pay_by = pay_by
         self._now = now
 
@@ -116,19 +114,19 @@ class Initiate:
         Raises InvalidRequest, RequestHashMismatch, AttemptClosed, AlreadyPaid, PaymentProcessing, AttemptNotFound (of
         supersedes), IntentRefused, CatalogueUnavailable, StripeUnavailable, ServiceUnavailable.
         """
-        attempt_id = self._ids.id_for(caller, idempotency_key)
+        attempt_id = self._ids.derive(caller, idempotency_key)
         bind_attempt(attempt_id)
         if idempotency_key is not None and (found := await self._attempts.find(attempt_id)) is not None:
             return await self._resume(await self._kept(found, request.digest), request.digest)
         if idempotency_key is not None:  # we know no attempt, but our store may have lost it after the payment
-            await self._settlement.refuse_if_bought(attempt_id)
+            await self._payment_guard.ensure_not_purchased(attempt_id)
         catalogue = await self._catalogue.with_prices(line.price_id for line in request.cart.lines)
         cart = price_cart(request.cart, catalogue)
         if request.supersedes is not None:
             await self._supersede.supersede(request.supersedes, caller)
         context = self._context(request, caller, cart)
         if cart.has_subscriptions:
-            customer_id = await self._customers.charged(_payer(attempt_id, context))
+            customer_id = await self._customers.get_or_create(_payer(attempt_id, context))
             context = replace(context, stripe_customer_id=customer_id)
         return await self._open(attempt_id, request, context)
 
@@ -152,7 +150,7 @@ class Initiate:
             except IdempotencyKeyReused:
                 # Our store lost the attempt of another request, whose secret may be in the buyer's hands (ADR 8).
                 raise RequestHashMismatch from None
-            except IdempotencyKeySpent as spent:
+            except IdempotencyKeyExhausted as spent:
                 spent_now += spent.just_now
                 if spent_now == _SPENT_AT_ONCE:
                     raise StripeUnavailable from None
@@ -172,7 +170,7 @@ class Initiate:
     async def _with_another_customer(self, attempt_id: str, context: CheckoutContext) -> CheckoutContext:
         if context.stripe_customer_id is None:
             raise ValueError("Stripe misses a customer that it was not told of")
-        customer_id = await self._customers.instead_of(context.stripe_customer_id, _payer(attempt_id, context))
+        customer_id = await self._customers.replace_deleted(context.stripe_customer_id, _payer(attempt_id, context))
         return replace(context, stripe_customer_id=customer_id)
 
     async def _store(self, attempt_id: str, digest: bytes, context: CheckoutContext, intent: StripeIntent) -> Checkout:
@@ -188,7 +186,7 @@ class Initiate:
             await self._cancel_if_unused(intent.ref, saved.attempt)
             return await self._resume(saved.attempt, digest)
         # After the store lost its data, the key answers an intent whose secret was released before.
-        await self._settlement.refuse_if_under_way(saved.attempt, intent)
+        await self._payment_guard.ensure_not_processing(saved.attempt, intent)
         return _checkout(saved.attempt, intent)
 
     async def _cancel_if_unused(self, ref: IntentRef, found: Attempt | Tombstone | None) -> None:
@@ -212,12 +210,12 @@ class Initiate:
     async def _resume(self, found: Attempt | Tombstone, digest: bytes) -> Checkout:
         """Release the stored attempt's secret once more, if it is this request's and still to be paid."""
         if isinstance(found, Tombstone):
-            await self._settlement.refuse_if_paid(found)
+            await self._payment_guard.ensure_not_paid(found)
             raise AttemptClosed
         if found.request_hash != digest:
             raise RequestHashMismatch
         intent = await self._intents.retrieve(found.intent)
-        await self._settlement.refuse_if_under_way(found, intent)
+        await self._payment_guard.ensure_not_processing(found, intent)
         if found.close_reason is not None or not intent.is_payable or found.context.pay_by <= self._now():
             raise AttemptClosed
         return _checkout(found, intent)
@@ -232,8 +230,8 @@ def intent_kind(total: Money) -> IntentKind:
     return IntentKind.PAYMENT if total.minor_units else IntentKind.SETUP
 
 
-def _terms(context: CheckoutContext) -> IntentTerms:
-    return IntentTerms(intent_kind(context.total), context.total, context.stripe_customer_id)
+def _terms(context: CheckoutContext) -> IntentParams:
+    return IntentParams(intent_kind(context.total), context.total, context.stripe_customer_id)
 
 
 def _checkout(attempt: Attempt, intent: StripeIntent) -> Checkout:

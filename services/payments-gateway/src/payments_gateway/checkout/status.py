@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from payments_gateway.domain.attempts import Attempt, AttemptStore, CloseReason, DeleteReason, Tombstone
+from payments_gateway.domain.attempts import Attempt, AttemptsPort, CloseReason, DeleteReason, Tombstone
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound
-from payments_gateway.domain.intents import MAY_YET_SUCCEED, IntentReader, IntentStatus, StripeIntent
-from payments_gateway.domain.purchases import OrderBook, Purchase
-from payments_gateway.subscriptions.incomplete_payments import FirstPayments
+from payments_gateway.domain.intents import PENDING_STATUSES, IntentReader, IntentStatus, StripeIntent
+from payments_gateway.domain.purchases import OrdersPort, Purchase
+from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
 
 
 class CheckoutState(Enum):
@@ -31,7 +31,7 @@ class CheckoutStatus:
 
     state: CheckoutState
     purchase: Purchase | None = None
-    first_payments: Mapping[str, str] = field(default_factory=dict, repr=False)
+    incomplete_payments: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Client secrets of first charges that the buyer can finish, by the subscription's id."""
 
 
@@ -39,13 +39,13 @@ class CheckoutStatusReader:
     """Tells where checkouts stand."""
 
     def __init__(
-        self, attempts: AttemptStore, orders: OrderBook, intents: IntentReader, first_payments: FirstPayments
+        self, attempts: AttemptsPort, orders: OrdersPort, intents: IntentReader, incomplete_payments: IncompletePayments
     ) -> None:
         """Read from the attempts, what they became, and their intents."""
         self._attempts = attempts
         self._orders = orders
         self._intents = intents
-        self._first_payments = first_payments
+        self._first_payments = incomplete_payments
 
     async def status(self, attempt_id: str, caller: Caller) -> CheckoutStatus:
         """Return where the attempt stands. Raises AttemptNotFound, StripeUnavailable, ServiceUnavailable."""
@@ -62,8 +62,8 @@ class CheckoutStatusReader:
         self, attempt_id: str, tombstone: Tombstone | None, caller: Caller
     ) -> CheckoutStatus:
         purchase = await self._orders.find_purchase(attempt_id)
-        if purchase is not None and purchase.may_be_shown_to(caller):
-            secrets = await self._first_payments.secrets_of(purchase.subscriptions)
+        if purchase is not None and purchase.is_visible_to(caller):
+            secrets = await self._first_payments.client_secrets(purchase.subscriptions)
             return CheckoutStatus(CheckoutState.COMPLETED, purchase, secrets)
         if tombstone is None or purchase is not None:
             raise AttemptNotFound
@@ -76,7 +76,7 @@ def _state_once_cancelled(close_reason: CloseReason | None) -> CheckoutState:
 
 def _state_of_intent(intent: StripeIntent, close_reason: CloseReason | None) -> CheckoutState:
     match intent.status:
-        case status if status is IntentStatus.SUCCEEDED or status in MAY_YET_SUCCEED:
+        case status if status is IntentStatus.SUCCEEDED or status in PENDING_STATUSES:
             return CheckoutState.PROCESSING  # not yet recorded, or at the bank: the buyer has nothing to do
         case IntentStatus.CANCELED:
             return _state_once_cancelled(close_reason)

@@ -1,20 +1,20 @@
 """Replaces an attempt by a new one when the buyer changed the cart: the old intent must become unpayable first."""
 
-from payments_gateway.checkout.payment_guard import Settlement
-from payments_gateway.domain.attempts import AttemptStore, CloseReason, DeleteReason, Tombstone
+from payments_gateway.checkout.payment_guard import PaymentGuard
+from payments_gateway.domain.attempts import AttemptsPort, CloseReason, DeleteReason, Tombstone
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
-from payments_gateway.domain.intents import Intents, IntentStatus
+from payments_gateway.domain.intents import IntentStatus, StripeIntentsPort
 
 
 class Supersede:
     """Retires attempts. Safe to repeat after a crash at any line."""
 
-    def __init__(self, attempts: AttemptStore, intents: Intents, settlement: Settlement) -> None:
+    def __init__(self, attempts: AttemptsPort, intents: StripeIntentsPort, payment_guard: PaymentGuard) -> None:
         """Retire attempts of this store, whose intents are these."""
         self._attempts = attempts
         self._intents = intents
-        self._settlement = settlement
+        self._payment_guard = payment_guard
 
     async def supersede(self, attempt_id: str, caller: Caller) -> None:
         """Make an attempt unpayable and forget it.
@@ -25,21 +25,21 @@ class Supersede:
         if old is None or not caller.owns(old.user_id):
             raise AttemptNotFound
         if isinstance(old, Tombstone):
-            await self._refuse_if_paid(old, caller)
+            await self._ensure_not_paid(old, caller)
             return
         # Closed before cancelled: else a retry of the old request could store and release a fresh intent in between.
         await self._attempts.close(attempt_id, CloseReason.SUPERSEDED)
         intent = await self._intents.cancel(old.intent)
-        await self._settlement.refuse_if_under_way(old, intent)
+        await self._payment_guard.ensure_not_processing(old, intent)
         if intent.status is not IntentStatus.CANCELED:
             raise PaymentProcessing
         await self._attempts.delete(attempt_id, DeleteReason.CANCELLED)
 
-    async def _refuse_if_paid(self, old: Tombstone, caller: Caller) -> None:
+    async def _ensure_not_paid(self, old: Tombstone, caller: Caller) -> None:
         """Where the content was lost before, the tombstone names no owner; the purchase does."""
         try:
-            await self._settlement.refuse_if_paid(old)
+            await self._payment_guard.ensure_not_paid(old)
         except AlreadyPaid as paid:
-            if paid.purchase is not None and not paid.purchase.may_be_shown_to(caller):
+            if paid.purchase is not None and not paid.purchase.is_visible_to(caller):
                 raise AttemptNotFound from None
             raise

@@ -168,7 +168,7 @@ class AttemptTooLarge(Exception):
     """The checkout has more content than is stored for one attempt."""
 
 
-class AttemptStore(Protocol):
+class AttemptsPort(Protocol):
     """The service that owns attempts. Every method may raise ServiceUnavailable."""
 
     async def save(

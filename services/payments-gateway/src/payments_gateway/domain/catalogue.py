@@ -20,7 +20,7 @@ class Price:
     image_url: str | None
     unit_price: Money | None
     """None when the price has no whole amount per piece."""
-    not_sold_because: str | None
+    unsellable_reason: str | None
     """Why it cannot be put into a cart, as a phrase; None when it can."""
     recurring: Recurring | None = None
     """None for a one-time price, and for a recurring one that is not sold."""
@@ -44,12 +44,12 @@ class Catalogue:
     shipping_rates: Mapping[str, ShippingRate]
     """By shipping rate id, in the order Stripe lists them."""
 
-    def sold_prices(self) -> tuple[Price, ...]:
+    def sellable_prices(self) -> tuple[Price, ...]:
         """Return the prices that can be put into a cart."""
-        return tuple(price for price in self.prices.values() if price.not_sold_because is None)
+        return tuple(price for price in self.prices.values() if price.unsellable_reason is None)
 
 
-class CatalogueSource(Protocol):
+class CataloguePort(Protocol):
     """Where the catalogue is read from."""
 
     async def read(self) -> Catalogue:

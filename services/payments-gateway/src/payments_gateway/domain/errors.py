@@ -24,5 +24,16 @@ class PaymentNotSucceeded(Exception):
     """The intent has not been paid."""
 
 
-class AttemptOfAnotherIntent(Exception):
+class IntentMismatch(Exception):
     """The intent and the attempt that the client named do not belong together."""
+
+
+class VersionConflict(Exception):
+    """The record was written since its version was read: what was read at Stripe in between may be older."""
+
+
+class ConflictRetriesExhausted(Exception):
+    """Other writers were faster every time, up to the limit of retries. A later call may succeed."""
+
+    def __init__(self) -> None:
+        super().__init__("other writers were faster in every retry")

@@ -32,12 +32,12 @@ class IntentStatus(Enum):
         return cls.UNKNOWN
 
 
-PAYABLE: Final = frozenset(
+PAYABLE_STATUSES: Final = frozenset(
     {IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.REQUIRES_ACTION}
 )
 """Statuses in which the buyer can still pay, so that the client secret is of use."""
 
-MAY_YET_SUCCEED: Final = frozenset({IntentStatus.PROCESSING, IntentStatus.REQUIRES_CAPTURE, IntentStatus.UNKNOWN})
+PENDING_STATUSES: Final = frozenset({IntentStatus.PROCESSING, IntentStatus.REQUIRES_CAPTURE, IntentStatus.UNKNOWN})
 """Statuses that may end in a payment without the buyer: paying another intent now could pay twice."""
 
 
@@ -65,11 +65,11 @@ class StripeIntent:
     @property
     def is_payable(self) -> bool:
         """Whether the buyer can still pay it."""
-        return self.status in PAYABLE
+        return self.status in PAYABLE_STATUSES
 
 
 @dataclass(frozen=True)
-class IntentTerms:
+class IntentParams:
     """What an intent is to be made for."""
 
     kind: IntentKind
@@ -95,32 +95,6 @@ class IntentRefused(Exception):
         self.code = code
 
 
-class IdempotencyKeySpent(Exception):
-    """The idempotency key replays a failure: only another key helps."""
-
-    def __init__(self, *, just_now: bool = False) -> None:
-        """Say whether the failure that is replayed happened in this very call: Stripe may be failing still."""
-        super().__init__("the idempotency key is spent")
-        self.just_now = just_now
-
-
-class IdempotencyKeyReused(IdempotencyKeySpent):
-    """The idempotency key was used with other parameters. What those made may be in somebody's hands."""
-
-
-class StripeUnavailable(Exception):
-    """Stripe did not answer in time, answered with its own failure, or refused us. The call may succeed later."""
-
-    def __init__(self, retry_after_seconds: float | None = None) -> None:
-        """Carry when Stripe wants to be asked again, where it said so."""
-        super().__init__("Stripe is unavailable")
-        self.retry_after_seconds = retry_after_seconds
-
-
-class StripeKeyRefused(StripeUnavailable):
-    """Stripe refuses our secret key. To a buyer no more than unavailable; to an operator something to mend."""
-
-
 class IntentReader(Protocol):
     """Stripe's intents, to be looked at. May raise StripeUnavailable."""
 
@@ -128,14 +102,14 @@ class IntentReader(Protocol):
         """Return the intent as it stands now. Raises IntentNotFound."""
 
 
-class Intents(IntentReader, Protocol):
+class StripeIntentsPort(IntentReader, Protocol):
     """Stripe's intents. Every method may raise StripeUnavailable."""
 
-    async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
+    async def create(self, attempt_id: str, terms: IntentParams, *, generation: int) -> StripeIntent:
         """Make an intent for an attempt, once per generation, however often it is called.
 
-        Raises IdempotencyKeySpent when this generation's key replays a failure, IdempotencyKeyReused when it was used
-        with other parameters, CustomerMissing, IntentRefused.
+        Raises IdempotencyKeyExhausted where this generation's key replays a failure, IdempotencyKeyReused where it was
+        used with other parameters, CustomerMissing, IntentRefused.
         """
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:

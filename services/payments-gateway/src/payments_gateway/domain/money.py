@@ -27,11 +27,11 @@ def total(amounts: Iterable[Money], currency: str) -> Money:
     return Money(sum_minor, currency)
 
 
-LARGEST_CHARGE: Final = 99_999_999
+MAX_CHARGE: Final = 99_999_999
 """Eight digits, in minor units, is the most that Stripe charges at once.
 Source: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts"""
 
-SMALLEST_CHARGE: Final[Mapping[str, int]] = {
+MIN_CHARGE: Final[Mapping[str, int]] = {
     "aed": 200,
     "aud": 50,
     "bgn": 100,
@@ -64,13 +64,13 @@ THREE_DECIMAL_CURRENCIES: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 """Their amounts must end in 0. Source: https://docs.stripe.com/currencies#three-decimal"""
 
 
-def why_not_chargeable(amount: Money) -> str | None:
+def charge_violation(amount: Money) -> str | None:
     """Return what Stripe would object to in a charge of this amount, as a phrase; None if nothing."""
-    smallest = SMALLEST_CHARGE.get(amount.currency, 1)
+    smallest = MIN_CHARGE.get(amount.currency, 1)
     if amount.minor_units < smallest:
         return f"must come to at least {smallest} {amount.currency} in minor units"
-    if amount.minor_units > LARGEST_CHARGE:
-        return f"must come to at most {LARGEST_CHARGE} {amount.currency} in minor units"
+    if amount.minor_units > MAX_CHARGE:
+        return f"must come to at most {MAX_CHARGE} {amount.currency} in minor units"
     if amount.currency in THREE_DECIMAL_CURRENCIES and amount.minor_units % 10:
         return f"must come to a multiple of 10 minor units in {amount.currency}"
     return None

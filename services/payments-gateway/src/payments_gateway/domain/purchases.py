@@ -107,7 +107,7 @@ class Purchase:
         """Whether who bought was erased from it."""
         return any(bought is not None and bought.erased for bought in (self.order, *self.subscriptions))
 
-    def may_be_shown_to(self, caller: Caller) -> bool:
+    def is_visible_to(self, caller: Caller) -> bool:
         """Whether this caller may be told of it. Nobody may once it is erased: whose it was is not known any more."""
         return not self.erased and caller.owns(self.user_id)
 
@@ -137,7 +137,7 @@ class QuarantineRefused(Exception):
     """orders would not even set the payment aside: the two disagree about what a payment is."""
 
 
-class OrderBook(Protocol):
+class OrdersPort(Protocol):
     """The service that owns what was bought. Every method may raise ServiceUnavailable."""
 
     async def record_purchase(
@@ -153,8 +153,8 @@ class OrderBook(Protocol):
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
         """Return what the attempt became."""
 
-    async def order(self, order_id: str) -> Order:
+    async def get_order(self, order_id: str) -> Order:
         """Return one order. Raises OrderNotFound."""
 
-    async def orders_of(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
+    async def list_orders(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
         """Return a page of a user's orders. Raises InvalidRequest for a page token that is not ours."""

@@ -34,7 +34,7 @@ class DisputeStatus(Enum):
 
 
 @dataclass(frozen=True)
-class PaidWith:
+class PaymentRef:
     """The PaymentIntent that took the money which is given back."""
 
     intent_id: str
@@ -48,7 +48,7 @@ class Refund:
     """A refund as Stripe showed it at one moment."""
 
     id: str
-    paid_with: PaidWith | None
+    payment_ref: PaymentRef | None
     """None for a charge that was made without an intent: never ours."""
     charge_id: str | None
     amount: Money
@@ -61,29 +61,13 @@ class Dispute:
     """A dispute as Stripe showed it at one moment."""
 
     id: str
-    paid_with: PaidWith | None
+    payment_ref: PaymentRef | None
     charge_id: str | None
     amount: Money
     status: DisputeStatus
     reason: str | None
     """Stripe's word, such as fraudulent."""
     created_at: datetime
-
-
-class AdjustmentGone(Exception):
-    """Stripe knows nothing of this id, or not in the mode that our key works in."""
-
-
-class AdjustmentUnusable(Exception):
-    """What Stripe showed cannot be kept, now or later: a word or a form that was added after this was written."""
-
-
-class VersionMoved(Exception):
-    """Somebody else wrote the copy since its version was read."""
-
-
-class AdjustmentKeepsChanging(Exception):
-    """Others wrote the copy each time between the reading of its version and the write. A later call will do."""
 
 
 Seen = TypeVar("Seen", Refund, Dispute)
@@ -95,21 +79,21 @@ class StripeObjects(Protocol[Shown]):
     """Refunds, or disputes, at Stripe. May raise StripeUnavailable."""
 
     async def retrieve(self, object_id: str) -> Shown:
-        """Return the object as it stands now. Raises AdjustmentGone, AdjustmentUnusable."""
+        """Return the object as it stands now. Raises NotFoundAtStripe, UnsupportedStripeObject."""
 
 
-class Copies(Protocol[Kept]):
+class MirrorRepository(Protocol[Kept]):
     """The copies that orders keeps of refunds, or of disputes. May raise ServiceUnavailable."""
 
     async def version_of(self, object_id: str) -> int:
         """Return the version of a copy; 0 where there is none."""
 
     async def write(self, shown: Kept, *, intent_id: str, expected_version: int) -> None:
-        """Write a copy where its version still holds. Raises VersionMoved, AdjustmentUnusable."""
+        """Write a copy where its version still holds. Raises VersionConflict, UnsupportedStripeObject."""
 
 
-class RefundsOfCharges(Protocol):
+class ChargeRefundsPort(Protocol):
     """What was refunded of a charge. May raise StripeUnavailable."""
 
-    async def ids_of_charge(self, charge_id: str) -> list[str]:
-        """Return the ids of all refunds of a charge. Raises AdjustmentGone, AdjustmentUnusable."""
+    async def list_refund_ids(self, charge_id: str) -> list[str]:
+        """Return the ids of all refunds of a charge. Raises NotFoundAtStripe, UnsupportedStripeObject."""

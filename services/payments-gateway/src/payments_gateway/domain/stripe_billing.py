@@ -48,10 +48,6 @@ class StripeSubscription:
         return self.latest_invoice is not None and self.latest_invoice.status is InvoiceStatus.OPEN
 
 
-class GoneAtStripe(Exception):
-    """Stripe knows no such object, or none that can still be changed."""
-
-
 class SubscriptionRefused(Exception):
     """Stripe refuses for good to do this with a subscription."""
 
@@ -61,29 +57,32 @@ class SubscriptionRefused(Exception):
         self.code = code
 
 
-class Billing(Protocol):
-    """Stripe's subscriptions. Every method may raise StripeUnavailable, and StateUnusable where it returns one."""
+class StripeSubscriptionsPort(Protocol):
+    """Stripe's subscriptions.
+
+    Every method may raise StripeUnavailable, and UnsupportedStripeObject where it returns an object.
+    """
 
     async def create(self, subscription: Subscription) -> StripeSubscription:
         """Make the Stripe subscription, once per generation of its activation, however often it is called.
 
-        Raises IdempotencyKeySpent when this generation's key is of no more use, SubscriptionRefused.
+        Raises IdempotencyKeyExhausted when this generation's key is of no more use, SubscriptionRefused.
         """
 
-    async def made_for(self, subscription: Subscription) -> StripeSubscription | None:
+    async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
         """Look through all the customer's Stripe subscriptions for the one that was made for this one."""
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
-        """Return a subscription, with its latest invoice, as it stands now. Raises GoneAtStripe."""
+        """Return a subscription, with its latest invoice, as it stands now. Raises NotFoundAtStripe."""
 
-    async def invoice(self, stripe_invoice_id: str) -> StripeInvoice:
-        """Return an invoice as it stands now. Raises GoneAtStripe."""
+    async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
+        """Return an invoice as it stands now. Raises NotFoundAtStripe."""
 
     async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
         """Let the subscription end with its current period, or not after all.
 
-        Raises GoneAtStripe, SubscriptionRefused.
+        Raises NotFoundAtStripe, SubscriptionRefused.
         """
 
     async def cancel_now(self, stripe_subscription_id: str) -> StripeSubscription:
-        """End the subscription at once; one that has ended is returned as it is. Raises GoneAtStripe."""
+        """End the subscription at once; one that has ended is returned as it is. Raises NotFoundAtStripe."""

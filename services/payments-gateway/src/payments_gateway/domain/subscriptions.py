@@ -33,7 +33,7 @@ class SubscriptionStatus(Enum):
     CANCELED = "canceled"
 
 
-ENDED: Final = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
+ENDED_STATUSES: Final = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
 """Statuses that no subscription leaves again."""
 
 
@@ -150,35 +150,20 @@ class SubscriptionNotFound(Exception):
     """There is no such subscription, or it is not the caller's."""
 
 
-class VersionMismatch(Exception):
-    """The row was written since its version was read: what was read at Stripe in between may be older than the row."""
-
-
-class KeepsChanging(Exception):
-    """Others wrote the row faster, several times in a row. The same call may succeed later."""
-
-    def __init__(self) -> None:
-        super().__init__("the subscription keeps changing")
-
-
-class StateUnusable(Exception):
-    """What Stripe showed cannot be kept, now or later: a word or a form that was added after this was written."""
-
-
-class BoundToAnother(Exception):
+class StripeSubscriptionMismatch(Exception):
     """The subscription is another Stripe subscription's: two were made for it, or the caller mixed them up."""
 
 
-class SubscriptionBook(Protocol):
+class SubscriptionsPort(Protocol):
     """The service that owns subscriptions. Every method may raise ServiceUnavailable and SubscriptionNotFound."""
 
-    async def subscription(self, subscription_id: str) -> Subscription:
+    async def get_subscription(self, subscription_id: str) -> Subscription:
         """Return one subscription, by our id."""
 
-    async def subscription_at_stripe(self, stripe_subscription_id: str) -> Subscription:
+    async def get_subscription_by_stripe_id(self, stripe_subscription_id: str) -> Subscription:
         """Return the subscription that is bound to a Stripe subscription."""
 
-    async def subscriptions_of(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
+    async def list_subscriptions(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
         """Return a page of a user's subscriptions. Raises InvalidRequest for a page token that is not ours."""
 
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
@@ -196,12 +181,12 @@ class SubscriptionBook(Protocol):
     ) -> Subscription:
         """Bind the subscription to the Stripe subscription that was made for it.
 
-        Raises VersionMismatch, BoundToAnother, StateUnusable. Where it is bound to the same one already, the row is
-        returned as it is.
+        Raises VersionConflict, StripeSubscriptionMismatch, UnsupportedStripeObject. A subscription that is bound to the
+        same one already is returned as it is.
         """
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
-        """Note that Stripe refused for good, with its error code. Raises VersionMismatch."""
+        """Note that Stripe refused for good, with its error code. Raises VersionConflict."""
 
     async def apply_state(
         self,
@@ -212,5 +197,5 @@ class SubscriptionBook(Protocol):
     ) -> Subscription:
         """Write a state that was read at Stripe after the version was.
 
-        Raises VersionMismatch, BoundToAnother, StateUnusable.
+        Raises VersionConflict, StripeSubscriptionMismatch, UnsupportedStripeObject.
         """

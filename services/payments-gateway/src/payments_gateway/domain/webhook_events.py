@@ -45,4 +45,4 @@ class SubscriptionChanged:
     livemode: bool
 
 
-News = IntentSucceeded | RefundChanged | ChargeRefunded | DisputeChanged | SubscriptionChanged
+WebhookEvent = IntentSucceeded | RefundChanged | ChargeRefunded | DisputeChanged | SubscriptionChanged

@@ -10,12 +10,12 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from payments_gateway.domain.attempts import Attempt, AttemptStore, DeleteReason, Tombstone, is_attempt_id
-from payments_gateway.domain.errors import AttemptOfAnotherIntent
+from payments_gateway.domain.attempts import Attempt, AttemptsPort, DeleteReason, Tombstone, is_attempt_id
+from payments_gateway.domain.errors import IntentMismatch
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import (
-    OrderBook,
+    OrdersPort,
     Payment,
     PaymentDecision,
     PaymentReport,
@@ -51,7 +51,7 @@ NOT_OURS: Final = NotOurs()
 class Fulfilment:
     """Fulfils succeeded intents."""
 
-    def __init__(self, attempts: AttemptStore, orders: OrderBook, activation: Activation, *, livemode: bool) -> None:
+    def __init__(self, attempts: AttemptsPort, orders: OrdersPort, activation: Activation, *, livemode: bool) -> None:
         """Fulfil intents of the mode that our Stripe key works in."""
         self._attempts = attempts
         self._orders = orders
@@ -61,8 +61,8 @@ class Fulfilment:
     async def fulfil(self, intent: StripeIntent, report: PaymentReport) -> PaymentDecision | NotOurs:
         """Bring a succeeded intent to its decision, forget the attempt once that is safe (P4), begin its subscriptions.
 
-        Raises ServiceUnavailable, StripeUnavailable, KeepsChanging as long as anything of this is left to be done; the
-        same call may be made again, by any channel.
+        Raises ServiceUnavailable, StripeUnavailable or ConflictRetriesExhausted as long as anything is left to do; any
+        channel may repeat the call.
         """
         payment = self._our_payment(intent)
         if payment is None:
@@ -73,21 +73,21 @@ class Fulfilment:
         if not isinstance(decision, Purchase):
             return decision
         activated = await self._activation.activate_all(decision)
-        if activated.hindrance is not None:
-            raise activated.hindrance
+        if activated.error is not None:
+            raise activated.error
         return activated.purchase
 
-    async def fulfil_found(
+    async def fulfil_for_buyer(
         self, intent: StripeIntent, found: Attempt | Tombstone | None, report: PaymentReport
     ) -> PaymentDecision:
         """Do what fulfil does for a buyer who waits, and whose intent's attempt was just looked up.
 
         Subscriptions that cannot be begun now stay pending: the webhook is still owed its answer, and begins them.
-        Raises AttemptOfAnotherIntent if the intent does not name that attempt, ServiceUnavailable.
+        Raises IntentMismatch if the intent does not name that attempt, ServiceUnavailable.
         """
         payment = self._our_payment(intent)
         if payment is None or (found is not None and payment.attempt_id != found.attempt_id):
-            raise AttemptOfAnotherIntent
+            raise IntentMismatch
         decision = await self._settle(payment, found, report)
         return await self.finish(decision) if isinstance(decision, Purchase) else decision
 
@@ -98,8 +98,8 @@ class Fulfilment:
         """
         seconds = max(0.0, min(_BUYER_WAITS_SECONDS, seconds_left() - _TO_ANSWER_SECONDS))
         activated = await self._activation.activate_all(purchase, within_seconds=seconds)
-        if activated.hindrance is not None:
-            _log.warning("subscriptions stay pending", extra={"reason": type(activated.hindrance).__name__})
+        if activated.error is not None:
+            _log.warning("subscriptions stay pending", extra={"reason": type(activated.error).__name__})
         return activated.purchase
 
     async def _settle(

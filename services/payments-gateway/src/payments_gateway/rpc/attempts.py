@@ -44,7 +44,7 @@ _DELETE_REASONS_BACK: Final = {wire: reason for reason, wire in _DELETE_REASONS.
 
 
 class AttemptsClient:
-    """The AttemptStore port over gRPC."""
+    """`AttemptsPort` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call checkout-session over an open channel."""

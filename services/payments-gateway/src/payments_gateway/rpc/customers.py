@@ -17,7 +17,7 @@ _ERRORS: Final[Mapping[str, type[Exception]]] = {"customer_not_found": _Customer
 
 
 class CustomersClient:
-    """The CustomerRegister port over gRPC."""
+    """The CustomerRepository port over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""

@@ -65,7 +65,7 @@ _STATUSES_BACK: Final = {orders_pb2.ORDER_STATUS_PAID: OrderStatus.PAID}
 
 
 class OrdersClient:
-    """The OrderBook port over gRPC."""
+    """`OrdersPort` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""
@@ -112,12 +112,12 @@ class OrdersClient:
             return None
         return _read_purchase(answer.purchase)
 
-    async def order(self, order_id: str) -> Order:
+    async def get_order(self, order_id: str) -> Order:
         """Return one order."""
         answer = await self._caller.call(self._stub.GetOrder, orders_pb2.GetOrderRequest(order_id=order_id))
         return _read_order(answer.order)
 
-    async def orders_of(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
+    async def list_orders(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
         """Return a page of a user's orders."""
         answer = await self._caller.call(
             self._stub.ListOrders,

@@ -8,14 +8,9 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
-from payments_gateway.domain.refunds import (
-    AdjustmentUnusable,
-    Dispute,
-    DisputeStatus,
-    Refund,
-    RefundStatus,
-    VersionMoved,
-)
+from payments_gateway.domain.errors import VersionConflict
+from payments_gateway.domain.refunds import Dispute, DisputeStatus, Refund, RefundStatus
+from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.rpc.messages import money_message
 from servicekit.grpc_client import RpcClient
 from servicekit.violations import InvalidRequest
@@ -28,7 +23,7 @@ class _NotKept(Exception):
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "refund_not_found": _NotKept,
     "dispute_not_found": _NotKept,
-    "version_conflict": VersionMoved,
+    "version_conflict": VersionConflict,
 }
 
 _REFUND_STATUSES: Final = {
@@ -54,7 +49,7 @@ _DISPUTE_STATUSES: Final = {
 
 
 class RefundsClient:
-    """The Copies port of refunds over gRPC."""
+    """The MirrorRepository port of refunds over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""
@@ -83,11 +78,11 @@ class RefundsClient:
         try:
             await self._caller.call(self._stub.ApplyRefund, orders_pb2.ApplyRefundRequest(refund=refund))
         except InvalidRequest as refused:
-            raise AdjustmentUnusable from refused
+            raise UnsupportedStripeObject from refused
 
 
 class DisputesClient:
-    """The Copies port of disputes over gRPC."""
+    """The MirrorRepository port of disputes over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""
@@ -117,7 +112,7 @@ class DisputesClient:
         try:
             await self._caller.call(self._stub.ApplyDispute, orders_pb2.ApplyDisputeRequest(dispute=dispute))
         except InvalidRequest as refused:
-            raise AdjustmentUnusable from refused
+            raise UnsupportedStripeObject from refused
 
 
 def _moment(at: datetime) -> Timestamp:

@@ -9,10 +9,11 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
+from payments_gateway.domain.errors import VersionConflict
+from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import (
-    BoundToAnother,
     InvoiceStatus,
-    StateUnusable,
+    StripeSubscriptionMismatch,
     StripeSubscriptionState,
     Subscription,
     SubscriptionInvoice,
@@ -20,7 +21,6 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionNotFound,
     SubscriptionPage,
     SubscriptionStatus,
-    VersionMismatch,
 )
 from payments_gateway.rpc.messages import money_message, read_intent, read_money, read_recurring
 from servicekit.grpc_client import RpcClient
@@ -28,24 +28,24 @@ from servicekit.violations import InvalidRequest
 
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "subscription_not_found": SubscriptionNotFound,
-    "version_conflict": VersionMismatch,
-    "stripe_subscription_mismatch": BoundToAnother,
+    "version_conflict": VersionConflict,
+    "stripe_subscription_mismatch": StripeSubscriptionMismatch,
 }
 
 
 class SubscriptionsClient:
-    """The SubscriptionBook port over gRPC."""
+    """`SubscriptionsPort` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         """Call orders over an open channel."""
         self._stub: orders_pb2_grpc.OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(channel)
         self._caller = RpcClient("orders", _ERRORS, timeout_seconds=timeout_seconds)
 
-    async def subscription(self, subscription_id: str) -> Subscription:
+    async def get_subscription(self, subscription_id: str) -> Subscription:
         """Return one subscription, by our id."""
         return await self._get(orders_pb2.GetSubscriptionRequest(subscription_id=subscription_id))
 
-    async def subscription_at_stripe(self, stripe_subscription_id: str) -> Subscription:
+    async def get_subscription_by_stripe_id(self, stripe_subscription_id: str) -> Subscription:
         """Return the subscription that is bound to a Stripe subscription."""
         return await self._get(orders_pb2.GetSubscriptionRequest(stripe_subscription_id=stripe_subscription_id))
 
@@ -53,7 +53,7 @@ class SubscriptionsClient:
         answer = await self._caller.call(self._stub.GetSubscription, request)
         return read_subscription(answer.subscription)
 
-    async def subscriptions_of(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
+    async def list_subscriptions(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
         """Return a page of a user's subscriptions."""
         answer = await self._caller.call(
             self._stub.ListSubscriptions,
@@ -123,7 +123,7 @@ def _refusals_named() -> Iterator[None]:
     try:
         yield
     except InvalidRequest as refused:
-        raise StateUnusable from refused
+        raise UnsupportedStripeObject from refused
 
 
 _STATUSES = {

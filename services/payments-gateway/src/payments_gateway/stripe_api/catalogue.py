@@ -10,8 +10,8 @@ import stripe
 
 from payments_gateway.domain.attempts import Interval, Recurring
 from payments_gateway.domain.catalogue import Catalogue, Price, ShippingRate
-from payments_gateway.domain.intents import StripeUnavailable
 from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def read_price(fields: Mapping[str, Any]) -> Price:
     product = fields["product"]
     unit_amount = fields.get("unit_amount")
     images = product.get("images") or []
-    not_sold_because = _why_not_sold(fields, product)
+    unsellable_reason = _why_not_sold(fields, product)
     return Price(
         id=fields["id"],
         product_id=product["id"],
@@ -77,8 +77,8 @@ def read_price(fields: Mapping[str, Any]) -> Price:
         description=product.get("description"),
         image_url=images[0] if images else None,
         unit_price=None if unit_amount is None else Money(unit_amount, fields["currency"]),
-        not_sold_because=not_sold_because,
-        recurring=_read_recurring(fields) if not_sold_because is None else None,
+        unsellable_reason=unsellable_reason,
+        recurring=_read_recurring(fields) if unsellable_reason is None else None,
     )
 
 

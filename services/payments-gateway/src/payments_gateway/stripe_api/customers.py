@@ -7,7 +7,8 @@ from typing import Final
 import stripe
 
 from payments_gateway.checkout.customers import EmailRefused
-from payments_gateway.domain.intents import CustomerMissing, IdempotencyKeySpent, StripeUnavailable
+from payments_gateway.domain.intents import CustomerMissing
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, StripeUnavailable
 from payments_gateway.stripe_api.fields import read_id
 
 _UPDATES: Final = 2
@@ -15,7 +16,7 @@ _UPDATES: Final = 2
 
 
 class StripeCustomers:
-    """The CustomerAccounts port over Stripe's API."""
+    """`StripeCustomersPort` over Stripe's API."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         """Use a client that was built once; its StripeHttp bounds and repeats every call."""
@@ -28,13 +29,13 @@ class StripeCustomers:
             made = await self._customers.create_async({}, {"idempotency_key": key})
         return read_id(made.id)
 
-    async def tell_email(self, customer_id: str, email: str) -> None:
+    async def update_email(self, customer_id: str, email: str) -> None:
         """Tell Stripe where to write to a customer."""
         for _ in range(_UPDATES):
             try:
                 with _failures_named():
                     await self._customers.update_async(customer_id, {"email": email})
-            except IdempotencyKeySpent:
+            except IdempotencyKeyExhausted:
                 continue
             return
         raise StripeUnavailable
@@ -51,7 +52,7 @@ def _failures_named() -> Iterator[None]:
 
 def _named(failure: stripe.StripeError) -> Exception:
     if isinstance(failure, stripe.IdempotencyError):
-        return IdempotencyKeySpent()
+        return IdempotencyKeyExhausted()
     if isinstance(failure, stripe.InvalidRequestError):
         return CustomerMissing() if failure.code == "resource_missing" else _refusal(failure)
     return StripeUnavailable()

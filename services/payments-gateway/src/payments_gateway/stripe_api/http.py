@@ -16,7 +16,7 @@ import aiohttp
 import stripe
 from prometheus_client import Counter, Gauge, Histogram
 
-from payments_gateway.domain.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, StripeKeyRefused, StripeUnavailable
 from payments_gateway.stripe_api.rate_limiter import LimiterTimeout, Priority, StripeLimiter
 from payments_gateway.stripe_api.responses import Answer, Meaning, read_answer
 from servicekit.deadline import seconds_left
@@ -72,14 +72,14 @@ class StripeHttp(stripe.HTTPClient):
     ) -> tuple[bytes, int, Mapping[str, str]]:
         """Send a request, again with the same idempotency key while that may help; return Stripe's own answer.
 
-        Raises StripeUnavailable, StripeKeyRefused, IdempotencyKeySpent.
+        Raises StripeUnavailable, StripeKeyRefused, IdempotencyKeyExhausted.
         """
         ends_at = time.monotonic() + min(self._budget_seconds, seconds_left() - _TO_ANSWER_SECONDS)
         failed_before = False
         for tried in range(1, self._max_retries + 2):
             answer = await self._try(method, url, headers, post_data, ends_at)
             if answer.meaning is Meaning.KEY_SPENT:
-                raise IdempotencyKeySpent(just_now=failed_before)
+                raise IdempotencyKeyExhausted(just_now=failed_before)
             if not answer.meaning.may_pass:
                 return _taken(answer)
             pause = self._pause(answer, tried)

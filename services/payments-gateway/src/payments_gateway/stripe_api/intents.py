@@ -11,15 +11,13 @@ from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.intents import (
     ATTEMPT_ID_KEY,
     CustomerMissing,
-    IdempotencyKeyReused,
-    IdempotencyKeySpent,
     IntentNotFound,
+    IntentParams,
     IntentRefused,
     IntentStatus,
-    IntentTerms,
     StripeIntent,
-    StripeUnavailable,
 )
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, IdempotencyKeyReused, StripeUnavailable
 from payments_gateway.stripe_api.fields import is_replay, read_amount, read_id
 
 if TYPE_CHECKING:
@@ -41,14 +39,14 @@ _CANCELS: Final = 2
 
 
 class StripeIntents:
-    """The Intents port over Stripe's API."""
+    """`StripeIntentsPort` over Stripe's API."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         """Use a client that was built once; its StripeHttp bounds and repeats every call."""
         self._payment_intents = client.v1.payment_intents
         self._setup_intents = client.v1.setup_intents
 
-    async def create(self, attempt_id: str, terms: IntentTerms, *, generation: int) -> StripeIntent:
+    async def create(self, attempt_id: str, terms: IntentParams, *, generation: int) -> StripeIntent:
         """Make an intent for an attempt, once per generation."""
         key = f"attempt:{attempt_id}" + (f":{generation}" if generation else "")
         sending = self._sending(attempt_id, terms, {"idempotency_key": key})
@@ -59,7 +57,7 @@ class StripeIntents:
         return await self.retrieve(intent.ref) if is_replay(answer.last_response) else intent
 
     def _sending(
-        self, attempt_id: str, terms: IntentTerms, options: stripe.RequestOptions
+        self, attempt_id: str, terms: IntentParams, options: stripe.RequestOptions
     ) -> Awaitable[stripe.PaymentIntent | stripe.SetupIntent]:
         if terms.kind is IntentKind.PAYMENT:
             return self._payment_intents.create_async(_payment_params(attempt_id, terms), options)
@@ -76,7 +74,7 @@ class StripeIntents:
             try:
                 with _failures_named():
                     return read_intent((await self._kept(ref).cancel_async(ref.id)).to_dict())
-            except IdempotencyKeySpent:
+            except IdempotencyKeyExhausted:
                 continue
             except IntentRefused as refused:
                 if refused.code not in _UNEXPECTED_STATES:
@@ -88,7 +86,7 @@ class StripeIntents:
         return self._payment_intents if ref.kind is IntentKind.PAYMENT else self._setup_intents
 
 
-def _payment_params(attempt_id: str, terms: IntentTerms) -> "PaymentIntentCreateParams":
+def _payment_params(attempt_id: str, terms: IntentParams) -> "PaymentIntentCreateParams":
     params: PaymentIntentCreateParams = {
         "amount": terms.amount.minor_units,
         "currency": terms.amount.currency,
@@ -104,7 +102,7 @@ def _payment_params(attempt_id: str, terms: IntentTerms) -> "PaymentIntentCreate
     return params
 
 
-def _setup_params(attempt_id: str, terms: IntentTerms) -> "SetupIntentCreateParams":
+def _setup_params(attempt_id: str, terms: IntentParams) -> "SetupIntentCreateParams":
     if terms.customer_id is None:
         raise ValueError("a SetupIntent without a customer would keep nothing")
     return {

@@ -6,23 +6,16 @@ from typing import Any, Final
 
 import stripe
 
-from payments_gateway.domain.intents import ATTEMPT_ID_KEY, StripeUnavailable
-from payments_gateway.domain.refunds import (
-    AdjustmentGone,
-    AdjustmentUnusable,
-    Dispute,
-    DisputeStatus,
-    PaidWith,
-    Refund,
-    RefundStatus,
-)
+from payments_gateway.domain.intents import ATTEMPT_ID_KEY
+from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentRef, Refund, RefundStatus
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.stripe_api.fields import read_amount, read_id, read_moment
 
 _PAGE: Final = 100
 
 
 class StripeRefunds:
-    """The StripeObjects port of refunds, and RefundsOfCharges."""
+    """The StripeObjects port of refunds, and ChargeRefundsPort."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         """Use a client that was built once."""
@@ -35,7 +28,7 @@ class StripeRefunds:
                 (await self._refunds.retrieve_async(object_id, {"expand": ["payment_intent"]})).to_dict()
             )
 
-    async def ids_of_charge(self, charge_id: str) -> list[str]:
+    async def list_refund_ids(self, charge_id: str) -> list[str]:
         """Return the ids of all refunds of a charge, of every page."""
         with _failures_named():
             listed = await self._refunds.list_async({"charge": charge_id, "limit": _PAGE})
@@ -60,7 +53,7 @@ def read_refund(fields: Mapping[str, Any]) -> Refund:
     """Read a refund, with its intent expanded, from Stripe's JSON. Raises KeyError, TypeError, ValueError."""
     return Refund(
         id=read_id(fields["id"]),
-        paid_with=_read_paid_with(fields.get("payment_intent")),
+        payment_ref=_read_payment_ref(fields.get("payment_intent")),
         charge_id=_read_reference(fields.get("charge")),
         amount=read_amount(fields["amount"], fields["currency"]),
         status=RefundStatus(fields["status"]),
@@ -72,7 +65,7 @@ def read_dispute(fields: Mapping[str, Any]) -> Dispute:
     """Read a dispute, with its intent expanded, from Stripe's JSON. Raises KeyError, TypeError, ValueError."""
     return Dispute(
         id=read_id(fields["id"]),
-        paid_with=_read_paid_with(fields.get("payment_intent")),
+        payment_ref=_read_payment_ref(fields.get("payment_intent")),
         charge_id=_read_reference(fields.get("charge")),
         amount=read_amount(fields["amount"], fields["currency"]),
         status=DisputeStatus(fields["status"]),
@@ -81,11 +74,11 @@ def read_dispute(fields: Mapping[str, Any]) -> Dispute:
     )
 
 
-def _read_paid_with(intent: Mapping[str, Any] | None) -> PaidWith | None:
+def _read_payment_ref(intent: Mapping[str, Any] | None) -> PaymentRef | None:
     if intent is None:
         return None
     attempt_id = (intent.get("metadata") or {}).get(ATTEMPT_ID_KEY)
-    return PaidWith(read_id(intent["id"]), attempt_id, livemode=bool(intent["livemode"]))
+    return PaymentRef(read_id(intent["id"]), attempt_id, livemode=bool(intent["livemode"]))
 
 
 def _read_reference(value: Any) -> str | None:
@@ -98,8 +91,8 @@ def _failures_named() -> Iterator[None]:
     try:
         yield
     except stripe.InvalidRequestError as refused:
-        raise (AdjustmentGone if refused.code == "resource_missing" else StripeUnavailable) from None
+        raise (NotFoundAtStripe if refused.code == "resource_missing" else StripeUnavailable) from None
     except stripe.StripeError:
         raise StripeUnavailable from None
     except (AttributeError, KeyError, TypeError, ValueError) as unread:
-        raise AdjustmentUnusable from unread
+        raise UnsupportedStripeObject from unread

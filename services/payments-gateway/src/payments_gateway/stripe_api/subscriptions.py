@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import stripe
 
-from payments_gateway.domain.intents import IdempotencyKeySpent, StripeUnavailable
-from payments_gateway.domain.stripe_billing import GoneAtStripe, StripeInvoice, StripeSubscription, SubscriptionRefused
+from payments_gateway.domain.stripe_billing import StripeInvoice, StripeSubscription, SubscriptionRefused
+from payments_gateway.domain.stripe_errors import (
+    IdempotencyKeyExhausted,
+    NotFoundAtStripe,
+    StripeUnavailable,
+    UnsupportedStripeObject,
+)
 from payments_gateway.domain.subscriptions import (
-    ENDED,
+    ENDED_STATUSES,
     SUBSCRIPTION_ID_KEY,
     InvoiceStatus,
-    StateUnusable,
     StripeSubscriptionState,
     Subscription,
     SubscriptionInvoice,
@@ -45,7 +49,7 @@ _CHANGES: Final = 2
 
 
 class StripeSubscriptions:
-    """The Billing port over Stripe's API."""
+    """`StripeSubscriptionsPort` over Stripe's API."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         """Use a client that was built once; its StripeHttp bounds and repeats every call."""
@@ -73,11 +77,11 @@ class StripeSubscriptions:
         # A replayed answer shows the subscription as it was when it was made; it may have been cancelled since.
         return await self.retrieve(made.id) if is_replay(answer.last_response) else made
 
-    async def made_for(self, subscription: Subscription) -> StripeSubscription | None:
+    async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
         """Look through all the customer's Stripe subscriptions for the one that was made for this one."""
         try:
             return await self._listed_for(subscription)
-        except GoneAtStripe:  # of a customer that was deleted, and with it all that could be charged
+        except NotFoundAtStripe:  # of a customer that was deleted, and with it all that could be charged
             return None
 
     async def _listed_for(self, subscription: Subscription) -> StripeSubscription | None:
@@ -105,7 +109,7 @@ class StripeSubscriptions:
             )
             return read_subscription(answer.to_dict())
 
-    async def invoice(self, stripe_invoice_id: str) -> StripeInvoice:
+    async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         """Return an invoice as it stands now."""
         with _looking():
             fields = (await self._invoices.retrieve_async(stripe_invoice_id)).to_dict()
@@ -125,10 +129,10 @@ class StripeSubscriptions:
             return await _changed(
                 lambda: self._subscriptions.cancel_async(stripe_subscription_id, {"expand": [_INVOICE]})
             )
-        except GoneAtStripe:
+        except NotFoundAtStripe:
             # Stripe calls one that has ended missing when it is to be cancelled, and shows it when it is asked for.
             found = await self.retrieve(stripe_subscription_id)
-            if found.state.status not in ENDED:
+            if found.state.status not in ENDED_STATUSES:
                 raise StripeUnavailable from None
             return found
 
@@ -139,7 +143,7 @@ async def _changed(change: Callable[[], Awaitable[stripe.Subscription]]) -> Stri
         try:
             with _failures_named(), _missing_is_gone():
                 return read_subscription((await change()).to_dict())
-        except IdempotencyKeySpent:
+        except IdempotencyKeyExhausted:
             continue
     raise StripeUnavailable
 
@@ -223,7 +227,7 @@ def _failures_named() -> Iterator[None]:
     except stripe.StripeError as failure:
         raise _named(failure) from None
     except _UNREADABLE as unread:
-        raise StateUnusable from unread
+        raise UnsupportedStripeObject from unread
 
 
 @contextmanager
@@ -238,7 +242,7 @@ def _looking() -> Iterator[None]:
 
 def _named(failure: stripe.StripeError) -> Exception:
     if isinstance(failure, stripe.IdempotencyError):
-        return IdempotencyKeySpent()
+        return IdempotencyKeyExhausted()
     if isinstance(failure, stripe.InvalidRequestError | stripe.CardError):
         # Anything but a code may quote what was sent (P7).
         known = _CODE.fullmatch(failure.code or "") is not None
@@ -253,5 +257,5 @@ def _missing_is_gone() -> Iterator[None]:
         yield
     except stripe.InvalidRequestError as failure:
         if failure.code == "resource_missing":
-            raise GoneAtStripe from None
+            raise NotFoundAtStripe from None
         raise

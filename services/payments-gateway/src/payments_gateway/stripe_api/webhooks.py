@@ -13,9 +13,9 @@ from payments_gateway.domain.webhook_events import (
     ChargeRefunded,
     DisputeChanged,
     IntentSucceeded,
-    News,
     RefundChanged,
     SubscriptionChanged,
+    WebhookEvent,
 )
 from payments_gateway.stripe_api.fields import read_id
 from payments_gateway.stripe_api.intents import read_intent
@@ -41,7 +41,7 @@ class VerifiedDelivery:
     type: str
     account: str | None
     """Set when the event happened on another account that is connected to ours."""
-    news: News | None
+    event: WebhookEvent | None
     """What it tells us; None when nothing is done about events of its type."""
 
 
@@ -96,7 +96,7 @@ def _read_event(fields: Any) -> VerifiedDelivery:
         id=read_id(fields["id"]),
         type=kind,
         account=fields.get("account"),
-        news=_READERS[kind](fields["data"]["object"]) if kind in _READERS else None,
+        event=_READERS[kind](fields["data"]["object"]) if kind in _READERS else None,
     )
 
 
@@ -140,7 +140,7 @@ def _read_invoice(shown: Any) -> SubscriptionChanged | None:
     )
 
 
-_READERS: Final[Mapping[str, Callable[[Any], News | None]]] = {
+_READERS: Final[Mapping[str, Callable[[Any], WebhookEvent | None]]] = {
     "payment_intent.succeeded": _read_succeeded,
     "setup_intent.succeeded": _read_succeeded,
     "refund.created": _read_refund,
@@ -166,7 +166,7 @@ _READERS: Final[Mapping[str, Callable[[Any], News | None]]] = {
     "invoice.voided": _read_invoice,
     "invoice.marked_uncollectible": _read_invoice,
 }
-"""Every type of event that anything is done about, and what it tells. Who deals with it stands in deliveries.py."""
+"""Every type of event that anything is done about, and what it tells. Who deals with it stands in dispatcher.py."""
 
 EVENT_TYPES: Final = frozenset(_READERS)
 """What an endpoint at Stripe has to be subscribed to."""

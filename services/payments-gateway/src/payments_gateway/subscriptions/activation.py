@@ -13,17 +13,20 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from payments_gateway.domain.intents import IdempotencyKeySpent, StripeUnavailable
+from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.purchases import Purchase
-from payments_gateway.domain.stripe_billing import Billing, GoneAtStripe, StripeSubscription, SubscriptionRefused
+from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSubscriptionsPort, SubscriptionRefused
+from payments_gateway.domain.stripe_errors import (
+    IdempotencyKeyExhausted,
+    NotFoundAtStripe,
+    StripeUnavailable,
+    UnsupportedStripeObject,
+)
 from payments_gateway.domain.subscriptions import (
-    BoundToAnother,
-    KeepsChanging,
-    StateUnusable,
+    StripeSubscriptionMismatch,
     Subscription,
-    SubscriptionBook,
+    SubscriptionsPort,
     SubscriptionStatus,
-    VersionMismatch,
 )
 
 _log = logging.getLogger(__name__)
@@ -50,14 +53,16 @@ class Activated:
 
     purchase: Purchase
     """With its subscriptions as they now are."""
-    hindrance: BaseException | None
+    error: BaseException | None
     """What kept a subscription from being settled, if anything did."""
 
 
 class Activation:
     """Brings pending subscriptions to Stripe."""
 
-    def __init__(self, subscriptions: SubscriptionBook, billing: Billing, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, subscriptions: SubscriptionsPort, billing: StripeSubscriptionsPort, *, now: Callable[[], datetime]
+    ) -> None:
         """Create subscriptions of this book at Stripe."""
         self._subscriptions = subscriptions
         self._billing = billing
@@ -84,8 +89,8 @@ class Activation:
     async def activate(self, subscription_id: str) -> Subscription:
         """Create a pending subscription at Stripe, or find it there; return it as it then is.
 
-        A definite refusal of Stripe's is noted, not raised. Raises StripeUnavailable, StateUnusable, KeepsChanging,
-        ServiceUnavailable; the same call may be made again, by anybody.
+        A definite refusal of Stripe's is noted, not raised. Raises StripeUnavailable, UnsupportedStripeObject,
+        ConflictRetriesExhausted, ServiceUnavailable; the same call may be made again, by anybody.
         """
         row = await self._subscriptions.begin_activation(subscription_id)
         for _ in range(_ROUNDS):
@@ -98,12 +103,12 @@ class Activation:
             except SubscriptionRefused as refused:
                 row = await self._refused(row, refused.code)
                 continue
-            except GoneAtStripe:
+            except NotFoundAtStripe:
                 # Stripe remembers that it made it, and has it no more: its test data were wiped. Nobody makes another
                 # one before a person has looked.
                 row = await self._refused(row, _GONE)
                 continue
-            except StateUnusable:
+            except UnsupportedStripeObject:
                 _log.exception("Stripe shows a subscription that cannot be kept", extra={"subscription": row.id})
                 ACTIVATIONS.labels("unusable").inc()
                 raise  # the buyer may have been charged: it has not failed
@@ -113,20 +118,21 @@ class Activation:
     async def bind(self, row: Subscription, made: StripeSubscription) -> Subscription:
         """Bind a subscription to the Stripe subscription that was made for it and read after the row was.
 
-        Raises GoneAtStripe, StateUnusable, StripeUnavailable, KeepsChanging, ServiceUnavailable.
+        Raises NotFoundAtStripe, UnsupportedStripeObject, StripeUnavailable, ConflictRetriesExhausted,
+        ServiceUnavailable.
         """
         for _ in range(_ROUNDS):
             try:
                 bound = await self._subscriptions.activate(row.id, row.version, made.state, made.latest_invoice)
-            except VersionMismatch:
-                row = await self._subscriptions.subscription(row.id)
+            except VersionConflict:
+                row = await self._subscriptions.get_subscription(row.id)
                 made = await self._billing.retrieve(made.id)
-            except BoundToAnother:
+            except StripeSubscriptionMismatch:
                 # Nobody is charged twice without being told: a person has to end one of the two.
                 known = {"subscription": row.id, "stripe_subscription": made.id}
                 _log.error("a second Stripe subscription was made for one subscription", extra=known)
                 ACTIVATIONS.labels("made_twice").inc()
-                row = await self._subscriptions.subscription(row.id)
+                row = await self._subscriptions.get_subscription(row.id)
                 if row.status is SubscriptionStatus.PENDING:
                     raise StripeUnavailable from None  # what was made is another one's: nothing is settled here
                 return row
@@ -134,7 +140,7 @@ class Activation:
                 _log.info("subscription activated", extra={"subscription": bound.id, "status": bound.status.value})
                 ACTIVATIONS.labels("activated").inc()
                 return bound
-        raise KeepsChanging
+        raise ConflictRetriesExhausted
 
     async def _found_or_created(self, row: Subscription) -> StripeSubscription | None:
         """Return the Stripe subscription; None if this generation's key is of no use and nothing was made with it."""
@@ -142,20 +148,20 @@ class Activation:
         if age > _KEY_TRUSTED_FOR:
             # Nothing more is made with this key: another worker, who looked at the same moment, may go on with the
             # next one, and Stripe forget this one in between.
-            found = await self._billing.made_for(row)
+            found = await self._billing.find_existing(row)
             if found is None and age <= _KEY_LET_GO_AFTER:
                 raise StripeUnavailable  # somebody may be about to make it with this key, and the next would be another
             return found
         try:
             return await self._billing.create(row)
-        except IdempotencyKeySpent:
+        except IdempotencyKeyExhausted:
             # A stored failure may have come after the effect: only Stripe's list of what there is tells.
-            return await self._billing.made_for(row)
+            return await self._billing.find_existing(row)
 
     async def _refused(self, row: Subscription, code: str) -> Subscription:
         try:
             failed = await self._subscriptions.fail_activation(row.id, row.version, code)
-        except VersionMismatch:
+        except VersionConflict:
             return await self._subscriptions.begin_activation(row.id)
         known = {"subscription": row.id, "reason": code}
         _log.error("Stripe refuses to create a subscription that was bought", extra=known)

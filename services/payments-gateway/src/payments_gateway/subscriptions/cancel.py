@@ -6,15 +6,16 @@ Stripe is asked first: its state is the truth, and the row follows it.
 from enum import Enum
 from typing import Final
 
-from payments_gateway.domain.stripe_billing import Billing, GoneAtStripe, StripeSubscription, SubscriptionRefused
+from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSubscriptionsPort, SubscriptionRefused
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe
 from payments_gateway.domain.subscriptions import (
-    ENDED,
+    ENDED_STATUSES,
     Subscription,
-    SubscriptionBook,
     SubscriptionNotFound,
+    SubscriptionsPort,
     SubscriptionStatus,
 )
-from payments_gateway.subscriptions.sync import SubscriptionLife
+from payments_gateway.subscriptions.sync import SubscriptionSync
 
 _NOT_AT_STRIPE: Final = frozenset({SubscriptionStatus.PENDING, SubscriptionStatus.ACTIVATION_FAILED})
 
@@ -40,27 +41,29 @@ class SubscriptionEnded(Exception):
 class SubscriptionCancel:
     """Cancels subscriptions for their owners. Safe to repeat after a crash at any line."""
 
-    def __init__(self, subscriptions: SubscriptionBook, billing: Billing, life: SubscriptionLife) -> None:
+    def __init__(
+        self, subscriptions: SubscriptionsPort, billing: StripeSubscriptionsPort, sync: SubscriptionSync
+    ) -> None:
         """Cancel subscriptions of this book at Stripe."""
         self._subscriptions = subscriptions
         self._billing = billing
-        self._life = life
+        self._sync = sync
 
     async def cancel(self, subscription_id: str, user_id: str, mode: CancelMode) -> Subscription:
         """Do as the owner wishes; return the subscription as it then is. Ending what has ended changes nothing.
 
-        Raises SubscriptionNotFound, SubscriptionNotActiveYet, SubscriptionEnded, SubscriptionRefused, KeepsChanging,
-        StripeUnavailable, ServiceUnavailable.
+        Raises SubscriptionNotFound, SubscriptionNotActiveYet, SubscriptionEnded, SubscriptionRefused,
+        ConflictRetriesExhausted, StripeUnavailable, ServiceUnavailable.
         """
-        row = await self._subscriptions.subscription(subscription_id)
+        row = await self._subscriptions.get_subscription(subscription_id)
         if row.user_id != user_id:
             raise SubscriptionNotFound
         if row.status in _NOT_AT_STRIPE or row.stripe_subscription_id is None:
             raise SubscriptionNotActiveYet
-        if row.status not in ENDED:
+        if row.status not in ENDED_STATUSES:
             shown = await self._changed(row.stripe_subscription_id, mode)
-            row = await self._life.refresh(row, shown, self._billing)
-        if row.status in ENDED and mode is CancelMode.UNDO:
+            row = await self._sync.apply_snapshot(row, shown, self._billing)
+        if row.status in ENDED_STATUSES and mode is CancelMode.UNDO:
             raise SubscriptionEnded
         return row
 
@@ -70,15 +73,15 @@ class SubscriptionCancel:
                 return await self._billing.cancel_now(stripe_subscription_id)
             ends = mode is CancelMode.AT_PERIOD_END
             return await self._billing.cancel_at_period_end(stripe_subscription_id, ends=ends)
-        except (GoneAtStripe, SubscriptionRefused) as refused:
+        except (NotFoundAtStripe, SubscriptionRefused) as refused:
             return await self._ended_meanwhile(stripe_subscription_id, refused)
 
     async def _ended_meanwhile(self, stripe_subscription_id: str, refused: Exception) -> StripeSubscription:
         """Return the subscription if that is why it could not be changed; it is news to the row."""
         try:
             shown = await self._billing.retrieve(stripe_subscription_id)
-        except GoneAtStripe:
+        except NotFoundAtStripe:
             raise SubscriptionEnded from None
-        if shown.state.status not in ENDED:
+        if shown.state.status not in ENDED_STATUSES:
             raise refused
         return shown

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 
-from payments_gateway.domain.intents import StripeUnavailable
-from payments_gateway.domain.stripe_billing import Billing, GoneAtStripe
-from payments_gateway.domain.subscriptions import StateUnusable, Subscription, SubscriptionStatus
+from payments_gateway.domain.stripe_billing import StripeSubscriptionsPort
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
+from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
 
-class FirstPayments:
+class IncompletePayments:
     """Asks Stripe for the client secrets of open first charges. They are handed on, never stored and never logged."""
 
-    def __init__(self, billing: Billing) -> None:
+    def __init__(self, billing: StripeSubscriptionsPort) -> None:
         """Ask this Billing."""
         self._billing = billing
 
-    async def secrets_of(self, subscriptions: Iterable[Subscription]) -> Mapping[str, str]:
+    async def client_secrets(self, subscriptions: Iterable[Subscription]) -> Mapping[str, str]:
         """Return the client secret of each subscription whose first charge the buyer can finish now, by our id.
 
         While Stripe is away nothing can be paid either: there is no secret then, and no failure.
@@ -27,7 +27,7 @@ class FirstPayments:
             return None
         try:
             shown = await self._billing.retrieve(subscription.stripe_subscription_id, with_client_secret=True)
-        except (StripeUnavailable, GoneAtStripe, StateUnusable):
+        except (StripeUnavailable, NotFoundAtStripe, UnsupportedStripeObject):
             return None
         # What is recorded may be older than this answer: a charge that was finished since must not be offered again.
         if shown.state.status is not SubscriptionStatus.INCOMPLETE or not shown.awaits_buyer:

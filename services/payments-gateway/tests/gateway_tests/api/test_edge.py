@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
-from payments_gateway.domain.intents import StripeKeyRefused
+from payments_gateway.domain.stripe_errors import StripeKeyRefused
 from servicekit.json_logging import JsonFormatter
 
 from ..assembly import Gateway

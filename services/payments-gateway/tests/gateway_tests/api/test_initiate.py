@@ -6,8 +6,9 @@ import aiohttp
 import pytest
 
 from payments_gateway.domain.attempts import Attempt, AttemptTooLarge, Contact
-from payments_gateway.domain.intents import IntentRefused, StripeUnavailable
+from payments_gateway.domain.intents import IntentRefused
 from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 
 from ..assembly import Gateway

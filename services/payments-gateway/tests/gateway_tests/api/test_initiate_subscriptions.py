@@ -5,7 +5,7 @@ import aiohttp
 import pytest
 
 from payments_gateway.domain.attempts import IntentKind
-from payments_gateway.domain.intents import StripeUnavailable
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 
 from ..assembly import Gateway
@@ -126,7 +126,7 @@ async def test_a_cart_that_cannot_be_sold_is_refused_by_name(
     [
         ("register.find", ServiceUnavailable("orders")),
         ("customers.create", StripeUnavailable()),
-        ("customers.tell_email", StripeUnavailable()),
+        ("customers.update_email", StripeUnavailable()),
         ("register.put", ServiceUnavailable("orders")),
     ],
 )

@@ -6,9 +6,10 @@ import aiohttp
 import pytest
 
 from payments_gateway.domain.attempts import Attempt
-from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
+from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Order, PaymentReport, Purchase, ReportChannel
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 
 from ..assembly import Gateway

@@ -6,9 +6,10 @@ import aiohttp
 import pytest
 
 from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
-from payments_gateway.domain.intents import IntentStatus, StripeIntent, StripeUnavailable
+from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import PaymentReport, Purchase, ReportChannel
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
 from ..assembly import Gateway
@@ -53,7 +54,7 @@ async def incomplete(gateway: Gateway, user_id: str | None = None) -> Subscripti
     """Let a buyer subscribe whose first charge waits for the buyer."""
     row = await subscribed(gateway, user_id=user_id)
     gateway.billing.leave_open("sub_1")
-    return await gateway.life.refresh(row, gateway.billing.made["sub_1"], gateway.billing)
+    return await gateway.sync.apply_snapshot(row, gateway.billing.made["sub_1"], gateway.billing)
 
 
 def setup_event(intent: StripeIntent) -> bytes:

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from payments_gateway.checkout.catalogue_cache import CatalogueCache, CatalogueUnavailable
-from payments_gateway.domain.intents import StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripeUnavailable
 
 from ..assembly import until
 from ..fakes import FakeCatalogueSource, FakeClock

@@ -210,7 +210,7 @@ async def test_a_guests_order_without_shipping_is_read(client: OrdersClient, ord
     )
     orders.answer = pb.GetOrderResponse(order=order_message(bare))
 
-    assert await client.order(bare.id) == bare
+    assert await client.get_order(bare.id) == bare
 
 
 async def test_an_unknown_order_is_not_found(client: OrdersClient, orders: OrdersStandIn) -> None:
@@ -218,7 +218,7 @@ async def test_an_unknown_order_is_not_found(client: OrdersClient, orders: Order
     orders.answer = Refusal(grpc.StatusCode.NOT_FOUND, "order_not_found")
 
     with pytest.raises(OrderNotFound):
-        await client.order(ORDER.id)
+        await client.get_order(ORDER.id)
 
 
 @pytest.mark.parametrize(("token", "wire"), [(None, ""), ("next", "next")])
@@ -228,7 +228,7 @@ async def test_a_page_of_orders_is_read(
     """Tokens go over and come back as they are; none is an empty one."""
     orders.answer = pb.ListOrdersResponse(orders=[order_message(ORDER)], next_page_token=wire)
 
-    page = await client.orders_of("user_ada", page_size=20, page_token=token)
+    page = await client.list_orders("user_ada", page_size=20, page_token=token)
 
     assert page == OrderPage((ORDER,), token)
     assert orders.requests == [pb.ListOrdersRequest(user_id="user_ada", page_size=20, page_token=wire)]

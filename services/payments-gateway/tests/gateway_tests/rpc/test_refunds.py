@@ -8,16 +8,10 @@ import pytest
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
+from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.refunds import (
-    AdjustmentUnusable,
-    Dispute,
-    DisputeStatus,
-    PaidWith,
-    Refund,
-    RefundStatus,
-    VersionMoved,
-)
+from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentRef, Refund, RefundStatus
+from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
@@ -25,7 +19,7 @@ from servicekit.violations import FieldViolation, InvalidRequest
 from ..service_stand_ins import OrdersStandIn, Refusal
 
 AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
-PAID_WITH = PaidWith("pi_1", "attempt", livemode=False)
+PAID_WITH = PaymentRef("pi_1", "attempt", livemode=False)
 REFUND = Refund("re_1", PAID_WITH, "ch_1", Money(500, "eur"), RefundStatus.PENDING, AT)
 DISPUTE = Dispute("du_1", PAID_WITH, "ch_1", Money(700, "eur"), DisputeStatus.LOST, "fraudulent", AT)
 
@@ -114,7 +108,7 @@ async def test_all_of_a_dispute_is_written(orders: OrdersStandIn, disputes: Disp
 @pytest.mark.parametrize(
     ("answer", "raised"),
     [
-        (Refusal(grpc.StatusCode.ABORTED, "version_conflict"), VersionMoved),
+        (Refusal(grpc.StatusCode.ABORTED, "version_conflict"), VersionConflict),
         (Refusal(grpc.StatusCode.UNAVAILABLE, "database_unavailable"), ServiceUnavailable),
         (
             Refusal(
@@ -122,7 +116,7 @@ async def test_all_of_a_dispute_is_written(orders: OrdersStandIn, disputes: Disp
                 "invalid_request",
                 InvalidRequest([FieldViolation("refund.status", "is required")]),
             ),
-            AdjustmentUnusable,
+            UnsupportedStripeObject,
         ),
     ],
 )

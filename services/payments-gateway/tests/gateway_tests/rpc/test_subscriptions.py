@@ -8,11 +8,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.orders.v1 import orders_pb2 as pb
 from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, Recurring
+from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import (
-    BoundToAnother,
     InvoiceStatus,
-    StateUnusable,
+    StripeSubscriptionMismatch,
     StripeSubscriptionState,
     Subscription,
     SubscriptionInvoice,
@@ -20,7 +21,6 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionNotFound,
     SubscriptionPage,
     SubscriptionStatus,
-    VersionMismatch,
 )
 from payments_gateway.rpc.messages import intent_message, money_message, recurring_message
 from payments_gateway.rpc.subscriptions import SubscriptionsClient, invoice_message, state_message
@@ -134,7 +134,7 @@ async def test_a_subscription_is_read_by_either_id(
     """Everything that orders says; empty fields of the wire are nothing."""
     orders.answer = pb.GetSubscriptionResponse(subscription=subscription_message(row))
 
-    found = [await client.subscription(row.id), await client.subscription_at_stripe("sub_1")]
+    found = [await client.get_subscription(row.id), await client.get_subscription_by_stripe_id("sub_1")]
 
     assert found == [row, row]
     assert orders.requests == [
@@ -163,7 +163,7 @@ async def test_an_erased_subscription_says_so(client: SubscriptionsClient, order
     message.erased_at.CopyFrom(Timestamp(seconds=1))
     orders.answer = pb.GetSubscriptionResponse(subscription=message)
 
-    assert (await client.subscription(PENDING.id)).erased
+    assert (await client.get_subscription(PENDING.id)).erased
 
 
 async def test_an_activation_goes_over_with_the_version_and_what_was_read(
@@ -199,7 +199,7 @@ async def test_a_page_of_subscriptions_is_read(
     """Tokens go over and come back as they are; none is an empty one."""
     orders.answer = pb.ListSubscriptionsResponse(subscriptions=[subscription_message(BOUND)], next_page_token=wire)
 
-    page = await client.subscriptions_of("user_ada", page_size=20, page_token=token)
+    page = await client.list_subscriptions("user_ada", page_size=20, page_token=token)
 
     assert page == SubscriptionPage((BOUND,), token)
     assert orders.requests == [pb.ListSubscriptionsRequest(user_id="user_ada", page_size=20, page_token=wire)]
@@ -209,10 +209,10 @@ async def test_a_page_of_subscriptions_is_read(
     ("code", "reason", "expected"),
     [
         (grpc.StatusCode.NOT_FOUND, "subscription_not_found", SubscriptionNotFound),
-        (grpc.StatusCode.ABORTED, "version_conflict", VersionMismatch),
-        (grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch", BoundToAnother),
+        (grpc.StatusCode.ABORTED, "version_conflict", VersionConflict),
+        (grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch", StripeSubscriptionMismatch),
         (grpc.StatusCode.ABORTED, "something_else", ServiceUnavailable),
-        (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", StateUnusable),
+        (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", UnsupportedStripeObject),
     ],
 )
 async def test_refusals_have_names(

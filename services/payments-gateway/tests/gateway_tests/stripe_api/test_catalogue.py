@@ -5,8 +5,8 @@ import pytest
 
 from payments_gateway.domain.attempts import Interval, Recurring
 from payments_gateway.domain.catalogue import Price, ShippingRate
-from payments_gateway.domain.intents import StripeUnavailable
 from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.stripe_api.catalogue import StripeCatalogue, read_price, read_shipping_rate
 
 from ..stripe_stand_in import StripeStandIn, stripe_stand_in
@@ -63,7 +63,7 @@ def test_a_price_is_read_with_its_product() -> None:
         description="Holds coffee",
         image_url="https://img.example/mug.png",
         unit_price=Money(1250, "usd"),
-        not_sold_because=None,
+        unsellable_reason=None,
     )
 
 
@@ -82,7 +82,7 @@ def test_a_price_that_cannot_be_put_into_a_cart_says_why(changes: dict[str, Any]
     """In words that follow the line's name."""
     found = read_price({**PRICE, **changes})
 
-    assert found.not_sold_because == because
+    assert found.unsellable_reason == because
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_a_recurring_price_is_sold(changes: dict[str, Any], metadata: dict[str, 
     """With its interval, and the trial that its metadata gives."""
     found = read_price({**PRICE, "recurring": {**MONTHLY, **changes}, "metadata": metadata})
 
-    assert (found.recurring, found.not_sold_because) == (expected, None)
+    assert (found.recurring, found.unsellable_reason) == (expected, None)
 
 
 def test_a_trial_of_a_one_time_price_says_nothing() -> None:
     """It is charged at once, and sold."""
     found = read_price({**PRICE, "metadata": {"trial_days": "soon"}})
 
-    assert (found.recurring, found.not_sold_because) == (None, None)
+    assert (found.recurring, found.unsellable_reason) == (None, None)
 
 
 _NO_TRIAL = "has a trial_days that is no number of days from 0 to 730"
@@ -138,7 +138,7 @@ def test_a_recurring_price_that_cannot_be_put_into_a_cart_says_why(
     """In words that follow the line's name; it is shown nowhere."""
     found = read_price({**PRICE, "recurring": {**MONTHLY, **recurring}, **changes})
 
-    assert (found.not_sold_because, found.recurring) == (because, None)
+    assert (found.unsellable_reason, found.recurring) == (because, None)
 
 
 @pytest.mark.parametrize("name", [None, "", "  ", "Mug\u0000", "\ud800"])
@@ -146,7 +146,7 @@ def test_a_product_whose_name_no_order_can_keep_is_not_sold(name: str | None) ->
     """It would be found out only after the payment."""
     found = read_price({**PRICE, "product": {**PRODUCT, "name": name}})
 
-    assert found.not_sold_because == "is not for sale: its product has no usable name"
+    assert found.unsellable_reason == "is not for sale: its product has no usable name"
 
 
 def test_a_nameless_shipping_rate_gets_a_name() -> None:
@@ -160,7 +160,7 @@ def test_a_free_price_is_sold() -> None:
     """Zero is an amount."""
     found = read_price({**PRICE, "unit_amount": 0})
 
-    assert (found.unit_price, found.not_sold_because) == (Money(0, "usd"), None)
+    assert (found.unit_price, found.unsellable_reason) == (Money(0, "usd"), None)
 
 
 def test_a_shipping_rate_has_a_fixed_amount() -> None:

@@ -3,7 +3,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from payments_gateway.checkout.customers import EmailRefused
-from payments_gateway.domain.intents import CustomerMissing, IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.intents import CustomerMissing
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, StripeKeyRefused, StripeUnavailable
 from payments_gateway.stripe_api.customers import StripeCustomers
 
 from ..stripe_stand_in import StripeStandIn, stripe_stand_in
@@ -34,7 +35,7 @@ async def test_only_the_email_address_is_told(stand_in: StripeStandIn) -> None:
     """Stripe writes to it when a charge fails; it needs neither name nor address for that."""
     stand_in.answer({"id": "cus_1", "object": "customer"})
 
-    await StripeCustomers(stand_in.client).tell_email("cus_1", EMAIL)
+    await StripeCustomers(stand_in.client).update_email("cus_1", EMAIL)
 
     [sent] = stand_in.sent
     assert (sent.method, sent.path, sent.fields) == ("POST", "/v1/customers/cus_1", {"email": EMAIL})
@@ -43,8 +44,8 @@ async def test_only_the_email_address_is_told(stand_in: StripeStandIn) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "code", "headers", "expected"),
     [
-        (400, "idempotency_error", None, {}, IdempotencyKeySpent),
-        (500, "api_error", None, {"Idempotent_Replayed": "true"}, IdempotencyKeySpent),
+        (400, "idempotency_error", None, {}, IdempotencyKeyExhausted),
+        (500, "api_error", None, {"Idempotent_Replayed": "true"}, IdempotencyKeyExhausted),
         (500, "api_error", None, {}, StripeUnavailable),
         (429, "rate_limit_error", "rate_limit", {}, StripeUnavailable),
         (401, "invalid_request_error", None, {}, StripeKeyRefused),
@@ -74,7 +75,7 @@ async def test_a_deleted_customer_is_missing(stand_in: StripeStandIn) -> None:
     stand_in.refuse(404, "invalid_request_error", "resource_missing")
 
     with pytest.raises(CustomerMissing):
-        await StripeCustomers(stand_in.client).tell_email("cus_1", EMAIL)
+        await StripeCustomers(stand_in.client).update_email("cus_1", EMAIL)
 
 
 async def test_an_email_address_that_stripe_refuses_is_told_apart(stand_in: StripeStandIn) -> None:
@@ -83,7 +84,7 @@ async def test_an_email_address_that_stripe_refuses_is_told_apart(stand_in: Stri
     stand_in.answer({"error": error}, status=400)
 
     with pytest.raises(EmailRefused) as failure:
-        await StripeCustomers(stand_in.client).tell_email("cus_1", EMAIL)
+        await StripeCustomers(stand_in.client).update_email("cus_1", EMAIL)
 
     assert EMAIL not in str(failure.value)
 
@@ -93,7 +94,7 @@ async def test_an_update_whose_key_replays_a_failure_is_sent_with_another(stand_
     stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
     stand_in.answer({"id": "cus_1", "object": "customer"})
 
-    await StripeCustomers(stand_in.client).tell_email("cus_1", EMAIL)
+    await StripeCustomers(stand_in.client).update_email("cus_1", EMAIL)
 
     first, second = (sent.headers["Idempotency-Key"] for sent in stand_in.sent)
     assert first != second
@@ -105,6 +106,6 @@ async def test_an_update_that_keeps_failing_may_pass(stand_in: StripeStandIn) ->
         stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
 
     with pytest.raises(StripeUnavailable):
-        await StripeCustomers(stand_in.client).tell_email("cus_1", EMAIL)
+        await StripeCustomers(stand_in.client).update_email("cus_1", EMAIL)
 
     assert len(stand_in.sent) == 2

@@ -11,8 +11,9 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 
 from payments_gateway.domain.attempts import IntentKind, IntentRef
-from payments_gateway.domain.intents import IdempotencyKeySpent, IntentTerms, StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.intents import IntentParams
 from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, StripeKeyRefused, StripeUnavailable
 from payments_gateway.stripe_api.http import operation_of
 from payments_gateway.stripe_api.intents import StripeIntents
 from payments_gateway.stripe_api.rate_limiter import StripeLimiter
@@ -21,7 +22,7 @@ from servicekit.deadline import deadline
 from ..samples import ATTEMPT_ID, intent_ref
 from ..stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, serving, stripe_client, stripe_stand_in
 
-FOR_A_MUG = IntentTerms(IntentKind.PAYMENT, Money(1250, "usd"), customer_id=None)
+FOR_A_MUG = IntentParams(IntentKind.PAYMENT, Money(1250, "usd"), customer_id=None)
 INTENT = IntentRef("pi_1", IntentKind.PAYMENT)
 BODY = b'{"id": "pi_1", "object": "payment_intent", "status": "succeeded", "amount_received": 5, "currency": "usd", '
 BODY += b'"livemode": false}'
@@ -228,7 +229,7 @@ async def test_a_failed_post_is_asked_again_to_learn_whether_its_key_is_spent(st
     stand_in.refuse(500, "api_error", Stripe_Should_Retry="false")
     stand_in.refuse(500, "api_error", Stripe_Should_Retry="false", Idempotent_Replayed="true")
 
-    with pytest.raises(IdempotencyKeySpent) as spent:
+    with pytest.raises(IdempotencyKeyExhausted) as spent:
         await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     assert spent.value.just_now
@@ -240,7 +241,7 @@ async def test_a_stored_failure_whose_answer_was_lost_happened_just_now(stand_in
     stand_in.page(200)
     stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
 
-    with pytest.raises(IdempotencyKeySpent) as spent:
+    with pytest.raises(IdempotencyKeyExhausted) as spent:
         await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     assert spent.value.just_now
@@ -250,7 +251,7 @@ async def test_a_failure_of_long_ago_is_told_apart(stand_in: StripeStandIn) -> N
     """A replay of what failed in an earlier request says nothing about Stripe now."""
     stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
 
-    with pytest.raises(IdempotencyKeySpent) as spent:
+    with pytest.raises(IdempotencyKeyExhausted) as spent:
         await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     assert not spent.value.just_now

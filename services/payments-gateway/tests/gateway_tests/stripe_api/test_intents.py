@@ -5,18 +5,14 @@ import aiohttp
 import pytest
 
 from payments_gateway.domain.attempts import IntentKind, IntentRef
-from payments_gateway.domain.intents import (
-    CustomerMissing,
+from payments_gateway.domain.intents import CustomerMissing, IntentNotFound, IntentParams, IntentRefused, IntentStatus
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_errors import (
+    IdempotencyKeyExhausted,
     IdempotencyKeyReused,
-    IdempotencyKeySpent,
-    IntentNotFound,
-    IntentRefused,
-    IntentStatus,
-    IntentTerms,
     StripeKeyRefused,
     StripeUnavailable,
 )
-from payments_gateway.domain.money import Money
 from payments_gateway.stripe_api.intents import StripeIntents
 
 from ..samples import ATTEMPT_ID, intent_ref
@@ -24,9 +20,9 @@ from ..stripe_stand_in import Sent, StripeStandIn, intent_json, roomy_limiter, s
 
 MUG = Money(1250, "usd")
 NOTHING = Money(0, "usd")
-FOR_A_MUG = IntentTerms(IntentKind.PAYMENT, MUG, customer_id=None)
-FOR_A_MUG_AND_A_CLUB = IntentTerms(IntentKind.PAYMENT, MUG, customer_id="cus_1")
-FOR_A_CLUB = IntentTerms(IntentKind.SETUP, NOTHING, customer_id="cus_1")
+FOR_A_MUG = IntentParams(IntentKind.PAYMENT, MUG, customer_id=None)
+FOR_A_MUG_AND_A_CLUB = IntentParams(IntentKind.PAYMENT, MUG, customer_id="cus_1")
+FOR_A_CLUB = IntentParams(IntentKind.SETUP, NOTHING, customer_id="cus_1")
 SETUP_REF = IntentRef("seti_1", IntentKind.SETUP)
 
 
@@ -113,7 +109,7 @@ async def test_a_replayed_answer_is_looked_up(stand_in: StripeStandIn) -> None:
     [
         (400, "idempotency_error", None, {}, IdempotencyKeyReused),
         (409, "idempotency_error", "idempotency_key_in_use", {}, StripeUnavailable),
-        (500, "api_error", None, {"Idempotent_Replayed": "true"}, IdempotencyKeySpent),
+        (500, "api_error", None, {"Idempotent_Replayed": "true"}, IdempotencyKeyExhausted),
         (500, "api_error", None, {}, StripeUnavailable),
         (503, "api_error", None, {}, StripeUnavailable),
         (429, "rate_limit_error", "rate_limit", {}, StripeUnavailable),
@@ -238,7 +234,7 @@ async def test_a_replayed_setup_intent_is_looked_up(stand_in: StripeStandIn) -> 
 @pytest.mark.parametrize(("param", "expected"), [("customer", CustomerMissing), ("payment_method", IntentNotFound)])
 @pytest.mark.parametrize("terms", [FOR_A_MUG_AND_A_CLUB, FOR_A_CLUB])
 async def test_a_deleted_customer_is_told_from_a_missing_intent(
-    stand_in: StripeStandIn, terms: IntentTerms, param: str, expected: type[Exception]
+    stand_in: StripeStandIn, terms: IntentParams, param: str, expected: type[Exception]
 ) -> None:
     """Only a missing customer can be replaced."""
     error = {"type": "invalid_request_error", "code": "resource_missing", "param": param, "message": "No such thing"}
@@ -252,7 +248,7 @@ async def test_nothing_is_set_up_for_nobody(stand_in: StripeStandIn) -> None:
     """Without a customer Stripe would keep nothing; that is a fault of ours."""
     with pytest.raises(ValueError, match="without a customer"):
         await StripeIntents(stand_in.client).create(
-            ATTEMPT_ID, IntentTerms(IntentKind.SETUP, NOTHING, customer_id=None), generation=0
+            ATTEMPT_ID, IntentParams(IntentKind.SETUP, NOTHING, customer_id=None), generation=0
         )
 
     assert stand_in.sent == []

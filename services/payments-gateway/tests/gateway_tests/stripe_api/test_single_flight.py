@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from payments_gateway.domain.intents import IntentStatus, StripeUnavailable
+from payments_gateway.domain.intents import IntentStatus
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.stripe_api.single_flight import SingleFlightIntents
 from servicekit.deadline import deadline, seconds_left
 

@@ -7,10 +7,16 @@ from typing import Any, Final
 import pytest
 
 from payments_gateway.domain.attempts import Interval, Recurring
-from payments_gateway.domain.intents import IdempotencyKeySpent, StripeKeyRefused, StripeUnavailable
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.stripe_billing import GoneAtStripe, StripeSubscription, SubscriptionRefused
-from payments_gateway.domain.subscriptions import InvoiceStatus, StateUnusable, SubscriptionStatus
+from payments_gateway.domain.stripe_billing import StripeSubscription, SubscriptionRefused
+from payments_gateway.domain.stripe_errors import (
+    IdempotencyKeyExhausted,
+    NotFoundAtStripe,
+    StripeKeyRefused,
+    StripeUnavailable,
+    UnsupportedStripeObject,
+)
+from payments_gateway.domain.subscriptions import InvoiceStatus, SubscriptionStatus
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions, read_subscription
 
 from ..billing_samples import ROW, invoice_json, subscription_json
@@ -78,7 +84,7 @@ async def test_every_page_is_searched_whatever_the_status(stand_in: StripeStandI
     stand_in.answer({**page, "data": others, "has_more": True})
     stand_in.answer({**page, "data": [subscription_json("sub_9", status="canceled")], "has_more": False})
 
-    found = await StripeSubscriptions(stand_in.client).made_for(ROW)
+    found = await StripeSubscriptions(stand_in.client).find_existing(ROW)
 
     assert found is not None
     assert (found.id, found.state.status) == ("sub_9", SubscriptionStatus.CANCELED)
@@ -91,14 +97,14 @@ async def test_nothing_made_is_none(stand_in: StripeStandIn) -> None:
     """The customer has other subscriptions."""
     stand_in.answer({**LISTED, "data": [subscription_json(metadata={"subscriptionId": ATTEMPT_ID})]})
 
-    assert await StripeSubscriptions(stand_in.client).made_for(ROW) is None
+    assert await StripeSubscriptions(stand_in.client).find_existing(ROW) is None
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "code", "headers", "expected"),
     [
-        (400, "idempotency_error", None, {}, IdempotencyKeySpent),
-        (500, "api_error", None, {"Idempotent_Replayed": "true"}, IdempotencyKeySpent),
+        (400, "idempotency_error", None, {}, IdempotencyKeyExhausted),
+        (500, "api_error", None, {"Idempotent_Replayed": "true"}, IdempotencyKeyExhausted),
         (409, "idempotency_error", "idempotency_key_in_use", {}, StripeUnavailable),
         (500, "api_error", None, {}, StripeUnavailable),
         (429, "rate_limit_error", "rate_limit", {}, StripeUnavailable),
@@ -176,20 +182,20 @@ async def test_what_stripe_does_not_know_is_gone(stand_in: StripeStandIn) -> Non
     for _ in range(3):
         stand_in.refuse(404, "invalid_request_error", "resource_missing")
 
-    with pytest.raises(GoneAtStripe):
+    with pytest.raises(NotFoundAtStripe):
         await subscriptions.retrieve("sub_1")
-    with pytest.raises(GoneAtStripe):
-        await subscriptions.invoice("in_1")
-    with pytest.raises(GoneAtStripe):
+    with pytest.raises(NotFoundAtStripe):
+        await subscriptions.retrieve_invoice("in_1")
+    with pytest.raises(NotFoundAtStripe):
         await subscriptions.cancel_at_period_end("sub_1", ends=True)
 
 
 @pytest.mark.parametrize(
     "look",
     [
-        lambda subscriptions: subscriptions.made_for(ROW),
+        lambda subscriptions: subscriptions.find_existing(ROW),
         lambda subscriptions: subscriptions.retrieve("sub_1"),
-        lambda subscriptions: subscriptions.invoice("in_1"),
+        lambda subscriptions: subscriptions.retrieve_invoice("in_1"),
     ],
 )
 async def test_a_look_that_is_refused_refuses_no_subscription(
@@ -207,9 +213,9 @@ async def test_a_look_that_is_refused_refuses_no_subscription(
     ("ask", "shown"),
     [
         (lambda subscriptions: subscriptions.create(ROW), subscription_json(status="a new word")),
-        (lambda subscriptions: subscriptions.made_for(ROW), {**LISTED, "data": [subscription_json(items=None)]}),
+        (lambda subscriptions: subscriptions.find_existing(ROW), {**LISTED, "data": [subscription_json(items=None)]}),
         (lambda subscriptions: subscriptions.retrieve("sub_1"), subscription_json(trial_end=10**18)),
-        (lambda subscriptions: subscriptions.invoice("in_1"), invoice_json(status="a new word")),
+        (lambda subscriptions: subscriptions.retrieve_invoice("in_1"), invoice_json(status="a new word")),
         (lambda subscriptions: subscriptions.cancel_now("sub_1"), subscription_json(latest_invoice=invoice_json(id=1))),
         (
             lambda subscriptions: subscriptions.cancel_at_period_end("sub_1", ends=True),
@@ -226,14 +232,14 @@ async def test_what_cannot_be_read_has_a_name(
 
     [failure] = await asyncio.gather(ask(StripeSubscriptions(stand_in.client)), return_exceptions=True)
 
-    assert isinstance(failure, StateUnusable)
+    assert isinstance(failure, UnsupportedStripeObject)
 
 
 async def test_a_customer_that_was_deleted_has_no_subscription(stand_in: StripeStandIn) -> None:
     """Whether another can be made is for Stripe to say."""
     stand_in.refuse(404, "invalid_request_error", "resource_missing")
 
-    assert await StripeSubscriptions(stand_in.client).made_for(ROW) is None
+    assert await StripeSubscriptions(stand_in.client).find_existing(ROW) is None
 
 
 @pytest.mark.parametrize(
@@ -270,7 +276,7 @@ async def test_an_invoice_names_its_subscription(stand_in: StripeStandIn) -> Non
     stand_in.answer(invoice_json())
     stand_in.answer(invoice_json(parent=None))
 
-    invoices = [await StripeSubscriptions(stand_in.client).invoice("in_1") for _ in range(2)]
+    invoices = [await StripeSubscriptions(stand_in.client).retrieve_invoice("in_1") for _ in range(2)]
 
     assert [invoice.stripe_subscription_id for invoice in invoices] == ["sub_1", None]
 

@@ -6,7 +6,13 @@ import pytest
 from payments_gateway.domain.attempts import IntentKind
 from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.webhook_events import ChargeRefunded, DisputeChanged, IntentSucceeded, News, RefundChanged
+from payments_gateway.domain.webhook_events import (
+    ChargeRefunded,
+    DisputeChanged,
+    IntentSucceeded,
+    RefundChanged,
+    WebhookEvent,
+)
 from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature, StripeWebhooks
 
 from ..http_edge import signature_of
@@ -209,7 +215,7 @@ def test_what_could_not_be_recorded_is_a_bad_event(body: bytes) -> None:
 
 def test_the_intent_of_a_success_is_read() -> None:
     """With all that fulfilment needs."""
-    news = WEBHOOKS.read(BODY, GOOD).news
+    news = WEBHOOKS.read(BODY, GOOD).event
 
     assert isinstance(news, IntentSucceeded)
     intent = news.intent
@@ -222,7 +228,7 @@ def test_a_foreign_intent_names_no_attempt(metadata: dict[str, str] | None) -> N
     """Other software's metadata is nothing to stumble over."""
     body = body_of(data={"object": {**INTENT, "metadata": metadata}})
 
-    news = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET)).news
+    news = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET)).event
 
     assert isinstance(news, IntentSucceeded)
     assert news.intent.attempt_id is None
@@ -233,7 +239,7 @@ def test_a_setup_intent_received_nothing() -> None:
     setup = {"object": "setup_intent", "id": "seti_1", "status": "succeeded", "metadata": {}, "livemode": False}
     body = body_of(type="setup_intent.succeeded", data={"object": setup})
 
-    news = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET)).news
+    news = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET)).event
 
     assert isinstance(news, IntentSucceeded)
     intent = news.intent
@@ -249,7 +255,7 @@ def test_other_events_carry_no_news(kind: str) -> None:
 
     event = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET))
 
-    assert (event.type, event.news) == (kind, None)
+    assert (event.type, event.event) == (kind, None)
 
 
 @pytest.mark.parametrize(
@@ -267,13 +273,13 @@ def test_other_events_carry_no_news(kind: str) -> None:
         ("charge.dispute.funds_reinstated", DisputeChanged("x_1")),
     ],
 )
-def test_news_of_refunds_and_disputes_is_no_more_than_an_id(kind: str, news: News) -> None:
+def test_news_of_refunds_and_disputes_is_no_more_than_an_id(kind: str, news: WebhookEvent) -> None:
     """Whatever else the event shows may be old by now: it is not read."""
     body = body_of(type=kind, data={"object": {"id": "x_1", "amount": "lots", "status": 7}})
 
     event = WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET))
 
-    assert event.news == news
+    assert event.event == news
 
 
 def test_an_event_of_a_connected_account_names_it() -> None:

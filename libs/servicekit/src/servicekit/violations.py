@@ -1,17 +1,21 @@
-"""Bad input: which fields, and what they must be. Knows no protocol, so domain modules may raise it."""
+"""Bad input: fields and the rules that they break. Knows no protocol, so domain modules may raise it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """What is wrong with one field. The description never quotes the value: it may be personal data (P7)."""
+    """A field and the rule that it breaks. The description never quotes the value: it may be personal data (P7)."""
 
     field: str
     """Path of the field as the caller spells it, such as context.items[3].quantity."""
     description: str
-    """What the field must be, as a phrase that follows its name."""
+    """Rule as a phrase that follows the field's name, such as "must be at least 1"."""
+
+    def within(self, path: str) -> "FieldViolation":
+        """Return the same violation of a field that lies below a path."""
+        return FieldViolation(f"{path}.{self.field}", self.description)
 
 
 class InvalidRequest(Exception):
@@ -20,6 +24,11 @@ class InvalidRequest(Exception):
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         super().__init__("; ".join(f"{violation.field} {violation.description}" for violation in violations))
         self.violations = tuple(violations)
+
+
+def within(path: str, violations: Iterable[FieldViolation]) -> Iterator[FieldViolation]:
+    """Yield violations of a nested message with the path of that message before each field."""
+    return (violation.within(path) for violation in violations)
 
 
 def raise_if_invalid(violations: Iterable[FieldViolation]) -> None:

@@ -9,7 +9,8 @@ import grpc
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
-from checkout_session.api.validation import attempt_id_violations, reason_violations, save_violations
+from checkout_rules.fields import uuid_violations
+from checkout_session.api.validation import reason_violations, save_violations
 from checkout_session.domain.attempts import (
     AttemptClosed,
     AttemptNotFound,
@@ -70,7 +71,7 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         self, request: pb.GetAttemptRequest, context: grpc.ServicerContext
     ) -> pb.GetAttemptResponse:
         """Answer the attempt or its tombstone."""
-        raise_if_invalid(attempt_id_violations(request.attempt_id))
+        raise_if_invalid(uuid_violations("attempt_id", request.attempt_id))
         bind_attempt(request.attempt_id)
         async with _in_time(context):
             found = await self._store.find(request.attempt_id)
@@ -81,7 +82,7 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
     ) -> pb.CloseAttemptResponse:
         """Bar further saves, keep the content."""
         raise_if_invalid(
-            (*attempt_id_violations(request.attempt_id), *reason_violations(request.reason, CLOSE_REASONS))
+            (*uuid_violations("attempt_id", request.attempt_id), *reason_violations(request.reason, CLOSE_REASONS))
         )
         bind_attempt(request.attempt_id)
         async with _in_time(context):
@@ -93,7 +94,7 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
     ) -> pb.DeleteAttemptResponse:
         """Remove the content, leave a tombstone."""
         raise_if_invalid(
-            (*attempt_id_violations(request.attempt_id), *reason_violations(request.reason, DELETE_REASONS))
+            (*uuid_violations("attempt_id", request.attempt_id), *reason_violations(request.reason, DELETE_REASONS))
         )
         bind_attempt(request.attempt_id)
         async with _in_time(context):

@@ -1,0 +1,28 @@
+"""Limits of carts and fields. Imports nothing, so every layer may import it."""
+
+from typing import Final
+
+MAX_CART_LINES: Final = 200
+
+MAX_ID_CHARACTERS: Final = 255
+"""Stripe's limit for the ids of its objects, and that of the user ids in tokens."""
+
+MAX_TEXT_CHARACTERS: Final = 5000
+"""Stripe's limit for names and address lines."""
+
+MAX_ATTEMPT_ID_CHARACTERS: Final = 500
+"""Stripe's limit for a metadata value. A payment may name any text as its attempt."""
+
+MAX_SUBSCRIPTION_ITEMS: Final = 20
+"""Stripe's limit for the items of a subscription, which the lines of one billing interval become.
+Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-items"""
+
+MAX_BILLING_INTERVALS: Final = 5
+"""Billing intervals of a cart. Each becomes a subscription that is created and first charged before the webhook is
+answered. Day, week, month, quarter and year fit into Stripe's patience."""
+
+MAX_INTERVAL_COUNTS: Final = {"day": 1095, "week": 156, "month": 36, "year": 3}
+"""Stripe bills at least once in three years."""
+
+MAX_TRIAL_DAYS: Final = 730
+"""Stripe's limit for trial_period_days."""

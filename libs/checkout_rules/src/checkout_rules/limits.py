@@ -22,7 +22,8 @@ MAX_BILLING_INTERVALS: Final = 5
 answered. Day, week, month, quarter and year fit into Stripe's patience."""
 
 MAX_INTERVAL_COUNTS: Final = {"day": 1095, "week": 156, "month": 36, "year": 3}
-"""Stripe bills at least once in three years."""
+"""Longest billing interval by its unit: Stripe bills at least once in three years.
+Source: https://docs.stripe.com/api/prices/create#create_price-recurring-interval_count"""
 
 MAX_TRIAL_DAYS: Final = 730
-"""Stripe's limit for trial_period_days."""
+"""Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-trial_period_days"""

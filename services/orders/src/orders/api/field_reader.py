@@ -1,31 +1,21 @@
 """Reads a request's fields and remembers what is wrong with them, each by its path."""
 
-import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
+from checkout_rules.fields import amount_violations, currency_violations, required_text_violations, text_violations
+from checkout_rules.limits import MAX_TEXT_CHARACTERS
 from orders.domain.checkout import Money
 from servicekit.violations import FieldViolation, raise_if_invalid
 
-ID_CHARACTERS = 255
-ATTEMPT_ID_CHARACTERS = 500  # Stripe's limit for a metadata value, where the id comes from.
-TEXT_CHARACTERS = 5000  # Stripe's limit for names and address lines.
-
-MOST_VIOLATIONS = 20  # They travel in trailers, which gRPC keeps small.
-
-_CURRENCY = re.compile(r"[a-z]{3}")
 _NOBODYS_MONEY = Money(0, "")
 _NEVER = datetime.fromtimestamp(0, UTC)
 _LAST_SECOND = 253_402_300_799  # Of the year 9999.
 _BILLION = 1_000_000_000
-
-
-def storable(value: str, limit: int) -> bool:
-    """Whether PostgreSQL takes the text: it has no NUL."""
-    return len(value) <= limit and "\0" not in value
 
 
 def uuid_of(text: str) -> UUID | None:
@@ -45,8 +35,12 @@ class FieldChecks:
 
     def objects_to(self, field: str, description: str, *, unless: bool = False) -> None:
         """Note a violation, unless the field is in order. The description continues the field's name."""
-        if not unless and len(self._violations) < MOST_VIOLATIONS:
+        if not unless:
             self._violations.append(FieldViolation(field, description))
+
+    def add(self, violations: Iterable[FieldViolation]) -> None:
+        """Note violations that a rule found."""
+        self._violations.extend(violations)
 
     @property
     def found_any(self) -> bool:
@@ -57,14 +51,14 @@ class FieldChecks:
         """Raise InvalidRequest with every violation found."""
         raise_if_invalid(self._violations)
 
-    def text(self, field: str, value: str, limit: int = TEXT_CHARACTERS) -> str:
+    def text(self, field: str, value: str, limit: int = MAX_TEXT_CHARACTERS) -> str:
         """Read a text that must be there."""
-        self.objects_to(field, "must not be empty", unless=bool(value))
-        return self.optional_text(field, value, limit) or ""
+        self.add(required_text_violations(field, value, limit))
+        return value
 
-    def optional_text(self, field: str, value: str, limit: int = TEXT_CHARACTERS) -> str | None:
+    def optional_text(self, field: str, value: str, limit: int = MAX_TEXT_CHARACTERS) -> str | None:
         """Read a text that may be empty, which is None."""
-        self.objects_to(field, f"must have at most {limit} characters and no NUL", unless=storable(value, limit))
+        self.add(text_violations(field, value, limit))
         return value or None
 
     def money(self, field: str, value: common_pb2.Money, *, present: bool) -> Money:
@@ -72,9 +66,8 @@ class FieldChecks:
         if not present:
             self.objects_to(field, "is required")
             return _NOBODYS_MONEY
-        self.objects_to(f"{field}.minor_units", "must not be negative", unless=value.minor_units >= 0)
-        in_order = _CURRENCY.fullmatch(value.currency) is not None
-        self.objects_to(f"{field}.currency", "must be three lower-case letters", unless=in_order)
+        self.add(amount_violations(field, value))
+        self.add(currency_violations(f"{field}.currency", value.currency))
         return Money(value.minor_units, value.currency)
 
     def moment(self, field: str, value: Timestamp, *, present: bool) -> datetime:

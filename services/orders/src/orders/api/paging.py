@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from checkout.orders.v1 import orders_pb2
-from orders.api.field_reader import ID_CHARACTERS, FieldChecks, uuid_of
+from checkout_rules.limits import MAX_ID_CHARACTERS
+from orders.api.field_reader import FieldChecks, uuid_of
 from orders.domain.pagination import BadPageToken, Cursor, PageRequest, read_page_token
 
 _LARGEST_PAGE = 100
@@ -28,7 +29,7 @@ def read_user_page(
 ) -> UserPage:
     """Read whose rows, and which page of them."""
     checks = FieldChecks()
-    user_id = checks.text("user_id", request.user_id, ID_CHARACTERS)
+    user_id = checks.text("user_id", request.user_id, MAX_ID_CHARACTERS)
     size = read_page_size(checks, request.page_size, _USER_PAGE)
     before = read_cursor(checks, list_name, request.page_token)
     checks.objects_to("page_token", _FOREIGN_PAGE, unless=before is None or uuid_of(before.id) is not None)

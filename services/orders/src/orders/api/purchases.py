@@ -7,7 +7,10 @@ from google.protobuf.message import DecodeError
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
-from orders.api.carts import read_context
+from checkout_rules.carts import context_violations
+from checkout_rules.fields import is_storable
+from checkout_rules.limits import MAX_ATTEMPT_ID_CHARACTERS, MAX_ID_CHARACTERS
+from orders.api.carts import context_from_proto
 from orders.api.common import (
     write_address,
     write_contact,
@@ -16,7 +19,7 @@ from orders.api.common import (
     write_moment_if_any,
     write_money,
 )
-from orders.api.field_reader import ATTEMPT_ID_CHARACTERS, ID_CHARACTERS, FieldChecks, storable
+from orders.api.field_reader import FieldChecks
 from orders.api.paging import UserPage, read_cursor, read_page_size, read_user_page
 from orders.api.subscriptions import write_subscription
 from orders.domain.checkout import AttemptContent, LineItem, Money, ShippingOption, UnreadableCause
@@ -25,6 +28,7 @@ from orders.domain.pagination import PageRequest
 from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
 from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.usecases.purchases import PaidAttempt
+from servicekit.violations import within
 
 ORDERS_LIST = "orders"
 QUARANTINE_LIST = "quarantine"
@@ -57,9 +61,11 @@ def read_paid_attempt(request: orders_pb2.RecordPurchaseRequest) -> PaidAttempt:
     if not request.HasField("context"):
         checks.objects_to("context", "is required")
         checks.refuse_if_any()
-    context = read_context(checks, request.context, payment.intent.kind)
+    checks.add(within("context", context_violations(request.context, request.payment.intent.kind)))
+    checks.refuse_if_any()
+    context = context_from_proto(request.context)
     same = payment.received in (None, context.total)
-    checks.objects_to("payment.received", "must equal context.total", unless=same or checks.found_any)
+    checks.objects_to("payment.received", "must equal context.total", unless=same)
     if any(item.recurring for item in context.items):
         known = payment.payment_method_id is not None
         checks.objects_to("payment.payment_method_id", "is required with recurring lines", unless=known)
@@ -88,7 +94,7 @@ def read_quarantined(request: orders_pb2.QuarantinePaymentRequest) -> Quarantine
 def read_attempt_id(request: orders_pb2.GetPurchaseRequest) -> str:
     """Read the attempt whose purchase is asked for."""
     checks = FieldChecks()
-    attempt_id = checks.text("attempt_id", request.attempt_id, ATTEMPT_ID_CHARACTERS)
+    attempt_id = checks.text("attempt_id", request.attempt_id, MAX_ATTEMPT_ID_CHARACTERS)
     checks.refuse_if_any()
     return attempt_id
 
@@ -116,12 +122,12 @@ def read_quarantine_page(request: orders_pb2.ListQuarantinedPaymentsRequest) -> 
 
 
 def _read_payment(checks: FieldChecks, payment: orders_pb2.Payment) -> Payment:
-    intent_id = checks.text("payment.intent.id", payment.intent.id, ID_CHARACTERS)
+    intent_id = checks.text("payment.intent.id", payment.intent.id, MAX_ID_CHARACTERS)
     kind = _KINDS.get(payment.intent.kind)
     checks.objects_to("payment.intent.kind", "is required", unless=kind is not None)
-    attempt_id = checks.text("payment.attempt_id", payment.attempt_id, ATTEMPT_ID_CHARACTERS)
+    attempt_id = checks.text("payment.attempt_id", payment.attempt_id, MAX_ATTEMPT_ID_CHARACTERS)
     received = _read_received(checks, payment, kind)
-    method = checks.optional_text("payment.payment_method_id", payment.payment_method_id, ID_CHARACTERS)
+    method = checks.optional_text("payment.payment_method_id", payment.payment_method_id, MAX_ID_CHARACTERS)
     return Payment(Intent(intent_id, kind or IntentKind.PAYMENT), attempt_id, received, payment.livemode, method)
 
 
@@ -136,14 +142,14 @@ def _read_received(checks: FieldChecks, payment: orders_pb2.Payment, kind: Inten
 def _read_report(checks: FieldChecks, report: orders_pb2.PaymentReport) -> PaymentReport:
     channel = _CHANNELS.get(report.channel)
     checks.objects_to("report.channel", "is required", unless=channel is not None)
-    event_id = checks.optional_text("report.stripe_event_id", report.stripe_event_id, ID_CHARACTERS)
+    event_id = checks.optional_text("report.stripe_event_id", report.stripe_event_id, MAX_ID_CHARACTERS)
     belongs = channel is None or (event_id is not None) == (channel is ReportChannel.WEBHOOK)
     checks.objects_to("report.stripe_event_id", "goes with a webhook, and only with one", unless=belongs)
     return PaymentReport(channel or ReportChannel.WEBHOOK, event_id)
 
 
 def _seal(context: common_pb2.CheckoutContext) -> AttemptContent:
-    user_id = context.user_id if storable(context.user_id, ID_CHARACTERS) else ""
+    user_id = context.user_id if is_storable(context.user_id, MAX_ID_CHARACTERS) else ""
     return AttemptContent(user_id or None, context.SerializeToString())
 
 

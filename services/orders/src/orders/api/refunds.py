@@ -4,8 +4,9 @@ from typing import Final
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
+from checkout_rules.limits import MAX_ID_CHARACTERS
 from orders.api.common import write_moment
-from orders.api.field_reader import ID_CHARACTERS, FieldChecks
+from orders.api.field_reader import FieldChecks
 from orders.domain.checkout import Money
 from orders.domain.refunds import Dispute, DisputeStatus, Refund, RefundStatus
 
@@ -54,9 +55,9 @@ def read_refund(request: orders_pb2.ApplyRefundRequest) -> Refund:
     status = _REFUND_STATUSES.get(shown.status)
     checks.objects_to("refund.status", "is required", unless=status is not None)
     refund = Refund(
-        id=checks.text("refund.stripe_refund_id", shown.stripe_refund_id, ID_CHARACTERS),
-        intent_id=checks.text("refund.intent_id", shown.intent_id, ID_CHARACTERS),
-        charge_id=checks.optional_text("refund.charge_id", shown.charge_id, ID_CHARACTERS),
+        id=checks.text("refund.stripe_refund_id", shown.stripe_refund_id, MAX_ID_CHARACTERS),
+        intent_id=checks.text("refund.intent_id", shown.intent_id, MAX_ID_CHARACTERS),
+        charge_id=checks.optional_text("refund.charge_id", shown.charge_id, MAX_ID_CHARACTERS),
         amount=_read_amount(checks, "refund.amount", shown),
         status=status or RefundStatus.FAILED,
         created_at=checks.moment("refund.created_at", shown.created_at, present=shown.HasField("created_at")),
@@ -72,12 +73,12 @@ def read_dispute(request: orders_pb2.ApplyDisputeRequest) -> Dispute:
     status = _DISPUTE_STATUSES.get(shown.status)
     checks.objects_to("dispute.status", "is required", unless=status is not None)
     dispute = Dispute(
-        id=checks.text("dispute.stripe_dispute_id", shown.stripe_dispute_id, ID_CHARACTERS),
-        intent_id=checks.text("dispute.intent_id", shown.intent_id, ID_CHARACTERS),
-        charge_id=checks.optional_text("dispute.charge_id", shown.charge_id, ID_CHARACTERS),
+        id=checks.text("dispute.stripe_dispute_id", shown.stripe_dispute_id, MAX_ID_CHARACTERS),
+        intent_id=checks.text("dispute.intent_id", shown.intent_id, MAX_ID_CHARACTERS),
+        charge_id=checks.optional_text("dispute.charge_id", shown.charge_id, MAX_ID_CHARACTERS),
         amount=_read_amount(checks, "dispute.amount", shown),
         status=status or DisputeStatus.WON,
-        reason=checks.optional_text("dispute.reason", shown.reason, ID_CHARACTERS),
+        reason=checks.optional_text("dispute.reason", shown.reason, MAX_ID_CHARACTERS),
         created_at=checks.moment("dispute.created_at", shown.created_at, present=shown.HasField("created_at")),
         version=checks.version("dispute.version", shown.version, least=_NO_ROW),
     )
@@ -114,7 +115,7 @@ def write_dispute(dispute: Dispute) -> orders_pb2.Dispute:
 
 def _read_id(field: str, value: str) -> str:
     checks = FieldChecks()
-    read = checks.text(field, value, ID_CHARACTERS)
+    read = checks.text(field, value, MAX_ID_CHARACTERS)
     checks.refuse_if_any()
     return read
 

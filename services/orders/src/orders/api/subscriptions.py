@@ -5,6 +5,8 @@ from uuid import UUID
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
+from checkout_rules.limits import MAX_ID_CHARACTERS
+from orders.api.carts import BILLING_INTERVALS
 from orders.api.common import (
     write_address,
     write_contact,
@@ -13,9 +15,9 @@ from orders.api.common import (
     write_moment_if_any,
     write_money,
 )
-from orders.api.field_reader import ID_CHARACTERS, FieldChecks
+from orders.api.field_reader import FieldChecks
 from orders.api.paging import UserPage, read_user_page
-from orders.domain.checkout import BillingInterval, LineItem, Money, Recurring
+from orders.domain.checkout import LineItem, Money, Recurring
 from orders.domain.subscriptions import (
     InvoiceStatus,
     Sighting,
@@ -83,7 +85,7 @@ def read_subscription_key(request: orders_pb2.GetSubscriptionRequest) -> UUID | 
     key: UUID | str = (
         checks.uuid("subscription_id", request.subscription_id)
         if by == "subscription_id"
-        else checks.text("stripe_subscription_id", request.stripe_subscription_id, ID_CHARACTERS)
+        else checks.text("stripe_subscription_id", request.stripe_subscription_id, MAX_ID_CHARACTERS)
     )
     checks.refuse_if_any()
     return key
@@ -110,7 +112,7 @@ def read_refusal(request: orders_pb2.FailActivationRequest) -> Refusal:
     refusal = Refusal(
         subscription_id=checks.uuid("subscription_id", request.subscription_id),
         expected_version=checks.version("expected_version", request.expected_version),
-        failure=checks.text("failure", request.failure, ID_CHARACTERS),
+        failure=checks.text("failure", request.failure, MAX_ID_CHARACTERS),
     )
     checks.refuse_if_any()
     return refusal
@@ -134,7 +136,7 @@ def read_sighting(
 def read_customer_owner(request: orders_pb2.GetCustomerRequest) -> str:
     """Read whose customer is asked for."""
     checks = FieldChecks()
-    user_id = checks.text("user_id", request.user_id, ID_CHARACTERS)
+    user_id = checks.text("user_id", request.user_id, MAX_ID_CHARACTERS)
     checks.refuse_if_any()
     return user_id
 
@@ -143,9 +145,9 @@ def read_customer_claim(request: orders_pb2.PutCustomerRequest) -> CustomerClaim
     """Read which customer is to be whose."""
     checks = FieldChecks()
     claim = CustomerClaim(
-        user_id=checks.text("user_id", request.user_id, ID_CHARACTERS),
-        stripe_customer_id=checks.text("stripe_customer_id", request.stripe_customer_id, ID_CHARACTERS),
-        replaced=checks.optional_text("replaces", request.replaces, ID_CHARACTERS),
+        user_id=checks.text("user_id", request.user_id, MAX_ID_CHARACTERS),
+        stripe_customer_id=checks.text("stripe_customer_id", request.stripe_customer_id, MAX_ID_CHARACTERS),
+        replaced=checks.optional_text("replaces", request.replaces, MAX_ID_CHARACTERS),
     )
     checks.refuse_if_any()
     return claim
@@ -158,12 +160,14 @@ def _read_state(checks: FieldChecks, state: orders_pb2.StripeSubscriptionState) 
         name: checks.optional_moment(f"{_STATE}.{name}", getattr(state, name), present=state.HasField(name))
         for name in ("current_period_end", "trial_end", "cancel_at", "canceled_at", "ended_at")
     }
-    bound_to = checks.text(f"{_STATE}.stripe_subscription_id", state.stripe_subscription_id, ID_CHARACTERS)
+    bound_to = checks.text(f"{_STATE}.stripe_subscription_id", state.stripe_subscription_id, MAX_ID_CHARACTERS)
     return StripeState(
         stripe_subscription_id=bound_to,
         status=status or SubscriptionStatus.CANCELED,
         cancel_at_period_end=state.cancel_at_period_end,
-        latest_invoice_id=checks.optional_text(f"{_STATE}.latest_invoice_id", state.latest_invoice_id, ID_CHARACTERS),
+        latest_invoice_id=checks.optional_text(
+            f"{_STATE}.latest_invoice_id", state.latest_invoice_id, MAX_ID_CHARACTERS
+        ),
         **moments,
     )
 
@@ -178,9 +182,9 @@ def _read_invoice(checks: FieldChecks, invoice: orders_pb2.SubscriptionInvoice) 
     }
     total, amount_paid = _read_sums(checks, invoice)
     return SubscriptionInvoice(
-        stripe_invoice_id=checks.text(f"{_INVOICE}.stripe_invoice_id", invoice.stripe_invoice_id, ID_CHARACTERS),
+        stripe_invoice_id=checks.text(f"{_INVOICE}.stripe_invoice_id", invoice.stripe_invoice_id, MAX_ID_CHARACTERS),
         status=status or InvoiceStatus.VOID,
-        billing_reason=checks.optional_text(f"{_INVOICE}.billing_reason", invoice.billing_reason, ID_CHARACTERS),
+        billing_reason=checks.optional_text(f"{_INVOICE}.billing_reason", invoice.billing_reason, MAX_ID_CHARACTERS),
         total=total,
         amount_paid=amount_paid,
         attempt_count=invoice.attempt_count,
@@ -200,12 +204,6 @@ def _read_sums(checks: FieldChecks, invoice: orders_pb2.SubscriptionInvoice) -> 
     return Money(invoice.total.minor_units, currency), paid
 
 
-_INTERVALS = {
-    BillingInterval.DAY: common_pb2.Recurring.INTERVAL_DAY,
-    BillingInterval.WEEK: common_pb2.Recurring.INTERVAL_WEEK,
-    BillingInterval.MONTH: common_pb2.Recurring.INTERVAL_MONTH,
-    BillingInterval.YEAR: common_pb2.Recurring.INTERVAL_YEAR,
-}
 _STATUSES = {
     SubscriptionStatus.PENDING: orders_pb2.SUBSCRIPTION_STATUS_PENDING,
     SubscriptionStatus.ACTIVATION_FAILED: orders_pb2.SUBSCRIPTION_STATUS_ACTIVATION_FAILED,
@@ -256,7 +254,7 @@ def write_subscription(subscription: Subscription) -> orders_pb2.Subscription:
 
 def _write_recurring(recurring: Recurring) -> common_pb2.Recurring:
     return common_pb2.Recurring(
-        interval=_INTERVALS[recurring.interval],
+        interval=BILLING_INTERVALS.to_proto(recurring.interval),
         interval_count=recurring.interval_count,
         trial_days=recurring.trial_days,
     )

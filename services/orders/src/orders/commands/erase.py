@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
-from orders.api.field_reader import ATTEMPT_ID_CHARACTERS, ID_CHARACTERS, storable
+from checkout_rules.fields import is_storable
+from checkout_rules.limits import MAX_ATTEMPT_ID_CHARACTERS, MAX_ID_CHARACTERS
 from orders.domain.orders import is_order_number, write_order_number
 from orders.postgres.connection import StatementRefused, open_engine
 from orders.postgres.erasure import PostgresErasableRecords
@@ -50,10 +51,10 @@ def read_subject(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
             parser.error("that is not an order number: its check character does not fit")
         return OfOrder(write_order_number(arguments.order))
     if arguments.attempt is not None:
-        return OfAttempt(_text(parser, arguments.attempt, ATTEMPT_ID_CHARACTERS))
+        return OfAttempt(_text(parser, arguments.attempt, MAX_ATTEMPT_ID_CHARACTERS))
     # Everybody on the machine can read a process's arguments: an id that says who it is comes by standard input.
     named = sys.stdin.readline().rstrip("\r\n") if arguments.user == _FROM_STANDARD_INPUT else arguments.user
-    return OfUser(_text(parser, named, ID_CHARACTERS))
+    return OfUser(_text(parser, named, MAX_ID_CHARACTERS))
 
 
 async def run_erase(settings: OrdersSettings, subject: Subject, *, batch_size: int, dry_run: bool) -> int:
@@ -110,7 +111,7 @@ def _end(words: str, code: int) -> int:
 
 
 def _text(parser: argparse.ArgumentParser, value: str, limit: int) -> str:
-    if not value or not storable(value, limit):
+    if not value or not is_storable(value, limit):
         parser.error(f"an id has 1 to {limit} characters and no NUL")
     return value
 

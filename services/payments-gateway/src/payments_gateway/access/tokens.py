@@ -7,11 +7,11 @@ from typing import Any, Final, Protocol
 
 import jwt
 
+from checkout_rules.limits import MAX_ID_CHARACTERS
 from payments_gateway.domain.callers import Caller
 
 _HMAC: Final = "HS256"
 _MAX_TOKEN_CHARACTERS: Final = 8192
-_MAX_USER_ID_CHARACTERS: Final = 255
 
 _FAULTS: Final[Mapping[type[jwt.PyJWTError], str]] = {
     jwt.InvalidSignatureError: "signature",
@@ -116,7 +116,7 @@ class TokenVerifier:
     async def _subject(self, token: str, keys: TokenKeys) -> str:
         key = await self._key(token, keys)
         subject = _claims(token, self._rules, key)["sub"]
-        if not 0 < len(subject) <= _MAX_USER_ID_CHARACTERS or not subject.isprintable():
+        if not 0 < len(subject) <= MAX_ID_CHARACTERS or not subject.isprintable():
             raise Unauthenticated("subject")
         return str(subject)
 

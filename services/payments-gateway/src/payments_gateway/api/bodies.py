@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, St
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from checkout_rules.limits import MAX_CART_LINES, MAX_ID_CHARACTERS, MAX_TEXT_CHARACTERS
 from payments_gateway.domain.attempts import is_attempt_id
 
-MAX_LINES = 200
 _MAX_QUANTITY = 1_000_000
 
 
@@ -39,10 +39,10 @@ def _is_uuid(text: str) -> str:
 
 Text = Annotated[StrictStr, AfterValidator(_is_clean)]
 Name = Annotated[Text, Field(max_length=256)]
-AddressLine = Annotated[Text, Field(max_length=5000)]
+AddressLine = Annotated[Text, Field(max_length=MAX_TEXT_CHARACTERS)]
 Email = Annotated[StrictStr, AfterValidator(_is_email), Field(max_length=512, json_schema_extra={"format": "email"})]
 Uuid = Annotated[StrictStr, AfterValidator(_is_uuid)]
-StripeId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_]{1,255}$")]
+StripeId = Annotated[StrictStr, Field(pattern=rf"^[A-Za-z0-9_]{{1,{MAX_ID_CHARACTERS}}}$")]
 
 
 class Body(BaseModel):
@@ -88,7 +88,7 @@ class AddressBody(RequestBody):
 class InitiateCheckoutBody(RequestBody):
     """What the buyer wants to buy. Prices, sums and the user are not the client's to say."""
 
-    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MAX_LINES)]
+    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MAX_CART_LINES)]
     contact: ContactBody
     shipping_address: AddressBody | None = None
     shipping_option_id: StripeId | None = Field(

@@ -2,20 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from checkout_rules.limits import MAX_BILLING_INTERVALS, MAX_SUBSCRIPTION_ITEMS
 from payments_gateway.domain.attempts import Interval, LineItem, Recurring, ShippingOption
 from payments_gateway.domain.catalogue import Catalogue, Price
 from payments_gateway.domain.money import Money, charge_violation, total
 from servicekit.violations import FieldViolation, raise_if_invalid
-
-MAX_LINES_PER_INTERVAL: Final = 20
-"""Lines of one billing interval are items of one Stripe subscription, which has no room for more.
-Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-items"""
-
-MAX_INTERVALS: Final = 5
-"""Each billing interval of a cart becomes a Stripe subscription of its own, made and first charged before the webhook
-is answered. Day, week, month, quarter and year fit, and Stripe does not wait too long."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +130,10 @@ def _lines_beyond_an_interval(lines: Sequence[CartLine], catalogue: Catalogue) -
         if recurring is None:
             continue
         standing = price_ids.setdefault(_interval(recurring), set())
-        if line.price_id not in standing and len(standing) == MAX_LINES_PER_INTERVAL:
+        if line.price_id not in standing and len(standing) == MAX_SUBSCRIPTION_ITEMS:
             yield FieldViolation(
                 f"items[{position}].priceId",
-                f"is one too many: a billing interval has at most {MAX_LINES_PER_INTERVAL} lines",
+                f"is one too many: a billing interval has at most {MAX_SUBSCRIPTION_ITEMS} lines",
             )
         else:
             standing.add(line.price_id)
@@ -153,10 +145,10 @@ def _intervals_beyond_a_cart(lines: Sequence[CartLine], catalogue: Catalogue) ->
         recurring = catalogue.prices[line.price_id].recurring
         if recurring is None or _interval(recurring) in begun:
             continue
-        if len(begun) == MAX_INTERVALS:
+        if len(begun) == MAX_BILLING_INTERVALS:
             yield FieldViolation(
                 f"items[{position}].priceId",
-                f"has one billing interval too many: a cart has at most {MAX_INTERVALS}",
+                f"has one billing interval too many: a cart has at most {MAX_BILLING_INTERVALS}",
             )
         else:
             begun.add(_interval(recurring))

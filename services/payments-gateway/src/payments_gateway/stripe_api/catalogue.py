@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import stripe
 
+from checkout_rules.limits import MAX_INTERVAL_COUNTS, MAX_TEXT_CHARACTERS, MAX_TRIAL_DAYS
 from payments_gateway.domain.attempts import Interval, Recurring
 from payments_gateway.domain.catalogue import Catalogue, Price, ShippingRate
 from payments_gateway.domain.money import Money
@@ -18,18 +19,11 @@ _log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 _PAGE: Final = 100
-_LONGEST_NAME: Final = 5000
-"""In characters; Stripe's own limit."""
 _UNNAMED_SHIPPING: Final = "Shipping"
 """Stripe lets a shipping rate go without a display name; an order does not."""
-_LONGEST_INTERVAL: Final = {Interval.DAY: 1095, Interval.WEEK: 156, Interval.MONTH: 36, Interval.YEAR: 3}
-"""Three years at most lie between two charges.
-Source: https://docs.stripe.com/api/prices/create#create_price-recurring-interval_count"""
 _TRIAL_DAYS_KEY: Final = "trial_days"
 """Metadata key by which a price says how many days pass before its first charge. Ours: Stripe has none."""
 _TRIAL_DAYS: Final = re.compile(r"[0-9]{1,3}")
-_LONGEST_TRIAL_DAYS: Final = 730
-"""Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-trial_period_days"""
 
 
 class StripeCatalogue:
@@ -102,16 +96,12 @@ def _objections_to_recurring(price: Mapping[str, Any]) -> Mapping[str, bool]:
     return {
         "is metered": recurring.get("usage_type") != "licensed" or recurring.get("meter") is not None,
         "has a billing interval that is not offered": not _is_offered(recurring),
-        f"has a {_TRIAL_DAYS_KEY} that is no number of days from 0 to {_LONGEST_TRIAL_DAYS}": _trial_days(price)
-        is None,
+        f"has a {_TRIAL_DAYS_KEY} that is no number of days from 0 to {MAX_TRIAL_DAYS}": _trial_days(price) is None,
     }
 
 
 def _is_offered(recurring: Mapping[str, Any]) -> bool:
-    try:
-        longest = _LONGEST_INTERVAL[Interval(recurring.get("interval"))]
-    except ValueError:
-        return False
+    longest = MAX_INTERVAL_COUNTS.get(str(recurring.get("interval")), 0)
     return type(count := recurring.get("interval_count")) is int and 1 <= count <= longest
 
 
@@ -119,7 +109,7 @@ def _trial_days(price: Mapping[str, Any]) -> int | None:
     """Return the days before the first charge; None for what is no such number."""
     told = (price.get("metadata") or {}).get(_TRIAL_DAYS_KEY, "0")
     days = int(told) if isinstance(told, str) and _TRIAL_DAYS.fullmatch(told) else None
-    return days if days is not None and days <= _LONGEST_TRIAL_DAYS else None
+    return days if days is not None and days <= MAX_TRIAL_DAYS else None
 
 
 def _read_recurring(price: Mapping[str, Any]) -> Recurring | None:
@@ -133,7 +123,7 @@ def _read_recurring(price: Mapping[str, Any]) -> Recurring | None:
 def _is_recordable(name: str) -> bool:
     """Whether an order can keep the name; found out only after the payment, it would be a quarantine."""
     unstorable = any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
-    return bool(name.strip()) and len(name) <= _LONGEST_NAME and not unstorable
+    return bool(name.strip()) and len(name) <= MAX_TEXT_CHARACTERS and not unstorable
 
 
 def read_shipping_rate(fields: Mapping[str, Any]) -> ShippingRate | None:

@@ -55,6 +55,7 @@ SPOILED: list[tuple[str, Callable[[Purchase], object], list[str]]] = [
         ["payment.received"],
     ),
     ("received in another currency", lambda r: setattr(r.payment.received, "currency", "usd"), ["payment.received"]),
+    ("the total not the sum", ask_for_one_cent_more, ["context.total.minor_units"]),
     ("no context", lambda r: r.ClearField("context"), ["context"]),
     (
         "a long payment method",

@@ -1,109 +1,127 @@
-"""Runs the catalogue of mutants: `make test-mutants`; proves in seconds that it applies: `make mutants-apply`."""
+"""Runs the catalogue of mutants (`make test-mutants`), or proves in seconds that it applies (`make mutants-apply`)."""
 
 import argparse
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
+from xml.etree import ElementTree as ET
 
-from tests.mutants.applying import faults_of
-from tests.mutants.catalogue import FOLDER, EntryInvalid, Mutant, read_catalogue, read_entry
-from tests.mutants.running import why_not_caught
+from tests.mutants.catalogue import Mutant, read_catalogue
+from tests.mutants.checking import faults_of
 
 ROOT: Final = Path(__file__).parent.parent.parent
-AT_ONCE: Final = 2
+TEST_SECONDS: Final = 180
+_NOT_COPIED: Final = shutil.ignore_patterns(".git", ".holdfast", ".hypothesis", ".tools", ".venv", ".*_cache")
+_BY_ASSERTION: Final = ("AssertionError", "assert ", "Failed: ")
+_CRASH: Final = re.compile(
+    r"\b(?:500|INTERNAL|UNKNOWN|(?:Type|Name|Attribute|UnboundLocal|Import|Key|Index|Value|Runtime)Error)\b"
+)
 
 
 def main() -> int:
-    """Check that entries apply, or run them; exit with 1 if any is at fault or survived."""
+    """Check or run the entries; return 1 if any has a fault or survived."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--apply-only", action="store_true", help="only check that every entry applies and type-checks")
-    parser.add_argument(
-        "--changed", action="store_true", help="only entries whose code, test or text differs from main"
-    )
+    parser.add_argument("--apply-only", action="store_true", help="only prove that every entry applies")
+    parser.add_argument("--changed", action="store_true", help="run entries whose code or test differs from main")
     parser.add_argument("names", nargs="*", help="names of entries; all if none is given")
     wanted = parser.parse_args()
-    try:
-        mutants = read_catalogue(ROOT / FOLDER)
-    except EntryInvalid as invalid:
-        sys.stdout.write(f"{invalid}\n")
-        return 1
+    mutants = read_catalogue(ROOT / "tests/mutants/catalogue")
     if wanted.apply_only:
-        return _check(mutants)
-    unknown = set(wanted.names) - {mutant.name for mutant in mutants}
-    if unknown:
-        parser.error(f"no entries are named {sorted(unknown)}")
-    chosen = [mutant for mutant in mutants if mutant.name in wanted.names or not wanted.names]
-    return _run([mutant for mutant in chosen if not wanted.changed or mutant.name in _changed(chosen)])
+        faults = list(faults_of(mutants, ROOT))
+        sys.stdout.writelines(f"{fault}\n" for fault in faults)
+        return 1 if faults else 0
+    if unknown := set(wanted.names) - {mutant.name for mutant in mutants}:
+        parser.error(f"no entry is named {' or '.join(sorted(unknown))}")
+    mutants = [mutant for mutant in mutants if not wanted.names or mutant.name in wanted.names]
+    return _run(_changed(mutants) if wanted.changed else mutants)
 
 
-def _check(mutants: Sequence[Mutant]) -> int:
-    faults = faults_of(mutants, ROOT)
-    sys.stdout.writelines(f"{fault}\n" for fault in faults)
-    return 1 if faults else 0
-
-
-def _run(mutants: Sequence[Mutant]) -> int:
-    survivors = []
-    for mutant, why, seconds in _examined(mutants):
-        sys.stdout.write(f"{'SURVIVED' if why else 'caught  '}  {mutant.name} ({mutant.guard}) {seconds:.1f} s\n")
-        if why:
-            survivors.append(mutant.name)
-            sys.stdout.write(f"    {why}\n    test: {mutant.test}\n")
-        sys.stdout.flush()
-    sys.stdout.write(f"{len(mutants) - len(survivors)} caught, {len(survivors)} survived {' '.join(survivors)}\n")
-    return 1 if survivors else 0
-
-
-def _examined(mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, str | None, float]]:
-    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, ThreadPoolExecutor(AT_ONCE) as pool:
-        tree = _copied_tree(Path(scratch))
-
-        def timed(mutant: Mutant) -> tuple[Mutant, str | None, float]:
-            began = time.monotonic()
-            return mutant, why_not_caught(mutant, tree, Path(scratch)), time.monotonic() - began
-
-        yield from pool.map(timed, mutants)
-
-
-def _copied_tree(into: Path) -> Path:
-    """Copy all that git tracks or would track, as it is in the work tree, and compile it once for all mutants."""
-    tree = into / "tree"
-    for name in _git("ls-files", "-coz", "--exclude-standard").split("\0"):
-        if (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tree / name)
-    subprocess.run([sys.executable, "-m", "compileall", "-q", "libs", "services", "tools"], cwd=tree, check=True)
-    return tree
-
-
-def _changed(mutants: Sequence[Mutant]) -> set[str]:
-    """Name the entries whose edited files, test file or own text differ from where this branch left main."""
+def _changed(mutants: Sequence[Mutant]) -> list[Mutant]:
+    """Select the entries whose edited file or test file differs from the commit where this branch left main."""
     main = "origin/main" if _git("branch", "--remotes", "--list", "origin/main") else "main"
-    base = _git("merge-base", "HEAD", main).strip()
-    listed = _git("diff", "--name-only", base) + _git("ls-files", "-o", "--exclude-standard")
+    listed = _git("diff", "--name-only", "--merge-base", main) + _git("ls-files", "-o", "--exclude-standard")
     changed = {ROOT / name for name in listed.splitlines()}
-    before: dict[str, Mutant] = {}
-    for file in _git("ls-tree", "-r", "--name-only", base, f"{FOLDER}/").splitlines():
-        before |= {
-            name: read_entry(name, entry) for name, entry in tomllib.loads(_git("show", f"{base}:{file}")).items()
-        }
-    return {
-        mutant.name
-        for mutant in mutants
-        if mutant != before.get(mutant.name)
-        or not changed.isdisjoint({ROOT / mutant.test.partition("::")[0], *(edit.path(ROOT) for edit in mutant.edits)})
-    }
+    files = {each: {ROOT / each.test.partition("::")[0], *(edit.path(ROOT) for edit in each.edits)} for each in mutants}
+    return [mutant for mutant in mutants if files[mutant] & changed]
 
 
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def _run(mutants: Sequence[Mutant]) -> int:
+    survived = 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, ThreadPoolExecutor(2) as pool:
+        tree = shutil.copytree(ROOT, Path(scratch, "tree"), ignore=_NOT_COPIED)
+
+        def examined(mutant: Mutant) -> tuple[Mutant, str, float]:
+            began = time.monotonic()
+            return mutant, why_survived(mutant, tree, Path(scratch, mutant.name)), time.monotonic() - began
+
+        for mutant, why, seconds in pool.map(examined, mutants):
+            survived += bool(why)
+            verdict = f"SURVIVED {mutant.test}: {why}" if why else "caught"
+            sys.stdout.write(f"{mutant.name} ({mutant.guard}, {seconds:.1f} s): {verdict}\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(mutants) - survived} caught, {survived} survived\n")
+    return 1 if survived else 0
+
+
+def why_survived(mutant: Mutant, tree: Path, copy: Path) -> str:
+    """Run the mutant's test on a mutated copy of the tree; return an empty string if it failed as expected."""
+    shutil.copytree(tree, copy, copy_function=os.link)
+    texts: dict[Path, str] = {}
+    mutant.apply(copy, texts)
+    for path, text in texts.items():
+        path.unlink()  # Its content is the tree's own.
+        path.write_text(text)
+    # Once more where it failed otherwise: on a busy machine the test may have broken before its assertion.
+    return _why_no_catch(mutant, copy) and _why_no_catch(mutant, copy)
+
+
+def _why_no_catch(mutant: Mutant, tree: Path) -> str:
+    sources = [*tree.glob("libs/*/src"), *tree.glob("services/*/src"), *tree.glob("tools/*/src")]
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, sources))
+    report = tree / "report.xml"
+    report.unlink(missing_ok=True)
+    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--junitxml={report}", mutant.test]
+    try:
+        run = subprocess.run(
+            pytest, cwd=tree, env=environment, capture_output=True, text=True, timeout=TEST_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"the test did not end within {TEST_SECONDS} s"
+    if not report.exists():
+        return f"the test did not run: {run.stdout[-2000:]}{run.stderr[-2000:]}"
+    cases = ET.parse(report).getroot()  # noqa: S314 — our own pytest wrote it
+    for error in cases.iter("error"):
+        return f"the test broke before or after it ran: {error.get('message', '')[:500]}"
+    for failure in cases.iter("failure"):
+        return judge(mutant.fails_with, failure.get("message", ""), failure.text or "")
+    return "the test passed"
+
+
+def judge(fails_with: str, message: str, report: str) -> str:
+    """Return why a failure is not the expected one, or an empty string. The report marks failing lines with `>`."""
+    lines = "\n".join(line for line in report.splitlines() if line.startswith(">"))
+    shown = f"{message[:500]}\n{lines}"
+    if not message.startswith(_BY_ASSERTION):
+        return f"the test failed, but not by assertion: {shown}"
+    if fails_with not in f"{message}\n{lines}":
+        return f"the test failed, but not with {fails_with!r}: {shown}"
+    crash = _CRASH.search(message)
+    if crash and crash[0] not in fails_with:
+        return f"the mutated code seems to have crashed ({crash[0]}): {shown}"
+    return ""
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """The catalogue: each entry names a guard, the edits that remove it, and the assertion that must then fail.
 
-An entry is a table of `catalogue/*.toml`. Its edits name a module and a scope by qualified name, or another file by
-path; `find` must occur once in there. Neither line numbers nor surrounding lines matter.
+An entry is a table in `catalogue/*.toml`. An edit names a module and a scope in it by qualified name, or another file
+by its path; `find` must occur once in there. An edit inherits the keys that it leaves out from its entry.
 """
 
 import ast
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-FOLDER: Final = Path("tests/mutants/catalogue")
-_KEYS: Final = {"guard", "promise", "test", "fails_with", "module", "file", "scope", "find", "replace", "edit"}
 _PROMISE: Final = re.compile(r"P[1-7](, P[1-7])*|ADR \d+|none")
 
 
@@ -32,25 +30,23 @@ class Edit:
     replace: str
 
     def path(self, tree: Path) -> Path:
-        """Locate the edited file. Raises EntryInvalid."""
-        if self.file:
-            found = [tree / self.file] if (tree / self.file).is_file() else []
-        else:
-            name = f"*/*/src/{self.module.replace('.', '/')}"
-            found = [*tree.glob(f"{name}.py"), *tree.glob(f"{name}/__init__.py")]
+        """Locate the edited file."""
+        name = self.module.replace(".", "/")
+        names = [self.file] if self.file else [f"*/*/src/{name}.py", f"*/*/src/{name}/__init__.py"]
+        found = [path for name in names for path in tree.glob(name)]
         if len(found) != 1:
             raise EntryInvalid(f"{len(found)} files are {self.file or self.module}")
         return found[0]
 
     def applied(self, source: str) -> str:
-        """Return the source with the replacement made. Raises EntryInvalid."""
+        """Return the source with the replacement made."""
         start, end = _span(source, self.scope)
         places = list(_occurrences(source[start:end], self.find))
         if len(places) != 1:
             raise EntryInvalid(f"found {len(places)} times in {self.scope or 'the file'}: {self.find!r}")
         at, indent = places[0]
-        stop = start + at + len(_indented(self.find, indent))
-        return source[: start + at] + _indented(self.replace, indent) + source[stop:]
+        after = source[start + at + len(_indented(self.find, indent)) :]
+        return source[: start + at] + _indented(self.replace, indent) + after
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,63 +60,43 @@ class Mutant:
     fails_with: str
     edits: tuple[Edit, ...]
 
-    def mutated(self, tree: Path) -> dict[Path, str]:
-        """Return the new text of each edited file. Raises EntryInvalid where an edit does not apply."""
-        texts: dict[Path, str] = {}
+    def apply(self, tree: Path, texts: dict[Path, str]) -> None:
+        """Edit the files, each as `texts` has it already or else as it is in the tree."""
         for edit in self.edits:
             path = edit.path(tree)
-            before = texts.get(path) or path.read_text()
-            texts[path] = edit.applied(before)
+            texts[path] = edit.applied(texts.get(path) or path.read_text())
             if path.suffix == ".py":
-                compile(texts[path], str(path), "exec")
-        if any(text == path.read_text() for path, text in texts.items()):
-            raise EntryInvalid("an edit changes nothing")
-        return texts
+                compile(texts[path], path, "exec")
 
     def require_test(self, tree: Path) -> None:
-        """Raise EntryInvalid where the named test does not exist."""
+        """Raise EntryInvalid unless the test is there and contains the assertion, itself or in a helper beside it."""
         file, *names = self.test.partition("[")[0].split("::")
-        if not (tree / file).is_file():
-            raise EntryInvalid(f"no file {file}")
         if ".".join(names) not in (name for name, _ in _named(ast.parse((tree / file).read_text()))):
             raise EntryInvalid(f"no test {'::'.join(names)} in {file}")
+        expected = self.fails_with.removeprefix("DID NOT RAISE ")
+        if not any(expected in beside.read_text() for beside in (tree / file).parent.rglob("*.py")):
+            raise EntryInvalid(f"fails_with is not in the tests: {expected!r}")
 
 
 def read_catalogue(folder: Path) -> list[Mutant]:
-    """Read every file of the folder. Raises EntryInvalid."""
+    """Read every file of the folder."""
     mutants: dict[str, Mutant] = {}
     for file in sorted(folder.glob("*.toml")):
         for name, entry in tomllib.loads(file.read_text()).items():
             if name in mutants:
                 raise EntryInvalid(f"{name}: two entries have this name")
-            mutants[name] = read_entry(name, entry)
+            mutants[name] = _read_entry(name, entry)
     return list(mutants.values())
 
 
-def read_entry(name: str, entry: dict[str, Any]) -> Mutant:
-    """Read one entry. An edit inherits what it leaves out from the entry. Raises EntryInvalid."""
-    edits = [{"module": "", "file": "", "scope": "", **entry, **edit} for edit in entry.get("edit", [{}])]
-    unknown = {key for each in (entry, *edits) for key in each} - _KEYS
-    if unknown:
-        raise EntryInvalid(f"{name}: unknown keys {sorted(unknown)}")
-    try:
-        mutant = Mutant(
-            name,
-            **{key: entry[key] for key in ("guard", "promise", "test", "fails_with")},
-            edits=tuple(
-                Edit(
-                    each["module"], each["file"], each["scope"], each["find"].rstrip("\n"), each["replace"].rstrip("\n")
-                )
-                for each in edits
-            ),
-        )
-    except KeyError as missing:
-        raise EntryInvalid(f"{name}: {missing} is missing") from None
-    if not _PROMISE.fullmatch(mutant.promise):
+def _read_entry(name: str, entry: dict[str, Any]) -> Mutant:
+    head = {key: entry.pop(key, "") for key in ("guard", "promise", "test", "fails_with")}
+    edits = [{"module": "", "file": "", "scope": "", **entry, **edit} for edit in entry.pop("edit", [{}])]
+    if not all(head.values()) or any(edit.keys() != {key.name for key in fields(Edit)} for edit in edits):
+        raise EntryInvalid(f"{name}: needs {', '.join(head)}, and in each edit module or file, scope, find, replace")
+    if not _PROMISE.fullmatch(head["promise"]):
         raise EntryInvalid(f"{name}: promise must be P1 to P7, an ADR, or none")
-    if not mutant.fails_with:
-        raise EntryInvalid(f"{name}: fails_with is empty")
-    return mutant
+    return Mutant(name, **head, edits=tuple(Edit(**{k: v.rstrip("\n") for k, v in edit.items()}) for edit in edits))
 
 
 def _span(source: str, scope: str) -> tuple[int, int]:
@@ -130,10 +106,9 @@ def _span(source: str, scope: str) -> tuple[int, int]:
     nodes = [node for name, node in _named(ast.parse(source)) if name == scope]
     if len(nodes) != 1:
         raise EntryInvalid(f"{len(nodes)} scopes are named {scope}")
-    (node,) = nodes
-    first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+    first = min(each.lineno for each in [*nodes, *getattr(nodes[0], "decorator_list", [])])
     lines = source.splitlines(keepends=True)
-    return len("".join(lines[: first - 1])), len("".join(lines[: node.end_lineno]))
+    return len("".join(lines[: first - 1])), len("".join(lines[: nodes[0].end_lineno]))
 
 
 def _named(parent: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.stmt]]:
@@ -145,7 +120,7 @@ def _named(parent: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.stmt]]:
                 yield from _named(node, f"{prefix}{name}.")
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 yield prefix + name, node
-            case ast.stmt() | ast.excepthandler() | ast.match_case():
+            case _:
                 yield from _named(node, prefix)
 
 

@@ -22,7 +22,7 @@ TEST_SECONDS: Final = 180
 _NOT_COPIED: Final = shutil.ignore_patterns(".git", ".holdfast", ".hypothesis", ".tools", ".venv", ".*_cache")
 _BY_ASSERTION: Final = ("AssertionError", "assert ", "Failed: ")
 _CRASH: Final = re.compile(
-    r"\b(?:500|INTERNAL|UNKNOWN|(?:Type|Name|Attribute|UnboundLocal|Import|Key|Index|Value|Runtime)Error)\b"
+    r"(?:status=|[([ ])500(?=[,)\] ])|\b(?:internal|INTERNAL|UNKNOWN|(?:Type|Name|Attribute|Key|Index|Value)Error)\b"
 )
 
 
@@ -93,7 +93,17 @@ def _why_no_catch(mutant: Mutant, tree: Path) -> str:
     environment["PYTHONPATH"] = os.pathsep.join(map(str, sources))
     report = tree / "report.xml"
     report.unlink(missing_ok=True)
-    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--junitxml={report}", mutant.test]
+    pytest = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-vv",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        f"--junitxml={report}",
+        mutant.test,
+    ]
     try:
         run = subprocess.run(
             pytest, cwd=tree, env=environment, capture_output=True, text=True, timeout=TEST_SECONDS, check=False
@@ -114,9 +124,8 @@ def judge(fails_with: str, message: str, report: str) -> str:
     """Return why a failure is not the expected one, or an empty string. The report marks failing lines with `>`."""
     lines = "\n".join(line for line in report.splitlines() if line.startswith(">"))
     shown = f"{message[:500]}\n{lines}"
-    if not message.startswith(_BY_ASSERTION):
-        return f"the test failed, but not by assertion: {shown}"
-    if fails_with not in f"{message}\n{lines}":
+    told = f"{message}\n{lines}" if message.startswith(_BY_ASSERTION) else message
+    if fails_with not in told:
         return f"the test failed, but not with {fails_with!r}: {shown}"
     crash = _CRASH.search(message)
     if crash and crash[0] not in fails_with:

@@ -74,7 +74,8 @@ class Mutant:
         if ".".join(names) not in (name for name, _ in _named(ast.parse((tree / file).read_text()))):
             raise EntryInvalid(f"no test {'::'.join(names)} in {file}")
         expected = self.fails_with.removeprefix("DID NOT RAISE ")
-        if not any(expected in beside.read_text() for beside in (tree / file).parent.rglob("*.py")):
+        beside = (tree / file[: file.index("tests/") + 5]).rglob("*.py")
+        if not any(expected in helper.read_text() for helper in beside):
             raise EntryInvalid(f"fails_with is not in the tests: {expected!r}")
 
 

@@ -138,8 +138,9 @@ class Answer:
 
     @property
     def kind(self) -> str:
-        """The end of a problem's type."""
-        assert self.headers["Content-Type"] == "application/problem+json"
+        """The end of a problem's type; empty where the answer is no problem."""
+        if self.headers["Content-Type"] != "application/problem+json":
+            return ""
         return str(self.json["type"]).removeprefix("urn:holdfast:problem:")
 
     @property

@@ -22,7 +22,7 @@ TEST_SECONDS: Final = 180
 _NOT_COPIED: Final = shutil.ignore_patterns(".git", ".holdfast", ".hypothesis", ".tools", ".venv", ".*_cache")
 _BY_ASSERTION: Final = ("AssertionError", "assert ", "Failed: ")
 _CRASH: Final = re.compile(
-    r"(?:status=|[([ ])500(?=[,)\] ])|\b(?:internal|INTERNAL|UNKNOWN|(?:Type|Name|Attribute|Key|Index|Value)Error)\b"
+    r"(?<=status=)500|(?<=[([ ])500(?=[,)\] ])|\b(?:INTERNAL|internal|(?:Type|Name|Attribute|Key|Index|Value)Error)\b"
 )
 
 

@@ -44,7 +44,7 @@ def test_a_spoiled_field_is_named(new_request: MakeRequest, spoil: Spoil, field:
     spoil(request)
 
     violations = [violation.field for violation in save_violations(request)]
-    assert violations[0] == field
+    assert violations[:1] == [field]
     assert len(violations) == 1 or field.startswith("context.items")
 
 

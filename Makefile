@@ -1,4 +1,4 @@
-# Everything runs from this checkout: `make` brings its own uv into .tools/ and the packages into .venv/.
+# Everything is installed below this checkout: uv into .tools/, the packages into .venv/.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 UV_VERSION := 0.13.9
@@ -6,9 +6,9 @@ UV := .tools/bin/uv
 RUN := $(UV) run --frozen --no-sync
 PROTOS := $(shell find proto -name '*.proto')
 PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
-# What the contracts may not break: main as it was published, or as it is here.
+# The contracts must not break those on the published main, or on the local one.
 BREAKING_AGAINST := $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo refs/remotes/origin/main || echo refs/heads/main)
-# Each folder of tests is checked by itself: they all have a conftest.py. Without a folder: the sources and tests/.
+# mypy checks each folder of tests by itself, because each has a conftest.py, and the sources with tests/ first.
 TESTS := $(wildcard libs/*/tests services/*/tests tools/*/tests)
 MYPY := $(RUN) sh -c 'mypy --cache-dir .mypy_cache/$${1:-sources} $$1' mypy
 PROTOC = $(RUN) python -m grpc_tools.protoc -I proto --python_out=$(1) --grpc_python_out=$(1) \
@@ -19,20 +19,19 @@ BUILD_IMAGES = set -e; for folder in $(IMAGES); do \
 	DOCKER_BUILDKIT=1 docker build --quiet --file $$folder/Dockerfile --tag holdfast/$$(basename $$folder):$(IMAGE_TAG) \
 		--build-arg UV_VERSION=$(UV_VERSION) --build-arg REVISION=$$(git rev-parse --short HEAD) . ; \
 	done
-# What runs on containers: a few in `make test` where a Docker engine answers, and these in `make test-containers`.
+# Tests that run on containers: a few in `make test` if Docker runs, and these in `make test-containers`.
 A_FEW_ON_CONTAINERS := tests/e2e/test_p3_exactly_once.py
 ON_CONTAINERS ?= $(A_FEW_ON_CONTAINERS) tests/containers services/checkout-session services/orders \
 	$(patsubst %,tests/e2e/test_%.py,outages retries subscriptions crossfire)
 LONG_ON_CONTAINERS := $(patsubst %,tests/e2e/test_%.py,killed_anywhere killed_in_billing subscription_crossfire)
 CONTAINER_PYTEST = env -u TMPDIR HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest
-# The tests clean up by themselves, so that testcontainers' own cleaner, one more image, need not be pulled.
+# The tests clean up by themselves; testcontainers' own cleaner would be one more image to pull.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
 export UV_PYTHON_DOWNLOADS := never
-# What is compiled is kept, the libraries at the install and our sources when they are first used: else each of the
-# hundreds of processes that tests start compiles everything for itself.
+# Keep compiled bytecode: the tests start hundreds of processes, and each would compile everything again.
 export UV_COMPILE_BYTECODE := 1
 export PYTHONDONTWRITEBYTECODE :=
-# Where memory is plentiful, what tests write lies in it: on a disk, a database for each test is most of the test.
+# With enough memory, tests write to /dev/shm: on a disk, creating databases takes most of the time.
 IN_MEMORY := $(shell df --output=avail --block-size=G /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 + 0 >= 8 { print "/dev/shm" }')
 ifneq ($(IN_MEMORY),)
 test test-long test-mutants fuzz: export TMPDIR ?= $(IN_MEMORY)
@@ -47,20 +46,20 @@ demo: .venv/.synced ## Start everything on this machine, buy something, stay up 
 	@$(RUN) devstack demo
 
 .PHONY: certs
-certs: .venv/.synced ## Make a test authority and certificates in .holdfast/certs
+certs: .venv/.synced ## Make a test CA and certificates in .holdfast/certs
 	@$(RUN) devstack certs $(CERTS_ARGS)
 
 .PHONY: test
-test: .venv/.synced ## Run the tests on real embedded servers, three at a time, and a few on containers where Docker answers
+test: .venv/.synced ## Run the tests on embedded servers, and a few on containers if Docker runs
 	@$(RUN) pytest -n 3 --dist loadfile -m "not long and not containers" $(PYTEST_ARGS)
 ifeq ($(PYTEST_ARGS),)
 	@if docker info >/dev/null 2>&1; then \
 		( $(BUILD_IMAGES) ) && $(CONTAINER_PYTEST) $(A_FEW_ON_CONTAINERS); \
-	else echo 'No Docker engine answers: nothing was run on containers.'; fi
+	else echo 'Docker does not run: no test was run on containers.'; fi
 endif
 
 .PHONY: test-long
-test-long: .venv/.synced ## Run what takes long: kills at every call, clusters that move under load, a rush of mixed carts
+test-long: .venv/.synced ## Run long tests: kills at every call, cluster changes and mixed carts under load
 	@$(RUN) pytest -n 2 --dist loadfile -m long $(PYTEST_ARGS)
 
 .PHONY: images
@@ -68,12 +67,12 @@ images: ## Build the images of the services and of the Stripe simulator, as hold
 	@$(BUILD_IMAGES)
 
 .PHONY: test-containers
-test-containers: .venv/.synced images ## Run the tests that need a Docker engine, on the images, and others on containers
+test-containers: .venv/.synced images ## Run the tests that need Docker, and others on containers
 	@HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest -m containers $(PYTEST_ARGS)
 	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m "not long and not containers" $(ON_CONTAINERS)
 
 .PHONY: test-containers-long
-test-containers-long: .venv/.synced images ## Run what takes long on containers: kills at every call, a rush of mixed carts
+test-containers-long: .venv/.synced images ## Run long tests on containers: kills at every call, mixed carts under load
 	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m long $(LONG_ON_CONTAINERS)
 
 .PHONY: test-mutants
@@ -81,14 +80,14 @@ test-mutants: .venv/.synced ## Remove each guard in turn and see its test fail (
 	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed) $(MUTANTS)
 
 .PHONY: fuzz
-fuzz: .venv/.synced ## Send hostile input to every edge for FUZZ_SECONDS (600)
+fuzz: .venv/.synced ## Send malformed input to every edge for FUZZ_SECONDS (600)
 	@$(RUN) python -m tests.fuzz
 
 .PHONY: check
 check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply words ## Check format, lint, types, boundaries, contracts, generated files, Dockerfiles, mutants and words
 
 .PHONY: fmt
-fmt: .venv/.synced ## Format and fix what can be fixed
+fmt: .venv/.synced ## Format, and fix lint findings that can be fixed
 	@$(RUN) ruff format --quiet .
 	@$(RUN) ruff check --quiet --fix .
 
@@ -132,7 +131,7 @@ lock: $(UV) ## Update uv.lock after a pyproject.toml changed
 sync: .venv/.synced ## Install the locked packages into .venv
 
 .PHONY: clean
-clean: ## Remove what was installed and what demo left behind
+clean: ## Remove installed packages, caches and the data of make demo
 	@rm -rf .venv .tools .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

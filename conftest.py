@@ -1,15 +1,15 @@
-"""What holds for every test: where tests count, none is skipped."""
+"""Settings of all tests. In CI a skipped test fails the run."""
 
 import os
 
-# Else its plugin imports it once a test has failed, which can crash CPython 3.11 and hide the failure.
+# Imported early: its plugin would import it after a failed test, which can crash CPython 3.11 and hide the failure.
 import hypothesis.internal.conjecture.engine  # noqa: F401
 import pytest
 from hypothesis import settings
 
-# An example may take its time on a busy machine; where CI is set, that is Hypothesis' own rule.
-settings.register_profile("unhurried", settings(), deadline=None)
-settings.load_profile("unhurried")
+# A busy machine is slow. With CI set, Hypothesis itself does the same.
+settings.register_profile("no-deadline", settings(), deadline=None)
+settings.load_profile("no-deadline")
 
 
 @pytest.hookimpl(trylast=True)

@@ -81,7 +81,7 @@ async def test_p6_a_token_of_the_shared_secret_signs_nobody_in_beside_an_issuer(
     async with shop_of(system, members_shop.token("user-1")) as shop:
         reply = await shop.initiate(system.cart(mug=1))
 
-    assert (reply.status, reply.problem) == (401, "not_signed_in")
+    assert (reply.status, reply.problem) == (401, "unauthenticated")
 
 
 async def test_a_key_that_signs_from_now_on_is_taken_at_once(system: System, issuer: LocalIssuer) -> None:

@@ -41,7 +41,7 @@ from payments_gateway.refunds.mirror import RefundMirror, StripeMirror
 from payments_gateway.rpc.attempts import AttemptsClient
 from payments_gateway.rpc.customers import CustomersClient
 from payments_gateway.rpc.orders import OrdersClient
-from payments_gateway.rpc.readiness import catalogue_known, issuer_keys_loaded, serving
+from payments_gateway.rpc.readiness import serving
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
 from payments_gateway.rpc.subscriptions import SubscriptionsClient
 from payments_gateway.settings import GatewaySettings
@@ -120,8 +120,8 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             [
                 serving("checkout-session", session_channel),
                 serving("orders", orders_channel),
-                catalogue_known(catalogue),
-                *([issuer_keys_loaded(jwks)] if jwks else []),
+                catalogue.check_ready,
+                *([jwks.check_ready] if jwks else []),
             ]
         )
         await stack.enter_async_context(catalogue.refresh_in_background())

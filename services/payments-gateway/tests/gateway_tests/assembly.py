@@ -50,7 +50,7 @@ class Gateway:
         self.source = FakeCatalogueSource(SHOP)
         self.ids = AttemptIds(b"attempt-id-secret-of-the-tests..")
         self.catalogue = CatalogueCache(
-            self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=2, monotonic=self.clock.seconds
+            self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=0.01, monotonic=self.clock.seconds
         )
         self.activation = Activation(self.subscriptions, billing, now=self.clock.now)
         self.fulfilment = Fulfilment(self.attempts, self.orders, self.activation, livemode=False)

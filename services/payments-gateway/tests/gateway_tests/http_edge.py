@@ -27,7 +27,6 @@ from payments_gateway.api.shop import shop_routes
 from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.domain.intents import StripeIntent
-from payments_gateway.rpc.readiness import catalogue_known
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
 from servicekit.health import Readiness
 
@@ -59,7 +58,7 @@ class Edge:
     deadline_seconds: float = 10.0
     allow_guests: bool = True
     keys: TokenKeys = field(default_factory=lambda: SharedSecret(JWT_SECRET))
-    rules: TokenValidation = field(default_factory=TokenValidation)
+    validation: TokenValidation = field(default_factory=TokenValidation)
     limits: Limits = Limits()
 
     def app(self) -> FastAPI:
@@ -74,7 +73,7 @@ class Edge:
                 shop_routes(
                     gateway.catalogue, ConfigBody(publishable_key="pk_test_1", stripe_js_url="https://js.example/")
                 ),
-                operations_routes(Readiness([catalogue_known(gateway.catalogue)])),
+                operations_routes(Readiness([gateway.catalogue.check_ready])),
             ],
             access_control=self._access_control(),
             cors_origins=[SHOP_ORIGIN],
@@ -86,7 +85,7 @@ class Edge:
             return RateLimiter(name, rate, secret=b"of the tests", monotonic=self.gateway.clock.seconds)
 
         return AccessControl(
-            verifier=TokenVerifier(self.keys, self.rules, allow_guests=self.allow_guests),
+            verifier=TokenVerifier(self.keys, self.validation, allow_guests=self.allow_guests),
             addresses=ClientAddresses(self.limits.trusted_proxies),
             initiate_by_address=limiter("initiate_by_address", self.limits.initiate_by_address),
             initiate_by_user=limiter("initiate_by_user", self.limits.initiate_by_user),

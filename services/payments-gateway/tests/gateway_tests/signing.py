@@ -1,81 +1,89 @@
-"""The gateway's token verification against an issuer on loopback."""
+"""Tokens, good and forged, and the key set that verifies them."""
 
 import base64
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Final
 
-from devstack.local_issuer import AUDIENCE, LocalIssuer, SigningKey
-from payments_gateway.access.jwks_cache import JwksCache
-from payments_gateway.access.jwks_client import JwksClient
-from payments_gateway.access.tokens import TokenValidation, TokenVerifier
+from devstack.local_issuer import AUDIENCE, SigningKey
+from payments_gateway.access.jwks_cache import JwksCache, JwksUnavailable
+from payments_gateway.access.tokens import TokenValidation
 
 from .assembly import until
 
+ISSUER: Final = "https://id.shop.example"
+VALIDATION: Final = TokenValidation(AUDIENCE, ISSUER)
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
-PAUSE_SECONDS: Final = 0.05
 
 
 @cache
 def rsa_key(key_id: str) -> SigningKey:
-    """Return the tests' RSA key of an id: making one takes long."""
+    """Return the tests' RSA key of an id: generating one takes long."""
     return SigningKey.rsa(key_id)
 
 
-@asynccontextmanager
-async def kept_keys(
-    issuer: LocalIssuer,
-    *,
-    discovered: bool = False,
-    algorithms: tuple[str, ...] = ALGORITHMS,
-    refresh_seconds: float = 3600,
-    max_age_seconds: float = 7200,
-    pause_seconds: float = PAUSE_SECONDS,
-    monotonic: Callable[[], float] = time.monotonic,
-    loaded: bool = True,
-) -> AsyncIterator[JwksCache]:
-    """Give an issuer's keys, read again in the background; read once already if they must be loaded."""
-    keys = JwksCache(
-        JwksClient(issuer.url, None if discovered else issuer.keys_url, timeout_seconds=30, insecure_allowed=True),
+class KeySet:
+    """A JWKS source whose keys the test changes."""
+
+    def __init__(self, *keys: SigningKey) -> None:
+        self.keys: list[object] = []
+        self.publish(*keys)
+        self.reads = 0
+        self.down = False
+
+    def publish(self, *keys: SigningKey) -> None:
+        """Publish these keys and no others."""
+        self.keys = [key.to_jwk() for key in keys]
+
+    async def read(self) -> Iterable[object]:
+        """Return the published keys."""
+        self.reads += 1
+        if self.down:
+            raise JwksUnavailable
+        return self.keys
+
+
+def jwks_cache(source: KeySet, *, algorithms: tuple[str, ...] = ALGORITHMS) -> JwksCache:
+    """Return a cache of a key set."""
+    return JwksCache(
+        source,
         algorithms=algorithms,
-        refresh_seconds=refresh_seconds,
-        max_age_seconds=max_age_seconds,
-        monotonic=monotonic,
-        least_seconds_between_reads=pause_seconds,
+        refresh_seconds=3600,
+        max_age_seconds=7200,
+        pause_seconds=0.01,
+        monotonic=time.monotonic,
     )
+
+
+@asynccontextmanager
+async def cached(source: KeySet, *, algorithms: tuple[str, ...] = ALGORITHMS) -> AsyncIterator[JwksCache]:
+    """Give a cache of a key set that was read once."""
+    keys = jwks_cache(source, algorithms=algorithms)
     async with keys.refresh_in_background():
-        if loaded:
-            await until(lambda: keys.ever_loaded)
+        await until(lambda: bool(keys.key_ids))
         yield keys
 
 
-def rules_of(issuer: LocalIssuer) -> TokenValidation:
-    """Return what an issuer's tokens must say."""
-    return TokenValidation(AUDIENCE, issuer.url)
+def claims(user_id: object = "user_ada", **changes: object) -> dict[str, object]:
+    """Return the claims of a valid token; a change to None leaves a claim out."""
+    now = int(time.time())
+    given = {"iss": ISSUER, "aud": AUDIENCE, "sub": user_id, "iat": now, "exp": now + 86_400, **changes}
+    return {name: value for name, value in given.items() if value is not None}
 
 
-async def user_of(token: str, keys: JwksCache, issuer: LocalIssuer) -> str | None:
-    """Return the user that a token names."""
-    return (await TokenVerifier(keys, rules_of(issuer)).caller(f"Bearer {token}")).user_id
-
-
-def encoded(part: bytes | Mapping[str, object]) -> str:
-    """Return a part of a token."""
-    raw = part if isinstance(part, bytes) else json.dumps(part).encode()
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def by_hand(header: Mapping[str, object], claims: Mapping[str, object] | bytes, signature: bytes = b"") -> str:
+def by_hand(header: Mapping[str, object], payload: bytes, signature: bytes = b"") -> str:
     """Return a token that no library would make."""
-    return ".".join([encoded(header), encoded(claims), encoded(signature)])
+    parts = (json.dumps(header).encode(), payload, signature)
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
 
-def signed_with_secret(header: Mapping[str, object], claims: Mapping[str, object], secret: bytes) -> str:
-    """Return a token signed by HMAC, whatever its header says."""
-    signing_input = f"{encoded(header)}.{encoded(claims)}"
-    return f"{signing_input}.{encoded(hmac.digest(secret, signing_input.encode(), hashlib.sha256))}"
+def signed_with_secret(header: Mapping[str, object], secret: bytes) -> str:
+    """Return a token of valid claims, signed by HMAC, whatever its header says."""
+    payload = json.dumps(claims()).encode()
+    signing_input = by_hand(header, payload).removesuffix(".")
+    return by_hand(header, payload, hmac.digest(secret, signing_input.encode(), hashlib.sha256))

@@ -1,22 +1,17 @@
-"""The OIDC issuer's signing keys in memory: read again in the background, never on the way of a known key."""
+"""The OIDC issuer's public signing keys in memory (ADR 12)."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
 import jwt
 
-from servicekit.cancellation import cancel_until_ended
+from servicekit.health import NotReady
+from servicekit.refreshing_cache import RefreshingCache
 
-_log = logging.getLogger(__name__)
-
-_LEAST_SECONDS_BETWEEN_READS: Final = 2.0
-"""The issuer is asked not more often than this, however many unknown key ids arrive (ADR 0012)."""
-_MOST_WAITING: Final = 1000
-"""How many requests with an unknown key id may wait for the next read."""
-_MOST_KEYS: Final = 100
+_PAUSE_SECONDS: Final = 2.0
+"""Least time between two requests to the issuer, however many unknown key ids arrive (ADR 12)."""
+_MAX_KEYS: Final = 100
 _MAX_KEY_ID_CHARACTERS: Final = 255
 
 _ALGORITHMS_BY_KIND: Final[Mapping[tuple[Any, Any], frozenset[str]]] = {
@@ -24,15 +19,16 @@ _ALGORITHMS_BY_KIND: Final[Mapping[tuple[Any, Any], frozenset[str]]] = {
     ("EC", "P-256"): frozenset({"ES256"}),
     ("OKP", "Ed25519"): frozenset({"EdDSA"}),
 }
-"""What a key of a type and curve may verify: the key decides, never the token. Secrets (`oct`) are not in it."""
+"""Algorithms by key type and curve: the key decides, never the token. Shared secrets (`oct`) are left out."""
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 JsonKey = Mapping[str, Any]
 """A JSON Web Key as the issuer publishes it (RFC 7517)."""
+KeysByIdAndAlgorithm = Mapping[str, Mapping[str, jwt.PyJWK]]
 
 
 class JwksUnavailable(Exception):
-    """The issuer's keys cannot be read now, so nobody can tell whether a token is valid."""
+    """The issuer's keys cannot be read now, so a token can be neither accepted nor rejected."""
 
 
 class JwksSource(Protocol):
@@ -42,16 +38,11 @@ class JwksSource(Protocol):
         """Return the published keys, usable or not. Raises JwksUnavailable."""
 
 
-class _Read:
-    """One read of the key set, for those who wait for it."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-        self.failed = False
-
-
 class JwksCache:
-    """Holds the issuer's keys. A key is gone, or known, one read after the issuer withdrew or published it."""
+    """Holds the issuer's usable keys. A published or withdrawn key takes effect with the next refresh.
+
+    The arguments are those of RefreshingCache; keys for other than these `algorithms` are dropped.
+    """
 
     def __init__(
         self,
@@ -61,103 +52,69 @@ class JwksCache:
         refresh_seconds: float,
         max_age_seconds: float,
         monotonic: Callable[[], float],
-        least_seconds_between_reads: float = _LEAST_SECONDS_BETWEEN_READS,
+        pause_seconds: float = _PAUSE_SECONDS,
     ) -> None:
-        """Keep source's keys, for as long as max_age_seconds while it is away; monotonic is a clock in seconds."""
         self.algorithms = frozenset(algorithms)
         self._source = source
-        self._refresh_seconds = refresh_seconds
-        self._max_age_seconds = max_age_seconds
-        self._monotonic = monotonic
-        self._least_seconds_between_reads = least_seconds_between_reads
-        self._keys: Mapping[str, Mapping[str, jwt.PyJWK]] = {}
-        self._read_at = float("-inf")
-        self._wanted = asyncio.Event()
-        self._next = _Read()
-        self._waiting = 0
+        self._cache = RefreshingCache(
+            "jwks",
+            self._load,
+            refresh_seconds=refresh_seconds,
+            max_age_seconds=max_age_seconds,
+            pause_seconds=pause_seconds,
+            retry_seconds=pause_seconds,
+            expected=JwksUnavailable,
+            monotonic=monotonic,
+        )
+
+    async def check_ready(self) -> None:
+        """Raise NotReady until the keys were read once.
+
+        Keys that are too old do not count: guests and webhooks need none, and all gateways would fail at the same time.
+        """
+        if not self._cache.ever_loaded:
+            raise NotReady("the issuer's keys were never loaded")
 
     @property
-    def ever_loaded(self) -> bool:
-        """Whether the issuer's keys have been read at least once."""
-        return bool(self._keys)
+    def key_ids(self) -> Collection[str]:
+        """The ids of the keys held."""
+        return self._keys().keys()
 
     def has(self, key_id: str | None) -> bool:
-        """Whether this key is held. A token that names no key is not worth asking about: a key id is required."""
-        return key_id is None or key_id in self._current()
+        """Return True if a refresh cannot help: the key is held, or the token names none, which a key id must."""
+        return key_id is None or key_id in self.key_ids
 
     def key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
-        """Return the key of this id, bound to this algorithm, if the issuer publishes it for that."""
-        return None if key_id is None else self._current().get(key_id, {}).get(algorithm)
+        """Return the key of this id, bound to this algorithm; None if the issuer does not publish it for that."""
+        return None if key_id is None else self._keys().get(key_id, {}).get(algorithm)
 
     async def refresh(self) -> None:
-        """Wait for a read that began after now, in which a key published before now is found.
-
-        Raises JwksUnavailable if that read fails, or if too many wait already.
-        """
-        if self._waiting >= _MOST_WAITING:
-            raise JwksUnavailable
-        reading = self._next
-        self._wanted.set()
-        self._waiting += 1
-        try:
-            await reading.ended.wait()
-        finally:
-            self._waiting -= 1
-        if reading.failed:
+        """Wait for a read that starts after this call. Raises JwksUnavailable if it fails, or too many callers wait."""
+        if not await self._cache.refresh():
             raise JwksUnavailable
 
-    @asynccontextmanager
-    async def refresh_in_background(self) -> AsyncIterator[None]:
-        """Read the keys now and again in the background while the context lasts."""
-        reading = asyncio.create_task(self._read_for_ever())
-        try:
-            yield
-        finally:
-            await cancel_until_ended(reading, every_seconds=0.2, within_seconds=2.0)
+    def refresh_in_background(self) -> AbstractAsyncContextManager[None]:
+        """Read the keys now, and keep refreshing them while the context lasts."""
+        return self._cache.refresh_in_background()
 
-    def _current(self) -> Mapping[str, Mapping[str, jwt.PyJWK]]:
-        fresh = self._monotonic() - self._read_at <= self._max_age_seconds
-        return self._keys if fresh else {}
+    def _keys(self) -> KeysByIdAndAlgorithm:
+        return self._cache.current() or {}
 
-    async def _read_for_ever(self) -> None:
-        """Read one at a time and with a pause in between that nobody can shorten."""
-        while True:
-            failed = await self._read()
-            await asyncio.sleep(self._least_seconds_between_reads)
-            if not failed:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._refresh_seconds - self._least_seconds_between_reads):
-                        await self._wanted.wait()
-
-    async def _read(self) -> bool:
-        """Read once and tell those who wait; return whether it failed, in which case the keys held are kept."""
-        reading, self._next = self._next, _Read()
-        self._wanted.clear()
-        began = self._monotonic()
-        try:
-            self._keys = _usable(await self._source.read(), self.algorithms)
-            self._read_at = began
-        except JwksUnavailable:
-            _log.warning("the issuer's keys could not be read")
-            reading.failed = True
-        except Exception:  # noqa: BLE001 — whatever it was, keys must go on being read
-            _log.exception("the issuer's keys could not be read")
-            reading.failed = True
-        finally:
-            reading.ended.set()
-        return reading.failed
+    async def _load(self) -> KeysByIdAndAlgorithm:
+        usable = _usable(await self._source.read(), self.algorithms)
+        if not usable:  # a mistake of the issuer must not sign everybody out
+            raise JwksUnavailable
+        return usable
 
 
-def _usable(published: Iterable[object], allowed: frozenset[str]) -> Mapping[str, Mapping[str, jwt.PyJWK]]:
-    """Return the keys that may verify, by id and algorithm. Raises JwksUnavailable if there are none."""
+def _usable(published: Iterable[object], allowed: frozenset[str]) -> KeysByIdAndAlgorithm:
+    """Return the keys that may verify signatures, by id and algorithm."""
     usable: dict[str, dict[str, jwt.PyJWK]] = {}
-    for key, _ in zip(published, range(_MOST_KEYS), strict=False):
+    for key, _ in zip(published, range(_MAX_KEYS), strict=False):
         if isinstance(key, dict) and _is_public_signing_key(key):
             for algorithm in _algorithms_of(key) & allowed:
                 if (loaded := _loaded(key, algorithm)) is not None:
                     usable.setdefault(key["kid"], {}).setdefault(algorithm, loaded)
-    if not usable:
-        raise JwksUnavailable
     return usable
 
 
@@ -169,16 +126,16 @@ def _is_public_signing_key(key: JsonKey) -> bool:
 
 
 def _algorithms_of(key: JsonKey) -> frozenset[str]:
-    """Return what a key may verify: what its type can do, narrowed to what the issuer says it is for."""
+    """Return the algorithms of the key's type, narrowed to `alg` where the issuer names one."""
     try:
         possible = _ALGORITHMS_BY_KIND.get((key.get("kty"), key.get("crv")), frozenset())
-    except TypeError:  # a type that is a list is no type
+    except TypeError:  # unhashable: not a type
         return frozenset()
     return possible if "alg" not in key else possible & {str(key["alg"])}
 
 
 def _loaded(key: JsonKey, algorithm: str) -> jwt.PyJWK | None:
-    """Return a key bound to an algorithm; None if it is malformed or shorter than is safe."""
+    """Return a key bound to an algorithm; None if it is malformed or too short to be safe."""
     try:
         loaded = jwt.PyJWK(dict(key), algorithm)
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError):

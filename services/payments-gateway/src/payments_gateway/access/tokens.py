@@ -1,4 +1,4 @@
-"""Who is asking: a signed-in user by a verified token, or a guest (P6)."""
+"""Verification of bearer tokens: a signed-in user, or a guest (P6)."""
 
 import base64
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from payments_gateway.domain.callers import Caller
 _HMAC: Final = "HS256"
 _MAX_TOKEN_CHARACTERS: Final = 8192
 
-_FAULTS: Final[Mapping[type[jwt.PyJWTError], str]] = {
+_REASONS: Final[Mapping[type[jwt.PyJWTError], str]] = {
     jwt.InvalidSignatureError: "signature",
     jwt.ExpiredSignatureError: "expired",
     jwt.ImmatureSignatureError: "not_yet_valid",
@@ -23,56 +23,55 @@ _FAULTS: Final[Mapping[type[jwt.PyJWTError], str]] = {
     jwt.exceptions.InvalidSubjectError: "subject",
     jwt.PyJWTError: "malformed",
 }
-"""Fault by the library's exception; what has no row takes its nearest ancestor's."""
+"""Reason by the library's exception. A subclass without a row takes its nearest ancestor's."""
 
 
 class Unauthenticated(Exception):
-    """The request needs a valid token and carries none. It never quotes the token."""
+    """The request has no valid token. The exception never quotes the token (P7)."""
 
-    def __init__(self, fault: str = "absent") -> None:
-        """Say what is wrong with the token, in one lower_snake_case word that metrics may count by."""
+    def __init__(self, reason: str = "absent") -> None:
         super().__init__()
-        self.fault = fault
+        self.reason = reason
+        """A lower_snake_case word, used as a metric label."""
 
 
 GUEST = Caller(user_id=None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TokenValidation:
-    """What a token's claims must say. An expiry and a subject are always required."""
+    """Claims that a token must have. An expiry and a subject are always required."""
 
     audience: str | None = None
-    """Who the token must be made for; None for a shop whose tokens name nobody."""
+    """None accepts tokens for any audience."""
     issuer: str | None = None
     leeway_seconds: float = 10.0
-    """How far the issuer's clock and ours may differ."""
+    """Tolerated difference between the issuer's clock and ours."""
 
 
 class TokenKeys(Protocol):
-    """The keys that tokens are signed with. A key is bound to its one algorithm, whatever a token's header says."""
+    """Keys that verify tokens. Each key is bound to one algorithm, whatever a token's header names."""
 
     @property
     def algorithms(self) -> Collection[str]:
         """Every algorithm that a token may name."""
 
     def has(self, key_id: str | None) -> bool:
-        """Whether nothing new could be learnt about this key id by asking."""
+        """Return True if a refresh cannot help to find this key."""
 
     async def refresh(self) -> None:
-        """Ask for keys that are not known. Returns also when there are none; raises when nobody can tell now."""
+        """Fetch the keys again. Raises an error if they cannot be fetched now."""
 
     def key(self, key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
-        """Return the known key of this id for this algorithm."""
+        """Return the key of this id for this algorithm, if it is known."""
 
 
 class SharedSecret:
-    """One HS256 secret that the shop signs its tokens with."""
+    """One HS256 secret, whatever key id a token names."""
 
     algorithms = (_HMAC,)
 
     def __init__(self, secret: str) -> None:
-        """Verify with this secret, whatever key id a token names."""
         encoded = base64.urlsafe_b64encode(secret.encode()).decode()
         self._key = jwt.PyJWK({"kty": "oct", "k": encoded}, _HMAC)
 
@@ -81,7 +80,7 @@ class SharedSecret:
         return True
 
     async def refresh(self) -> None:
-        """Do nothing: there is nobody to ask."""
+        """Do nothing."""
 
     def key(self, _key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the secret."""
@@ -89,18 +88,17 @@ class SharedSecret:
 
 
 class TokenVerifier:
-    """Reads the caller from an Authorization header."""
+    """Reads the caller from an Authorization header. Without `keys` every token is rejected."""
 
-    def __init__(self, keys: TokenKeys | None, rules: TokenValidation, *, allow_guests: bool = True) -> None:
-        """Verify tokens signed with these keys; without keys every token is refused."""
+    def __init__(self, keys: TokenKeys | None, validation: TokenValidation, *, allow_guests: bool = True) -> None:
         self._keys = keys
-        self._rules = rules
+        self._validation = validation
         self._allow_guests = allow_guests
 
     async def caller(self, authorization: str | None) -> Caller:
-        """Return who sends this header. Raises Unauthenticated for a bad token, or for none where guests are refused.
+        """Return the caller. Raises Unauthenticated for an invalid token, or for none where guests are not allowed.
 
-        Raises what its keys raise when a token names a key that nobody can tell about now.
+        Raises the error of `keys.refresh` if a token names an unknown key and the keys cannot be fetched.
         """
         if authorization is None:
             if not self._allow_guests:
@@ -115,7 +113,7 @@ class TokenVerifier:
 
     async def _subject(self, token: str, keys: TokenKeys) -> str:
         key = await self._key(token, keys)
-        subject = _claims(token, self._rules, key)["sub"]
+        subject = _claims(token, self._validation, key)["sub"]
         if not 0 < len(subject) <= MAX_ID_CHARACTERS or not subject.isprintable():
             raise Unauthenticated("subject")
         return str(subject)
@@ -126,7 +124,7 @@ class TokenVerifier:
         if not isinstance(algorithm, str) or algorithm not in keys.algorithms:
             raise Unauthenticated("algorithm")
         if not keys.has(key_id):
-            _claims(token, self._rules, None)  # a token that its own claims refute is not worth asking anybody about
+            _claims(token, self._validation, None)  # invalid claims make the key irrelevant: no request for it
             await keys.refresh()
         key = keys.key(key_id, algorithm)
         if key is None:
@@ -137,23 +135,23 @@ class TokenVerifier:
 def _header(token: str) -> Mapping[str, Any]:
     try:
         header: dict[str, Any] = jwt.get_unverified_header(token)
-    except jwt.PyJWTError as refused:
-        raise _not_signed_in(refused) from None
-    if "crit" in header or "b64" in header:  # extensions must be understood or refused, and we understand none
+    except jwt.PyJWTError as error:
+        raise _unauthenticated(error) from None
+    if "crit" in header or "b64" in header:  # extensions must be understood or rejected, and we implement none
         raise Unauthenticated("extension")
     return header
 
 
-def _claims(token: str, rules: TokenValidation, key: jwt.PyJWK | None) -> Mapping[str, Any]:
-    """Return claims that obey the rules; verified if a key is given, and not to be believed if none is."""
+def _claims(token: str, validation: TokenValidation, key: jwt.PyJWK | None) -> Mapping[str, Any]:
+    """Return valid claims. Without a key their signature is not verified, and they must not be trusted."""
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
             key or "",
             algorithms=[key.algorithm_name] if key else None,
-            audience=rules.audience,
-            issuer=rules.issuer,
-            leeway=rules.leeway_seconds,
+            audience=validation.audience,
+            issuer=validation.issuer,
+            leeway=validation.leeway_seconds,
             options={
                 "require": ["exp", "sub"],
                 "verify_signature": key is not None,
@@ -161,15 +159,15 @@ def _claims(token: str, rules: TokenValidation, key: jwt.PyJWK | None) -> Mappin
                 "verify_nbf": True,
                 "verify_iat": True,
                 "verify_sub": True,
-                "verify_iss": rules.issuer is not None,
-                "verify_aud": rules.audience is not None,
+                "verify_iss": validation.issuer is not None,
+                "verify_aud": validation.audience is not None,
             },
         )
-    except jwt.PyJWTError as refused:
-        raise _not_signed_in(refused) from None
+    except jwt.PyJWTError as error:
+        raise _unauthenticated(error) from None
     return claims
 
 
-def _not_signed_in(refused: jwt.PyJWTError) -> Unauthenticated:
-    """Keep the kind of a refusal and drop its message, which may quote the token (P7)."""
-    return Unauthenticated(next(_FAULTS[kind] for kind in type(refused).__mro__ if kind in _FAULTS))
+def _unauthenticated(error: jwt.PyJWTError) -> Unauthenticated:
+    """Keep the kind of an error and drop its message, which may quote the token (P7)."""
+    return Unauthenticated(next(_REASONS[kind] for kind in type(error).__mro__ if kind in _REASONS))

@@ -1,4 +1,4 @@
-"""Who is asking, for the routes: read from the Authorization header, and held to the limits of a route."""
+"""Route dependencies: the caller, read from the Authorization header, within the route's rate limits."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -11,38 +11,40 @@ from payments_gateway.access.rate_limits import RateLimited, RateLimiter
 from payments_gateway.access.tokens import TokenVerifier, Unauthenticated
 from payments_gateway.domain.callers import Caller
 
-_TOKENS_REFUSED: Final = Counter("tokens_refused", "Requests refused for their token, by what is wrong.", ["fault"])
-_RATE_LIMITED: Final = Counter("rate_limited", "Requests refused because there were too many, by limit.", ["limit"])
+_TOKENS_REJECTED: Final = Counter(
+    "holdfast_tokens_rejected", "Requests without the valid token that they need, by reason.", ["reason"]
+)
+_RATE_LIMITED: Final = Counter("holdfast_requests_rate_limited", "Requests over a rate limit, by limit.", ["limit"])
 
 Authorization = Annotated[str | None, Header()]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AccessControl:
-    """Decides who may come in."""
+    """Authentication and rate limits of all routes."""
 
     verifier: TokenVerifier
     addresses: ClientAddresses
     initiate_by_address: RateLimiter
     initiate_by_user: RateLimiter
     lookup_by_address: RateLimiter
-    """Requests that make us ask Stripe about one checkout."""
+    """Limits requests that make the gateway ask Stripe about one checkout."""
 
     async def caller(self, authorization: str | None) -> Caller:
-        """Return who sends this header. Raises Unauthenticated, JwksUnavailable."""
+        """Return the caller. Raises Unauthenticated, JwksUnavailable."""
         try:
             return await self.verifier.caller(authorization)
-        except Unauthenticated as refused:
-            _TOKENS_REFUSED.labels(refused.fault).inc()
+        except Unauthenticated as error:
+            _TOKENS_REJECTED.labels(error.reason).inc()
             raise
 
     def check_address_limit(self, limiter: RateLimiter, request: Request) -> None:
-        """Count a request for the client's address. Raises RateLimited."""
+        """Count a request of the client's address. Raises RateLimited."""
         peer = request.client.host if request.client else None
         _take(limiter, self.addresses.client_of(peer, request.headers.getlist("x-forwarded-for")))
 
     def check_user_limit(self, limiter: RateLimiter, caller: Caller) -> None:
-        """Count a request for a signed-in user; guests have no name and are known by address only."""
+        """Count a request of a signed-in user; guests are limited by address only. Raises RateLimited."""
         if caller.user_id is not None:
             _take(limiter, caller.user_id)
 
@@ -50,8 +52,8 @@ class AccessControl:
 def _take(limiter: RateLimiter, key: str) -> None:
     try:
         limiter.take(key)
-    except RateLimited as refused:
-        _RATE_LIMITED.labels(refused.limit).inc()
+    except RateLimited as error:
+        _RATE_LIMITED.labels(error.limit).inc()
         raise
 
 
@@ -65,7 +67,7 @@ async def _caller(request: Request, authorization: Authorization = None) -> Call
 
 
 async def _initiating_caller(request: Request, authorization: Authorization = None) -> Caller:
-    """Count the address before the token is looked at, so that bad tokens count as well."""
+    """Count the address before the token is verified, so that invalid tokens count as well."""
     access_control = _access_control(request)
     access_control.check_address_limit(access_control.initiate_by_address, request)
     caller = await access_control.caller(authorization)
@@ -80,18 +82,18 @@ async def _rate_limited_caller(request: Request, authorization: Authorization = 
 
 
 AnyCaller = Annotated[Caller, Depends(_caller)]
-"""A user or a guest. A bad token is a 401, never a guest."""
+"""A user or a guest. An invalid token is a 401, never a guest."""
 
 InitiatingCaller = Annotated[Caller, Depends(_initiating_caller)]
-"""A user or a guest who may begin a checkout now; 429 for who begins too many."""
+"""A user or a guest within the limits of new checkouts, else 429."""
 
 RateLimitedCaller = Annotated[Caller, Depends(_rate_limited_caller)]
-"""A user or a guest who may have Stripe asked about a checkout now; 429 for who asks too often."""
+"""A user or a guest within the limit of requests that ask Stripe, else 429."""
 
 
 def _user_id(caller: AnyCaller) -> str:
     if caller.user_id is None:
-        _TOKENS_REFUSED.labels("absent").inc()
+        _TOKENS_REJECTED.labels("absent").inc()
         raise Unauthenticated
     return caller.user_id
 
@@ -101,7 +103,7 @@ def _rate_limited_user_id(caller: RateLimitedCaller) -> str:
 
 
 SignedInUser = Annotated[str, Depends(_user_id)]
-"""A user's id; a guest gets 401."""
+"""A user's id; 401 for a guest."""
 
 RateLimitedUser = Annotated[str, Depends(_rate_limited_user_id)]
-"""The same, of a user who may have Stripe asked now; 429 for who asks too often."""
+"""A user's id within the limit of requests that ask Stripe; 401 for a guest."""

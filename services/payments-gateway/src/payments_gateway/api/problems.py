@@ -87,7 +87,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     InvalidRequest: INVALID,
     IntentRefused: Problem(422, "refused_by_stripe", "Stripe does not accept this amount or currency"),
     AttemptTooLarge: Problem(422, "checkout_too_large", "The checkout has too much content"),
-    Unauthenticated: Problem(401, "not_signed_in", "A valid token is required"),
+    Unauthenticated: Problem(401, "unauthenticated", "A valid token is required"),
     AttemptNotFound: Problem(404, "checkout_not_found", "There is no such checkout"),
     OrderNotFound: Problem(404, "order_not_found", "There is no such order"),
     IntentNotFound: Problem(404, "intent_not_found", "Stripe knows no such intent"),

@@ -1,32 +1,28 @@
-"""The catalogue in memory: read from Stripe, kept for a short life, read again in the background."""
+"""The catalogue in memory: prices may be one refresh behind Stripe, amounts never change."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from payments_gateway.domain.catalogue import Catalogue, CataloguePort
 from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripeUnavailable
-from servicekit.cancellation import cancel_until_ended
+from servicekit.health import NotReady
+from servicekit.refreshing_cache import RefreshingCache
 
-_log = logging.getLogger(__name__)
-
-_SOONEST_FIRST_READ_AGAIN_SECONDS: Final = 2.0
-"""As long as there are no prices at all, they are tried for this often."""
+_RETRY_SECONDS: Final = 2.0
 
 
 class CatalogueUnavailable(Exception):
-    """There are no prices recent enough to sell by."""
+    """No catalogue is recent enough to sell by. The message is for an operator."""
 
     def __init__(self, reason: str, retry_after_seconds: float | None = None) -> None:
-        """Say why, for an operator, and when Stripe wants to be asked again."""
         super().__init__(reason)
         self.retry_after_seconds = retry_after_seconds
+        """Stripe's Retry-After, where it sent one."""
 
 
 class CatalogueCache:
-    """Holds the catalogue. Amounts of Stripe's prices never change; what is on sale may be a refresh behind."""
+    """Holds the catalogue that `source` returned last. The arguments are those of RefreshingCache."""
 
     def __init__(
         self,
@@ -37,79 +33,51 @@ class CatalogueCache:
         pause_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
-        """Keep source's catalogue; never read it twice within pause_seconds. monotonic is a clock in seconds."""
-        self._source = source
-        self._refresh_seconds = refresh_seconds
-        self._max_age_seconds = max_age_seconds
-        self._pause_seconds = pause_seconds
-        self._monotonic = monotonic
-        self._catalogue: Catalogue | None = None
-        self._read_at = float("-inf")
-        self._tried_at = float("-inf")
-        self._reading = asyncio.Lock()
-        self._failure: Exception | None = None
-        """Why the last read failed; None if it did not."""
+        self._cache = RefreshingCache(
+            "catalogue",
+            source.read,
+            refresh_seconds=refresh_seconds,
+            max_age_seconds=max_age_seconds,
+            pause_seconds=pause_seconds,
+            retry_seconds=_RETRY_SECONDS,
+            expected=StripeUnavailable,
+            monotonic=monotonic,
+        )
 
     def current(self) -> Catalogue:
-        """Return the catalogue. Raises CatalogueUnavailable if it was never read or is too old."""
-        if self._catalogue is None or self._monotonic() - self._read_at > self._max_age_seconds:
+        """Return the catalogue. Raises CatalogueUnavailable if it was never loaded or is too old."""
+        catalogue = self._cache.current()
+        if catalogue is None:
             raise self._unavailable()
-        return self._catalogue
+        return catalogue
 
     async def with_prices(self, price_ids: Iterable[str]) -> Catalogue:
-        """Return the catalogue, read again if it lacks one of these prices: it may have been created just now.
+        """Return the catalogue, refreshed if it lacks one of these prices: the price may be new.
 
-        Raises CatalogueUnavailable, also when it lacks one and could not be read again: nobody knows the price then.
+        Raises CatalogueUnavailable, also if a price is missing and the refresh failed: it cannot be called unknown.
         """
         wanted = set(price_ids)
         if wanted <= self.current().prices.keys():
             return self.current()
-        await self._read_unless_just_tried()
-        if self._failure is not None and not wanted <= self.current().prices.keys():
+        refreshed = await self._cache.refresh_unless_recent()
+        if not refreshed and not wanted <= self.current().prices.keys():
             raise self._unavailable()
         return self.current()
 
-    @asynccontextmanager
-    async def refresh_in_background(self) -> AsyncIterator[None]:
-        """Read the catalogue now and again in the background while the context lasts."""
-        refreshing = asyncio.create_task(self._refresh_for_ever())
+    async def check_ready(self) -> None:
+        """Raise NotReady while there is no catalogue to sell by."""
         try:
-            yield
-        finally:
-            await cancel_until_ended(refreshing, every_seconds=0.2, within_seconds=2.0)
+            self.current()
+        except CatalogueUnavailable as missing:
+            raise NotReady(str(missing)) from None
 
-    async def _refresh_for_ever(self) -> None:
-        while True:
-            try:
-                await self._read_unless_just_tried()
-            except Exception:  # noqa: BLE001 — whatever it was, prices must go on being read
-                _log.exception("catalogue could not be read")
-            missing = self._catalogue is None
-            await asyncio.sleep(_SOONEST_FIRST_READ_AGAIN_SECONDS if missing else self._refresh_seconds)
-
-    async def _read_unless_just_tried(self) -> None:
-        async with self._reading:  # whoever waited here finds the answer of the one who read
-            if self._monotonic() - self._tried_at < self._pause_seconds:
-                return
-            began = self._monotonic()
-            try:
-                self._catalogue = await self._source.read()
-            except Exception as failure:
-                self._note(failure)
-                if not isinstance(failure, StripeUnavailable):
-                    raise
-                _log.warning("catalogue could not be read")
-            else:
-                self._read_at = began
-                self._note(None)
-
-    def _note(self, failure: Exception | None) -> None:
-        """Keep how a read ended. One that is cancelled, as its reader hung up, did not: who waited reads again."""
-        self._failure = failure
-        self._tried_at = self._monotonic()  # from its end: those who waited meanwhile need no read of their own
+    def refresh_in_background(self) -> AbstractAsyncContextManager[None]:
+        """Load the catalogue now, and keep refreshing it while the context lasts."""
+        return self._cache.refresh_in_background()
 
     def _unavailable(self) -> CatalogueUnavailable:
-        if isinstance(self._failure, StripeKeyRefused):
+        error = self._cache.error
+        if isinstance(error, StripeKeyRefused):
             return CatalogueUnavailable("Stripe refuses our secret key")
-        retry_after = self._failure.retry_after_seconds if isinstance(self._failure, StripeUnavailable) else None
-        return CatalogueUnavailable("the catalogue could not be read from Stripe", retry_after)
+        retry_after = error.retry_after_seconds if isinstance(error, StripeUnavailable) else None
+        return CatalogueUnavailable("the catalogue could not be loaded from Stripe", retry_after)

@@ -133,7 +133,7 @@ def test_nobody_can_aim_at_anothers_place() -> None:
     """Places follow from a secret: with another secret other keys meet."""
     one, other = limiter(FakeClock(), secret=b"one"), limiter(FakeClock(), secret=b"other")
 
-    assert list(one._places("ada")) != list(other._places("ada"))
+    assert list(one._slots("ada")) != list(other._slots("ada"))
 
 
 def test_a_key_may_be_any_text() -> None:

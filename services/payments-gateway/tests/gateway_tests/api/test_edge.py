@@ -272,18 +272,18 @@ async def test_liveness_asks_nothing_of_others(http: aiohttp.ClientSession, gate
     ready = await get(http, "/readyz")
     gateway.clock.advance(7201)
     alive, not_ready = await get(http, "/livez"), await get(http, "/readyz")
-    await gateway.catalogue._read_unless_just_tried()
+    await gateway.catalogue._cache.refresh()
     again = await get(http, "/readyz")
 
     assert (ready.status, alive.status, not_ready.status, again.status) == (200, 200, 503, 200)
-    assert not_ready.json == {"status": "not_ready", "reason": "the catalogue could not be read from Stripe"}
+    assert not_ready.json == {"status": "not_ready", "reason": "the catalogue could not be loaded from Stripe"}
 
 
 async def test_readiness_names_a_key_that_stripe_refuses(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """Without prices to sell by an operator reads why; with prices of before the gateway stays in service."""
     gateway.source.failure = StripeKeyRefused()
     gateway.clock.advance(10)
-    await gateway.catalogue._read_unless_just_tried()
+    await gateway.catalogue._cache.refresh()
     with_prices = await get(http, "/readyz")
     gateway.clock.advance(7201)
     without = await get(http, "/readyz")

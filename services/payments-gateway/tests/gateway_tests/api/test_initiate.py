@@ -207,7 +207,7 @@ async def test_guests_are_refused_where_they_are_not_wanted(gateway: Gateway) ->
         guest = await post(http, INITIATE, checkout_json())
         user = await post(http, INITIATE, checkout_json(), Authorization=token_for("user_ada"))
 
-    assert (guest.status, guest.kind) == (401, "not_signed_in")
+    assert (guest.status, guest.kind) == (401, "unauthenticated")
     assert guest.headers["WWW-Authenticate"] == "Bearer"
     assert user.status == 200
 
@@ -216,5 +216,5 @@ async def test_a_bad_token_is_no_guest(http: aiohttp.ClientSession, gateway: Gat
     """401 even where guests are allowed: the buyer believes to be signed in."""
     answer = await post(http, INITIATE, checkout_json(), Authorization="Bearer nonsense")
 
-    assert (answer.status, answer.kind) == (401, "not_signed_in")
+    assert (answer.status, answer.kind) == (401, "unauthenticated")
     assert gateway.wire.calls == []

@@ -271,7 +271,7 @@ async def test_a_guest_has_no_orders(http: aiohttp.ClientSession, path: str, hea
     """401: only a token tells whose orders are meant."""
     answer = await get(http, path, **headers)
 
-    assert (answer.status, answer.kind) == (401, "not_signed_in")
+    assert (answer.status, answer.kind) == (401, "unauthenticated")
 
 
 async def test_a_user_pages_through_the_own_orders(http: aiohttp.ClientSession, gateway: Gateway) -> None:

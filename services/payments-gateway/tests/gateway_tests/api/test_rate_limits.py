@@ -188,7 +188,7 @@ async def test_p7_refusals_are_counted_by_limit_and_addresses_are_logged_nowhere
     told = "\n".join([metrics, *(answer.text for answer in [*answers, *users])])
     assert statuses(answers)[-1] == statuses(users)[-1] == 429
     for limit in ("initiate_by_address", "initiate_by_user"):
-        assert re.search(rf'^rate_limited_total{{limit="{limit}"}} [1-9]', metrics, re.MULTILINE)
+        assert re.search(rf'^holdfast_requests_rate_limited_total{{limit="{limit}"}} [1-9]', metrics, re.MULTILINE)
     for canary in ("203.0.113.77", "198.51.100.", "user_canary"):
         assert canary not in told
         assert canary not in caplog.text

@@ -198,7 +198,7 @@ async def test_a_guest_has_no_list_of_subscriptions(http: aiohttp.ClientSession)
         await post(http, f"/api/subscriptions/{ATTEMPT_ID}/cancel", {}),
     ]
 
-    assert [(answer.status, answer.kind) for answer in answers] == [(401, "not_signed_in")] * 3
+    assert [(answer.status, answer.kind) for answer in answers] == [(401, "unauthenticated")] * 3
 
 
 async def test_subscriptions_are_listed_newest_first_page_by_page(

@@ -35,9 +35,8 @@ from payments_gateway.checkout.initiate import Initiate
 from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
-from payments_gateway.domain.refunds import Dispute
 from payments_gateway.payments.fulfilment import Fulfilment
-from payments_gateway.refunds.mirror import RefundMirror, StripeMirror
+from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
 from payments_gateway.rpc.attempts import AttemptsClient
 from payments_gateway.rpc.customers import CustomersClient
 from payments_gateway.rpc.orders import OrdersClient
@@ -144,12 +143,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
                     StripeWebhooks(
                         [secret.get_secret_value() for secret in settings.stripe_webhook_secrets], now=time.time
                     ),
-                    WebhookDispatcher(
-                        fulfilment,
-                        _refunds(settings, glances, orders_channel),
-                        _disputes(settings, glances, orders_channel),
-                        sync,
-                    ),
+                    _webhook_dispatcher(settings, glances, orders_channel, fulfilment, sync),
                 ),
                 shop_routes(
                     catalogue,
@@ -163,17 +157,24 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         )
 
 
-def _refunds(settings: GatewaySettings, client: stripe.StripeClient, orders_channel: grpc.aio.Channel) -> RefundMirror:
-    at_stripe = StripeRefunds(client)
-    copies = RefundsClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-    return RefundMirror(StripeMirror("refund", at_stripe, copies, livemode=settings.livemode), at_stripe)
-
-
-def _disputes(
-    settings: GatewaySettings, client: stripe.StripeClient, orders_channel: grpc.aio.Channel
-) -> StripeMirror[Dispute]:
-    copies = DisputesClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-    return StripeMirror("dispute", StripeDisputes(client), copies, livemode=settings.livemode)
+def _webhook_dispatcher(
+    settings: GatewaySettings,
+    client: stripe.StripeClient,
+    orders_channel: grpc.aio.Channel,
+    fulfilment: Fulfilment,
+    sync: SubscriptionSync,
+) -> WebhookDispatcher:
+    stripe_refunds = StripeRefunds(client)
+    refund_copies = RefundsClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
+    dispute_copies = DisputesClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
+    refunds = StripeMirror("refund", stripe_refunds, refund_copies, livemode=settings.livemode)
+    return WebhookDispatcher(
+        fulfilment=fulfilment,
+        refunds=refunds,
+        charge_refunds=ChargeRefunds(refunds, stripe_refunds),
+        disputes=StripeMirror("dispute", StripeDisputes(client), dispute_copies, livemode=settings.livemode),
+        subscriptions=sync,
+    )
 
 
 def _stripe_limiter(settings: GatewaySettings) -> StripeLimiter:

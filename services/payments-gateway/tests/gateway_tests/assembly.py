@@ -16,7 +16,7 @@ from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.domain.attempts import Attempt, IntentRef
 from payments_gateway.domain.stripe_billing import StripeSubscriptionsPort
 from payments_gateway.payments.fulfilment import Fulfilment
-from payments_gateway.refunds.mirror import RefundMirror, StripeMirror
+from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
 from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.cancel import SubscriptionCancel
 from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
@@ -73,13 +73,13 @@ class Gateway:
         self.other_sync = SubscriptionSync(self.subscriptions, billing, self.activation, livemode=False)
         self.incomplete_payments = IncompletePayments(billing)
         self.cancels = SubscriptionCancel(self.subscriptions, billing, self.sync)
+        refunds = StripeMirror("refund", self.stripe_refunds, self.refund_copies, livemode=False)
         self.dispatcher = WebhookDispatcher(
-            self.fulfilment,
-            RefundMirror(
-                StripeMirror("refund", self.stripe_refunds, self.refund_copies, livemode=False), self.stripe_refunds
-            ),
-            StripeMirror("dispute", self.stripe_disputes, self.dispute_copies, livemode=False),
-            self.sync,
+            fulfilment=self.fulfilment,
+            refunds=refunds,
+            charge_refunds=ChargeRefunds(refunds, self.stripe_refunds),
+            disputes=StripeMirror("dispute", self.stripe_disputes, self.dispute_copies, livemode=False),
+            subscriptions=self.sync,
         )
         self.browser_return = CompleteCheckout(self.attempts, self.orders, self.intents, self.fulfilment)
         self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, self.incomplete_payments)

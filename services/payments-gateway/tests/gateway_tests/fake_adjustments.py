@@ -3,20 +3,20 @@
 from typing import Generic
 
 from payments_gateway.domain.errors import VersionConflict
-from payments_gateway.domain.refunds import Dispute, Refund, Seen
+from payments_gateway.domain.refunds import Dispute, MirroredT, Refund
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
 
 from .fakes import Wire
 
 
-class _AtStripe(Generic[Seen]):
+class _AtStripe(Generic[MirroredT]):
     def __init__(self, wire: Wire, name: str) -> None:
         self._wire = wire
         self._name = name
-        self.shown: dict[str, Seen] = {}
+        self.shown: dict[str, MirroredT] = {}
         """What Stripe shows now, by id."""
 
-    async def retrieve(self, object_id: str) -> Seen:
+    async def retrieve(self, object_id: str) -> MirroredT:
         """Return the object as it stands now."""
         # Looked up before the call's end: a test may let something newer happen while an older answer is on its way.
         found = self.shown.get(object_id)
@@ -45,12 +45,12 @@ class FakeStripeDisputes(_AtStripe[Dispute]):
         super().__init__(wire, "stripe_disputes")
 
 
-class _Copies(Generic[Seen]):
+class _Copies(Generic[MirroredT]):
     def __init__(self, wire: Wire, name: str) -> None:
         self._wire = wire
         self._name = name
         self._versions: dict[str, int] = {}
-        self.kept: dict[str, Seen] = {}
+        self.kept: dict[str, MirroredT] = {}
         """The copies, by id."""
         self.intents: dict[str, str] = {}
         """Which intent each belongs to, by id."""
@@ -62,7 +62,7 @@ class _Copies(Generic[Seen]):
         async with self._wire.call(f"{self._name}.version_of"):
             return self._versions.get(object_id, 0)
 
-    async def write(self, shown: Seen, *, intent_id: str, expected_version: int) -> None:
+    async def write(self, shown: MirroredT, *, intent_id: str, expected_version: int) -> None:
         """Write a copy where its version still holds."""
         async with self._wire.call(f"{self._name}.write"):
             if shown.id in self.refused:

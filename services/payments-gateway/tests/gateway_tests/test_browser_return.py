@@ -169,7 +169,7 @@ async def test_somebody_elses_purchase_is_not_shown_when_it_is_made_meanwhile(ga
     gateway.attempts.lose(ATTEMPT_ID)
 
     async def record() -> None:
-        await gateway.fulfilment.fulfil_for_buyer(paid, stored, PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
+        await gateway.fulfilment.fulfil_for_buyer(paid, stored)
 
     gateway.wire.meanwhile("intents.retrieve", record)
 
@@ -233,7 +233,7 @@ async def test_an_intent_of_the_other_mode_is_a_mismatch(gateway: Gateway) -> No
     paid = replace(gateway.intents.pay(stored.intent), livemode=True)
 
     with pytest.raises(IntentMismatch):
-        await gateway.fulfilment.fulfil_for_buyer(paid, stored, PaymentReport(ReportChannel.BROWSER_RETURN))
+        await gateway.fulfilment.fulfil_for_buyer(paid, stored)
 
     assert gateway.attempts.stored() == [stored]
 

@@ -80,7 +80,7 @@ def test_lines_in_another_currency_than_the_first_are_named() -> None:
     found = refused(cart(("price_mug", 1), ("price_tee_eur", 1), ("price_pen", 1), ("price_fan_jpy", 1)))
 
     assert found == [
-        (f"items[{place}].priceId", "is in another currency than the cart's first line, usd") for place in (1, 3)
+        (f"items[{place}].priceId", "must be in the currency of the cart's first line, usd") for place in (1, 3)
     ]
 
 
@@ -97,7 +97,7 @@ def test_shipping_is_added() -> None:
     ("rate_id", "because"),
     [
         ("shr_gone", "is not offered: unknown or inactive"),
-        ("shr_post_eur", "is in another currency than the cart, usd"),
+        ("shr_post_eur", "must be in the cart's currency, usd"),
     ],
 )
 def test_shipping_that_is_not_offered_is_named(rate_id: str, because: str) -> None:

@@ -125,9 +125,9 @@ def test_what_a_cart_comes_to(asked: Cart, expected: Comes) -> None:
     assert come_to(asked) == expected
 
 
-_ANOTHER_TRIAL = "has another trial than the first line of its billing interval"
-_INTERVAL_TOO_MANY = "has one billing interval too many: a cart has at most 5"
-_ONE_TOO_MANY = "is one too many: a billing interval has at most 20 lines"
+_ANOTHER_TRIAL = "must have the trial of the first line of its billing interval"
+_INTERVAL_TOO_MANY = "must have one of at most 5 billing intervals"
+_ONE_TOO_MANY = "must be one of at most 20 lines in its billing interval"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ _ONE_TOO_MANY = "is one too many: a billing interval has at most 20 lines"
         pytest.param(cart(("price_mug", 1), ("price_metered", 1)), [("items[1].priceId", "is metered")], id="metered"),
         pytest.param(
             cart(("price_club", 1), ("price_mug", 1), ("price_club_eur", 1)),
-            [("items[2].priceId", "is in another currency than the cart's first line, usd")],
+            [("items[2].priceId", "must be in the currency of the cart's first line, usd")],
             id="two currencies",
         ),
         pytest.param(

@@ -93,7 +93,7 @@ async def test_p6_price_and_user_come_from_the_catalogue_and_the_token(gateway: 
     assert (context.user_id, context.contact, context.shipping_address) == ("user_ada", ADA, LONDON)
     assert context.total == checkout.amount == Money(2800, "usd")
     assert context.pay_by == checkout.pay_by == gateway.clock.now() + PAY_BY
-    assert stored_for(gateway, checkout).request_hash == request.digest
+    assert stored_for(gateway, checkout).request_hash == request.request_hash
 
 
 async def test_a_cart_that_cannot_be_sold_leaves_no_trace(gateway: Gateway) -> None:

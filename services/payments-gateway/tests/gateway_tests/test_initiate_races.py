@@ -32,7 +32,7 @@ async def test_p2_twelve_equal_requests_at_once_are_one_checkout(gateway: Gatewa
 
 async def test_of_two_contents_at_once_one_wins_and_its_intent_stays_payable(gateway: Gateway) -> None:
     """Equal sums make Stripe answer both with one intent: the loser must not cancel it."""
-    other = replace(ASKED, digest=b"another request of the same sum.")
+    other = replace(ASKED, request_hash=b"another request of the same sum.")
 
     won, lost = await asyncio.gather(
         gateway.initiate.begin(ASKED, GUEST, KEY), gateway.initiate.begin(other, GUEST, KEY), return_exceptions=True

@@ -16,7 +16,7 @@ from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Order, OrderStatus
 from payments_gateway.domain.refunds import DisputeStatus, RefundStatus
-from payments_gateway.refunds.mirror import RefundMirror, StripeMirror
+from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from servicekit.grpc_client import ServiceUnavailable
 from stripe_simulator.testing import SETTINGS, SimulatedStripe, simulated_stripe
@@ -86,10 +86,11 @@ async def shop(gateway: Gateway) -> AsyncIterator[Shop]:
     """Open a shop whose gateway looks refunds and disputes up at a simulator."""
     async with simulated_stripe(replace(SETTINGS, secret_key="sk_test_1")) as stripe:
         client = stripe_client(stripe.simulator.url, stripe.session, roomy_limiter())
-        refunds = StripeRefunds(client)
+        refunds = StripeMirror("refund", StripeRefunds(client), gateway.refund_copies, livemode=False)
         gateway.dispatcher = replace(
             gateway.dispatcher,
-            refunds=RefundMirror(StripeMirror("refund", refunds, gateway.refund_copies, livemode=False), refunds),
+            refunds=refunds,
+            charge_refunds=ChargeRefunds(refunds, StripeRefunds(client)),
             disputes=StripeMirror("dispute", StripeDisputes(client), gateway.dispute_copies, livemode=False),
         )
         async with served(Edge(gateway)) as http:
@@ -265,7 +266,7 @@ async def test_refunds_of_the_other_mode_are_left_alone(shop: Shop) -> None:
     """A key of live mode keeps nothing of test mode."""
     client = stripe_client(shop.stripe.simulator.url, shop.stripe.session, roomy_limiter())
     live = StripeMirror("refund", StripeRefunds(client), shop.gateway.refund_copies, livemode=True)
-    shop.gateway.dispatcher = replace(shop.gateway.dispatcher, refunds=RefundMirror(live, StripeRefunds(client)))
+    shop.gateway.dispatcher = replace(shop.gateway.dispatcher, refunds=live)
     await shop.refund(await shop.paid())
 
     async with served(Edge(shop.gateway)) as http:
@@ -394,7 +395,7 @@ async def test_a_charge_whose_refunds_cannot_be_listed_is_told_to_the_operator(
         stand_in.answer(body, status=status)
         refunds = StripeRefunds(stand_in.client)
         copying = StripeMirror("refund", refunds, shop.gateway.refund_copies, livemode=False)
-        shop.gateway.dispatcher = replace(shop.gateway.dispatcher, refunds=RefundMirror(copying, refunds))
+        shop.gateway.dispatcher = replace(shop.gateway.dispatcher, charge_refunds=ChargeRefunds(copying, refunds))
         event = {"id": "evt_1", "object": "event", "type": "charge.refunded", "data": {"object": {"id": "ch_1"}}}
         async with served(Edge(shop.gateway)) as http:
             answer = await deliver(http, shop.gateway, json.dumps(event).encode())

@@ -97,7 +97,7 @@ def _checkout_request(body: InitiateCheckoutBody) -> CheckoutRequest:
         contact=Contact(**body.contact.model_dump()),
         shipping_address=Address(**body.shipping_address.model_dump()) if body.shipping_address else None,
         supersedes=body.supersedes,
-        digest=hashlib.sha256(sent.encode()).digest(),
+        request_hash=hashlib.sha256(sent.encode()).digest(),
     )
 
 

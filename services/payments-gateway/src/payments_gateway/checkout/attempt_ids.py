@@ -1,4 +1,4 @@
-"""Attempt ids: random, or derived from the caller's Idempotency-Key so that a retry finds its attempt."""
+"""Attempt ids: random, or derived from the caller's Idempotency-Key, so that a retry finds its attempt."""
 
 import hashlib
 import hmac
@@ -13,17 +13,17 @@ _UUID4 = 4
 
 
 class AttemptIds:
-    """Gives out attempt ids."""
+    """Generates attempt ids."""
 
     def __init__(self, secret: bytes) -> None:
-        """Derive ids with a keyed hash, so that nobody can work out another caller's attempt id from a key."""
+        """Derive with a keyed hash, so that nobody can compute another caller's attempt id from a key."""
         self._secret = secret
 
     def derive(self, caller: Caller, idempotency_key: str | None) -> str:
-        """Return the attempt id for a request: random without a key, always the same for a caller's key.
+        """Return the attempt id of a request: random without a key, always the same for a caller's key.
 
-        Raises InvalidRequest for a key that is not acceptable. A guest's must be a random UUID: guests share one
-        name space, so a guessable key would let one guest reach into another's checkout.
+        Raises InvalidRequest for an unacceptable key. A guest's key must be a random UUID: guests share one namespace,
+        so a guessable key would give one guest access to another's checkout.
         """
         if idempotency_key is None:
             return str(uuid.uuid4())

@@ -1,24 +1,24 @@
-"""Carts and what they come to: prices come from the catalogue, never from the client (P6)."""
+"""Prices carts. Prices come from the catalogue, never from the client (P6)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from checkout_rules.limits import MAX_BILLING_INTERVALS, MAX_SUBSCRIPTION_ITEMS
 from payments_gateway.domain.attempts import Interval, LineItem, Recurring, ShippingOption
 from payments_gateway.domain.catalogue import Catalogue, Price
 from payments_gateway.domain.money import Money, charge_violation, total
-from servicekit.violations import FieldViolation, raise_if_invalid
+from servicekit.violations import FieldViolation, InvalidRequest, raise_if_invalid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CartLine:
-    """What the client asks for: a price and how many."""
+    """A price and a quantity that the client asks for."""
 
     price_id: str
     quantity: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cart:
     """A cart as the client sent it."""
 
@@ -26,146 +26,137 @@ class Cart:
     shipping_option_id: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PricedCart:
-    """What a cart holds and comes to."""
+    """Priced lines and shipping of a cart, with the intent's amount."""
 
     items: tuple[LineItem, ...]
     shipping_option: ShippingOption | None
     total: Money
-    """What is taken now, of the one-time lines and the shipping; 0 when nothing is but subscriptions begin."""
+    """Sum of the one-time lines and the shipping; 0 if nothing but subscriptions is charged."""
 
     @property
     def has_subscriptions(self) -> bool:
-        """Whether anything in it is charged again and again."""
+        """True if a line is recurring."""
         return any(item.recurring for item in self.items)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RecurringSum:
-    """What all lines of one billing interval come to, each time they are charged: one Stripe subscription."""
+    """Sum of the lines of one billing interval, which become one Stripe subscription."""
 
     recurring: Recurring
     amount: Money
 
 
 def recurring_sums(items: Iterable[LineItem]) -> tuple[RecurringSum, ...]:
-    """Return what is charged again and again, by billing interval in the order of the cart."""
-    sums: dict[Recurring, list[Money]] = {}
+    """Return the recurring charges by billing interval, in the order of the cart."""
+    amounts: dict[Recurring, list[Money]] = {}
     for item in items:
         if item.recurring is not None:
-            sums.setdefault(item.recurring, []).append(_sum_of(item))
-    return tuple(RecurringSum(recurring, total(parts, parts[0].currency)) for recurring, parts in sums.items())
+            amounts.setdefault(item.recurring, []).append(item.amount)
+    return tuple(RecurringSum(recurring, total(parts, parts[0].currency)) for recurring, parts in amounts.items())
 
 
-def amount_due_today(taken_now: Money, items: Iterable[LineItem]) -> Money:
-    """Return what the buyer pays today: what the intent takes, and the first charges that no trial puts off."""
+def amount_due_today(intent_amount: Money, items: Iterable[LineItem]) -> Money:
+    """Return the intent's amount plus the first charges that no trial defers."""
     first_charges = (each.amount for each in recurring_sums(items) if not each.recurring.trial_days)
-    return total([taken_now, *first_charges], taken_now.currency)
+    return total([intent_amount, *first_charges], intent_amount.currency)
 
 
 def price_cart(cart: Cart, catalogue: Catalogue) -> PricedCart:
-    """Price a cart; equal lines become one. Raises InvalidRequest naming each line that cannot be sold."""
+    """Price a cart; lines of the same price are merged. Raises InvalidRequest naming each line that cannot be sold."""
     raise_if_invalid(_unsellable_lines(cart.lines, catalogue))
-    items = _priced_lines(cart.lines, catalogue)
+    prices = [catalogue.prices[line.price_id] for line in cart.lines]
+    items = _merged_items(cart.lines, catalogue)
     currency = items[0].unit_price.currency
-    raise_if_invalid(_lines_in_another_currency(cart.lines, catalogue, currency))
-    raise_if_invalid(_lines_of_another_trial(cart.lines, catalogue))
-    raise_if_invalid(_lines_beyond_an_interval(cart.lines, catalogue))
-    raise_if_invalid(_intervals_beyond_a_cart(cart.lines, catalogue))
-    raise_if_invalid(_sums_not_charged_again(items))
+    raise_if_invalid(_currency_violations(prices, currency))
+    raise_if_invalid(_trial_violations(prices))
+    raise_if_invalid(_interval_size_violations(prices))
+    raise_if_invalid(_interval_count_violations(prices))
+    raise_if_invalid(_recurring_sum_violations(items))
     shipping_option = _shipping_option(cart.shipping_option_id, catalogue, currency)
-    return PricedCart(items, shipping_option, _taken_now(items, shipping_option, currency))
+    return PricedCart(items, shipping_option, _intent_amount(items, shipping_option, currency))
 
 
-def _taken_now(items: Sequence[LineItem], shipping: ShippingOption | None, currency: str) -> Money:
-    goods = total((_sum_of(item) for item in items if item.recurring is None), currency)
-    shipped = shipping.amount if shipping else Money(0, currency)
+def _intent_amount(items: Sequence[LineItem], shipping: ShippingOption | None, currency: str) -> Money:
+    goods = total((item.amount for item in items if item.recurring is None), currency)
+    shipping_amount = shipping.amount if shipping else Money(0, currency)
     if goods.minor_units == 0 and any(item.recurring for item in items):
-        if shipped.minor_units:
-            raise_if_invalid(
-                [FieldViolation("shippingOptionId", "must be free in a cart that has nothing to be paid now")]
-            )
+        if shipping_amount.minor_units:
+            raise _invalid("shippingOptionId", "must be free in a cart that has nothing to be paid now")
         return goods
-    amount = total([goods, shipped], currency)
-    if objection := charge_violation(amount):
-        raise_if_invalid([FieldViolation("items", objection)])
+    amount = total([goods, shipping_amount], currency)
+    if violation := charge_violation(amount):
+        raise _invalid("items", violation)
     return amount
 
 
-def _unsellable_lines(lines: Sequence[CartLine], catalogue: Catalogue) -> Iterable[FieldViolation]:
+def _unsellable_lines(lines: Sequence[CartLine], catalogue: Catalogue) -> Iterator[FieldViolation]:
     for position, line in enumerate(lines):
         price = catalogue.prices.get(line.price_id)
-        objection = "is not for sale: unknown or inactive" if price is None else price.unsellable_reason
-        if objection:
-            yield FieldViolation(f"items[{position}].priceId", objection)
+        reason = "is not for sale: unknown or inactive" if price is None else price.unsellable_reason
+        if reason:
+            yield _line_violation(position, reason)
 
 
-def _lines_in_another_currency(
-    lines: Sequence[CartLine], catalogue: Catalogue, currency: str
-) -> Iterable[FieldViolation]:
-    for position, line in enumerate(lines):
-        if _unit_price(catalogue.prices[line.price_id]).currency != currency:
-            yield FieldViolation(
-                f"items[{position}].priceId", f"is in another currency than the cart's first line, {currency}"
-            )
+def _currency_violations(prices: Sequence[Price], currency: str) -> Iterator[FieldViolation]:
+    for position, price in enumerate(prices):
+        if _unit_price(price).currency != currency:
+            yield _line_violation(position, f"must be in the currency of the cart's first line, {currency}")
 
 
-def _lines_of_another_trial(lines: Sequence[CartLine], catalogue: Catalogue) -> Iterable[FieldViolation]:
+def _trial_violations(prices: Sequence[Price]) -> Iterator[FieldViolation]:
     trials: dict[tuple[Interval, int], int] = {}
-    for position, line in enumerate(lines):
-        recurring = catalogue.prices[line.price_id].recurring
-        if recurring is not None and trials.setdefault(_interval(recurring), recurring.trial_days) != (
-            recurring.trial_days
-        ):
-            yield FieldViolation(
-                f"items[{position}].priceId", "has another trial than the first line of its billing interval"
-            )
+    for position, recurring in _recurring_lines(prices):
+        if trials.setdefault(recurring.period, recurring.trial_days) != recurring.trial_days:
+            yield _line_violation(position, "must have the trial of the first line of its billing interval")
 
 
-def _lines_beyond_an_interval(lines: Sequence[CartLine], catalogue: Catalogue) -> Iterable[FieldViolation]:
+def _interval_size_violations(prices: Sequence[Price]) -> Iterator[FieldViolation]:
+    """Check the limit of items of the Stripe subscription that a billing interval becomes."""
     price_ids: dict[tuple[Interval, int], set[str]] = {}
-    for position, line in enumerate(lines):
-        recurring = catalogue.prices[line.price_id].recurring
-        if recurring is None:
-            continue
-        standing = price_ids.setdefault(_interval(recurring), set())
-        if line.price_id not in standing and len(standing) == MAX_SUBSCRIPTION_ITEMS:
-            yield FieldViolation(
-                f"items[{position}].priceId",
-                f"is one too many: a billing interval has at most {MAX_SUBSCRIPTION_ITEMS} lines",
+    for position, recurring in _recurring_lines(prices):
+        known = price_ids.setdefault(recurring.period, set())
+        if prices[position].id not in known and len(known) == MAX_SUBSCRIPTION_ITEMS:
+            yield _line_violation(
+                position, f"must be one of at most {MAX_SUBSCRIPTION_ITEMS} lines in its billing interval"
             )
         else:
-            standing.add(line.price_id)
+            known.add(prices[position].id)
 
 
-def _intervals_beyond_a_cart(lines: Sequence[CartLine], catalogue: Catalogue) -> Iterable[FieldViolation]:
-    begun: set[tuple[Interval, int]] = set()
-    for position, line in enumerate(lines):
-        recurring = catalogue.prices[line.price_id].recurring
-        if recurring is None or _interval(recurring) in begun:
-            continue
-        if len(begun) == MAX_BILLING_INTERVALS:
-            yield FieldViolation(
-                f"items[{position}].priceId",
-                f"has one billing interval too many: a cart has at most {MAX_BILLING_INTERVALS}",
-            )
+def _interval_count_violations(prices: Sequence[Price]) -> Iterator[FieldViolation]:
+    known: set[tuple[Interval, int]] = set()
+    for position, recurring in _recurring_lines(prices):
+        if recurring.period not in known and len(known) == MAX_BILLING_INTERVALS:
+            yield _line_violation(position, f"must have one of at most {MAX_BILLING_INTERVALS} billing intervals")
         else:
-            begun.add(_interval(recurring))
+            known.add(recurring.period)
 
 
-def _interval(recurring: Recurring) -> tuple[Interval, int]:
-    return recurring.interval, recurring.interval_count
+def _recurring_sum_violations(items: Sequence[LineItem]) -> Iterator[FieldViolation]:
+    for charge in recurring_sums(items):
+        # A sum of 0 is not charged. Stripe would carry one below its minimum over to a later invoice.
+        if charge.amount.minor_units and (violation := charge_violation(charge.amount)):
+            yield FieldViolation("items", f"{violation} in each billing interval")
 
 
-def _sums_not_charged_again(items: Sequence[LineItem]) -> Iterable[FieldViolation]:
-    for charged in recurring_sums(items):
-        # Nothing at all is no charge; what is below the least one Stripe would carry over, not take when we said.
-        if charged.amount.minor_units and (objection := charge_violation(charged.amount)):
-            yield FieldViolation("items", f"{objection} in each billing interval")
+def _recurring_lines(prices: Sequence[Price]) -> Iterator[tuple[int, Recurring]]:
+    for position, price in enumerate(prices):
+        if price.recurring is not None:
+            yield position, price.recurring
 
 
-def _priced_lines(lines: Sequence[CartLine], catalogue: Catalogue) -> tuple[LineItem, ...]:
+def _line_violation(position: int, description: str) -> FieldViolation:
+    return FieldViolation(f"items[{position}].priceId", description)
+
+
+def _invalid(field: str, description: str) -> InvalidRequest:
+    return InvalidRequest([FieldViolation(field, description)])
+
+
+def _merged_items(lines: Sequence[CartLine], catalogue: Catalogue) -> tuple[LineItem, ...]:
     quantities: dict[str, int] = {}
     for line in lines:
         quantities[line.price_id] = quantities.get(line.price_id, 0) + line.quantity
@@ -183,12 +174,8 @@ def _line_item(price: Price, quantity: int) -> LineItem:
     )
 
 
-def _sum_of(item: LineItem) -> Money:
-    return item.unit_price.times(item.quantity)
-
-
 def _unit_price(price: Price) -> Money:
-    if price.unit_price is None:  # such a price is never sold, see unsellable_reason
+    if price.unit_price is None:  # a price without one is never sold, see unsellable_reason
         raise ValueError(f"{price.id} has no unit price")
     return price.unit_price
 
@@ -198,9 +185,7 @@ def _shipping_option(rate_id: str | None, catalogue: Catalogue, currency: str) -
         return None
     rate = catalogue.shipping_rates.get(rate_id)
     if rate is None:
-        raise_if_invalid([FieldViolation("shippingOptionId", "is not offered: unknown or inactive")])
-    elif rate.amount.currency != currency:
-        raise_if_invalid([FieldViolation("shippingOptionId", f"is in another currency than the cart, {currency}")])
-    else:
-        return ShippingOption(rate.id, rate.name, rate.amount)
-    return None
+        raise _invalid("shippingOptionId", "is not offered: unknown or inactive")
+    if rate.amount.currency != currency:
+        raise _invalid("shippingOptionId", f"must be in the cart's currency, {currency}")
+    return ShippingOption(rate.id, rate.name, rate.amount)

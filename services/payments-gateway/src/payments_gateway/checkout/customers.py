@@ -1,4 +1,4 @@
-"""Whom Stripe charges again and again: one customer for each user, and one for each attempt of a guest (ADR 16)."""
+"""Finds or creates the Customer that subscriptions bill: one per user, and one per attempt of a guest (ADR 16)."""
 
 import hashlib
 import logging
@@ -10,15 +10,15 @@ from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, Strip
 
 _log = logging.getLogger(__name__)
 
-_GENERATIONS: Final = 3
-"""How many idempotency keys there are at Stripe for a customer of one attempt."""
-_SPENT_AT_ONCE: Final = 2
-"""So many keys may be spent by one request. Then Stripe is failing, and keys are left for when it is not (ADR 8)."""
+_KEYS_PER_ATTEMPT: Final = 3
+"""Idempotency keys at Stripe for the customer of one attempt."""
+_MAX_FRESH_FAILURES: Final = 2
+"""Keys that one request may exhaust. Stripe is failing then, and the other keys are kept for later (ADR 8)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Payer:
-    """Who will be charged again and again."""
+    """Buyer whose subscriptions are billed."""
 
     user_id: str | None
     """From a verified token; None for a guest."""
@@ -26,100 +26,96 @@ class Payer:
     email: str
 
     def __repr__(self) -> str:
-        """Leave the e-mail address out: a repr may end in a log (P7)."""
+        """Omit the e-mail address: a repr may end in a log (P7)."""
         return f"Payer({self.attempt_id[:8]})"
 
 
 class EmailRefused(Exception):
-    """Stripe takes this for no e-mail address."""
+    """Stripe does not accept the e-mail address."""
 
 
 class StripeCustomersPort(Protocol):
     """Stripe's customers. Every method may raise StripeUnavailable."""
 
     async def create(self, key: str) -> str:
-        """Make a customer, once per idempotency key however often it is called, and return its id.
+        """Create a customer, once per idempotency key however often it is called, and return its id.
 
-        Raises IdempotencyKeyExhausted when the key is of no more use.
+        Raises IdempotencyKeyExhausted where the key replays a failure.
         """
 
     async def update_email(self, customer_id: str, email: str) -> None:
-        """Tell Stripe where to write to a customer. Raises CustomerMissing, EmailRefused."""
+        """Set a customer's e-mail address. Raises CustomerMissing, EmailRefused."""
 
 
 class CustomerRepository(Protocol):
-    """Which customer is a user's. Every method may raise ServiceUnavailable."""
+    """orders, which stores the customer of each user. Every method may raise ServiceUnavailable."""
 
     async def find(self, user_id: str) -> str | None:
         """Return the user's customer; None if there is none yet."""
 
     async def put(self, user_id: str, customer_id: str, *, replaces: str | None = None) -> str:
-        """Make a customer the user's and return whose it is from now on: the first writer wins.
+        """Store the user's customer and return the stored one: the first writer wins.
 
-        With replaces, that one is replaced, if it still is the user's.
+        With replaces, replace that customer, if it is still the user's.
         """
 
 
 class Customers:
-    """Finds or makes the customer that a cart with subscriptions is charged to."""
+    """Finds or creates customers."""
 
-    def __init__(self, accounts: StripeCustomersPort, register: CustomerRepository) -> None:
-        """Make customers at Stripe, and keep the users' in a register."""
-        self._accounts = accounts
-        self._register = register
+    def __init__(self, stripe: StripeCustomersPort, repository: CustomerRepository) -> None:
+        self._stripe = stripe
+        self._repository = repository
 
     async def get_or_create(self, payer: Payer) -> str:
         """Return the payer's customer. Raises StripeUnavailable, ServiceUnavailable."""
         if payer.user_id is None:
-            return await self._create_with_first_usable_key(payer, "")
-        known = await self._register.find(payer.user_id)
-        return known or await self._register.put(payer.user_id, await self._create_with_first_usable_key(payer, ""))
+            return await self._create(payer, "")
+        known = await self._repository.find(payer.user_id)
+        return known or await self._repository.put(payer.user_id, await self._create(payer, ""))
 
-    async def replace_deleted(self, gone: str, payer: Payer) -> str:
-        """Return whom to charge in place of a customer that Stripe does not know any more.
-
-        Raises StripeUnavailable, ServiceUnavailable.
-        """
-        _log.warning("a customer was deleted at Stripe and is replaced")
-        made = await self._create_with_first_usable_key(payer, f":after:{gone}")
+    async def replace_deleted(self, deleted: str, payer: Payer) -> str:
+        """Return the customer that replaces one deleted at Stripe. Raises StripeUnavailable, ServiceUnavailable."""
+        _log.warning("customer deleted at Stripe, creating another")
+        created = await self._create(payer, f":after:{deleted}")
         if payer.user_id is None:
-            return made
-        return await self._register.put(payer.user_id, made, replaces=gone)
+            return created
+        return await self._repository.put(payer.user_id, created, replaces=deleted)
 
-    async def _create_with_first_usable_key(self, payer: Payer, suffix: str) -> str:
-        """Make a customer under the first key that is of use, and tell its e-mail before anybody learns of it."""
-        spent_now = 0
+    async def _create(self, payer: Payer, suffix: str) -> str:
+        """Create a customer under the first usable key, and set its e-mail address before its id is stored."""
+        fresh_failures = 0
         for key in _keys(payer, suffix):
             try:
-                customer_id = await self._accounts.create(key)
+                customer_id = await self._stripe.create(key)
                 await self._update_email(customer_id, payer.email)
-            except IdempotencyKeyExhausted as spent:
-                spent_now += spent.just_now
-                if spent_now == _SPENT_AT_ONCE:
+            except IdempotencyKeyExhausted as exhausted:
+                fresh_failures += exhausted.just_now
+                if fresh_failures == _MAX_FRESH_FAILURES:
                     break
             except CustomerMissing:
-                continue  # the key answered one that was deleted since
+                continue  # the key replays a customer that was deleted since
             else:
                 return customer_id
         raise StripeUnavailable
 
     async def _update_email(self, customer_id: str, email: str) -> None:
         try:
-            await self._accounts.update_email(customer_id, email)
+            await self._stripe.update_email(customer_id, email)
         except EmailRefused:
-            _log.warning("Stripe refused a customer's e-mail address; it will not write to this one")
+            _log.warning("Stripe refused a customer's e-mail address, the customer has none")
 
 
 def _keys(payer: Payer, suffix: str) -> tuple[str, ...]:
     """Return the idempotency keys to try, in order.
 
-    A user's own key comes first: whoever uses it, for whichever attempt, is answered the same customer. The attempt's
-    keys are there so that failures stored under the user's key cannot keep the user out until Stripe forgets them.
+    The user's own key comes first: all attempts of a user get the same customer under it. The attempt's keys follow, so
+    that a failure stored under the user's key does not lock the user out until Stripe forgets it.
     """
-    of_attempt = f"customer:attempt:{payer.attempt_id}{suffix}"
-    keys = (of_attempt, *(f"{of_attempt}:{generation}" for generation in range(1, _GENERATIONS)))
+    attempt_key = f"customer:attempt:{payer.attempt_id}{suffix}"
+    keys = (attempt_key, *(f"{attempt_key}:{generation}" for generation in range(1, _KEYS_PER_ATTEMPT)))
     if payer.user_id is None:
         return keys
-    # Hashed: a user id may be longer than a key can be, and an e-mail address that is not Stripe's to know.
-    of_user = hashlib.sha256(payer.user_id.encode()).hexdigest()
-    return (f"customer:{of_user}{suffix}", *keys)
+    # Hashed: a user id may be too long for a key, or be an e-mail address, which must not reach Stripe as a key (P7).
+    user_hash = hashlib.sha256(payer.user_id.encode()).hexdigest()
+    return (f"customer:{user_hash}{suffix}", *keys)

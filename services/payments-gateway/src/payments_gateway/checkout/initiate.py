@@ -1,4 +1,4 @@
-"""Begins a checkout: price the cart, make the intent, store the attempt, and only then release the secret (P2)."""
+"""Begins a checkout: price the cart, create the intent, save the attempt, and only then release the secret (P2)."""
 
 import logging
 from collections.abc import Callable
@@ -40,49 +40,49 @@ from servicekit.json_logging import bind_attempt
 
 _log = logging.getLogger(__name__)
 
-_KEY_GENERATIONS: Final = 5
-"""How many idempotency keys there are at Stripe for one attempt. Once all are spent only a new checkout can go on."""
-_SPENT_AT_ONCE: Final = 2
-"""So many keys may be spent by one request. Then Stripe is failing, and keys are left for when it is not (ADR 8)."""
-_CUSTOMERS_AT_ONCE: Final = 2
-"""So many customers are tried by one request: whoever deletes them faster has to stop first."""
+_KEYS_PER_ATTEMPT: Final = 5
+"""Idempotency keys at Stripe for one attempt. Once all are exhausted the buyer needs a new checkout."""
+_MAX_FRESH_FAILURES: Final = 2
+"""Keys that one request may exhaust. Stripe is failing then, and the other keys are kept for later (ADR 8)."""
+_MAX_MISSING_CUSTOMERS: Final = 2
+"""Customers that one request may find deleted at Stripe."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckoutRequest:
-    """What the client asked for."""
+    """Request of a client to begin a checkout."""
 
     cart: Cart
     contact: Contact
     shipping_address: Address | None
     supersedes: str | None
-    """The attempt that this checkout replaces, when the buyer changed the cart."""
-    digest: bytes
-    """SHA-256 over all of the above as the client sent it: tells a retry from another request."""
+    """Id of the attempt that this checkout replaces, if the buyer changed the cart."""
+    request_hash: bytes
+    """SHA-256 over all of the above as the client sent it: distinguishes a retry from another request."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checkout:
-    """What the client needs to let the buyer pay."""
+    """Data that lets the buyer pay."""
 
     client_secret: str
     attempt_id: str
     kind: IntentKind
     amount: Money
-    """What the intent takes."""
+    """Amount of the intent."""
     amount_due_today: Money
-    """With the first charges of subscriptions."""
+    """The intent's amount and the first charges of subscriptions without a trial."""
     recurring: tuple[RecurringSum, ...]
-    """What is charged again and again, by billing interval."""
+    """Recurring charges, by billing interval."""
     pay_by: datetime
 
     def __repr__(self) -> str:
-        """Leave the client secret out: a repr may end in a log."""
+        """Omit the client secret: a repr may end in a log."""
         return f"Checkout({self.amount})"
 
 
 class Initiate:
-    """Begins checkouts, and hands the same one out again to a retry."""
+    """Begins checkouts, and returns the same one to a retry."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Initiate:
         pay_by: timedelta,
         now: Callable[[], datetime],
     ) -> None:
-        """Begin checkouts that may be paid for as long as pay_by; now is a clock that answers aware UTC times."""
+        """Let buyers pay within pay_by."""
         self._ids = ids
         self._catalogue = catalogue
         self._intents = intents
@@ -109,16 +109,17 @@ class Initiate:
         self._now = now
 
     async def begin(self, request: CheckoutRequest, caller: Caller, idempotency_key: str | None) -> Checkout:
-        """Begin a checkout, or answer the one that an equal request with this key began.
+        """Begin a checkout, or return the one that an equal request with this key began.
 
         Raises InvalidRequest, RequestHashMismatch, AttemptClosed, AlreadyPaid, PaymentProcessing, AttemptNotFound (of
         supersedes), IntentRefused, CatalogueUnavailable, StripeUnavailable, ServiceUnavailable.
         """
         attempt_id = self._ids.derive(caller, idempotency_key)
         bind_attempt(attempt_id)
-        if idempotency_key is not None and (found := await self._attempts.find(attempt_id)) is not None:
-            return await self._resume(await self._kept(found, request.digest), request.digest)
-        if idempotency_key is not None:  # we know no attempt, but our store may have lost it after the payment
+        if idempotency_key is not None:
+            if (found := await self._attempts.find(attempt_id)) is not None:
+                return await self._resume(await self._save_again(found, request.request_hash), request.request_hash)
+            # checkout-session may have lost the attempt after its payment.
             await self._payment_guard.ensure_not_purchased(attempt_id)
         catalogue = await self._catalogue.with_prices(line.price_id for line in request.cart.lines)
         cart = price_cart(request.cart, catalogue)
@@ -128,7 +129,8 @@ class Initiate:
         if cart.has_subscriptions:
             customer_id = await self._customers.get_or_create(_payer(attempt_id, context))
             context = replace(context, stripe_customer_id=customer_id)
-        return await self._open(attempt_id, request, context)
+        intent, context = await self._create_intent(attempt_id, context)
+        return await self._save_and_release(attempt_id, request.request_hash, context, intent)
 
     def _context(self, request: CheckoutRequest, caller: Caller, cart: PricedCart) -> CheckoutContext:
         return CheckoutContext(
@@ -142,77 +144,80 @@ class Initiate:
             supersedes=request.supersedes,
         )
 
-    async def _open(self, attempt_id: str, request: CheckoutRequest, context: CheckoutContext) -> Checkout:
-        spent_now = customers_missing = 0
-        for generation in range(_KEY_GENERATIONS):
+    async def _create_intent(self, attempt_id: str, context: CheckoutContext) -> tuple[StripeIntent, CheckoutContext]:
+        """Create an intent under the first usable key. The context returned names its customer."""
+        fresh_failures = missing_customers = 0
+        for generation in range(_KEYS_PER_ATTEMPT):
             try:
-                intent = await self._intents.create(attempt_id, _terms(context), generation=generation)
+                intent = await self._intents.create(attempt_id, _intent_params(context), generation=generation)
             except IdempotencyKeyReused:
-                # Our store lost the attempt of another request, whose secret may be in the buyer's hands (ADR 8).
+                # checkout-session lost the attempt of another request, whose secret may be released (ADR 8).
                 raise RequestHashMismatch from None
-            except IdempotencyKeyExhausted as spent:
-                spent_now += spent.just_now
-                if spent_now == _SPENT_AT_ONCE:
+            except IdempotencyKeyExhausted as exhausted:
+                fresh_failures += exhausted.just_now
+                if fresh_failures == _MAX_FRESH_FAILURES:
                     raise StripeUnavailable from None
                 continue
             except CustomerMissing:
-                customers_missing += 1
-                if customers_missing == _CUSTOMERS_AT_ONCE:
+                missing_customers += 1
+                if missing_customers == _MAX_MISSING_CUSTOMERS:
                     raise StripeUnavailable from None
-                # Under the next key: Stripe may have stored the refusal, and the missing customer, under this one.
-                context = await self._with_another_customer(attempt_id, context)
+                # The next key is used, because Stripe may have stored this refusal under the present one.
+                context = await self._replace_customer(attempt_id, context)
                 continue
-            # A key that was used before may answer an intent that has been cancelled since.
+            # A key that was used before may replay an intent that was cancelled since.
             if intent.status is not IntentStatus.CANCELED:
-                return await self._store(attempt_id, request.digest, context, intent)
-        raise AttemptClosed  # every key of this attempt is spent: only a new checkout can go on
+                return intent, context
+        raise AttemptClosed  # every key of this attempt is exhausted
 
-    async def _with_another_customer(self, attempt_id: str, context: CheckoutContext) -> CheckoutContext:
+    async def _replace_customer(self, attempt_id: str, context: CheckoutContext) -> CheckoutContext:
         if context.stripe_customer_id is None:
-            raise ValueError("Stripe misses a customer that it was not told of")
+            raise ValueError("Stripe misses a customer, but none was sent")
         customer_id = await self._customers.replace_deleted(context.stripe_customer_id, _payer(attempt_id, context))
         return replace(context, stripe_customer_id=customer_id)
 
-    async def _store(self, attempt_id: str, digest: bytes, context: CheckoutContext, intent: StripeIntent) -> Checkout:
+    async def _save_and_release(
+        self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: StripeIntent
+    ) -> Checkout:
         try:
-            saved = await self._attempts.save(attempt_id, digest, context, intent.ref)
+            saved = await self._attempts.save(attempt_id, request_hash, context, intent.ref)
         except (AttemptClosed, RequestHashMismatch):
             found = await self._attempts.find(attempt_id)
             await self._cancel_if_unused(intent.ref, found)
             if found is None:
                 raise
-            return await self._resume(found, digest)  # says why: it may have been paid by now
+            return await self._resume(found, request_hash)  # raises the reason: it may be paid by now
         if saved.replayed:
             await self._cancel_if_unused(intent.ref, saved.attempt)
-            return await self._resume(saved.attempt, digest)
-        # After the store lost its data, the key answers an intent whose secret was released before.
+            return await self._resume(saved.attempt, request_hash)
+        # If checkout-session lost the attempt, the key may replay an intent whose secret was released before.
         await self._payment_guard.ensure_not_processing(saved.attempt, intent)
         return _checkout(saved.attempt, intent)
 
     async def _cancel_if_unused(self, ref: IntentRef, found: Attempt | Tombstone | None) -> None:
-        """Cancel an intent that lost to another request's. Its secret was given to nobody, so failing to is no harm."""
+        """Cancel an intent that lost to another request's. A failure is harmless: its secret was never released."""
         if isinstance(found, Attempt) and found.intent == ref:
             return
         try:
             await self._intents.cancel(ref)
         except (StripeUnavailable, IntentNotFound, IntentRefused):
-            _log.warning("an intent that nobody can pay was left uncancelled")
+            _log.warning("unused intent could not be cancelled")
 
-    async def _kept(self, found: Attempt | Tombstone, digest: bytes) -> Attempt | Tombstone:
-        """Save an attempt that was found once more: the save that stored it may have failed to keep it (P2, ADR 9)."""
-        if isinstance(found, Tombstone) or found.close_reason is not None or found.request_hash != digest:
+    async def _save_again(self, found: Attempt | Tombstone, request_hash: bytes) -> Attempt | Tombstone:
+        """Save an attempt that was found: its first save may not have reached the required durability (P2, ADR 9)."""
+        if isinstance(found, Tombstone) or found.close_reason is not None or found.request_hash != request_hash:
             return found
         try:
-            return (await self._attempts.save(found.attempt_id, digest, found.context, found.intent)).attempt
+            return (await self._attempts.save(found.attempt_id, request_hash, found.context, found.intent)).attempt
         except AttemptClosed:
             return await self._attempts.find(found.attempt_id) or found
 
-    async def _resume(self, found: Attempt | Tombstone, digest: bytes) -> Checkout:
-        """Release the stored attempt's secret once more, if it is this request's and still to be paid."""
+    async def _resume(self, found: Attempt | Tombstone, request_hash: bytes) -> Checkout:
+        """Release the stored attempt's secret again, if it is this request's and still payable."""
         if isinstance(found, Tombstone):
             await self._payment_guard.ensure_not_paid(found)
             raise AttemptClosed
-        if found.request_hash != digest:
+        if found.request_hash != request_hash:
             raise RequestHashMismatch
         intent = await self._intents.retrieve(found.intent)
         await self._payment_guard.ensure_not_processing(found, intent)
@@ -226,17 +231,17 @@ def _payer(attempt_id: str, context: CheckoutContext) -> Payer:
 
 
 def intent_kind(total: Money) -> IntentKind:
-    """Return which intent a checkout is paid with: one that takes nothing can only keep a payment method."""
+    """Return the kind of intent for a total: one of 0 can only keep a payment method."""
     return IntentKind.PAYMENT if total.minor_units else IntentKind.SETUP
 
 
-def _terms(context: CheckoutContext) -> IntentParams:
+def _intent_params(context: CheckoutContext) -> IntentParams:
     return IntentParams(intent_kind(context.total), context.total, context.stripe_customer_id)
 
 
 def _checkout(attempt: Attempt, intent: StripeIntent) -> Checkout:
     if intent.client_secret is None:
-        raise ValueError(f"{intent.ref.id} came without a client secret")
+        raise ValueError(f"{intent.ref.id} has no client secret")
     return Checkout(
         client_secret=intent.client_secret,
         attempt_id=attempt.attempt_id,

@@ -1,19 +1,16 @@
-"""Whether an attempt's payment is made or under way, so that the buyer is not asked to pay a second time."""
+"""Guards against a second payment of an attempt that is paid or whose payment is processing."""
 
 from payments_gateway.domain.attempts import Attempt, DeleteReason, Tombstone
 from payments_gateway.domain.errors import AlreadyPaid, PaymentProcessing
 from payments_gateway.domain.intents import PENDING_STATUSES, IntentStatus, StripeIntent
-from payments_gateway.domain.purchases import OrdersPort, PaymentReport, ReportChannel
+from payments_gateway.domain.purchases import OrdersPort
 from payments_gateway.payments.fulfilment import Fulfilment
-
-_REPORT = PaymentReport(ReportChannel.BROWSER_RETURN)
 
 
 class PaymentGuard:
-    """Answers for attempts that a client wants to begin again or replace."""
+    """Checks attempts that a client wants to begin again or to replace."""
 
     def __init__(self, fulfilment: Fulfilment, orders: OrdersPort) -> None:
-        """Settle what turns out to be paid by fulfilling it, as every other channel does."""
         self._fulfilment = fulfilment
         self._orders = orders
 
@@ -23,14 +20,14 @@ class PaymentGuard:
             raise AlreadyPaid(await self._orders.find_purchase(tombstone.attempt_id))
 
     async def ensure_not_purchased(self, attempt_id: str) -> None:
-        """Raise AlreadyPaid if orders has the attempt's purchase, whatever the attempt store remembers."""
+        """Raise AlreadyPaid if orders has the attempt's purchase, even if checkout-session lost the attempt."""
         purchase = await self._orders.find_purchase(attempt_id)
         if purchase is not None:
             raise AlreadyPaid(purchase)
 
     async def ensure_not_processing(self, attempt: Attempt, intent: StripeIntent) -> None:
-        """Raise AlreadyPaid, after fulfilling it, if the attempt's intent succeeded; PaymentProcessing if it may."""
+        """Fulfil a succeeded intent and raise AlreadyPaid; raise PaymentProcessing if it can still succeed."""
         if intent.status is IntentStatus.SUCCEEDED:
-            raise AlreadyPaid(await self._fulfilment.fulfil_for_buyer(intent, attempt, _REPORT))
+            raise AlreadyPaid(await self._fulfilment.fulfil_for_buyer(intent, attempt))
         if intent.status in PENDING_STATUSES:
             raise PaymentProcessing

@@ -1,8 +1,8 @@
-"""Where a checkout stands, for the page that the buyer looks at."""
+"""State of a checkout, for the buyer's page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from payments_gateway.domain.attempts import Attempt, AttemptsPort, CloseReason, DeleteReason, Tombstone
 from payments_gateway.domain.callers import Caller
@@ -12,8 +12,8 @@ from payments_gateway.domain.purchases import OrdersPort, Purchase
 from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
 
 
-class CheckoutState(Enum):
-    """What the buyer is told."""
+class CheckoutState(StrEnum):
+    """State as the buyer sees it."""
 
     OPEN = "open"
     PROCESSING = "processing"
@@ -25,63 +25,62 @@ class CheckoutState(Enum):
     NEEDS_REVIEW = "needs_review"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckoutStatus:
-    """A checkout's state, with what it became where it is completed."""
+    """State of a checkout, with its purchase once it is completed."""
 
     state: CheckoutState
     purchase: Purchase | None = None
     incomplete_payments: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Client secrets of first charges that the buyer can finish, by the subscription's id."""
+    """Client secrets of first charges that the buyer can complete, by subscription id."""
 
 
 class CheckoutStatusReader:
-    """Tells where checkouts stand."""
+    """Reads the state of checkouts."""
 
     def __init__(
         self, attempts: AttemptsPort, orders: OrdersPort, intents: IntentReader, incomplete_payments: IncompletePayments
     ) -> None:
-        """Read from the attempts, what they became, and their intents."""
         self._attempts = attempts
         self._orders = orders
         self._intents = intents
-        self._first_payments = incomplete_payments
+        self._incomplete_payments = incomplete_payments
 
     async def status(self, attempt_id: str, caller: Caller) -> CheckoutStatus:
-        """Return where the attempt stands. Raises AttemptNotFound, StripeUnavailable, ServiceUnavailable."""
+        """Return the attempt's state. Raises AttemptNotFound, StripeUnavailable, ServiceUnavailable."""
         found = await self._attempts.find(attempt_id)
         if found is not None and not caller.owns(found.user_id):
             raise AttemptNotFound
         if isinstance(found, Attempt):
             return CheckoutStatus(_state_of_intent(await self._intents.retrieve(found.intent), found.close_reason))
         if found is not None and found.reason is DeleteReason.CANCELLED:
-            return CheckoutStatus(_state_once_cancelled(found.close_reason))
-        return await self._status_once_decided(attempt_id, found, caller)
+            return CheckoutStatus(_state_after_cancel(found.close_reason))
+        return await self._status_after_decision(attempt_id, found, caller)
 
-    async def _status_once_decided(
+    async def _status_after_decision(
         self, attempt_id: str, tombstone: Tombstone | None, caller: Caller
     ) -> CheckoutStatus:
         purchase = await self._orders.find_purchase(attempt_id)
         if purchase is not None and purchase.is_visible_to(caller):
-            secrets = await self._first_payments.client_secrets(purchase.subscriptions)
+            secrets = await self._incomplete_payments.client_secrets(purchase.subscriptions)
             return CheckoutStatus(CheckoutState.COMPLETED, purchase, secrets)
         if tombstone is None or purchase is not None:
             raise AttemptNotFound
         return CheckoutStatus(CheckoutState.NEEDS_REVIEW)
 
 
-def _state_once_cancelled(close_reason: CloseReason | None) -> CheckoutState:
+def _state_after_cancel(close_reason: CloseReason | None) -> CheckoutState:
     return CheckoutState.SUPERSEDED if close_reason is CloseReason.SUPERSEDED else CheckoutState.EXPIRED
 
 
 def _state_of_intent(intent: StripeIntent, close_reason: CloseReason | None) -> CheckoutState:
     match intent.status:
         case status if status is IntentStatus.SUCCEEDED or status in PENDING_STATUSES:
-            return CheckoutState.PROCESSING  # not yet recorded, or at the bank: the buyer has nothing to do
+            return CheckoutState.PROCESSING  # not recorded yet, or at the bank: the buyer has nothing to do
         case IntentStatus.CANCELED:
-            return _state_once_cancelled(close_reason)
+            return _state_after_cancel(close_reason)
         case _ if close_reason is not None:
-            return _state_once_cancelled(close_reason)
+            return _state_after_cancel(close_reason)
         case IntentStatus.REQUIRES_ACTION:
             return CheckoutState.REQUIRES_ACTION
         case _ if intent.last_payment_failed:

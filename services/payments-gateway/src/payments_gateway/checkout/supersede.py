@@ -1,4 +1,4 @@
-"""Replaces an attempt by a new one when the buyer changed the cart: the old intent must become unpayable first."""
+"""Replaces an attempt when the buyer changed the cart: the old intent must become unpayable first."""
 
 from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.domain.attempts import AttemptsPort, CloseReason, DeleteReason, Tombstone
@@ -8,16 +8,15 @@ from payments_gateway.domain.intents import IntentStatus, StripeIntentsPort
 
 
 class Supersede:
-    """Retires attempts. Safe to repeat after a crash at any line."""
+    """Cancels and deletes replaced attempts. Safe to repeat after a crash at any line."""
 
     def __init__(self, attempts: AttemptsPort, intents: StripeIntentsPort, payment_guard: PaymentGuard) -> None:
-        """Retire attempts of this store, whose intents are these."""
         self._attempts = attempts
         self._intents = intents
         self._payment_guard = payment_guard
 
     async def supersede(self, attempt_id: str, caller: Caller) -> None:
-        """Make an attempt unpayable and forget it.
+        """Make an attempt unpayable and delete it.
 
         Raises AttemptNotFound, AlreadyPaid, PaymentProcessing, StripeUnavailable, ServiceUnavailable.
         """
@@ -27,7 +26,7 @@ class Supersede:
         if isinstance(old, Tombstone):
             await self._ensure_not_paid(old, caller)
             return
-        # Closed before cancelled: else a retry of the old request could store and release a fresh intent in between.
+        # Close before cancel: else a retry of the old request could save and release a new intent in between.
         await self._attempts.close(attempt_id, CloseReason.SUPERSEDED)
         intent = await self._intents.cancel(old.intent)
         await self._payment_guard.ensure_not_processing(old, intent)
@@ -36,7 +35,7 @@ class Supersede:
         await self._attempts.delete(attempt_id, DeleteReason.CANCELLED)
 
     async def _ensure_not_paid(self, old: Tombstone, caller: Caller) -> None:
-        """Where the content was lost before, the tombstone names no owner; the purchase does."""
+        """Show the purchase to its owner alone: the tombstone of a lost attempt names no owner, its purchase does."""
         try:
             await self._payment_guard.ensure_not_paid(old)
         except AlreadyPaid as paid:

@@ -1,22 +1,22 @@
-"""The checkout attempt as the gateway knows it, and the port to the service that owns it."""
+"""Checkout attempts, and the port to checkout-session, which stores them."""
 
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 from payments_gateway.domain.money import Money
 
 
-class IntentKind(Enum):
-    """Which of Stripe's two intent resources."""
+class IntentKind(StrEnum):
+    """Stripe's two intent resources: PaymentIntent and SetupIntent."""
 
     PAYMENT = "payment"
     SETUP = "setup"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class IntentRef:
     """A Stripe intent, by id."""
 
@@ -24,18 +24,18 @@ class IntentRef:
     kind: IntentKind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Contact:
-    """How the shop reaches the buyer."""
+    """Contact data of the buyer."""
 
     name: str
     email: str
     phone: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Address:
-    """A postal address in Stripe's terms; country is ISO 3166-1 alpha-2."""
+    """A postal address in Stripe's fields; country is ISO 3166-1 alpha-2."""
 
     line1: str
     line2: str | None
@@ -45,17 +45,17 @@ class Address:
     country: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShippingOption:
-    """The Stripe ShippingRate that the buyer chose, as it was then."""
+    """The Stripe ShippingRate that the buyer chose, as it was at that time."""
 
     shipping_rate_id: str
     name: str
     amount: Money
 
 
-class Interval(Enum):
-    """The unit of a billing interval, in Stripe's words."""
+class Interval(StrEnum):
+    """The unit of a billing interval, in Stripe's values."""
 
     DAY = "day"
     WEEK = "week"
@@ -63,20 +63,25 @@ class Interval(Enum):
     YEAR = "year"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recurring:
-    """How often a recurring price charges, and when first."""
+    """Billing interval and trial of a recurring price."""
 
     interval: Interval
     interval_count: int
-    """How many intervals lie between two charges."""
+    """Number of intervals between two charges."""
     trial_days: int
     """Days before the first charge; 0 for none."""
 
+    @property
+    def period(self) -> tuple[Interval, int]:
+        """Unit and count of the billing interval."""
+        return self.interval, self.interval_count
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class LineItem:
-    """One priced line of a cart. Its sum is unit_price times quantity."""
+    """One priced line of a cart."""
 
     price_id: str
     product_id: str
@@ -86,10 +91,15 @@ class LineItem:
     recurring: Recurring | None = None
     """None for a one-time price."""
 
+    @property
+    def amount(self) -> Money:
+        """The unit price times the quantity."""
+        return self.unit_price.times(self.quantity)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class CheckoutContext:
-    """What the buyer is checking out: all that fulfilment needs and Stripe must not carry."""
+    """Content of a checkout: everything that fulfilment needs and Stripe must not receive (P1)."""
 
     user_id: str | None
     """From a verified token; None for a guest."""
@@ -98,31 +108,31 @@ class CheckoutContext:
     shipping_option: ShippingOption | None
     items: tuple[LineItem, ...]
     total: Money
-    """What the intent takes: the one-time lines and the shipping. Must equal what Stripe receives (P5).
-    0 when the intent is a SetupIntent, which takes nothing."""
+    """Amount of the intent: the one-time lines and the shipping; 0 for a SetupIntent. Stripe must receive exactly this
+    (P5)."""
     pay_by: datetime
     supersedes: str | None
-    """The attempt that this one replaces."""
+    """Id of the attempt that this one replaces."""
     stripe_customer_id: str | None = None
-    """Whom Stripe will charge again and again. Set exactly when a line is recurring."""
+    """Customer that the subscriptions bill. Set exactly when a line is recurring."""
 
 
-class CloseReason(Enum):
-    """Why an attempt takes no further saves."""
+class CloseReason(StrEnum):
+    """Reason for which an attempt accepts no further saves."""
 
     SUPERSEDED = "superseded"
     PAY_BY_PASSED = "pay_by_passed"
 
 
-class DeleteReason(Enum):
-    """Why an attempt's content is gone."""
+class DeleteReason(StrEnum):
+    """Reason for which an attempt's content was deleted."""
 
     RECORDED = "recorded"
     QUARANTINED = "quarantined"
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A stored attempt."""
 
@@ -134,13 +144,13 @@ class Attempt:
 
     @property
     def user_id(self) -> str | None:
-        """Whose attempt it is; None for a guest's."""
+        """Owner of the attempt; None for a guest."""
         return self.context.user_id
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What remains of a deleted attempt."""
+    """Record left of a deleted attempt; it has no content."""
 
     attempt_id: str
     reason: DeleteReason
@@ -148,46 +158,48 @@ class Tombstone:
     user_id: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SavedAttempt:
-    """What a save came to: the attempt as stored, and whether it stood before."""
+    """Result of a save."""
 
     attempt: Attempt
+    """The attempt as it is stored."""
     replayed: bool
+    """True if an earlier save had stored it."""
 
 
 class AttemptClosed(Exception):
-    """The attempt was superseded, paid or given up: its id takes no further saves."""
+    """The attempt was superseded, paid or cancelled: its id accepts no further saves."""
 
 
 class RequestHashMismatch(Exception):
-    """The attempt's id is stored for another request."""
+    """The attempt id is stored with another request."""
 
 
 class AttemptTooLarge(Exception):
-    """The checkout has more content than is stored for one attempt."""
+    """The checkout has more content than checkout-session stores for one attempt."""
 
 
 class AttemptsPort(Protocol):
-    """The service that owns attempts. Every method may raise ServiceUnavailable."""
+    """checkout-session, which owns attempts. Every method may raise ServiceUnavailable."""
 
     async def save(
         self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: IntentRef
     ) -> SavedAttempt:
-        """Store an attempt, or answer the one stored. Raises AttemptClosed, RequestHashMismatch, AttemptTooLarge."""
+        """Store an attempt, or return the stored one. Raises AttemptClosed, RequestHashMismatch, AttemptTooLarge."""
 
     async def find(self, attempt_id: str) -> Attempt | Tombstone | None:
-        """Return the attempt or its tombstone; None if the id was never saved or is long gone."""
+        """Return the attempt or its tombstone; None if the id was never saved or its tombstone has expired."""
 
     async def close(self, attempt_id: str, reason: CloseReason) -> None:
-        """Bar further saves, keep the content."""
+        """Reject further saves; keep the content."""
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
-        """Remove the content, leave a tombstone (P4 says when)."""
+        """Delete the content and leave a tombstone, only where P4 allows it."""
 
 
 def is_attempt_id(text: str) -> bool:
-    """Whether text has the form of every attempt id that we give out: a UUID, canonical and in lower case."""
+    """Return True for a canonical, lower-case UUID, the form of every id that Holdfast generates."""
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:

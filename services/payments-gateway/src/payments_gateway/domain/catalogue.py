@@ -1,4 +1,4 @@
-"""What the shop sells: Stripe's prices and shipping rates, as they were when last read."""
+"""The shop's catalogue: Stripe's prices and shipping rates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,36 +8,36 @@ from payments_gateway.domain.attempts import Recurring
 from payments_gateway.domain.money import Money
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Price:
     """A Stripe Price with its Product."""
 
     id: str
     product_id: str
     name: str
-    """The product's name."""
+    """Name of the product."""
     description: str | None
     image_url: str | None
     unit_price: Money | None
-    """None when the price has no whole amount per piece."""
+    """None for a price without a whole amount per unit."""
     unsellable_reason: str | None
-    """Why it cannot be put into a cart, as a phrase; None when it can."""
+    """Reason for which it cannot be put into a cart, as a phrase; None if it can."""
     recurring: Recurring | None = None
-    """None for a one-time price, and for a recurring one that is not sold."""
+    """None for a one-time price, and for a recurring one that cannot be sold."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShippingRate:
-    """A Stripe ShippingRate of a fixed amount."""
+    """A Stripe ShippingRate with a fixed amount."""
 
     id: str
     name: str
     amount: Money
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything on sale at one moment."""
+    """Everything on sale at one time."""
 
     prices: Mapping[str, Price]
     """By price id, in the order Stripe lists them."""
@@ -50,7 +50,7 @@ class Catalogue:
 
 
 class CataloguePort(Protocol):
-    """Where the catalogue is read from."""
+    """Stripe, as the source of the catalogue."""
 
     async def read(self) -> Catalogue:
-        """Read everything that is active now. Raises StripeUnavailable."""
+        """Read all active prices and shipping rates. Raises StripeUnavailable."""

@@ -1,31 +1,31 @@
-"""Why a checkout cannot go the way the client asked: each is told to the buyer in so many words."""
+"""Reasons for which a request cannot be carried out; the HTTP edge maps each to a problem."""
 
 from payments_gateway.domain.purchases import PaymentDecision, Purchase
 
 
 class AttemptNotFound(Exception):
-    """There is no such attempt, or it is not the caller's: the two are told apart to nobody."""
+    """The attempt is missing or not the caller's. Both look the same to the caller, on purpose."""
 
 
 class AlreadyPaid(Exception):
-    """The attempt has been paid."""
+    """The attempt is paid."""
 
     def __init__(self, decision: PaymentDecision | None) -> None:
-        """Carry what the payment became, where it is known. Once it is erased it is told to nobody (ADR 14)."""
+        """Carry the purchase where there is one. An erased purchase is shown to nobody (ADR 14)."""
         super().__init__("already paid")
         self.purchase = decision if isinstance(decision, Purchase) and not decision.erased else None
 
 
 class PaymentProcessing(Exception):
-    """A payment of the attempt is under way at the bank; paying again would pay twice."""
+    """A payment of the attempt is processing at the bank; a second payment would charge the buyer twice."""
 
 
 class PaymentNotSucceeded(Exception):
-    """The intent has not been paid."""
+    """The intent is not paid."""
 
 
 class IntentMismatch(Exception):
-    """The intent and the attempt that the client named do not belong together."""
+    """The intent does not belong to the attempt that the client named."""
 
 
 class VersionConflict(Exception):

@@ -1,7 +1,7 @@
-"""Stripe's intents as the gateway knows them, and the port to Stripe."""
+"""Stripe's intents, and the port to them."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Final, Protocol
 
 from payments_gateway.domain.attempts import IntentKind, IntentRef
@@ -11,8 +11,8 @@ ATTEMPT_ID_KEY: Final = "checkoutAttemptId"
 """The one metadata key that Holdfast sends to Stripe (P1)."""
 
 
-class IntentStatus(Enum):
-    """An intent's status, in Stripe's words.
+class IntentStatus(StrEnum):
+    """An intent's status, in Stripe's values.
 
     Source: https://docs.stripe.com/payments/paymentintents/lifecycle
     """
@@ -25,7 +25,7 @@ class IntentStatus(Enum):
     CANCELED = "canceled"
     SUCCEEDED = "succeeded"
     UNKNOWN = "unknown"
-    """One that Stripe added after this was written."""
+    """A value that this version does not know."""
 
     @classmethod
     def _missing_(cls, _value: object) -> "IntentStatus":
@@ -35,60 +35,60 @@ class IntentStatus(Enum):
 PAYABLE_STATUSES: Final = frozenset(
     {IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.REQUIRES_ACTION}
 )
-"""Statuses in which the buyer can still pay, so that the client secret is of use."""
+"""Statuses in which the buyer can still pay with the client secret."""
 
 PENDING_STATUSES: Final = frozenset({IntentStatus.PROCESSING, IntentStatus.REQUIRES_CAPTURE, IntentStatus.UNKNOWN})
-"""Statuses that may end in a payment without the buyer: paying another intent now could pay twice."""
+"""Statuses that can become a payment without the buyer: paying another intent could charge the buyer twice."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StripeIntent:
-    """An intent as Stripe showed it at one moment."""
+    """Snapshot of an intent at Stripe."""
 
     ref: IntentRef
     status: IntentStatus
     attempt_id: str | None
-    """metadata.checkoutAttemptId; None when the intent is not ours."""
+    """metadata.checkoutAttemptId; None if the intent is not ours."""
     received: Money | None
-    """What Stripe received so far. None for a SetupIntent."""
+    """Amount received so far. None for a SetupIntent."""
     livemode: bool
     client_secret: str | None
     last_payment_failed: bool = False
-    """Whether the last try to pay was refused."""
+    """True if the last attempt to pay was declined."""
     payment_method_id: str | None = None
-    """The Stripe PaymentMethod that it was paid or set up with; None before."""
+    """The PaymentMethod that it was paid or set up with; None before."""
 
     def __repr__(self) -> str:
-        """Leave the client secret out: a repr may end in a log."""
+        """Omit the client secret: a repr may end in a log."""
         return f"StripeIntent({self.ref.id}, {self.status.value})"
 
     @property
     def is_payable(self) -> bool:
-        """Whether the buyer can still pay it."""
+        """True if the buyer can still pay it."""
         return self.status in PAYABLE_STATUSES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class IntentParams:
-    """What an intent is to be made for."""
+    """Parameters of an intent to create."""
 
     kind: IntentKind
     amount: Money
-    """What it takes; 0 for a SetupIntent, which takes nothing."""
+    """0 for a SetupIntent."""
     customer_id: str | None
-    """Whose the payment method becomes, to be charged again without the buyer; None to keep none."""
+    """Customer that keeps the payment method for later charges; None to keep none."""
 
 
 class CustomerMissing(Exception):
-    """Stripe does not know the customer any more: somebody deleted it."""
+    """The customer was deleted at Stripe."""
 
 
 class IntentNotFound(Exception):
-    """Stripe knows no intent of this id."""
+    """Stripe has no intent of this id."""
 
 
 class IntentRefused(Exception):
-    """Stripe refuses to make such an intent: its amount or currency is not acceptable to it."""
+    """Stripe refuses to create such an intent, for example because of its amount."""
 
     def __init__(self, code: str) -> None:
         super().__init__(f"refused by Stripe: {code}")
@@ -96,21 +96,21 @@ class IntentRefused(Exception):
 
 
 class IntentReader(Protocol):
-    """Stripe's intents, to be looked at. May raise StripeUnavailable."""
+    """Read access to Stripe's intents. May raise StripeUnavailable."""
 
     async def retrieve(self, ref: IntentRef) -> StripeIntent:
-        """Return the intent as it stands now. Raises IntentNotFound."""
+        """Return the intent's present state. Raises IntentNotFound."""
 
 
 class StripeIntentsPort(IntentReader, Protocol):
     """Stripe's intents. Every method may raise StripeUnavailable."""
 
     async def create(self, attempt_id: str, terms: IntentParams, *, generation: int) -> StripeIntent:
-        """Make an intent for an attempt, once per generation, however often it is called.
+        """Create the attempt's intent, once per generation however often it is called.
 
         Raises IdempotencyKeyExhausted where this generation's key replays a failure, IdempotencyKeyReused where it was
         used with other parameters, CustomerMissing, IntentRefused.
         """
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:
-        """Cancel the intent if Stripe still lets us; return it as it then stands. Raises IntentNotFound."""
+        """Cancel the intent if Stripe allows it, and return its present state. Raises IntentNotFound."""

@@ -1,34 +1,34 @@
-"""Amounts of money: integers in the currency's minor unit, and what Stripe accepts of them."""
+"""Amounts of money in minor units, and Stripe's limits on them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Money:
-    """An amount in minor units of a currency, which is ISO 4217 in lower case as Stripe spells it."""
+    """An amount in minor units; the currency is a lower-case ISO 4217 code, as at Stripe."""
 
     minor_units: int
     currency: str
 
     def times(self, quantity: int) -> "Money":
-        """Return what that many cost."""
+        """Return the amount multiplied by a quantity."""
         return Money(self.minor_units * quantity, self.currency)
 
 
 def total(amounts: Iterable[Money], currency: str) -> Money:
-    """Return the sum of amounts of one currency. Raises ValueError if another currency is among them."""
+    """Return the sum. Raises ValueError for an amount in another currency."""
     sum_minor = 0
     for amount in amounts:
         if amount.currency != currency:
-            raise ValueError("amounts of two currencies have no sum")
+            raise ValueError("amounts in two currencies cannot be added")
         sum_minor += amount.minor_units
     return Money(sum_minor, currency)
 
 
 MAX_CHARGE: Final = 99_999_999
-"""Eight digits, in minor units, is the most that Stripe charges at once.
+"""Stripe's maximum charge: eight digits in minor units.
 Source: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts"""
 
 MIN_CHARGE: Final[Mapping[str, int]] = {
@@ -57,18 +57,18 @@ MIN_CHARGE: Final[Mapping[str, int]] = {
     "thb": 1000,
     "usd": 50,
 }
-"""Least charge in minor units; for a currency that is not listed Stripe's own answer decides.
+"""Stripe's minimum charge in minor units. Stripe itself decides for a currency that is not listed.
 Source: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts"""
 
 THREE_DECIMAL_CURRENCIES: Final = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
-"""Their amounts must end in 0. Source: https://docs.stripe.com/currencies#three-decimal"""
+"""Stripe requires their amounts to end in 0. Source: https://docs.stripe.com/currencies#three-decimal"""
 
 
 def charge_violation(amount: Money) -> str | None:
-    """Return what Stripe would object to in a charge of this amount, as a phrase; None if nothing."""
-    smallest = MIN_CHARGE.get(amount.currency, 1)
-    if amount.minor_units < smallest:
-        return f"must come to at least {smallest} {amount.currency} in minor units"
+    """Return the limit of Stripe's that a charge of this amount breaks, as a phrase; None if it breaks none."""
+    minimum = MIN_CHARGE.get(amount.currency, 1)
+    if amount.minor_units < minimum:
+        return f"must come to at least {minimum} {amount.currency} in minor units"
     if amount.minor_units > MAX_CHARGE:
         return f"must come to at most {MAX_CHARGE} {amount.currency} in minor units"
     if amount.currency in THREE_DECIMAL_CURRENCIES and amount.minor_units % 10:

@@ -1,8 +1,8 @@
-"""What was bought, as the gateway knows it, and the port to the service that owns it."""
+"""Purchases and quarantined payments, and the port to orders, which records them."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 from payments_gateway.domain.attempts import Address, CheckoutContext, Contact, IntentRef, LineItem, ShippingOption
@@ -11,22 +11,22 @@ from payments_gateway.domain.money import Money
 from payments_gateway.domain.subscriptions import Subscription
 
 
-class ReportChannel(Enum):
-    """By which channel the news of a succeeded intent arrived."""
+class ReportChannel(StrEnum):
+    """Channel by which a succeeded intent was reported."""
 
     WEBHOOK = "webhook"
     BROWSER_RETURN = "browser_return"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PaymentReport:
-    """How a payment was reported. Kept for the operator; decides nothing."""
+    """Origin of a report of a payment; recorded for operators, decides nothing."""
 
     channel: ReportChannel
     stripe_event_id: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Payment:
     """A succeeded intent of ours."""
 
@@ -36,11 +36,11 @@ class Payment:
     """None for a SetupIntent."""
     livemode: bool
     payment_method_id: str | None = None
-    """The Stripe PaymentMethod that paid or was set up."""
+    """The PaymentMethod that paid or was set up."""
 
 
-class QuarantineReason(Enum):
-    """Why a payment is set aside for a person."""
+class QuarantineReason(StrEnum):
+    """Reason for which a payment is quarantined."""
 
     ATTEMPT_MISSING = "attempt_missing"
     AMOUNT_MISMATCH = "amount_mismatch"
@@ -49,15 +49,15 @@ class QuarantineReason(Enum):
     UNRECORDABLE = "unrecordable"
 
 
-class OrderStatus(Enum):
-    """Where an order stands."""
+class OrderStatus(StrEnum):
+    """Status of an order."""
 
     PAID = "paid"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Order:
-    """An order as it was recorded."""
+    """A recorded order."""
 
     id: str
     number: str
@@ -71,90 +71,90 @@ class Order:
     items: tuple[LineItem, ...]
     created_at: datetime
     erased: bool = False
-    """Whether who bought was erased from it: user, contact and address are empty then."""
+    """True if its personal data were erased: user, contact and address are empty then."""
     refunded: Money | None = None
-    """What was refunded or is about to be; None when nothing was."""
+    """Sum of refunds that are made or pending; None if there are none."""
     disputed: Money | None = None
-    """What is disputed, or was and is lost; None when nothing is."""
+    """Sum of disputes that are open or lost; None if there are none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OrderPage:
-    """Some of a user's orders, newest first."""
+    """A page of a user's orders, newest first."""
 
     orders: tuple[Order, ...]
     next_page_token: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Purchase:
-    """What an attempt became."""
+    """Order, subscriptions or both that an attempt's payment bought."""
 
     attempt_id: str
     intent: IntentRef
     order: Order | None
-    """None when nothing was bought but subscriptions."""
+    """None if only subscriptions were bought."""
     subscriptions: tuple[Subscription, ...] = ()
     """One for each billing interval, in the order of the cart."""
 
     @property
     def user_id(self) -> str | None:
-        """Whose purchase it is; None for a guest's and for an erased one."""
+        """Owner; None for a guest and for an erased purchase."""
         return next((bought.user_id for bought in (self.order, *self.subscriptions) if bought is not None), None)
 
     @property
     def erased(self) -> bool:
-        """Whether who bought was erased from it."""
+        """True if its personal data were erased."""
         return any(bought is not None and bought.erased for bought in (self.order, *self.subscriptions))
 
     def is_visible_to(self, caller: Caller) -> bool:
-        """Whether this caller may be told of it. Nobody may once it is erased: whose it was is not known any more."""
+        """Return True if the caller may see it. Nobody sees an erased one: its owner is not known any more (ADR 14)."""
         return not self.erased and caller.owns(self.user_id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QuarantinedPayment:
-    """A payment set aside."""
+    """A payment that a person has to resolve."""
 
     reason: QuarantineReason
     content_kept: bool
-    """Whether the attempt's content is stored with it, or was until it was erased."""
+    """True if the attempt's content is stored with it, or was until it was erased."""
 
 
 PaymentDecision = Purchase | QuarantinedPayment
-"""What a succeeded intent became: exactly one of the two (P3)."""
+"""Decision about a succeeded intent: exactly one of the two (P3)."""
 
 
 class OrderNotFound(Exception):
-    """There is no such order, or it is not the caller's."""
+    """The order is missing or not the caller's."""
 
 
 class PurchaseRefused(Exception):
-    """The content can never be recorded as a purchase."""
+    """orders refuses for good to record the content as a purchase."""
 
 
 class QuarantineRefused(Exception):
-    """orders would not even set the payment aside: the two disagree about what a payment is."""
+    """orders refuses even to quarantine the payment: its rules and the gateway's differ."""
 
 
 class OrdersPort(Protocol):
-    """The service that owns what was bought. Every method may raise ServiceUnavailable."""
+    """orders, which owns purchases. Every method may raise ServiceUnavailable."""
 
     async def record_purchase(
         self, payment: Payment, context: CheckoutContext, report: PaymentReport
     ) -> PaymentDecision:
-        """Record what the payment bought, or answer what was decided before. Raises PurchaseRefused."""
+        """Record a purchase, or return the earlier decision. Raises PurchaseRefused."""
 
     async def quarantine(
         self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
     ) -> PaymentDecision:
-        """Set the payment aside, or answer what was decided before."""
+        """Quarantine the payment, or return the earlier decision. Raises QuarantineRefused."""
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
-        """Return what the attempt became."""
+        """Return the attempt's purchase; None if it has none."""
 
     async def get_order(self, order_id: str) -> Order:
         """Return one order. Raises OrderNotFound."""
 
     async def list_orders(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
-        """Return a page of a user's orders. Raises InvalidRequest for a page token that is not ours."""
+        """Return a page of a user's orders. Raises InvalidRequest for a foreign page token."""

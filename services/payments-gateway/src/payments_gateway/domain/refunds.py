@@ -1,15 +1,15 @@
-"""Refunds and disputes as the gateway knows them, and the ports to Stripe, which owns them, and to orders' copies."""
+"""Refunds and disputes, and the ports to Stripe, which owns them, and to orders, which mirrors them."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from payments_gateway.domain.money import Money
 
 
-class RefundStatus(Enum):
-    """Where a refund stands, in Stripe's words."""
+class RefundStatus(StrEnum):
+    """Status of a refund, in Stripe's values."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
@@ -18,8 +18,8 @@ class RefundStatus(Enum):
     CANCELED = "canceled"
 
 
-class DisputeStatus(Enum):
-    """Where a dispute stands, in Stripe's words."""
+class DisputeStatus(StrEnum):
+    """Status of a dispute, in Stripe's values."""
 
     WARNING_NEEDS_RESPONSE = "warning_needs_response"
     WARNING_UNDER_REVIEW = "warning_under_review"
@@ -33,67 +33,67 @@ class DisputeStatus(Enum):
     APPEAL_UNDER_REVIEW = "appeal_under_review"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PaymentRef:
-    """The PaymentIntent that took the money which is given back."""
+    """The PaymentIntent that a refund or a dispute belongs to."""
 
     intent_id: str
     attempt_id: str | None
-    """metadata.checkoutAttemptId; None when the intent is not ours."""
+    """metadata.checkoutAttemptId; None if the intent is not ours."""
     livemode: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Refund:
-    """A refund as Stripe showed it at one moment."""
+    """Snapshot of a refund at Stripe."""
 
     id: str
-    payment_ref: PaymentRef | None
-    """None for a charge that was made without an intent: never ours."""
+    payment: PaymentRef | None
+    """None for a charge without an intent, which is never ours."""
     charge_id: str | None
     amount: Money
     status: RefundStatus
     created_at: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Dispute:
-    """A dispute as Stripe showed it at one moment."""
+    """Snapshot of a dispute at Stripe."""
 
     id: str
-    payment_ref: PaymentRef | None
+    payment: PaymentRef | None
     charge_id: str | None
     amount: Money
     status: DisputeStatus
     reason: str | None
-    """Stripe's word, such as fraudulent."""
+    """Stripe's value, such as fraudulent."""
     created_at: datetime
 
 
-Seen = TypeVar("Seen", Refund, Dispute)
-Shown = TypeVar("Shown", Refund, Dispute, covariant=True)  # noqa: PLC0105 — named for what it is, as Seen is
-Kept = TypeVar("Kept", Refund, Dispute, contravariant=True)  # noqa: PLC0105 — the same
+MirroredT = TypeVar("MirroredT", Refund, Dispute)
+MirroredT_co = TypeVar("MirroredT_co", Refund, Dispute, covariant=True)
+MirroredT_contra = TypeVar("MirroredT_contra", Refund, Dispute, contravariant=True)
 
 
-class StripeObjects(Protocol[Shown]):
-    """Refunds, or disputes, at Stripe. May raise StripeUnavailable."""
+class StripeObjectsPort(Protocol[MirroredT_co]):
+    """Refunds or disputes at Stripe. May raise StripeUnavailable."""
 
-    async def retrieve(self, object_id: str) -> Shown:
-        """Return the object as it stands now. Raises NotFoundAtStripe, UnsupportedStripeObject."""
-
-
-class MirrorRepository(Protocol[Kept]):
-    """The copies that orders keeps of refunds, or of disputes. May raise ServiceUnavailable."""
-
-    async def version_of(self, object_id: str) -> int:
-        """Return the version of a copy; 0 where there is none."""
-
-    async def write(self, shown: Kept, *, intent_id: str, expected_version: int) -> None:
-        """Write a copy where its version still holds. Raises VersionConflict, UnsupportedStripeObject."""
+    async def retrieve(self, object_id: str) -> MirroredT_co:
+        """Return the object's present state. Raises NotFoundAtStripe, UnsupportedStripeObject."""
 
 
 class ChargeRefundsPort(Protocol):
-    """What was refunded of a charge. May raise StripeUnavailable."""
+    """Refunds of a charge at Stripe. May raise StripeUnavailable."""
 
     async def list_refund_ids(self, charge_id: str) -> list[str]:
         """Return the ids of all refunds of a charge. Raises NotFoundAtStripe, UnsupportedStripeObject."""
+
+
+class MirrorRepository(Protocol[MirroredT_contra]):
+    """orders' copies of refunds or disputes. May raise ServiceUnavailable."""
+
+    async def version_of(self, object_id: str) -> int:
+        """Return the version of a copy; 0 if there is none."""
+
+    async def write(self, snapshot: MirroredT_contra, *, intent_id: str, expected_version: int) -> None:
+        """Write a copy if its version still holds. Raises VersionConflict, UnsupportedStripeObject."""

@@ -1,4 +1,4 @@
-"""Stripe Billing as the gateway knows it, and the port to it."""
+"""Subscriptions and invoices at Stripe Billing, and the port to them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,45 +11,45 @@ from payments_gateway.domain.subscriptions import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StripeInvoice:
-    """An invoice as Stripe showed it at one moment."""
+    """Snapshot of an invoice at Stripe."""
 
-    shown: SubscriptionInvoice
+    invoice: SubscriptionInvoice
     stripe_subscription_id: str | None
-    """What it charges for; None for an invoice of no subscription."""
+    """The subscription that it bills; None for another invoice."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StripeSubscription:
-    """A subscription as Stripe showed it at one moment."""
+    """Snapshot of a subscription at Stripe."""
 
     state: StripeSubscriptionState
     subscription_id: str | None
-    """metadata.subscriptionId; None when it is not ours."""
+    """metadata.subscriptionId; None if it is not ours."""
     livemode: bool
     latest_invoice: SubscriptionInvoice | None
-    """None where it has none, or where only its id was shown."""
+    """None if it has none, or if Stripe returned only its id."""
     client_secret: str | None = None
-    """Lets the buyer finish the payment of the latest invoice. Only where it was asked for."""
+    """Client secret of the latest invoice's payment. None unless it was requested."""
 
     def __repr__(self) -> str:
-        """Leave the client secret out: a repr may end in a log."""
+        """Omit the client secret: a repr may end in a log."""
         return f"StripeSubscription({self.state.stripe_subscription_id}, {self.state.status.value})"
 
     @property
     def id(self) -> str:
-        """Stripe's id."""
+        """Id at Stripe."""
         return self.state.stripe_subscription_id
 
     @property
     def awaits_buyer(self) -> bool:
-        """Whether its latest charge is still open, so that the buyer can pay it."""
+        """True if its latest invoice is open, so that the buyer can pay it."""
         return self.latest_invoice is not None and self.latest_invoice.status is InvoiceStatus.OPEN
 
 
 class SubscriptionRefused(Exception):
-    """Stripe refuses for good to do this with a subscription."""
+    """Stripe refuses for good to create or change the subscription."""
 
     def __init__(self, code: str) -> None:
         """Carry Stripe's error code, such as resource_missing."""
@@ -64,25 +64,25 @@ class StripeSubscriptionsPort(Protocol):
     """
 
     async def create(self, subscription: Subscription) -> StripeSubscription:
-        """Make the Stripe subscription, once per generation of its activation, however often it is called.
+        """Create the Stripe subscription, once per activation generation however often it is called.
 
-        Raises IdempotencyKeyExhausted when this generation's key is of no more use, SubscriptionRefused.
+        Raises IdempotencyKeyExhausted where this generation's key replays a failure, SubscriptionRefused.
         """
 
     async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
-        """Look through all the customer's Stripe subscriptions for the one that was made for this one."""
+        """Return the customer's Stripe subscription that was created for this one; None if there is none."""
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
-        """Return a subscription, with its latest invoice, as it stands now. Raises NotFoundAtStripe."""
+        """Return a subscription's present state, with its latest invoice. Raises NotFoundAtStripe."""
 
     async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
-        """Return an invoice as it stands now. Raises NotFoundAtStripe."""
+        """Return an invoice's present state. Raises NotFoundAtStripe."""
 
     async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
-        """Let the subscription end with its current period, or not after all.
+        """Cancel the subscription at the end of its current period, or take that back.
 
         Raises NotFoundAtStripe, SubscriptionRefused.
         """
 
     async def cancel_now(self, stripe_subscription_id: str) -> StripeSubscription:
-        """End the subscription at once; one that has ended is returned as it is. Raises NotFoundAtStripe."""
+        """Cancel the subscription at once; an ended one is returned as it is. Raises NotFoundAtStripe."""

@@ -1,29 +1,29 @@
-"""Subscriptions as the gateway knows them: what was bought, how it stands at Stripe, and the port to their owner."""
+"""Bought subscriptions with their state at Stripe, and the port to orders, which stores them."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Final, Protocol
 
 from payments_gateway.domain.attempts import IntentRef, Recurring
 from payments_gateway.domain.money import Money
 
 SUBSCRIPTION_ID_KEY: Final = "subscriptionId"
-"""The one metadata key of a Stripe subscription of ours."""
+"""The one metadata key of Holdfast's Stripe subscriptions."""
 
 
-class SubscriptionStatus(Enum):
-    """Where a subscription stands: Stripe's words, and two for the time before Stripe knows it.
+class SubscriptionStatus(StrEnum):
+    """Status of a subscription: Stripe's values, and two for subscriptions that are not created at Stripe.
 
     Source: https://docs.stripe.com/api/subscriptions/object#subscription_object-status
     """
 
     PENDING = "pending"
-    """Bought and recorded, not yet created at Stripe."""
+    """Recorded, not yet created at Stripe."""
     ACTIVATION_FAILED = "activation_failed"
-    """Stripe refused for good to create it: a person has to settle it."""
+    """Stripe refused for good to create it; a person has to resolve it."""
     INCOMPLETE = "incomplete"
-    """The first charge failed or waits for the buyer."""
+    """The first charge was declined or needs the buyer."""
     INCOMPLETE_EXPIRED = "incomplete_expired"
     TRIALING = "trialing"
     ACTIVE = "active"
@@ -34,23 +34,24 @@ class SubscriptionStatus(Enum):
 
 
 ENDED_STATUSES: Final = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
-"""Statuses that no subscription leaves again."""
+"""Final statuses."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SubscriptionItem:
-    """One line of a subscription. unit_price is for one billing interval."""
+    """One line of a subscription."""
 
     price_id: str
     product_id: str
     name: str
     quantity: int
     unit_price: Money
+    """Price of one unit for one billing interval."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StripeSubscriptionState:
-    """A Stripe subscription's state as Stripe showed it at one moment."""
+    """The part of a Stripe subscription that orders stores."""
 
     stripe_subscription_id: str
     status: SubscriptionStatus
@@ -60,13 +61,13 @@ class StripeSubscriptionState:
     cancel_at_period_end: bool
     cancel_at: datetime | None
     canceled_at: datetime | None
-    """When its end was asked for."""
+    """Time at which the cancellation was requested."""
     ended_at: datetime | None
     latest_invoice_id: str | None
 
 
-class InvoiceStatus(Enum):
-    """Where an invoice stands, in Stripe's words."""
+class InvoiceStatus(StrEnum):
+    """Status of an invoice, in Stripe's values."""
 
     DRAFT = "draft"
     OPEN = "open"
@@ -75,16 +76,16 @@ class InvoiceStatus(Enum):
     VOID = "void"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SubscriptionInvoice:
-    """One charge of a subscription, as Stripe showed it at one moment."""
+    """Snapshot of a subscription's invoice at Stripe."""
 
     id: str
     status: InvoiceStatus
     billing_reason: str
-    """Stripe's word, such as subscription_create or subscription_cycle; empty where it gave none."""
+    """Stripe's value, such as subscription_create or subscription_cycle; empty if there is none."""
     total: Money
-    """Below zero for a credit."""
+    """Negative for a credit."""
     amount_paid: Money
     attempt_count: int
     created_at: datetime
@@ -93,83 +94,83 @@ class SubscriptionInvoice:
     next_payment_attempt: datetime | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Subscription:
-    """What an attempt began for one of its billing intervals, as orders keeps it."""
+    """A bought subscription: the lines of an attempt that share a billing interval."""
 
     id: str
     checkout_attempt_id: str
     intent: IntentRef
-    """The intent that set it up."""
+    """The intent whose payment began it."""
     user_id: str | None
     stripe_customer_id: str
     payment_method_id: str
-    """The Stripe PaymentMethod it began with."""
+    """The PaymentMethod that it is created with."""
     recurring: Recurring
     items: tuple[SubscriptionItem, ...]
     version: int
-    """Advances with every write: what is read at Stripe is written only where the version read before still holds."""
+    """Advances with every write. A state read at Stripe is written only if the version read before it still holds."""
     created_at: datetime
     status: SubscriptionStatus
     activation_generation: int = 1
-    """Which idempotency key creates it at Stripe."""
+    """Number in the idempotency key that creates it at Stripe."""
     activation_began_at: datetime | None = None
-    """When this generation's activation first began."""
+    """Time at which this generation first began."""
     activation_failure: str | None = None
-    """Stripe's error code, once the activation has failed."""
+    """Stripe's error code, if the activation failed."""
     stripe_subscription_id: str | None = None
     """None until it is bound."""
     state: StripeSubscriptionState | None = None
     """None until it is bound."""
     invoices: tuple[SubscriptionInvoice, ...] = ()
-    """Newest first; the newest few."""
+    """The newest few, newest first."""
     erased: bool = False
-    """Whether who bought was erased from it: it has no user then, and is no guest's either."""
+    """True if its personal data were erased: it has no user then, and is no guest's either."""
 
     @property
     def is_bound(self) -> bool:
-        """Whether it is known which Stripe subscription it is."""
+        """True once it is bound to a Stripe subscription."""
         return self.stripe_subscription_id is not None
 
     @property
     def amount(self) -> Money:
-        """What one billing interval costs."""
+        """Price of one billing interval."""
         currency = self.items[0].unit_price.currency
         return Money(sum(item.unit_price.minor_units * item.quantity for item in self.items), currency)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SubscriptionPage:
-    """Some of a user's subscriptions, newest first."""
+    """A page of a user's subscriptions, newest first."""
 
     subscriptions: tuple[Subscription, ...]
     next_page_token: str | None
 
 
 class SubscriptionNotFound(Exception):
-    """There is no such subscription, or it is not the caller's."""
+    """The subscription is missing or not the caller's."""
 
 
 class StripeSubscriptionMismatch(Exception):
-    """The subscription is another Stripe subscription's: two were made for it, or the caller mixed them up."""
+    """The subscription is bound to another Stripe subscription, or the Stripe subscription to another one of ours."""
 
 
 class SubscriptionsPort(Protocol):
-    """The service that owns subscriptions. Every method may raise ServiceUnavailable and SubscriptionNotFound."""
+    """orders, which owns subscriptions. Every method may raise ServiceUnavailable and SubscriptionNotFound."""
 
     async def get_subscription(self, subscription_id: str) -> Subscription:
-        """Return one subscription, by our id."""
+        """Return a subscription by Holdfast's id."""
 
     async def get_subscription_by_stripe_id(self, stripe_subscription_id: str) -> Subscription:
         """Return the subscription that is bound to a Stripe subscription."""
 
     async def list_subscriptions(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
-        """Return a page of a user's subscriptions. Raises InvalidRequest for a page token that is not ours."""
+        """Return a page of a user's subscriptions. Raises InvalidRequest for a foreign page token."""
 
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
-        """Note that the subscription is about to be created at Stripe; the moment of the first time stays.
+        """Record that the subscription is about to be created at Stripe; a generation's first start time stays.
 
-        With abandon_generation the generation advances, if it is still that one.
+        With abandon_generation, advance the generation if it is still that one.
         """
 
     async def activate(
@@ -179,14 +180,14 @@ class SubscriptionsPort(Protocol):
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        """Bind the subscription to the Stripe subscription that was made for it.
+        """Bind the subscription to the Stripe subscription that was created for it.
 
-        Raises VersionConflict, StripeSubscriptionMismatch, UnsupportedStripeObject. A subscription that is bound to the
-        same one already is returned as it is.
+        Raises VersionConflict, StripeSubscriptionMismatch, UnsupportedStripeObject. A subscription that is
+        bound to the same one already is returned as it is.
         """
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
-        """Note that Stripe refused for good, with its error code. Raises VersionConflict."""
+        """Record a definite refusal, with Stripe's error code. Raises VersionConflict."""
 
     async def apply_state(
         self,
@@ -195,7 +196,7 @@ class SubscriptionsPort(Protocol):
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        """Write a state that was read at Stripe after the version was.
+        """Write a state that was read at Stripe after the version.
 
         Raises VersionConflict, StripeSubscriptionMismatch, UnsupportedStripeObject.
         """

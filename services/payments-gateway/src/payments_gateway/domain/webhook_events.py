@@ -1,47 +1,47 @@
-"""What Stripe's webhooks tell us: every event that anything is done about is read as one of these."""
+"""The webhook events that the gateway handles."""
 
 from dataclasses import dataclass
 
 from payments_gateway.domain.intents import StripeIntent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class IntentSucceeded:
     """An intent succeeded."""
 
     intent: StripeIntent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RefundChanged:
-    """Something happened to a refund."""
+    """A refund was created or changed."""
 
     refund_id: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ChargeRefunded:
-    """A charge was refunded, in full or in part."""
+    """A charge was refunded, in full or in part; the event does not name the refund."""
 
     charge_id: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DisputeChanged:
-    """Something happened to a dispute."""
+    """A dispute was created or changed."""
 
     dispute_id: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SubscriptionChanged:
-    """Something happened to a subscription, or to one of its invoices."""
+    """A subscription or one of its invoices was created or changed."""
 
     stripe_subscription_id: str
     subscription_id: str | None
-    """metadata.subscriptionId, as the event shows it."""
+    """metadata.subscriptionId in the event."""
     stripe_invoice_id: str | None
-    """The invoice that it is about, if it is about one."""
+    """Id of the invoice, if the event is about one."""
     livemode: bool
 
 

@@ -1,11 +1,10 @@
-"""KeyedLock a succeeded intent into exactly one purchase or one quarantined payment (P3), and begins its subscriptions.
+"""Fulfils succeeded intents: each becomes exactly one purchase or one quarantined payment (P3).
 
-One function for every channel by which the news may arrive. It may run twice at once, or be killed after any line:
-orders' database decides, and whoever comes later obeys what was decided.
+All channels that report a payment call this use case. It may run concurrently or be killed after any line: orders'
+database decides, and later calls obey the decision.
 """
 
 import logging
-from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import Counter
@@ -23,6 +22,7 @@ from payments_gateway.domain.purchases import (
     PurchaseRefused,
     QuarantinedPayment,
     QuarantineReason,
+    ReportChannel,
 )
 from payments_gateway.subscriptions.activation import Activation
 from servicekit.deadline import seconds_left
@@ -30,46 +30,36 @@ from servicekit.json_logging import bind_attempt
 
 _log = logging.getLogger(__name__)
 
-FULFILLED: Final = Counter(
-    "holdfast_fulfilments", "Succeeded intents by channel and what they became.", ["channel", "outcome"]
-)
+FULFILLED: Final = Counter("holdfast_fulfilments", "Succeeded intents, by channel and outcome.", ["channel", "outcome"])
 
-_BUYER_WAITS_SECONDS: Final = 10.0
-"""A buyer who came back is shown what is recorded after this long, with subscriptions as far as they are then."""
-_TO_ANSWER_SECONDS: Final = 1.0
-"""Kept back of the buyer's own request."""
-
-
-@dataclass(frozen=True)
-class NotOurs:
-    """The intent was not made by this Holdfast: nothing is to be done."""
-
-
-NOT_OURS: Final = NotOurs()
+_BROWSER_RETURN: Final = PaymentReport(ReportChannel.BROWSER_RETURN)
+_BUYER_WAIT_SECONDS: Final = 10.0
+"""Limit of the activation while a buyer waits; subscriptions that take longer are shown as pending."""
+_RESPONSE_RESERVE_SECONDS: Final = 1.0
+"""Part of the request's deadline that is kept for the response."""
 
 
 class Fulfilment:
-    """Fulfils succeeded intents."""
+    """Fulfils succeeded intents of one mode."""
 
     def __init__(self, attempts: AttemptsPort, orders: OrdersPort, activation: Activation, *, livemode: bool) -> None:
-        """Fulfil intents of the mode that our Stripe key works in."""
         self._attempts = attempts
         self._orders = orders
         self._activation = activation
         self._livemode = livemode
 
-    async def fulfil(self, intent: StripeIntent, report: PaymentReport) -> PaymentDecision | NotOurs:
-        """Bring a succeeded intent to its decision, forget the attempt once that is safe (P4), begin its subscriptions.
+    async def fulfil(self, intent: StripeIntent, report: PaymentReport) -> PaymentDecision | None:
+        """Decide a succeeded intent, delete its attempt once that is safe (P4), and activate its subscriptions.
 
-        Raises ServiceUnavailable, StripeUnavailable or ConflictRetriesExhausted as long as anything is left to do; any
-        channel may repeat the call.
+        Returns None for an intent that is not ours. Raises ServiceUnavailable, StripeUnavailable or
+        ConflictRetriesExhausted as long as anything is left to do; any channel may repeat the call.
         """
-        payment = self._our_payment(intent)
+        payment = self._payment_of(intent)
         if payment is None:
             _count(report, "not_ours")
-            return NOT_OURS
+            return None
         bind_attempt(payment.attempt_id)
-        decision = await self._settle(payment, await self._attempts.find(payment.attempt_id), report)
+        decision = await self._decide(payment, await self._attempts.find(payment.attempt_id), report)
         if not isinstance(decision, Purchase):
             return decision
         activated = await self._activation.activate_all(decision)
@@ -77,60 +67,55 @@ class Fulfilment:
             raise activated.error
         return activated.purchase
 
-    async def fulfil_for_buyer(
-        self, intent: StripeIntent, found: Attempt | Tombstone | None, report: PaymentReport
-    ) -> PaymentDecision:
-        """Do what fulfil does for a buyer who waits, and whose intent's attempt was just looked up.
+    async def fulfil_for_buyer(self, intent: StripeIntent, found: Attempt | Tombstone | None) -> PaymentDecision:
+        """Fulfil while a buyer waits, with the attempt or tombstone that the caller has just found.
 
-        Subscriptions that cannot be begun now stay pending: the webhook is still owed its answer, and begins them.
+        Subscriptions that cannot be activated now stay pending: the webhook, which Stripe repeats, activates them.
         Raises IntentMismatch if the intent does not name that attempt, ServiceUnavailable.
         """
-        payment = self._our_payment(intent)
+        payment = self._payment_of(intent)
         if payment is None or (found is not None and payment.attempt_id != found.attempt_id):
             raise IntentMismatch
-        decision = await self._settle(payment, found, report)
-        return await self.finish(decision) if isinstance(decision, Purchase) else decision
+        decision = await self._decide(payment, found, _BROWSER_RETURN)
+        return await self.activate_for_buyer(decision) if isinstance(decision, Purchase) else decision
 
-    async def finish(self, purchase: Purchase) -> Purchase:
-        """Begin what is still pending of a recorded purchase, as far as that can be done while a buyer waits.
-
-        What keeps a subscription pending is no failure of the buyer's: the webhook meets it too, and answers with it.
-        """
-        seconds = max(0.0, min(_BUYER_WAITS_SECONDS, seconds_left() - _TO_ANSWER_SECONDS))
+    async def activate_for_buyer(self, purchase: Purchase) -> Purchase:
+        """Activate pending subscriptions of a recorded purchase, as far as possible while a buyer waits."""
+        seconds = max(0.0, min(_BUYER_WAIT_SECONDS, seconds_left() - _RESPONSE_RESERVE_SECONDS))
         activated = await self._activation.activate_all(purchase, within_seconds=seconds)
         if activated.error is not None:
             _log.warning("subscriptions stay pending", extra={"reason": type(activated.error).__name__})
         return activated.purchase
 
-    async def _settle(
-        self, payment: Payment, found: Attempt | Tombstone | None, report: PaymentReport
-    ) -> PaymentDecision:
-        if isinstance(found, Attempt):
-            decision = await self._decide(payment, found, report)
-            await self._forget(found, payment, decision)
-        else:
-            decision = await self._decide_without_content(payment, report)
-        _report(decision, report)
-        return decision
-
-    def _our_payment(self, intent: StripeIntent) -> Payment | None:
+    def _payment_of(self, intent: StripeIntent) -> Payment | None:
         if intent.status is not IntentStatus.SUCCEEDED:
             raise ValueError("only a succeeded intent can be fulfilled")
         if intent.attempt_id is None or not is_attempt_id(intent.attempt_id) or intent.livemode != self._livemode:
             return None
         return Payment(intent.ref, intent.attempt_id, intent.received, intent.livemode, intent.payment_method_id)
 
-    async def _decide(self, payment: Payment, attempt: Attempt, report: PaymentReport) -> PaymentDecision:
-        if objection := _disagreement(payment, attempt):
-            return await self._orders.quarantine(payment, objection, attempt.context, report)
+    async def _decide(
+        self, payment: Payment, found: Attempt | Tombstone | None, report: PaymentReport
+    ) -> PaymentDecision:
+        if isinstance(found, Attempt):
+            decision = await self._decide_with_attempt(payment, found, report)
+            await self._delete_attempt(found, payment, decision)
+        else:
+            decision = await self._decide_without_attempt(payment, report)
+        _log_decision(decision, report)
+        return decision
+
+    async def _decide_with_attempt(self, payment: Payment, attempt: Attempt, report: PaymentReport) -> PaymentDecision:
+        if reason := _mismatch(payment, attempt):
+            return await self._orders.quarantine(payment, reason, attempt.context, report)
         try:
             return await self._orders.record_purchase(payment, attempt.context, report)
         except PurchaseRefused:
-            # Trying again would never help, and Stripe would give up in the end: the payment must not be lost (P3).
+            # A repeat would be refused again until Stripe gives up, and the payment must not be lost (P3, ADR 7).
             _log.exception("purchase refused, payment goes to quarantine")
             return await self._orders.quarantine(payment, QuarantineReason.UNRECORDABLE, attempt.context, report)
 
-    async def _decide_without_content(self, payment: Payment, report: PaymentReport) -> PaymentDecision:
+    async def _decide_without_attempt(self, payment: Payment, report: PaymentReport) -> PaymentDecision:
         purchase = await self._orders.find_purchase(payment.attempt_id)
         if purchase is None:
             reason = QuarantineReason.ATTEMPT_MISSING
@@ -140,7 +125,7 @@ class Fulfilment:
             reason = QuarantineReason.DUPLICATE_PAYMENT
         return await self._orders.quarantine(payment, reason, None, report)
 
-    async def _forget(self, attempt: Attempt, payment: Payment, decision: PaymentDecision) -> None:
+    async def _delete_attempt(self, attempt: Attempt, payment: Payment, decision: PaymentDecision) -> None:
         if payment.intent != attempt.intent:
             return  # The attempt's own intent may still be paid: its content stays (P4).
         if isinstance(decision, Purchase):
@@ -149,7 +134,7 @@ class Fulfilment:
             await self._attempts.delete(attempt.attempt_id, DeleteReason.QUARANTINED)
 
 
-def _disagreement(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
+def _mismatch(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
     if payment.intent != attempt.intent:
         return QuarantineReason.INTENT_MISMATCH
     total = attempt.context.total
@@ -158,7 +143,7 @@ def _disagreement(payment: Payment, attempt: Attempt) -> QuarantineReason | None
     return None
 
 
-def _report(decision: PaymentDecision, report: PaymentReport) -> None:
+def _log_decision(decision: PaymentDecision, report: PaymentReport) -> None:
     if isinstance(decision, QuarantinedPayment):
         _log.error("payment quarantined", extra={"reason": decision.reason.value, "channel": report.channel.value})
         _count(report, "quarantined")

@@ -1,8 +1,7 @@
-"""Keeps orders' copy of a refund or a dispute as Stripe's own object stands.
+"""Mirrors refunds and disputes from Stripe to orders (ADR 17). Nothing here moves money.
 
-Stripe promises no order of its events, and delivers them again: an event is only a hint that something changed. What is
-written is fetched, and only where nothing was written since before the fetch; so the copy never goes back in time, and
-whoever wrote last had looked last. Nothing here ever moves money.
+Stripe delivers events late, twice and in any order, so an event only triggers a fetch. The fetched state is written if
+nobody has written the copy since before the fetch, so that an older state never replaces a newer one.
 """
 
 import logging
@@ -12,105 +11,112 @@ from prometheus_client import Counter
 
 from payments_gateway.domain.attempts import is_attempt_id
 from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
-from payments_gateway.domain.refunds import ChargeRefundsPort, MirrorRepository, PaymentRef, Refund, Seen, StripeObjects
+from payments_gateway.domain.refunds import (
+    ChargeRefundsPort,
+    MirroredT,
+    MirrorRepository,
+    PaymentRef,
+    Refund,
+    StripeObjectsPort,
+)
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
 from servicekit.json_logging import bind_attempt
 from servicekit.keyed_lock import KeyedLock
 
 _log = logging.getLogger(__name__)
 
-COPIED: Final = Counter(
-    "holdfast_adjustments", "News of refunds and disputes, and what was done about them.", ["kind", "outcome"]
+SYNCS: Final = Counter(
+    "holdfast_mirror_syncs", "Refunds, disputes and refunded charges synchronised, by outcome.", ["kind", "outcome"]
 )
 
-_TRIES: Final = 10
-"""Writers in other gateways that were faster, before Stripe is asked to send the event again."""
+_MAX_CONFLICTS: Final = 10
+"""Conflicts with other gateways before the event is left to Stripe's next delivery."""
 
 
-class StripeMirror(Generic[Seen]):
-    """Copies one kind of Stripe's objects."""
+class StripeMirror(Generic[MirroredT]):
+    """Mirror of one kind of Stripe object."""
 
     def __init__(
-        self, kind: str, stripe: StripeObjects[Seen], copies: MirrorRepository[Seen], *, livemode: bool
+        self,
+        kind: str,
+        stripe: StripeObjectsPort[MirroredT],
+        repository: MirrorRepository[MirroredT],
+        *,
+        livemode: bool,
     ) -> None:
-        """Copy what was paid in the mode that our Stripe key works in. kind is a word for logs and metrics."""
+        """Skip objects of the other mode than livemode. kind is a label of logs and metrics."""
         self._kind = kind
-        self._stripe: StripeObjects[Seen] = stripe
-        self._copies: MirrorRepository[Seen] = copies
+        self._stripe: StripeObjectsPort[MirroredT] = stripe
+        self._repository: MirrorRepository[MirroredT] = repository
         self._livemode = livemode
         self._locks = KeyedLock()
 
     async def sync(self, object_id: str) -> None:
-        """Make the copy agree with Stripe; do nothing about what is not ours or is gone.
+        """Write the object's present state at Stripe; skip one that is not ours or not found there.
 
-        Raises ConflictRetriesExhausted, StripeUnavailable, ServiceUnavailable: the same call may be made again.
+        Raises ConflictRetriesExhausted, StripeUnavailable, ServiceUnavailable; the call may be repeated.
         """
         async with self._locks.hold(object_id):
             try:
-                outcome = await self._copied(object_id)
-            except (NotFoundAtStripe, UnsupportedStripeObject) as why:
-                acknowledge(self._kind, object_id, why)
+                outcome = await self._sync_with_retries(object_id)
+            except (NotFoundAtStripe, UnsupportedStripeObject) as error:
+                acknowledge(self._kind, object_id, error)
             else:
-                COPIED.labels(self._kind, outcome).inc()
+                SYNCS.labels(self._kind, outcome).inc()
 
-    async def _copied(self, object_id: str) -> str:
-        for _ in range(_TRIES):
+    async def _sync_with_retries(self, object_id: str) -> str:
+        for _ in range(_MAX_CONFLICTS):
             try:
-                return await self._copy(object_id)
+                return await self._sync_once(object_id)
             except VersionConflict:
                 continue
         raise ConflictRetriesExhausted
 
-    async def _copy(self, object_id: str) -> str:
-        # The version comes first: what is fetched afterwards is no older than the row that has it. It is written even
-        # where it equals the row: a slower writer that fetched something older in between must find the version moved.
-        version = await self._copies.version_of(object_id)
-        shown = await self._stripe.retrieve(object_id)
-        if shown.payment_ref is None or not self._is_ours(shown.payment_ref):
+    async def _sync_once(self, object_id: str) -> str:
+        # The version is read first, so that the state fetched after it is no older than the copy. An equal state is
+        # written too: a slower writer that fetched an older one in between must meet a conflict.
+        version = await self._repository.version_of(object_id)
+        snapshot = await self._stripe.retrieve(object_id)
+        if snapshot.payment is None or not self._is_ours(snapshot.payment):
             return "not_ours"
-        await self._copies.write(shown, intent_id=shown.payment_ref.intent_id, expected_version=version)
-        _log.info("copied from Stripe", extra={"kind": self._kind, "stripe_id": object_id})
-        return "copied"
+        await self._repository.write(snapshot, intent_id=snapshot.payment.intent_id, expected_version=version)
+        _log.info("mirrored from Stripe", extra={"kind": self._kind, "stripe_id": object_id})
+        return "written"
 
-    def _is_ours(self, payment_ref: PaymentRef) -> bool:
-        if payment_ref.attempt_id is None or not is_attempt_id(payment_ref.attempt_id):
+    def _is_ours(self, payment: PaymentRef) -> bool:
+        if payment.attempt_id is None or not is_attempt_id(payment.attempt_id):
             return False
-        bind_attempt(payment_ref.attempt_id)
-        return payment_ref.livemode == self._livemode
+        bind_attempt(payment.attempt_id)
+        return payment.livemode == self._livemode
 
 
-def acknowledge(kind: str, stripe_id: str, why: NotFoundAtStripe | UnsupportedStripeObject) -> None:
-    """Log and count what is left uncopied. kind is a word for logs and metrics.
+def acknowledge(kind: str, stripe_id: str, error: NotFoundAtStripe | UnsupportedStripeObject) -> None:
+    """Log and count an object that is not mirrored.
 
-    Asked again it would be the same, and Stripe switches off an endpoint that fails for days.
+    A repeat would fail in the same way, and Stripe disables an endpoint that fails for days.
     """
-    named = {"kind": kind, "stripe_id": stripe_id}
-    if isinstance(why, NotFoundAtStripe):
-        _log.warning("Stripe knows nothing of it any more", extra=named)
-        COPIED.labels(kind, "gone").inc()
+    fields = {"kind": kind, "stripe_id": stripe_id}
+    if isinstance(error, NotFoundAtStripe):
+        _log.warning("not found at Stripe, event acknowledged", extra=fields)
+        SYNCS.labels(kind, "not_found").inc()
     else:
-        _log.error("Stripe shows something that cannot be kept", extra=named, exc_info=why)
-        COPIED.labels(kind, "unusable").inc()
+        _log.error("unsupported Stripe object, event acknowledged", extra=fields, exc_info=error)
+        SYNCS.labels(kind, "unsupported").inc()
 
 
-class RefundMirror:
-    """Keeps orders' copies of refunds."""
+class ChargeRefunds:
+    """Mirrors all refunds of a charge, for events that do not name the refund."""
 
-    def __init__(self, mirror: StripeMirror[Refund], of_charges: ChargeRefundsPort) -> None:
-        """Copy refunds one by one, and find those of a charge."""
+    def __init__(self, mirror: StripeMirror[Refund], stripe: ChargeRefundsPort) -> None:
         self._mirror = mirror
-        self._of_charges = of_charges
+        self._stripe = stripe
 
-    async def sync(self, refund_id: str) -> None:
-        """Make the copy of a refund agree with Stripe. Raises what StripeMirror.sync raises."""
-        await self._mirror.sync(refund_id)
-
-    async def sync_charge(self, charge_id: str) -> None:
-        """Do the same for every refund of a charge: its event says that there is one more, but not which."""
+    async def sync(self, charge_id: str) -> None:
+        """Synchronise every refund of a charge, one after the other. Raises the same as StripeMirror.sync."""
         try:
-            refund_ids = await self._of_charges.list_refund_ids(charge_id)
-        except (NotFoundAtStripe, UnsupportedStripeObject) as why:
-            acknowledge("charge", charge_id, why)
+            refund_ids = await self._stripe.list_refund_ids(charge_id)
+        except (NotFoundAtStripe, UnsupportedStripeObject) as error:
+            acknowledge("charge", charge_id, error)
             return
         for refund_id in refund_ids:
             await self._mirror.sync(refund_id)

@@ -53,7 +53,7 @@ def read_refund(fields: Mapping[str, Any]) -> Refund:
     """Read a refund, with its intent expanded, from Stripe's JSON. Raises KeyError, TypeError, ValueError."""
     return Refund(
         id=read_id(fields["id"]),
-        payment_ref=_read_payment_ref(fields.get("payment_intent")),
+        payment=_read_payment_ref(fields.get("payment_intent")),
         charge_id=_read_reference(fields.get("charge")),
         amount=read_amount(fields["amount"], fields["currency"]),
         status=RefundStatus(fields["status"]),
@@ -65,7 +65,7 @@ def read_dispute(fields: Mapping[str, Any]) -> Dispute:
     """Read a dispute, with its intent expanded, from Stripe's JSON. Raises KeyError, TypeError, ValueError."""
     return Dispute(
         id=read_id(fields["id"]),
-        payment_ref=_read_payment_ref(fields.get("payment_intent")),
+        payment=_read_payment_ref(fields.get("payment_intent")),
         charge_id=_read_reference(fields.get("charge")),
         amount=read_amount(fields["amount"], fields["currency"]),
         status=DisputeStatus(fields["status"]),

@@ -1,7 +1,8 @@
 """Creates bought subscriptions at Stripe, each exactly once (ADR 15).
 
-It may run twice at once, or be killed after any line: the idempotency key makes Stripe answer the same subscription
-again, and where the key may be forgotten or spoilt, Stripe is asked what it made before it is asked to make anything.
+It may run concurrently or be killed after any line: the idempotency key makes Stripe return the same subscription
+again. Where Stripe may have forgotten the key, or replays a failure under it, existing subscriptions are searched
+before another one is created.
 """
 
 import asyncio
@@ -31,146 +32,147 @@ from payments_gateway.domain.subscriptions import (
 
 _log = logging.getLogger(__name__)
 
-ACTIVATIONS: Final = Counter(
-    "holdfast_activations", "Subscriptions that were to be created at Stripe, and what came of it.", ["outcome"]
-)
+ACTIVATIONS: Final = Counter("holdfast_activations", "Activations of subscriptions, by outcome.", ["outcome"])
 
 _KEY_TRUSTED_FOR: Final = timedelta(hours=12)
-"""Stripe may forget an idempotency key after 24 hours; half of that leaves room for clocks that disagree."""
-_KEY_LET_GO_AFTER: Final = timedelta(hours=13)
-"""Whoever still trusted the key has heard from Stripe by then, whichever clock they went by."""
-_ROUNDS: Final = 3
-"""Two fresh keys, or two writers who were faster, are enough for one run; the next run goes on from there."""
-_GONE: Final = "resource_missing"
-"""Stripe's own code for what it does not know."""
-_AT_ONCE: Final = 4
-"""So many subscriptions of one purchase are created at the same time: it must not crowd other buyers out."""
+"""Stripe may forget an idempotency key after 24 hours; half of that leaves room for clock skew."""
+_KEY_ABANDONED_AFTER: Final = timedelta(hours=13)
+"""A worker that still trusted the key has heard from Stripe by then, even with clock skew."""
+_MAX_ROUNDS: Final = 3
+"""Keys tried, or version conflicts met, in one run; the next run continues."""
+_NOT_FOUND_CODE: Final = "resource_missing"
+"""Stripe's error code for a missing object."""
+_MAX_CONCURRENT: Final = 4
+"""Subscriptions of one purchase that are created at the same time, so that it does not crowd out other buyers."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Activated:
-    """How far the activation of a purchase came."""
+    """Result of activating a purchase."""
 
     purchase: Purchase
-    """With its subscriptions as they now are."""
+    """The purchase with its subscriptions' present state."""
     error: BaseException | None
-    """What kept a subscription from being settled, if anything did."""
+    """The first failure that left a subscription pending."""
 
 
 class Activation:
-    """Brings pending subscriptions to Stripe."""
+    """Activates pending subscriptions."""
 
     def __init__(
         self, subscriptions: SubscriptionsPort, billing: StripeSubscriptionsPort, *, now: Callable[[], datetime]
     ) -> None:
-        """Create subscriptions of this book at Stripe."""
         self._subscriptions = subscriptions
         self._billing = billing
         self._now = now
 
     async def activate_all(self, purchase: Purchase, *, within_seconds: float | None = None) -> Activated:
-        """Activate every pending subscription of a purchase, as far as that can be done now and in time.
+        """Activate every pending subscription of a purchase. A failure of one does not stop the others."""
+        slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        pending = [each.id for each in purchase.subscriptions if each.status is SubscriptionStatus.PENDING]
+        tasks = {each: asyncio.create_task(self._activate_in_slot(each, slots)) for each in pending}
+        await _wait_or_cancel(tasks.values(), within_seconds)
+        errors = {each: _error_of(task) for each, task in tasks.items()}
+        activated = {each: tasks[each].result() for each in pending if errors[each] is None}
+        subscriptions = tuple(activated.get(each.id, each) for each in purchase.subscriptions)
+        first_error = next((error for error in errors.values() if error is not None), None)
+        return Activated(replace(purchase, subscriptions=subscriptions), first_error)
 
-        One that cannot be settled keeps none of the others waiting.
-        """
-        gate = asyncio.Semaphore(_AT_ONCE)
-        pending = [one.id for one in purchase.subscriptions if one.status is SubscriptionStatus.PENDING]
-        tasks = {each: asyncio.create_task(self._activate_in_turn(each, gate)) for each in pending}
-        await _ended(tasks.values(), within_seconds)
-        settled = {each: task.result() for each, task in tasks.items() if _failure_of(task) is None}
-        failures = [failure for task in tasks.values() if (failure := _failure_of(task)) is not None]
-        subscriptions = tuple(settled.get(one.id, one) for one in purchase.subscriptions)
-        return Activated(replace(purchase, subscriptions=subscriptions), next(iter(failures), None))
-
-    async def _activate_in_turn(self, subscription_id: str, gate: asyncio.Semaphore) -> Subscription:
-        async with gate:
+    async def _activate_in_slot(self, subscription_id: str, slots: asyncio.Semaphore) -> Subscription:
+        async with slots:
             return await self.activate(subscription_id)
 
     async def activate(self, subscription_id: str) -> Subscription:
-        """Create a pending subscription at Stripe, or find it there; return it as it then is.
+        """Create a pending subscription at Stripe, or find it there, and bind it; return its present state.
 
-        A definite refusal of Stripe's is noted, not raised. Raises StripeUnavailable, UnsupportedStripeObject,
-        ConflictRetriesExhausted, ServiceUnavailable; the same call may be made again, by anybody.
+        A definite refusal of Stripe's is recorded, not raised. Raises StripeUnavailable, UnsupportedStripeObject,
+        ConflictRetriesExhausted, ServiceUnavailable; the call may be repeated.
         """
-        row = await self._subscriptions.begin_activation(subscription_id)
-        for _ in range(_ROUNDS):
-            if row.status is not SubscriptionStatus.PENDING:
-                return row
+        subscription = await self._subscriptions.begin_activation(subscription_id)
+        for _ in range(_MAX_ROUNDS):
+            if subscription.status is not SubscriptionStatus.PENDING:
+                return subscription
             try:
-                made = await self._found_or_created(row)
-                if made is not None:
-                    return await self.bind(row, made)
+                created = await self._find_or_create(subscription)
+                if created is not None:
+                    return await self.bind(subscription, created)
             except SubscriptionRefused as refused:
-                row = await self._refused(row, refused.code)
+                subscription = await self._record_refusal(subscription, refused.code)
                 continue
             except NotFoundAtStripe:
-                # Stripe remembers that it made it, and has it no more: its test data were wiped. Nobody makes another
-                # one before a person has looked.
-                row = await self._refused(row, _GONE)
+                # Stripe replays the creation of a subscription that no longer exists: its test data were deleted.
+                # A person decides before another one is created.
+                subscription = await self._record_refusal(subscription, _NOT_FOUND_CODE)
                 continue
             except UnsupportedStripeObject:
-                _log.exception("Stripe shows a subscription that cannot be kept", extra={"subscription": row.id})
-                ACTIVATIONS.labels("unusable").inc()
-                raise  # the buyer may have been charged: it has not failed
-            row = await self._subscriptions.begin_activation(row.id, abandon_generation=row.activation_generation)
-        raise StripeUnavailable  # it fails whatever the key is
+                _log.exception("unsupported Stripe subscription", extra={"subscription": subscription.id})
+                ACTIVATIONS.labels("unsupported").inc()
+                raise  # it stays pending: the buyer may have been charged
+            subscription = await self._subscriptions.begin_activation(
+                subscription.id, abandon_generation=subscription.activation_generation
+            )
+        raise StripeUnavailable  # Stripe fails under every key
 
-    async def bind(self, row: Subscription, made: StripeSubscription) -> Subscription:
-        """Bind a subscription to the Stripe subscription that was made for it and read after the row was.
+    async def bind(self, subscription: Subscription, created: StripeSubscription) -> Subscription:
+        """Bind a subscription to the Stripe subscription that was created for it and read after it.
 
         Raises NotFoundAtStripe, UnsupportedStripeObject, StripeUnavailable, ConflictRetriesExhausted,
         ServiceUnavailable.
         """
-        for _ in range(_ROUNDS):
+        for _ in range(_MAX_ROUNDS):
             try:
-                bound = await self._subscriptions.activate(row.id, row.version, made.state, made.latest_invoice)
+                bound = await self._subscriptions.activate(
+                    subscription.id, subscription.version, created.state, created.latest_invoice
+                )
             except VersionConflict:
-                row = await self._subscriptions.get_subscription(row.id)
-                made = await self._billing.retrieve(made.id)
+                subscription = await self._subscriptions.get_subscription(subscription.id)
+                created = await self._billing.retrieve(created.id)
             except StripeSubscriptionMismatch:
-                # Nobody is charged twice without being told: a person has to end one of the two.
-                known = {"subscription": row.id, "stripe_subscription": made.id}
-                _log.error("a second Stripe subscription was made for one subscription", extra=known)
-                ACTIVATIONS.labels("made_twice").inc()
-                row = await self._subscriptions.get_subscription(row.id)
-                if row.status is SubscriptionStatus.PENDING:
-                    raise StripeUnavailable from None  # what was made is another one's: nothing is settled here
-                return row
+                return await self._report_duplicate(subscription, created)
             else:
                 _log.info("subscription activated", extra={"subscription": bound.id, "status": bound.status.value})
                 ACTIVATIONS.labels("activated").inc()
                 return bound
         raise ConflictRetriesExhausted
 
-    async def _found_or_created(self, row: Subscription) -> StripeSubscription | None:
-        """Return the Stripe subscription; None if this generation's key is of no use and nothing was made with it."""
-        age = self._now() - row.activation_began_at if row.activation_began_at else timedelta()
+    async def _find_or_create(self, subscription: Subscription) -> StripeSubscription | None:
+        """Return the Stripe subscription; None if none was created and this generation's key is exhausted."""
+        began_at = subscription.activation_began_at
+        age = self._now() - began_at if began_at else timedelta()
         if age > _KEY_TRUSTED_FOR:
-            # Nothing more is made with this key: another worker, who looked at the same moment, may go on with the
-            # next one, and Stripe forget this one in between.
-            found = await self._billing.find_existing(row)
-            if found is None and age <= _KEY_LET_GO_AFTER:
-                raise StripeUnavailable  # somebody may be about to make it with this key, and the next would be another
+            # Never create with an old key: Stripe may have forgotten it while another worker uses the next one.
+            found = await self._billing.find_existing(subscription)
+            if found is None and age <= _KEY_ABANDONED_AFTER:
+                raise StripeUnavailable  # a worker may still create with this key: do not use the next one yet
             return found
         try:
-            return await self._billing.create(row)
+            return await self._billing.create(subscription)
         except IdempotencyKeyExhausted:
-            # A stored failure may have come after the effect: only Stripe's list of what there is tells.
-            return await self._billing.find_existing(row)
+            # The replayed failure may have come after the creation: only the list of subscriptions shows that.
+            return await self._billing.find_existing(subscription)
 
-    async def _refused(self, row: Subscription, code: str) -> Subscription:
+    async def _record_refusal(self, subscription: Subscription, code: str) -> Subscription:
         try:
-            failed = await self._subscriptions.fail_activation(row.id, row.version, code)
+            failed = await self._subscriptions.fail_activation(subscription.id, subscription.version, code)
         except VersionConflict:
-            return await self._subscriptions.begin_activation(row.id)
-        known = {"subscription": row.id, "reason": code}
-        _log.error("Stripe refuses to create a subscription that was bought", extra=known)
+            return await self._subscriptions.begin_activation(subscription.id)
+        _log.error("Stripe refused a bought subscription", extra={"subscription": subscription.id, "reason": code})
         ACTIVATIONS.labels("refused").inc()
         return failed
 
+    async def _report_duplicate(self, subscription: Subscription, created: StripeSubscription) -> Subscription:
+        """Log a second Stripe subscription of one subscription: a person has to cancel one of the two."""
+        fields = {"subscription": subscription.id, "stripe_subscription": created.id}
+        _log.error("a second Stripe subscription exists for one subscription", extra=fields)
+        ACTIVATIONS.labels("duplicate").inc()
+        subscription = await self._subscriptions.get_subscription(subscription.id)
+        if subscription.status is SubscriptionStatus.PENDING:
+            raise StripeUnavailable  # the Stripe subscription is bound elsewhere: this one is still to be activated
+        return subscription
 
-async def _ended(tasks: Collection[asyncio.Task[Subscription]], within_seconds: float | None) -> None:
-    """Wait until all tasks have ended; those that have not in time, or when nobody waits any more, are broken off."""
+
+async def _wait_or_cancel(tasks: Collection[asyncio.Task[Subscription]], within_seconds: float | None) -> None:
+    """Wait until all tasks have ended; cancel those that exceed the time, or all if the caller is cancelled."""
     if not tasks:
         return
     try:
@@ -181,5 +183,5 @@ async def _ended(tasks: Collection[asyncio.Task[Subscription]], within_seconds: 
         await asyncio.wait(tasks)
 
 
-def _failure_of(task: asyncio.Task[Subscription]) -> BaseException | None:
+def _error_of(task: asyncio.Task[Subscription]) -> BaseException | None:
     return StripeUnavailable() if task.cancelled() else task.exception()

@@ -1,9 +1,9 @@
-"""Ends a user's subscription: with its period, at once, or not after all.
+"""Cancels a user's subscription at once or at the end of its period, or takes the latter back.
 
-Stripe is asked first: its state is the truth, and the row follows it.
+The change is made at Stripe first, whose state is authoritative, and then written to orders.
 """
 
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSubscriptionsPort, SubscriptionRefused
@@ -20,22 +20,22 @@ from payments_gateway.subscriptions.sync import SubscriptionSync
 _NOT_AT_STRIPE: Final = frozenset({SubscriptionStatus.PENDING, SubscriptionStatus.ACTIVATION_FAILED})
 
 
-class CancelMode(Enum):
-    """How a subscription is to end."""
+class CancelMode(StrEnum):
+    """Time at which a subscription ends."""
 
     AT_PERIOD_END = "at_period_end"
-    """What is paid for is still delivered."""
+    """The paid period is still delivered."""
     NOW = "now"
     UNDO = "undo"
-    """It goes on after all."""
+    """Take back AT_PERIOD_END."""
 
 
 class SubscriptionNotActiveYet(Exception):
-    """The subscription does not exist at Stripe, so that nothing of it can be cancelled there."""
+    """The subscription does not exist at Stripe, so it cannot be cancelled there."""
 
 
 class SubscriptionEnded(Exception):
-    """The subscription has ended: nothing brings it back."""
+    """The subscription has ended and cannot be resumed."""
 
 
 class SubscriptionCancel:
@@ -44,44 +44,43 @@ class SubscriptionCancel:
     def __init__(
         self, subscriptions: SubscriptionsPort, billing: StripeSubscriptionsPort, sync: SubscriptionSync
     ) -> None:
-        """Cancel subscriptions of this book at Stripe."""
         self._subscriptions = subscriptions
         self._billing = billing
         self._sync = sync
 
     async def cancel(self, subscription_id: str, user_id: str, mode: CancelMode) -> Subscription:
-        """Do as the owner wishes; return the subscription as it then is. Ending what has ended changes nothing.
+        """Apply the mode and return the subscription's present state. Cancelling an ended one changes nothing.
 
         Raises SubscriptionNotFound, SubscriptionNotActiveYet, SubscriptionEnded, SubscriptionRefused,
         ConflictRetriesExhausted, StripeUnavailable, ServiceUnavailable.
         """
-        row = await self._subscriptions.get_subscription(subscription_id)
-        if row.user_id != user_id:
+        subscription = await self._subscriptions.get_subscription(subscription_id)
+        if subscription.user_id != user_id:
             raise SubscriptionNotFound
-        if row.status in _NOT_AT_STRIPE or row.stripe_subscription_id is None:
+        if subscription.status in _NOT_AT_STRIPE or subscription.stripe_subscription_id is None:
             raise SubscriptionNotActiveYet
-        if row.status not in ENDED_STATUSES:
-            shown = await self._changed(row.stripe_subscription_id, mode)
-            row = await self._sync.apply_snapshot(row, shown, self._billing)
-        if row.status in ENDED_STATUSES and mode is CancelMode.UNDO:
+        if subscription.status not in ENDED_STATUSES:
+            snapshot = await self._change(subscription.stripe_subscription_id, mode)
+            subscription = await self._sync.apply_snapshot(subscription, snapshot, self._billing)
+        if subscription.status in ENDED_STATUSES and mode is CancelMode.UNDO:
             raise SubscriptionEnded
-        return row
+        return subscription
 
-    async def _changed(self, stripe_subscription_id: str, mode: CancelMode) -> StripeSubscription:
+    async def _change(self, stripe_subscription_id: str, mode: CancelMode) -> StripeSubscription:
         try:
             if mode is CancelMode.NOW:
                 return await self._billing.cancel_now(stripe_subscription_id)
             ends = mode is CancelMode.AT_PERIOD_END
             return await self._billing.cancel_at_period_end(stripe_subscription_id, ends=ends)
         except (NotFoundAtStripe, SubscriptionRefused) as refused:
-            return await self._ended_meanwhile(stripe_subscription_id, refused)
+            return await self._retrieve_ended(stripe_subscription_id, refused)
 
-    async def _ended_meanwhile(self, stripe_subscription_id: str, refused: Exception) -> StripeSubscription:
-        """Return the subscription if that is why it could not be changed; it is news to the row."""
+    async def _retrieve_ended(self, stripe_subscription_id: str, refused: Exception) -> StripeSubscription:
+        """Return the subscription if it has ended meanwhile, else raise the refusal."""
         try:
-            shown = await self._billing.retrieve(stripe_subscription_id)
+            snapshot = await self._billing.retrieve(stripe_subscription_id)
         except NotFoundAtStripe:
             raise SubscriptionEnded from None
-        if shown.state.status not in ENDED_STATUSES:
+        if snapshot.state.status not in ENDED_STATUSES:
             raise refused
-        return shown
+        return snapshot

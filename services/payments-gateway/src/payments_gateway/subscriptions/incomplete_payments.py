@@ -1,4 +1,4 @@
-"""Lets a buyer finish the first charge of a subscription, where the bank refused it or asks for the buyer."""
+"""Client secrets for the first charges of subscriptions that were declined or need the buyer."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,28 +8,27 @@ from payments_gateway.domain.subscriptions import Subscription, SubscriptionStat
 
 
 class IncompletePayments:
-    """Asks Stripe for the client secrets of open first charges. They are handed on, never stored and never logged."""
+    """Retrieves client secrets of open first charges. They are never stored and never logged."""
 
     def __init__(self, billing: StripeSubscriptionsPort) -> None:
-        """Ask this Billing."""
         self._billing = billing
 
     async def client_secrets(self, subscriptions: Iterable[Subscription]) -> Mapping[str, str]:
-        """Return the client secret of each subscription whose first charge the buyer can finish now, by our id.
+        """Return, by subscription id, the client secret of each first charge that the buyer can complete now.
 
-        While Stripe is away nothing can be paid either: there is no secret then, and no failure.
+        It is left out while Stripe is unavailable: nothing can be paid then either.
         """
-        found = {each.id: await self._secret_of(each) for each in subscriptions}
+        found = {each.id: await self._client_secret(each) for each in subscriptions}
         return {each: secret for each, secret in found.items() if secret is not None}
 
-    async def _secret_of(self, subscription: Subscription) -> str | None:
+    async def _client_secret(self, subscription: Subscription) -> str | None:
         if subscription.status is not SubscriptionStatus.INCOMPLETE or subscription.stripe_subscription_id is None:
             return None
         try:
-            shown = await self._billing.retrieve(subscription.stripe_subscription_id, with_client_secret=True)
+            snapshot = await self._billing.retrieve(subscription.stripe_subscription_id, with_client_secret=True)
         except (StripeUnavailable, NotFoundAtStripe, UnsupportedStripeObject):
             return None
-        # What is recorded may be older than this answer: a charge that was finished since must not be offered again.
-        if shown.state.status is not SubscriptionStatus.INCOMPLETE or not shown.awaits_buyer:
+        # The recorded state may be older: a charge that was completed since must not be offered again.
+        if snapshot.state.status is not SubscriptionStatus.INCOMPLETE or not snapshot.awaits_buyer:
             return None
-        return shown.client_secret
+        return snapshot.client_secret

@@ -1,7 +1,8 @@
-"""Follows what becomes of subscriptions at Stripe.
+"""Writes the state of Stripe's subscriptions to orders (ADR 15).
 
-An event is only a event: events come late, twice and in any order. The row's version is read, Stripe is asked, and what
-it answers is written where the version still holds, so that no older state ever replaces a newer one.
+Stripe delivers events late, twice and in any order, so an event only triggers a fetch. The subscription's version is
+read, then its state is fetched from Stripe and written if the version still holds, so that an older state never
+replaces a newer one.
 """
 
 import logging
@@ -26,18 +27,16 @@ from servicekit.keyed_lock import HeldLock, KeyedLock
 
 _log = logging.getLogger(__name__)
 
-EVENTS: Final = Counter(
-    "holdfast_subscription_hints", "Events about subscriptions, and what came of them.", ["outcome"]
-)
+EVENTS: Final = Counter("holdfast_subscription_events", "Events about subscriptions, by outcome.", ["outcome"])
 
-_SEEN: Final = "seen_with_another"
-_ROUNDS: Final = 30
-"""Writers in other gateways that were faster, before Stripe is asked to send the event again. Stripe sends about eight
-events at the same moment when a subscription begins; of two gateways each is the slower one every second time."""
+_COVERED: Final = "covered"
+_MAX_CONFLICTS: Final = 30
+"""Conflicts with other gateways before the event is left to Stripe's next delivery. Stripe sends about eight events at
+once when a subscription begins; of two gateways each meets a conflict every second time."""
 
 
 class SubscriptionSync:
-    """Keeps rows as Stripe's subscriptions are."""
+    """Keeps orders' subscriptions in step with Stripe's."""
 
     def __init__(
         self,
@@ -47,7 +46,7 @@ class SubscriptionSync:
         *,
         livemode: bool,
     ) -> None:
-        """Follow subscriptions of the mode that our Stripe key works in."""
+        """Skip events of the other mode than livemode."""
         self._subscriptions = subscriptions
         self._billing = billing
         self._activation = activation
@@ -55,40 +54,40 @@ class SubscriptionSync:
         self._locks = KeyedLock()
 
     async def on_event(self, event: SubscriptionChanged) -> None:
-        """Write what Stripe shows now. Raises ConflictRetriesExhausted, StripeUnavailable, ServiceUnavailable."""
+        """Write Stripe's present state. Raises ConflictRetriesExhausted, StripeUnavailable, ServiceUnavailable."""
         async with self._locks.hold(event.stripe_subscription_id) as lock:
-            # Of the events of one moment one look at Stripe serves all that had come before it.
-            outcome = _SEEN if lock.covered(event.stripe_invoice_id) else await self._follow(event, lock)
+            # One fetch serves all events that had arrived before it.
+            outcome = _COVERED if lock.covered(event.stripe_invoice_id) else await self._handle(event, lock)
         EVENTS.labels(outcome).inc()
 
     async def apply_snapshot(
-        self, row: Subscription, shown: StripeSubscription, billing: StripeSubscriptionsPort
+        self, subscription: Subscription, snapshot: StripeSubscription, billing: StripeSubscriptionsPort
     ) -> Subscription:
-        """Write what Stripe answered after the row was read; where somebody was faster, ask Stripe again, through this.
+        """Write a snapshot that was taken after the subscription was read; after a conflict take another by billing.
 
-        It takes no lock: whoever waits for it waits for no event.
+        Takes no lock, so that its caller waits for no event.
         """
-        row, _invoice = await self._written(row, shown, None, billing)
-        return row
+        written, _invoice = await self._write(subscription, snapshot, None, billing)
+        return written
 
-    async def _follow(self, event: SubscriptionChanged, lock: HeldLock) -> str:
-        row = await self._row(event) if event.livemode == self._livemode else None
-        if row is None:
+    async def _handle(self, event: SubscriptionChanged, lock: HeldLock) -> str:
+        subscription = await self._find_subscription(event) if event.livemode == self._livemode else None
+        if subscription is None:
             return "not_ours"
-        bind_attempt(row.checkout_attempt_id)
+        bind_attempt(subscription.checkout_attempt_id)
         try:
-            return await self._bring_up_to_date(row, event, lock)
+            return await self._sync(subscription, event, lock)
         except NotFoundAtStripe:
-            # Stripe keeps ended subscriptions: one that is missing was wiped, or is another account's. What is
-            # recorded stays until a person has looked (ADR 15), and asking again would be answered the same.
-            _log.error("Stripe does not know a recorded subscription", extra={"subscription": row.id})
-            return "gone"
+            # Stripe keeps ended subscriptions: a missing one was deleted with test data or is another account's. The
+            # recorded state stays until a person decides (ADR 15); a repeat would find nothing either.
+            _log.error("recorded subscription not found at Stripe", extra={"subscription": subscription.id})
+            return "not_found"
         except UnsupportedStripeObject:
-            # Asked again it would be the same, and Stripe switches off an endpoint that fails for days.
-            _log.exception("Stripe shows a subscription that cannot be kept", extra={"subscription": row.id})
-            return "unusable"
+            # A repeat would fail in the same way, and Stripe disables an endpoint that fails for days.
+            _log.exception("unsupported Stripe subscription", extra={"subscription": subscription.id})
+            return "unsupported"
 
-    async def _row(self, event: SubscriptionChanged) -> Subscription | None:
+    async def _find_subscription(self, event: SubscriptionChanged) -> Subscription | None:
         try:
             return await self._subscriptions.get_subscription_by_stripe_id(event.stripe_subscription_id)
         except SubscriptionNotFound:
@@ -100,63 +99,72 @@ class SubscriptionSync:
         except SubscriptionNotFound:
             return None
 
-    async def _bring_up_to_date(self, row: Subscription, event: SubscriptionChanged, lock: HeldLock) -> str:
-        shown = await self._billing.retrieve(event.stripe_subscription_id)
-        if not row.is_bound and shown.subscription_id == row.id:
-            row = await self._activation.bind(row, shown)  # the event was faster than the answer to the creator
-            if row.state == shown.state and _keeps_invoices(row, shown, event):
+    async def _sync(self, subscription: Subscription, event: SubscriptionChanged, lock: HeldLock) -> str:
+        snapshot = await self._billing.retrieve(event.stripe_subscription_id)
+        if not subscription.is_bound and snapshot.subscription_id == subscription.id:
+            subscription = await self._activation.bind(subscription, snapshot)  # the event came before the creator
+            if subscription.state == snapshot.state and _has_invoices(subscription, snapshot, event):
                 return "bound"
-            shown = await self._billing.retrieve(shown.id)  # the creator was faster still, and bound what is older
-        if row.stripe_subscription_id != shown.id:
-            _log.warning("an event names a subscription of ours that is another's", extra={"subscription": row.id})
-            return "of_another"
-        row, invoice = await self._written(row, shown, event.stripe_invoice_id, self._billing)
-        lock.mark_covered(_seen_to(row, invoice))
-        return "applied"
+            # The creator was faster after all, with an older state.
+            snapshot = await self._billing.retrieve(snapshot.id)
+        if subscription.stripe_subscription_id != snapshot.id:
+            _log.warning(
+                "metadata.subscriptionId is bound to another Stripe subscription",
+                extra={"subscription": subscription.id},
+            )
+            return "mismatch"
+        subscription, invoice = await self._write(subscription, snapshot, event.stripe_invoice_id, self._billing)
+        lock.mark_covered(_covered_parts(subscription, invoice))
+        return "written"
 
-    async def _written(
+    async def _write(
         self,
-        row: Subscription,
-        shown: StripeSubscription,
+        subscription: Subscription,
+        snapshot: StripeSubscription,
         stripe_invoice_id: str | None,
         billing: StripeSubscriptionsPort,
     ) -> tuple[Subscription, SubscriptionInvoice | None]:
-        for _ in range(_ROUNDS):
-            invoice = await self._invoice(shown, stripe_invoice_id, billing)
+        for _ in range(_MAX_CONFLICTS):
+            invoice = await self._retrieve_invoice(snapshot, stripe_invoice_id, billing)
             try:
-                return await self._subscriptions.apply_state(row.id, row.version, shown.state, invoice), invoice
+                written = await self._subscriptions.apply_state(
+                    subscription.id, subscription.version, snapshot.state, invoice
+                )
             except VersionConflict:
-                row = await self._subscriptions.get_subscription(row.id)
-                shown = await billing.retrieve(shown.id)
+                subscription = await self._subscriptions.get_subscription(subscription.id)
+                snapshot = await billing.retrieve(snapshot.id)
+            else:
+                return written, invoice
         raise ConflictRetriesExhausted
 
-    async def _invoice(
-        self, shown: StripeSubscription, stripe_invoice_id: str | None, billing: StripeSubscriptionsPort
+    async def _retrieve_invoice(
+        self, snapshot: StripeSubscription, stripe_invoice_id: str | None, billing: StripeSubscriptionsPort
     ) -> SubscriptionInvoice | None:
-        if stripe_invoice_id is None or stripe_invoice_id == shown.state.latest_invoice_id:
-            return shown.latest_invoice
+        """Return the invoice that the event names, if it is this subscription's, else the latest one."""
+        if stripe_invoice_id is None or stripe_invoice_id == snapshot.state.latest_invoice_id:
+            return snapshot.latest_invoice
         try:
-            invoice = await billing.retrieve_invoice(stripe_invoice_id)
+            found = await billing.retrieve_invoice(stripe_invoice_id)
         except (NotFoundAtStripe, UnsupportedStripeObject):
-            # What became of the subscription itself is not to wait for it.
-            _log.exception("Stripe shows an invoice that cannot be kept", extra={"stripe_invoice": stripe_invoice_id})
-            return shown.latest_invoice
-        return invoice.shown if invoice.stripe_subscription_id == shown.id else shown.latest_invoice
+            # The subscription's own state must not wait for an invoice.
+            _log.exception("invoice missing or unsupported", extra={"stripe_invoice": stripe_invoice_id})
+            return snapshot.latest_invoice
+        return found.invoice if found.stripe_subscription_id == snapshot.id else snapshot.latest_invoice
 
 
-def _seen_to(written: Subscription, invoice: SubscriptionInvoice | None) -> set[str | None]:
-    """Return what was looked at: an invoice, and the subscription itself (None) if its latest one was kept with it."""
+def _covered_parts(written: Subscription, invoice: SubscriptionInvoice | None) -> set[str | None]:
+    """Return the parts that a write covers: the invoice, and None for the state if its latest invoice is written."""
     if invoice is None:
         return {None}
     is_latest = written.state is not None and invoice.id == written.state.latest_invoice_id
     return {invoice.id, None} if is_latest else {invoice.id}
 
 
-def _keeps_invoices(row: Subscription, shown: StripeSubscription, event: SubscriptionChanged) -> bool:
-    """Whether the row has the latest invoice as it was shown, and the event is about no other one.
+def _has_invoices(subscription: Subscription, snapshot: StripeSubscription, event: SubscriptionChanged) -> bool:
+    """Return True if the snapshot's latest invoice is stored unchanged and the event is about no other one.
 
-    A charge may change while the subscription's own state stays: after one more try of the card, for example.
+    An invoice can change while the subscription's state stays, for example after another attempt to charge the card.
     """
-    if event.stripe_invoice_id not in (None, shown.state.latest_invoice_id):
+    if event.stripe_invoice_id not in (None, snapshot.state.latest_invoice_id):
         return False
-    return shown.latest_invoice is None or shown.latest_invoice in row.invoices
+    return snapshot.latest_invoice is None or snapshot.latest_invoice in subscription.invoices

@@ -1,4 +1,4 @@
-"""A tiny service on a real gRPC server, calls to it, and the log lines that it writes."""
+"""A service with one method on a real gRPC server, calls to it, and the log lines that it writes."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from servicekit.grpc_client import open_channel
 from servicekit.grpc_server import GrpcServer
-from servicekit.json_logging import JsonFormatter, forget_attempt, request_id
+from servicekit.json_logging import JsonFormatter, request_id, unbind_attempt
 
 SERVICE: Final = "test.Echo"
 Answer = Callable[[StringValue, Any], Awaitable[StringValue]]
@@ -25,27 +25,27 @@ Logged = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture(autouse=True)
 def nothing_bound() -> None:
-    """Begin each test outside any request."""
+    """Begin each test outside a request."""
     request_id.set("")
-    forget_attempt()
+    unbind_attempt()
 
 
 @pytest.fixture
 def serve() -> Serve:
-    """Give a context that serves one method, Say, on a port of its own; keywords replace the server's arguments."""
+    """Return a context that serves one method, Say, on a free port; keywords replace the server's arguments."""
     return _serve
 
 
 @asynccontextmanager
 async def _serve(answer: Answer, **changes: Any) -> AsyncIterator[GrpcServer]:
-    told: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "service_name": SERVICE,
         "listen": "127.0.0.1:0",
         "errors": {},
         "domain": "echo",
         "drain_seconds": 1,
     }
-    server = GrpcServer(**told | changes)
+    server = GrpcServer(**arguments | changes)
     say = grpc.unary_unary_rpc_method_handler(answer, StringValue.FromString, StringValue.SerializeToString)
     server.grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Say": say}),))
     await server.start()
@@ -57,7 +57,7 @@ async def _serve(answer: Answer, **changes: Any) -> AsyncIterator[GrpcServer]:
 
 @pytest.fixture
 def say_to() -> SayTo:
-    """Give a context with the method Say of a service at a target, over a channel as services open them."""
+    """Return a context with the method Say of a service at a port or target, over a channel as services open it."""
     return _say_to
 
 
@@ -69,7 +69,7 @@ async def _say_to(target: int | str, **changes: Any) -> AsyncIterator[Say]:
 
 @pytest.fixture
 def logged() -> Iterator[Logged]:
-    """Give the lines logged so far, as objects; with a logger's name, that logger's lines."""
+    """Return the lines logged so far, as objects; with a logger's name, only its lines."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(JsonFormatter("echo"))
@@ -79,8 +79,8 @@ def logged() -> Iterator[Logged]:
     root.setLevel(logging.INFO)
 
     def lines(logger: str = "") -> list[dict[str, Any]]:
-        every = [json.loads(line) for line in written.getvalue().splitlines()]
-        return [line for line in every if line["logger"].startswith(logger)]
+        parsed = [json.loads(line) for line in written.getvalue().splitlines()]
+        return [line for line in parsed if line["logger"].startswith(logger)]
 
     yield lines
     root.removeHandler(handler)

@@ -1,4 +1,4 @@
-"""A service as a process: announces each call that it holds, and answers them once standard input says so."""
+"""A service as a process: logs each call that it holds, and answers them once a line arrives on standard input."""
 
 import asyncio
 import logging
@@ -15,17 +15,14 @@ _log = logging.getLogger("echo")
 
 
 async def main(drain_seconds: float) -> None:
-    """Serve until told to stop."""
-    permissions = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(permissions), sys.stdin.buffer
-    )
-
-    permitted = asyncio.create_task(permissions.readline())
+    """Serve until a signal."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin.buffer)
+    released = asyncio.create_task(lines.readline())
 
     async def hold(request: StringValue, _context: Any) -> StringValue:
         _log.info("holding")
-        await asyncio.shield(permitted)  # for every call that is held
+        await asyncio.shield(released)  # one line releases every call
         return request
 
     server = GrpcServer(

@@ -1,4 +1,4 @@
-"""Certificates are followed as their files change, and what cannot be used changes nothing."""
+"""Certificates follow their files, and files that cannot be used change nothing."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from prometheus_client import REGISTRY
 
 from devstack.certificates import Authority, CertificateFolder, KeyPair
-from servicekit.certificates import Certificates, CertificateUnusable
-from servicekit.tls_files import TlsFiles
+from servicekit.certificates import Certificates, CertificateUnusable, TlsFiles
 
 Logged = Callable[..., list[dict[str, Any]]]
 HOLDER = "orders"
@@ -22,7 +21,7 @@ HOLDER = "orders"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> CertificateFolder:
-    """Give certificates of a test authority."""
+    """Return certificates of a test authority."""
     made = CertificateFolder(tmp_path / "certs")
     made.make()
     return made
@@ -30,41 +29,37 @@ def folder(tmp_path: Path) -> CertificateFolder:
 
 @pytest.fixture
 def files(folder: CertificateFolder) -> TlsFiles:
-    """Name the files of one holder."""
+    """Return the files of one holder."""
     return TlsFiles(folder.certificate_of(HOLDER), folder.key_of(HOLDER), folder.authorities)
 
 
-def _followed(files: TlsFiles) -> Certificates:
-    return Certificates("test", files, look_every_seconds=0)
+def _certificates(files: TlsFiles) -> Certificates:
+    return Certificates("test", files, check_interval_seconds=0)
 
 
-def test_renewed_files_are_taken(folder: CertificateFolder, files: TlsFiles, logged: Logged) -> None:
-    """Whoever renews a certificate only replaces files."""
-    certificates = _followed(files)
-    before = certificates.current()
+def test_renewed_files_are_used(folder: CertificateFolder, files: TlsFiles, logged: Logged) -> None:
+    """Credentials stay the same object until the files change; then all of them are new."""
+    certificates = _certificates(files)
+    before, again = certificates.current(), certificates.current()
 
     folder.renew()
 
     after = certificates.current()
+    assert before is again
     assert after.certificate == files.certificate.read_bytes() != before.certificate
     assert after.key == files.key.read_bytes() != before.key
+    assert after.client_context is not before.client_context
     assert [line["message"] for line in logged("servicekit.certificates")] == ["certificate renewed"]
 
 
-def test_a_replaced_authority_is_taken(folder: CertificateFolder, files: TlsFiles) -> None:
-    """The certificate stays, and both authorities are trusted."""
-    certificates = _followed(files)
-
+def test_an_added_authority_is_trusted(folder: CertificateFolder, files: TlsFiles) -> None:
+    """The certificate stays, and both authorities are trusted; text between them may be in any script."""
+    certificates = _certificates(files)
     folder.add_authority()
 
-    assert len(x509.load_pem_x509_certificates(certificates.current().authorities)) == 2
+    folder.authorities.write_bytes("# Tanúsítványkiadó\n".encode() + folder.authorities.read_bytes())
 
-
-def test_files_that_stay_give_the_same_credentials(files: TlsFiles) -> None:
-    """So that whoever holds them sees by identity whether anything changed."""
-    certificates = _followed(files)
-
-    assert certificates.current() is certificates.current()
+    assert len(certificates.current().client_context.get_ca_certs()) == 2
 
 
 @pytest.mark.parametrize(
@@ -74,29 +69,16 @@ def test_files_that_stay_give_the_same_credentials(files: TlsFiles) -> None:
         lambda files: files.certificate.write_bytes(b""),
         lambda files: files.certificate.unlink(),
         lambda files: files.key.write_bytes(files.key.read_bytes()[:100]),
-        lambda files: files.key.write_bytes(_issued().key),
-        lambda files: files.certificate.write_bytes(_issued().certificate),
+        lambda files: files.key.write_bytes(_issue().key),
         lambda files: files.authorities.write_bytes(b"no certificate"),
-        lambda files: _put(files, _issued(ends=datetime.now(UTC) - timedelta(minutes=1))),
-        lambda files: _put(files, _too_weak()),
+        lambda files: _write(files, _issue(ends=datetime.now(UTC) - timedelta(minutes=1))),
+        lambda files: _write(files, _weak_pair()),
     ],
-    ids=[
-        "half-cert",
-        "empty-cert",
-        "no-cert",
-        "half-key",
-        "other-key",
-        "other-cert",
-        "no-authority",
-        "expired",
-        "weak",
-    ],
+    ids=["half-cert", "empty-cert", "no-cert", "half-key", "other-key", "no-authority", "expired", "weak"],
 )
-def test_what_cannot_be_used_changes_nothing(
-    files: TlsFiles, logged: Logged, spoil: Callable[[TlsFiles], object]
-) -> None:
-    """The last good ones stay in force, and one line of the log says why."""
-    certificates = _followed(files)
+def test_unusable_files_change_nothing(files: TlsFiles, logged: Logged, spoil: Callable[[TlsFiles], object]) -> None:
+    """The last good credentials stay in force, and one log line says why."""
+    certificates = _certificates(files)
     good = certificates.current()
 
     spoil(files)
@@ -108,31 +90,31 @@ def test_what_cannot_be_used_changes_nothing(
     assert str(files.certificate.parent) in line["reason"]
 
 
-def test_what_was_mended_is_taken(files: TlsFiles) -> None:
-    """After a mismatch while files were copied one by one, the pair that is whole counts."""
-    certificates = _followed(files)
-    fresh = _issued()
-    files.certificate.write_bytes(fresh.certificate)
+def test_files_that_are_repaired_are_used(files: TlsFiles) -> None:
+    """A pair may be copied file by file: it counts once it is whole."""
+    certificates = _certificates(files)
+    renewed = _issue()
+    files.certificate.write_bytes(renewed.certificate)
     certificates.current()
 
-    files.key.write_bytes(fresh.key)
+    files.key.write_bytes(renewed.key)
 
-    assert certificates.current().certificate == fresh.certificate
+    assert certificates.current().certificate == renewed.certificate
 
 
-def test_unusable_files_do_not_start(files: TlsFiles) -> None:
-    """There is no last good pair to go on with: the file and the fault are named, the key is not shown."""
+def test_unusable_files_stop_the_start(files: TlsFiles) -> None:
+    """The message names the file and shows nothing of the key."""
     secret = files.key.read_bytes()
     files.key.write_bytes(secret[:100])
 
     with pytest.raises(CertificateUnusable, match=str(files.key)) as refused:
-        _followed(files)
+        _certificates(files)
 
     assert secret[30:90].decode() not in str(refused.value)
 
 
-def test_the_files_are_not_read_at_each_use(folder: CertificateFolder, files: TlsFiles) -> None:
-    """A look a second is enough."""
+def test_the_files_are_read_once_a_second(folder: CertificateFolder, files: TlsFiles) -> None:
+    """Every use of a connection asks for the credentials."""
     now = [100.0]
     certificates = Certificates("test", files, monotonic=lambda: now[0])
     before = certificates.current()
@@ -147,29 +129,30 @@ def test_the_files_are_not_read_at_each_use(folder: CertificateFolder, files: Tl
     assert late is not before
 
 
-def test_a_metric_tells_when_the_certificate_ends(files: TlsFiles) -> None:
-    """An alert on it sees a renewal that failed in whatever way, and a scrape alone is a look at the files."""
-    _certificates = _followed(files)
+def test_a_metric_shows_the_expiry(files: TlsFiles) -> None:
+    """A scrape alone reads the files, so an alert sees every failed renewal."""
+    _kept = _certificates(files)
     ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
 
-    _put(files, _issued(ends=ends))
+    _write(files, _issue(ends=ends))
 
-    assert REGISTRY.get_sample_value("tls_certificate_expiry_timestamp_seconds", {"use": "test"}) == ends.timestamp()
+    value = REGISTRY.get_sample_value("holdfast_certificate_expiry_timestamp_seconds", {"use": "test"})
+    assert value == ends.timestamp()
 
 
 def test_the_key_is_in_no_repr(files: TlsFiles) -> None:
-    """Credentials that end up in a traceback give nothing away."""
-    credentials = _followed(files).current()
+    """Credentials in a traceback give nothing away."""
+    credentials = _certificates(files).current()
 
     assert credentials.key[30:90].decode() not in repr(credentials)
 
 
-def _issued(*, ends: datetime | None = None) -> KeyPair:
+def _issue(*, ends: datetime | None = None) -> KeyPair:
     return Authority().issue(HOLDER, ends=ends)
 
 
-def _too_weak() -> KeyPair:
-    """Return a pair with nothing wrong but its key, which OpenSSL finds too small."""
+def _weak_pair() -> KeyPair:
+    """Return a pair whose only fault is its key, which OpenSSL finds too small."""
     key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - weak on purpose
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOLDER)])
     now = datetime.now(UTC)
@@ -184,6 +167,6 @@ def _too_weak() -> KeyPair:
     )
 
 
-def _put(files: TlsFiles, pair: KeyPair) -> None:
+def _write(files: TlsFiles, pair: KeyPair) -> None:
     files.certificate.write_bytes(pair.certificate)
     files.key.write_bytes(pair.key)

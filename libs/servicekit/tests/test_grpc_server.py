@@ -1,4 +1,4 @@
-"""What a server offers besides its service, and whom it shares its port with."""
+"""A server beside its service: reflection, port, pings, metrics, memory, access log."""
 
 import asyncio
 import gc
@@ -15,7 +15,6 @@ from prometheus_client import REGISTRY
 
 from servicekit.errors import ErrorAnswer
 from servicekit.grpc_server import GrpcServer
-from servicekit.health import NotReady
 
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]
@@ -26,21 +25,16 @@ async def _echo(request: StringValue, _context: Any) -> StringValue:
     return request
 
 
-async def test_reflection_lists_the_service_when_asked_for(serve: Serve) -> None:
-    """In development a developer's tool finds its way."""
+async def test_reflection_is_on_when_asked_for(serve: Serve) -> None:
+    """In development a developer's tool finds the service; in production nothing is listed."""
     async with serve(_echo, with_reflection=True) as server:
         names = await _reflected_services(server)
-
-    assert names == {"test.Echo", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
-
-
-async def test_there_is_no_reflection_otherwise(serve: Serve) -> None:
-    """Production does not explain itself."""
     async with serve(_echo) as server:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await _reflected_services(server)
 
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert names == {"test.Echo", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
 async def _reflected_services(server: GrpcServer) -> set[str]:
@@ -58,7 +52,7 @@ async def _reflected_services(server: GrpcServer) -> set[str]:
 
 
 async def test_two_servers_do_not_share_a_port(serve: Serve) -> None:
-    """The second is a mistake and hears of it, instead of taking half of the calls."""
+    """The second one fails, instead of taking half of the calls."""
     async with serve(_echo) as first:
         second = GrpcServer(
             service_name="test.Echo", listen=f"127.0.0.1:{first.port}", errors={}, domain="echo", drain_seconds=0
@@ -69,7 +63,7 @@ async def test_two_servers_do_not_share_a_port(serve: Serve) -> None:
 
 
 async def test_a_client_may_ping_as_often_as_it_likes(serve: Serve) -> None:
-    """A busy one does, to measure its bandwidth: thrown out, it would lose every call that is on the connection."""
+    """A busy client pings to measure its bandwidth; if it were cut off, every call on the connection would fail."""
     async with serve(_echo) as server, asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS))
@@ -89,7 +83,7 @@ def _frame(kind: int, payload: bytes = b"") -> bytes:
 
 
 async def _pinged(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
-    """Ping, and return which came first: the answer, or that the connection is given up."""
+    """Ping, and return the type of the first frame that is the answer or the end of the connection."""
     writer.write(_frame(_PING, bytes(8)))
     while (kind := await _read_frame(reader)) not in {_PING, _GOAWAY}:
         pass
@@ -103,7 +97,7 @@ async def _read_frame(reader: asyncio.StreamReader) -> int:
 
 
 async def test_each_answer_is_counted_by_method_and_code(serve: Serve, say_to: SayTo) -> None:
-    """A dashboard tells failures from successes, and how long they took."""
+    """A dashboard shows failures, successes and their duration."""
     errors = {KeyError: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "lost")}
 
     async def picky(request: StringValue, _context: Any) -> StringValue:
@@ -123,18 +117,18 @@ async def test_each_answer_is_counted_by_method_and_code(serve: Serve, say_to: S
 
 def _counted(code: str) -> float:
     labels = {"method": "/test.Echo/Say", "code": code}
-    return REGISTRY.get_sample_value("grpc_server_handled_total", labels) or 0
+    return REGISTRY.get_sample_value("holdfast_grpc_requests_total", labels) or 0
 
 
 def _timed() -> float:
-    return REGISTRY.get_sample_value("grpc_server_handling_seconds_count", {"method": "/test.Echo/Say"}) or 0
+    return REGISTRY.get_sample_value("holdfast_grpc_request_seconds_count", {"method": "/test.Echo/Say"}) or 0
 
 
 async def test_nothing_of_a_refused_request_stays_in_memory(serve: Serve, say_to: SayTo) -> None:
-    """Else a hundred refused requests of some megabytes fill the memory before Python looks for rings."""
+    """Otherwise a hundred refused requests of some megabytes fill the memory before Python collects cycles."""
 
     class Held:
-        """What a handler makes of a request."""
+        """An object that a handler makes of a request."""
 
     held: list[weakref.ref[Held]] = []
 
@@ -149,7 +143,7 @@ async def test_nothing_of_a_refused_request_stays_in_memory(serve: Serve, say_to
             for _ in range(3):
                 with pytest.raises(grpc.aio.AioRpcError):
                     await say(StringValue())
-            await server.stop()  # whatever a call needed is let go by then
+            await server.stop()  # releases everything that a call needed
             left = [each() for each in held]
 
     assert left == [None, None, None]
@@ -165,40 +159,8 @@ def _no_collection() -> Iterator[None]:
 
 
 async def test_health_and_reflection_stay_out_of_the_access_log(serve: Serve, logged: Logged) -> None:
-    """A probe a second would drown what matters."""
+    """A probe a second would hide the requests."""
     async with serve(_echo, with_reflection=True) as server:
         await _reflected_services(server)
 
     assert logged("access") == []
-
-
-async def test_stopping_a_server_twice_is_stopping_it(serve: Serve) -> None:
-    """Whoever cleans up need not know who stopped it."""
-    async with serve(_echo) as server:
-        await server.stop()
-
-
-async def test_probes_tell_whether_the_service_may_be_sent_work(serve: Serve) -> None:
-    """Alive while it checks itself, ready by the verdict of its checks."""
-    objections = ["no store"]
-
-    async def check() -> None:
-        if objections:
-            raise NotReady(objections[0])
-
-    async with serve(_echo, readiness=[check]) as server:
-        before = {path: probe() for path, probe in server.probes.items()}
-        objections.clear()
-        await server._readiness.check()
-        after = {path: probe() for path, probe in server.probes.items()}
-
-    assert before == {"/livez": True, "/readyz": False}
-    assert after == {"/livez": True, "/readyz": True}
-
-
-async def test_a_service_that_checks_itself_no_more_is_not_alive(serve: Serve) -> None:
-    """Its event loop hangs: only a restart helps."""
-    async with serve(_echo) as server:
-        server._readiness._checked_at -= 31
-
-        assert not any(probe() for probe in server.probes.values())

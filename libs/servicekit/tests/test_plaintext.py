@@ -1,4 +1,4 @@
-"""What leads beyond this machine, in every form in which an address is written."""
+"""Addresses beyond this machine, in every form in which they are written."""
 
 import pytest
 
@@ -19,8 +19,8 @@ from servicekit.plaintext import is_remote_address
         "unix:///run/redis.sock",
     ],
 )
-def test_this_machine_is_known(address: str) -> None:
-    """Nobody else listens there."""
+def test_loopback_is_not_remote(address: str) -> None:
+    """Nobody else can listen there."""
     assert not is_remote_address(address)
 
 
@@ -40,6 +40,6 @@ def test_this_machine_is_known(address: str) -> None:
         "",
     ],
 )
-def test_everything_else_leads_away(address: str) -> None:
-    """Also what only looks like this machine, and what cannot be told."""
+def test_everything_else_is_remote(address: str) -> None:
+    """Also a name that only looks like this machine, and an address that cannot be parsed."""
     assert is_remote_address(address)

@@ -20,9 +20,7 @@ from devstack.embedded_valkey import EmbeddedValkey
 from devstack.ports import free_port
 from devstack.processes import wait_until
 from devstack.tls_proxy import TlsProxy
-from servicekit.certificates import Certificates
-from servicekit.tls_contexts import ClientContexts
-from servicekit.tls_files import TlsFiles
+from servicekit.certificates import Certificates, TlsFiles
 from tests.containers.choice import RedisServer
 
 RunService = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
@@ -185,8 +183,9 @@ async def test_a_half_replaced_pair_disturbs_no_connection(
 @asynccontextmanager
 async def _client(valkey: RedisServer, proxy: TlsProxy, certs: CertificateFolder) -> AsyncIterator[Redis]:
     files = TlsFiles(certs.certificate_of(HOLDER), certs.key_of(HOLDER), certs.authorities)
-    contexts = ClientContexts(Certificates("redis", files, look_every_seconds=0))
-    async with connect(_encrypted(valkey, proxy), max_connections=4, timeout_seconds=5, contexts=contexts) as client:
+    certificates = Certificates("redis", files, check_interval_seconds=0)
+    url = _encrypted(valkey, proxy)
+    async with connect(url, max_connections=4, timeout_seconds=5, certificates=certificates) as client:
         yield client
 
 

@@ -1,1 +1,1 @@
-"""What every Holdfast service needs around its own business: settings, logs, gRPC, errors, health and metrics."""
+"""Parts that every Holdfast service needs: settings, logs, gRPC, TLS, errors, health, metrics, encryption."""

@@ -1,4 +1,4 @@
-"""How much time the request that is being served has left, for those who wait on its behalf."""
+"""Deadline of the request that is served, for code that waits on its behalf."""
 
 import math
 import time
@@ -7,27 +7,27 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Final
 
-_ends_at: Final[ContextVar[float]] = ContextVar("request_ends_at", default=math.inf)
-"""On the monotonic clock. What runs for no request, such as the price book's refresh, has all the time there is."""
+_deadline: Final[ContextVar[float]] = ContextVar("request_deadline", default=math.inf)
+"""On the monotonic clock. Background work, such as a cache's refresh, has no deadline."""
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Say that what is served while the context lasts must be answered within so many seconds."""
-    before = _ends_at.set(time.monotonic() + seconds)
+    """Set the deadline of a request, in seconds from now, while the context lasts."""
+    token = _deadline.set(time.monotonic() + seconds)
     try:
         yield
     finally:
-        _ends_at.reset(before)
+        _deadline.reset(token)
 
 
 def without_deadline() -> Context:
-    """Return the present context without its end, for work that is shared with requests that end later."""
+    """Return a copy of the present context without a deadline, for work that is shared between requests."""
     context = copy_context()
-    context.run(_ends_at.set, math.inf)
+    context.run(_deadline.set, math.inf)
     return context
 
 
 def seconds_left() -> float:
-    """Return how long the request that is being served may still take; infinity outside of any."""
-    return _ends_at.get() - time.monotonic()
+    """Return the seconds until the deadline of the present request; infinity without one."""
+    return _deadline.get() - time.monotonic()

@@ -1,8 +1,8 @@
-"""The error table: how a domain exception becomes an answer, and how a caller reads that answer back.
+"""Error table: from a domain exception to an error answer, and back at the caller.
 
 Domain exceptions know no status codes. Each edge has one table from exception type to answer, looked up along the
 exception's MRO. On the wire the answer is google.rpc.Status with ErrorInfo (reason, domain) and, for bad input,
-BadRequest with one violation per field.
+BadRequest with one violation per broken rule.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,22 +20,22 @@ INVALID_REQUEST_REASON: Final = "invalid_request"
 
 _MAX_TEXT_CHARACTERS: Final = 200
 _MAX_VIOLATION_BYTES: Final = 2048
-"""Errors travel as trailing metadata, of which peers take 8 KiB: a longer answer would not be read at all."""
+"""Errors travel as trailing metadata. Peers accept 8 KiB of it and drop a longer answer whole."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ErrorAnswer:
-    """What a caller is told for one kind of exception."""
+    """Answer for one kind of exception."""
 
     code: grpc.StatusCode
     reason: str
-    """Stable lower_snake_case word that callers act on."""
+    """Stable word in lower_snake_case that callers act on."""
 
 
 ErrorTable = Mapping[type[Exception], ErrorAnswer]
 """Answer by exception type. A subclass without a row of its own takes its nearest ancestor's."""
 
-_ROWS_OF_EVERY_TABLE: Final[ErrorTable] = {
+_COMMON_ROWS: Final[ErrorTable] = {
     InvalidRequest: ErrorAnswer(grpc.StatusCode.INVALID_ARGUMENT, INVALID_REQUEST_REASON),
     # Raised by generated code for an rpc that the servicer leaves out.
     NotImplementedError: ErrorAnswer(grpc.StatusCode.UNIMPLEMENTED, "unimplemented"),
@@ -43,8 +43,8 @@ _ROWS_OF_EVERY_TABLE: Final[ErrorTable] = {
 
 
 def answer_for(failure: Exception, table: ErrorTable) -> ErrorAnswer | None:
-    """Return the failure's row of the table, or None for an exception that nobody expected."""
-    rows = {**_ROWS_OF_EVERY_TABLE, **table}
+    """Return the failure's row of the table, or None for an unexpected exception."""
+    rows = {**_COMMON_ROWS, **table}
     return next((rows[ancestor] for ancestor in type(failure).__mro__ if ancestor in rows), None)
 
 
@@ -52,15 +52,15 @@ def to_status(failure: Exception, answer: ErrorAnswer, domain: str) -> status_pb
     """Return the wire form of an answer."""
     details: list[message.Message] = [error_details_pb2.ErrorInfo(reason=answer.reason, domain=domain)]
     if isinstance(failure, InvalidRequest):
-        details.append(error_details_pb2.BadRequest(field_violations=_as_many_as_fit(failure.violations)))
+        details.append(error_details_pb2.BadRequest(field_violations=_that_fit(failure.violations)))
     return status_pb2.Status(
         code=answer.code.value[0],
-        message=_shortened(str(failure)) or answer.reason,
+        message=_shorten(str(failure)) or answer.reason,
         details=[_pack(detail) for detail in details],
     )
 
 
-def _as_many_as_fit(
+def _that_fit(
     violations: Sequence[FieldViolation],
 ) -> Iterator[error_details_pb2.BadRequest.FieldViolation]:
     room = _MAX_VIOLATION_BYTES
@@ -71,7 +71,7 @@ def _as_many_as_fit(
         yield error_details_pb2.BadRequest.FieldViolation(field=found.field, description=found.description)
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= _MAX_TEXT_CHARACTERS else f"{text[:_MAX_TEXT_CHARACTERS]}..."
 
 
@@ -81,13 +81,13 @@ def _pack(detail: message.Message) -> any_pb2.Any:
     return packed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReportedError:
-    """An error as a caller reads it off the wire."""
+    """Error as a caller reads it off the wire."""
 
     code: grpc.StatusCode
     reason: str
-    """Empty when the answer carried no ErrorInfo: it came from gRPC itself."""
+    """Empty when the answer carries no ErrorInfo: it came from gRPC itself."""
     violations: tuple[FieldViolation, ...] = ()
 
 
@@ -106,12 +106,12 @@ def read_error(failure: grpc.aio.AioRpcError) -> ReportedError:
 def _details(failure: grpc.aio.AioRpcError) -> Iterable[any_pb2.Any]:
     for key, value in failure.trailing_metadata() or ():
         if key == DETAILS_KEY and isinstance(value, bytes):
-            return _parsed(value)
+            return _parse(value)
     return ()
 
 
-def _parsed(status: bytes) -> Iterable[any_pb2.Any]:
+def _parse(status: bytes) -> Iterable[any_pb2.Any]:
     try:
         return list(status_pb2.Status.FromString(status).details)
-    except message.DecodeError:  # something between the two services wrote it
+    except message.DecodeError:  # written by a proxy between the two services
         return ()

@@ -1,4 +1,4 @@
-"""Calls to another service: a channel that heals by itself, and calls with a deadline whose errors have names."""
+"""Calls to another service: a channel that reconnects by itself, and calls with a deadline and named errors."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ import grpc
 
 from servicekit.certificates import Certificates
 from servicekit.errors import INVALID_REQUEST_REASON, ReportedError, read_error
-from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES, KEEPALIVE_MS, REQUEST_ID_KEY
+from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from servicekit.grpc_tls import ReloadingChannel
 from servicekit.json_logging import request_id
 from servicekit.violations import InvalidRequest
@@ -18,7 +18,7 @@ _SERVICE_CONFIG: Final = {
     "methodConfig": [
         {
             "name": [{}],
-            # Only because every rpc is idempotent may a call be sent again.
+            # A call may be sent again only because every rpc is idempotent.
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.05s",
@@ -30,7 +30,7 @@ _SERVICE_CONFIG: Final = {
     ],
 }
 
-_PASSING: Final = frozenset(
+_TRANSIENT: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -43,11 +43,11 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 ErrorNames = Mapping[str, Callable[[], Exception]]
-"""What to raise for each ErrorInfo reason: an exception class that needs no arguments, since the reason says it all."""
+"""Exception to raise for each ErrorInfo reason: a class that takes no arguments."""
 
 
 class ServiceUnavailable(Exception):
-    """The other service did not answer in time or is away. The same call may succeed later."""
+    """The other service did not answer in time or cannot be reached. The same call may succeed later."""
 
     def __init__(self, service: str) -> None:
         super().__init__(f"{service} is unavailable")
@@ -65,11 +65,11 @@ class UnexpectedAnswer(Exception):
 def open_channel(
     target: str, *, certificates: Certificates | None = None, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
 ) -> grpc.aio.Channel:
-    """Open a channel that spreads calls over every address of target and reconnects within about a second.
+    """Open a channel that balances calls over every address of target and reconnects within about a second.
 
     target is host:port; a DNS name with several addresses (a headless Service) is balanced round robin. With
-    certificates it speaks mutual TLS, the server's certificate must name the host, and the certificates are followed
-    while the channel is entered as a context. Without, it speaks plaintext.
+    certificates it speaks mutual TLS, the server's certificate must name the host, and renewed certificates are used
+    while the channel is entered as a context. Without certificates it speaks plaintext.
     """
     address = target if "://" in target else f"dns:///{target}"
     options = _options(max_message_bytes)
@@ -81,24 +81,26 @@ def open_channel(
 def _options(max_message_bytes: int) -> list[tuple[str, str | int]]:
     return [
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 3_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1_000),
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.dns_min_time_between_resolutions_ms", 2_000),
-        ("grpc.per_rpc_retry_buffer_size", max_message_bytes),  # else a large request would not be sent again
+        ("grpc.per_rpc_retry_buffer_size", max_message_bytes),  # a larger request is not retried
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
     ]
 
 
 class RpcClient:
-    """Calls one service: every call has a deadline, carries the request id, and fails by name."""
+    """Client of one service: every call has a deadline, carries the request id, and fails with a named exception.
+
+    timeout_seconds is a call's deadline, retries included.
+    """
 
     def __init__(self, service: str, errors: ErrorNames, *, timeout_seconds: float) -> None:
-        """Prepare calls to a service. timeout_seconds is a call's deadline, retries included."""
         self._service = service
         self._errors = errors
         self._timeout_seconds = timeout_seconds
@@ -106,21 +108,21 @@ class RpcClient:
     async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request) -> Response:
         """Call one unary method of a stub and return its answer.
 
-        Raises the exception that the reason names, InvalidRequest for refused fields, ServiceUnavailable for what
-        may pass, UnexpectedAnswer for the rest.
+        Raises the exception that the reason names, InvalidRequest for refused fields, ServiceUnavailable for a
+        transient failure, UnexpectedAnswer for the rest.
         """
         current = request_id.get()
         metadata = ((REQUEST_ID_KEY, current),) if current else ()
         try:
             return await method(request, timeout=self._timeout_seconds, metadata=metadata)
         except grpc.aio.AioRpcError as failure:
-            raise self._named(read_error(failure)) from failure
+            raise self._exception_for(read_error(failure)) from failure
 
-    def _named(self, error: ReportedError) -> Exception:
+    def _exception_for(self, error: ReportedError) -> Exception:
         if error.reason in self._errors:
             return self._errors[error.reason]()
         if error.reason == INVALID_REQUEST_REASON:
             return InvalidRequest(error.violations)
-        if error.code in _PASSING:
+        if error.code in _TRANSIENT:
             return ServiceUnavailable(self._service)
         return UnexpectedAnswer(self._service, error)

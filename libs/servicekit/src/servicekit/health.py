@@ -1,4 +1,4 @@
-"""Readiness: whether a service should be sent work. Liveness asks nothing of others; readiness does."""
+"""Readiness: a service that is not ready gets no requests. Liveness depends on no other service."""
 
 import asyncio
 import logging
@@ -11,82 +11,82 @@ from servicekit.cancellation import raise_if_cancelled
 _log = logging.getLogger(__name__)
 
 ReadinessCheck = Callable[[], Awaitable[None]]
-"""Returns if ready, raises NotReady with the reason if not."""
+"""Raises NotReady with the reason if the service is not ready."""
 
-_CHECK_EVERY_SECONDS: Final = 1.0
-_CHECK_WITHIN_SECONDS: Final = 5.0
+_CHECK_INTERVAL_SECONDS: Final = 1.0
+_CHECK_TIMEOUT_SECONDS: Final = 5.0
 
 
 class NotReady(Exception):
-    """The service must not be sent work; the message says why, for the log."""
+    """The service must get no requests; the message is the reason, for the log."""
 
 
 class Readiness:
-    """Runs the checks again and again and tells a listener when the verdict changes."""
+    """Result of the readiness checks, which run in order, `interval_seconds` after the last round ended.
+
+    A round that takes longer than `timeout_seconds` counts as not ready.
+    """
 
     def __init__(
         self,
         checks: Sequence[ReadinessCheck],
         *,
-        every_seconds: float = _CHECK_EVERY_SECONDS,
-        within_seconds: float = _CHECK_WITHIN_SECONDS,
+        interval_seconds: float = _CHECK_INTERVAL_SECONDS,
+        timeout_seconds: float = _CHECK_TIMEOUT_SECONDS,
     ) -> None:
-        """Check in this order, every_seconds after the last round ended; a round that hangs counts as not ready."""
         self._checks = checks
-        self._every_seconds = every_seconds
-        self._within_seconds = within_seconds
+        self._interval_seconds = interval_seconds
+        self._timeout_seconds = timeout_seconds
         self._reason: str | None = "not checked yet"
         self._checked_at = time.monotonic()
 
     @property
     def seconds_since_check(self) -> float:
-        """How long ago the last round ended; it grows when the process hangs."""
+        """Seconds since the last round ended; it grows when the process hangs."""
         return time.monotonic() - self._checked_at
 
     @property
     def reason(self) -> str | None:
-        """Why the service is not ready; None when it is."""
+        """Reason for not being ready; None when ready."""
         return self._reason
 
     async def check(self) -> bool:
-        """Run every check now; log when the verdict or its reason changed."""
-        objection = await self._first_objection()
+        """Run every check now; log a changed result or reason."""
+        failure = await self._first_failure()
         self._checked_at = time.monotonic()
-        before, self._reason = self._reason, _reason_of(objection)
+        before, self._reason = self._reason, _reason(failure)
         if self._reason != before:
-            _log_verdict(self._reason, objection)
+            _log_result(self._reason, failure)
         return self._reason is None
 
-    async def watch(self, tell: Callable[[bool], Awaitable[None]]) -> None:
-        """Check for ever, telling each verdict. Ends by cancellation, also by one that a check has dropped."""
+    async def watch(self, notify: Callable[[bool], Awaitable[None]]) -> None:
+        """Check forever and pass each result on. Ends by cancellation, also by one that a check has dropped."""
         while True:
             ready = await self.check()
             raise_if_cancelled()
-            await tell(ready)
-            await asyncio.sleep(self._every_seconds)
+            await notify(ready)
+            await asyncio.sleep(self._interval_seconds)
 
-    async def _first_objection(self) -> Exception | None:
+    async def _first_failure(self) -> Exception | None:
         try:
-            async with asyncio.timeout(self._within_seconds):
+            async with asyncio.timeout(self._timeout_seconds):
                 for check in self._checks:
                     await check()
-        except Exception as objection:  # noqa: BLE001 — a check that breaks is an answer too, and must not end the watching
-            return objection
+        except Exception as failure:  # noqa: BLE001 — a check that breaks must not end the watching
+            return failure
         return None
 
 
-def _reason_of(objection: Exception | None) -> str | None:
-    if objection is None:
+def _reason(failure: Exception | None) -> str | None:
+    if failure is None:
         return None
-    if isinstance(objection, NotReady):
-        return str(objection)
-    return f"check failed: {type(objection).__name__}"
+    return str(failure) if isinstance(failure, NotReady) else f"check failed: {type(failure).__name__}"
 
 
-def _log_verdict(reason: str | None, objection: Exception | None) -> None:
-    if objection is None:
+def _log_result(reason: str | None, failure: Exception | None) -> None:
+    if failure is None:
         _log.info("ready")
-    elif isinstance(objection, NotReady):
+    elif isinstance(failure, NotReady):
         _log.warning("not ready", extra={"reason": reason})
     else:
-        _log.error("not ready", extra={"reason": reason}, exc_info=objection)
+        _log.error("not ready", extra={"reason": reason}, exc_info=failure)

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, each with the request it belongs to. They carry no personal data (P7)."""
+"""Logs: one JSON object a line, with the id of its request. They carry no personal data (P7)."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final
 
 request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
-"""The request that the current task works for. Travels between services as gRPC metadata x-request-id."""
+"""Id of the request that the current task serves. Travels between services as gRPC metadata x-request-id."""
 
 _attempt: Final[ContextVar[str]] = ContextVar("attempt", default="")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -21,31 +21,31 @@ _ATTEMPT_CHARACTERS = 8
 
 
 def accept_request_id(offered: str | None) -> str:
-    """Use the caller's request id if it is well formed, else make a new one; set it for the current task."""
+    """Set the current task's request id: the caller's if it is well formed, else a new one."""
     accepted = offered if offered and _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
     request_id.set(accepted)
     return accepted
 
 
 def bind_attempt(attempt_id: str) -> None:
-    """Name the attempt in the current task's log lines, by its first characters: the whole id is a capability."""
+    """Add the attempt to the current task's log lines, by its first characters: the whole id is a capability."""
     _attempt.set(attempt_id[:_ATTEMPT_CHARACTERS])
 
 
-def forget_attempt() -> None:
-    """Stop naming an attempt: a new request begins in this task."""
+def unbind_attempt() -> None:
+    """Stop adding an attempt to log lines: a new request begins in this task."""
     _attempt.set("")
 
 
 def configure_logging(service: str, level: str) -> None:
-    """Send every logger's lines to standard error as JSON. Called once, at start."""
+    """Write every logger's lines to standard error as JSON. Call it once, at start."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as JSON: time, level, service, logger, message, request, attempt and the record's extras."""
+    """Formats a record as JSON: time, level, service, logger, message, request, attempt and the record's extras."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = current
         if attempt := _attempt.get():
             line["attempt"] = attempt
-        # An extra never passes itself off as the request, the attempt or the time.
+        # An extra replaces neither the request, nor the attempt, nor the time.
         taken = _STANDARD | line.keys()
         line |= {name: value for name, value in record.__dict__.items() if name not in taken}
         if record.exc_info and record.exc_info[1] is not None:
@@ -73,13 +73,13 @@ class JsonFormatter(logging.Formatter):
 
 
 def _text(record: logging.LogRecord) -> str:
-    """Return the message; beside an exception its first line only, since asyncio's further lines quote it (P7)."""
+    """Return the message; with an exception only its first line, because asyncio's further lines quote it (P7)."""
     text = record.getMessage()
     return text.partition("\n")[0] if record.exc_info else text
 
 
 def _describe(failure: BaseException) -> list[dict[str, Any]]:
-    """Tell where a failure came from by types and frames only: messages of foreign exceptions may quote data (P7)."""
+    """Describe a failure by types and frames only: messages of foreign exceptions may quote data (P7)."""
     described = []
     link: BaseException | None = failure
     seen: set[int] = set()

@@ -1,7 +1,7 @@
-"""Lets those who are about to look at the same thing and write it do so one after the other, within this process.
+"""Per-key lock that coalesces duplicate refreshes within one process.
 
-Stripe tells of one change by several events at the same moment. Whoever reads a version, asks Stripe and writes would
-only be in each other's way, and ask Stripe again for nothing. Writers in other processes are met by the version.
+Stripe reports one change by several events at the same moment. Without the lock each handler would read a version,
+fetch the object and write, and all but one would lose. Writers in other processes are met by the version.
 """
 
 import asyncio
@@ -10,47 +10,46 @@ from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 
-class _Line:
-    """Those who wait for one name."""
+class _Entry:
+    """State of one key while it is held or waited for."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.arrived = 0
-        self.seen_to: dict[str | None, int] = {}
-        """For each part, the last of those who need not see to it themselves any more."""
+        self.arrivals = 0
+        self.covered: dict[str | None, int] = {}
+        """By part: the number of the last arrival whose work is done."""
 
 
 class HeldLock:
-    """One's turn: what was looked at by those who came before, and what those who wait need not look at again."""
+    """A lock that is held. Its holder may do the work of the arrivals that wait."""
 
-    def __init__(self, line: _Line, number: int) -> None:
-        self._line = line
+    def __init__(self, entry: _Entry, number: int) -> None:
+        self._entry = entry
         self._number = number
-        self._last_before_it = line.arrived
+        self._last_arrival = entry.arrivals
 
     def covered(self, part: str | None) -> bool:
-        """Whether somebody looked at it whose turn began after this one's owner had come."""
-        return self._line.seen_to.get(part, 0) >= self._number
+        """Return True if an earlier holder refreshed this part after this holder had arrived."""
+        return self._entry.covered.get(part, 0) >= self._number
 
     def mark_covered(self, parts: Iterable[str | None]) -> None:
-        """Say that these parts were looked at in this turn: all who had come before it began need not do so again."""
-        self._line.seen_to.update(dict.fromkeys(parts, self._last_before_it))
+        """Record a refresh of these parts: it covers all arrivals from before this holder got the lock."""
+        self._entry.covered.update(dict.fromkeys(parts, self._last_arrival))
 
 
 class KeyedLock:
-    """Gives turns by name, in the order in which they were asked for. Bound to the event loop that it is used in."""
+    """Locks by key, granted in the order of arrival. Bound to one event loop."""
 
     def __init__(self) -> None:
-        """Let everybody pass at first."""
-        self._lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
+        self._entries: WeakValueDictionary[str, _Entry] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def hold(self, name: str) -> AsyncIterator[HeldLock]:
-        """Hold the turn of a name while the context lasts; a name that nobody holds or waits for is forgotten."""
-        line = self._lines.get(name)
-        if line is None:
-            line = self._lines[name] = _Line()
-        line.arrived += 1
-        number = line.arrived
-        async with line.lock:
-            yield HeldLock(line, number)
+    async def hold(self, key: str) -> AsyncIterator[HeldLock]:
+        """Hold the lock of a key while the context lasts. A key without holder and waiters takes no memory."""
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = _Entry()
+        entry.arrivals += 1
+        number = entry.arrivals
+        async with entry.lock:
+            yield HeldLock(entry, number)

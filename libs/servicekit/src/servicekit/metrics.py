@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus reads. Labels are method names and outcomes, never ids or personal data (P7)."""
+"""Prometheus metrics. Labels are method names and outcomes, never ids or personal data (P7)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,21 +9,25 @@ from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app, start_ht
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-GRPC_HANDLED: Final = Counter("grpc_server_handled", "Calls answered, by method and status code.", ["method", "code"])
-GRPC_SECONDS: Final = Histogram("grpc_server_handling_seconds", "Seconds to answer a call, by method.", ["method"])
+GRPC_REQUESTS: Final = Counter(
+    "holdfast_grpc_requests", "gRPC requests answered, by method and status code.", ["method", "code"]
+)
+GRPC_REQUEST_SECONDS: Final = Histogram(
+    "holdfast_grpc_request_seconds", "Seconds to answer a gRPC request, by method.", ["method"]
+)
 CERTIFICATE_EXPIRY: Final = Gauge(
-    "tls_certificate_expiry_timestamp_seconds", "When the certificate in force ends, by what it is used for.", ["use"]
+    "holdfast_certificate_expiry_timestamp_seconds", "Expiry of the TLS certificate in force, by its use.", ["use"]
 )
 
 Probe = Callable[[], bool]
-"""Whether all is well, asked by whoever restarts processes or sends them work. Called in another thread."""
+"""Health probe; True for healthy. Called in another thread."""
 
 
 @contextmanager
 def metrics_served(listen: str | None, probes: Mapping[str, Probe] | None = None) -> Iterator[int | None]:
     """Serve the process's metrics at /metrics, and probes by path, while the context lasts.
 
-    A probe is answered 200 or 503, without a word more. Yields the port, or None if listen is unset.
+    A probe is answered with 200 or 503 and an empty body. Yields the port, or None if listen is unset.
     """
     if listen is None:
         yield None

@@ -1,26 +1,26 @@
-"""Where plaintext may go: within this machine, where nobody else listens. Beyond it, only if somebody says so."""
+"""Rule for plaintext connections: they stay on this machine unless the operator allows more (ADR 13)."""
 
 import ipaddress
 from urllib.parse import urlsplit
 
 
 def is_remote_address(address: str) -> bool:
-    """Whether a connection to an address (host:port, a URL, or what gRPC calls a target) leads beyond this machine.
+    """Return True if a connection to an address (host:port, a URL, or a gRPC target) leaves this machine.
 
-    A server that listens there counts by its interface. A name is taken to lead elsewhere, except `localhost`.
+    A listening server counts by its interface. Every name except `localhost` counts as remote.
     """
     parts = urlsplit(address if "://" in address else f"//{address}")
     if parts.scheme == "unix":
         return False
-    # gRPC's dns:///host:port has no authority; several hosts of one URL are told apart by commas.
-    places = parts.netloc.rpartition("@")[2] or parts.path.lstrip("/")
-    return any(not _is_loopback(_host(place)) for place in places.split(","))
+    # gRPC's dns:///host:port has no authority; a URL may name several hosts, separated by commas.
+    hosts = parts.netloc.rpartition("@")[2] or parts.path.lstrip("/")
+    return any(not _is_loopback(_host(host)) for host in hosts.split(","))
 
 
-def _host(place: str) -> str:
-    if place.startswith("["):
-        return place[1:].partition("]")[0]
-    return place.rpartition(":")[0] or place
+def _host(address: str) -> str:
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.rpartition(":")[0] or address
 
 
 def _is_loopback(host: str) -> bool:

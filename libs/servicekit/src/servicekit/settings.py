@@ -19,31 +19,31 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from servicekit.certificates import TlsFiles
 from servicekit.encryption import CLEAR, Keyring, KeyringText
 from servicekit.plaintext import is_remote_address
-from servicekit.tls_files import TlsFiles
 
 _log = logging.getLogger(__name__)
 
 Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")]
-"""Where a server listens, as host:port. Port 0 takes a free one."""
+"""Address of a server, as host:port. Port 0 takes a free one."""
 
 S = TypeVar("S", bound="ServiceSettings")
 
 DEV_SECRET_MARKER: Final = "not-for-production"  # noqa: S105 - it marks secrets, and is none
-"""What marks a secret that is published with the code, for whoever tries it out."""
-_MARKS: Final = (DEV_SECRET_MARKER, b64encode(DEV_SECRET_MARKER.encode()).decode())
-"""As it is, and as the bytes of a key that begins with it are written, whatever the key is called."""
+"""Part of every sample secret that is published with the code (ADR 19)."""
+_MARKERS: Final = (DEV_SECRET_MARKER, b64encode(DEV_SECRET_MARKER.encode()).decode())
+"""Second form: a base64 key whose bytes begin with the marker."""
 
 
 class ServiceSettings(BaseSettings):
-    """What every service can be told. A service adds its own fields and its environment prefix."""
+    """Settings that every service has. A service adds its own fields and its environment prefix."""
 
     model_config = SettingsConfigDict(
         frozen=True,
         extra="ignore",
-        hide_input_in_errors=True,  # all that was told is in it, secrets too
-        env_ignore_empty=True,  # what a compose file or manifest leaves blank is not set, and no empty secret either
+        hide_input_in_errors=True,  # the input contains secrets
+        env_ignore_empty=True,  # a blank value in a compose file or manifest is unset, not an empty secret
     )
 
     environment: Literal["development", "production"] = Field(
@@ -54,24 +54,23 @@ class ServiceSettings(BaseSettings):
     drain_seconds: float = Field(
         default=10.0, ge=0, le=300, description="Seconds that calls in flight get to finish after SIGTERM."
     )
-
     allow_plaintext: bool = Field(
         default=False,
-        description="Whether connections beyond this machine may do without TLS, because a service mesh encrypts them.",
+        description="Allow connections beyond this machine without TLS, because a service mesh encrypts them.",
     )
 
     @property
     def in_development(self) -> bool:
-        """Whether this is a developer's machine."""
+        """True on a developer's machine."""
         return self.environment == "development"
 
     @property
     def plaintext_links(self) -> Sequence[str]:
-        """The fields by which connections lead beyond this machine without verified TLS."""
+        """Fields whose connections leave this machine without verified TLS."""
         return ()
 
     def tls_files(self, certificate: str, key: str, authorities: str) -> TlsFiles | None:
-        """Return the files that three fields name, None if none of them does. Raises ValueError for a part of them."""
+        """Return the files that three fields name, or None if all are unset. Raises ValueError if only some are set."""
         fields = (certificate, key, authorities)
         paths: list[Path] = [path for field in fields if (path := getattr(self, field)) is not None]
         if not paths:
@@ -86,41 +85,41 @@ class ServiceSettings(BaseSettings):
         return f"{cls.model_config.get('env_prefix', '')}{field}".upper()
 
     @model_validator(mode="after")
-    def _plaintext_stays_on_the_machine(self) -> Self:
+    def _require_tls_beyond_this_machine(self) -> Self:
         if self.plaintext_links and not self.in_development and not self.allow_plaintext:
             raise ValueError(
                 f"{', '.join(map(self.variable, self.plaintext_links))}: beyond this machine only with TLS; "
-                f"if something else encrypts, {self.variable('allow_plaintext')}=true"
+                f"if a service mesh encrypts, set {self.variable('allow_plaintext')}=true"
             )
         return self
 
     @model_validator(mode="after")
-    def _published_secrets_open_nothing_real(self) -> Self:
+    def _refuse_published_secrets(self) -> Self:
         published = [field for field in type(self).model_fields if _is_published(getattr(self, field))]
         if published and not self.in_development:
             raise ValueError(
-                f"{', '.join(map(self.variable, published))}: everybody knows it ({DEV_SECRET_MARKER}), so it starts "
-                "in development only"
+                f"{', '.join(map(self.variable, published))}: is a published sample ({DEV_SECRET_MARKER}), "
+                "which starts in development only"
             )
         return self
 
 
 class GrpcServiceSettings(ServiceSettings):
-    """What a service that speaks only gRPC can be told besides: TLS, and a port of their own for metrics."""
+    """Settings of a service that serves gRPC: TLS, and a separate port for metrics."""
 
-    listen: Listen = Field(default="127.0.0.1:7000", description="Where gRPC is served, host:port.")
+    listen: Listen = Field(default="127.0.0.1:7000", description="Address of the gRPC server, host:port.")
     metrics_listen: Listen | None = Field(
         default=None,
-        description="Where Prometheus metrics, /livez and /readyz are served over HTTP, host:port. Unset serves none.",
+        description="Address of Prometheus metrics, /livez and /readyz over HTTP, host:port. Unset serves none.",
     )
     tls_cert_file: Path | None = Field(default=None, description="PEM file with the certificate shown to callers.")
     tls_key_file: Path | None = Field(default=None, description="PEM file with its private key.")
     tls_client_ca_file: Path | None = Field(
-        default=None, description="PEM file with the authorities that callers must have their certificate of."
+        default=None, description="PEM file with the authorities that must have issued the callers' certificates."
     )
     tls_client_names: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Names, comma separated, of which a caller's certificate must have one. Unset: any will do.",
+        description="Names, comma separated; a caller's certificate must have one of them. Unset: any name.",
     )
 
     @field_validator("tls_client_names", mode="before")
@@ -131,42 +130,42 @@ class GrpcServiceSettings(ServiceSettings):
         return given
 
     @model_validator(mode="after")
-    def _names_need_certificates(self) -> Self:
+    def _require_tls_for_client_names(self) -> Self:
         if self.tls_client_names and self.tls is None:
-            raise ValueError(f"{self.variable('tls_client_names')}: only with {self.variable('tls_cert_file')}")
+            raise ValueError(f"{self.variable('tls_client_names')}: requires {self.variable('tls_cert_file')}")
         return self
 
     @property
     def tls(self) -> TlsFiles | None:
-        """The files for mutual TLS with callers; None serves plaintext."""
+        """Files for mutual TLS with callers; None serves plaintext."""
         return self.tls_files("tls_cert_file", "tls_key_file", "tls_client_ca_file")
 
     @property
     def plaintext_links(self) -> Sequence[str]:
-        """See ServiceSettings. Metrics and probes do not count: they tell nothing of a checkout."""
+        """See ServiceSettings. Metrics and probes do not count: they carry nothing of a checkout."""
         return ["listen"] if self.tls is None and is_remote_address(self.listen) else []
 
 
 class EncryptionSettings(ServiceSettings):
-    """What a service that stores personal content can be told besides: the keys that it is encrypted with."""
+    """Settings of a service that stores personal content: the keys that encrypt it."""
 
     encryption_keys: KeyringText | None = Field(
         default=None,
         validate_default=True,
-        description="Keys for stored content, <id>:<base64 of 32 bytes>[,...]: the first seals, all open. "
-        "The word `clear` stands for none.",
+        description="Keys for stored content, <id>:<base64 of 32 bytes>[,...]: the first encrypts, all decrypt. "
+        "The word `clear` stands for no key.",
     )
 
     @field_validator("encryption_keys")
     @classmethod
-    def _nobody_forgets_to_encrypt(cls, keys: KeyringText | None, info: ValidationInfo) -> KeyringText | None:
+    def _require_keys_outside_development(cls, keys: KeyringText | None, info: ValidationInfo) -> KeyringText | None:
         if keys is None and info.data.get("environment") != "development":
             raise ValueError(f"is required outside development; the word {CLEAR} stores content unencrypted")
         return keys
 
     @property
     def keyring(self) -> Keyring:
-        """The keys by which stored content is sealed and opened."""
+        """Keys that encrypt and decrypt stored content."""
         keys = self.encryption_keys
         return Keyring.parse(keys.get_secret_value()) if keys else Keyring.unencrypted()
 
@@ -174,17 +173,17 @@ class EncryptionSettings(ServiceSettings):
 def _is_published(value: object) -> bool:
     if isinstance(value, tuple):
         return any(map(_is_published, value))
-    return isinstance(value, SecretStr) and any(mark in value.get_secret_value() for mark in _MARKS)
+    return isinstance(value, SecretStr) and any(mark in value.get_secret_value() for mark in _MARKERS)
 
 
 def warn_of_plaintext(settings: ServiceSettings) -> None:
-    """Log loudly which connections go unencrypted, unless this is a developer's machine."""
+    """Log a warning for each setting whose connections go unencrypted, except in development."""
     for field in () if settings.in_development else settings.plaintext_links:
         _log.warning("connections beyond this machine are not encrypted", extra={"setting": settings.variable(field)})
 
 
 def parser_for(settings_class: type[ServiceSettings]) -> argparse.ArgumentParser:
-    """Return a command-line parser that knows --print-settings; a service adds its own commands."""
+    """Return a command-line parser with --print-settings; a service adds its own commands."""
     parser = argparse.ArgumentParser(description=settings_class.__doc__)
     parser.add_argument(
         "--print-settings", action="store_true", help="print the settings in force, secrets masked, and exit"
@@ -212,7 +211,7 @@ def read_settings(settings_class: type[S], *, print_only: bool = False) -> S:
 
 
 def read_command(settings_class: type[S], argv: Sequence[str] | None = None) -> S:
-    """Read the settings of a service that has one command: to serve."""
+    """Read the settings of a service whose only command is to serve."""
     arguments = parser_for(settings_class).parse_args(argv)
     return read_settings(settings_class, print_only=arguments.print_settings)
 
@@ -225,7 +224,7 @@ def _explain(settings_class: type[ServiceSettings], refused: ValidationError) ->
 
 
 def _variable(settings_class: type[ServiceSettings], location: tuple[int | str, ...]) -> str:
-    """Return the variable that holds a fault, and where in it; nothing for a fault of several together."""
+    """Return the variable that holds a fault, and the place in it; empty for a fault of several fields."""
     if not location:
         return ""
     within = "".join(f"[{part}]" for part in location[1:])

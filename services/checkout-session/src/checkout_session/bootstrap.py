@@ -16,7 +16,6 @@ from servicekit.encryption import warn_if_unencrypted
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
 from servicekit.settings import warn_of_plaintext
-from servicekit.tls_contexts import ClientContexts
 
 _ROOM_TO_REFUSE_BYTES: Final = 1024 * 1024
 """How far over the attempt's limit a message may be and still be refused by name instead of by gRPC itself."""
@@ -41,7 +40,7 @@ def masters_of(settings: CheckoutSessionSettings) -> Masters:
         settings.redis_url.get_secret_value(),
         settings.kept,
         Limits(settings.redis_max_connections, settings.redis_timeout_seconds, settings.store_timeout_seconds),
-        ClientContexts(Certificates("redis", settings.redis_tls)) if settings.redis_tls else None,
+        Certificates("redis", settings.redis_tls) if settings.redis_tls else None,
     )
 
 

@@ -11,9 +11,9 @@ from pydantic_settings import SettingsConfigDict
 
 from checkout_session.domain.durability import Durability, DurabilityLevel
 from checkout_session.redis_backend.url import parse_address
+from servicekit.certificates import TlsFiles
 from servicekit.plaintext import is_remote_address
 from servicekit.settings import EncryptionSettings, GrpcServiceSettings, Listen
-from servicekit.tls_files import TlsFiles
 
 _DAY_SECONDS: Final = 24 * 60 * 60
 

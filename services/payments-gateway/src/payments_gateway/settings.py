@@ -8,9 +8,9 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from servicekit.certificates import TlsFiles
 from servicekit.plaintext import is_remote_address
 from servicekit.settings import Listen, ServiceSettings
-from servicekit.tls_files import TlsFiles
 
 _MIN_SECRET_CHARACTERS: Final = 32
 _LEAST_PREFIX_BITS: Final = {4: 8, 6: 16}

@@ -11,14 +11,16 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 
 from checkout_session.redis_backend.tls import renew_in_cluster, renew_in_pool
 from checkout_session.redis_backend.url import RedisAddress
-from servicekit.tls_contexts import ClientContexts
+from servicekit.certificates import Certificates
 
 _CLIENT_NAME: Final = "checkout-session"
 _PROTOCOL: Final = 2
 """RESP3 only adds push messages, which nothing here listens to."""
 
 
-def connect(url: str, *, max_connections: int, timeout_seconds: float, contexts: ClientContexts | None = None) -> Redis:
+def connect(
+    url: str, *, max_connections: int, timeout_seconds: float, certificates: Certificates | None = None
+) -> Redis:
     """Return a client with a bounded pool that reconnects by itself. It connects when it is first used.
 
     A command is sent again up to twice when its connection fails: every script may be repeated.
@@ -26,12 +28,12 @@ def connect(url: str, *, max_connections: int, timeout_seconds: float, contexts:
     pool = BlockingConnectionPool.from_url(
         url, max_connections=max_connections, timeout=timeout_seconds, **_patience(timeout_seconds)
     )
-    renew_in_pool(pool, contexts)
+    renew_in_pool(pool, certificates)
     return Redis.from_pool(pool)
 
 
 def connect_cluster(
-    address: RedisAddress, *, max_connections: int, timeout_seconds: float, contexts: ClientContexts | None = None
+    address: RedisAddress, *, max_connections: int, timeout_seconds: float, certificates: Certificates | None = None
 ) -> RedisCluster:
     """Return a client of a cluster, to be used through ClusterMasters. It connects when it is first used."""
     cluster = RedisCluster(
@@ -45,7 +47,7 @@ def connect_cluster(
         ssl=address.tls,
         **_patience(timeout_seconds),
     )
-    renew_in_cluster(cluster, contexts)
+    renew_in_cluster(cluster, certificates)
     return cluster
 
 
@@ -70,7 +72,7 @@ class MasterPool(SentinelConnectionPool, BlockingConnectionPool):
 
 
 def connect_by_sentinel(
-    address: RedisAddress, *, max_connections: int, timeout_seconds: float, contexts: ClientContexts | None = None
+    address: RedisAddress, *, max_connections: int, timeout_seconds: float, certificates: Certificates | None = None
 ) -> tuple[Redis, Sentinels]:
     """Return a client of the master, and the client of the Sentinels, which must be closed as well.
 
@@ -100,7 +102,7 @@ def connect_by_sentinel(
         **_patience(timeout_seconds),
     )
     for client in (master, *sentinel.sentinels):
-        renew_in_pool(client.connection_pool, contexts)
+        renew_in_pool(client.connection_pool, certificates)
     return master, sentinel
 
 

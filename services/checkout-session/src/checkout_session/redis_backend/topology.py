@@ -9,7 +9,7 @@ from checkout_session.redis_backend.connection import connect, connect_by_sentin
 from checkout_session.redis_backend.primaries import Masters, OneMaster, WatchedMaster
 from checkout_session.redis_backend.url import Topology, parse_address
 from checkout_session.redis_backend.write_confirmation import Confirmations
-from servicekit.tls_contexts import ClientContexts
+from servicekit.certificates import Certificates
 
 _SHARE_OF_PATIENCE: Final = 0.9
 """A verb's repeats must end before the verb is given up, so that their reason is heard."""
@@ -34,7 +34,7 @@ class Limits:
         return max(self.redis_timeout_seconds / 2, self.redis_timeout_seconds - _WAIT_MARGIN_SECONDS)
 
 
-def open_masters(url: str, durability: Durability, limits: Limits, contexts: ClientContexts | None = None) -> Masters:
+def open_masters(url: str, durability: Durability, limits: Limits, certificates: Certificates | None = None) -> Masters:
     """Return the masters at an address; the caller closes them. They are connected to when they are first used.
 
     With contexts an address that asks for TLS is connected to with these, else with redis-py's own.
@@ -52,7 +52,7 @@ def open_masters(url: str, durability: Durability, limits: Limits, contexts: Cli
                 address,
                 max_connections=limits.max_connections,
                 timeout_seconds=limits.redis_timeout_seconds,
-                contexts=contexts,
+                certificates=certificates,
             ),
             confirmations,
             max_connections=limits.max_connections,
@@ -63,10 +63,13 @@ def open_masters(url: str, durability: Durability, limits: Limits, contexts: Cli
             address,
             max_connections=limits.max_connections,
             timeout_seconds=limits.redis_timeout_seconds,
-            contexts=contexts,
+            certificates=certificates,
         )
         return WatchedMaster(redis, sentinel, confirmations)
     redis = connect(
-        url, max_connections=limits.max_connections, timeout_seconds=limits.redis_timeout_seconds, contexts=contexts
+        url,
+        max_connections=limits.max_connections,
+        timeout_seconds=limits.redis_timeout_seconds,
+        certificates=certificates,
     )
     return OneMaster(redis, confirmations)

@@ -8,9 +8,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import exc
 
-from servicekit.certificates import Certificates
-from servicekit.tls_contexts import ClientContexts
-from servicekit.tls_files import TlsFiles
+from servicekit.certificates import Certificates, TlsFiles
 
 _VERIFIED: Final = "verify-full"
 _FILES: Final = ("sslcert", "sslkey", "sslrootcert")
@@ -32,13 +30,13 @@ class RenewedConnections:
         """Read the certificates. Raises CertificateUnusable."""
         parameters = _parameters(url)
         whole = is_verified(url) and all(name in parameters for name in _FILES)
-        self._contexts = _contexts(*(Path(parameters[name]) for name in _FILES)) if whole else None
+        self._certificates = _certificates(*(Path(parameters[name]) for name in _FILES)) if whole else None
         self._opened_with: WeakKeyDictionary[Any, ssl.SSLContext] = WeakKeyDictionary()
 
     @property
     def options(self) -> dict[str, ssl.SSLContext]:
         """What asyncpg is told to open a connection now."""
-        return {"ssl": self._contexts.current()} if self._contexts else {}
+        return {"ssl": self._certificates.current().client_context} if self._certificates else {}
 
     def remember(self, connection: Any, options: dict[str, ssl.SSLContext]) -> None:
         """Note with which options a connection was opened."""
@@ -47,12 +45,14 @@ class RenewedConnections:
 
     def refuse_outdated(self, connection: Any, _record: object, _proxy: object) -> None:
         """Have SQLAlchemy's pool replace a connection from before the certificates changed, as it is taken out."""
-        if self._contexts and self._opened_with[connection.driver_connection] is not self._contexts.current():
+        if self._certificates is None:
+            return
+        if self._opened_with[connection.driver_connection] is not self._certificates.current().client_context:
             raise exc.DisconnectionError("the certificate was renewed")
 
 
-def _contexts(certificate: Path, key: Path, authorities: Path) -> ClientContexts:
-    return ClientContexts(Certificates("postgres", TlsFiles(certificate, key, authorities)), alpn=["postgresql"])
+def _certificates(certificate: Path, key: Path, authorities: Path) -> Certificates:
+    return Certificates("postgres", TlsFiles(certificate, key, authorities), alpn=["postgresql"])
 
 
 def _parameters(url: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from payments_gateway.api.problems import INTERNAL, UNAVAILABLE, Problem, problem_response
 from servicekit.deadline import deadline
-from servicekit.json_logging import accept_request_id, forget_attempt
+from servicekit.json_logging import accept_request_id, unbind_attempt
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("access")
@@ -34,7 +34,7 @@ class RequestLogMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        forget_attempt()
+        unbind_attempt()
         identifier = accept_request_id(Headers(scope=scope).get("x-request-id"))
         answer = _Answer(send, identifier)
         began = time.perf_counter()

@@ -181,7 +181,7 @@ def _stripe_limiter(settings: GatewaySettings) -> StripeLimiter:
     return StripeLimiter(
         max_concurrent=settings.stripe_max_concurrent,
         requests_per_second=settings.stripe_requests_per_second,
-        longest_wait_seconds=settings.stripe_queue_seconds,
+        max_wait_seconds=settings.stripe_queue_seconds,
         monotonic=time.monotonic,
     )
 

@@ -57,9 +57,7 @@ class StripeStandIn:
 
 def roomy_limiter() -> StripeLimiter:
     """Make a limiter that is in nobody's way."""
-    return StripeLimiter(
-        max_concurrent=100, requests_per_second=10_000, longest_wait_seconds=5, monotonic=time.monotonic
-    )
+    return StripeLimiter(max_concurrent=100, requests_per_second=10_000, max_wait_seconds=5, monotonic=time.monotonic)
 
 
 def stripe_client(

@@ -7,7 +7,7 @@ import pytest
 
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
-from payments_gateway.stripe_api.subscriptions import read_subscription
+from payments_gateway.stripe_api.subscriptions import subscription_from_stripe
 
 from .billing_stage import BillingStage, billing_stage, hint
 from .fakes import Crash
@@ -81,7 +81,7 @@ async def test_an_event_that_is_faster_than_the_answer_binds_the_row(stage: Bill
 async def test_an_event_is_not_lost_to_somebody_who_binds_an_older_state(stage: BillingStage) -> None:
     """Who created it binds what it was then, while the event tells what became of it since: the newer state stays."""
     row, made = await made_but_not_bound(stage)
-    older = read_subscription((await stage.stripe.api.v1.subscriptions.retrieve_async(made)).to_dict())
+    older = subscription_from_stripe((await stage.stripe.api.v1.subscriptions.retrieve_async(made)).to_dict())
     await stage.stripe.api.v1.subscriptions.cancel_async(made)
 
     async def creator_binds() -> None:
@@ -110,7 +110,7 @@ async def test_an_event_keeps_the_charge_that_somebody_binds_as_it_was(stage: Bi
     """A charge may change while the subscription's own state does not, as it does with one more try of the card."""
     row, made = await made_but_not_bound(stage)
     fetched = await stage.stripe.api.v1.subscriptions.retrieve_async(made, {"expand": ["latest_invoice"]})
-    shown = read_subscription(fetched.to_dict())
+    shown = subscription_from_stripe(fetched.to_dict())
     assert shown.latest_invoice is not None
     older = replace(shown.latest_invoice, attempt_count=shown.latest_invoice.attempt_count - 1)
 

@@ -1,4 +1,4 @@
-"""What stands in Stripe's JSON again and again, read so that it can be recorded."""
+"""Fields of Stripe's JSON, read strictly: every value can be stored. The functions raise ValueError otherwise."""
 
 import re
 from datetime import UTC, datetime
@@ -8,23 +8,28 @@ from payments_gateway.domain.money import Money
 
 _ID: Final = re.compile(r"[!-~]{1,255}")
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
-_MOST_MINOR_UNITS: Final = 2**63 - 1
-_HIGHEST_COUNT: Final = 2**31 - 1
-LEAST_MINOR_UNITS: Final = -_MOST_MINOR_UNITS
-"""Of a sum that may be a credit."""
+_MAX_MINOR_UNITS: Final = 2**63 - 1
+_MAX_COUNT: Final = 2**31 - 1
+MIN_CREDIT: Final = -_MAX_MINOR_UNITS
+"""Lower bound, in minor units, of a sum that may be a credit."""
 
 
 def read_id(value: Any) -> str:
-    """Read the id of one of Stripe's objects. Raises ValueError for what could not be recorded."""
+    """Read an object's id."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise ValueError("not an id of Stripe's")
+        raise ValueError("not a Stripe id")
     return value
 
 
-def read_amount(amount: Any, currency: Any, *, least: int = 0) -> Money:
-    """Read an amount of money. Raises ValueError for what could not be recorded."""
-    # A boolean or a fraction is no amount; of whole numbers only those that every store behind us can hold.
-    if type(amount) is not int or not least <= amount <= _MOST_MINOR_UNITS:
+def read_reference(value: Any) -> str | None:
+    """Read the id of a referenced object, expanded or not; None where there is none."""
+    reference = value["id"] if isinstance(value, dict) else value
+    return None if reference is None else read_id(reference)
+
+
+def read_amount(amount: Any, currency: Any, *, minimum: int = 0) -> Money:
+    """Read an amount of money in minor units."""
+    if type(amount) is not int or not minimum <= amount <= _MAX_MINOR_UNITS:  # a bool is no amount
         raise ValueError("not an amount")
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         raise ValueError("not a currency")
@@ -32,22 +37,27 @@ def read_amount(amount: Any, currency: Any, *, least: int = 0) -> Money:
 
 
 def read_count(value: Any) -> int:
-    """Read how often something happened. Raises ValueError for what could not be recorded."""
-    if type(value) is not int or not 0 <= value <= _HIGHEST_COUNT:
+    """Read a number of occurrences."""
+    if type(value) is not int or not 0 <= value <= _MAX_COUNT:
         raise ValueError("not a count")
     return value
 
 
-def read_moment(seconds: Any) -> datetime:
-    """Read a moment, in seconds since 1970. Raises ValueError for what is none."""
+def read_time(seconds: Any) -> datetime:
+    """Read a time in seconds since 1970."""
     if type(seconds) is not int or seconds < 0:
-        raise ValueError("not a moment")
+        raise ValueError("not a time")
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, OSError):
-        raise ValueError("not a moment") from None
+        raise ValueError("not a time") from None
+
+
+def read_optional_time(seconds: Any) -> datetime | None:
+    """Read a time in seconds since 1970, or null."""
+    return None if seconds is None else read_time(seconds)
 
 
 def is_replay(response: Any) -> bool:
-    """Whether Stripe answered what it had answered to this idempotency key before."""
+    """Return True if Stripe replayed its earlier response to the same idempotency key."""
     return response is not None and response.headers.get("Idempotent-Replayed") == "true"

@@ -1,7 +1,7 @@
-"""How Stripe's library reaches Stripe: in turn, within a time budget, and more than once with the same key.
+"""HTTP client of Stripe's library: rate-limited, within a time budget, repeating with the same idempotency key.
 
-The library's own repeats stay switched off (ADR 8): they take no heed of Retry-After, repeat no 429, know no total
-time, and let an answer that breaks off through as it is.
+The library's own retries are off (ADR 8): they ignore Retry-After, do not repeat a 429, have no total time limit, and
+pass truncated responses on.
 """
 
 import asyncio
@@ -18,28 +18,32 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, StripeKeyRefused, StripeUnavailable
 from payments_gateway.stripe_api.rate_limiter import LimiterTimeout, Priority, StripeLimiter
-from payments_gateway.stripe_api.responses import Answer, Meaning, read_answer
+from payments_gateway.stripe_api.responses import ResponseKind, StripeResponse, read_response
 from servicekit.deadline import seconds_left
 
 _log = logging.getLogger(__name__)
 
-REQUESTS: Final = Counter(
-    "holdfast_stripe_requests", "Requests to Stripe and what came of each.", ["operation", "outcome"]
-)
-SECONDS: Final = Histogram("holdfast_stripe_request_seconds", "Seconds until Stripe answered.", ["operation"])
+REQUESTS: Final = Counter("holdfast_stripe_requests", "Requests to Stripe, by outcome.", ["operation", "outcome"])
+SECONDS: Final = Histogram("holdfast_stripe_request_seconds", "Seconds until Stripe responded.", ["operation"])
 KEY_REFUSED: Final = Gauge(
     "holdfast_stripe_key_refused", "1 while Stripe refuses our secret key (401 or 403), 0 otherwise."
 )
 
 _REQUEST_ID: Final = re.compile(r"req_[A-Za-z0-9_]{1,64}")
 _FIRST_PAUSE_SECONDS: Final = 0.2
-_LONGEST_PAUSE_SECONDS: Final = 2.0
-_TO_ANSWER_SECONDS: Final = 0.5
-"""Kept back of a request's time, so that its buyer is told more than that time is up."""
+_MAX_PAUSE_SECONDS: Final = 2.0
+_RESERVE_SECONDS: Final = 0.5
+"""Part of the buyer's request deadline that is kept for responding with more than a timeout."""
+
+RawResponse = tuple[bytes, int, Mapping[str, str]]
 
 
 class StripeHttp(stripe.HTTPClient):
-    """Sends what Stripe's library asks for. One for each priority; they may share session and limiter."""
+    """Sends the requests of one priority. Clients of both priorities share session and limiter.
+
+    `timeout_seconds` bounds one try, `budget_seconds` a request with all its tries and waits; `randomness` returns a
+    number from 0 to 1.
+    """
 
     name = "aiohttp"
 
@@ -54,10 +58,6 @@ class StripeHttp(stripe.HTTPClient):
         max_retries: int,
         randomness: Callable[[], float],
     ) -> None:
-        """Allow each try timeout_seconds, and a call budget_seconds with all its tries and waits.
-
-        randomness answers a number from 0 to 1.
-        """
         super().__init__()
         self._session = session
         self._limiter = limiter
@@ -69,108 +69,117 @@ class StripeHttp(stripe.HTTPClient):
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
-    ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Send a request, again with the same idempotency key while that may help; return Stripe's own answer.
+    ) -> RawResponse:
+        """Send a request, repeat it with the same idempotency key while that may help, and return Stripe's response.
 
         Raises StripeUnavailable, StripeKeyRefused, IdempotencyKeyExhausted.
         """
-        ends_at = time.monotonic() + min(self._budget_seconds, seconds_left() - _TO_ANSWER_SECONDS)
+        ends_at = time.monotonic() + min(self._budget_seconds, seconds_left() - _RESERVE_SECONDS)
         failed_before = False
         for tried in range(1, self._max_retries + 2):
-            answer = await self._try(method, url, headers, post_data, ends_at)
-            if answer.meaning is Meaning.KEY_SPENT:
+            response = await self._try(method, url, headers, post_data, ends_at)
+            if response.kind is ResponseKind.REPLAYED_FAILURE:
                 raise IdempotencyKeyExhausted(just_now=failed_before)
-            if not answer.meaning.may_pass:
-                return _taken(answer)
-            pause = self._pause(answer, tried)
-            if tried > self._max_retries or _is_of_no_use(answer, method) or time.monotonic() + pause >= ends_at:
+            if not response.kind.is_retryable:
+                return _accepted(response)
+            pause = self._pause_seconds(response, tried)
+            if tried > self._max_retries or _retry_forbidden(response, method) or time.monotonic() + pause >= ends_at:
                 break
-            failed_before = failed_before or answer.meaning.may_hide_a_failure
+            failed_before = failed_before or response.kind.may_have_stored_failure
             await asyncio.sleep(pause)
-        raise StripeUnavailable(answer.retry_after_seconds)
+        raise StripeUnavailable(response.retry_after_seconds)
 
     async def close_async(self) -> None:
-        """Leave the session to whoever opened it."""
+        """Do nothing: the session belongs to its opener."""
 
-    async def _try(self, method: str, url: str, headers: Mapping[str, str], post_data: Any, ends_at: float) -> Answer:
+    async def _try(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any, ends_at: float
+    ) -> StripeResponse:
         operation = operation_of(method, url)
         try:
-            async with self._limiter.turn(self._priority, within_seconds=ends_at - time.monotonic()):
+            async with self._limiter.acquire(self._priority, timeout_seconds=ends_at - time.monotonic()):
                 seconds = min(self._timeout_seconds, ends_at - time.monotonic())
                 with SECONDS.labels(operation).time():
-                    answer = await self._send(method, url, headers, post_data, seconds)
-        except LimiterTimeout as late:
-            REQUESTS.labels(operation, "turned_away").inc()
-            raise StripeUnavailable(late.retry_after_seconds) from None
-        self._note(operation, answer)
-        return answer
+                    response = await self._send(method, url, headers, post_data, seconds)
+        except LimiterTimeout as timeout:
+            REQUESTS.labels(operation, "limiter_timeout").inc()
+            raise StripeUnavailable(timeout.retry_after_seconds) from None
+        self._record(operation, response)
+        return response
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], post_data: Any, seconds: float) -> Answer:
-        """Send a request once, and read its answer whole."""
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any, seconds: float
+    ) -> StripeResponse:
+        """Send a request once and read its whole response."""
         try:
             async with (
                 asyncio.timeout(seconds),
                 self._session.request(method, url, headers=headers, data=post_data) as response,
             ):
-                return read_answer(response.status, await response.read(), response.headers)
+                return read_response(response.status, await response.read(), response.headers)
         except TimeoutError:
-            return Answer(Meaning.TIMED_OUT)
+            return StripeResponse(ResponseKind.TIMEOUT)
         except (aiohttp.ClientError, OSError):
-            return Answer(Meaning.BROKEN_OFF)
+            return StripeResponse(ResponseKind.CONNECTION_ERROR)
 
-    def _note(self, operation: str, answer: Answer) -> None:
-        REQUESTS.labels(operation, answer.meaning.value).inc()
-        if answer.meaning is Meaning.RATE_LIMITED:
-            self._limiter.slow_down(answer.retry_after_seconds)
-        if answer.status is not None and answer.meaning is not Meaning.UNREADABLE:
-            KEY_REFUSED.set(answer.meaning is Meaning.NOT_AUTHORISED)
-        if answer.meaning is Meaning.DONE:
+    def _record(self, operation: str, response: StripeResponse) -> None:
+        """Update metrics and limiter, and log what is not ok. Stripe's message may quote the request: left out (P7)."""
+        REQUESTS.labels(operation, response.kind).inc()
+        if response.kind is ResponseKind.RATE_LIMITED:
+            self._limiter.slow_down(response.retry_after_seconds)
+        if response.status is not None and response.kind is not ResponseKind.UNREADABLE:
+            KEY_REFUSED.set(response.kind is ResponseKind.UNAUTHORIZED)
+        if response.kind is ResponseKind.OK:
             return
-        # Stripe's own message stays behind: it may quote what was sent (P7).
-        known = {"operation": operation, "outcome": answer.meaning.value, "status": answer.status}
-        request = _request_id_of(answer)
-        if answer.meaning is Meaning.NOT_AUTHORISED:
-            _log.error("Stripe refuses our secret key: an operator must mend it", extra={**known, "request": request})
-        else:
-            _log.warning("Stripe refused or failed", extra={**known, "request": request})
+        unauthorized = response.kind is ResponseKind.UNAUTHORIZED
+        _log.log(
+            logging.ERROR if unauthorized else logging.WARNING,
+            "Stripe refuses our secret key" if unauthorized else "request to Stripe failed",
+            extra={
+                "operation": operation,
+                "outcome": response.kind.value,
+                "status": response.status,
+                "request": _request_id(response),
+            },
+        )
 
-    def _pause(self, answer: Answer, tried: int) -> float:
-        """Return how long to wait before the next try: as long as Stripe says, else longer each time."""
-        if answer.retry_after_seconds is not None:
-            return answer.retry_after_seconds
-        longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (tried - 1))
+    def _pause_seconds(self, response: StripeResponse, tried: int) -> float:
+        """Return Stripe's Retry-After, else a pause that grows with the tries."""
+        if response.retry_after_seconds is not None:
+            return response.retry_after_seconds
+        longest = min(_MAX_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (tried - 1))
         return longest * (0.5 + self._randomness() / 2)
 
 
-def _request_id_of(answer: Answer) -> str | None:
-    """Return Stripe's name for a request, if it looks like one: what it answers may quote what it was sent (P7)."""
-    named = (answer.headers or {}).get("Request-Id") or ""
-    return named if _REQUEST_ID.fullmatch(named) else None
+def _request_id(response: StripeResponse) -> str | None:
+    """Return Stripe's id of a request if it has the usual form: a header may quote the request (P7)."""
+    request_id = (response.headers or {}).get("Request-Id") or ""
+    return request_id if _REQUEST_ID.fullmatch(request_id) else None
 
 
-def _taken(answer: Answer) -> tuple[bytes, int, Mapping[str, str]]:
-    if answer.meaning is Meaning.NOT_AUTHORISED:
+def _accepted(response: StripeResponse) -> RawResponse:
+    if response.kind is ResponseKind.UNAUTHORIZED:
         raise StripeKeyRefused
-    return answer.content, answer.status or 0, answer.headers or {}
+    return response.content, response.status or 0, response.headers or {}
 
 
-def _is_of_no_use(answer: Answer, method: str) -> bool:
-    """Whether Stripe's advice against a repeat is to be heeded.
+def _retry_forbidden(response: StripeResponse, method: str) -> bool:
+    """Return Stripe's advice against a repeat, except after a failed POST.
 
-    Not after a failed POST: its repeat does nothing twice, and tells whether the failure is stored under the key.
+    That repeat has no second effect, and shows if the failure is stored under the key.
     """
-    return answer.stripe_says_no and not (method.upper() == "POST" and answer.meaning is Meaning.SERVER_ERROR)
+    return response.retry_forbidden and not (method.upper() == "POST" and response.kind is ResponseKind.SERVER_ERROR)
 
 
 def operation_of(method: str, url: str) -> str:
     """Return a request's name for logs and metrics: method and path, without ids and queries."""
     parts = [part for part in url.partition("://")[2].partition("?")[0].split("/")[1:] if part]
-    named = ["{id}" if place == 2 else part for place, part in enumerate(parts)]  # noqa: PLR2004 — /v1/objects/ID/…
-    return f"{method.upper()} /{'/'.join(named)}"
+    names = ["{id}" if place == 2 else part for place, part in enumerate(parts)]  # noqa: PLR2004 — /v1/objects/ID/…
+    return f"{method.upper()} /{'/'.join(names)}"
 
 
 def stripe_session(*, max_connections: int) -> aiohttp.ClientSession:
-    """Open connections to Stripe, trusting the authorities that its library ships."""
+    """Open an HTTP session that trusts the authorities that Stripe's library ships."""
     trust = ssl.create_default_context(cafile=stripe.ca_bundle_path)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_connections, ssl=trust), auto_decompress=True, trust_env=False

@@ -1,4 +1,4 @@
-"""What an answer of Stripe's means: take it, ask once more with the same key, or give up."""
+"""Classification of Stripe's HTTP responses: accept, repeat with the same idempotency key, or give up."""
 
 import json
 import math
@@ -6,127 +6,126 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Final
 
 _BAD_REQUEST: Final = 400
 _CONFLICT: Final = 409
-_TOO_MANY: Final = 429
+_TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
-_OUR_KEY_REFUSED: Final = frozenset({401, 403})
+_UNAUTHORIZED: Final = frozenset({401, 403})
 
 
-class Meaning(Enum):
-    """What came of one request; the values are labels of a metric."""
+class ResponseKind(StrEnum):
+    """Outcome of one request. The values are metric labels."""
 
-    DONE = "done"
-    REFUSED = "refused"
-    """For good: asking again would be answered the same."""
-    KEY_SPENT = "key_spent"
-    """A failure that Stripe stored under the idempotency key, and replays for ever."""
-    NOT_AUTHORISED = "not_authorised"
-    """Our secret key is wrong, revoked or not allowed to do this: a matter for an operator."""
+    OK = "ok"
+    REJECTED = "rejected"
+    """A repeat would be rejected as well."""
+    REPLAYED_FAILURE = "replayed_failure"
+    """Stripe stored a failure under the idempotency key and replays it until the key expires."""
+    UNAUTHORIZED = "unauthorized"
+    """Our secret key is wrong, revoked or lacks a permission: an operator must fix it."""
     RATE_LIMITED = "rate_limited"
-    IN_USE = "in_use"
-    """The idempotency key, or the object, is being worked on by another request."""
+    CONFLICT = "conflict"
+    """Another request holds the idempotency key or the object."""
     SERVER_ERROR = "server_error"
     UNREADABLE = "unreadable"
-    """Something between Stripe and us answered in its place, or cut the answer to pieces."""
-    TIMED_OUT = "timed_out"
-    BROKEN_OFF = "broken_off"
-    """The connection could not be made or did not last."""
+    """Something between Stripe and us responded, or the body is truncated."""
+    TIMEOUT = "timeout"
+    CONNECTION_ERROR = "connection_error"
 
     @property
-    def may_pass(self) -> bool:
-        """Whether the same request with the same idempotency key may fare better."""
-        return self in _MAY_PASS
+    def is_retryable(self) -> bool:
+        """True if the same request with the same idempotency key may succeed."""
+        return self in _RETRYABLE
 
     @property
-    def may_hide_a_failure(self) -> bool:
-        """Whether Stripe may have failed, and stored that under the idempotency key, told or not."""
-        return self in _MAY_PASS - {Meaning.RATE_LIMITED, Meaning.IN_USE}
+    def may_have_stored_failure(self) -> bool:
+        """True if Stripe may have failed and stored that under the idempotency key, even if its response was lost."""
+        return self in _RETRYABLE - {ResponseKind.RATE_LIMITED, ResponseKind.CONFLICT}
 
 
-_MAY_PASS: Final = frozenset(
+_RETRYABLE: Final = frozenset(
     {
-        Meaning.RATE_LIMITED,
-        Meaning.IN_USE,
-        Meaning.SERVER_ERROR,
-        Meaning.UNREADABLE,
-        Meaning.TIMED_OUT,
-        Meaning.BROKEN_OFF,
+        ResponseKind.RATE_LIMITED,
+        ResponseKind.CONFLICT,
+        ResponseKind.SERVER_ERROR,
+        ResponseKind.UNREADABLE,
+        ResponseKind.TIMEOUT,
+        ResponseKind.CONNECTION_ERROR,
     }
 )
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came of one request."""
+@dataclass(frozen=True, slots=True)
+class StripeResponse:
+    """Result of one request. Without a response, `status` and `headers` are None."""
 
-    meaning: Meaning
+    kind: ResponseKind
     status: int | None = None
-    """None where there was no answer."""
     content: bytes = b""
     headers: Mapping[str, str] | None = None
     retry_after_seconds: float | None = None
-    """When Stripe wants to be asked again, where it said so."""
-    stripe_says_no: bool = False
-    """Whether Stripe said that asking again is of no use."""
+    """Stripe's Retry-After, where it sent one."""
+    retry_forbidden: bool = False
+    """True if Stripe said that a repeat is useless."""
 
     def __repr__(self) -> str:
         """Leave content and headers out: a repr may end in a log (P7)."""
-        return f"Answer({self.meaning.value}, {self.status})"
+        return f"StripeResponse({self.kind}, {self.status})"
 
 
-def read_answer(status: int, content: bytes, headers: Mapping[str, str]) -> Answer:
-    """Say what an answer means. headers are looked up as they are: a mapping that knows no case."""
-    advice = headers.get("Stripe-Should-Retry")
-    return Answer(
-        meaning=_meaning(status, _read_json(content), headers, advised=advice == "true"),
+def read_response(status: int, content: bytes, headers: Mapping[str, str]) -> StripeResponse:
+    """Classify a response. `headers` must be case-insensitive."""
+    should_retry = headers.get("Stripe-Should-Retry")
+    return StripeResponse(
+        kind=_kind(status, _parse_json(content), headers, retry_advised=should_retry == "true"),
         status=status,
         content=content,
         headers=headers,
-        retry_after_seconds=_seconds(headers.get("Retry-After")),
-        stripe_says_no=advice == "false",
+        retry_after_seconds=_retry_after_seconds(headers.get("Retry-After")),
+        retry_forbidden=should_retry == "false",
     )
 
 
-def _meaning(status: int, body: object, headers: Mapping[str, str], *, advised: bool) -> Meaning:
-    if status in _OUR_KEY_REFUSED:
-        return Meaning.NOT_AUTHORISED
+def _kind(status: int, body: object, headers: Mapping[str, str], *, retry_advised: bool) -> ResponseKind:
+    if status in _UNAUTHORIZED:
+        return ResponseKind.UNAUTHORIZED
     if status >= _SERVER_ERROR:
-        return Meaning.KEY_SPENT if headers.get("Idempotent-Replayed") == "true" else Meaning.SERVER_ERROR
-    if status == _TOO_MANY:
-        # One object is locked by another request: no reason to hold all calls back.
-        return Meaning.IN_USE if _code(body) == "lock_timeout" else Meaning.RATE_LIMITED
-    if not _is_stripes(status, body):
-        return Meaning.UNREADABLE
+        replayed = headers.get("Idempotent-Replayed") == "true"
+        return ResponseKind.REPLAYED_FAILURE if replayed else ResponseKind.SERVER_ERROR
+    if status == _TOO_MANY_REQUESTS:
+        # A lock on one object is no reason to slow down all requests.
+        return ResponseKind.CONFLICT if _error_code(body) == "lock_timeout" else ResponseKind.RATE_LIMITED
+    if not _is_stripe_body(status, body):
+        return ResponseKind.UNREADABLE
     if status < _BAD_REQUEST:
-        return Meaning.DONE
-    return Meaning.IN_USE if status == _CONFLICT or advised else Meaning.REFUSED
+        return ResponseKind.OK
+    return ResponseKind.CONFLICT if status == _CONFLICT or retry_advised else ResponseKind.REJECTED
 
 
-def _is_stripes(status: int, body: object) -> bool:
-    """Whether a body is one of Stripe's: its objects and lists name their kind, its refusals are all of one form."""
+def _is_stripe_body(status: int, body: object) -> bool:
+    """Return True if a body has Stripe's form: objects and lists have `object`, errors have `error`."""
     if not isinstance(body, dict):
         return False
     return "object" in body if status < _BAD_REQUEST else isinstance(body.get("error"), dict)
 
 
-def _read_json(content: bytes) -> object:
+def _parse_json(content: bytes) -> object:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         return None
 
 
-def _code(body: object) -> Any:
+def _error_code(body: object) -> Any:
     error = body.get("error") if isinstance(body, dict) else None
     return error.get("code") if isinstance(error, dict) else None
 
 
-def _seconds(header: str | None) -> float | None:
-    """Read a Retry-After header: seconds or a date, as RFC 9110 has it; None for what is neither."""
+def _retry_after_seconds(header: str | None) -> float | None:
+    """Parse a Retry-After header, seconds or a date (RFC 9110); None if it is neither."""
     if header is None:
         return None
     try:

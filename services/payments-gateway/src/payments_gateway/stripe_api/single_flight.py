@@ -1,4 +1,4 @@
-"""Looks at intents for pages that show where a checkout stands: equal looks at the same moment are one."""
+"""Single-flight reads of intents for status pages: equal reads at the same moment are one request to Stripe."""
 
 import asyncio
 from typing import Final
@@ -9,35 +9,33 @@ from payments_gateway.domain.attempts import IntentRef
 from payments_gateway.domain.intents import IntentReader, StripeIntent
 from servicekit.deadline import without_deadline
 
-SHARED: Final = Counter("holdfast_stripe_reads_shared", "Looks at an intent that joined one that was under way.")
+SHARED: Final = Counter("holdfast_stripe_reads_shared", "Reads of an intent that joined a running read.")
 
 
 class SingleFlightIntents:
-    """The IntentReader port for those who only show. Nothing is kept: an answer goes to those who wait for it.
+    """The IntentReader port for callers that only show an intent. Nothing is cached.
 
-    A look may join one that was under way before it, and so be older than its question by one request to Stripe.
-    Whoever decides anything by an intent must ask for themselves.
+    A read may join a request that started before it. Callers that decide anything by an intent read it themselves.
     """
 
     def __init__(self, intents: IntentReader) -> None:
-        """Ask these."""
         self._intents = intents
-        self._under_way: dict[IntentRef, asyncio.Task[StripeIntent]] = {}
+        self._running: dict[IntentRef, asyncio.Task[StripeIntent]] = {}
 
     async def retrieve(self, ref: IntentRef) -> StripeIntent:
-        """Return the intent as it stood a moment ago."""
-        reading = self._under_way.get(ref)
+        """Return the intent as of a moment ago."""
+        reading = self._running.get(ref)
         if reading is None:
-            # Others may join who have more time left than the first.
+            # Callers with a later deadline may join.
             reading = asyncio.create_task(self._intents.retrieve(ref), context=without_deadline())
-            self._under_way[ref] = reading
+            self._running[ref] = reading
             reading.add_done_callback(lambda ended: self._end(ref, ended))
         else:
             SHARED.inc()
-        # Shielded: the one who asked first may go, and the others still wait.
+        # Shielded: the first caller may go while others still wait.
         return await asyncio.shield(reading)
 
     def _end(self, ref: IntentRef, ended: "asyncio.Task[StripeIntent]") -> None:
-        del self._under_way[ref]
+        del self._running[ref]
         if not ended.cancelled():
-            ended.exception()  # seen, even if everybody who asked is gone
+            ended.exception()  # retrieved, even if every caller is gone

@@ -1,4 +1,4 @@
-"""Webhook deliveries: verified as Stripe signs them, then read."""
+"""Webhook deliveries: signature verified, then read as events of the domain."""
 
 import json
 import re
@@ -17,72 +17,72 @@ from payments_gateway.domain.webhook_events import (
     SubscriptionChanged,
     WebhookEvent,
 )
+from payments_gateway.stripe_api.calls import UNREADABLE
 from payments_gateway.stripe_api.fields import read_id
-from payments_gateway.stripe_api.intents import read_intent
-from payments_gateway.stripe_api.subscriptions import our_id, subscription_of
+from payments_gateway.stripe_api.intents import intent_from_stripe
+from payments_gateway.stripe_api.subscriptions import our_id, stripe_subscription_id
 
 _TOLERANCE_SECONDS: Final = 300
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 
 
 class BadSignature(Exception):
-    """The delivery was not signed by Stripe with one of our secrets, or not just now."""
+    """The delivery has no current signature by one of our secrets."""
 
 
 class BadEvent(Exception):
-    """The delivery is signed but is not an event that can be read."""
+    """The delivery is signed, but its body is not a readable event."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VerifiedDelivery:
-    """A verified event."""
+    """A delivery whose signature is valid."""
 
     id: str
-    type: str
+    """The event's id."""
     account: str | None
-    """Set when the event happened on another account that is connected to ours."""
+    """The connected account that the event belongs to; None for our own."""
     event: WebhookEvent | None
-    """What it tells us; None when nothing is done about events of its type."""
+    """None for types of events that have no effect."""
 
 
 class StripeWebhooks:
-    """Reads webhook deliveries."""
+    """Reads deliveries signed with any of `secrets`; `now` is a clock in seconds since 1970."""
 
     def __init__(self, secrets: Sequence[str], now: Callable[[], float]) -> None:
-        """Accept signatures by any of the secrets; now is a clock in seconds since 1970."""
         self._secrets = tuple(secrets)
         self._now = now
 
     def read(self, body: bytes, signature: str | None) -> VerifiedDelivery:
-        """Return the event that a delivery carries. Raises BadSignature, BadEvent."""
+        """Verify and read a delivery. Raises BadSignature, BadEvent."""
         try:
             text = body.decode()
         except UnicodeDecodeError:
             raise BadSignature from None
         self._verify(text, signature or "")
         try:
-            return _read_event(json.loads(text))
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            return _delivery(json.loads(text))
+        except (*UNREADABLE, RecursionError):
             raise BadEvent from None
 
     def _verify(self, text: str, signature: str) -> None:
-        # The library lets timestamps of the future pass, so that a captured delivery could be replayed until then.
+        # The library accepts timestamps of the future, so a captured delivery could be replayed until then.
         if abs(self._now() - _signed_at(signature)) > _TOLERANCE_SECONDS:
             raise BadSignature
-        if not any(_is_signed_by(secret, text, signature) for secret in self._secrets):
+        if not any(_is_signed_with(secret, text, signature) for secret in self._secrets):
             raise BadSignature
 
 
 def _signed_at(signature: str) -> int:
-    """Return the one timestamp of the header; with two, the one checked might not be the one signed."""
+    """Return the header's timestamp. Two timestamps are refused: the one checked might not be the one signed."""
     pairs = (part.partition("=") for part in signature.split(","))
-    stamps = [value for name, _, value in pairs if name.strip() == "t"]
-    if len(stamps) != 1 or not signature.isascii() or not _TIMESTAMP.fullmatch(stamps[0]):
+    timestamps = [value for name, _, value in pairs if name.strip() == "t"]
+    if len(timestamps) != 1 or not signature.isascii() or not _TIMESTAMP.fullmatch(timestamps[0]):
         raise BadSignature
-    return int(stamps[0])
+    return int(timestamps[0])
 
 
-def _is_signed_by(secret: str, text: str, signature: str) -> bool:
+def _is_signed_with(secret: str, text: str, signature: str) -> bool:
     try:
         stripe.WebhookSignature.verify_header(text, signature, secret)
     except stripe.SignatureVerificationError:
@@ -90,36 +90,35 @@ def _is_signed_by(secret: str, text: str, signature: str) -> bool:
     return True
 
 
-def _read_event(fields: Any) -> VerifiedDelivery:
+def _delivery(fields: Any) -> VerifiedDelivery:
     kind = str(fields["type"])
     return VerifiedDelivery(
         id=read_id(fields["id"]),
-        type=kind,
         account=fields.get("account"),
         event=_READERS[kind](fields["data"]["object"]) if kind in _READERS else None,
     )
 
 
-def _read_succeeded(shown: Any) -> IntentSucceeded:
-    intent = read_intent(shown)
+def _intent_succeeded(shown: Any) -> IntentSucceeded:
+    intent = intent_from_stripe(shown)
     if intent.status is not IntentStatus.SUCCEEDED:
-        raise ValueError("the event says succeeded and its intent does not")
+        raise ValueError("the intent of the event has not succeeded")
     return IntentSucceeded(intent)
 
 
-def _read_refund(shown: Any) -> RefundChanged:
+def _refund_changed(shown: Any) -> RefundChanged:
     return RefundChanged(read_id(shown["id"]))
 
 
-def _read_refunded_charge(shown: Any) -> ChargeRefunded:
+def _charge_refunded(shown: Any) -> ChargeRefunded:
     return ChargeRefunded(read_id(shown["id"]))
 
 
-def _read_dispute(shown: Any) -> DisputeChanged:
+def _dispute_changed(shown: Any) -> DisputeChanged:
     return DisputeChanged(read_id(shown["id"]))
 
 
-def _read_subscription(shown: Any) -> SubscriptionChanged:
+def _subscription_changed(shown: Any) -> SubscriptionChanged:
     return SubscriptionChanged(
         stripe_subscription_id=read_id(shown["id"]),
         subscription_id=our_id(shown),
@@ -128,12 +127,12 @@ def _read_subscription(shown: Any) -> SubscriptionChanged:
     )
 
 
-def _read_invoice(shown: Any) -> SubscriptionChanged | None:
-    charged = subscription_of(shown)
-    if charged is None:
+def _invoice_changed(shown: Any) -> SubscriptionChanged | None:
+    charged_subscription_id = stripe_subscription_id(shown)
+    if charged_subscription_id is None:
         return None
     return SubscriptionChanged(
-        stripe_subscription_id=read_id(charged),
+        stripe_subscription_id=charged_subscription_id,
         subscription_id=our_id(shown["parent"]["subscription_details"]),
         stripe_invoice_id=read_id(shown["id"]),
         livemode=bool(shown["livemode"]),
@@ -141,32 +140,32 @@ def _read_invoice(shown: Any) -> SubscriptionChanged | None:
 
 
 _READERS: Final[Mapping[str, Callable[[Any], WebhookEvent | None]]] = {
-    "payment_intent.succeeded": _read_succeeded,
-    "setup_intent.succeeded": _read_succeeded,
-    "refund.created": _read_refund,
-    "refund.updated": _read_refund,
-    "refund.failed": _read_refund,
-    "charge.refund.updated": _read_refund,
-    "charge.refunded": _read_refunded_charge,
-    "charge.dispute.created": _read_dispute,
-    "charge.dispute.updated": _read_dispute,
-    "charge.dispute.closed": _read_dispute,
-    "charge.dispute.funds_withdrawn": _read_dispute,
-    "charge.dispute.funds_reinstated": _read_dispute,
-    "customer.subscription.created": _read_subscription,
-    "customer.subscription.updated": _read_subscription,
-    "customer.subscription.deleted": _read_subscription,
-    "customer.subscription.paused": _read_subscription,
-    "customer.subscription.resumed": _read_subscription,
-    "customer.subscription.trial_will_end": _read_subscription,
-    "invoice.finalized": _read_invoice,
-    "invoice.paid": _read_invoice,
-    "invoice.payment_failed": _read_invoice,
-    "invoice.payment_action_required": _read_invoice,
-    "invoice.voided": _read_invoice,
-    "invoice.marked_uncollectible": _read_invoice,
+    "payment_intent.succeeded": _intent_succeeded,
+    "setup_intent.succeeded": _intent_succeeded,
+    "refund.created": _refund_changed,
+    "refund.updated": _refund_changed,
+    "refund.failed": _refund_changed,
+    "charge.refund.updated": _refund_changed,
+    "charge.refunded": _charge_refunded,
+    "charge.dispute.created": _dispute_changed,
+    "charge.dispute.updated": _dispute_changed,
+    "charge.dispute.closed": _dispute_changed,
+    "charge.dispute.funds_withdrawn": _dispute_changed,
+    "charge.dispute.funds_reinstated": _dispute_changed,
+    "customer.subscription.created": _subscription_changed,
+    "customer.subscription.updated": _subscription_changed,
+    "customer.subscription.deleted": _subscription_changed,
+    "customer.subscription.paused": _subscription_changed,
+    "customer.subscription.resumed": _subscription_changed,
+    "customer.subscription.trial_will_end": _subscription_changed,
+    "invoice.finalized": _invoice_changed,
+    "invoice.paid": _invoice_changed,
+    "invoice.payment_failed": _invoice_changed,
+    "invoice.payment_action_required": _invoice_changed,
+    "invoice.voided": _invoice_changed,
+    "invoice.marked_uncollectible": _invoice_changed,
 }
-"""Every type of event that anything is done about, and what it tells. Who deals with it stands in dispatcher.py."""
+"""Reader by type of event, for every type that has an effect. WebhookDispatcher passes the events to use cases."""
 
 EVENT_TYPES: Final = frozenset(_READERS)
-"""What an endpoint at Stripe has to be subscribed to."""
+"""Types that the endpoint at Stripe must be subscribed to."""

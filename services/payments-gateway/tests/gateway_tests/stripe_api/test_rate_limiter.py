@@ -15,38 +15,38 @@ def limiter(
     *,
     max_concurrent: int = 100,
     requests_per_second: float = 10_000,
-    longest_wait_seconds: float = LONG,
+    max_wait_seconds: float = LONG,
     clock: FakeClock | None = None,
 ) -> StripeLimiter:
-    """Make a limiter that is in nobody's way but where a test says so."""
+    """Return a limiter whose limits are high unless given."""
     return StripeLimiter(
         max_concurrent=max_concurrent,
         requests_per_second=requests_per_second,
-        longest_wait_seconds=longest_wait_seconds,
+        max_wait_seconds=max_wait_seconds,
         monotonic=clock.seconds if clock else time.monotonic,
     )
 
 
-class Visitor:
-    """A call that stays until it is told to go."""
+class Request:
+    """A request that holds its slot until it is told to end."""
 
     def __init__(
-        self, gate: StripeLimiter, priority: Priority = Priority.HIGH, *, log: list[str] | None = None
+        self, limiter: StripeLimiter, priority: Priority = Priority.HIGH, *, log: list[str] | None = None
     ) -> None:
-        self.inside = asyncio.Event()
-        self.go = asyncio.Event()
+        self.granted = asyncio.Event()
+        self.ended = asyncio.Event()
         self._log = [] if log is None else log
-        self.task = asyncio.create_task(self._visit(gate, priority))
+        self.task = asyncio.create_task(self._run(limiter, priority))
 
-    async def _visit(self, gate: StripeLimiter, priority: Priority) -> None:
-        async with gate.turn(priority, within_seconds=LONG):
+    async def _run(self, limiter: StripeLimiter, priority: Priority) -> None:
+        async with limiter.acquire(priority, timeout_seconds=LONG):
             self._log.append(priority.value)
-            self.inside.set()
-            await self.go.wait()
+            self.granted.set()
+            await self.ended.wait()
 
-    async def leave(self) -> None:
-        """End the call."""
-        self.go.set()
+    async def end(self) -> None:
+        """Release the slot."""
+        self.ended.set()
         await self.task
 
 
@@ -56,203 +56,169 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_no_more_than_allowed_are_under_way_at_once() -> None:
-    """The others wait until one leaves."""
-    gate = limiter(max_concurrent=3)
-    visitors = [Visitor(gate) for _ in range(5)]
-    await settle()
-    at_first = [visitor.inside.is_set() for visitor in visitors]
+async def end_all(*requests: Request) -> None:
+    """End requests in whatever order they get their slots."""
+    for request in requests:
+        request.ended.set()
+    await asyncio.gather(*(request.task for request in requests))
 
-    await visitors[1].leave()
+
+async def pass_once(limits: StripeLimiter, timeout_seconds: float = LONG) -> None:
+    """Acquire and release a slot."""
+    async with limits.acquire(Priority.HIGH, timeout_seconds=timeout_seconds):
+        pass
+
+
+async def test_concurrent_requests_are_limited() -> None:
+    """The others wait until one ends."""
+    limits = limiter(max_concurrent=3)
+    requests = [Request(limits) for _ in range(5)]
+    await settle()
+    at_first = [request.granted.is_set() for request in requests]
+
+    await requests[1].end()
     await settle()
 
     assert at_first == [True, True, True, False, False]
-    assert [visitor.inside.is_set() for visitor in visitors] == [True, True, True, True, False]
-    for visitor in visitors:
-        visitor.go.set()
-    await asyncio.gather(*(visitor.task for visitor in visitors))
+    assert [request.granted.is_set() for request in requests] == [True, True, True, True, False]
+    await end_all(*requests)
 
 
-async def test_no_more_than_allowed_begin_in_a_second() -> None:
-    """Half a second's worth may come at once; after that they come as the clock ticks."""
-    gate = limiter(requests_per_second=100)
+async def test_requests_a_second_are_limited() -> None:
+    """Half a second's worth may start at once, the rest at the rate."""
+    limits = limiter(requests_per_second=100)
     began = time.monotonic()
 
-    async def call() -> None:
-        async with gate.turn(Priority.HIGH, within_seconds=LONG):
-            pass
-
-    await asyncio.gather(*(call() for _ in range(50 + 20)))
+    await asyncio.gather(*(pass_once(limits) for _ in range(50 + 20)))
 
     assert time.monotonic() - began >= 0.19
 
 
-async def test_a_wait_has_an_end() -> None:
-    """Whoever finds no place in time is turned away, and takes none later."""
-    gate = limiter(max_concurrent=1, longest_wait_seconds=0.05)
-    first = Visitor(gate)
-    await settle()
-
-    with pytest.raises(LimiterTimeout):
-        async with gate.turn(Priority.HIGH, within_seconds=LONG):
-            pass
-    await first.leave()
-
-    async with gate.turn(Priority.HIGH, within_seconds=LONG):
-        pass
-
-
-async def test_a_wait_ends_with_the_callers_time() -> None:
-    """However long the limiter itself would let them wait."""
-    gate = limiter(max_concurrent=1)
-    first = Visitor(gate)
+@pytest.mark.parametrize(("max_wait_seconds", "timeout_seconds"), [(0.05, LONG), (LONG, 0.05)])
+async def test_a_wait_is_bounded(max_wait_seconds: float, timeout_seconds: float) -> None:
+    """By the limiter and by the caller; a request that gave up takes no slot later."""
+    limits = limiter(max_concurrent=1, max_wait_seconds=max_wait_seconds)
+    first = Request(limits)
     await settle()
     began = time.monotonic()
 
     with pytest.raises(LimiterTimeout):
-        async with gate.turn(Priority.HIGH, within_seconds=0.05):
-            pass
+        await pass_once(limits, timeout_seconds)
 
     assert time.monotonic() - began < LONG
-    await first.leave()
+    await first.end()
+    await pass_once(limits)
 
 
-async def test_who_pays_goes_before_who_looks() -> None:
+async def test_high_priority_goes_first() -> None:
     """Ten status polls wait when a buyer comes to pay: the buyer is next."""
     order: list[str] = []
-    gate = limiter(max_concurrent=1)
-    first = Visitor(gate)
+    limits = limiter(max_concurrent=1)
+    first = Request(limits)
     await settle()
-    patient = [Visitor(gate, Priority.LOW, log=order) for _ in range(10)]
+    low = [Request(limits, Priority.LOW, log=order) for _ in range(10)]
     await settle()
-    urgent = Visitor(gate, Priority.HIGH, log=order)
+    high = Request(limits, Priority.HIGH, log=order)
     await settle()
 
-    for visitor in [first, urgent, *patient]:
-        visitor.go.set()
-    await asyncio.gather(first.task, urgent.task, *(visitor.task for visitor in patient))
+    await end_all(first, high, *low)
 
     assert order == ["high"] + ["low"] * 10
 
 
-async def test_who_looks_is_not_starved() -> None:
-    """After seven urgent calls a patient one that waits has its turn."""
+async def test_low_priority_is_not_starved() -> None:
+    """It gets a slot after seven of high priority."""
     order: list[str] = []
-    gate = limiter(max_concurrent=1)
-    first = Visitor(gate)
+    limits = limiter(max_concurrent=1)
+    first = Request(limits)
     await settle()
-    waiting = [Visitor(gate, Priority.HIGH, log=order) for _ in range(20)]
-    waiting += [Visitor(gate, Priority.LOW, log=order) for _ in range(2)]
+    waiting = [Request(limits, Priority.HIGH, log=order) for _ in range(20)]
+    waiting += [Request(limits, Priority.LOW, log=order) for _ in range(2)]
     await settle()
 
-    for visitor in [first, *waiting]:
-        visitor.go.set()
-    await asyncio.gather(first.task, *(visitor.task for visitor in waiting))
+    await end_all(first, *waiting)
 
     assert [place for place, priority in enumerate(order) if priority == "low"] == [6, 14]
 
 
-async def test_who_looks_takes_half_of_the_places_at_most() -> None:
-    """Slow looks leave room for whoever pays."""
-    gate = limiter(max_concurrent=4)
-    patient = [Visitor(gate, Priority.LOW) for _ in range(4)]
+async def test_low_priority_gets_half_of_the_slots() -> None:
+    """Slow reads leave room for buyers who pay."""
+    limits = limiter(max_concurrent=4)
+    low = [Request(limits, Priority.LOW) for _ in range(4)]
     await settle()
-    urgent = [Visitor(gate) for _ in range(2)]
+    high = [Request(limits) for _ in range(2)]
     await settle()
 
-    assert [visitor.inside.is_set() for visitor in patient] == [True, True, False, False]
-    assert [visitor.inside.is_set() for visitor in urgent] == [True, True]
-    for visitor in [*patient, *urgent]:
-        visitor.go.set()
-    await asyncio.gather(*(visitor.task for visitor in [*patient, *urgent]))
+    assert [request.granted.is_set() for request in low] == [True, True, False, False]
+    assert [request.granted.is_set() for request in high] == [True, True]
+    await end_all(*low, *high)
 
 
-async def test_whoever_gives_up_leaves_no_gap() -> None:
-    """A call that is cancelled while it waits, or just as its turn comes, takes no place from the others."""
-    gate = limiter(max_concurrent=1)
-    first = Visitor(gate)
+async def test_a_cancelled_request_leaves_its_slot() -> None:
+    """Cancelled while it waits, or just as it gets its slot."""
+    limits = limiter(max_concurrent=1)
+    first = Request(limits)
     await settle()
-    waits, granted, last = Visitor(gate), Visitor(gate), Visitor(gate)
+    waits, granted, last = Request(limits), Request(limits), Request(limits)
     await settle()
 
     waits.task.cancel()
     await settle()
-    first.go.set()
-    await first.task  # its place has gone to the next, who does not know yet
+    await first.end()  # its slot has gone to the next, which does not know yet
     granted.task.cancel()
     await settle()
 
-    assert last.inside.is_set()
-    await last.leave()
+    assert last.granted.is_set()
+    await last.end()
     await asyncio.gather(waits.task, granted.task, return_exceptions=True)
 
 
-async def test_after_a_429_nobody_passes_for_a_while() -> None:
-    """Whoever's time is shorter than the pause is turned away at once, and told how long it lasts."""
+@pytest.mark.parametrize(("retry_after", "pause"), [(20.0, 20.0), (None, 1.0), (3600.0, 30.0)])
+async def test_after_a_429_no_request_starts_for_a_while(retry_after: float | None, pause: float) -> None:
+    """At least a second, at most half a minute; callers with less time learn how long."""
     clock = FakeClock()
-    gate = limiter(clock=clock)
+    limits = limiter(clock=clock, max_wait_seconds=0.001)
 
-    gate.slow_down(20.0)
+    limits.slow_down(retry_after)
 
-    with pytest.raises(LimiterTimeout) as turned_away:
-        async with gate.turn(Priority.HIGH, within_seconds=LONG):
-            pass
-    assert turned_away.value.retry_after_seconds == pytest.approx(20)
-    clock.advance(20.1)
-    async with gate.turn(Priority.HIGH, within_seconds=LONG):
-        pass
+    with pytest.raises(LimiterTimeout) as timeout:
+        await pass_once(limits)
+    assert timeout.value.retry_after_seconds == pytest.approx(pause)
+    clock.advance(pause + 0.1)
+    await pass_once(limits)
 
 
 async def test_a_short_pause_is_waited_for() -> None:
-    """The call goes on by itself when it is over."""
-    gate = limiter()
-    gate.slow_down(0.2)
+    """The request starts when it is over."""
+    limits = limiter()
+    limits.slow_down(0.2)
     began = time.monotonic()
 
-    async with gate.turn(Priority.HIGH, within_seconds=LONG):
-        waited = time.monotonic() - began
+    await pass_once(limits)
 
-    assert waited >= 0.19
+    assert time.monotonic() - began >= 0.19
 
 
-@pytest.mark.parametrize(("said", "pause"), [(None, 1.0), (3600.0, 30.0)])
-async def test_a_pause_has_its_bounds(said: float | None, pause: float) -> None:
-    """A 429 that names no time is still heeded, and none closes the shop for an hour."""
+async def test_after_a_429_the_rate_is_reduced_and_recovers() -> None:
+    """Halved for each second with a 429, down to a sixteenth; restored by ten seconds without."""
     clock = FakeClock()
-    gate = limiter(clock=clock, longest_wait_seconds=0.001)
-
-    gate.slow_down(said)
-
-    with pytest.raises(LimiterTimeout) as turned_away:
-        async with gate.turn(Priority.HIGH, within_seconds=LONG):
-            pass
-    assert turned_away.value.retry_after_seconds == pytest.approx(pause)
-
-
-async def test_after_a_429_fewer_pass_and_slowly_all_again() -> None:
-    """The rate is halved for each second with a 429 in it, down to a sixteenth; ten quiet seconds restore it."""
-    clock = FakeClock()
-    gate = limiter(requests_per_second=160, clock=clock)
+    limits = limiter(requests_per_second=160, clock=clock)
 
     def rate() -> float:
         return REGISTRY.get_sample_value("holdfast_stripe_rate_limit") or 0.0
 
-    async def pass_once() -> None:
-        async with gate.turn(Priority.HIGH, within_seconds=LONG):
-            pass
-
     for _ in range(5):
-        gate.slow_down(0.0)  # five at once are one warning
-    await pass_once()
+        limits.slow_down(0.0)  # five at once are one warning
+    await pass_once(limits)
     once = rate()
     for _ in range(20):
         clock.advance(1.0)
-        gate.slow_down(0.0)
+        limits.slow_down(0.0)
     clock.advance(0.1)
-    await pass_once()
+    await pass_once(limits)
     often = rate()
     clock.advance(10)
-    await pass_once()
+    await pass_once(limits)
 
     assert once == pytest.approx(80)
     assert often < 30

@@ -1,11 +1,11 @@
-"""A sim for every test: a fresh simulator in this process, driven by the official library over loopback."""
+"""A fresh simulator in this process for every test, called with the official library over loopback."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import stripe
 
-from stripe_simulator.testing import Receiver, SimulatedStripe, listening, simulated_stripe
+from stripe_simulator.testing import Receiver, SimulatedStripe, simulated_stripe, webhook_receiver
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -19,13 +19,13 @@ def _no_telemetry() -> Iterator[None]:
 
 @pytest.fixture
 async def sim() -> AsyncIterator[SimulatedStripe]:
-    """Yield a simulator whose webhook retries are fast."""
+    """Run a simulator whose webhook retries are fast."""
     async with simulated_stripe() as ready:
         yield ready
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """Yield a webhook receiver."""
-    async with listening() as ready:
+    """Run a webhook receiver."""
+    async with webhook_receiver() as ready:
         yield ready

@@ -22,7 +22,7 @@ _trees = st.dictionaries(
 
 
 def numbered(tree: Any) -> Any:
-    """Write arrays as the objects with numbered keys that they are on the wire."""
+    """Convert arrays to objects with numbered keys, as they are on the wire."""
     if isinstance(tree, list):
         return {str(place): numbered(value) for place, value in enumerate(tree)}
     if isinstance(tree, dict):
@@ -31,8 +31,8 @@ def numbered(tree: Any) -> Any:
 
 
 @given(_trees)
-def test_what_the_library_encodes_is_read_back(tree: dict[str, Any]) -> None:
-    """Whatever the official library encodes, the parser reads back."""
+def test_the_parser_inverts_the_library(tree: dict[str, Any]) -> None:
+    """The parser inverts the official library's encoder."""
     encoded = urlencode(list(_api_encode(tree)))
 
     form = parse_form(encoded)
@@ -41,8 +41,8 @@ def test_what_the_library_encodes_is_read_back(tree: dict[str, Any]) -> None:
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """No body makes the parser fail in any other way than by refusing it."""
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    """No input raises anything but MalformedForm."""
     try:
         form = parse_form(text)
     except MalformedForm:
@@ -69,7 +69,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     ],
 )
 def test_brackets_nest(encoded: str, form: dict[str, Any]) -> None:
-    """Objects, appended arrays and numbered arrays nest; brackets that do not pair up are part of the name."""
+    """Objects, appended arrays and numbered arrays nest. Unbalanced brackets are part of the name."""
     parsed = parse_form(encoded)
 
     assert parsed == form
@@ -87,7 +87,7 @@ def test_brackets_nest(encoded: str, form: dict[str, Any]) -> None:
         "&".join(["a=1"] * 3000),
     ],
 )
-def test_contradictions_are_refused(encoded: str) -> None:
-    """A key used as two kinds of value, bytes that are no text, or too much of anything is refused."""
+def test_malformed_forms_are_refused(encoded: str) -> None:
+    """Keys with two kinds of value, invalid bytes, deep nesting and too many pairs."""
     with pytest.raises(MalformedForm):
         parse_form(encoded)

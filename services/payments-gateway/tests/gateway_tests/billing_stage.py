@@ -48,7 +48,7 @@ class BillingStage:
 
     async def plan(self, recurring: Recurring = MONTHLY, unit_amount: int = 1200) -> Plan:
         """Make a recurring price."""
-        price_id = await self.stripe.plan(
+        price_id = await self.stripe.recurring_price(
             unit_amount, recurring.interval.value, interval_count=recurring.interval_count
         )
         return Plan(price_id, recurring, unit_amount)

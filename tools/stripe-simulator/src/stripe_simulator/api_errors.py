@@ -1,4 +1,4 @@
-"""Stripe's error answers.
+"""Stripe's errors.
 
 Shapes and codes follow https://docs.stripe.com/api/errors and https://docs.stripe.com/error-codes.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """An error envelope with its HTTP status."""
+    """An error with its HTTP status. `body` is the content of the envelope."""
 
     def __init__(
         self,
@@ -29,25 +29,25 @@ class ApiError(Exception):
         error["message"] = message
         if param:
             error["param"] = param
-        self.error = error | dict(details or {}) | {"type": kind}
+        self.body = error | dict(details or {}) | {"type": kind}
 
     def envelope(self) -> dict[str, Any]:
-        """Answer the JSON body."""
-        return {"error": self.error}
+        """Return the JSON body."""
+        return {"error": self.body}
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:
-    """Make a 400 `invalid_request_error`."""
+    """Build a 400 `invalid_request_error`."""
     return ApiError(400, message, code=code, param=param)
 
 
 def resource_missing(kind: str, object_id: str, *, param: str = "id", status: int = 404) -> ApiError:
-    """Make the answer for an id that leads nowhere: 404 in the URL, 400 in a parameter."""
+    """Build the error for an unknown id: 404 in a path, 400 in a parameter."""
     return ApiError(status, f"No such {kind}: '{object_id}'", code="resource_missing", param=param)
 
 
 def unrecognized_url(method: str, path: str) -> ApiError:
-    """Make the answer for a URL that names no endpoint."""
+    """Build the 404 for an unknown path."""
     return ApiError(
         404,
         f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove the trailing slash. "
@@ -57,24 +57,24 @@ def unrecognized_url(method: str, path: str) -> ApiError:
 
 
 def server_error() -> ApiError:
-    """Make Stripe's own 500."""
+    """Build Stripe's 500."""
     return ApiError(
         500, "An unknown error occurred. Please contact https://support.stripe.com/ for help.", kind="api_error"
     )
 
 
-def key_refused() -> ApiError:
-    """Make the 401 for a key that is no longer good."""
+def key_expired() -> ApiError:
+    """Build the 401 for an expired key."""
     return ApiError(401, "Expired API Key provided: sk_test_********", code="api_key_expired")
 
 
 def not_permitted() -> ApiError:
-    """Make the 403 for a restricted key that lacks a permission."""
+    """Build the 403 for a restricted key."""
     return ApiError(403, "The provided key does not have the required permissions for this endpoint.")
 
 
 def locked() -> ApiError:
-    """Make the 429 for an object that another request works on (https://docs.stripe.com/rate-limits#object-lock-timeouts)."""
+    """Build the 429 for a locked object (https://docs.stripe.com/rate-limits#object-lock-timeouts)."""
     return ApiError(
         429,
         "This object cannot be accessed right now because another API request or Stripe process is currently "
@@ -84,7 +84,7 @@ def locked() -> ApiError:
 
 
 def rate_limited() -> ApiError:
-    """Make the 429 of https://docs.stripe.com/rate-limits."""
+    """Build the 429 of https://docs.stripe.com/rate-limits."""
     return ApiError(
         429,
         "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",

@@ -1,23 +1,23 @@
-"""One HTTP request and the headers of its answer."""
+"""One API request, and the HTTP response to it."""
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic_core import to_json
 
 from stripe_simulator.api_errors import invalid
 from stripe_simulator.forms import Form, MalformedForm, parse_form
-from stripe_simulator.idempotency import Answer
+from stripe_simulator.idempotency import ApiResponse
 
-_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
-_FORM_TYPES = ("application/x-www-form-urlencoded", "application/octet-stream")
-# What Stripe tells its libraries about trying again; where it says nothing they decide by the status.
-_SHOULD_RETRY = {400: "false", 401: "false", 402: "false", 404: "false", 409: "true"}
+_VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
+_FORM_TYPES: Final = ("application/x-www-form-urlencoded", "application/octet-stream")
+_SHOULD_RETRY: Final = {400: "false", 401: "false", 402: "false", 404: "false", 409: "true"}
+"""Values of the Stripe-Should-Retry header. Without it the libraries decide by the status."""
 
 
 class ApiRequest:
-    """What was asked, read once."""
+    """The parsed parts of a request."""
 
     def __init__(self, request: web.Request, body: bytes, request_id: str, pinned_version: str) -> None:
         self.request_id = request_id
@@ -27,11 +27,11 @@ class ApiRequest:
         self.stripe_version = _header(request, "Stripe-Version")
         self.idempotency_key = _header(request, "Idempotency-Key") if self.method == "POST" else None
         self.malformed = False
-        self.form = self._read_form(request, body)
+        self.form = self._parse_form(request, body)
         self._pinned_version = pinned_version
 
     def check(self) -> None:
-        """Refuse a body that is no form and a version that Stripe never had the like of."""
+        """Refuse a body that is not a form, and a malformed API version."""
         if self.malformed:
             raise invalid(
                 "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If you "
@@ -40,12 +40,12 @@ class ApiRequest:
         if self.stripe_version and not _VERSION.fullmatch(self.stripe_version):
             raise invalid(f"Invalid Stripe API version: {self.stripe_version}")
 
-    def answer(self, status: int, content: Any) -> Answer:
-        """Make an answer to this request."""
-        return Answer(status, to_json(content), self.request_id)
+    def response(self, status: int, content: Any) -> ApiResponse:
+        """Build the response to this request."""
+        return ApiResponse(status, to_json(content), self.request_id)
 
-    def response(self, answer: Answer, *, replayed: bool, retry_after: int | None = None) -> web.Response:
-        """Make the HTTP response; a replay says so, and names the request that it repeats."""
+    def http_response(self, response: ApiResponse, *, replayed: bool, retry_after: int | None = None) -> web.Response:
+        """Add the headers. Those of a replay name the original request."""
         headers = {
             "Content-Type": "application/json",
             "Access-Control-Allow-Origin": "*",
@@ -54,16 +54,16 @@ class ApiRequest:
             "Stripe-Version": self.stripe_version or self._pinned_version,
         }
         if self.idempotency_key:
-            headers |= {"Idempotency-Key": self.idempotency_key, "Original-Request": answer.request_id}
+            headers |= {"Idempotency-Key": self.idempotency_key, "Original-Request": response.request_id}
         if replayed:
             headers["Idempotent-Replayed"] = "true"
-        if answer.status in _SHOULD_RETRY:
-            headers["Stripe-Should-Retry"] = _SHOULD_RETRY[answer.status]
+        if response.status in _SHOULD_RETRY:
+            headers["Stripe-Should-Retry"] = _SHOULD_RETRY[response.status]
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
-        return web.Response(status=answer.status, body=answer.body, headers=headers)
+        return web.Response(status=response.status, body=response.body, headers=headers)
 
-    def _read_form(self, request: web.Request, body: bytes) -> Form:
+    def _parse_form(self, request: web.Request, body: bytes) -> Form:
         if body and request.content_type not in _FORM_TYPES:
             self.malformed = True
             return {}
@@ -76,6 +76,6 @@ class ApiRequest:
 
 
 def _header(request: web.Request, name: str) -> str | None:
-    """Answer a header as text that can be written again: bytes that are no UTF-8 arrive as lone surrogates."""
+    """Return a header without lone surrogates, which stand for bytes that are not UTF-8."""
     value = request.headers.get(name)
     return None if value is None else value.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What banks do after a payment: open and decide disputes, send refunds back, stop honouring a card."""
+"""Actions of banks after a payment: open and decide disputes, return refunds, decline a saved card."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,7 @@ DisputeStatus = Literal[
 
 
 class OpenDispute(BaseModel):
-    """A dispute to be opened; of the whole charge if no amount is given, in minor units."""
+    """A dispute to open: of the whole charge, or of an amount in minor units."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +28,7 @@ class OpenDispute(BaseModel):
 
 
 class DisputeOutcome(BaseModel):
-    """Where a dispute moves."""
+    """Status that a dispute moves to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,46 +36,43 @@ class DisputeOutcome(BaseModel):
 
 
 class RefundOutcome(BaseModel):
-    """How a refund ends."""
+    """Status that a refund moves to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: Literal["succeeded", "failed", "canceled", "requires_action"]
 
 
-class TestCard(BaseModel):
-    """The test card, by its token, that a saved payment method behaves like from now on."""
+class SimulatedCard(BaseModel):
+    """Token of the test card that a saved payment method behaves like from now on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     like: str
 
 
-def dispute(account: "Account", intent_id: str, opening: OpenDispute) -> dict[str, Any]:
+def open_dispute(account: "Account", intent_id: str, dispute: OpenDispute) -> dict[str, Any]:
     """Dispute an intent's charge."""
     intent = account["payment_intents"].get(intent_id, param="intent")
     charge = account["charges"].get(intent["latest_charge"] or "")
-    return disputes.open_dispute(account, charge, amount=opening.amount, reason=opening.reason, status=opening.status)
+    return disputes.open_dispute(account, charge, amount=dispute.amount, reason=dispute.reason, status=dispute.status)
 
 
 def move_dispute(account: "Account", dispute_id: str, outcome: DisputeOutcome) -> dict[str, Any]:
-    """Move a dispute on, or close it."""
-    found = account[disputes.COLLECTION].get(dispute_id)
-    if outcome.status in disputes.CLOSED:
-        return disputes.close_dispute(account, found, outcome.status)
-    return disputes.escalate(account, found, outcome.status)
+    """Move a dispute to another status, or close it."""
+    return disputes.move_dispute(account, account[disputes.COLLECTION].get(dispute_id), outcome.status)
 
 
 def finish_refund(account: "Account", refund_id: str, outcome: RefundOutcome) -> dict[str, Any]:
-    """Let a refund end."""
+    """Complete, fail or cancel a refund."""
     return refunds.finish(account, account[refunds.COLLECTION].get(refund_id), outcome.status)
 
 
-def change_behaviour(account: "Account", method_id: str, behaviour: TestCard) -> dict[str, Any]:
-    """Let a saved payment method behave like another test card, as when it runs out of money."""
+def change_behaviour(account: "Account", method_id: str, card: SimulatedCard) -> dict[str, Any]:
+    """Make a saved payment method behave like another test card, for example one without funds."""
     method = account["payment_methods"].get(method_id, param="payment_method")
-    instrument = INSTRUMENTS_BY_TOKEN.get(behaviour.like)
+    instrument = INSTRUMENTS_BY_TOKEN.get(card.like)
     if instrument is None or instrument.type != method["type"]:
-        raise ValueError(f"{behaviour.like} is no test token of this kind of payment method")
+        raise ValueError(f"{card.like} is not a test token for this type of payment method")
     account.secrets[method_id] = replace(method_state(account, method_id), instrument=instrument)
     return method

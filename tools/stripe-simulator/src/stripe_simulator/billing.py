@@ -1,8 +1,8 @@
-"""How a subscription lives: begin, charge, renew, retry, cancel (https://docs.stripe.com/billing/subscriptions/overview).
+"""Lifecycle of a subscription: create, charge, renew, retry, cancel.
 
-Each charge is an invoice with a payment intent of its own, which carries none of the subscription's metadata. Every
-function takes objects as they are stored now and runs without awaiting anything. What time brings is put into the
-account's scheduler, so that advancing the clock by a year brings twelve renewals in their order.
+See https://docs.stripe.com/billing/subscriptions/overview. Each charge is an invoice with a payment intent of its own,
+which carries none of the subscription's metadata. Every function takes objects as they are stored and never awaits.
+Renewals and retries run on the account's scheduler: advancing the clock by a year runs twelve renewals in order.
 """
 
 from typing import Any, Final
@@ -14,45 +14,45 @@ from stripe_simulator.billing_periods import period_end
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.money import MINIMUM_AMOUNTS
 from stripe_simulator.payment_flow import INTENTS, Confirmation
-from stripe_simulator.resources.intent_shape import new_intent
-from stripe_simulator.resources.invoice_shape import new_invoice
+from stripe_simulator.resources.new_invoice import new_invoice
+from stripe_simulator.resources.new_payment_intent import new_intent
 
 SUBSCRIPTIONS: Final = "subscriptions"
 INVOICES: Final = "invoices"
 _INCOMPLETE_SECONDS: Final = 23 * 3600
 _DAY_SECONDS: Final = 24 * 3600
-_LIVING: Final = frozenset({"trialing", "active", "past_due", "unpaid", "incomplete", "paused"})
-_OWING: Final = frozenset({"incomplete", "past_due", "unpaid"})
+_BILLED: Final = frozenset({"trialing", "active", "past_due"})
+_UNPAID: Final = frozenset({"incomplete", "past_due"})
 
 
-def begin(account: Account, subscription: StripeObject, *, charge: bool) -> StripeObject:
-    """Store a new subscription, make its first invoice, and try to take the money if `charge` says so."""
+def create(account: Account, subscription: StripeObject, *, charge: bool) -> StripeObject:
+    """Store a new subscription with its first invoice, and charge it if told to."""
     account[SUBSCRIPTIONS].add(subscription)
     if subscription["status"] == "trialing":
-        invoice = _bill(account, subscription, "subscription_create", amount=0)
+        invoice = _add_invoice(account, subscription, "subscription_create", amount=0)
         subscription = account.change(SUBSCRIPTIONS, subscription, latest_invoice=invoice["id"])
         account.publish("customer.subscription.created", subscription)
-        _wait_for_period_end(account, subscription)
+        _schedule_period_end(account, subscription)
         return subscription
-    invoice = _bill(account, subscription, "subscription_create", amount=sum_of(subscription))
+    invoice = _add_invoice(account, subscription, "subscription_create", amount=total(subscription))
     subscription = account.change(SUBSCRIPTIONS, subscription, latest_invoice=invoice["id"])
     account.publish("customer.subscription.created", subscription)
-    _expire_if_never_paid(account, subscription)
+    _schedule_expiry(account, subscription)
     if invoice["status"] == "paid":
-        _become(account, subscription["id"], "active")
+        _set_status(account, subscription["id"], "active")
     elif charge:
         _collect(account, invoice["id"])
-    _wait_for_period_end(account, subscription)
+    _schedule_period_end(account, subscription)
     return account[SUBSCRIPTIONS].get(subscription["id"])
 
 
-def sum_of(subscription: StripeObject) -> int:
-    """Answer what one billing interval costs, in minor units."""
+def total(subscription: StripeObject) -> int:
+    """Return the price of one billing interval, in minor units."""
     return sum(item["price"]["unit_amount"] * item["quantity"] for item in subscription["items"]["data"])
 
 
 def cancel_now(account: Account, subscription: StripeObject, reason: str) -> StripeObject:
-    """End a subscription at once; nothing more is charged."""
+    """Cancel a subscription at once."""
     now = account.clock.timestamp()
     for invoice in _open_invoices(account, subscription["id"]):
         if subscription["status"] == "incomplete":
@@ -71,56 +71,46 @@ def cancel_now(account: Account, subscription: StripeObject, reason: str) -> Str
     )
 
 
-def pay_invoice(account: Account, invoice: StripeObject, method_id: str | None) -> StripeObject:
-    """Take an open invoice's money, with another payment method if one is given; raise Stripe's 402 on a refusal."""
-    if method_id:
-        intent = account[INTENTS].get(intent_of(account, invoice["id"]))
-        method = payment_flow.choose_method(account, intent, method_id)
-        account.change(INTENTS, intent, payment_method=method["id"], status="requires_confirmation", next_action=None)
-    _confirm(account, invoice["id"])
-    return account[INVOICES].get(invoice["id"])
-
-
 def intent_of(account: Account, invoice_id: str) -> str:
-    """Answer the payment intent that an invoice is paid with."""
+    """Return the id of an invoice's payment intent."""
     intent_id: str = account.secrets[f"intent_of:{invoice_id}"]
     return intent_id
 
 
-def intent_changed(account: Account, before: StripeObject, after: StripeObject) -> None:
-    """Carry what happened to an invoice's payment intent over to the invoice and its subscription."""
+def on_intent_changed(account: Account, before: StripeObject, after: StripeObject) -> None:
+    """Update an invoice and its subscription after its payment intent changed."""
     invoice_id = account.secrets.get(f"invoice_of:{after['id']}")
     if invoice_id is None or before["status"] == after["status"]:
         return
     invoice = account[INVOICES].get(invoice_id)
     if after["status"] == "succeeded":
-        _paid(account, invoice)
+        _on_paid(account, invoice)
     elif after["status"] == "processing":
-        _paid_for_now(account, invoice)
+        _on_processing(account, invoice)
     elif after["status"] == "requires_action":
-        _refused(account, invoice, "invoice.payment_action_required")
+        _on_declined(account, invoice, "invoice.payment_action_required")
     elif after["status"] == "requires_payment_method":
-        _refused(account, invoice, None)
+        _on_declined(account, invoice, None)
 
 
 def pause(account: Account, subscription: StripeObject) -> StripeObject:
-    """Pause a subscription whose trial ended without anything to charge."""
+    """Pause a subscription, as after a trial without a payment method."""
     return account.change(SUBSCRIPTIONS, subscription, "customer.subscription.paused", status="paused")
 
 
-def _bill(account: Account, subscription: StripeObject, reason: str, *, amount: int) -> StripeObject:
-    """Store the invoice for the current period, with its payment intent; one that is too small to charge is paid."""
+def _add_invoice(account: Account, subscription: StripeObject, reason: str, *, amount: int) -> StripeObject:
+    """Store the invoice for the current period with its payment intent. One below the minimum amount counts as paid."""
     invoice = new_invoice(account, subscription, reason, amount)
     account[INVOICES].add(invoice)
     account.publish("invoice.created", invoice)
     if amount < MINIMUM_AMOUNTS.get(invoice["currency"], 1):
         invoice = account.change(INVOICES, invoice, "invoice.finalized", status="open")
-        return _settled(account, invoice)
-    _make_intent(account, invoice, subscription["default_payment_method"])
+        return _mark_paid(account, invoice)
+    _add_intent(account, invoice, subscription["default_payment_method"])
     return account.change(INVOICES, invoice, "invoice.finalized", status="open")
 
 
-def _make_intent(account: Account, invoice: StripeObject, method_id: str) -> None:
+def _add_intent(account: Account, invoice: StripeObject, method_id: str) -> None:
     params: dict[str, Any] = {
         "amount": invoice["amount_due"],
         "customer": invoice["customer"],
@@ -138,11 +128,11 @@ def _make_intent(account: Account, invoice: StripeObject, method_id: str) -> Non
 
 
 def _collect(account: Account, invoice_id: str) -> None:
-    """Try to take the money; a refusal is told by the states that it leaves."""
+    """Charge an invoice. A decline only shows in the states that it leaves."""
     try:
         _confirm(account, invoice_id)
-    except ApiError as refusal:
-        if refusal.status != 402:  # noqa: PLR2004 - the bank said no
+    except ApiError as error:
+        if error.status != 402:  # noqa: PLR2004 - the bank declined
             raise
 
 
@@ -156,14 +146,14 @@ def _confirm(account: Account, invoice_id: str) -> None:
     payment_flow.confirm(account, intent, Confirmation(use_stripe_sdk=True))
 
 
-def _paid(account: Account, invoice: StripeObject) -> None:
-    _settled(account, invoice)
+def _on_paid(account: Account, invoice: StripeObject) -> None:
+    _mark_paid(account, invoice)
     subscription = account[SUBSCRIPTIONS].get(_subscription_of(invoice))
-    if subscription["status"] in _OWING and not _open_invoices(account, subscription["id"]):
-        _become(account, subscription["id"], "active")
+    if subscription["status"] in _UNPAID and not _open_invoices(account, subscription["id"]):
+        _set_status(account, subscription["id"], "active")
 
 
-def _settled(account: Account, invoice: StripeObject) -> StripeObject:
+def _mark_paid(account: Account, invoice: StripeObject) -> StripeObject:
     paid = account.change(
         INVOICES,
         invoice,
@@ -180,15 +170,15 @@ def _settled(account: Account, invoice: StripeObject) -> StripeObject:
     return paid
 
 
-def _paid_for_now(account: Account, invoice: StripeObject) -> None:
-    """Let a subscription whose debit is on its way begin; Stripe does not wait for the bank."""
+def _on_processing(account: Account, invoice: StripeObject) -> None:
+    """Activate a subscription whose debit is processing: Stripe does not wait for the bank."""
     subscription = account[SUBSCRIPTIONS].get(_subscription_of(invoice))
     if subscription["status"] == "incomplete":
-        _become(account, subscription["id"], "active")
+        _set_status(account, subscription["id"], "active")
 
 
-def _refused(account: Account, invoice: StripeObject, told_as: str | None) -> None:
-    """Note a try that did not succeed. A renewal's is tried again on the days that the settings say."""
+def _on_declined(account: Account, invoice: StripeObject, also_publish: str | None) -> None:
+    """Record a failed attempt. A failed renewal is retried on the days in the settings."""
     if invoice["status"] != "open":
         return
     subscription = account[SUBSCRIPTIONS].get(_subscription_of(invoice))
@@ -199,22 +189,22 @@ def _refused(account: Account, invoice: StripeObject, told_as: str | None) -> No
     next_try = account.clock.timestamp() + days[attempts - 1] * _DAY_SECONDS if retried else None
     invoice = account.change(INVOICES, invoice, attempted=True, attempt_count=attempts, next_payment_attempt=next_try)
     account.publish("invoice.payment_failed", invoice)
-    if told_as:
-        account.publish(told_as, invoice)
+    if also_publish:
+        account.publish(also_publish, invoice)
     if first and subscription["status"] == "incomplete":
         return
-    if subscription["status"] in ("active", "trialing", "past_due"):
-        _become(account, subscription["id"], "past_due")
+    if subscription["status"] in _BILLED:
+        _set_status(account, subscription["id"], "past_due")
     if next_try is not None:
         account.scheduler.add(next_try - account.clock.now(), lambda: _retry(account, invoice["id"]))
     elif not first:
-        _give_up(account, subscription["id"])
+        cancel_now(account, account[SUBSCRIPTIONS].get(subscription["id"]), "payment_failed")
 
 
 def _retry(account: Account, invoice_id: str) -> None:
     invoice = account[INVOICES].get(invoice_id)
     subscription = account[SUBSCRIPTIONS].get(_subscription_of(invoice))
-    if invoice["status"] != "open" or subscription["status"] not in _LIVING:
+    if invoice["status"] != "open" or subscription["status"] not in (*_BILLED, "incomplete", "paused"):
         return
     intent = account[INTENTS].get(intent_of(account, invoice_id))
     method = subscription["default_payment_method"]
@@ -222,22 +212,13 @@ def _retry(account: Account, invoice_id: str) -> None:
     _collect(account, invoice_id)
 
 
-def _give_up(account: Account, subscription_id: str) -> None:
-    subscription = account[SUBSCRIPTIONS].get(subscription_id)
-    after = account.settings.after_retries
-    if after == "canceled":
-        cancel_now(account, subscription, "payment_failed")
-    elif after == "unpaid":
-        _become(account, subscription_id, "unpaid")
-
-
-def _become(account: Account, subscription_id: str, status: str) -> None:
+def _set_status(account: Account, subscription_id: str, status: str) -> None:
     subscription = account[SUBSCRIPTIONS].get(subscription_id)
     if subscription["status"] != status:
         account.change(SUBSCRIPTIONS, subscription, "customer.subscription.updated", status=status)
 
 
-def _expire_if_never_paid(account: Account, subscription: StripeObject) -> None:
+def _schedule_expiry(account: Account, subscription: StripeObject) -> None:
     account.scheduler.add(_INCOMPLETE_SECONDS, lambda: _expire(account, subscription["id"]))
 
 
@@ -260,18 +241,18 @@ def _void(account: Account, invoice: StripeObject) -> None:
     transitions = {**invoice["status_transitions"], "voided_at": account.clock.timestamp()}
     account.change(INVOICES, invoice, "invoice.voided", status="void", status_transitions=transitions)
     intent = account[INTENTS].get(intent_of(account, invoice["id"]))
-    if intent["status"] in payment_flow.CANCELABLE:
+    if intent["status"] in payment_flow.CONFIRMABLE:
         payment_flow.cancel(account, intent, "void_invoice")
 
 
-def _wait_for_period_end(account: Account, subscription: StripeObject) -> None:
+def _schedule_period_end(account: Account, subscription: StripeObject) -> None:
     end = current_period_end(subscription)
-    account.scheduler.add(end - account.clock.now(), lambda: _reach_period_end(account, subscription["id"], end))
+    account.scheduler.add(end - account.clock.now(), lambda: _on_period_end(account, subscription["id"], end))
 
 
-def _reach_period_end(account: Account, subscription_id: str, end: int) -> None:
+def _on_period_end(account: Account, subscription_id: str, end: int) -> None:
     subscription = account[SUBSCRIPTIONS].get(subscription_id)
-    if subscription["status"] not in ("active", "trialing", "past_due", "unpaid"):
+    if subscription["status"] not in _BILLED:
         return
     if current_period_end(subscription) != end:
         return
@@ -293,20 +274,20 @@ def _renew(account: Account, subscription: StripeObject) -> None:
     subscription = account.change(
         SUBSCRIPTIONS, subscription, items={**subscription["items"], "data": moved}, status=status
     )
-    invoice = _bill(account, subscription, "subscription_cycle", amount=sum_of(subscription))
+    invoice = _add_invoice(account, subscription, "subscription_cycle", amount=total(subscription))
     subscription = account.change(
         SUBSCRIPTIONS,
         account[SUBSCRIPTIONS].get(subscription["id"]),
         "customer.subscription.updated",
         latest_invoice=invoice["id"],
     )
-    if invoice["status"] == "open" and status != "unpaid":
+    if invoice["status"] == "open":
         _collect(account, invoice["id"])
-    _wait_for_period_end(account, subscription)
+    _schedule_period_end(account, subscription)
 
 
 def current_period_end(subscription: StripeObject) -> int:
-    """Answer when the current billing period ends, in seconds."""
+    """Return the end of the current billing period, in seconds."""
     end: int = max(item["current_period_end"] for item in subscription["items"]["data"])
     return end
 

@@ -1,4 +1,4 @@
-"""Billing intervals in calendar terms, in UTC (https://docs.stripe.com/billing/subscriptions/billing-cycle)."""
+"""Billing periods as calendar intervals in UTC (https://docs.stripe.com/billing/subscriptions/billing-cycle)."""
 
 import calendar
 from datetime import UTC, datetime, timedelta
@@ -8,9 +8,9 @@ _MONTHS = {"month": 1, "year": 12}
 
 
 def period_end(anchor: int, interval: str, interval_count: int, after: int) -> int:
-    """Answer the first moment past `after` that lies a whole number of intervals past the anchor, in seconds.
+    """Return the first end of a period past `after`, counted in whole intervals from the anchor. All in seconds.
 
-    A month that lacks the anchor's day ends the period on its last day; the month after goes back to the anchor's.
+    In a month that lacks the anchor's day, the period ends on the last day.
     """
     start = datetime.fromtimestamp(anchor, UTC)
     periods = 1

@@ -1,4 +1,4 @@
-"""The simulator's clock: real time plus whatever tests have added to it."""
+"""The simulated clock: real time plus an offset that tests advance."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 
 class Clock:
-    """Tells the time that objects, idempotency keys and settlements go by."""
+    """Clock of objects, idempotency keys and scheduled actions."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
@@ -15,12 +15,12 @@ class Clock:
         self._frozen_at: float | None = None
 
     def now(self) -> float:
-        """Answer the simulated time as seconds since the epoch."""
+        """Return the simulated time in seconds since the epoch."""
         return self._wall() + self._added_seconds if self._frozen_at is None else self._frozen_at
 
     @contextmanager
     def frozen_at(self, moment: float) -> Iterator[None]:
-        """Stand still at a moment: what was due then happens as of then, however far the clock was advanced."""
+        """Freeze the clock at a moment, so that a scheduled action runs as of its due time."""
         self._frozen_at = moment
         try:
             yield
@@ -28,20 +28,15 @@ class Clock:
             self._frozen_at = None
 
     def timestamp(self) -> int:
-        """Answer the simulated time in whole seconds, the resolution of Stripe's `created`."""
+        """Return the simulated time in whole seconds, the resolution of Stripe's `created`."""
         return int(self.now())
 
     def today(self) -> date:
-        """Answer the simulated date, in UTC."""
+        """Return the simulated date in UTC."""
         return datetime.fromtimestamp(self.now(), UTC).date()
 
-    @property
-    def added_seconds(self) -> float:
-        """How far ahead of real time this clock is."""
-        return self._added_seconds
-
     def advance(self, seconds: float) -> None:
-        """Move the clock forward; it never goes back."""
+        """Advance the clock."""
         if seconds < 0:
             raise ValueError("the clock only moves forward")
         self._added_seconds += seconds

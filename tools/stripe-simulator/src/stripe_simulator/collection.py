@@ -1,4 +1,4 @@
-"""The objects of one kind, newest last, and the pages that Stripe's lists show of them."""
+"""Collection of the objects of one kind, with Stripe's pagination and filters."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,10 +13,9 @@ MAX_LIMIT = 100
 
 
 class Collection:
-    """Holds objects by id in the order of their creation.
+    """Objects by id, in the order of their creation.
 
-    A stored object is never changed in place: an update stores a new one. That makes whatever was handed out, such as
-    the snapshot in an event, stay as it was.
+    An update stores a new object and never changes the stored one, so that a snapshot in an event stays as it was.
     """
 
     def __init__(self, kind: str) -> None:
@@ -26,7 +25,7 @@ class Collection:
         self._objects: dict[str, StripeObject] = {}
 
     def add(self, stored: StripeObject) -> StripeObject:
-        """Store a new object; its id must not be taken."""
+        """Store a new object. Raises Stripe's error if its id is taken."""
         object_id = stored["id"]
         if object_id in self._places:
             raise invalid(f"{self.kind.capitalize()} already exists.", param="id", code="resource_already_exists")
@@ -36,20 +35,20 @@ class Collection:
         return stored
 
     def replace(self, stored: StripeObject) -> StripeObject:
-        """Store the new state of an object that is here already."""
+        """Store the new state of an existing object."""
         self._objects[stored["id"]] = stored
         return stored
 
     def remove(self, object_id: str) -> None:
-        """Take an object out; its id stays taken."""
+        """Remove an object. Its id stays taken."""
         del self._objects[object_id]
 
     def find(self, object_id: str) -> StripeObject | None:
-        """Answer the object, if it is here."""
+        """Return the object, or None."""
         return self._objects.get(object_id)
 
     def get(self, object_id: str, *, param: str = "id", status: int = 404) -> StripeObject:
-        """Answer the object or raise Stripe's `resource_missing`."""
+        """Return the object. Raises Stripe's `resource_missing`."""
         found = self._objects.get(object_id)
         if found is None:
             raise resource_missing(self.kind, object_id, param=param, status=status)
@@ -62,7 +61,7 @@ class Collection:
         return len(self._objects)
 
     def page(self, url: str, params: dict[str, Any], matches: Matches = lambda _: True) -> StripeObject:
-        """Answer one page, newest first, as https://docs.stripe.com/api/pagination describes."""
+        """Return one page, newest first (https://docs.stripe.com/api/pagination)."""
         limit = _limit(params)
         after, before = params.get("starting_after"), params.get("ending_before")
         if after is not None and before is not None:
@@ -77,7 +76,7 @@ class Collection:
         return {"object": "list", "data": data, "has_more": len(found) > limit, "url": url}
 
     def _take(self, places: range, limit: int, matches: Matches) -> list[StripeObject]:
-        """Collect one more than the limit, which tells whether there are more."""
+        """Collect one object more than the limit, to learn if there are more."""
         found: list[StripeObject] = []
         for place in places:
             candidate = self._objects.get(self._order[place])
@@ -94,7 +93,7 @@ class Collection:
 
 
 def created_within(params: dict[str, Any]) -> Matches:
-    """Make the filter for `created`: one second, or bounds `gt`, `gte`, `lt`, `lte`."""
+    """Return the filter for `created`: one second, or bounds `gt`, `gte`, `lt`, `lte`."""
     created = params.get("created")
     if created is None:
         return lambda _: True
@@ -106,13 +105,13 @@ def created_within(params: dict[str, Any]) -> Matches:
 
 
 def equal_to(params: dict[str, Any], *names: str) -> Matches:
-    """Make the filter for parameters that must equal the object's field of the same name, when they are given."""
+    """Return the filter for parameters that must equal the field of the same name."""
     wanted = {name: params[name] for name in names if name in params}
     return lambda candidate: all(candidate.get(name) == value for name, value in wanted.items())
 
 
 def every(*filters: Matches) -> Matches:
-    """Combine filters."""
+    """Return the conjunction of filters."""
     return lambda candidate: all(matches(candidate) for matches in filters)
 
 

@@ -1,31 +1,29 @@
-"""What an API endpoint is, and how a URL finds it."""
+"""API endpoints, and the router that finds one by method and path."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from stripe_simulator.access import KeyKind
 from stripe_simulator.account import Account
 from stripe_simulator.api_errors import unrecognized_url
+from stripe_simulator.api_keys import KeyKind
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.forms import Form
 from stripe_simulator.parameters import Parameters, Params
 
+_ID_SEGMENT: Final = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One checked request, ready to be executed."""
+    """A validated request. `id` is the id in its path."""
 
     account: Account
     key_kind: KeyKind
     params: Params
-    ids: tuple[str, ...] = ()
+    id: str = ""
     url: str = ""
     simulator_url: str = ""
-
-    @property
-    def id(self) -> str:
-        """The id in the URL."""
-        return self.ids[0]
 
 
 Handler = Callable[[Call], StripeObject]
@@ -33,24 +31,30 @@ Handler = Callable[[Call], StripeObject]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A method and URL with what it takes and does.
+    """A method and path with its parameters and handler.
 
-    `prepare` splits what only a browser sends off the form before it is checked; endpoints that have it are open to
-    publishable keys.
+    `split_browser_fields` splits off the fields that only a browser sends, before the rest is validated. Endpoints with
+    it accept publishable keys.
     """
 
     method: str
     template: str
     handler: Handler
     parameters: Parameters
-    prepare: Callable[[Form], tuple[Form, Params]] | None = None
+    split_browser_fields: Callable[[Form], tuple[Form, Params]] | None = None
+
+    @property
+    def returns_list(self) -> bool:
+        """True if the endpoint returns a page of objects."""
+        return self.method == "GET" and not self.template.endswith("{id}")
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What one module adds to the API: a collection, its endpoints, and which fields can be expanded.
+    """A collection of objects with its endpoints and expandable fields.
 
-    `expandable` maps a field to the collection its id leads to, or to None when the field is only included on demand.
+    `expandable` maps a field to the collection that its id belongs to, or to None for a field that is only included on
+    request.
     """
 
     collection: str
@@ -60,37 +64,32 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """The endpoint that a URL leads to, the ids in the URL, and the kind of object that it answers."""
+class Route:
+    """The endpoint of a path, the id in the path, and the kind of object that the endpoint returns."""
 
     endpoint: Endpoint
     kind: str
-    ids: tuple[str, ...]
-
-    @property
-    def answers_list(self) -> bool:
-        """Whether the endpoint answers a list of objects instead of one."""
-        return self.endpoint.method == "GET" and not self.endpoint.template.endswith("{id}")
+    id: str = ""
 
 
 class Router:
     """Finds the endpoint for a method and path."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:
-        self._endpoints: dict[tuple[str, tuple[str, ...]], tuple[Endpoint, str]] = {}
+        self._endpoints: dict[tuple[str, str], tuple[Endpoint, str]] = {}
         for resource in resources:
             for endpoint in resource.endpoints:
                 endpoint.parameters.build()
-                self._endpoints[endpoint.method, tuple(endpoint.template.split("/"))] = endpoint, resource.kind
+                self._endpoints[endpoint.method, endpoint.template] = endpoint, resource.kind
 
-    def find(self, method: str, path: str) -> Match:
-        """Answer the endpoint, or raise Stripe's 404. A literal segment wins over an id."""
+    def get(self, method: str, path: str) -> Route:
+        """Return the route. Raises Stripe's 404."""
+        if found := self._endpoints.get((method, path)):
+            return Route(*found)
         segments = path.split("/")
-        for wildcards in ((), (3,), (3, 5)):
-            if any(place >= len(segments) or not segments[place] for place in wildcards):
-                break
-            shape = tuple("{id}" if place in wildcards else segment for place, segment in enumerate(segments))
-            found = self._endpoints.get((method, shape))
-            if found:
-                return Match(*found, ids=tuple(segments[place] for place in wildcards))
-        raise unrecognized_url(method, path)
+        object_id = segments[_ID_SEGMENT] if len(segments) > _ID_SEGMENT else ""
+        template = "/".join([*segments[:_ID_SEGMENT], "{id}", *segments[_ID_SEGMENT + 1 :]])
+        found = self._endpoints.get((method, template))
+        if not object_id or found is None:
+            raise unrecognized_url(method, path)
+        return Route(*found, object_id)

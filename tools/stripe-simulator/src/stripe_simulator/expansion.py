@@ -1,4 +1,4 @@
-"""`expand[]`: puts whole objects where an answer has only their ids (https://docs.stripe.com/api/expanding_objects)."""
+"""Expansion of ids to objects by `expand[]` (https://docs.stripe.com/api/expanding_objects)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ MAX_DEPTH = 4
 
 
 class Expander:
-    """Knows which fields of which kinds of object can be expanded."""
+    """Expands the expandable fields of each kind of object."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:
         resources = tuple(resources)
@@ -20,29 +20,29 @@ class Expander:
         self._kinds = {each.collection: each.kind for each in resources}
 
     def check(self, kind: str, paths: Iterable[str], *, in_list: bool) -> None:
-        """Refuse a path that leads nowhere. This is part of validation: nothing has been executed yet."""
+        """Refuse an invalid path, before anything is executed."""
         for path in paths:
             steps = path.split(".")
             if len(steps) > MAX_DEPTH:
                 raise invalid(f"You cannot expand more than {MAX_DEPTH} levels of a property: {path}.", param="expand")
             if in_list:
                 if steps[0] != "data" or len(steps) == 1:
-                    raise _cannot(steps[0])
+                    raise _not_expandable(steps[0])
                 steps = steps[1:]
             self._check_steps(kind, steps)
 
-    def expand(self, account: Account, answer: StripeObject, paths: Iterable[str]) -> StripeObject:
-        """Answer a copy of the answer with every checked path expanded; what is stored stays as it is."""
+    def expand(self, account: Account, response: StripeObject, paths: Iterable[str]) -> StripeObject:
+        """Return a copy of the response with every checked path expanded."""
         for path in paths:
-            answer = self._along(account, answer, path.split("."))
-        return answer
+            response = self._along(account, response, path.split("."))
+        return response
 
     def _check_steps(self, kind: str, steps: list[str]) -> None:
         here: str | None = kind
         for step in steps:
             fields = self._fields[here] if here else {}
             if step not in fields:
-                raise _cannot(step)
+                raise _not_expandable(step)
             collection = fields[step]
             here = self._kinds[collection] if collection else None
 
@@ -64,7 +64,7 @@ class Expander:
         return account[collection].find(value) or value if isinstance(value, str) else value
 
 
-def _cannot(step: str) -> ApiError:
+def _not_expandable(step: str) -> ApiError:
     return invalid(
         f"This property cannot be expanded ({step}). You may want to try expanding 'data.{step}' instead.",
         param="expand",

@@ -1,8 +1,7 @@
 """Stripe's request encoding: URL-encoded pairs whose keys nest with brackets.
 
-`a[b]=1` is an object, `a[]=1` appends to an array, `a[0]=1` sets a place in one, and all of them nest. Whether
-`a[0]` means an array or an object with the key "0" depends on the parameter, so numbered keys stay an object here and
-the parameter's declared type decides (see `parameters`).
+`a[b]=1` is an object, `a[]=1` appends to an array, `a[0]=1` sets an element, and all of them nest. `a[0]` may mean an
+array or an object with the key "0": it stays an object here, and the parameter's type decides (see `strict_schema`).
 """
 
 import re
@@ -18,19 +17,19 @@ Form = dict[str, Any]
 
 
 class MalformedForm(ValueError):
-    """The body is not a form that could be understood."""
+    """The body is not a valid form."""
 
 
 def parse_form(encoded: str) -> Form:
     """Decode pairs into a tree of strings, lists and objects.
 
-    A key whose brackets do not pair up stands for itself, so that it is later refused by name.
-    Raises MalformedForm where one key is used as two different kinds of value.
+    A key with unbalanced brackets stays as it is, so that validation refuses it by name. Raises MalformedForm if a key
+    is used for two kinds of value.
     """
     try:
         pairs = parse_qsl(encoded, keep_blank_values=True, errors="strict", max_num_fields=MAX_PAIRS)
     except ValueError as error:
-        raise MalformedForm("the body is no URL-encoded form") from error
+        raise MalformedForm("the body is not a URL-encoded form") from error
     form: Form = {}
     for key, value in pairs:
         _insert(form, split_key(key), value)
@@ -80,7 +79,7 @@ def _descend(place: Any, segment: str, rest: list[str]) -> Any:
 
 
 def _descend_into_array(place: list[Any], segment: str, rest: list[str], wanted: type[Any]) -> Any:
-    """Continue the last element of `a[][b]` unless it has `b` already: then a new element begins."""
+    """Extend the last element of `a[][b]`, or begin a new one if it has `b` already."""
     if segment:
         raise MalformedForm("a key mixes an array with an object")
     last = place[-1] if place else None

@@ -1,25 +1,24 @@
-"""Stripe's idempotency layer.
+"""Stripe's idempotency layer (https://docs.stripe.com/api/idempotent_requests).
 
-After https://docs.stripe.com/api/idempotent_requests: the answer of the first request with a key is saved once the
-endpoint began to execute, whatever it is, 500s included, and replayed to later ones. Other parameters or another
-endpoint under the same key are an error. Nothing is saved where execution never began: bad keys, rate limits,
-parameters that fail validation, or a conflict with a request that is still executing. Keys may be pruned after 24
-hours.
+The first response for a key is saved once the endpoint has begun to execute, 500s included, and replayed to later
+requests. The same key with other parameters or at another endpoint is an error. Nothing is saved where execution never
+began: bad keys, rate limits, invalid parameters, or a conflict with a request in progress. Keys expire after 24 hours.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.clock import Clock
 from stripe_simulator.forms import Form
 
-KEPT_SECONDS = 24 * 3600
-MAX_KEY_LENGTH = 255
+KEPT_SECONDS: Final = 24 * 3600
+MAX_KEY_LENGTH: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A finished answer: what is sent, and what a replay sends again."""
+class ApiResponse:
+    """A finished response, which replays repeat."""
 
     status: int
     body: bytes
@@ -27,30 +26,27 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """What a key was first used for, and its answer once there is one."""
+class SavedRequest:
+    """The first request of a key, with its response once there is one."""
 
     path: str
     form: Form
     used_at: float
-    answer: Answer | None = None
+    response: ApiResponse | None = None
 
 
 class IdempotencyKeys:
-    """Remembers keys and their answers."""
+    """Keys with their first request and response."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._saved: dict[str, Saved] = {}
-
-    def __len__(self) -> int:
-        return len(self._saved)
+        self._saved: dict[str, SavedRequest] = {}
 
     def __contains__(self, key: str | None) -> bool:
         return key is not None and self._current(key) is not None
 
-    def replay(self, key: str, path: str, form: Form) -> Answer | None:
-        """Answer what was saved under the key, if anything; raise if the key cannot be used for this request."""
+    def find_replay(self, key: str, path: str, form: Form) -> ApiResponse | None:
+        """Return the saved response, if any. Raises Stripe's error if the key cannot be used for this request."""
         if len(key) > MAX_KEY_LENGTH:
             raise invalid(f"Idempotency keys must be at most {MAX_KEY_LENGTH} characters.")
         saved = self._current(key)
@@ -60,33 +56,33 @@ class IdempotencyKeys:
             raise _other_endpoint(key, saved.path, path)
         if saved.form != form:
             raise other_parameters(key)
-        if saved.answer is None:
+        if saved.response is None:
             raise in_use()
-        return saved.answer
+        return saved.response
 
     def begin(self, key: str, path: str, form: Form) -> None:
-        """Take the key: the endpoint begins to execute."""
-        self._saved[key] = Saved(path, form, self._clock.now())
+        """Mark the key as in progress."""
+        self._saved[key] = SavedRequest(path, form, self._clock.now())
 
-    def finish(self, key: str, answer: Answer) -> None:
-        """Save the answer for replays."""
+    def finish(self, key: str, response: ApiResponse) -> None:
+        """Save the response for replays."""
         if key in self._saved:
-            self._saved[key] = replace(self._saved[key], answer=answer)
+            self._saved[key] = replace(self._saved[key], response=response)
 
     def abandon(self, key: str) -> None:
-        """Give the key back: nothing was executed after all."""
+        """Free the key: nothing was executed."""
         self._saved.pop(key, None)
 
-    def _current(self, key: str) -> Saved | None:
+    def _current(self, key: str) -> SavedRequest | None:
         saved = self._saved.get(key)
-        if saved and saved.answer and self._clock.now() - saved.used_at >= KEPT_SECONDS:
+        if saved and saved.response and self._clock.now() - saved.used_at >= KEPT_SECONDS:
             del self._saved[key]
             return None
         return saved
 
 
 def other_parameters(key: str) -> ApiError:
-    """Make the 400 for a key that was used for another request."""
+    """Build the 400 for a key that was used with other parameters."""
     return ApiError(
         400,
         "Keys for idempotent requests can only be used with the same parameters they were first used with. "
@@ -105,7 +101,7 @@ def _other_endpoint(key: str, first: str, now: str) -> ApiError:
 
 
 def in_use() -> ApiError:
-    """Make the 409; its type differs from that of the two above, as observed at Stripe."""
+    """Build the 409 for a key in progress. Its type is `invalid_request_error`, as observed at Stripe."""
     return ApiError(
         409,
         "There is currently another in-progress request using this Idempotent Key (that probably means you submitted "

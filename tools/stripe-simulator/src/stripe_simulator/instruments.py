@@ -1,4 +1,4 @@
-"""The cards and bank accounts of Stripe's test mode, and what happens when they are charged.
+"""Cards and bank accounts of Stripe's test mode, with the outcome of charging each.
 
 Numbers, tokens and outcomes follow https://docs.stripe.com/testing; the bank accounts follow
 https://docs.stripe.com/payments/sepa-debit/accept-a-payment and
@@ -6,12 +6,12 @@ https://docs.stripe.com/payments/ach-direct-debit/accept-a-payment.
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """Why the bank refuses, in the words of https://docs.stripe.com/declines/codes."""
+    """A bank's reason to decline (https://docs.stripe.com/declines/codes)."""
 
     code: str
     message: str
@@ -39,8 +39,8 @@ NO_FUNDS_IN_ACCOUNT = Decline(
 )
 
 
-class Challenge(Enum):
-    """When 3-D Secure asks the buyer."""
+class Challenge(StrEnum):
+    """Condition under which 3-D Secure challenges the buyer."""
 
     NEVER = "never"
     ALWAYS = "always"
@@ -49,7 +49,7 @@ class Challenge(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A test card or bank account. `settles` marks money that arrives, or fails, some time after `processing`."""
+    """A test card or bank account. With `settles`, a payment stays in `processing` until the debit settles."""
 
     type: str
     last4: str
@@ -67,7 +67,7 @@ def _card(number: str, brand: str = "visa", **behaviour: object) -> Instrument:
     return Instrument(type="card", last4=number[-4:], brand=brand, **behaviour)  # type: ignore[arg-type]  # checked by tests
 
 
-# number -> (token names, instrument)
+# By number: token names and instrument.
 _CARD_TABLE: dict[str, tuple[tuple[str, ...], Instrument]] = {
     number: (tokens, _card(number, **behaviour))
     for number, tokens, behaviour in (
@@ -161,30 +161,17 @@ ACCOUNTS_BY_IBAN = {
     "DE62370400440532013001": _sepa("DE62370400440532013001", DEBIT_FAILED),
     "DE78370400440532013004": _sepa("DE78370400440532013004", DEBIT_FAILED),
 }
-US_ROUTING_NUMBER = "110000000"
-ACCOUNTS_BY_NUMBER = {
-    "000123456789": _ach("000123456789"),
-    "000111111113": _ach("000111111113", ACCOUNT_CLOSED),
-    "000222222227": _ach("000222222227", NO_FUNDS_IN_ACCOUNT),
-}
-
-# Payment method ids that stand for a fresh payment method each time they are used.
 INSTRUMENTS_BY_TOKEN = {token: instrument for tokens, instrument in _CARD_TABLE.values() for token in tokens} | {
-    "pm_usBankAccount": ACCOUNTS_BY_NUMBER["000123456789"],
-    "pm_usBankAccount_success": ACCOUNTS_BY_NUMBER["000123456789"],
-    "pm_usBankAccount_accountClosed": ACCOUNTS_BY_NUMBER["000111111113"],
-    "pm_usBankAccount_insufficientFunds": ACCOUNTS_BY_NUMBER["000222222227"],
+    "pm_usBankAccount": _ach("000123456789"),
+    "pm_usBankAccount_success": _ach("000123456789"),
+    "pm_usBankAccount_accountClosed": _ach("000111111113", ACCOUNT_CLOSED),
+    "pm_usBankAccount_insufficientFunds": _ach("000222222227", NO_FUNDS_IN_ACCOUNT),
 }
-# The older tokens, as in card[token]=tok_visa.
-CARDS_BY_LEGACY_TOKEN = {
-    token.replace("pm_card_", "tok_", 1): instrument
-    for token, instrument in INSTRUMENTS_BY_TOKEN.items()
-    if token.startswith("pm_card_")
-}
+"""Test tokens. Each use of one creates a new payment method."""
 
 
 def passes_luhn(number: str) -> bool:
-    """Tell whether a card number's check digit is right."""
+    """Return true if a card number's check digit is right."""
     digits = [int(digit) for digit in reversed(number)]
     doubled = [digit * 2 - 9 if digit > 4 else digit * 2 for digit in digits[1::2]]  # noqa: PLR2004 - the algorithm
     return (sum(digits[::2]) + sum(doubled)) % 10 == 0

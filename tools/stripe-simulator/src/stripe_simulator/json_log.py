@@ -1,4 +1,4 @@
-"""Logs as one JSON object a line."""
+"""Logging as one JSON object per line."""
 
 import json
 import logging
@@ -7,10 +7,10 @@ from typing import Any, TextIO
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record's time, level, message and the fields given under `http`."""
+    """Formats a record with the fields under its attribute `http`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Answer the record as one line."""
+        """Return the record as one line."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -24,7 +24,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_as_json(stream: TextIO, level: int) -> None:
-    """Send everything from `level` up to the stream."""
+    """Log records from this level up to the stream."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,8 +1,7 @@
-"""Checks a request's parameters against the types that the `stripe` library ships.
+"""Validation of request parameters against the types of the `stripe` library.
 
-What does not fit is answered as Stripe answers it: by code, naming the parameter
-(https://docs.stripe.com/error-codes). A parameter that Stripe knows and this simulator does not model is refused too:
-silence would let a test pass that proves nothing.
+An invalid parameter gets Stripe's error, with its code and name (https://docs.stripe.com/error-codes). A valid one that
+the simulator does not model is refused too: ignoring it would let a test pass that proves nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,15 +32,15 @@ class Parameters:
 
     @property
     def modelled(self) -> frozenset[str]:
-        """The names of the parameters that the simulator models."""
+        """Names of the parameters that the simulator models."""
         return self._modelled
 
     def build(self) -> None:
-        """Build the validator now, so that no request waits for it."""
+        """Build the validator ahead of the first request."""
         _cached_validator(self._shape, self._modelled)
 
     def check(self, form: Form) -> Params:
-        """Answer the parameters with their types, or raise the ApiError that Stripe would answer."""
+        """Return the typed parameters. Raises Stripe's error."""
         params = self._validated(form)
         for name in params:
             if name not in self._modelled:
@@ -53,12 +52,12 @@ class Parameters:
         try:
             params: Params = validator.validate_python(form)
         except ValidationError as refusal:
-            raise _problem(refusal.errors(include_url=False, include_context=True), form) from None
+            raise _to_error(refusal.errors(include_url=False, include_context=True), form) from None
         return params
 
 
 def merge_metadata(stored: Mapping[str, str], given: Any) -> dict[str, str]:
-    """Apply an update: a key with an empty value is unset, `metadata=""` unsets all.
+    """Return the metadata after an update: an empty value unsets a key, `metadata=""` unsets all.
 
     See https://docs.stripe.com/metadata. Raises ApiError when more than 50 keys would remain.
     """
@@ -68,15 +67,15 @@ def merge_metadata(stored: Mapping[str, str], given: Any) -> dict[str, str]:
         return {}
     merged = {key: value for key, value in {**stored, **given}.items() if value != ""}
     if len(merged) > MAX_METADATA_KEYS:
-        raise _too_much_metadata()
+        raise _too_many_keys()
     return merged
 
 
-def _too_much_metadata() -> ApiError:
+def _too_many_keys() -> ApiError:
     return invalid(f"You cannot have more than {MAX_METADATA_KEYS} metadata keys.", param="metadata")
 
 
-def _problem(errors: list[ErrorDetails], form: Form) -> ApiError:
+def _to_error(errors: list[ErrorDetails], form: Form) -> ApiError:
     unknown = [_named(error, form) for error in errors if error["type"] == "extra_forbidden"]
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
@@ -89,7 +88,7 @@ def _problem(errors: list[ErrorDetails], form: Form) -> ApiError:
 
 
 def _named(error: ErrorDetails, form: Form) -> str:
-    """Write a location as `a[b][0]`, leaving out the names of union members that pydantic puts between."""
+    """Format a location as `a[b][0]`, without the union members that pydantic inserts."""
     path: list[str] = []
     place: Any = form
     for step in error["loc"]:
@@ -111,13 +110,13 @@ def _missing(_: ErrorDetails, param: str) -> ApiError:
 def _invalid_integer(error: ErrorDetails, param: str) -> ApiError:
     if error["input"] == "":
         return _empty(error, param)
-    return invalid(f"Invalid integer: {_shown(error['input'])}", param=param, code="parameter_invalid_integer")
+    return invalid(f"Invalid integer: {_abbreviated(error['input'])}", param=param, code="parameter_invalid_integer")
 
 
 def _invalid_boolean(error: ErrorDetails, param: str) -> ApiError:
     if error["input"] == "":
         return _empty(error, param)
-    return invalid(f"Invalid boolean: {_shown(error['input'])}", param=param)
+    return invalid(f"Invalid boolean: {_abbreviated(error['input'])}", param=param)
 
 
 def _empty(_: ErrorDetails, param: str) -> ApiError:
@@ -144,12 +143,12 @@ def _too_long(error: ErrorDetails, param: str) -> ApiError:
             param=param,
         )
     return invalid(
-        f"Invalid string: {_shown(error['input'])}; must be at most {MAX_STRING_LENGTH} characters", param=param
+        f"Invalid string: {_abbreviated(error['input'])}; must be at most {MAX_STRING_LENGTH} characters", param=param
     )
 
 
 def _too_many(error: ErrorDetails, param: str) -> ApiError:
-    return _too_much_metadata() if param == "metadata" else _wrong_kind(error, param)
+    return _too_many_keys() if param == "metadata" else _wrong_kind(error, param)
 
 
 def _not_an_array(error: ErrorDetails, param: str) -> ApiError:
@@ -164,9 +163,9 @@ def _wrong_kind(error: ErrorDetails, param: str) -> ApiError:
     return _empty(error, param) if error["input"] == "" else invalid(f"Invalid value for {param}", param=param)
 
 
-def _shown(value: Any) -> str:
+def _abbreviated(value: Any) -> str:
     text = value if isinstance(value, str) else "an object"
-    return text if len(text) <= 40 else f"{text[:20]}...{text[-10:]}"  # noqa: PLR2004 - only how much is echoed
+    return text if len(text) <= 40 else f"{text[:20]}...{text[-10:]}"  # noqa: PLR2004 - lengths of an excerpt
 
 
 _DESCRIPTIONS: dict[str, Callable[[ErrorDetails, str], ApiError]] = {

@@ -1,4 +1,4 @@
-"""Every kind of Stripe object that is simulated; this is where another one is added."""
+"""Registry of the simulated resources. A new resource is added here."""
 
 from stripe_simulator.endpoints import Resource
 from stripe_simulator.resources import (

@@ -1,4 +1,4 @@
-"""What was sent to the API, kept for tests to look at: this is how they see that only the id travels."""
+"""Log of received API requests, by which tests see that only the id travels (P1)."""
 
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ KEPT_REQUESTS = 100_000
 
 @dataclass(slots=True)
 class ReceivedRequest:
-    """One API request. `status` is null until it is answered, and stays so when the connection was reset."""
+    """One API request. `status` is null until the response, and stays null after a connection reset."""
 
     number: int
     request_id: str
@@ -35,16 +35,12 @@ class RequestLog:
         self.total = 0
 
     def add(self, request: ReceivedRequest) -> None:
-        """Remember a request; the oldest one is forgotten when there are too many."""
+        """Add a request. The oldest one is dropped when the log is full."""
         self._requests.append(request)
         self.total += 1
 
-    def clear(self) -> None:
-        """Forget all requests; numbers go on."""
-        self._requests.clear()
-
     def matching(self, method: str = "*", path: str = "*", after: int = 0) -> list[dict[str, Any]]:
-        """Answer requests by method, path glob and number, oldest first."""
+        """Return requests by method, path glob and number, oldest first."""
         return [
             asdict(request)
             for request in self._requests

@@ -1,4 +1,4 @@
-"""What is going to happen by itself: settlements of bank debits."""
+"""Scheduler of future actions, such as renewals and the settlement of bank debits."""
 
 import asyncio
 import heapq
@@ -11,7 +11,7 @@ Action = Callable[[], None]
 
 
 class Scheduler:
-    """Runs actions when the simulator's clock reaches their time, in real time or by an advance."""
+    """Runs actions when the simulated clock reaches their time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -20,27 +20,24 @@ class Scheduler:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, delay_seconds: float, action: Action) -> None:
-        """Run `action` once, `delay_seconds` of simulated time from now."""
+        """Run an action once, after this much simulated time."""
         heapq.heappush(self._entries, (self._clock.now() + delay_seconds, next(self._order), action))
-        self._wake_for_next()
+        self._set_timer()
 
     def run_due(self) -> None:
-        """Run everything whose time has come, in order of time."""
+        """Run all due actions, in order of time."""
         while self._entries and self._entries[0][0] <= self._clock.now():
             moment, _, action = heapq.heappop(self._entries)
             with self._clock.frozen_at(moment):
                 action()
-        self._wake_for_next()
+        self._set_timer()
 
     def clear(self) -> None:
-        """Forget everything that was going to happen."""
+        """Cancel all actions."""
         self._entries.clear()
-        self._wake_for_next()
+        self._set_timer()
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def _wake_for_next(self) -> None:
+    def _set_timer(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None

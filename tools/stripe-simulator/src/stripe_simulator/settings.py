@@ -1,4 +1,4 @@
-"""What a simulator is started with."""
+"""Settings of the simulator."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ API_VERSION = "2026-10-28.endive"
 
 @dataclass(frozen=True, slots=True)
 class WebhookSettings:
-    """How webhooks are delivered.
+    """Delivery of webhooks.
 
-    A delivery is tried until a 2xx answer, at most `max_attempts` times. The pause before try n+1 is
+    A delivery is attempted until a 2xx response, at most `max_attempts` times. The pause before attempt n+1 is
     `backoff_base_seconds * 2 ** (n - 1)`, never longer than `backoff_max_seconds`. Stripe itself retries for days
     (https://docs.stripe.com/webhooks#retries); the default here keeps trying for about four minutes.
     """
@@ -21,7 +21,7 @@ class WebhookSettings:
     max_attempts: int = 30
 
     def backoff_seconds(self, attempts_made: int) -> float:
-        """Answer how long to wait after the given number of failed tries."""
+        """Return the pause after this many failed attempts."""
         return min(self.backoff_base_seconds * 2.0 ** min(attempts_made - 1, 30), self.backoff_max_seconds)
 
 
@@ -29,10 +29,9 @@ class WebhookSettings:
 class SimulatorSettings:
     """Keys, seed and timings of one simulator.
 
-    The same seed and the same order of calls give the same ids, client secrets and webhook secrets.
-    `settlement_seconds` is how long a bank debit stays in `processing`, by the simulator's own clock. A renewal that
-    fails is tried again after each of `retry_days`; then the subscription becomes `after_retries`: `canceled`, `unpaid`
-    or `past_due`.
+    The same seed and the same order of calls give the same ids, client secrets and webhook secrets. A bank debit stays
+    in `processing` for `settlement_seconds` of simulated time. A failed renewal is retried after each of `retry_days`;
+    then the subscription is canceled.
     """
 
     host: str = "127.0.0.1"
@@ -43,5 +42,4 @@ class SimulatorSettings:
     api_version: str = API_VERSION
     settlement_seconds: float = 180.0
     retry_days: tuple[int, ...] = (3, 5, 7)
-    after_retries: str = "canceled"
     webhooks: WebhookSettings = WebhookSettings()

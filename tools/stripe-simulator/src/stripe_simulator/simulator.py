@@ -1,4 +1,4 @@
-"""Puts a simulator together, starts and stops it."""
+"""The simulator: builds, starts and stops its parts."""
 
 import logging
 import socket
@@ -13,9 +13,9 @@ import aiohttp
 from aiohttp import web
 
 from stripe_simulator import billing
-from stripe_simulator.access import ApiKeys
 from stripe_simulator.account import Account
 from stripe_simulator.api import Api
+from stripe_simulator.api_keys import ApiKeys
 from stripe_simulator.clock import Clock
 from stripe_simulator.control_api import control_routes
 from stripe_simulator.endpoints import Router
@@ -33,13 +33,13 @@ _access_log = logging.getLogger("stripe_simulator.access")
 _ROUTER = Router(RESOURCES)
 _EXPANDER = Expander(RESOURCES)
 _COLLECTIONS = {resource.collection: resource.kind for resource in RESOURCES}
-_GRACE_SECONDS = 0.5
+_SHUTDOWN_SECONDS = 0.5
 
 
 class Simulator:
-    """A running stand-in for Stripe. Use as an async context manager, or `start` and `stop` it.
+    """A simulated Stripe. Use it as an async context manager, or `start` and `stop` it.
 
-    `world` is everything it knows; `reset` begins a new one. While it is `preparing` it says that it is not up yet.
+    `state` holds all its data; `reset` replaces it. While `preparing` is true, the health check responds 503.
     """
 
     def __init__(self, settings: SimulatorSettings | None = None) -> None:
@@ -51,26 +51,26 @@ class Simulator:
         self._runner: web.AppRunner
 
     async def start(self) -> None:
-        """Listen; afterwards `url` says where."""
+        """Start listening and set `url`."""
         listener = socket.create_server((self.settings.host, self.settings.port), backlog=1024)
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
-        # Servers close what was idle for some seconds; a delivery that is sent in that very moment would fail.
+        # Servers close idle connections after some seconds. A delivery on one at that moment would fail.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1.0)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         self.state = self._new_state()
-        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_GRACE_SECONDS)
+        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 
     async def stop(self) -> None:
-        """Stop at once: held requests are released, deliveries given up."""
+        """Stop at once: release held requests and abandon deliveries."""
         await self._discard_state()
         await self._runner.cleanup()
         await self._session.close()
 
     async def reset(self) -> None:
-        """Forget everything, webhook endpoints included, and begin again with the same seed."""
+        """Discard all objects, webhook endpoints included, and start again with the same seed."""
         await self._discard_state()
         self.state = self._new_state()
 
@@ -87,21 +87,20 @@ class Simulator:
         clock = Clock()
         account = Account(self.settings, clock, _COLLECTIONS)
         webhooks = WebhookSender(account, self.settings.webhooks, self._session)
-        account.silence(webhooks.rules.silences)
         account.subscribe(webhooks.dispatch)
-        account.watch(INTENTS, partial(billing.intent_changed, account))
-        idempotency, faults, requests = IdempotencyKeys(clock), Faults(), RequestLog()
+        account.watch(INTENTS, partial(billing.on_intent_changed, account))
+        faults, requests = Faults(), RequestLog()
         api = Api(
             account=account,
             router=_ROUTER,
             expander=_EXPANDER,
             keys=ApiKeys(self.settings),
-            idempotency=idempotency,
+            idempotency=IdempotencyKeys(clock),
             faults=faults,
             requests=requests,
             url=self.url,
         )
-        return State(account, webhooks, idempotency, faults, requests, api)
+        return State(account, webhooks, faults, requests, api)
 
     async def _discard_state(self) -> None:
         self.state.faults.clear()
@@ -111,16 +110,16 @@ class Simulator:
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[_log_access], client_max_size=1024**2)
         app.add_routes(control_routes(self))
-        app.router.add_route("OPTIONS", "/v1/{rest:.*}", _allow_browsers)
-        app.router.add_route("*", "/{rest:.*}", self._answer_api)
+        app.router.add_route("OPTIONS", "/v1/{rest:.*}", _allow_cors)
+        app.router.add_route("*", "/{rest:.*}", self._handle_api)
         return app
 
-    async def _answer_api(self, request: web.Request) -> web.StreamResponse:
+    async def _handle_api(self, request: web.Request) -> web.StreamResponse:
         return await self.state.api.handle(request)
 
 
-async def _allow_browsers(_: web.Request) -> web.Response:
-    """Answer a browser's preflight: pages of any origin may call, as at Stripe."""
+async def _allow_cors(_: web.Request) -> web.Response:
+    """Answer a CORS preflight. Pages of any origin may call, as at Stripe."""
     return web.Response(
         status=200,
         headers={
@@ -136,7 +135,7 @@ async def _allow_browsers(_: web.Request) -> web.Response:
 async def _log_access(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Log method, path and status: never query strings or bodies, which carry secrets and personal data."""
+    """Log method, path and status, but no query or body: they contain secrets and personal data (P7)."""
     started = time.perf_counter()
     response = await handler(request)
     _access_log.info(
@@ -156,6 +155,6 @@ async def _log_access(
 
 @asynccontextmanager
 async def start_simulator(settings: SimulatorSettings | None = None) -> AsyncIterator[Simulator]:
-    """Run a simulator in this process for as long as the block lasts."""
+    """Run a simulator in this process during the block."""
     async with Simulator(settings) as simulator:
         yield simulator

@@ -1,8 +1,7 @@
-"""KeyedLock the parameter types that the `stripe` library ships into validators as strict as Stripe is.
+"""Strict validators from the parameter types of the `stripe` library.
 
-The library's TypedDicts describe every parameter. Read as they are they let too much pass: enums are written
-`Literal[...] | str`, and anything that Python can coerce to a number or a boolean would be accepted. The schema that
-pydantic derives from them is therefore rewritten once, when a validator is built.
+The library's TypedDicts describe every parameter, but loosely: an enum is `Literal[...] | str`, and pydantic coerces
+values to numbers and booleans. The schema that pydantic derives is therefore rewritten when a validator is built.
 """
 
 import re
@@ -29,24 +28,24 @@ _METADATA = {
 
 
 def strict_validator(shape: Any, checked: Container[str]) -> SchemaValidator:
-    """Build the validator for one of `stripe.params`' TypedDicts; a few milliseconds, so once per type.
+    """Build the validator for a TypedDict of `stripe.params`. It takes milliseconds, so build it once per type.
 
-    The other parameters pass with any value: the types of all that Stripe knows would take a second to read.
+    Parameters that are not in `checked` accept any value: resolving the types of all would take a second.
     """
     derived = TypeAdapter[Any](_of_parameters(shape, checked))
     return SchemaValidator(_strict(derived.core_schema))
 
 
 def _of_parameters(shape: Any, checked: Container[str]) -> Any:
-    """Leave out `api_key`, `idempotency_key` and the like, which travel as headers and are no parameters."""
+    """Leave out the request options such as `api_key`, which are headers and no parameters."""
     fields = {
         name: kind if name in checked else NotRequired[Any]
         for name, kind in shape.__annotations__.items()
         if name not in RequestOptions.__annotations__
     }
-    make: Any = TypedDict  # a type made at run time is nothing that a type checker can follow
+    make: Any = TypedDict  # type checkers reject a TypedDict built at run time
     derived = make(shape.__name__, fields)
-    derived.__module__ = shape.__module__  # where its forward references are resolved
+    derived.__module__ = shape.__module__  # resolves its forward references
     derived.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     return derived
 
@@ -105,7 +104,7 @@ def _read_boolean(value: Any) -> Any:
 
 
 def _read_list(value: Any) -> Any:
-    """Read `a[0]=x&a[1]=y`, which the form parser left as an object, as an array."""
+    """Convert `a[0]=x&a[1]=y`, which the form parser keeps as an object, to an array."""
     if isinstance(value, dict) and value and all(key.isdecimal() for key in value):
         return [value[key] for key in sorted(value, key=int)]
     return value

@@ -1,15 +1,15 @@
-"""For tests that need Stripe: a simulator with official clients and its knobs, and a webhook receiver.
+"""Test support: a simulator with official clients and its control API, and a webhook receiver.
 
-async with simulated_stripe() as stage:
-intent = await stage.intent(amount=500)
-await stage.pay(intent.id)
+async with simulated_stripe() as sim:
+    intent = await sim.intent(amount=500)
+    await sim.pay(intent.id)
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import stripe
@@ -18,21 +18,25 @@ from aiohttp import web
 from stripe_simulator.settings import SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
 
-CHECKOUT: dict[str, Any] = {"amount": 1999, "currency": "usd", "metadata": {"checkoutAttemptId": "an-attempt"}}
-FAST_WEBHOOKS = WebhookSettings(
+CHECKOUT: Final[dict[str, Any]] = {
+    "amount": 1999,
+    "currency": "usd",
+    "metadata": {"checkoutAttemptId": "an-attempt"},
+}
+FAST_WEBHOOKS: Final = WebhookSettings(
     backoff_base_seconds=0.005, backoff_max_seconds=0.02, max_attempts=5, timeout_seconds=20
 )
-SETTINGS = SimulatorSettings(seed=7, webhooks=FAST_WEBHOOKS)
-_GRACE_SECONDS = 0.1
+SETTINGS: Final = SimulatorSettings(seed=7, webhooks=FAST_WEBHOOKS)
+_SHUTDOWN_SECONDS: Final = 0.1
 
 
-class UnexpectedAnswer(AssertionError):
-    """A knob answered another status than the test expected."""
+class UnexpectedStatus(AssertionError):
+    """The control API responded with another status than the test expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One webhook request as it arrived."""
+    """One received webhook."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -40,7 +44,7 @@ class Received:
 
 
 class Receiver:
-    """A webhook endpoint on loopback; answers the statuses it is told, after a pause, then 200."""
+    """A webhook endpoint on loopback. It responds with the given `statuses`, after a pause, then with 200."""
 
     def __init__(self, url: str = "") -> None:
         self.received: list[Received] = []
@@ -49,24 +53,24 @@ class Receiver:
         self.url = url
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Remember a webhook and answer."""
+        """Record a webhook and respond."""
         body = await request.read()
         self.received.append(Received(body, dict(request.headers), await request.json()))
         await asyncio.sleep(self.pause_seconds)
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
     def types(self) -> list[str]:
-        """Answer the types of the events received, in order of arrival."""
+        """Return the types of the received events, in order of arrival."""
         return [each.event["type"] for each in self.received]
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[Receiver]:
+async def webhook_receiver() -> AsyncIterator[Receiver]:
     """Run a receiver on a free port."""
     receiver = Receiver()
     app = web.Application()
     app.router.add_post("/webhook", receiver.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/webhook"
@@ -78,7 +82,7 @@ async def listening() -> AsyncIterator[Receiver]:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedStripe:
-    """A running simulator, the official client with its secret and its publishable key, and its knobs over HTTP."""
+    """A running simulator with official clients for its secret and its publishable key, and its control API."""
 
     simulator: Simulator
     session: aiohttp.ClientSession
@@ -86,21 +90,21 @@ class SimulatedStripe:
     browser: stripe.StripeClient
 
     async def control(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
-        """Turn a knob and answer its JSON; raise UnexpectedAnswer unless the status is the expected one."""
+        """Call the control API and return its JSON. Raises UnexpectedStatus."""
         url = f"{self.simulator.url}/_simulator{path}"
         async with self.session.request(method, url, json=body) as response:
             if response.status != status:
-                raise UnexpectedAnswer(f"{method} {path}: {response.status} {await response.text()}")
+                raise UnexpectedStatus(f"{method} {path}: {response.status} {await response.text()}")
             return await response.json()
 
     async def raw(self, method: str, path: str, **request: Any) -> tuple[int, Any, Mapping[str, str]]:
-        """Send a plain HTTP request with the secret key, unless it brings headers of its own."""
+        """Send a plain HTTP request, by default with the secret key. Return status, JSON and headers."""
         headers = request.pop("headers", {"Authorization": f"Bearer {self.simulator.settings.secret_key}"})
         async with self.session.request(method, self.simulator.url + path, headers=headers, **request) as response:
             return response.status, await response.json(), response.headers
 
     async def subscribe(self, receiver: Receiver, *events: str) -> stripe.WebhookEndpoint:
-        """Register the receiver for some events, or for all of them."""
+        """Register a webhook receiver, for some events or for all."""
         wanted: Any = list(events) or ["*"]
         return await self.api.v1.webhook_endpoints.create_async({"url": receiver.url, "enabled_events": wanted})
 
@@ -110,11 +114,11 @@ class SimulatedStripe:
         return await self.api.v1.payment_intents.create_async(params)
 
     async def pay(self, intent_id: str, **payment: Any) -> Any:
-        """Pay as a buyer's browser would; see `buyer.Payment` for what can be given."""
+        """Pay as a buyer's browser does, with the parameters of `buyer.Payment`."""
         return await self.control("POST", f"/payment_intents/{intent_id}/pay", payment)
 
     async def saved_card(self, like: str = "pm_card_visa") -> tuple[str, str]:
-        """Make a customer who has set a card up; answer the ids of the customer and the payment method."""
+        """Create a customer with a saved card. Return the ids of the customer and of the payment method."""
         customer = await self.api.v1.customers.create_async({})
         intent = await self.api.v1.setup_intents.create_async({"customer": customer.id})
         payment = {"payment_method": like, "challenge": "pass"}
@@ -122,8 +126,8 @@ class SimulatedStripe:
         done = await self.api.v1.setup_intents.retrieve_async(intent.id)
         return customer.id, str(done.payment_method)
 
-    async def plan(self, unit_amount: int = 1200, interval: str = "month", **more: Any) -> str:
-        """Make a recurring price; answer its id."""
+    async def recurring_price(self, unit_amount: int = 1200, interval: str = "month", **more: Any) -> str:
+        """Create a recurring price and return its id."""
         params: Any = {
             "currency": "usd",
             "unit_amount": unit_amount,
@@ -133,28 +137,28 @@ class SimulatedStripe:
         return (await self.api.v1.prices.create_async(params)).id
 
     async def subscription(self, like: str = "pm_card_visa", **changes: Any) -> stripe.Subscription:
-        """Subscribe a new customer with a saved card to a monthly plan, with some parameters changed."""
+        """Create a monthly subscription for a new customer with a saved card, with some parameters changed."""
         customer, method = await self.saved_card(like)
         params: Any = {
             "customer": customer,
             "default_payment_method": method,
-            "items": [{"price": await self.plan()}],
+            "items": [{"price": await self.recurring_price()}],
             "expand": ["latest_invoice.confirmation_secret"],
         }
         return await self.api.v1.subscriptions.create_async(params | changes)
 
-    async def settled(self) -> None:
-        """Wait until no webhook is on its way."""
+    async def wait_until_idle(self) -> None:
+        """Wait until no webhook delivery is in progress."""
         await self.control("GET", "/webhooks/idle?timeout=10")
 
     async def event_types(self) -> list[str]:
-        """Answer the types of the newest hundred events, oldest first."""
+        """Return the types of the newest hundred events, oldest first."""
         page = await self.api.v1.events.list_async({"limit": 100})
         return [event.type for event in reversed(page.data)]
 
 
-def client(simulator: Simulator, session: aiohttp.ClientSession, key: str) -> stripe.StripeClient:
-    """Make the official client, exactly as a service would."""
+def official_client(simulator: Simulator, session: aiohttp.ClientSession, key: str) -> stripe.StripeClient:
+    """Build the official client as a service does."""
     http_client = stripe.AIOHTTPClient(session=session)
     return stripe.StripeClient(key, base_addresses={"api": simulator.url}, http_client=http_client)
 
@@ -166,6 +170,6 @@ async def simulated_stripe(settings: SimulatorSettings = SETTINGS) -> AsyncItera
         yield SimulatedStripe(
             simulator=simulator,
             session=session,
-            api=client(simulator, session, settings.secret_key),
-            browser=client(simulator, session, settings.publishable_key),
+            api=official_client(simulator, session, settings.secret_key),
+            browser=official_client(simulator, session, settings.publishable_key),
         )

@@ -1,9 +1,9 @@
-"""Charges, as far as an intent's `latest_charge` shows them (https://docs.stripe.com/api/charges)."""
+"""Charges, which an intent's `latest_charge` refers to (https://docs.stripe.com/api/charges)."""
 
 import stripe.params as shapes
 
 from stripe_simulator.account import Account
-from stripe_simulator.collection import StripeObject, created_within, equal_to, every
+from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.instruments import Decline
 from stripe_simulator.parameters import Parameters
@@ -15,14 +15,14 @@ KIND = "charge"
 def new_charge(
     account: Account, intent: StripeObject, method: StripeObject, status: str, decline: Decline | None = None
 ) -> StripeObject:
-    """Store the attempt to take an intent's money; publishing its event is up to the caller."""
-    captured = status == "succeeded" and intent["capture_method"] != "manual"
+    """Store a charge for an intent. The caller publishes its event."""
+    succeeded = status == "succeeded"
     return account[COLLECTION].add(
         {
             "id": account.ids.new("ch"),
             "object": KIND,
             "amount": intent["amount"],
-            "amount_captured": intent["amount"] if captured else 0,
+            "amount_captured": intent["amount"] if succeeded else 0,
             "amount_refunded": 0,
             "application": None,
             "application_fee": None,
@@ -30,7 +30,7 @@ def new_charge(
             "balance_transaction": None,
             "billing_details": method["billing_details"],
             "calculated_statement_descriptor": "SIMULATOR",
-            "captured": captured,
+            "captured": succeeded,
             "created": account.clock.timestamp(),
             "currency": intent["currency"],
             "customer": intent["customer"],
@@ -62,7 +62,7 @@ def new_charge(
 
 
 def outcome_of(status: str, decline: Decline | None) -> StripeObject:
-    """Answer the fields that tell how the charge went."""
+    """Return the fields that hold the outcome of a charge."""
     failed = status == "failed"
     return {
         "status": status,
@@ -83,21 +83,9 @@ def _retrieve(call: Call) -> StripeObject:
     return call.account[COLLECTION].get(call.id)
 
 
-def _list(call: Call) -> StripeObject:
-    wanted = every(created_within(call.params), equal_to(call.params, "customer", "payment_intent"))
-    return call.account[COLLECTION].page(call.url, call.params, wanted)
-
-
-_LIST = Parameters(
-    shapes.ChargeListParams, ("created", "customer", "payment_intent", "limit", "starting_after", "ending_before")
-)
-
 RESOURCE = Resource(
     collection=COLLECTION,
     kind=KIND,
     expandable={"customer": "customers", "payment_intent": "payment_intents"},
-    endpoints=(
-        Endpoint("GET", "/v1/charges", _list, _LIST),
-        Endpoint("GET", "/v1/charges/{id}", _retrieve, Parameters(shapes.ChargeRetrieveParams, ())),
-    ),
+    endpoints=(Endpoint("GET", "/v1/charges/{id}", _retrieve, Parameters(shapes.ChargeRetrieveParams, ())),),
 )

@@ -52,7 +52,7 @@ def _create(call: Call) -> StripeObject:
 
 
 def _changes(customer: StripeObject, params: Params) -> Params:
-    """Answer the fields that the parameters set; an empty string unsets."""
+    """Return the fields that the parameters change. An empty string unsets one."""
     changes: Params = {name: params[name] or None for name in _TEXTS if name in params}
     if "email" in params:
         changes["email"] = _checked_email(params["email"])
@@ -83,7 +83,7 @@ def _invoice_settings(default_payment_method: str | None) -> StripeObject:
 
 
 def _retrieve(call: Call) -> StripeObject:
-    """Answer the customer; a deleted one is still known as deleted."""
+    """Return the customer, or the tombstone of a deleted one."""
     tombstone: Any = call.account.secrets.get(call.id)
     return tombstone or call.account[COLLECTION].get(call.id)
 

@@ -1,4 +1,4 @@
-"""Disputes (https://docs.stripe.com/api/disputes). A buyer's bank opens them: here, a knob."""
+"""Disputes (https://docs.stripe.com/api/disputes). A buyer's bank opens them; here the control API does."""
 
 from typing import Final
 
@@ -8,11 +8,11 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
-from stripe_simulator.parameters import Parameters, merge_metadata
+from stripe_simulator.parameters import Parameters
 
 COLLECTION: Final = "disputes"
 KIND: Final = "dispute"
-CLOSED: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
+_CLOSED: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
 _INQUIRY: Final = "warning_needs_response"
 _NO_EVIDENCE: Final = {"due_by": None, "has_evidence": False, "past_due": False, "submission_count": 0}
 
@@ -20,13 +20,13 @@ _NO_EVIDENCE: Final = {"due_by": None, "has_evidence": False, "past_due": False,
 def open_dispute(
     account: Account, charge: StripeObject, *, amount: int | None, reason: str, status: str
 ) -> StripeObject:
-    """Dispute a charge, or a part of it. An inquiry (`warning_…`) takes no money yet."""
+    """Dispute a charge or a part of it. An inquiry (`warning_…`) withdraws no funds yet."""
     if not charge["paid"]:
         raise invalid("Only a paid charge can be disputed.")
-    wanted = charge["amount"] if amount is None else amount
-    if not 1 <= wanted <= charge["amount"]:
+    disputed = charge["amount"] if amount is None else amount
+    if not 1 <= disputed <= charge["amount"]:
         raise invalid("The disputed amount must be between 1 and the charge's.", param="amount")
-    dispute = account[COLLECTION].add(_new_dispute(account, charge, wanted, reason, status))
+    dispute = account[COLLECTION].add(_new_dispute(account, charge, disputed, reason, status))
     account.change("charges", charge, disputed=True)
     account.publish("charge.dispute.created", dispute)
     if status != _INQUIRY:
@@ -34,22 +34,15 @@ def open_dispute(
     return dispute
 
 
-def close_dispute(account: Account, dispute: StripeObject, status: str) -> StripeObject:
-    """Let the bank decide."""
-    if dispute["status"] in CLOSED:
+def move_dispute(account: Account, dispute: StripeObject, status: str) -> StripeObject:
+    """Move an open dispute to another status, or close it."""
+    if dispute["status"] in _CLOSED:
         raise invalid("This dispute is already closed")
-    closed = account.change(COLLECTION, dispute, "charge.dispute.closed", status=status)
+    closing = status in _CLOSED
+    changed = account.change(COLLECTION, dispute, f"charge.dispute.{'closed' if closing else 'updated'}", status=status)
     if status == "won":
-        account.publish("charge.dispute.funds_reinstated", closed)
-    return closed
-
-
-def escalate(account: Account, dispute: StripeObject, status: str) -> StripeObject:
-    """Move an open dispute on, such as an inquiry that becomes a chargeback."""
-    if dispute["status"] in CLOSED:
-        raise invalid("This dispute is already closed")
-    changed = account.change(COLLECTION, dispute, "charge.dispute.updated", status=status)
-    if dispute["status"].startswith("warning_") and not status.startswith("warning_"):
+        account.publish("charge.dispute.funds_reinstated", changed)
+    if not closing and dispute["status"].startswith("warning_") and not status.startswith("warning_"):
         account.publish("charge.dispute.funds_withdrawn", changed)
     return changed
 
@@ -80,34 +73,19 @@ def _retrieve(call: Call) -> StripeObject:
     return call.account[COLLECTION].get(call.id)
 
 
-def _update(call: Call) -> StripeObject:
-    dispute = _retrieve(call)
-    metadata = merge_metadata(dispute["metadata"], call.params.get("metadata"))
-    status = dispute["status"]
-    if call.params.get("submit") and status.endswith("needs_response"):
-        status = status.replace("needs_response", "under_review")
-    return call.account.change(COLLECTION, dispute, "charge.dispute.updated", metadata=metadata, status=status)
-
-
-def _close(call: Call) -> StripeObject:
-    return close_dispute(call.account, _retrieve(call), "lost")
-
-
 def _list(call: Call) -> StripeObject:
     wanted = every(created_within(call.params), equal_to(call.params, "charge", "payment_intent"))
     return call.account[COLLECTION].page(call.url, call.params, wanted)
 
 
-_FILTERS = ("charge", "created", "payment_intent", "limit", "starting_after", "ending_before")
+_FILTERS: Final = ("charge", "created", "payment_intent", "limit", "starting_after", "ending_before")
 
-RESOURCE = Resource(
+RESOURCE: Final = Resource(
     collection=COLLECTION,
     kind=KIND,
     expandable={"charge": "charges", "payment_intent": "payment_intents"},
     endpoints=(
         Endpoint("GET", "/v1/disputes", _list, Parameters(shapes.DisputeListParams, _FILTERS)),
         Endpoint("GET", "/v1/disputes/{id}", _retrieve, Parameters(shapes.DisputeRetrieveParams, ())),
-        Endpoint("POST", "/v1/disputes/{id}", _update, Parameters(shapes.DisputeUpdateParams, ("metadata", "submit"))),
-        Endpoint("POST", "/v1/disputes/{id}/close", _close, Parameters(shapes.DisputeCloseParams, ())),
     ),
 )

@@ -1,4 +1,4 @@
-"""Events: what happened, kept for 30 days at Stripe (https://docs.stripe.com/api/events)."""
+"""Events, listed for 30 days (https://docs.stripe.com/api/events)."""
 
 from fnmatch import fnmatchcase
 

@@ -2,8 +2,6 @@
 
 import stripe.params as shapes
 
-from stripe_simulator import billing
-from stripe_simulator.api_errors import invalid
 from stripe_simulator.billing import INVOICES
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
@@ -12,15 +10,6 @@ from stripe_simulator.parameters import Parameters
 
 def _retrieve(call: Call) -> StripeObject:
     return call.account[INVOICES].get(call.id, param="invoice")
-
-
-def _pay(call: Call) -> StripeObject:
-    invoice = _retrieve(call)
-    if invoice["status"] == "paid":
-        raise invalid("Invoice is already paid", code="invoice_already_paid")
-    if invoice["status"] != "open":
-        raise invalid("This invoice can no longer be paid.", code="invoice_not_editable")
-    return billing.pay_invoice(call.account, invoice, call.params.get("payment_method"))
 
 
 def _list(call: Call) -> StripeObject:
@@ -42,6 +31,5 @@ RESOURCE = Resource(
     endpoints=(
         Endpoint("GET", "/v1/invoices", _list, Parameters(shapes.InvoiceListParams, _FILTERS)),
         Endpoint("GET", "/v1/invoices/{id}", _retrieve, Parameters(shapes.InvoiceRetrieveParams, ())),
-        Endpoint("POST", "/v1/invoices/{id}/pay", _pay, Parameters(shapes.InvoicePayParams, ("payment_method",))),
     ),
 )

@@ -1,45 +1,73 @@
-"""Payment intents (https://docs.stripe.com/api/payment_intents).
+"""Payment intents (https://docs.stripe.com/api/payment_intents)."""
 
-With a publishable key an intent can be retrieved and confirmed by whoever has its client secret; the answer then has
-only the fields that Stripe.js shows (https://docs.stripe.com/js/payment_intents/payment_intent).
-"""
-
-import hmac
-from typing import Any
+from typing import Final
 
 import stripe.params as shapes
 
 from stripe_simulator import payment_flow
-from stripe_simulator.access import KeyKind
 from stripe_simulator.api_errors import ApiError, invalid
+from stripe_simulator.api_keys import KeyKind
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
-from stripe_simulator.forms import Form
+from stripe_simulator.intent_errors import not_updatable
 from stripe_simulator.money import check_charge_amount, check_currency
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.payment_errors import not_updatable
 from stripe_simulator.payment_flow import INTENTS, Confirmation
-from stripe_simulator.resources.intent_shape import KIND, new_intent, visible_error, visible_to
-from stripe_simulator.resources.payment_methods import METHOD_PARAMETERS, method_from_data
+from stripe_simulator.resources.intent_requests import (
+    ONLY_WITH_CONFIRM,
+    UPDATABLE,
+    challenge_url,
+    check_client_secret,
+    check_confirm_only,
+    check_return_url,
+    find_given_method,
+    split_browser_fields,
+    visible_error,
+    visible_to,
+)
+from stripe_simulator.resources.new_payment_intent import KIND, new_intent
 from stripe_simulator.resources.shared_shapes import shipping_of
 
-_UPDATABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
-_ALWAYS_UPDATABLE = frozenset({"description", "metadata", "expand"})
-_TEXTS = ("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix")
-_MAX_DESCRIPTOR_LENGTH = 22
-_ONLY_WITH_CONFIRM = ("off_session", "return_url", "mandate_data", "error_on_requires_action", "use_stripe_sdk")
+_ALWAYS_UPDATABLE: Final = frozenset({"description", "metadata", "expand"})
+_TEXTS: Final = ("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix")
+_MAX_DESCRIPTOR_LENGTH: Final = 22
+_PUBLIC_FIELDS: Final = (
+    "id",
+    "object",
+    "amount",
+    "automatic_payment_methods",
+    "canceled_at",
+    "cancellation_reason",
+    "capture_method",
+    "client_secret",
+    "confirmation_method",
+    "created",
+    "currency",
+    "description",
+    "last_payment_error",
+    "livemode",
+    "next_action",
+    "payment_method",
+    "payment_method_types",
+    "processing",
+    "receipt_email",
+    "setup_future_usage",
+    "shipping",
+    "status",
+)
+"""Fields that Stripe.js shows (https://docs.stripe.com/js/payment_intents/payment_intent)."""
 
 
 def _create(call: Call) -> StripeObject:
     account, params = call.account, call.params
-    _check_confirm_only(params)
+    check_confirm_only(params, (*ONLY_WITH_CONFIRM, "off_session", "error_on_requires_action"))
     currency = check_currency(params["currency"])
     check_charge_amount(params["amount"], currency)
-    _check_texts(params)
+    _check_descriptor(params)
     if "customer" in params:
         account["customers"].get(params["customer"], param="customer", status=400)
     intent = new_intent(account, params, currency)
-    method = _given_method(call, intent)
+    method = find_given_method(call, intent, payment_flow.check_method)
     if method:
         intent |= {"payment_method": method["id"], "status": "requires_confirmation"}
     if params.get("confirm"):
@@ -49,35 +77,13 @@ def _create(call: Call) -> StripeObject:
     return _confirm_now(call, intent) if params.get("confirm") else intent
 
 
-def _check_confirm_only(params: Params) -> None:
-    for name in _ONLY_WITH_CONFIRM:
-        if name in params and not params.get("confirm"):
-            raise invalid(f"You cannot set `{name}` when `confirm` is not `true`.", param=name)
-
-
-def _check_texts(params: Params) -> None:
+def _check_descriptor(params: Params) -> None:
     descriptor = params.get("statement_descriptor")
     if descriptor and len(descriptor) > _MAX_DESCRIPTOR_LENGTH:
         raise invalid(
             f"The statement descriptor must be at most {_MAX_DESCRIPTOR_LENGTH} characters.",
             param="statement_descriptor",
         )
-    if "payment_method" in params and "payment_method_data" in params:
-        raise invalid(
-            "You may only specify one of these parameters: payment_method, payment_method_data.",
-            param="payment_method",
-        )
-
-
-def _given_method(call: Call, intent: StripeObject) -> StripeObject | None:
-    """Answer the payment method that the call brings, if any."""
-    if call.params.get("payment_method"):
-        return payment_flow.choose_method(call.account, intent, call.params["payment_method"])
-    if "payment_method_data" in call.params:
-        method = method_from_data(call.account, call.params["payment_method_data"])
-        payment_flow.check_method(call.account, intent, method)
-        return method
-    return None
 
 
 def _confirm_now(call: Call, intent: StripeObject) -> StripeObject:
@@ -87,33 +93,19 @@ def _confirm_now(call: Call, intent: StripeObject) -> StripeObject:
         error_on_requires_action=params.get("error_on_requires_action", False),
         return_url=params.get("return_url"),
         use_stripe_sdk=params.get("use_stripe_sdk", False),
-        challenge_url=f"{call.simulator_url}/_simulator/challenges/{intent['id']}",
+        challenge_url=challenge_url(call, intent),
     )
     return payment_flow.confirm(call.account, intent, confirmation)
 
 
 def _check_confirmable(call: Call, intent: StripeObject) -> None:
-    """Refuse what is incomplete before anything is stored."""
-    _check_return_url(call.params, intent)
+    """Refuse an incomplete confirmation before anything is stored."""
+    check_return_url(call.params, intent)
     _check_mandate(call, intent)
 
 
-def _check_return_url(params: Params, intent: StripeObject) -> None:
-    """Ask for a place to come back to wherever the buyer might be sent away."""
-    automatic = intent["automatic_payment_methods"]
-    if automatic and automatic["allow_redirects"] == "always" and not params.get("return_url"):
-        raise invalid(
-            "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. Because some of "
-            "these payment methods might redirect your customer off of your page, you must provide a `return_url`. If "
-            "you don't want to accept redirect-based payment methods, set `automatic_payment_methods[enabled]` to "
-            "`true` and `automatic_payment_methods[allow_redirects]` to `never` when creating Setup Intents and "
-            "Payment Intents.",
-            param="return_url",
-        )
-
-
 def _check_mandate(call: Call, intent: StripeObject) -> None:
-    """Ask for the buyer's mandate before a bank account is debited; Stripe.js collects it by itself."""
+    """Require the buyer's mandate for a bank debit. Stripe.js collects it by itself."""
     if call.key_kind is KeyKind.PUBLISHABLE or "mandate_data" in call.params or not intent["payment_method"]:
         return
     if call.account["payment_methods"].get(intent["payment_method"])["type"] != "card":
@@ -126,29 +118,28 @@ def _check_mandate(call: Call, intent: StripeObject) -> None:
 
 def _retrieve(call: Call) -> StripeObject:
     intent = call.account[INTENTS].get(call.id, param="intent")
-    _check_client_secret(call, intent)
-    return visible_to(call.key_kind, intent)
+    check_client_secret(call, intent)
+    return visible_to(call.key_kind, intent, _PUBLIC_FIELDS)
 
 
 def _confirm(call: Call) -> StripeObject:
-    account = call.account
-    intent = account[INTENTS].get(call.id, param="intent")
-    _check_client_secret(call, intent)
+    intent = call.account[INTENTS].get(call.id, param="intent")
+    check_client_secret(call, intent)
     if call.key_kind is KeyKind.PUBLISHABLE and intent["confirmation_method"] == "manual":
         raise invalid(
             "This PaymentIntent cannot be confirmed using your publishable key because its `confirmation_method` is "
             "set to `manual`. Please use your secret key instead, or create a PaymentIntent with "
             "`confirmation_method` set to `automatic`."
         )
-    _check_texts(call.params)
     try:
-        return visible_to(call.key_kind, _confirm_now(call, _with_given(call, intent)))
-    except ApiError as problem:
-        raise visible_error(call.key_kind, problem) from None
+        confirmed = _confirm_now(call, _with_given_fields(call, intent))
+    except ApiError as error:
+        raise visible_error(call.key_kind, error, KIND, _PUBLIC_FIELDS) from None
+    return visible_to(call.key_kind, confirmed, _PUBLIC_FIELDS)
 
 
-def _with_given(call: Call, intent: StripeObject) -> StripeObject:
-    """Take over what the confirm call brings, if the intent can still be confirmed."""
+def _with_given_fields(call: Call, intent: StripeObject) -> StripeObject:
+    """Store the fields that the confirm call sets, if the intent can still be confirmed."""
     if intent["status"] not in payment_flow.CONFIRMABLE:
         return intent
     changes: Params = {
@@ -156,33 +147,24 @@ def _with_given(call: Call, intent: StripeObject) -> StripeObject:
     }
     if "shipping" in call.params:
         changes["shipping"] = shipping_of(call.params["shipping"])
-    method = _given_method(call, intent)
-    if method:
-        changes |= {"payment_method": method["id"], "status": "requires_confirmation", "next_action": None}
+    changes |= _method_change(call, intent)
     _check_confirmable(call, {**intent, **changes})
     return call.account.change(INTENTS, intent, **changes)
 
 
-def _check_client_secret(call: Call, intent: StripeObject) -> None:
-    given = call.params.get("client_secret")
-    if given is None:
-        if call.key_kind is KeyKind.PUBLISHABLE:
-            raise invalid("Missing required param: client_secret.", param="client_secret", code="parameter_missing")
-        return
-    if not hmac.compare_digest(given.encode(), intent["client_secret"].encode()):
-        raise invalid(
-            "The client_secret provided does not match the client_secret associated with the PaymentIntent.",
-            param="client_secret",
-            code="payment_intent_invalid_parameter",
-        )
+def _method_change(call: Call, intent: StripeObject) -> Params:
+    method = find_given_method(call, intent, payment_flow.check_method)
+    if method is None:
+        return {}
+    return {"payment_method": method["id"], "status": "requires_confirmation", "next_action": None}
 
 
 def _update(call: Call) -> StripeObject:
     intent = call.account[INTENTS].get(call.id, param="intent")
     fixed = [name for name in call.params if name not in _ALWAYS_UPDATABLE]
-    if fixed and intent["status"] not in _UPDATABLE:
-        raise not_updatable(intent, fixed[0], _UPDATABLE)
-    _check_texts(call.params)
+    if fixed and intent["status"] not in UPDATABLE:
+        raise not_updatable(intent, fixed[0], UPDATABLE)
+    _check_descriptor(call.params)
     return call.account.change(INTENTS, intent, **_changes(call, intent))
 
 
@@ -199,15 +181,11 @@ def _changes(call: Call, intent: StripeObject) -> Params:
         changes["shipping"] = shipping_of(params["shipping"])
     if "customer" in params:
         changes["customer"] = call.account["customers"].get(params["customer"], param="customer", status=400)["id"]
-    if "capture_method" in params:
-        changes["capture_method"] = params["capture_method"]
-    method = _given_method(call, {**intent, **changes})
-    if method:
-        changes |= {"payment_method": method["id"], "status": "requires_confirmation", "next_action": None}
-    elif amount != intent["amount"] and intent["status"] == "requires_action":
-        # The buyer was asked about another sum.
-        changes |= {"status": "requires_confirmation", "next_action": None}
-    return changes
+    method_change = _method_change(call, {**intent, **changes})
+    if not method_change and amount != intent["amount"] and intent["status"] == "requires_action":
+        # The buyer was challenged for another amount.
+        method_change = {"status": "requires_confirmation", "next_action": None}
+    return changes | method_change
 
 
 def _cancel(call: Call) -> StripeObject:
@@ -215,32 +193,14 @@ def _cancel(call: Call) -> StripeObject:
     return payment_flow.cancel(call.account, intent, call.params.get("cancellation_reason"))
 
 
-def _capture(call: Call) -> StripeObject:
-    intent = call.account[INTENTS].get(call.id, param="intent")
-    return payment_flow.capture(call.account, intent, call.params.get("amount_to_capture"))
-
-
 def _list(call: Call) -> StripeObject:
     wanted = every(created_within(call.params), equal_to(call.params, "customer"))
     return call.account[INTENTS].page(call.url, call.params, wanted)
 
 
-def _split_browser_fields(form: Form) -> tuple[Form, Params]:
-    """Take off what Stripe.js sends and the server libraries' types do not have."""
-    browser: dict[str, Any] = {}
-    form = dict(form)
-    if "client_secret" in form:
-        browser["client_secret"] = form.pop("client_secret")
-    if isinstance(form.get("payment_method_data"), dict):
-        # Only a browser may bring the details of a card; they are shaped as in the create call for payment methods.
-        browser["payment_method_data"] = METHOD_PARAMETERS.check(form.pop("payment_method_data"))
-    return form, browser
-
-
-_TAKEN = (
+_SETTABLE: Final = (
     *_TEXTS,
     "amount",
-    "capture_method",
     "currency",
     "customer",
     "metadata",
@@ -249,7 +209,7 @@ _TAKEN = (
     "setup_future_usage",
     "shipping",
 )
-_CONFIRM = (
+_CONFIRM: Final = (
     "error_on_requires_action",
     "mandate_data",
     "off_session",
@@ -261,55 +221,46 @@ _CONFIRM = (
     "shipping",
     "use_stripe_sdk",
 )
-_CREATE = (
-    *_TAKEN,
-    *_ONLY_WITH_CONFIRM,
+_CREATE: Final = (
+    *_SETTABLE,
+    *ONLY_WITH_CONFIRM,
     "allowed_payment_method_types",
     "automatic_payment_methods",
     "confirm",
     "confirmation_method",
+    "error_on_requires_action",
     "excluded_payment_method_types",
+    "off_session",
 )
-_CURSORS = ("limit", "starting_after", "ending_before")
+_FILTERS: Final = ("created", "customer", "limit", "starting_after", "ending_before")
 
-RESOURCE = Resource(
+RESOURCE: Final = Resource(
     collection=INTENTS,
     kind=KIND,
     expandable={"customer": "customers", "latest_charge": "charges", "payment_method": "payment_methods"},
     endpoints=(
         Endpoint("POST", "/v1/payment_intents", _create, Parameters(shapes.PaymentIntentCreateParams, _CREATE)),
-        Endpoint(
-            "GET",
-            "/v1/payment_intents",
-            _list,
-            Parameters(shapes.PaymentIntentListParams, ("created", "customer", *_CURSORS)),
-        ),
+        Endpoint("GET", "/v1/payment_intents", _list, Parameters(shapes.PaymentIntentListParams, _FILTERS)),
         Endpoint(
             "GET",
             "/v1/payment_intents/{id}",
             _retrieve,
             Parameters(shapes.PaymentIntentRetrieveParams, ("client_secret",)),
-            prepare=_split_browser_fields,
+            split_browser_fields=split_browser_fields,
         ),
-        Endpoint("POST", "/v1/payment_intents/{id}", _update, Parameters(shapes.PaymentIntentUpdateParams, _TAKEN)),
+        Endpoint("POST", "/v1/payment_intents/{id}", _update, Parameters(shapes.PaymentIntentUpdateParams, _SETTABLE)),
         Endpoint(
             "POST",
             "/v1/payment_intents/{id}/confirm",
             _confirm,
             Parameters(shapes.PaymentIntentConfirmParams, _CONFIRM),
-            prepare=_split_browser_fields,
+            split_browser_fields=split_browser_fields,
         ),
         Endpoint(
             "POST",
             "/v1/payment_intents/{id}/cancel",
             _cancel,
             Parameters(shapes.PaymentIntentCancelParams, ("cancellation_reason",)),
-        ),
-        Endpoint(
-            "POST",
-            "/v1/payment_intents/{id}/capture",
-            _capture,
-            Parameters(shapes.PaymentIntentCaptureParams, ("amount_to_capture",)),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Payment methods: cards and bank accounts that intents are paid with (https://docs.stripe.com/api/payment_methods)."""
+"""Payment methods: cards and bank accounts (https://docs.stripe.com/api/payment_methods)."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,15 +7,12 @@ import stripe.params as shapes
 
 from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError, invalid, resource_missing
-from stripe_simulator.collection import StripeObject, created_within, equal_to, every
+from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.instruments import (
     ACCOUNTS_BY_IBAN,
-    ACCOUNTS_BY_NUMBER,
-    CARDS_BY_LEGACY_TOKEN,
     CARDS_BY_NUMBER,
     INSTRUMENTS_BY_TOKEN,
-    US_ROUTING_NUMBER,
     Instrument,
     passes_luhn,
 )
@@ -30,10 +27,10 @@ _LAST_YEAR = 2099
 
 @dataclass(frozen=True, slots=True)
 class MethodState:
-    """What the simulator knows of a payment method that no answer shows.
+    """Data of a payment method that no response shows.
 
-    `spent`: used without belonging to a customer, or detached, so it cannot be used again.
-    `set_up`: the buyer has authenticated it for off-session use.
+    `spent`: used without a customer, or detached, so that it cannot be used again.
+    `set_up`: authenticated by the buyer for off-session use.
     """
 
     instrument: Instrument
@@ -42,23 +39,23 @@ class MethodState:
 
 
 def method_state(account: Account, method_id: str) -> MethodState:
-    """Answer what is known of a payment method."""
+    """Return the hidden data of a payment method."""
     state: MethodState = account.secrets[method_id]
     return state
 
 
 def mark_spent(account: Account, method_id: str) -> None:
-    """Remember that a payment method cannot be used again."""
+    """Mark a payment method as unusable."""
     account.secrets[method_id] = replace(method_state(account, method_id), spent=True)
 
 
 def mark_set_up(account: Account, method_id: str) -> None:
-    """Remember that the buyer has authenticated a payment method for off-session use."""
+    """Mark a payment method as authenticated for off-session use."""
     account.secrets[method_id] = replace(method_state(account, method_id), set_up=True)
 
 
 def resolve_method(account: Account, method_id: str) -> StripeObject:
-    """Answer the payment method for an id in a parameter; a test token makes a fresh one."""
+    """Return the payment method for an id in a parameter. A test token creates a new one."""
     instrument = INSTRUMENTS_BY_TOKEN.get(method_id)
     if instrument:
         return new_method(account, instrument, {})
@@ -69,7 +66,7 @@ def resolve_method(account: Account, method_id: str) -> StripeObject:
 
 
 def method_from_data(account: Account, data: Params) -> StripeObject:
-    """Make a payment method from `type` and details, as `payment_method_data` and the create call give them."""
+    """Create a payment method from the parameters of a create call or of `payment_method_data`."""
     kind = data["type"]
     reader = _READERS.get(kind)
     if reader is None:
@@ -108,7 +105,7 @@ def new_method(account: Account, instrument: Instrument, data: Params) -> Stripe
 
 
 def describe(account: Account, instrument: Instrument, card: Params) -> StripeObject:
-    """Answer what Stripe shows of the card or bank account."""
+    """Return the visible details of the card or bank account."""
     if instrument.type == "card":
         return {
             "brand": instrument.brand,
@@ -139,7 +136,7 @@ def describe(account: Account, instrument: Instrument, card: Params) -> StripeOb
 
 
 def attach(account: Account, method: StripeObject, customer: str) -> StripeObject:
-    """Give a payment method to a customer, if its bank lets it be saved."""
+    """Attach a payment method to a customer. Raises Stripe's error if the bank declines."""
     state = method_state(account, method["id"])
     account["customers"].get(customer, param="customer", status=400)
     if method["customer"] not in (None, customer):
@@ -154,7 +151,7 @@ def attach(account: Account, method: StripeObject, customer: str) -> StripeObjec
 
 
 def previously_used() -> ApiError:
-    """Make the answer for a payment method that cannot be used again."""
+    """Build the error for a spent payment method."""
     return invalid(
         "The provided PaymentMethod was previously used with a PaymentIntent without Customer attachment, shared with "
         "a connected account without Customer attachment, or was detached from a Customer. It may not be used again. "
@@ -165,17 +162,12 @@ def previously_used() -> ApiError:
 
 def _attachment_declined(instrument: Instrument) -> ApiError:
     decline = instrument.decline
-    assert decline  # noqa: S101 - the caller has looked
+    assert decline  # noqa: S101 - checked by the caller
     details = {"decline_code": decline.decline_code} if decline.decline_code else {}
     return ApiError(402, decline.message, kind="card_error", code=decline.code, details=details)
 
 
 def _card(account: Account, card: Params) -> Instrument:
-    if "token" in card:
-        instrument = CARDS_BY_LEGACY_TOKEN.get(card["token"])
-        if instrument is None:
-            raise resource_missing("token", card["token"], param="card[token]", status=400)
-        return instrument
     number = str(card.get("number", "")).replace(" ", "")
     _check_expiry(account, card)
     if not number.isdecimal() or not passes_luhn(number):
@@ -215,19 +207,7 @@ def _sepa_debit(_: Account, data: Params) -> Instrument:
     return instrument
 
 
-def _us_bank_account(_: Account, data: Params) -> Instrument:
-    instrument = ACCOUNTS_BY_NUMBER.get(data.get("account_number", ""))
-    if instrument is None or data.get("routing_number") != US_ROUTING_NUMBER:
-        raise invalid(
-            "You must use a test bank account number in test mode. Try 000123456789 or see more options at "
-            "https://stripe.com/docs/testing.",
-            param="us_bank_account[account_number]",
-            code="account_number_invalid",
-        )
-    return instrument
-
-
-_READERS: dict[str, Any] = {"card": _card, "sepa_debit": _sepa_debit, "us_bank_account": _us_bank_account}
+_READERS: dict[str, Any] = {"card": _card, "sepa_debit": _sepa_debit}
 
 
 def _create(call: Call) -> StripeObject:
@@ -240,20 +220,6 @@ def _retrieve(call: Call) -> StripeObject:
     return call.account[COLLECTION].get(call.id, param=KIND)
 
 
-def _update(call: Call) -> StripeObject:
-    method = _retrieve(call)
-    if method["customer"] is None:
-        raise invalid("You must save this PaymentMethod to a customer before you can update it.", param=KIND)
-    metadata = merge_metadata(method["metadata"], call.params.get("metadata"))
-    return call.account.change(COLLECTION, method, "payment_method.updated", metadata=metadata)
-
-
-def _attach(call: Call) -> StripeObject:
-    if "customer" not in call.params:
-        raise invalid("Missing required param: customer.", param="customer", code="parameter_missing")
-    return attach(call.account, resolve_method(call.account, call.id), call.params["customer"])
-
-
 def _detach(call: Call) -> StripeObject:
     method = _retrieve(call)
     if method["customer"] is None:
@@ -262,28 +228,7 @@ def _detach(call: Call) -> StripeObject:
     return call.account.change(COLLECTION, method, "payment_method.detached", customer=None)
 
 
-def _list(call: Call) -> StripeObject:
-    if "customer" in call.params:
-        call.account["customers"].get(call.params["customer"], param="customer", status=400)
-    attached = every(lambda method: method["customer"] is not None, equal_to(call.params, "customer", "type"))
-    return call.account[COLLECTION].page(call.url, call.params, every(attached, created_within(call.params)))
-
-
-def _list_of_customer(call: Call) -> StripeObject:
-    customer = call.account["customers"].get(call.id, param="customer")
-    owned = every(equal_to({"customer": customer["id"]}, "customer"), equal_to(call.params, "type"))
-    return call.account[COLLECTION].page(call.url, call.params, owned)
-
-
-def _retrieve_of_customer(call: Call) -> StripeObject:
-    method = call.account[COLLECTION].get(call.ids[1], param=KIND)
-    if method["customer"] != call.id:
-        raise resource_missing(KIND, call.ids[1], param=KIND)
-    return method
-
-
-_CURSORS = ("limit", "starting_after", "ending_before")
-_DETAILS = ("allow_redisplay", "billing_details", "card", "metadata", "sepa_debit", "type", "us_bank_account")
+_DETAILS = ("allow_redisplay", "billing_details", "card", "metadata", "sepa_debit", "type")
 METHOD_PARAMETERS = Parameters(shapes.PaymentMethodCreateParams, _DETAILS)
 
 RESOURCE = Resource(
@@ -292,34 +237,7 @@ RESOURCE = Resource(
     expandable={"customer": "customers"},
     endpoints=(
         Endpoint("POST", "/v1/payment_methods", _create, METHOD_PARAMETERS),
-        Endpoint(
-            "GET",
-            "/v1/payment_methods",
-            _list,
-            Parameters(shapes.PaymentMethodListParams, ("customer", "type", *_CURSORS)),
-        ),
         Endpoint("GET", "/v1/payment_methods/{id}", _retrieve, Parameters(shapes.PaymentMethodRetrieveParams, ())),
-        Endpoint(
-            "POST", "/v1/payment_methods/{id}", _update, Parameters(shapes.PaymentMethodUpdateParams, ("metadata",))
-        ),
-        Endpoint(
-            "POST",
-            "/v1/payment_methods/{id}/attach",
-            _attach,
-            Parameters(shapes.PaymentMethodAttachParams, ("customer",)),
-        ),
         Endpoint("POST", "/v1/payment_methods/{id}/detach", _detach, Parameters(shapes.PaymentMethodDetachParams, ())),
-        Endpoint(
-            "GET",
-            "/v1/customers/{id}/payment_methods",
-            _list_of_customer,
-            Parameters(shapes.CustomerPaymentMethodListParams, ("type", *_CURSORS)),
-        ),
-        Endpoint(
-            "GET",
-            "/v1/customers/{id}/payment_methods/{id}",
-            _retrieve_of_customer,
-            Parameters(shapes.CustomerPaymentMethodRetrieveParams, ()),
-        ),
     ),
 )

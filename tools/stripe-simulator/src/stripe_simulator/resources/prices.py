@@ -1,4 +1,4 @@
-"""Prices (https://docs.stripe.com/api/prices). Amounts and currency never change; `active` and names do."""
+"""Prices (https://docs.stripe.com/api/prices). An update cannot change amounts or currency."""
 
 from typing import Any
 
@@ -15,16 +15,16 @@ from stripe_simulator.resources.products import new_product
 COLLECTION = "prices"
 KIND = "price"
 _MAX_INTERVAL_COUNT = {"day": 1095, "week": 156, "month": 36, "year": 3}
-_AMOUNTS = ("unit_amount", "unit_amount_decimal", "custom_unit_amount")
 
 
 def new_price(account: Account, params: Params) -> StripeObject:
-    """Store a new price for an existing product or one described by `product_data`."""
+    """Store a new price, for an existing product or for a new one described by `product_data`."""
     currency = check_currency(params["currency"])
     scheme = params.get("billing_scheme", "per_unit")
-    _check_amounts(params, scheme)
+    _check_amount(params, scheme)
+    amount = params.get("unit_amount")
     recurring = _recurring(params.get("recurring"))
-    _free_lookup_key(account, params)
+    _check_lookup_key(account, params.get("lookup_key"))
     price: StripeObject = {
         "id": account.ids.new("price"),
         "object": KIND,
@@ -32,7 +32,7 @@ def new_price(account: Account, params: Params) -> StripeObject:
         "billing_scheme": scheme,
         "created": account.clock.timestamp(),
         "currency": currency,
-        "custom_unit_amount": _custom_amount(params.get("custom_unit_amount")),
+        "custom_unit_amount": None,
         "livemode": False,
         "lookup_key": params.get("lookup_key"),
         "metadata": merge_metadata({}, params.get("metadata")),
@@ -41,9 +41,10 @@ def new_price(account: Account, params: Params) -> StripeObject:
         "recurring": recurring,
         "tax_behavior": params.get("tax_behavior", "unspecified"),
         "tiers_mode": params.get("tiers_mode"),
-        "transform_quantity": params.get("transform_quantity"),
+        "transform_quantity": None,
         "type": "recurring" if recurring else "one_time",
-        **_unit_amounts(params),
+        "unit_amount": amount,
+        "unit_amount_decimal": None if amount is None else str(amount),
     }
     account[COLLECTION].add(price)
     account.includable[price["id"], "tiers"] = _tiers(params.get("tiers"))
@@ -61,45 +62,23 @@ def _product_id(account: Account, params: Params) -> str:
     return found
 
 
-def _check_amounts(params: Params, scheme: str) -> None:
-    given = [name for name in _AMOUNTS if name in params]
+def _check_amount(params: Params, scheme: str) -> None:
     if scheme == "tiered":
-        if given or not params.get("tiers") or "tiers_mode" not in params:
+        if "unit_amount" in params or not params.get("tiers") or "tiers_mode" not in params:
             raise invalid("A tiered price needs `tiers` and `tiers_mode`, and no amount of its own.", param="tiers")
         return
     if "tiers" in params or "tiers_mode" in params:
         raise invalid("You may only specify `tiers` when `billing_scheme=tiered`.", param="tiers")
-    if len(given) != 1:
-        names = ", ".join(f"`{name}`" for name in _AMOUNTS)
-        raise invalid(f"Prices require exactly one of {names}.", code="parameter_missing" if not given else None)
-    amount = params.get("unit_amount", 0)
-    if amount < 0:
-        raise _not_negative()
-    if amount > MAXIMUM_AMOUNT * 10_000:
-        raise invalid(
-            "Invalid integer: the amount is too large.", param="unit_amount", code="parameter_invalid_integer"
-        )
+    if "unit_amount" not in params:
+        raise invalid("Prices require an amount, `unit_amount`.", code="parameter_missing")
+    if params["unit_amount"] < 0:
+        raise _bad_amount("This value must be greater than or equal to 0.")
+    if params["unit_amount"] > MAXIMUM_AMOUNT * 10_000:
+        raise _bad_amount("Invalid integer: the amount is too large.")
 
 
-def _not_negative() -> ApiError:
-    message = "This value must be greater than or equal to 0."
+def _bad_amount(message: str) -> ApiError:
     return invalid(message, param="unit_amount", code="parameter_invalid_integer")
-
-
-def _unit_amounts(params: Params) -> Params:
-    """Answer both spellings of the amount; the integer one is null when there are fractions of a minor unit."""
-    exact = params.get("unit_amount_decimal")
-    if exact is not None:
-        whole = int(exact) if exact == exact.to_integral_value() else None
-        return {"unit_amount": whole, "unit_amount_decimal": format(exact.normalize(), "f")}
-    amount = params.get("unit_amount")
-    return {"unit_amount": amount, "unit_amount_decimal": None if amount is None else str(amount)}
-
-
-def _custom_amount(given: Params | None) -> Params | None:
-    if not given or not given["enabled"]:
-        return None
-    return {name: given.get(name) for name in ("maximum", "minimum", "preset")}
 
 
 def _tiers(given: list[Params] | None) -> list[Params] | None:
@@ -140,17 +119,10 @@ def _recurring(given: Params | None) -> Params | None:
     }
 
 
-def _free_lookup_key(account: Account, params: Params) -> None:
-    """Take the lookup key from the price that has it, if that was asked for; refuse otherwise."""
-    key = params.get("lookup_key")
-    if not key:
-        return
-    holder = next((price for price in account[COLLECTION] if price["lookup_key"] == key), None)
-    if holder is None:
-        return
-    if not params.get("transfer_lookup_key"):
+def _check_lookup_key(account: Account, key: str | None) -> None:
+    holder = next((price for price in account[COLLECTION] if key and price["lookup_key"] == key), None)
+    if holder is not None:
         raise invalid(f"A price (`{holder['id']}`) already uses that lookup key.", param="lookup_key")
-    account.change(COLLECTION, holder, "price.updated", lookup_key=None)
 
 
 def _create(call: Call) -> StripeObject:
@@ -163,10 +135,7 @@ def _retrieve(call: Call) -> StripeObject:
 
 def _update(call: Call) -> StripeObject:
     price = _retrieve(call)
-    changes: Params = {name: call.params[name] for name in ("active", "tax_behavior") if name in call.params}
-    changes |= {name: call.params[name] or None for name in ("nickname", "lookup_key") if name in call.params}
-    if changes.get("lookup_key") not in (None, price["lookup_key"]):
-        _free_lookup_key(call.account, call.params)
+    changes: Params = {name: call.params[name] for name in ("active", "nickname") if name in call.params}
     if "metadata" in call.params:
         changes["metadata"] = merge_metadata(price["metadata"], call.params["metadata"])
     return call.account.change(COLLECTION, price, "price.updated", **changes)
@@ -194,7 +163,6 @@ _CREATE = Parameters(
         "active",
         "billing_scheme",
         "currency",
-        "custom_unit_amount",
         "lookup_key",
         "metadata",
         "nickname",
@@ -204,15 +172,12 @@ _CREATE = Parameters(
         "tax_behavior",
         "tiers",
         "tiers_mode",
-        "transfer_lookup_key",
-        "transform_quantity",
         "unit_amount",
-        "unit_amount_decimal",
     ),
 )
 _UPDATE = Parameters(
     shapes.PriceUpdateParams,
-    ("active", "lookup_key", "metadata", "nickname", "tax_behavior", "transfer_lookup_key"),
+    ("active", "metadata", "nickname"),
 )
 _FILTERS = ("active", "created", "currency", "lookup_keys", "product", "recurring", "type")
 _LIST = Parameters(shapes.PriceListParams, (*_FILTERS, "limit", "starting_after", "ending_before"))

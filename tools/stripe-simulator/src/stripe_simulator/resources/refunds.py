@@ -1,4 +1,4 @@
-"""Refunds (https://docs.stripe.com/api/refunds). Cards are refunded at once, debits after a while."""
+"""Refunds (https://docs.stripe.com/api/refunds). Cards are refunded at once, bank debits after a delay."""
 
 from typing import Final
 
@@ -13,15 +13,15 @@ from stripe_simulator.resources.payment_methods import method_state
 
 COLLECTION: Final = "refunds"
 KIND: Final = "refund"
-_UNFINISHED: Final = frozenset({"pending", "requires_action"})
-_GIVEN_BACK: Final = frozenset({"failed", "canceled"})
+_PENDING: Final = frozenset({"pending", "requires_action"})
+_REVERSED: Final = frozenset({"failed", "canceled"})
 
 
 def finish(account: Account, refund: StripeObject, status: str) -> StripeObject:
-    """Let a refund succeed, fail or be canceled. Even one that has succeeded may fail later: a bank sends it back."""
-    if refund["status"] in _GIVEN_BACK or refund["status"] == status:
+    """Complete, fail or cancel a refund. A bank may return even a succeeded one, which then fails."""
+    if refund["status"] in _REVERSED or refund["status"] == status:
         raise invalid(f"This refund has a status of {refund['status']}.")
-    if status in _GIVEN_BACK:
+    if status in _REVERSED:
         charge = account["charges"].get(refund["charge"])
         account.change("charges", charge, **_refunded(charge, charge["amount_refunded"] - refund["amount"]))
     failure = {"failure_reason": "lost_or_stolen_card"} if status == "failed" else {}
@@ -45,7 +45,7 @@ def _create(call: Call) -> StripeObject:
     account.publish("refund.created", refund)
     account.change("charges", charge, "charge.refunded", **_refunded(charge, charge["amount_refunded"] + amount))
     if settles:
-        account.scheduler.add(account.settings.settlement_seconds, lambda: _arrive(account, refund["id"]))
+        account.scheduler.add(account.settings.settlement_seconds, lambda: _complete_if_pending(account, refund["id"]))
     return refund
 
 
@@ -101,9 +101,9 @@ def _refunded(charge: StripeObject, amount: int) -> Params:
     return {"amount_refunded": amount, "refunded": amount == charge["amount_captured"]}
 
 
-def _arrive(account: Account, refund_id: str) -> None:
+def _complete_if_pending(account: Account, refund_id: str) -> None:
     refund = account[COLLECTION].get(refund_id)
-    if refund["status"] in _UNFINISHED:
+    if refund["status"] in _PENDING:
         finish(account, refund, "succeeded")
 
 
@@ -111,15 +111,9 @@ def _retrieve(call: Call) -> StripeObject:
     return call.account[COLLECTION].get(call.id)
 
 
-def _update(call: Call) -> StripeObject:
-    refund = _retrieve(call)
-    metadata = merge_metadata(refund["metadata"], call.params.get("metadata"))
-    return call.account.change(COLLECTION, refund, "refund.updated", metadata=metadata)
-
-
 def _cancel(call: Call) -> StripeObject:
     refund = _retrieve(call)
-    if refund["status"] not in _UNFINISHED:
+    if refund["status"] not in _PENDING:
         raise invalid(f"You cannot cancel a refund with a status of {refund['status']}.")
     return finish(call.account, refund, "canceled")
 
@@ -140,7 +134,6 @@ RESOURCE = Resource(
         Endpoint("POST", "/v1/refunds", _create, Parameters(shapes.RefundCreateParams, _CREATE)),
         Endpoint("GET", "/v1/refunds", _list, Parameters(shapes.RefundListParams, _FILTERS)),
         Endpoint("GET", "/v1/refunds/{id}", _retrieve, Parameters(shapes.RefundRetrieveParams, ())),
-        Endpoint("POST", "/v1/refunds/{id}", _update, Parameters(shapes.RefundUpdateParams, ("metadata",))),
         Endpoint("POST", "/v1/refunds/{id}/cancel", _cancel, Parameters(shapes.RefundCancelParams, ())),
     ),
 )

@@ -1,4 +1,4 @@
-"""Parts that several of Stripe's objects share."""
+"""Nested objects that several of Stripe's objects contain."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ _ADDRESS_FIELDS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
 def address_of(given: Any) -> StripeObject:
-    """Answer an address with every field, null where nothing was given."""
+    """Return an address with all fields, null where not given."""
     address = given or {}
     return {name: address.get(name) or None for name in _ADDRESS_FIELDS}
 
 
 def shipping_of(given: Any) -> StripeObject | None:
-    """Answer a shipping hash, or null when it was not given or is being unset."""
+    """Return the shipping details, or null if not given or unset."""
     if not given:
         return None
     return {

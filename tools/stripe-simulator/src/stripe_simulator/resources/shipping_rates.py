@@ -51,18 +51,6 @@ def _estimate(given: Params | None) -> Params | None:
     return {"maximum": given.get("maximum"), "minimum": given.get("minimum")}
 
 
-def _retrieve(call: Call) -> StripeObject:
-    return call.account[COLLECTION].get(call.id, param="shipping_rate_token")
-
-
-def _update(call: Call) -> StripeObject:
-    rate = _retrieve(call)
-    changes: Params = {name: call.params[name] for name in ("active", "tax_behavior") if name in call.params}
-    if "metadata" in call.params:
-        changes["metadata"] = merge_metadata(rate["metadata"], call.params["metadata"])
-    return call.account.change(COLLECTION, rate, **changes)
-
-
 def _list(call: Call) -> StripeObject:
     currency = call.params.get("currency")
     wanted = every(
@@ -77,7 +65,6 @@ _CREATE = Parameters(
     shapes.ShippingRateCreateParams,
     ("delivery_estimate", "display_name", "fixed_amount", "metadata", "tax_behavior", "type"),
 )
-_UPDATE = Parameters(shapes.ShippingRateUpdateParams, ("active", "metadata", "tax_behavior"))
 _LIST = Parameters(
     shapes.ShippingRateListParams, ("active", "created", "currency", "limit", "starting_after", "ending_before")
 )
@@ -88,7 +75,5 @@ RESOURCE = Resource(
     endpoints=(
         Endpoint("POST", "/v1/shipping_rates", _create, _CREATE),
         Endpoint("GET", "/v1/shipping_rates", _list, _LIST),
-        Endpoint("GET", "/v1/shipping_rates/{id}", _retrieve, Parameters(shapes.ShippingRateRetrieveParams, ())),
-        Endpoint("POST", "/v1/shipping_rates/{id}", _update, _UPDATE),
     ),
 )

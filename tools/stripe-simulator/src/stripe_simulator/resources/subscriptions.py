@@ -1,4 +1,4 @@
-"""Subscriptions (https://docs.stripe.com/api/subscriptions), billed by automatic charges."""
+"""Subscriptions with automatic charges (https://docs.stripe.com/api/subscriptions)."""
 
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ def _create(call: Call) -> StripeObject:
             f"The simulator does not model payment_behavior={behaviour}.", param="payment_behavior", code=NOT_MODELLED
         )
     subscription = _new_subscription(account, params, prices, method)
-    return billing.begin(account, subscription, charge=behaviour == "allow_incomplete")
+    return billing.create(account, subscription, charge=behaviour == "allow_incomplete")
 
 
 def _required(params: Params, name: str) -> Any:
@@ -42,7 +42,7 @@ def _required(params: Params, name: str) -> Any:
 
 
 def _prices(account: Account, items: list[Params]) -> list[tuple[StripeObject, int]]:
-    """Answer the price and quantity of each item, if they can be billed together."""
+    """Return the price and quantity of each item. Refuses items that cannot be billed together."""
     if not 1 <= len(items) <= _MAX_ITEMS:
         raise invalid(f"A subscription has 1 to {_MAX_ITEMS} items.", param="items")
     found = [(_price(account, item, place), item.get("quantity", 1)) for place, item in enumerate(items)]
@@ -68,7 +68,7 @@ def _price(account: Account, item: Params, place: int) -> StripeObject:
             param=param,
         )
     if price["recurring"]["usage_type"] != "licensed" or price["unit_amount"] is None:
-        raise invalid("The simulator bills licensed prices with whole amounts.", param=param, code=NOT_MODELLED)
+        raise invalid("The simulator models only licensed prices with whole amounts.", param=param, code=NOT_MODELLED)
     if not account["products"].get(price["product"])["active"]:
         raise invalid("The product of the price specified is inactive.", param=param)
     return price
@@ -77,7 +77,7 @@ def _price(account: Account, item: Params, place: int) -> StripeObject:
 def _default_method(account: Account, customer: StripeObject, given: str | None) -> str:
     method_id = given or customer["invoice_settings"]["default_payment_method"]
     if method_id is None:
-        raise _nothing_to_charge()
+        raise _no_payment_method()
     method = account["payment_methods"].find(method_id)
     if method is None:
         raise resource_missing("PaymentMethod", method_id, param="default_payment_method", status=400)
@@ -92,7 +92,7 @@ def _default_method(account: Account, customer: StripeObject, given: str | None)
     return found
 
 
-def _nothing_to_charge() -> ApiError:
+def _no_payment_method() -> ApiError:
     return invalid(
         "This customer has no attached payment source or default payment method. Please consider adding a default "
         "payment method.",
@@ -155,7 +155,7 @@ def _new_subscription(
         "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
         "trial_start": now if trial_end else None,
     }
-    return subscription | (_canceling(end, now) if params.get("cancel_at_period_end") else {})
+    return subscription | (_cancellation(end, now) if params.get("cancel_at_period_end") else {})
 
 
 def _trial_end(params: Params, now: int) -> int | None:
@@ -210,16 +210,16 @@ def _update(call: Call) -> StripeObject:
     if "cancel_at_period_end" in params:
         now = call.account.clock.timestamp()
         wanted = params["cancel_at_period_end"]
-        changes |= _canceling(billing.current_period_end(subscription), now) if wanted else _NOT_CANCELING
+        changes |= _cancellation(billing.current_period_end(subscription), now) if wanted else _NO_CANCELLATION
     return call.account.change(SUBSCRIPTIONS, subscription, "customer.subscription.updated", **changes)
 
 
-def _canceling(end: int, now: int) -> Params:
+def _cancellation(end: int, now: int) -> Params:
     details = {"comment": None, "feedback": None, "reason": "cancellation_requested"}
     return {"cancel_at_period_end": True, "cancel_at": end, "canceled_at": now, "cancellation_details": details}
 
 
-_NOT_CANCELING: Final[Params] = {
+_NO_CANCELLATION: Final[Params] = {
     "cancel_at_period_end": False,
     "cancel_at": None,
     "canceled_at": None,
@@ -249,7 +249,7 @@ def _list(call: Call) -> StripeObject:
 
 
 def _listed(actual: str, wanted: str | None) -> bool:
-    """Leave out what was canceled unless it is asked for, as Stripe does."""
+    """Return true if a list with this status filter contains the status. By default canceled ones are left out."""
     if wanted is None:
         return actual != "canceled"
     return wanted in ("all", actual) or (wanted == "ended" and actual in _ENDED)

@@ -1,7 +1,7 @@
-"""Webhook endpoints (https://docs.stripe.com/api/webhook_endpoints). The secret is shown once, at creation."""
+"""Webhook endpoints (https://docs.stripe.com/api/webhook_endpoints). Only the create call returns the secret."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 import stripe.params as shapes
@@ -10,49 +10,29 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Call, Endpoint, Resource
-from stripe_simulator.parameters import Parameters, Params, merge_metadata
+from stripe_simulator.parameters import Parameters, merge_metadata
 
-COLLECTION = "webhook_endpoints"
-KIND = "webhook_endpoint"
-_MAX_ENDPOINTS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class SigningSecret:
-    """A secret and the simulated time until which it signs; None means for good."""
-
-    value: str
-    expires_at: float | None = None
+COLLECTION: Final = "webhook_endpoints"
+KIND: Final = "webhook_endpoint"
+_MAX_ENDPOINTS: Final = 16
 
 
-def active_secrets(account: Account, endpoint_id: str) -> list[str]:
-    """Answer the secrets that sign now, newest first; two of them after a roll."""
-    now = account.clock.now()
-    secrets: list[SigningSecret] = account.secrets.get(endpoint_id, [])
-    return [secret.value for secret in secrets if secret.expires_at is None or secret.expires_at > now]
+def signing_secret(account: Account, endpoint_id: str) -> str:
+    """Return the secret that signs an endpoint's deliveries."""
+    secret: str = account.secrets[endpoint_id]
+    return secret
 
 
-def roll_secret(account: Account, endpoint_id: str, expires_in_seconds: float) -> str:
-    """Add a new secret; the old one signs too until it expires (https://docs.stripe.com/webhooks#roll-endpoint-secrets)."""
+def set_signing_secret(account: Account, endpoint_id: str, secret: str) -> None:
+    """Sign an endpoint's deliveries with a secret known beforehand. Stripe itself offers no such choice."""
     account[COLLECTION].get(endpoint_id)
-    until = account.clock.now() + expires_in_seconds
-    old = [SigningSecret(secret, until) for secret in active_secrets(account, endpoint_id)[:1]]
-    made = account.ids.webhook_secret()
-    account.secrets[endpoint_id] = [SigningSecret(made), *old]
-    return made
-
-
-def sign_with(account: Account, endpoint_id: str, secret: str) -> None:
-    """Sign with a secret that was known beforehand, which Stripe lets nobody choose."""
-    account[COLLECTION].get(endpoint_id)
-    account.secrets[endpoint_id] = [SigningSecret(secret)]
+    account.secrets[endpoint_id] = secret
 
 
 def subscribed(account: Account, event_type: str) -> Iterator[StripeObject]:
-    """Answer the enabled endpoints that want this kind of event."""
+    """Yield the endpoints that receive this type of event."""
     for endpoint in account[COLLECTION]:
-        wanted = endpoint["enabled_events"]
-        if endpoint["status"] == "enabled" and ("*" in wanted or event_type in wanted):
+        if "*" in endpoint["enabled_events"] or event_type in endpoint["enabled_events"]:
             yield endpoint
 
 
@@ -75,7 +55,7 @@ def _create(call: Call) -> StripeObject:
     }
     account[COLLECTION].add(endpoint)
     secret = account.ids.webhook_secret()
-    account.secrets[endpoint["id"]] = [SigningSecret(secret)]
+    account.secrets[endpoint["id"]] = secret
     return endpoint | {"secret": secret}
 
 
@@ -96,29 +76,8 @@ def _checked_events(events: list[str]) -> list[str]:
     return events
 
 
-def _retrieve(call: Call) -> StripeObject:
-    return call.account[COLLECTION].get(call.id)
-
-
-def _update(call: Call) -> StripeObject:
-    endpoint = _retrieve(call)
-    params = call.params
-    changes: Params = {}
-    if "enabled_events" in params:
-        changes["enabled_events"] = _checked_events(params["enabled_events"])
-    if "url" in params:
-        changes["url"] = _checked_url(params["url"])
-    if "description" in params:
-        changes["description"] = params["description"] or None
-    if "disabled" in params:
-        changes["status"] = "disabled" if params["disabled"] else "enabled"
-    if "metadata" in params:
-        changes["metadata"] = merge_metadata(endpoint["metadata"], params["metadata"])
-    return call.account.change(COLLECTION, endpoint, **changes)
-
-
 def _delete(call: Call) -> StripeObject:
-    _retrieve(call)
+    call.account[COLLECTION].get(call.id)
     call.account[COLLECTION].remove(call.id)
     return {"id": call.id, "object": KIND, "deleted": True}
 
@@ -127,27 +86,15 @@ def _list(call: Call) -> StripeObject:
     return call.account[COLLECTION].page(call.url, call.params)
 
 
-_SETTABLE = ("description", "enabled_events", "metadata", "url")
-_CURSORS = ("limit", "starting_after", "ending_before")
+_CREATE: Final = ("api_version", "description", "enabled_events", "metadata", "url")
+_CURSORS: Final = ("limit", "starting_after", "ending_before")
 
-RESOURCE = Resource(
+RESOURCE: Final = Resource(
     collection=COLLECTION,
     kind=KIND,
     endpoints=(
-        Endpoint(
-            "POST",
-            "/v1/webhook_endpoints",
-            _create,
-            Parameters(shapes.WebhookEndpointCreateParams, (*_SETTABLE, "api_version")),
-        ),
+        Endpoint("POST", "/v1/webhook_endpoints", _create, Parameters(shapes.WebhookEndpointCreateParams, _CREATE)),
         Endpoint("GET", "/v1/webhook_endpoints", _list, Parameters(shapes.WebhookEndpointListParams, _CURSORS)),
-        Endpoint("GET", "/v1/webhook_endpoints/{id}", _retrieve, Parameters(shapes.WebhookEndpointRetrieveParams, ())),
-        Endpoint(
-            "POST",
-            "/v1/webhook_endpoints/{id}",
-            _update,
-            Parameters(shapes.WebhookEndpointUpdateParams, (*_SETTABLE, "disabled")),
-        ),
         Endpoint("DELETE", "/v1/webhook_endpoints/{id}", _delete, Parameters(shapes.WebhookEndpointDeleteParams, ())),
     ),
 )

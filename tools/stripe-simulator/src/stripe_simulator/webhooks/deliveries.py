@@ -1,15 +1,15 @@
-"""Deliveries of events to endpoints, and the record of every try."""
+"""Deliveries of events to webhook endpoints, and the log of every attempt."""
 
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 KEPT_ATTEMPTS = 200_000
 
 
-class DeliveryState(Enum):
-    """Where a delivery stands."""
+class DeliveryState(StrEnum):
+    """State of a delivery."""
 
     PENDING = "pending"
     HELD = "held"
@@ -23,7 +23,7 @@ _FINAL = (DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.DROPPED)
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """One copy of one event on its way to one endpoint."""
+    """One copy of one event for one endpoint."""
 
     id: str
     event_id: str
@@ -36,7 +36,7 @@ class Delivery:
     attempts: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Answer the delivery for the knob API, without the event's content."""
+        """Return the delivery for the control API, without the event's content."""
         return {
             "id": self.id,
             "event_id": self.event_id,
@@ -44,16 +44,16 @@ class Delivery:
             "object_id": self.object_id,
             "endpoint_id": self.endpoint_id,
             "copy": self.copy,
-            "state": self.state.value,
+            "state": self.state,
             "attempts": self.attempts,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try. `status` is null where no answer came; `error` then names the kind of failure.
+    """One attempt at a delivery. `status` is null where no response came; `error` then names the failure.
 
-    The monotonic times are comparable with each other and say which tries overlapped.
+    The monotonic times show which attempts overlapped.
     """
 
     delivery_id: str
@@ -80,36 +80,36 @@ class DeliveryLog:
         self._states: Counter[DeliveryState] = Counter()
 
     def add(self, delivery: Delivery) -> None:
-        """Remember a delivery."""
+        """Add a delivery."""
         self._deliveries[delivery.id] = delivery
         self._states[delivery.state] += 1
 
     def move(self, delivery: Delivery, state: DeliveryState) -> None:
-        """Note where the delivery stands now."""
+        """Record the new state of a delivery."""
         self._states[delivery.state] -= 1
         delivery.state = state
         self._states[state] += 1
         if state in _FINAL:
-            delivery.body = b""  # under load these would fill the memory
+            delivery.body = b""  # under load the bodies would fill the memory
 
-    def note(self, attempt: Attempt) -> None:
-        """Remember a try."""
+    def add_attempt(self, attempt: Attempt) -> None:
+        """Add a finished attempt."""
         self._attempts.append(attempt)
 
     def counts(self) -> dict[str, int]:
-        """Answer how many deliveries are in each state."""
-        return {state.value: self._states[state] for state in DeliveryState}
+        """Return the number of deliveries in each state."""
+        return {state: self._states[state] for state in DeliveryState}
 
     def deliveries(self, **wanted: str | None) -> list[Delivery]:
-        """Answer the deliveries whose fields equal what is given, oldest first."""
+        """Return the deliveries with these field values, oldest first."""
         filters = {name: value for name, value in wanted.items() if value is not None}
-        return [each for each in self._deliveries.values() if _fits(each.to_dict(), filters)]
+        return [each for each in self._deliveries.values() if _matches(each.to_dict(), filters)]
 
     def attempts(self, **wanted: str | None) -> list[dict[str, Any]]:
-        """Answer the finished tries whose fields equal what is given, oldest first."""
+        """Return the finished attempts with these field values, oldest first."""
         filters = {name: value for name, value in wanted.items() if value is not None}
-        return [shown for shown in map(asdict, self._attempts) if _fits(shown, filters)]
+        return [shown for shown in map(asdict, self._attempts) if _matches(shown, filters)]
 
 
-def _fits(shown: dict[str, Any], filters: dict[str, str]) -> bool:
+def _matches(shown: dict[str, Any], filters: dict[str, str]) -> bool:
     return all(shown[name] == value for name, value in filters.items())

@@ -2,11 +2,9 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable
 
 
-def signature_header(body: bytes, secrets: Iterable[str], timestamp: int) -> str:
-    """Answer the `Stripe-Signature` header: the time and one `v1` for each secret that is active."""
-    signed = str(timestamp).encode() + b"." + body
-    signatures = [hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest() for secret in secrets]
-    return ",".join([f"t={timestamp}", *(f"v1={signature}" for signature in signatures)])
+def signature_header(body: bytes, secret: str, timestamp: int) -> str:
+    """Return the `Stripe-Signature` header for a body sent at a time in seconds."""
+    signature = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={signature}"

@@ -1,4 +1,4 @@
-"""What an invoice of a subscription looks like."""
+"""Construction of a subscription's invoices."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from stripe_simulator.collection import StripeObject
 
 
 def new_invoice(account: Account, subscription: StripeObject, reason: str, amount: int) -> StripeObject:
-    """Make the draft for a subscription's current period; storing it is up to the caller."""
+    """Return the draft for a subscription's current period. The caller stores it."""
     now = account.clock.timestamp()
     items = subscription["items"]["data"]
     parent = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from devstack.catalogue import SeededCatalogue
+from devstack.catalogue import Catalogue
 from devstack.layout import Home
 from devstack.ports import LOOPBACK
 from devstack.processes import Server
@@ -60,7 +60,7 @@ class Backend(Protocol):
         """Where everything listens. Known after start_gateways."""
 
     @property
-    def catalogue(self) -> SeededCatalogue:
+    def catalogue(self) -> Catalogue:
         """What is on sale."""
 
     async def start_backends(self) -> None:
@@ -140,7 +140,7 @@ class EmbeddedBackend:
         )
 
     @property
-    def catalogue(self) -> SeededCatalogue:
+    def catalogue(self) -> Catalogue:
         """What is on sale."""
         return self._stack.catalogue
 

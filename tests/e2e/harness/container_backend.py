@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from devstack.catalogue import SeededCatalogue, seed_catalogue
+from devstack.catalogue import Catalogue, read_catalogue
 from devstack.gateway_settings import gateway_settings
 from devstack.layout import Home, encryption_keys
 from devstack.ports import LOOPBACK
@@ -68,7 +68,7 @@ class ContainerBackend:
         self._logs_of_commands: dict[str, str] = {}
         self._simulators_keys = f"sk_test_{secrets.token_hex(16)}", f"pk_test_{secrets.token_hex(16)}"
         self._webhook_secrets: list[str] = []
-        self._catalogue: SeededCatalogue | None = None
+        self._catalogue: Catalogue | None = None
 
     @property
     def host(self) -> str:
@@ -102,10 +102,10 @@ class ContainerBackend:
         )
 
     @property
-    def catalogue(self) -> SeededCatalogue:
+    def catalogue(self) -> Catalogue:
         """What is on sale."""
         if self._catalogue is None:
-            raise ContainerFailed("the catalogue is not seeded")
+            raise ContainerFailed("the catalogue is not read yet")
         return self._catalogue
 
     async def start_backends(self) -> None:
@@ -119,7 +119,7 @@ class ContainerBackend:
         self._add_services()
         await self.run_command("orders", "migrate")
         await self._start_together("checkout-session", "orders")
-        self._catalogue = await asyncio.to_thread(seed_catalogue, self._stripe.client())
+        self._catalogue = await asyncio.to_thread(read_catalogue, self._stripe.client())
 
     async def start_gateways(self, upstreams: Upstreams) -> None:
         """Start the gateways, and tell them to call these addresses."""
@@ -203,7 +203,15 @@ class ContainerBackend:
         secret_key, publishable_key = self._simulators_keys
         seed = 1 if self._options.seed is None else self._options.seed  # its data is new each time, so any will do
         self._arguments["stripe-simulator"] = (
-            *("--listen", f"0.0.0.0:{INSIDE_PORT}", "--publishable-key", publishable_key, "--seed", str(seed)),
+            *(
+                "--listen",
+                f"0.0.0.0:{INSIDE_PORT}",
+                "--publishable-key",
+                publishable_key,
+                "--seed",
+                str(seed),
+                "--sample-shop",
+            ),
             *self._options.simulator_arguments,
         )
         self._add("stripe-simulator", {"SECRET_KEY": secret_key})

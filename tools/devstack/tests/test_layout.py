@@ -6,57 +6,32 @@ import pytest
 from devstack.layout import AlreadyRunning, Home, encryption_keys, home_from
 
 
-def test_lives_in_the_checkout(tmp_path: Path) -> None:
-    """Started anywhere in a checkout, a stack finds the same home."""
+def test_the_home_is_in_the_checkout_unless_it_is_set(tmp_path: Path) -> None:
+    """HOLDFAST_HOME takes precedence over the checkout that contains the working directory."""
     (tmp_path / "uv.lock").touch()
     (tmp_path / "docs" / "adr").mkdir(parents=True)
 
     assert home_from({}, tmp_path / "docs" / "adr") == Home(tmp_path / ".holdfast")
+    assert home_from({"HOLDFAST_HOME": "/elsewhere"}, tmp_path) == Home(Path("/elsewhere"))
 
 
-def test_can_be_moved(tmp_path: Path) -> None:
-    """HOLDFAST_HOME wins over the checkout."""
-    assert home_from({"HOLDFAST_HOME": str(tmp_path)}, Path("/")) == Home(tmp_path)
-
-
-def test_two_stacks_do_not_share_a_home(tmp_path: Path) -> None:
-    """The second one says who is there and what to do, and touches nothing."""
+def test_one_stack_at_a_time_uses_a_home(tmp_path: Path) -> None:
+    """The lock is free after its holder."""
     home = Home(tmp_path / ".holdfast")
 
-    with home.lock(), pytest.raises(AlreadyRunning, match="running here already"), home.lock():
-        pass
+    for _ in range(2):
+        with home.lock(), pytest.raises(AlreadyRunning, match="running here already"), home.lock():
+            pass
 
 
-def test_a_home_is_free_again_afterwards(tmp_path: Path) -> None:
-    """The lock ends with its holder, whatever the lock file says."""
-    home = Home(tmp_path / ".holdfast")
-    with home.lock():
-        pass
-
-    with home.lock():
-        held = True
-
-    assert held
-
-
-def test_secrets_stay_the_same_from_run_to_run(tmp_path: Path) -> None:
-    """A token minted yesterday still works; different secrets differ."""
+def test_secrets_are_persistent(tmp_path: Path) -> None:
+    """Every name and service has its own, and only the owner can read them."""
     home = Home(tmp_path)
-    first = home.persistent_secret("jwt")
+    first = [home.persistent_secret("jwt"), encryption_keys(home, "orders")]
 
-    again, other = home.persistent_secret("jwt"), home.persistent_secret("attempt-id")
+    again = [home.persistent_secret("jwt"), encryption_keys(home, "orders")]
 
     assert first == again
-    assert first != other
+    assert home.persistent_secret("attempt-id") != first[0]
+    assert encryption_keys(home, "checkout-session") != first[1]
     assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
-
-
-def test_encryption_keys_stay_the_same_and_differ_by_service(tmp_path: Path) -> None:
-    """What is stored today is read tomorrow, and a service cannot read another's."""
-    home = Home(tmp_path)
-    first = encryption_keys(home, "orders")
-
-    again, other = encryption_keys(home, "orders"), encryption_keys(home, "checkout-session")
-
-    assert first == again
-    assert first != other

@@ -19,8 +19,8 @@ async def price(sim: SimulatedStripe, **params: Any) -> stripe.Price:
     given: Any = {"currency": "usd", "unit_amount": 1200, "product_data": {"name": "Tea"}, **params}
     if "product" in params:
         del given["product_data"]
-    params: Any = {name: value for name, value in given.items() if value is not None}
-    return await sim.api.v1.prices.create_async(params)
+    given = {name: value for name, value in given.items() if value is not None}
+    return await sim.api.v1.prices.create_async(given)
 
 
 async def test_a_product_id_can_be_chosen_once(sim: SimulatedStripe) -> None:

@@ -15,18 +15,18 @@ from devstack.ports import LOOPBACK
 from devstack.processes import ProcessFailed
 from devstack.stack import Stack
 from devstack.stack_options import StackOptions
-from devstack.stripe_access import UnusableStripeKeys, real_stripe
+from devstack.stripe_access import UnusableStripeKeys, find_real_stripe
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FAILURES = (AlreadyRunning, ProcessFailed, DemoFailed, UnusableStripeKeys)
 
 
-class _ToldToStop(BaseException):
+class _StopSignal(BaseException):
     """SIGINT, SIGTERM or SIGHUP arrived."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 when told to stop, 1 when something failed."""
+    """Run the command. Exits with 0 after a stop signal and with 1 after a failure."""
     arguments = _parser().parse_args(argv)
     if arguments.command == "certs":
         _make_certificates(arguments)
@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         signal.signal(number, _stop)
     try:
         _run(arguments)
-    except _ToldToStop:
-        _say("stopped")
+    except _StopSignal:
+        _print("stopped")
     except _FAILURES as failure:
         sys.exit(f"devstack: {failure}")
 
@@ -45,19 +45,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     stack = Stack(
         home_from(os.environ, Path.cwd()),
-        real_stripe=real_stripe(os.environ),
+        real_stripe=find_real_stripe(os.environ),
         options=StackOptions(gateways=arguments.gateways, gateway_port=arguments.port, tls=arguments.tls),
-        report=_say,
+        report=_print,
     )
     try:
         stack.start()
         if arguments.command == "demo":
-            _say("\nOne purchase, from the first request to the order:")
-            DemoPurchase(stack, _say).run()
+            _print("\nOne purchase, from the first request to the order:")
+            DemoPurchase(stack, _print).run()
         if not arguments.once:
-            _stay(stack)
+            _follow_log(stack)
     finally:
-        # A second Ctrl-C must not leave a process behind.
+        # A second Ctrl-C must not interrupt the cleanup.
         for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         stack.stop()
@@ -76,14 +76,14 @@ def _make_certificates(arguments: argparse.Namespace) -> None:
     except NoAuthority as failure:
         sys.exit(f"devstack: {failure}")
     certificates.make()
-    _say(f"Certificates of {', '.join(HOLDERS)} and their test authority are in {folder}.")
+    _print(f"Certificates of {', '.join(HOLDERS)} and their test authority are in {folder}.")
 
 
-def _stay(stack: Stack) -> None:
+def _follow_log(stack: Stack) -> None:
     facts = stack.facts
-    _say(f"\nThe gateway is {facts.gateway} (try {facts.gateway}/api/catalog).")
-    _say(f"Stripe's API is {facts.stripe_api}. Keys and addresses are in {stack.home.stack_file}.")
-    _say(f"Ctrl-C stops everything. The log follows; it is kept in {stack.home.log_dir}.\n")
+    _print(f"\nThe gateway is {facts.gateway} (try {facts.gateway}/api/catalog).")
+    _print(f"Stripe's API is {facts.stripe_api}. Keys and addresses are in {stack.home.stack_file}.")
+    _print(f"Ctrl-C stops everything. The log follows; it is kept in {stack.home.log_dir}.\n")
     stack.log.echo_to(sys.stdout)
     while True:
         signal.pause()
@@ -92,26 +92,28 @@ def _stay(stack: Stack) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="devstack", description="Run Holdfast on this machine, on loopback only.")
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="start everything, make one purchase, tell its story, stay up")
-    demo.add_argument("--once", action="store_true", help="stop after the story")
-    up = commands.add_parser("up", help="start everything and stay up")
+    demo = commands.add_parser("demo", help="start everything, make and explain one purchase, keep running")
+    demo.add_argument("--once", action="store_true", help="stop after the purchase")
+    up = commands.add_parser("up", help="start everything and keep running")
     up.set_defaults(once=False)
     for command in (demo, up):
-        command.add_argument("--gateways", type=int, default=1, help="how many gateway processes to run")
+        command.add_argument("--gateways", type=int, default=1, help="number of gateway processes")
         command.add_argument("--port", type=int, default=None, help="the first gateway's port (default: a free one)")
         command.add_argument("--tls", action="store_true", help="mutual TLS between all services and stores")
-    certs = commands.add_parser("certs", help="make a test authority and certificates; what is there and good stays")
-    certs.add_argument("--renew", action="store_true", help="sign every certificate anew")
-    certs.add_argument("--add-authority", action="store_true", help="trust a new authority too; it signs from now on")
-    certs.add_argument("--keep-newest-authority", action="store_true", help="trust the authorities before it no more")
+    certs = commands.add_parser("certs", help="make a test authority and certificates, and keep valid ones")
+    certs.add_argument("--renew", action="store_true", help="replace every certificate")
+    certs.add_argument(
+        "--add-authority", action="store_true", help="trust a new authority too, and sign with it from now on"
+    )
+    certs.add_argument("--keep-newest-authority", action="store_true", help="trust only the newest authority")
     return parser
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise _ToldToStop
+    raise _StopSignal
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -1,21 +1,21 @@
-"""One purchase through the public doors, told by what the real systems say after each step."""
+"""Demo: one purchase through the public interfaces, with the state of the real systems after each step."""
 
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import redis
 import stripe
 
 from devstack import json_http
-from devstack.catalogue import PRODUCTS, SHIPPING
 from devstack.stack import ORDERS_DATABASE, Stack
 
-_CART = {"mug": 2, "notebook": 1}
-_SHIPPING = "standard"
+_CART: Final = {"mug": 2, "notebook": 1}
+_CART_IN_WORDS: Final = "2 mugs and 1 notebook, standard shipping"
+_SHIPPING: Final = "standard"
 _BUYER = {"name": "Ada Example", "email": "ada@example.com", "phone": "+15550100"}
 _ADDRESS = {"line1": "1 Harbour Street", "city": "Portland", "state": "OR", "postalCode": "97201", "country": "US"}
 _TEST_CARD = "pm_card_visa"
@@ -27,12 +27,12 @@ Found = TypeVar("Found")
 
 
 class DemoFailed(RuntimeError):
-    """A step of the purchase did not do what it should."""
+    """A step of the purchase failed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Checkout:
-    """What the gateway answered to the shop."""
+    """The gateway's response to initiate-checkout."""
 
     attempt_id: str
     client_secret: str
@@ -41,22 +41,22 @@ class Checkout:
 
     @property
     def intent_id(self) -> str:
-        """The intent's id, which every client secret begins with."""
+        """The intent's id, with which its client secret begins."""
         return self.client_secret.partition("_secret_")[0]
 
 
 class DemoPurchase:
-    """Buys two mugs and a notebook, and tells what happened."""
+    """Buys two mugs and a notebook, and reports each step."""
 
-    def __init__(self, stack: Stack, tell: Callable[[str], None]) -> None:
+    def __init__(self, stack: Stack, report: Callable[[str], None]) -> None:
         self._stack = stack
         self._facts = stack.facts
         self._stripe = stack.stripe.client()
-        self._tell = tell
+        self._report = report
         self._step = 0
 
     def run(self) -> None:
-        """Make the purchase. Raises DemoFailed at the first step that goes wrong."""
+        """Make the purchase. Raises DemoFailed at the first failing step."""
         with redis.Redis.from_url(self._facts.redis) as attempts:
             checkout = self._initiate()
             self._show_attempt(attempts, checkout)
@@ -83,24 +83,24 @@ class DemoPurchase:
             raise DemoFailed(f"the gateway answered {answer.status} to initiate-checkout: {answer.body}")
         body = answer.body
         checkout = Checkout(body["checkoutAttemptId"], body["clientSecret"], body["intentAmount"])
-        self._narrate(
-            f"A shop asks the gateway for a checkout: {_cart_in_words()}.",
+        self._report_step(
+            f"A shop asks the gateway for a checkout: {_CART_IN_WORDS}.",
             f"answer   attempt {checkout.attempt_id}, {_dollars(checkout.amount)} to pay, and a client secret",
         )
         return checkout
 
     def _show_attempt(self, attempts: "redis.Redis", checkout: Checkout) -> None:
-        key = _expected(self._attempt_key(attempts, checkout), "the attempt is not in Redis")
+        key = _required(self._attempt_key(attempts, checkout), "the attempt is not in Redis")
         days = int(attempts.ttl(key)) // 86_400
-        self._narrate(
-            "The whole context was stored before the secret left the gateway.",
+        self._report_step(
+            "The checkout context was stored before the secret left the gateway.",
             f"Redis    {key}: {attempts.hstrlen(key, 'sealed')} bytes, kept for up to {days} days",
         )
 
     def _show_intent(self, checkout: Checkout) -> None:
         intent = self._stripe.v1.payment_intents.retrieve(checkout.intent_id)
-        self._narrate(
-            "Stripe was sent a sum and an id, nothing else.",
+        self._report_step(
+            "Stripe received an amount and an id, nothing else.",
             f"Stripe   {intent.id}: {intent.amount} {intent.currency}, {intent.status}",
             f"         metadata {json.dumps(intent.metadata.to_dict())}",
         )
@@ -123,14 +123,14 @@ class DemoPurchase:
         )
         if answer.status != _HTTP_OK:
             raise DemoFailed(f"Stripe answered {answer.status} to the payment: {answer.body}")
-        self._narrate(
+        self._report_step(
             "The buyer pays from the browser, with the publishable key, the client secret and a test card.",
             f"Stripe   {checkout.intent_id}: {answer.body['status']}",
         )
 
     def _order(self, checkout: Checkout) -> dict[str, Any]:
         try:
-            return _within(
+            return _wait_for(
                 _WEBHOOK_SECONDS, lambda: self._recorded_order(checkout), "no order was recorded after the payment"
             )
         except DemoFailed:
@@ -140,29 +140,31 @@ class DemoPurchase:
 
     def _order_by_browser_return(self, checkout: Checkout) -> dict[str, Any]:
         """Complete the checkout as a returning browser does, where no webhook can reach this machine."""
-        self._narrate("No webhook came; is `stripe listen` running? The browser returns and asks for its order.")
+        self._report_step("No webhook came; is `stripe listen` running? The browser returns and asks for its order.")
         answer = json_http.send_json(
             "POST",
             f"{self._facts.gateway}/api/orders",
             {"checkoutAttemptId": checkout.attempt_id, "paymentIntentId": checkout.intent_id},
         )
-        return _expected(
+        return _required(
             self._recorded_order(checkout), f"the gateway answered {answer.status} to the browser: {answer.body}"
         )
 
     def _show_webhook(self, checkout: Checkout, order: dict[str, Any]) -> None:
         event_id = order["stripe_event_id"]
         if not event_id:
-            self._narrate(f"The payment of {checkout.intent_id} was reported through the channel {order['channel']}.")
+            self._report_step(
+                f"The payment of {checkout.intent_id} was reported through the channel {order['channel']}."
+            )
             return
         event = self._stripe.v1.events.retrieve(event_id)
-        self._narrate(
+        self._report_step(
             "Stripe reports the payment to the gateway by a signed webhook.",
             f"Stripe   {event.id}: {event.type} for {checkout.intent_id}",
         )
 
     def _show_order(self, order: dict[str, Any]) -> None:
-        self._narrate(
+        self._report_step(
             "The purchase is recorded in one transaction.",
             f"SQL      order {order['number']}: {order['total_minor']} {order['currency']}, {order['status']},"
             f" {order['pieces']} pieces",
@@ -170,14 +172,14 @@ class DemoPurchase:
         )
 
     def _show_attempt_gone(self, attempts: "redis.Redis", checkout: Checkout) -> None:
-        gone = _within(
+        gone = _wait_for(
             _WEBHOOK_SECONDS,
             lambda: self._attempt_key(attempts, checkout) is None,
             "the attempt is still in Redis after its purchase was recorded",
         )
         tombstones = list(attempts.scan_iter(match=f"*:closed:{checkout.attempt_id}", count=1000))
-        self._narrate(
-            "Only then the attempt was deleted.",
+        self._report_step(
+            "The attempt was deleted after its purchase was recorded.",
             f"Redis    content gone: {str(gone).lower()}, tombstones left: {len(tombstones)}",
         )
 
@@ -196,34 +198,26 @@ class DemoPurchase:
         )
         return json.loads(row) if row else None
 
-    def _narrate(self, headline: str, *facts: str) -> None:
+    def _report_step(self, headline: str, *facts: str) -> None:
         self._step += 1
-        self._tell(f"  {self._step}. {headline}")
+        self._report(f"  {self._step}. {headline}")
         for fact in facts:
-            self._tell(f"       {fact}")
+            self._report(f"       {fact}")
 
 
-def _within(seconds: float, look: Callable[[], Found | None], otherwise: str) -> Found:
+def _wait_for(seconds: float, find: Callable[[], Found | None], error: str) -> Found:
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (found := find()):
         if time.monotonic() > deadline:
-            raise DemoFailed(otherwise)
+            raise DemoFailed(error)
         time.sleep(_POLL_SECONDS)
     return found
 
 
-def _expected(found: Found | None, otherwise: str) -> Found:
+def _required(found: Found | None, error: str) -> Found:
     if found is None:
-        raise DemoFailed(otherwise)
+        raise DemoFailed(error)
     return found
-
-
-def _cart_in_words() -> str:
-    names = {product.slug: product.name for product in PRODUCTS}
-    ways = {way.slug: way.name for way in SHIPPING}
-    return (
-        ", ".join(f"{quantity} x {names[slug]}" for slug, quantity in _CART.items()) + f", {ways[_SHIPPING]} shipping"
-    )
 
 
 def _dollars(minor_units: int) -> str:

@@ -19,28 +19,28 @@ from devstack.processes import ProcessFailed, wait_until
 
 SLOTS: Final = 16_384
 HEALTHY_SECONDS: Final = 60.0
-"""How long the nodes may take to agree. They take a second or two; a machine may be busy."""
+"""Limit for the nodes to agree. It takes a second or two on an idle machine."""
 _MOVED_AT_ONCE: Final = 100
 _MOVE_MS: Final = 10_000
 _FAILOVER_SECONDS: Final = 6.0
-"""A replica that was told to take over gives up after five."""
+"""A replica gives up a takeover after five seconds."""
 
 
 class ClusterNode(EmbeddedValkey):
-    """One node. Its bus, over which nodes gossip, has a port of its own."""
+    """One node. Its cluster bus has a port of its own."""
 
     name = "valkey-node"
     _bus_port: int | None = None
 
     def _configuration(self, port: int) -> Path:
-        if self._bus_port is None or self._port is None:  # later its fellows know both ports
+        if self._bus_port is None or self._port is None:  # later the other nodes know both ports
             self._bus_port = free_port()
         self._options["cluster-port"] = str(self._bus_port)
         return super()._configuration(port)
 
     @property
     def bus_port(self) -> int:
-        """The port of its bus; raises before its first start."""
+        """The port of its cluster bus. Raises ProcessFailed before the first start."""
         if self._bus_port is None:
             raise ProcessFailed(f"{self.name} is not started")
         return self._bus_port
@@ -48,7 +48,7 @@ class ClusterNode(EmbeddedValkey):
 
 @dataclass(frozen=True)
 class NodeEntry:
-    """A line of CLUSTER NODES: what one node says of another, or of itself."""
+    """A line of CLUSTER NODES: a node's view of another or of itself."""
 
     id: str
     port: int
@@ -59,15 +59,15 @@ class NodeEntry:
 
     @property
     def is_primary(self) -> bool:
-        """Whether it is a primary that nobody believes to be down."""
+        """True for a primary that is not marked as failed."""
         return "master" in self.flags and not self.flags & {"fail", "fail?", "handshake", "noaddr"}
 
 
 class EmbeddedCluster:
-    """Primaries that share the slots evenly, each with one replica, all on one machine and with one password.
+    """Primaries that share the slots evenly, each with one replica, all with one password.
 
-    Replicas take over by command only, outside `automatic_failover`: on a machine too busy to answer in time, a
-    primary that nobody meant to lose would be deposed, and with it what its replica had not heard yet.
+    Outside `automatic_failover` replicas take over only by command. On a busy machine a failover would otherwise start
+    by itself and lose what the replica had not received yet.
     """
 
     def __init__(
@@ -81,29 +81,29 @@ class EmbeddedCluster:
     ) -> None:
         self.password = secrets.token_hex(16)
         self._node_timeout_ms = node_timeout_ms
-        told = {
+        settings = {
             "cluster-enabled": "yes",
             "cluster-node-timeout": str(node_timeout_ms),
             "cluster-replica-no-failover": "yes",
             "cluster-replica-validity-factor": "0",
             "cluster-allow-replica-migration": "no",
             "masterauth": self.password,
-            # A primary waits for its replicas before it copies itself to them and before it ends: not needed here.
+            # Without these, a primary waits for its replicas before a full sync and before it ends.
             "repl-diskless-sync-delay": "0",
             "shutdown-timeout": "0",
             **(options or {}),
         }
         self.nodes = [
-            ClusterNode(folder / f"node-{number}", appendonly=appendonly, options=told, password=self.password)
+            ClusterNode(folder / f"node-{number}", appendonly=appendonly, options=settings, password=self.password)
             for number in range(2 * primaries)
         ]
-        """Those that were primaries at first, then their replicas in the same order."""
+        """The initial primaries, then their replicas in the same order."""
         self._masters = primaries
 
     @classmethod
     @contextmanager
     def temporary(cls, *, appendonly: bool = False, options: Mapping[str, str] | None = None) -> Iterator[Self]:
-        """Run a fresh cluster in a temporary directory, and leave nothing behind."""
+        """Run a new cluster in a temporary directory and delete it afterwards."""
         with (
             tempfile.TemporaryDirectory(prefix="holdfast-cluster-") as folder,
             cls(Path(folder), appendonly=appendonly, options=options) as cluster,
@@ -111,11 +111,11 @@ class EmbeddedCluster:
             yield cluster
 
     def __enter__(self) -> Self:
-        """Start the nodes, make them a cluster, and return when every one of them serves."""
+        """Start the nodes, form a cluster, and return when all of them serve."""
         with ExitStack() as on_failure:
             on_failure.callback(self.stop)
-            _at_once(ClusterNode.start, self.nodes)
-            self._found()
+            _concurrently(ClusterNode.start, self.nodes)
+            self._form()
             self.wait_until_healthy()
             on_failure.pop_all()
         return self
@@ -128,17 +128,17 @@ class EmbeddedCluster:
 
     def stop(self) -> None:
         """Stop every node that runs."""
-        _at_once(ClusterNode.stop, self.nodes)
+        _concurrently(ClusterNode.stop, self.nodes)
 
     @property
     def url(self) -> str:
-        """Its address: every node of it, password included."""
+        """The URL with all nodes and the password."""
         hosts = ",".join(f"{LOOPBACK}:{node.port}" for node in self.nodes)
         return f"redis+cluster://:{self.password}@{hosts}"
 
     @property
     def primaries(self) -> list[ClusterNode]:
-        """The nodes that own slots now, in the order of `nodes`."""
+        """The nodes that own slots, in the order of `nodes`."""
         return [node for node in self._running() if (me := own_entry(node)).is_primary and me.slots]
 
     def primary_of(self, slot: int) -> ClusterNode:
@@ -151,13 +151,13 @@ class EmbeddedCluster:
         return next(node for node in self._running() if own_entry(node).primary_id == primary_id)
 
     def configure(self, name: str, value: str) -> None:
-        """Change an option at every running node."""
+        """Change an option on every running node."""
         for node in self._running():
             node.execute("CONFIG", "SET", name, value)
 
     @contextmanager
     def automatic_failover(self, *, node_timeout_ms: int) -> Iterator[None]:
-        """Meanwhile, a replica takes over when the other primaries have not heard of its primary for so long."""
+        """Let replicas take over during the block, after this timeout without their primary."""
         self.configure("cluster-node-timeout", str(node_timeout_ms))
         self.configure("cluster-replica-no-failover", "no")
         try:
@@ -167,7 +167,7 @@ class EmbeddedCluster:
             self.configure("cluster-node-timeout", str(self._node_timeout_ms))
 
     def begin_move(self, slot: int, target: ClusterNode) -> "SlotMove":
-        """Begin to move a slot: what it holds is served where it is, what it lacks is asked for at the target."""
+        """Begin to move a slot. Its keys are served at the source, and missing keys are looked up at the target."""
         source = self.primary_of(slot)
         move = SlotMove(slot, source, target, self)
         target.execute("CLUSTER", "SETSLOT", slot, "IMPORTING", own_entry(source).id)
@@ -175,14 +175,14 @@ class EmbeddedCluster:
         return move
 
     def move(self, slot: int, target: ClusterNode) -> None:
-        """Move a slot, with its keys, from its owner to another primary."""
+        """Move a slot with its keys to another primary."""
         move = self.begin_move(slot, target)
         while move.move_keys(_MOVED_AT_ONCE):
             pass
         move.finish()
 
     def fail_over(self, primary: ClusterNode) -> ClusterNode:
-        """Let a primary hand over to its replica, which loses nothing; return the new primary."""
+        """Fail over to a primary's replica without loss. Return the new primary."""
         replica = self.replica_of(primary)
         asked_at = -_FAILOVER_SECONDS
 
@@ -190,29 +190,27 @@ class EmbeddedCluster:
             nonlocal asked_at
             if own_entry(replica).is_primary:
                 return not own_entry(primary).is_primary
-            if (
-                time.monotonic() - asked_at > _FAILOVER_SECONDS
-            ):  # on a busy machine it gives up, and must be asked again
-                with suppress(redis.ResponseError):  # it took over in this very moment
+            if time.monotonic() - asked_at > _FAILOVER_SECONDS:  # on a busy machine the replica may have given up
+                with suppress(redis.ResponseError):  # it may be primary since the last check
                     replica.execute("CLUSTER", "FAILOVER")
                 asked_at = time.monotonic()
             return False
 
-        wait_until(has_taken_over, "the replica took over", seconds=HEALTHY_SECONDS)
+        wait_until(has_taken_over, "the replica takes over", seconds=HEALTHY_SECONDS)
         return replica
 
     def wait_until_promoted(self, replica: ClusterNode) -> None:
-        """Wait until a replica has become a primary by itself."""
-        wait_until(lambda: own_entry(replica).is_primary, "the replica took over", seconds=HEALTHY_SECONDS)
+        """Wait until a replica has become primary by itself."""
+        wait_until(lambda: own_entry(replica).is_primary, "the replica takes over", seconds=HEALTHY_SECONDS)
 
     def wait_until_healthy(self) -> None:
-        """Wait until every running node serves, all agree on who owns what, and every replica is in step."""
-        wait_until(lambda: _is_healthy(self._running()), "the cluster is sound", seconds=HEALTHY_SECONDS)
+        """Wait until every running node serves, all agree on the owners of slots, and every replica is in sync."""
+        wait_until(lambda: _is_healthy(self._running()), "the cluster is healthy", seconds=HEALTHY_SECONDS)
 
     def _running(self) -> list[ClusterNode]:
         return [node for node in self.nodes if node.running]
 
-    def _found(self) -> None:
+    def _form(self) -> None:
         primaries, replicas = self.nodes[: self._masters], self.nodes[self._masters :]
         for number, node in enumerate(self.nodes):
             node.execute("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
@@ -223,7 +221,9 @@ class EmbeddedCluster:
             primary.execute("CLUSTER", "ADDSLOTSRANGE", first, following - 1)
         count = len(self.nodes)
         wait_until(
-            lambda: all(_knows_all(node, count) for node in self.nodes), "the nodes have met", seconds=HEALTHY_SECONDS
+            lambda: all(_knows_all(node, count) for node in self.nodes),
+            "the nodes know each other",
+            seconds=HEALTHY_SECONDS,
         )
         for primary, replica in zip(primaries, replicas, strict=True):
             replica.execute("CLUSTER", "REPLICATE", own_entry(primary).id)
@@ -231,7 +231,7 @@ class EmbeddedCluster:
 
 @dataclass(frozen=True)
 class SlotMove:
-    """A slot on its way from one primary to another; it may be left standing half way for as long as a test likes."""
+    """A slot move in progress, which a test may leave half done."""
 
     slot: int
     source: ClusterNode
@@ -239,7 +239,7 @@ class SlotMove:
     _cluster: EmbeddedCluster
 
     def move_keys(self, most: int) -> int:
-        """Move so many of the slot's keys at most; return how many were there to move."""
+        """Move at most this many of the slot's keys. Return the number of keys found."""
         keys = self.source.execute("CLUSTER", "GETKEYSINSLOT", self.slot, most)
         if keys:
             password = self._cluster.password
@@ -247,21 +247,21 @@ class SlotMove:
         return len(keys)
 
     def finish(self) -> None:
-        """Give the slot, of which no key may be left at the source, to the target."""
+        """Assign the slot to the target. No key may be left at the source."""
         owner = own_entry(self.target).id
-        # The target first: were it told last, a key could be refused by both in between.
+        # The target first. Otherwise both would refuse a key for a moment.
         others = [node for node in self._cluster.primaries if node not in (self.target, self.source)]
         for node in (self.target, self.source, *others):
             node.execute("CLUSTER", "SETSLOT", self.slot, "NODE", owner)
 
 
 def cluster_nodes(node: ClusterNode) -> list[NodeEntry]:
-    """Return the cluster as one node sees it."""
+    """Return the cluster as one node sees it (CLUSTER NODES)."""
     return [_member(line) for line in node.execute("CLUSTER", "NODES").splitlines() if line]
 
 
 def own_entry(node: ClusterNode) -> NodeEntry:
-    """Return what a node says of itself."""
+    """Return a node's entry for itself."""
     return next(member for member in cluster_nodes(node) if "myself" in member.flags)
 
 
@@ -269,7 +269,7 @@ def _member(line: str) -> NodeEntry:
     id_, address, flags, primary_id, _ping, _pong, epoch, _link, *ranges = line.split()
     slots: set[int] = set()
     for text in ranges:
-        if not text.startswith("["):  # a slot on its way is told in brackets
+        if not text.startswith("["):  # brackets mark a slot that is being moved
             first, _, last = text.partition("-")
             slots.update(range(int(first), int(last or first) + 1))
     port = int(address.partition("@")[0].rpartition(":")[2])
@@ -290,7 +290,7 @@ def _is_healthy(nodes: Sequence[ClusterNode]) -> bool:
 
 
 def _owners(node: ClusterNode) -> frozenset[tuple[str, frozenset[int]]]:
-    """Return who owns which slots in the eyes of a node; nothing of replicas, which all nodes need not know alike."""
+    """Return the owners of slots as a node sees them."""
     return frozenset((member.id, member.slots) for member in cluster_nodes(node) if member.slots)
 
 
@@ -301,7 +301,7 @@ def _serves(node: ClusterNode) -> bool:
     return bool(replication["role"] == "master" or replication["master_link_status"] == "up")
 
 
-def _at_once(verb: Callable[[ClusterNode], None], nodes: Sequence[ClusterNode]) -> None:
+def _concurrently(action: Callable[[ClusterNode], None], nodes: Sequence[ClusterNode]) -> None:
     with ThreadPoolExecutor(len(nodes)) as pool:
-        for outcome in [pool.submit(verb, node) for node in nodes]:
+        for outcome in [pool.submit(action, node) for node in nodes]:
             outcome.result()

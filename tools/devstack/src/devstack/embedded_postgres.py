@@ -16,21 +16,21 @@ from typing import Self
 from devstack.embedded_server import EmbeddedServer
 from devstack.ports import LOOPBACK
 from devstack.postgres_install import PostgresInstall, prepare_install, remove_data
-from devstack.processes import Account, ProcessFailed, Program, end_leftover, tied_to_parent
+from devstack.process_tree import end_stale_process
+from devstack.processes import Account, ProcessFailed, Program, tied_to_parent
 
 USER = "holdfast"
 READY_SECONDS = 60.0
 _PASSWORD_FILE = "holdfast.password"  # noqa: S105 - a file name
 _DATABASE_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_NEVER_DURABLE = ("-c", "fsync=off", "-c", "full_page_writes=off")
+_NOT_DURABLE = ("-c", "fsync=off", "-c", "full_page_writes=off")
 
 
 class EmbeddedPostgres(EmbeddedServer):
-    """One PostgreSQL server with its own data directory. Stopped, killed or paused, it can be started again.
+    """One PostgreSQL server with its own data directory. It can be started again after a stop or a kill.
 
-    Without a port it takes a free one at its first start and keeps it. With `durable=False` a crash of the machine may
-    corrupt the data (a crash of the server alone does not), which is what tests want for speed.
-    Stopping cuts connections and writes the data.
+    With `durable=False`, which is faster for tests, a crash of the machine may corrupt the data; a crash of the server
+    does not. A stop closes all connections.
     """
 
     name = "postgres"
@@ -44,7 +44,7 @@ class EmbeddedPostgres(EmbeddedServer):
     @classmethod
     @contextmanager
     def temporary(cls, *, durable: bool = False) -> Iterator[Self]:
-        """Run a fresh server in a temporary directory, and leave nothing behind."""
+        """Run a new server in a temporary directory and delete it afterwards."""
         with tempfile.TemporaryDirectory(prefix="holdfast-postgres-") as folder:
             Path(folder).chmod(0o711)
             with cls(Path(folder) / "data", durable=durable) as server:
@@ -54,16 +54,16 @@ class EmbeddedPostgres(EmbeddedServer):
                     server.destroy()
 
     def url(self, database: str = "postgres") -> str:
-        """Return the address of a database, password included."""
+        """Return the URL of a database with its password."""
         return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start the server and return when it takes connections. A new data directory is initialised first."""
+        """Start the server and return when it accepts connections. Initialises a new data directory."""
         install = prepare_install(self._data_dir)
         if not (install.data_dir / _PASSWORD_FILE).exists():
             _initialise(install)
         self._password = (install.data_dir / _PASSWORD_FILE).read_text().strip()
-        _end_leftover(install.data_dir)
+        _end_stale_server(install.data_dir)
         self._start_on_its_port(
             partial(self._program, install),
             lambda _port: _is_ready(install.data_dir, self.pid),
@@ -72,31 +72,31 @@ class EmbeddedPostgres(EmbeddedServer):
         )
 
     def destroy(self) -> None:
-        """Stop it and delete its data and its log."""
+        """Stop the server and delete its data and log."""
         self.stop()
         remove_data(self._data_dir)
         self.log.unlink(missing_ok=True)
 
     def create_database(self, name: str, template: str | None = None) -> str:
-        """Create a database, as a copy of another one if told, and return its URL."""
-        # By its files: the way of the log, meant for large templates, takes twice as long for one as small as ours.
+        """Create a database, empty or as a copy of a template. Return its URL."""
+        # FILE_COPY takes half the time of the default strategy for small templates.
         copy = "" if template is None else f" TEMPLATE {_quoted(template)} STRATEGY FILE_COPY"
         self.run_sql(f"CREATE DATABASE {_quoted(name)}{copy}")
         return self.url(name)
 
     def ensure_database(self, name: str) -> str:
-        """Create a database unless it exists, and return its URL."""
+        """Create a database unless it exists. Return its URL."""
         _quoted(name)
         if not self.run_sql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):  # noqa: S608 - checked above
             self.create_database(name)
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Delete a database and cut its connections."""
+        """Close a database's connections and drop it."""
         self.run_sql(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
 
     def run_sql(self, statement: str, database: str = "postgres") -> str:
-        """Run one statement with psql and return its rows as unaligned text."""
+        """Run a statement with psql and return its rows as unaligned text."""
         flags = ("--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--set=ON_ERROR_STOP=1")
         answer = subprocess.run(  # noqa: S603 - the program is ours and there is no shell
             [str(prepare_install(self._data_dir).programs / "psql"), *flags, "--command", statement],
@@ -123,7 +123,7 @@ class EmbeddedPostgres(EmbeddedServer):
             "max_connections": "200",
             "logging_collector": "off",
             "log_line_prefix": "",
-            # Else the log quotes the rows and parameters of what was refused, with names and addresses in them (P7).
+            # Otherwise the log quotes rows and parameters of refused statements, which contain personal data (P7).
             "log_error_verbosity": "terse",
             "log_parameter_max_length": "0",
             "log_parameter_max_length_on_error": "0",
@@ -137,7 +137,7 @@ class EmbeddedPostgres(EmbeddedServer):
                 "-D",
                 str(install.data_dir),
                 *words,
-                *(() if self._durable else _NEVER_DURABLE),
+                *(() if self._durable else _NOT_DURABLE),
             ],
             log=self.log,
             environment=_environment(),
@@ -149,20 +149,20 @@ class EmbeddedPostgres(EmbeddedServer):
 
 
 def _initialise(install: PostgresInstall) -> None:
-    """Make a data directory whole before it gets its name, so that a crash in between leaves none that is half made."""
+    """Initialise a draft and rename it, so that a crash leaves no incomplete data directory."""
     draft = install.data_dir.with_name(f"{install.data_dir.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.rmtree(install.data_dir, ignore_errors=True)
-    password = _written_password(install)
+    password = _write_password(install)
     try:
-        _run_initdb(install, install.owned(draft), password)
+        _run_initdb(install, install.make_private(draft), password)
         password.rename(draft / _PASSWORD_FILE)
     finally:
         password.unlink(missing_ok=True)
     draft.rename(install.data_dir)
 
 
-def _written_password(install: PostgresInstall) -> Path:
+def _write_password(install: PostgresInstall) -> Path:
     path = install.data_dir.with_name(f"{install.data_dir.name}.password")
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
@@ -205,26 +205,26 @@ def _run_as(account: Account | None, command: Sequence[str], folder: Path) -> No
 
 
 def _environment() -> dict[str, str]:
-    """Keep the caller's PG* variables and locale out of the server."""
+    """Return an environment without the caller's PG* variables and locale."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _end_leftover(data_dir: Path) -> None:
-    """End a server that outlived its supervisor, and drop a pid file whose process is gone or is somebody else."""
+def _end_stale_server(data_dir: Path) -> None:
+    """End a server of an earlier run and delete its pid file."""
     pid_file = data_dir / "postmaster.pid"
     if not pid_file.exists():
         return
-    end_leftover(int(pid_file.read_text().split()[0]), directory=data_dir, polite=signal.SIGINT)
+    end_stale_process(int(pid_file.read_text().split()[0]), directory=data_dir, stop_signal=signal.SIGINT)
     pid_file.unlink(missing_ok=True)
 
 
 def _is_ready(data_dir: Path, pid: int) -> bool:
-    """Read the state that the server itself writes, as pg_ctl does."""
+    """Return true if the pid file says that the server is ready. pg_ctl reads it too."""
     try:
         lines = (data_dir / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return False
-    return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - its eighth line
+    return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - the eighth line
 
 
 def _quoted(name: str) -> str:

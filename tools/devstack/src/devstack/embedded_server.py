@@ -1,14 +1,14 @@
-"""What PostgreSQL and Valkey have in common here: a data directory, a password, and a port that stays."""
+"""Common base of the embedded PostgreSQL and Valkey: a data directory, a password, and a port that stays."""
 
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from devstack.ports import free_port
 from devstack.processes import ProcessFailed, Program, Server
 
-_PORT_ATTEMPTS = 5
+_PORT_ATTEMPTS: Final = 5
 
 
 class EmbeddedServer(Server):
@@ -28,12 +28,12 @@ class EmbeddedServer(Server):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it; the data stays."""
+        """Stop it. The data stays."""
         self.stop()
 
     @property
     def port(self) -> int:
-        """The port it listens on; raises before its first start."""
+        """The port it listens on. Raises ProcessFailed before the first start."""
         if self._port is None:
             raise ProcessFailed(f"{self.name} is not started")
         return self._port
@@ -41,12 +41,12 @@ class EmbeddedServer(Server):
     def _start_on_its_port(
         self, program: Callable[[int], Program], is_ready: Callable[[int], bool], *, seconds: float, port_is_taken: str
     ) -> None:
-        """Start the program for a port and return when it is ready there; the log says so if the port is taken."""
+        """Start the program and wait until it is ready. `port_is_taken` is the log's text for a port in use."""
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             try:
                 self._start_on(self._port or free_port(), program, is_ready, seconds)
             except ProcessFailed as failure:
-                # Somebody was faster at a port that was free a moment ago.
+                # Another process may take a port that was free a moment ago.
                 if self._port is not None or attempt == _PORT_ATTEMPTS or port_is_taken not in str(failure):
                     raise
             else:
@@ -55,7 +55,6 @@ class EmbeddedServer(Server):
     def _start_on(
         self, port: int, program: Callable[[int], Program], is_ready: Callable[[int], bool], seconds: float
     ) -> None:
-        self._refuse_if_running()
         child = self._spawn(program(port))
         try:
             child.wait_until(lambda: is_ready(port), seconds=seconds)

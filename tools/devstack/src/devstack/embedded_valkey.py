@@ -15,22 +15,22 @@ from redis.retry import Retry
 
 from devstack.embedded_server import EmbeddedServer
 from devstack.ports import LOOPBACK
-from devstack.processes import Program, end_leftover
+from devstack.process_tree import end_stale_process
+from devstack.processes import Program
 
 READY_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
 CONFIG = "holdfast.conf"
-"""The name of its configuration, in the folder of its data."""
+"""Name of the configuration file in the data directory."""
 _PASSWORD_FILE = "holdfast.password"  # noqa: S105 - a file name
 _PID_FILE = "valkey.pid"
 
 
 class EmbeddedValkey(EmbeddedServer):
-    """One Valkey server with its own data directory. Stopped, killed or paused, it can be started again.
+    """One Valkey server with its own data directory. It can be started again after a stop or a kill.
 
-    Without a port it takes a free one at its first start and keeps it. With `appendonly` every write is in the kernel
-    before it is answered and on the disk a second later. `options` are added to its configuration, last word theirs.
-    Without a password it makes up one and keeps it.
+    With `appendonly` a write is in the kernel before its response, and on disk within a second. `options` override the
+    configuration. Without a password it generates one and keeps it.
     """
 
     name = "valkey"
@@ -46,7 +46,7 @@ class EmbeddedValkey(EmbeddedServer):
         log: Path | None = None,
     ) -> None:
         super().__init__(data_dir, port=port, log=log)
-        self._told_password = password
+        self._given_password = password
         self._options = {
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": "everysec",
@@ -64,7 +64,7 @@ class EmbeddedValkey(EmbeddedServer):
         options: Mapping[str, str] | None = None,
         password: str | None = None,
     ) -> Iterator[Self]:
-        """Run a fresh server in a temporary directory, and leave nothing behind."""
+        """Run a new server in a temporary directory and delete it afterwards."""
         with (
             tempfile.TemporaryDirectory(prefix="holdfast-valkey-") as folder,
             cls(Path(folder) / "data", appendonly=appendonly, options=options, password=password) as server,
@@ -73,24 +73,24 @@ class EmbeddedValkey(EmbeddedServer):
 
     @property
     def data_dir(self) -> Path:
-        """Where its data lies."""
+        """The data directory."""
         return self._data_dir
 
     @property
     def password(self) -> str:
-        """What its clients must know; empty before its first start."""
+        """The clients' password. Empty before the first start."""
         return self._password
 
     @property
     def url(self) -> str:
-        """Its address, password included."""
+        """The URL with the password."""
         return f"redis://:{self._password}@{LOOPBACK}:{self.port}/0"
 
     def start(self) -> None:
-        """Start the server and return when it answers PING, its data loaded."""
+        """Start the server and return when its data is loaded and it answers PING."""
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._password = _kept_password(self._data_dir, self._told_password)
-        _end_leftover(self._data_dir)
+        self._password = _stored_password(self._data_dir, self._given_password)
+        _end_stale_server(self._data_dir)
         self._start_on_its_port(
             self._program,
             lambda port: _answers(port, self._password, pid=self.pid),
@@ -99,8 +99,8 @@ class EmbeddedValkey(EmbeddedServer):
         )
 
     def execute(self, *words: str | int) -> Any:
-        """Send one command on a connection of its own and return its answer. Raises redis.RedisError."""
-        with _operator(self.port, self._password) as client:
+        """Send one command on a new connection and return the response. Raises redis.RedisError."""
+        with _client(self.port, self._password) as client:
             return client.execute_command(*words)
 
     def _program(self, port: int) -> Program:
@@ -120,7 +120,7 @@ class EmbeddedValkey(EmbeddedServer):
             "daemonize": "no",
             **self._options,
         }
-        # A file, not arguments: everybody on the machine can read a process's arguments.
+        # In a file, since every user of the machine can read a process's arguments.
         config = self._data_dir / CONFIG
         config.touch(mode=0o600)
         config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
@@ -134,32 +134,32 @@ def _binary() -> Path:
     return Path(spec.origin).parent / "bin" / "valkey-server"
 
 
-def _kept_password(data_dir: Path, told: str | None) -> str:
+def _stored_password(data_dir: Path, given: str | None) -> str:
     path = data_dir / _PASSWORD_FILE
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_text(told or secrets.token_hex(16))
+        path.write_text(given or secrets.token_hex(16))
     return path.read_text()
 
 
-def _end_leftover(data_dir: Path) -> None:
-    """End a server that outlived its supervisor, and drop a pid file whose process is gone or is somebody else."""
+def _end_stale_server(data_dir: Path) -> None:
+    """End a server of an earlier run and delete its pid file."""
     pid_file = data_dir / _PID_FILE
     with suppress(FileNotFoundError, ValueError):
-        end_leftover(int(pid_file.read_text()), directory=data_dir, polite=signal.SIGTERM)
+        end_stale_process(int(pid_file.read_text()), directory=data_dir, stop_signal=signal.SIGTERM)
     pid_file.unlink(missing_ok=True)
 
 
 def _answers(port: int, password: str, *, pid: int) -> bool:
-    """Whether it is this process that answers there, and not another that was faster at its port."""
-    with _operator(port, password) as client:
+    """Return true if this process answers on the port, and not another that took it first."""
+    with _client(port, password) as client:
         try:
             return bool(client.ping()) and client.info("server")["process_id"] == pid
         except (redis.ConnectionError, redis.TimeoutError):
             return False
 
 
-def _operator(port: int, password: str) -> redis.Redis:
+def _client(port: int, password: str) -> redis.Redis:
     once = Retry(NoBackoff(), 0)
     return redis.Redis(
         host=LOOPBACK,

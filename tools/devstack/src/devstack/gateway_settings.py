@@ -1,4 +1,4 @@
-"""What every gateway of a stack is told, wherever it runs."""
+"""Settings of every gateway of a stack, embedded or in containers."""
 
 from collections.abc import Sequence
 
@@ -7,21 +7,18 @@ from devstack.stack_options import Upstreams
 from devstack.stripe_access import StripeAccess
 
 FRONTEND_ORIGINS = "http://localhost:5173,http://127.0.0.1:5173"
-AMPLE_RATES = {
+UNLIMITED_RATES = {
     f"{limit}_{kind}": "1000000"
     for limit in ("INITIATE_PER_ADDRESS", "INITIATE_PER_USER", "LOOKUP_PER_ADDRESS")
     for kind in ("PER_MINUTE", "BURST")
 }
-"""Settings of a gateway that in practice limits nobody."""
+"""Rate limits that no test reaches."""
 
 
 def gateway_settings(
     upstreams: Upstreams, access: StripeAccess, webhook_secrets: Sequence[str], home: Home, *, rate_limits: bool
 ) -> dict[str, str]:
-    """Return a gateway's settings: environment variables without their prefix. Upstreams are as the gateway sees them.
-
-    Without rate limits it keeps to rates that nobody reaches.
-    """
+    """Return a gateway's environment variables without their prefix. Upstreams are as the gateway reaches them."""
     return {
         "CHECKOUT_SESSION_TARGET": upstreams.checkout_session,
         "ORDERS_TARGET": upstreams.orders,
@@ -33,5 +30,5 @@ def gateway_settings(
         "ATTEMPT_ID_SECRET": home.persistent_secret("attempt-id"),
         "ALLOW_GUESTS": "true",
         "CORS_ORIGINS": FRONTEND_ORIGINS,
-        **({} if rate_limits else AMPLE_RATES),
+        **({} if rate_limits else UNLIMITED_RATES),
     }

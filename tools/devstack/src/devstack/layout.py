@@ -1,4 +1,4 @@
-"""Where a stack keeps its files, and that one stack alone uses them."""
+"""Home directory of a stack: its files, its secrets, and the lock that makes one stack use it alone."""
 
 import base64
 import fcntl
@@ -19,35 +19,35 @@ class AlreadyRunning(RuntimeError):
     """Another stack uses the same home."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Home:
-    """The folder of one stack. It outlives the stack: the next one finds the data."""
+    """The directory of one stack. Its data stays for the next run."""
 
     root: Path
 
     @property
     def stack_file(self) -> Path:
-        """Tells where everything listens, while it does."""
+        """The file with addresses and keys, while the stack runs."""
         return self.root / "stack.json"
 
     @property
     def log_dir(self) -> Path:
-        """Holds a log of each process, and all.log."""
+        """The directory of each process's log and of all.log."""
         return self.root / "log"
 
     @property
     def postgres_dir(self) -> Path:
-        """PostgreSQL's data."""
+        """PostgreSQL's data directory."""
         return self.root / "postgres"
 
     @property
     def valkey_dir(self) -> Path:
-        """Valkey's data."""
+        """Valkey's data directory."""
         return self.root / "valkey"
 
     @property
     def certs_dir(self) -> Path:
-        """The test authority and its certificates, with private keys."""
+        """The directory of the test authority and its certificates."""
         return self.root / "certs"
 
     def log_of(self, process: str) -> Path:
@@ -56,21 +56,21 @@ class Home:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the home; raise AlreadyRunning if another stack does. The kernel frees it however a holder ends."""
+        """Lock the home during the block. Raises AlreadyRunning. The kernel releases the lock of a dead process."""
         self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with (self.root / "lock").open("a+") as lock:
+        with (self.root / "lock").open("a+") as file:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                lock.seek(0)
-                raise AlreadyRunning(_explanation(self, lock.read().strip())) from None
-            lock.truncate(0)
-            lock.write(f"{os.getpid()}\n")
-            lock.flush()
+                file.seek(0)
+                raise AlreadyRunning(_explanation(self, file.read().strip())) from None
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
             yield
 
     def persistent_secret(self, name: str) -> str:
-        """Return a random secret that stays the same from run to run."""
+        """Return a random secret that all runs share."""
         path = self.root / "secrets.json"
         kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         if name not in kept:
@@ -80,13 +80,13 @@ class Home:
 
 
 def encryption_keys(home: Home, service: str) -> str:
-    """Return a service's keys for what it stores, as its setting takes them: one, the same from run to run."""
+    """Return the encryption keys of a service's data, as its setting expects them. All runs share them."""
     key = bytes.fromhex(home.persistent_secret(f"{service}-encryption"))
     return f"dev1:{base64.b64encode(key).decode()}"
 
 
 def home_from(environment: Mapping[str, str], start: Path) -> Home:
-    """Return HOLDFAST_HOME, or .holdfast in the checkout that start lies in."""
+    """Return HOLDFAST_HOME, or .holdfast in the checkout that contains `start`."""
     if named := environment.get(HOME_VARIABLE):
         return Home(Path(named).absolute())
     checkouts = (folder for folder in (start, *start.parents) if (folder / _CHECKOUT_MARK).exists())
@@ -94,7 +94,7 @@ def home_from(environment: Mapping[str, str], start: Path) -> Home:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file of mode 0600 atomically."""
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -104,6 +104,6 @@ def write_private(path: Path, text: str) -> None:
 
 def _explanation(home: Home, holder: str) -> str:
     return (
-        f"a stack is running here already (process {holder}); {home.stack_file} tells where it listens. "
+        f"a stack is running here already (process {holder}); its addresses are in {home.stack_file}. "
         f"Stop it first, or set {HOME_VARIABLE} to another folder to run a second one."
     )

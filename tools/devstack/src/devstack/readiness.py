@@ -1,4 +1,4 @@
-"""Whether a service says that it is ready, asked as a load balancer would."""
+"""Readiness checks, made as a load balancer makes them."""
 
 import http.client
 from typing import Any
@@ -15,7 +15,7 @@ _HTTP_OK = 200
 
 
 def grpc_is_serving(port: int, certificates: CertificateFolder | None = None) -> bool:
-    """Whether grpc.health.v1 answers SERVING; over mutual TLS if there are certificates."""
+    """Return true if grpc.health.v1 answers SERVING, over mutual TLS if there are certificates."""
     with _channel(f"{LOOPBACK}:{port}", certificates) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         try:
@@ -29,7 +29,7 @@ def _channel(address: str, certificates: CertificateFolder | None) -> grpc.Chann
     options = [("grpc.enable_http_proxy", 0)]
     if certificates is None:
         return grpc.insecure_channel(address, options=options)
-    # Health is for whoever has a certificate at all.
+    # Any certificate of the authority may ask for health.
     key, certificate = certificates.key_of("unauthorized-client"), certificates.certificate_of("unauthorized-client")
     credentials = grpc.ssl_channel_credentials(
         certificates.authorities.read_bytes(), key.read_bytes(), certificate.read_bytes()
@@ -38,12 +38,12 @@ def _channel(address: str, certificates: CertificateFolder | None) -> grpc.Chann
 
 
 def gateway_is_ready(port: int) -> bool:
-    """Whether GET /readyz answers 200."""
+    """Return true if GET /readyz answers 200."""
     return _answers_ok(port, "/readyz")
 
 
-def simulator_is_up(port: int) -> bool:
-    """Whether the simulator's own health route answers 200."""
+def simulator_is_ready(port: int) -> bool:
+    """Return true if the simulator's health check answers 200."""
     return _answers_ok(port, "/_simulator/health")
 
 

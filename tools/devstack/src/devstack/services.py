@@ -1,4 +1,4 @@
-"""Holdfast's own processes: how each is started and how one knows that it is ready."""
+"""Holdfast's own processes: the start of each kind, and its readiness check."""
 
 import os
 import sys
@@ -6,28 +6,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.processes import Child, ProcessFailed, Program, Server
-from devstack.readiness import gateway_is_ready, grpc_is_serving, simulator_is_up
+from devstack.readiness import gateway_is_ready, grpc_is_serving, simulator_is_ready
 
-READY_SECONDS = 60.0
-_PORT_ATTEMPTS = 5
+READY_SECONDS: Final = 60.0
+_PORT_ATTEMPTS: Final = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ServiceKind:
-    """What is the same for every process of a kind."""
+    """Module, prefix of settings and readiness check, which all processes of a kind share."""
 
     module: str
     environment_prefix: str
     is_ready: Callable[[int], bool]
 
 
-SIMULATOR = ServiceKind("stripe_simulator", "STRIPE_SIMULATOR_", simulator_is_up)
-CHECKOUT_SESSION = ServiceKind("checkout_session", "CHECKOUT_SESSION_", grpc_is_serving)
-ORDERS = ServiceKind("orders", "ORDERS_", grpc_is_serving)
-GATEWAY = ServiceKind("payments_gateway", "GATEWAY_", gateway_is_ready)
+SIMULATOR: Final = ServiceKind("stripe_simulator", "STRIPE_SIMULATOR_", simulator_is_ready)
+CHECKOUT_SESSION: Final = ServiceKind("checkout_session", "CHECKOUT_SESSION_", grpc_is_serving)
+ORDERS: Final = ServiceKind("orders", "ORDERS_", grpc_is_serving)
+GATEWAY: Final = ServiceKind("payments_gateway", "GATEWAY_", gateway_is_ready)
 
 
 @dataclass
@@ -38,56 +39,55 @@ class Service(Server):
     kind: ServiceKind
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
-    """Environment variables without the kind's prefix; a change counts from the next start."""
+    """Environment variables without the kind's prefix. A change applies from the next start."""
     arguments: Callable[[int], Sequence[str]] = lambda _port: ()
-    """Command-line arguments for a port; a kind that is told its port by a setting has none."""
+    """Command-line arguments for a port."""
     port: int | None = None
-    _keeps_port: bool = False
+    _port_is_fixed: bool = False
 
     @property
     def address(self) -> str:
-        """Where it listens, host:port."""
+        """Its address, host:port."""
         return f"{LOOPBACK}:{self._port_or_raise()}"
 
-    def place(self, port: int) -> None:
-        """Say where it must listen, before it is started."""
+    def use_port(self, port: int) -> None:
+        """Fix its port before the start."""
         self.port = port
-        self._keeps_port = True
+        self._port_is_fixed = True
 
     def start(self) -> None:
-        """Start it, and return when it is ready."""
+        """Start it and return when it is ready."""
         self.launch()
         self.await_ready()
 
     def launch(self) -> None:
-        """Start it and return at once. It is of no use before await_ready has returned."""
-        self._refuse_if_running()
-        if not self._keeps_port:
+        """Start it and return at once. Call await_ready before using it."""
+        if not self._port_is_fixed:
             self.port = free_port()
         port = self._port_or_raise()
         self._spawn(self._program(port, self.arguments(port), self.log))
 
     def await_ready(self) -> None:
-        """Return when it is ready. At its first start, move it to another port if somebody else took this one."""
+        """Wait until it is ready. At the first start, try another port if another process took this one."""
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             port = self._port_or_raise()
             try:
                 self._started().wait_until(partial(self.kind.is_ready, port), seconds=READY_SECONDS)
             except ProcessFailed:
                 self.kill()
-                # Our process is gone: if the port is taken now, somebody was faster.
-                if self._keeps_port or attempt == _PORT_ATTEMPTS or is_free(port):
+                # Our process is gone, so if the port is in use now, another process has it.
+                if self._port_is_fixed or attempt == _PORT_ATTEMPTS or is_free(port):
                     raise
                 self.launch()
             else:
-                self._keeps_port = True
+                self._port_is_fixed = True
                 return
 
     def run_command(self, *words: str, seconds: float = READY_SECONDS) -> None:
-        """Run another command of the same program, with the same settings, to its end."""
+        """Run another command of the same program with the same settings, and wait for its end."""
         child = Child(self._program(0, words, self.log.with_name(f"{self.name}-{words[0]}.log")))
         child.start()
-        child.wait_end(seconds=seconds)
+        child.wait_for_success(seconds=seconds)
 
     def _port_or_raise(self) -> int:
         if self.port is None:
@@ -98,7 +98,7 @@ class Service(Server):
         settings = {"LISTEN": f"{LOOPBACK}:{port}", "ENVIRONMENT": "development", **self.settings}
         return Program(
             name=self.name,
-            # -P: a folder named like a service, where we happen to stand, is not the service.
+            # -P: a folder in the working directory that is named like a service must not be imported.
             command=[sys.executable, "-P", "-m", self.kind.module, *arguments],
             log=log,
             environment=_environment(self.kind.environment_prefix, settings),
@@ -106,7 +106,7 @@ class Service(Server):
 
 
 def _environment(prefix: str, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the caller's environment without a proxy for loopback, and with these settings."""
+    """Return our environment with these settings, and without a proxy for loopback."""
     return {
         **os.environ,
         "PYTHONUNBUFFERED": "1",

@@ -1,4 +1,4 @@
-"""Everything that Holdfast needs, running on this machine."""
+"""All of Holdfast and its servers, running on this machine."""
 
 import secrets
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from devstack.catalogue import SeededCatalogue, seed_catalogue
+from devstack.catalogue import Catalogue, create_sample_shop, read_catalogue
 from devstack.embedded_postgres import EmbeddedPostgres
 from devstack.embedded_valkey import EmbeddedValkey
 from devstack.gateway_settings import gateway_settings
@@ -27,12 +27,12 @@ _SEEDS = 2**31
 _GATEWAY_ATTEMPTS = 3
 
 
-def unheard(_line: str) -> None:
-    """Report progress to nobody."""
+def ignore(_line: str) -> None:
+    """Discard a progress report."""
 
 
 class Stack:
-    """Starts the servers, then Holdfast's services, then the gateways; ends them in the opposite order."""
+    """Starts servers, services and gateways in this order, and stops them in the reverse order."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Stack:
         *,
         real_stripe: StripeAccess | None = None,
         options: StackOptions | None = None,
-        report: Callable[[str], None] = unheard,
+        report: Callable[[str], None] = ignore,
     ) -> None:
         self.home = home
         self.options = options or StackOptions()
@@ -49,18 +49,18 @@ class Stack:
         self.simulator = Service("stripe-simulator", SIMULATOR, home.log_of("stripe-simulator"))
         self.tls = StackTls(home.certs_dir) if self.options.tls else None
         self.checkout_session = Service(
-            "checkout-session", self._spoken_to(CHECKOUT_SESSION), home.log_of("checkout-session")
+            "checkout-session", self._with_tls_check(CHECKOUT_SESSION), home.log_of("checkout-session")
         )
-        self.orders = Service("orders", self._spoken_to(ORDERS), home.log_of("orders"))
+        self.orders = Service("orders", self._with_tls_check(ORDERS), home.log_of("orders"))
         self.gateways = [Service(name, GATEWAY, home.log_of(name)) for name in _gateway_names(self.options.gateways)]
         self.log = MergedLog({name: home.log_of(name) for name in self.processes}, home.log_dir / "all.log")
         self._simulated = real_stripe is None
-        self._simulators_keys = ("", "")
+        self._simulator_keys = ("", "")
         self._stripe = real_stripe
         self._report = report
         self._webhook_secrets: list[str] = []
-        self._catalogue: SeededCatalogue | None = None
-        self._to_undo = ExitStack()
+        self._catalogue: Catalogue | None = None
+        self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
         """Start everything."""
@@ -75,7 +75,7 @@ class Stack:
 
     @property
     def processes(self) -> dict[str, Server]:
-        """Every process by name, in the order of their start."""
+        """All processes by name, in the order of their start."""
         return {
             "postgres": self.postgres,
             "valkey": self.valkey,
@@ -87,26 +87,26 @@ class Stack:
 
     @property
     def stripe(self) -> StripeAccess:
-        """Stripe, or what stands in for it."""
+        """Access to the simulator or to Stripe."""
         if self._stripe is None:
             raise ProcessFailed("the Stripe simulator is not started")
         return self._stripe
 
     @property
-    def catalogue(self) -> SeededCatalogue:
-        """What the seeded things are called at Stripe."""
+    def catalogue(self) -> Catalogue:
+        """Ids of the sample shop."""
         if self._catalogue is None:
-            raise ProcessFailed("the catalogue is not seeded")
+            raise ProcessFailed("the catalogue is not read yet")
         return self._catalogue
 
     @property
     def upstreams(self) -> Upstreams:
-        """Where the gateways' upstreams really listen."""
+        """The real addresses of the gateways' upstreams."""
         return Upstreams(self.stripe.api_base, self.checkout_session.address, self.orders.address)
 
     @property
     def facts(self) -> StackFile:
-        """What stack.json says."""
+        """Content of stack.json."""
         gateways = [f"http://{gateway.address}" for gateway in self.gateways]
         return StackFile(
             gateway=gateways[0],
@@ -124,33 +124,33 @@ class Stack:
         )
 
     def start(self) -> None:
-        """Start everything. If anything does not become healthy, stop what was started and raise."""
+        """Start everything. Stops what was started and raises if a process does not become ready."""
         self.start_backends()
         self.start_gateways()
 
     def start_backends(self) -> None:
-        """Start all but the gateways. Call start_gateways afterwards, with proxies in between if you like."""
-        with self._undone_on_failure():
-            self._take_home()
+        """Start all processes but the gateways. Call start_gateways next, perhaps with proxies in between."""
+        with self._cleanup_on_failure():
+            self._lock_home()
             self._launch_simulator()
             self._start_databases()
             self._launch_services()
             self._await_backends()
-            self._seed()
+            self._read_catalogue()
 
     def start_gateways(self, upstreams: Upstreams | None = None) -> None:
-        """Start the gateways, register them at Stripe, and write stack.json."""
-        with self._undone_on_failure():
+        """Start the gateways, register their webhook endpoints, and write stack.json."""
+        with self._cleanup_on_failure():
             self._start_gateways(upstreams or self.upstreams)
-            self._to_undo.callback(self.home.stack_file.unlink, missing_ok=True)
+            self._cleanup.callback(self.home.stack_file.unlink, missing_ok=True)
             self.facts.write(self.home.stack_file)
 
     def stop(self) -> None:
-        """End every process and free the home. May be called at any point, and again."""
-        self._to_undo.close()
+        """Stop all processes and unlock the home. Idempotent."""
+        self._cleanup.close()
 
-    def _undone_on_failure(self) -> ExitStack:
-        """Return a context that stops everything if its block raises."""
+    def _cleanup_on_failure(self) -> ExitStack:
+        """Return a context that stops the stack if its block raises."""
         guard = ExitStack()
 
         def undo(kind: type[BaseException] | None, *_rest: object) -> None:
@@ -160,19 +160,19 @@ class Stack:
         guard.push(undo)
         return guard
 
-    def _take_home(self) -> None:
-        self._to_undo.enter_context(self.home.lock())
-        _forget_earlier_run(self.home)
+    def _lock_home(self) -> None:
+        self._cleanup.enter_context(self.home.lock())
+        _remove_stale_files(self.home)
         self.log.start()
-        self._to_undo.callback(self.log.stop)
+        self._cleanup.callback(self.log.stop)
 
     def _start_databases(self) -> None:
         for name, server in (("postgres", self.postgres), ("valkey", self.valkey)):
-            self._to_undo.callback(server.stop)
+            self._cleanup.callback(server.stop)
             server.start()
             self._report(f"{name} is ready on {LOOPBACK}:{server.port}")
         if self.tls:
-            self._to_undo.enter_context(self.tls.proxies(postgres=self.postgres.port, redis=self.valkey.port))
+            self._cleanup.enter_context(self.tls.proxies(postgres=self.postgres.port, redis=self.valkey.port))
         self.postgres.ensure_database(ORDERS_DATABASE)
 
     def _launch_simulator(self) -> None:
@@ -180,15 +180,15 @@ class Stack:
             return
         secret_key, publishable_key = f"sk_test_{secrets.token_hex(16)}", f"pk_test_{secrets.token_hex(16)}"
         seed = secrets.randbelow(_SEEDS) if self.options.seed is None else self.options.seed
-        self.simulator.settings["SECRET_KEY"] = secret_key  # Everybody on the machine can read a process's arguments.
-        words = ("--publishable-key", publishable_key, "--seed", str(seed))
+        self.simulator.settings["SECRET_KEY"] = secret_key  # not an argument, which every user can read
+        words = ("--publishable-key", publishable_key, "--seed", str(seed), "--sample-shop")
         self.simulator.arguments = lambda port: (
             *("--listen", f"{LOOPBACK}:{port}"),
             *words,
             *self.options.simulator_arguments,
         )
         self._launch(self.simulator)
-        self._simulators_keys = secret_key, publishable_key
+        self._simulator_keys = secret_key, publishable_key
 
     def _launch_services(self) -> None:
         for service in (self.checkout_session, self.orders):
@@ -198,7 +198,7 @@ class Stack:
         if self.tls:
             self.checkout_session.settings.update(self.tls.checkout_session(self.valkey.url))
             self.orders.settings.update(self.tls.orders(self.postgres.url(ORDERS_DATABASE)))
-        self._apply_chosen_settings(self.checkout_session, self.orders)
+        self._apply_option_settings(self.checkout_session, self.orders)
         self._launch(self.checkout_session)
         self.orders.run_command("migrate")
         self._report("the orders database is migrated")
@@ -207,17 +207,19 @@ class Stack:
     def _await_backends(self) -> None:
         if self._simulated:
             self._await(self.simulator)
-            self._stripe = StripeAccess(f"http://{self.simulator.address}", *self._simulators_keys)
+            self._stripe = StripeAccess(f"http://{self.simulator.address}", *self._simulator_keys)
         self._await(self.checkout_session)
         self._await(self.orders)
 
-    def _seed(self) -> None:
-        self._catalogue = seed_catalogue(self.stripe.client())
+    def _read_catalogue(self) -> None:
+        if self.stripe.is_real:
+            create_sample_shop(self.stripe.secret_key, self.home.log_of("sample-shop"))
+        self._catalogue = read_catalogue(self.stripe.client())
         self._report(f"the catalogue is at {self.stripe.api_base}")
 
     def _start_gateways(self, upstreams: Upstreams) -> None:
         for attempt in range(1, _GATEWAY_ATTEMPTS + 1):
-            self._place_gateways()
+            self._choose_gateway_ports()
             self._configure_gateways(upstreams)
             try:
                 for gateway in self.gateways:
@@ -225,26 +227,26 @@ class Stack:
                 for gateway in self.gateways:
                     self._await(gateway)
             except ProcessFailed:
-                # Stripe has to know a gateway's port before it starts. If somebody else took it, choose again.
-                if attempt == _GATEWAY_ATTEMPTS or not self._a_gateway_port_was_taken():
+                # Stripe must know the port before the gateway starts. If another process took it, choose again.
+                if attempt == _GATEWAY_ATTEMPTS or not self._gateway_port_is_taken():
                     raise
             else:
                 return
 
-    def _place_gateways(self) -> None:
+    def _choose_gateway_ports(self) -> None:
         for gateway in self.gateways:
             gateway.stop()
-            gateway.place(free_port())
+            gateway.use_port(free_port())
         if self.options.gateway_port is not None:
-            self.gateways[0].place(self.options.gateway_port)
+            self.gateways[0].use_port(self.options.gateway_port)
 
-    def _a_gateway_port_was_taken(self) -> bool:
+    def _gateway_port_is_taken(self) -> bool:
         return self.options.gateway_port is None and any(
             not gateway.running and gateway.port is not None and not is_free(gateway.port) for gateway in self.gateways
         )
 
     def _configure_gateways(self, upstreams: Upstreams) -> None:
-        self._webhook_secrets = self._registered_webhooks()
+        self._webhook_secrets = self._register_webhooks()
         for gateway in self.gateways:
             gateway.settings.update(
                 gateway_settings(
@@ -253,25 +255,25 @@ class Stack:
             )
             if self.tls:
                 gateway.settings.update(self.tls.gateway())
-        self._apply_chosen_settings(*self.gateways)
+        self._apply_option_settings(*self.gateways)
 
-    def _registered_webhooks(self) -> list[str]:
+    def _register_webhooks(self) -> list[str]:
         if not self._simulated:
             return [self.stripe.webhook_secret or ""]
         client = self.stripe.client()
         delete_all(client)
-        told = self.gateways if self.options.webhook_for_each_gateway else self.gateways[:1]
-        return register(client, [f"http://{gateway.address}" for gateway in told])
+        receivers = self.gateways if self.options.webhook_for_each_gateway else self.gateways[:1]
+        return register(client, [f"http://{gateway.address}" for gateway in receivers])
 
-    def _apply_chosen_settings(self, *services: Service) -> None:
+    def _apply_option_settings(self, *services: Service) -> None:
         for service in services:
             service.settings.update(self.options.settings.get(service.name, {}))
 
-    def _spoken_to(self, kind: ServiceKind) -> ServiceKind:
+    def _with_tls_check(self, kind: ServiceKind) -> ServiceKind:
         return replace(kind, is_ready=self.tls.is_serving) if self.tls else kind
 
     def _launch(self, service: Service) -> None:
-        self._to_undo.callback(service.stop)
+        self._cleanup.callback(service.stop)
         service.launch()
 
     def _await(self, service: Service) -> None:
@@ -283,8 +285,8 @@ def _gateway_names(count: int) -> list[str]:
     return ["gateway", *(f"gateway-{number}" for number in range(2, count + 1))]
 
 
-def _forget_earlier_run(home: Home) -> None:
-    """Remove what a run that was killed left behind; its data stays."""
+def _remove_stale_files(home: Home) -> None:
+    """Remove stack.json and logs of an earlier run. Its data stays."""
     home.stack_file.unlink(missing_ok=True)
     for log in home.log_dir.glob("*.log"):
         log.unlink()

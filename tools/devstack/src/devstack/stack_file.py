@@ -1,4 +1,4 @@
-"""stack.json: where everything listens, for tools and tests. It exists while the stack is healthy."""
+"""stack.json: addresses and keys of a running stack, for tools and tests."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,16 +7,16 @@ from pathlib import Path
 from devstack.layout import write_private
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StackFile:
-    """The content of stack.json. It holds secrets, so only its owner can read the file."""
+    """Content of stack.json. The file has mode 0600, since it contains secrets."""
 
     gateway: str
     """http URL of the first gateway."""
     gateways: list[str]
-    """http URLs of all of them."""
+    """http URLs of all gateways."""
     stripe_api: str
-    """http URL of the simulator, or of Stripe itself."""
+    """http URL of the simulator or of Stripe."""
     stripe_secret_key: str
     stripe_publishable_key: str
     webhook_secret: str
@@ -35,10 +35,10 @@ class StackFile:
     """Process id by process name."""
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         write_private(path, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "StackFile":
-        """Read it back. Raises FileNotFoundError when no stack is up."""
+        """Read the file. Raises FileNotFoundError if no stack runs."""
         return cls(**json.loads(path.read_text()))

@@ -1,12 +1,12 @@
-"""How a stack differs from the usual one."""
+"""Options of a stack."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Upstreams:
-    """Where the gateways find what they call; the address of a proxy may stand in for each."""
+    """Addresses that the gateways call. Each may be a proxy's."""
 
     stripe_api: str
     """http URL."""
@@ -16,24 +16,24 @@ class Upstreams:
     """gRPC address, host:port."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What can be chosen."""
+    """Options with their defaults."""
 
     gateways: int = 1
     gateway_port: int | None = None
-    """The first gateway's port; unset takes a free one."""
+    """The first gateway's port. None takes a free one."""
     webhook_for_each_gateway: bool = False
-    """Whether Stripe delivers each event to every gateway, not just to the first."""
+    """Register a webhook endpoint for every gateway, not only for the first."""
     durable: bool = True
-    """Whether PostgreSQL waits for the disk."""
+    """Let PostgreSQL wait for the disk."""
     seed: int | None = None
-    """The simulator's. Unset takes another one each time: the data of earlier runs knows the ids of earlier seeds."""
+    """The simulator's seed. None takes a random one: data of earlier runs contains the ids of earlier seeds."""
     rate_limits: bool = True
-    """Whether the gateways hold clients to their usual rates; a test buys more from one address than a buyer would."""
+    """Apply the gateways' rate limits. Tests turn them off, since they make many purchases from one address."""
     tls: bool = False
-    """Whether the services and the stores speak mutual TLS and nothing else."""
+    """Require mutual TLS from all services and stores."""
     simulator_arguments: Sequence[str] = ()
-    """Further words for the simulator's command line."""
+    """Additional command-line arguments of the simulator."""
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By process name, environment variables without the service's prefix."""
+    """Environment variables without the service's prefix, by process name."""

@@ -1,4 +1,4 @@
-"""Mutual TLS everywhere in a stack: certificates, proxies in front of the stores, and the settings that follow."""
+"""Mutual TLS in a stack: certificates, TLS proxies for the stores, and the services' settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ GATEWAY_NAME = "payments-gateway"
 
 
 class StackTls:
-    """Whoever wants anything from a service or a store of the stack needs a certificate of its authority."""
+    """Certificates and proxies of a stack whose services and stores require client certificates."""
 
     def __init__(self, folder: Path) -> None:
-        """Use the certificates of a folder, making those that are missing."""
+        """Use the certificates in a folder. Missing ones are made when the proxies open."""
         self.certificates = CertificateFolder(folder)
         self._redis: TlsProxy | None = None
         self._postgres: TlsProxy | None = None
 
     @contextmanager
     def proxies(self, *, postgres: int, redis: int) -> Iterator[None]:
-        """Open proxies in front of the ports of both stores."""
+        """Run proxies for the ports of both stores."""
         self.certificates.make()
         with (
             TlsProxy(postgres, self.certificates, "postgres", negotiation=SslNegotiation.POSTGRES) as self._postgres,
@@ -33,17 +33,17 @@ class StackTls:
             yield
 
     def is_serving(self, port: int) -> bool:
-        """Whether a service answers SERVING to who has a certificate."""
+        """Return true if a service answers SERVING over mutual TLS."""
         return grpc_is_serving(port, self.certificates)
 
     def checkout_session(self, redis_url: str) -> dict[str, str]:
-        """Return the settings of checkout-session, whose Redis is at a plaintext URL."""
+        """Return the settings of checkout-session for the Redis at a plaintext URL."""
         address = urlsplit(redis_url)
         encrypted = address._replace(scheme="rediss", netloc=_through(address.netloc, self._redis))
-        return {"REDIS_URL": encrypted.geturl(), **self._service("checkout-session"), **self._towards_redis()}
+        return {"REDIS_URL": encrypted.geturl(), **self._service("checkout-session"), **self._redis_client()}
 
     def orders(self, database_url: str) -> dict[str, str]:
-        """Return the settings of orders, whose database is at a plaintext URL."""
+        """Return the settings of orders for the database at a plaintext URL."""
         address = urlsplit(database_url)
         query = {
             "sslmode": "verify-full",
@@ -70,7 +70,7 @@ class StackTls:
             "TLS_CLIENT_NAMES": GATEWAY_NAME,
         }
 
-    def _towards_redis(self) -> dict[str, str]:
+    def _redis_client(self) -> dict[str, str]:
         return {
             "REDIS_TLS_CA_FILE": str(self.certificates.authorities),
             "REDIS_TLS_CERT_FILE": str(self.certificates.certificate_of("checkout-session")),
@@ -79,8 +79,8 @@ class StackTls:
 
 
 def _through(netloc: str, proxy: TlsProxy | None) -> str:
-    """Return who and where of a URL, with the port of a proxy."""
+    """Return the network location of a URL with the port of the proxy."""
     if proxy is None:
-        raise LookupError("the proxies are not open")
-    who, at, _where = netloc.rpartition("@")
-    return f"{who}{at}{LOOPBACK}:{proxy.port}"
+        raise LookupError("the TLS proxies are not running")
+    credentials, at, _address = netloc.rpartition("@")
+    return f"{credentials}{at}{LOOPBACK}:{proxy.port}"

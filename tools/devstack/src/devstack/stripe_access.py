@@ -1,4 +1,4 @@
-"""Which Stripe a stack talks to: the simulator, or Stripe itself with test keys."""
+"""Access to Stripe: to the simulator, or to Stripe itself with test keys."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,27 +10,27 @@ _LIVE_PREFIXES = ("sk_live_", "rk_live_", "pk_live_")
 
 
 class UnusableStripeKeys(RuntimeError):
-    """The keys in the environment must not or cannot be used here."""
+    """The Stripe keys in the environment cannot be used."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StripeAccess:
-    """An address and the keys for it."""
+    """Address and keys of Stripe or of the simulator."""
 
     api_base: str
     secret_key: str = field(repr=False)
     publishable_key: str
     webhook_secret: str | None = field(default=None, repr=False)
-    """Known beforehand for Stripe itself; the simulator makes one when the webhook endpoint is registered."""
+    """Set for Stripe itself. The simulator returns one when the webhook endpoint is registered."""
 
     @property
     def is_real(self) -> bool:
-        """Whether this is Stripe itself."""
+        """True for Stripe itself."""
         return self.api_base == REAL_API_BASE
 
     def client(self) -> stripe.StripeClient:
-        """Return the official client, set up for this address."""
-        # Telemetry would write a file into the user's home and tell Stripe about the simulator's timings.
+        """Return the official client for this address."""
+        # Telemetry would write a file into the user's home, and send the simulator's timings to Stripe.
         stripe.enable_telemetry = False
         return stripe.StripeClient(
             self.secret_key,
@@ -40,10 +40,10 @@ class StripeAccess:
         )
 
 
-def real_stripe(environment: Mapping[str, str]) -> StripeAccess | None:
-    """Return access to Stripe itself if the environment holds a key for it.
+def find_real_stripe(environment: Mapping[str, str]) -> StripeAccess | None:
+    """Return access to Stripe itself if the environment has a key for it.
 
-    Raises UnusableStripeKeys for a live key, and when a key comes without what else is needed.
+    Raises UnusableStripeKeys for a live key, and if another variable is missing.
     """
     secret_key = environment.get("STRIPE_SECRET_KEY", "")
     if not secret_key:
@@ -67,7 +67,7 @@ def real_stripe(environment: Mapping[str, str]) -> StripeAccess | None:
 
 def _refuse_live(name: str, key: str) -> None:
     if key.startswith(_LIVE_PREFIXES):
-        raise UnusableStripeKeys(f"{name} is a live key. This stack makes up purchases: use test keys.")
+        raise UnusableStripeKeys(f"{name} is a live key. This stack makes purchases: use test keys.")
 
 
 def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:

@@ -1,8 +1,7 @@
-"""TLS in front of a server that is built without it, as the embedded PostgreSQL and Valkey are.
+"""TLS proxy for servers that are built without TLS, as the embedded PostgreSQL and Valkey are.
 
-A door demands a client certificate of the authorities in force, and speaks plaintext to the server behind it, over
-loopback. Certificates are read anew for each connection. It opens to whoever has a certificate; passwords are still
-the server's own affair.
+It requires a client certificate of a trusted authority and forwards plaintext to the server over loopback. Certificates
+are read for each connection. Authentication by password stays with the server.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator
-from enum import Enum
+from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
@@ -23,20 +22,20 @@ _CHUNK_BYTES = 64 * 1024
 _HANDSHAKE_SECONDS = 5.0
 _CLOSE_SECONDS = 1.0
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-"""What a PostgreSQL client sends before the handshake: see its documentation, Message Formats, SSLRequest."""
+"""SSLRequest, which a PostgreSQL client sends before the handshake (PostgreSQL: Message Formats)."""
 
 
-class SslNegotiation(Enum):
-    """How a client of the server begins."""
+class SslNegotiation(StrEnum):
+    """Start of a connection, as libpq's `sslnegotiation`."""
 
     DIRECT = "direct"
-    """With TLS itself, as Redis's clients do."""
+    """The TLS handshake comes first, as with Redis."""
     POSTGRES = "postgres"
-    """By asking whether there is TLS, as PostgreSQL's do."""
+    """The client sends an SSLRequest first."""
 
 
 class TlsProxy:
-    """One listening port in front of one server. It works in a thread of its own while it is open."""
+    """A proxy for one server. It runs in a thread of its own."""
 
     def __init__(
         self,
@@ -47,7 +46,7 @@ class TlsProxy:
         negotiation: SslNegotiation = SslNegotiation.DIRECT,
         port: int = 0,
     ) -> None:
-        """Lead to a loopback port and show a holder's certificate. Port 0 takes a free one."""
+        """Forward to a loopback port with a holder's certificate. Port 0 takes a free one."""
         self._server_port = server_port
         self._certificates = certificates
         self._holder = holder
@@ -56,35 +55,35 @@ class TlsProxy:
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
         self.client_serials: list[str] = []
-        """The serial numbers of the certificates of all who were let in, in order."""
-        self._visits: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._run, name=f"tls-door-{holder}", daemon=True)
+        """Serial numbers of the accepted client certificates, in order."""
+        self._connections: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._run, name=f"tls-proxy-{holder}", daemon=True)
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return self._port
 
     def __enter__(self) -> Self:
-        """Open it."""
+        """Start listening."""
         self.open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the proxy."""
         self.close()
 
     def open(self) -> None:
-        """Listen from now on."""
+        """Start listening."""
         self._listener = socket.create_server((LOOPBACK, self._port))
         self._listener.settimeout(0)
         self._port = self._listener.getsockname()[1]
         self._thread.start()
 
     def close(self) -> None:
-        """Cut every connection and free the port."""
+        """Close all connections and free the port."""
         self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
@@ -95,40 +94,40 @@ class TlsProxy:
     async def _serve(self) -> None:
         accepting = asyncio.create_task(self._accept())
         await self._closing.wait()
-        tasks = {accepting, *self._visits}
+        tasks = {accepting, *self._connections}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _ in range(2):  # a transport that was closed says so in the loop's next rounds
+        for _ in range(2):  # closed transports finish in the next iterations of the loop
             await asyncio.sleep(0)
 
     async def _accept(self) -> None:
         while True:
             client, _ = await self._loop.sock_accept(self._listener)
-            visit = asyncio.create_task(self._admit(client))
-            self._visits.add(visit)
-            visit.add_done_callback(self._visits.discard)
+            connection = asyncio.create_task(self._handle(client))
+            self._connections.add(connection)
+            connection.add_done_callback(self._connections.discard)
 
-    async def _admit(self, client: socket.socket) -> None:
+    async def _handle(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError, EOFError, TimeoutError):
             client.settimeout(0)
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
                 if self._negotiation is SslNegotiation.POSTGRES:
-                    await self._agree_on_tls(client)
+                    await self._negotiate_tls(client)
                 reader, writer = await self._encrypted(client)
             self.client_serials.append(writer.get_extra_info("peercert")["serialNumber"])
             async with _closing(writer):
-                await self._lead(reader, writer)
+                await self._forward(reader, writer)
 
-    async def _agree_on_tls(self, client: socket.socket) -> None:
-        """Answer a PostgreSQL client's question. One that does not ask wants plaintext, and is not let in."""
-        asked = b""
-        while len(asked) < len(_SSL_REQUEST):
-            heard = await self._loop.sock_recv(client, len(_SSL_REQUEST) - len(asked))
-            if not heard:
+    async def _negotiate_tls(self, client: socket.socket) -> None:
+        """Accept an SSLRequest. A client that sends something else wants plaintext and is disconnected."""
+        request = b""
+        while len(request) < len(_SSL_REQUEST):
+            received = await self._loop.sock_recv(client, len(_SSL_REQUEST) - len(request))
+            if not received:
                 raise EOFError
-            asked += heard
-        if asked != _SSL_REQUEST:
+            request += received
+        if request != _SSL_REQUEST:
             raise EOFError
         await self._loop.sock_sendall(client, b"S")
 
@@ -150,25 +149,25 @@ class TlsProxy:
         )
         return context
 
-    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass everything on, both ways, until either side ends."""
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward in both directions until either side ends."""
         from_server, to_server = await asyncio.open_connection(LOOPBACK, self._server_port)
         async with _closing(to_server):
-            ways = {
-                asyncio.create_task(_pass_on(reader, to_server)),
-                asyncio.create_task(_pass_on(from_server, writer)),
+            directions = {
+                asyncio.create_task(_copy(reader, to_server)),
+                asyncio.create_task(_copy(from_server, writer)),
             }
             try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
+                for direction in directions:
+                    direction.cancel()
+                await asyncio.gather(*directions, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
 async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
-    """Close a connection in the end, once what was written to it is sent; cut it if that takes long."""
+    """Close a connection gracefully after the block, or abort it after a timeout."""
     try:
         yield
         writer.close()
@@ -179,7 +178,7 @@ async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
         writer.transport.abort()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while chunk := await reader.read(_CHUNK_BYTES):
         writer.write(chunk)
         await writer.drain()

@@ -1,4 +1,4 @@
-"""The gateways' webhook endpoints at the simulator."""
+"""Registration of the gateways as webhook endpoints at Stripe."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ WEBHOOK_PATH = "/api/stripe/webhook"
 
 
 def register(client: stripe.StripeClient, gateways: Sequence[str]) -> list[str]:
-    """Register one endpoint for each gateway URL and return their signing secrets, in order."""
+    """Register an endpoint for each gateway URL. Return their signing secrets in order."""
     return [_register_one(client, f"{gateway}{WEBHOOK_PATH}") for gateway in gateways]
 
 
@@ -21,5 +21,5 @@ def delete_all(client: stripe.StripeClient) -> None:
 def _register_one(client: stripe.StripeClient, url: str) -> str:
     endpoint = client.v1.webhook_endpoints.create({"url": url, "enabled_events": ["*"]})
     if not endpoint.secret:
-        raise ValueError("the webhook endpoint came without a secret")
+        raise ValueError("Stripe returned no secret for the webhook endpoint")
     return endpoint.secret

@@ -196,5 +196,5 @@ async def test_p3_a_webhook_that_finds_something_away_is_answered_503_and_comes_
 async def _not_ours(shop: Shop) -> float:
     async with shop.session.get(f"{shop.gateway}/metrics") as answer:
         text = await answer.text()
-    line = 'holdfast_fulfilments_total{outcome="not_ours",road="webhook"} '
+    line = 'holdfast_fulfilments_total{channel="webhook",outcome="not_ours"} '
     return next((float(found.removeprefix(line)) for found in text.splitlines() if found.startswith(line)), 0.0)

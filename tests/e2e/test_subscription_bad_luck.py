@@ -25,12 +25,6 @@ UNSOLD: Final[dict[str, dict[str, Any]]] = {
         "tiers_mode": "volume",
         "tiers": [{"up_to": "inf", "unit_amount": 5}],
     },
-    "packaged": {
-        "unit_amount": 900,
-        "recurring": MONTHLY,
-        "transform_quantity": {"divide_by": 3, "round": "up"},
-    },
-    "with parts of a cent": {"unit_amount_decimal": "0.5", "recurring": MONTHLY},
     "with a trial of no number": {"unit_amount": 900, "recurring": MONTHLY, "metadata": {"trial_days": "a week"}},
     "with a trial of three years": {"unit_amount": 900, "recurring": MONTHLY, "metadata": {"trial_days": "1095"}},
 }

@@ -84,10 +84,6 @@ class Knobs:
         """Return how many requests were received, as a mark for `requests`."""
         return int((await self._call("GET", "requests", params={"path": "/none"}))["total"])
 
-    async def roll_secret(self, endpoint_id: str) -> str:
-        """Roll a webhook endpoint's secret and return the new one; both sign for a day."""
-        return str((await self._post(f"webhook_endpoints/{endpoint_id}/roll_secret", {}))["secret"])
-
     async def pay(self, intent_id: str, **payment: Any) -> dict[str, Any]:
         """Pay as a browser would: `payment_method`, `card_number` or `iban`, `challenge`, `settle`."""
         return dict(await self._post(f"payment_intents/{intent_id}/pay", payment))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
+from payments_gateway.domain.attempts import Interval, LineItem, Recurring
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionItem, SubscriptionStatus
 
@@ -24,7 +24,6 @@ CLUB_CONTEXT: Final = replace(
 ROW: Final = Subscription(
     id="00000000-0000-4000-8000-000000000001",
     checkout_attempt_id=ATTEMPT_ID,
-    intent=IntentRef("seti_1", IntentKind.SETUP),
     user_id=None,
     stripe_customer_id="cus_1",
     payment_method_id="pm_1",

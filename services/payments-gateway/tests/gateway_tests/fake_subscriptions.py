@@ -56,7 +56,6 @@ class FakeSubscriptions:
         self.rows[subscription_id] = Subscription(
             id=subscription_id,
             checkout_attempt_id=payment.attempt_id,
-            intent=payment.intent,
             user_id=context.user_id,
             stripe_customer_id=context.stripe_customer_id,
             payment_method_id=payment.payment_method_id,

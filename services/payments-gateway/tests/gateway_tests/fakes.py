@@ -344,7 +344,7 @@ class FakeOrders:
             begun = self._subscriptions.begin_all(payment, context)
             purchase = Purchase(
                 attempt_id=payment.attempt_id,
-                intent=payment.intent,
+                intent_id=payment.intent.id,
                 order=self._order(payment, context) if any(item.recurring is None for item in context.items) else None,
                 subscriptions=tuple(self._subscriptions.rows[each] for each in begun),
             )

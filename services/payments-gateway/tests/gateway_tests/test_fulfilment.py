@@ -103,7 +103,7 @@ async def test_p4_another_intent_is_quarantined_and_the_attempt_stays(gateway: G
     purchase = await gateway.fulfilment.fulfil(gateway.intents.pay(stored.intent), WEBHOOK)
 
     assert isinstance(purchase, Purchase)
-    assert purchase.intent == stored.intent
+    assert purchase.intent_id == stored.intent.id
 
 
 async def test_p4_news_of_a_purchase_does_not_delete_an_attempt_that_another_intent_pays(gateway: Gateway) -> None:

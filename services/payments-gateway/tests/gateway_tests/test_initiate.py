@@ -358,7 +358,7 @@ async def test_p3_a_retry_after_the_store_lost_everything_records_what_was_paid(
         await gateway.initiate.begin(ASKED, GUEST, KEY)
 
     assert [refusal.value.purchase] == gateway.orders.purchases()
-    assert gateway.orders.purchases()[0].intent == paid.ref
+    assert gateway.orders.purchases()[0].intent_id == paid.ref.id
     assert gateway.attempts.stored() == []
 
 

@@ -7,6 +7,7 @@ from itertools import cycle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.errors import ConflictRetriesExhausted
 from payments_gateway.domain.purchases import Payment
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
@@ -14,7 +15,7 @@ from payments_gateway.domain.webhook_events import SubscriptionChanged
 from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.sync import SubscriptionSync
 
-from .billing_samples import CLUB_CONTEXT, ROW
+from .billing_samples import CLUB_CONTEXT
 from .fake_subscriptions import FakeBilling, FakeSubscriptions
 from .fakes import FakeClock, Wire
 from .samples import ATTEMPT_ID
@@ -83,7 +84,7 @@ async def _told_of_all(changes: list[Change], pauses: list[int], *, bound: bool)
     billing = FakeBilling(wire, clock)
     activation = Activation(rows, billing, now=clock.now)
     gateways = cycle([SubscriptionSync(rows, billing, activation, livemode=False) for _ in range(2)])
-    payment = Payment(ROW.intent, ATTEMPT_ID, None, livemode=False, payment_method_id="pm_1")
+    payment = Payment(IntentRef("seti_1", IntentKind.SETUP), ATTEMPT_ID, None, livemode=False, payment_method_id="pm_1")
     [subscription_id] = rows.begin_all(payment, CLUB_CONTEXT)
 
     under_way = [asyncio.create_task(activation.activate(subscription_id))]

@@ -163,7 +163,7 @@ async def test_a_payment_that_ends_well_after_all_is_fulfilled_although_closed(g
     await gateway.fulfilment.fulfil(gateway.intents.pay(old.intent), PaymentReport(ReportChannel.WEBHOOK, "evt_1"))
 
     [purchase] = gateway.orders.purchases()
-    assert purchase.intent == old.intent
+    assert purchase.intent_id == old.intent.id
 
 
 async def test_replacing_twice_is_replacing_once(gateway: Gateway) -> None:

@@ -167,7 +167,7 @@ class OrderSummaryBody(Body):
     id: str
     number: str = Field(description="To be read out on the phone.")
     checkout_attempt_id: str
-    status: Literal["paid"]
+    status: Literal["paid", "unknown"] = Field(description="unknown while the gateway is older than orders.")
     total_amount: int = Field(description="Minor units; what Stripe received.")
     currency: str
     refunded_amount: int | None = Field(
@@ -231,14 +231,16 @@ class SubscriptionBody(Body):
         "unpaid",
         "paused",
         "canceled",
+        "unknown",
     ] = Field(
-        description="Stripe's word; pending until Stripe has created it, activation_failed where Stripe refuses to."
+        description="Stripe's word; pending until Stripe has created it, activation_failed where Stripe refuses to, "
+        "unknown while the gateway is older than orders."
     )
     checkout_attempt_id: str
     items: list[BoughtItemBody]
     currency: str
     amount: int = Field(description="Minor units; what is charged each time.")
-    interval: Literal["day", "week", "month", "year"]
+    interval: Literal["day", "week", "month", "year", "unknown"]
     interval_count: int = Field(description="How many intervals lie between two charges.")
     trial_end: datetime | None = None
     current_period_end: datetime | None = Field(default=None, description="When it is charged next, unless it ends.")

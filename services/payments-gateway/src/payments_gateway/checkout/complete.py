@@ -31,7 +31,7 @@ class CompleteCheckout:
             raise AttemptNotFound
         if purchase is not None and not purchase.is_visible_to(caller):
             raise AttemptNotFound
-        if purchase is not None and purchase.intent == ref:
+        if purchase is not None and purchase.intent_id == ref.id:
             return await self._fulfilment.activate_for_buyer(purchase)
         # The client is not believed about the intent (P6): Stripe's copy must name this attempt.
         intent = await self._intents.retrieve(ref)

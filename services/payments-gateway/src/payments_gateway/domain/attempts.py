@@ -61,6 +61,8 @@ class Interval(StrEnum):
     WEEK = "week"
     MONTH = "month"
     YEAR = "year"
+    UNKNOWN = "unknown"
+    """Added by a newer version of orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class CloseReason(StrEnum):
 
     SUPERSEDED = "superseded"
     PAY_BY_PASSED = "pay_by_passed"
+    UNKNOWN = "unknown"
+    """Added by a newer version of checkout-session."""
 
 
 class DeleteReason(StrEnum):
@@ -130,6 +134,8 @@ class DeleteReason(StrEnum):
     RECORDED = "recorded"
     QUARANTINED = "quarantined"
     CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+    """Added by a newer version of checkout-session."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,12 +47,16 @@ class QuarantineReason(StrEnum):
     INTENT_MISMATCH = "intent_mismatch"
     DUPLICATE_PAYMENT = "duplicate_payment"
     UNRECORDABLE = "unrecordable"
+    UNKNOWN = "unknown"
+    """Added by a newer version of orders."""
 
 
 class OrderStatus(StrEnum):
     """Status of an order."""
 
     PAID = "paid"
+    UNKNOWN = "unknown"
+    """Added by a newer version of orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Purchase:
     """Order, subscriptions or both that an attempt's payment bought."""
 
     attempt_id: str
-    intent: IntentRef
+    intent_id: str
     order: Order | None
     """None if only subscriptions were bought."""
     subscriptions: tuple[Subscription, ...] = ()

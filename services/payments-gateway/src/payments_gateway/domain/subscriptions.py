@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
-from payments_gateway.domain.attempts import IntentRef, Recurring
+from payments_gateway.domain.attempts import Recurring
 from payments_gateway.domain.money import Money
 
 SUBSCRIPTION_ID_KEY: Final = "subscriptionId"
@@ -31,6 +31,8 @@ class SubscriptionStatus(StrEnum):
     UNPAID = "unpaid"
     PAUSED = "paused"
     CANCELED = "canceled"
+    UNKNOWN = "unknown"
+    """Added by a newer version of orders."""
 
 
 ENDED_STATUSES: Final = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
@@ -74,6 +76,8 @@ class InvoiceStatus(StrEnum):
     PAID = "paid"
     UNCOLLECTIBLE = "uncollectible"
     VOID = "void"
+    UNKNOWN = "unknown"
+    """Added by a newer version of orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,6 @@ class Subscription:
 
     id: str
     checkout_attempt_id: str
-    intent: IntentRef
-    """The intent whose payment began it."""
     user_id: str | None
     stripe_customer_id: str
     payment_method_id: str

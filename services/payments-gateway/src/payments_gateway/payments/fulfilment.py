@@ -119,7 +119,7 @@ class Fulfilment:
         purchase = await self._orders.find_purchase(payment.attempt_id)
         if purchase is None:
             reason = QuarantineReason.ATTEMPT_MISSING
-        elif purchase.intent == payment.intent:
+        elif purchase.intent_id == payment.intent.id:
             return purchase
         else:
             reason = QuarantineReason.DUPLICATE_PAYMENT

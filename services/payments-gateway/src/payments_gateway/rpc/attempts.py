@@ -1,5 +1,6 @@
-"""Attempts, kept by checkout-session over gRPC."""
+"""Attempts of checkout-session, over gRPC."""
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,8 +20,11 @@ from payments_gateway.domain.attempts import (
     Tombstone,
 )
 from payments_gateway.domain.errors import AttemptNotFound
-from payments_gateway.rpc.messages import context_message, intent_message, read_context, read_intent
-from servicekit.grpc_client import RpcClient
+from payments_gateway.rpc.messages import context_from_proto, context_to_proto, intent_from_proto, intent_to_proto
+from servicekit.enum_codec import EnumCodec
+from servicekit.grpc_client import RpcClient, ServiceUnavailable
+
+_log = logging.getLogger(__name__)
 
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "attempt_closed": AttemptClosed,
@@ -29,84 +33,87 @@ _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "request_hash_mismatch": RequestHashMismatch,
 }
 
-_CLOSE_REASONS: Final = {
-    CloseReason.SUPERSEDED: checkout_session_pb2.CLOSE_REASON_SUPERSEDED,
-    CloseReason.PAY_BY_PASSED: checkout_session_pb2.CLOSE_REASON_PAY_BY_PASSED,
-}
-_CLOSE_REASONS_BACK: Final = {wire: reason for reason, wire in _CLOSE_REASONS.items()}
-
-_DELETE_REASONS: Final = {
-    DeleteReason.RECORDED: checkout_session_pb2.DELETE_REASON_RECORDED,
-    DeleteReason.QUARANTINED: checkout_session_pb2.DELETE_REASON_QUARANTINED,
-    DeleteReason.CANCELLED: checkout_session_pb2.DELETE_REASON_CANCELLED,
-}
-_DELETE_REASONS_BACK: Final = {wire: reason for reason, wire in _DELETE_REASONS.items()}
+_CLOSE_REASONS: Final = EnumCodec(CloseReason, checkout_session_pb2.CloseReason)
+_DELETE_REASONS: Final = EnumCodec(DeleteReason, checkout_session_pb2.DeleteReason)
 
 
 class AttemptsClient:
     """`AttemptsPort` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
-        """Call checkout-session over an open channel."""
         self._stub: checkout_session_pb2_grpc.CheckoutSessionServiceAsyncStub = (
             checkout_session_pb2_grpc.CheckoutSessionServiceStub(channel)
         )
-        self._caller = RpcClient("checkout-session", _ERRORS, timeout_seconds=timeout_seconds)
+        self._client = RpcClient("checkout-session", _ERRORS, timeout_seconds=timeout_seconds)
 
     async def save(
         self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: IntentRef
     ) -> SavedAttempt:
-        """Store an attempt, or answer the one stored."""
-        answer = await self._caller.call(
+        """Store an attempt, or return the stored one."""
+        response = await self._client.call(
             self._stub.SaveAttempt,
             checkout_session_pb2.SaveAttemptRequest(
                 attempt_id=attempt_id,
                 request_hash=request_hash,
-                context=context_message(context),
-                intent=intent_message(intent),
+                context=context_to_proto(context),
+                intent=intent_to_proto(intent),
             ),
         )
-        return SavedAttempt(_read_attempt(answer.attempt), answer.replayed)
+        return SavedAttempt(_attempt_from_proto(response.attempt), response.replayed)
 
     async def find(self, attempt_id: str) -> Attempt | Tombstone | None:
-        """Return the attempt or its tombstone."""
+        """Return the attempt or its tombstone; None if there is neither."""
         try:
-            answer = await self._caller.call(
+            response = await self._client.call(
                 self._stub.GetAttempt, checkout_session_pb2.GetAttemptRequest(attempt_id=attempt_id)
             )
         except AttemptNotFound:
             return None
-        return _read_attempt(answer.attempt) if answer.HasField("attempt") else _read_tombstone(answer.tombstone)
+        return (
+            _attempt_from_proto(response.attempt)
+            if response.HasField("attempt")
+            else _tombstone_from_proto(response.tombstone)
+        )
 
     async def close(self, attempt_id: str, reason: CloseReason) -> None:
-        """Bar further saves, keep the content."""
-        await self._caller.call(
+        """Refuse further saves, and keep the content."""
+        await self._client.call(
             self._stub.CloseAttempt,
-            checkout_session_pb2.CloseAttemptRequest(attempt_id=attempt_id, reason=_CLOSE_REASONS[reason]),
+            checkout_session_pb2.CloseAttemptRequest(attempt_id=attempt_id, reason=_CLOSE_REASONS.to_proto(reason)),
         )
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
-        """Remove the content, leave a tombstone."""
-        await self._caller.call(
+        """Delete the content, and leave a tombstone."""
+        await self._client.call(
             self._stub.DeleteAttempt,
-            checkout_session_pb2.DeleteAttemptRequest(attempt_id=attempt_id, reason=_DELETE_REASONS[reason]),
+            checkout_session_pb2.DeleteAttemptRequest(attempt_id=attempt_id, reason=_DELETE_REASONS.to_proto(reason)),
         )
 
 
-def _read_attempt(message: checkout_session_pb2.Attempt) -> Attempt:
-    return Attempt(
-        attempt_id=message.attempt_id,
-        request_hash=message.request_hash,
-        context=read_context(message.context),
-        intent=read_intent(message.intent),
-        close_reason=_CLOSE_REASONS_BACK.get(message.close_reason),
-    )
+def _attempt_from_proto(message: checkout_session_pb2.Attempt) -> Attempt:
+    """Read an attempt. Raises ServiceUnavailable for one of a newer version, which an updated gateway can handle."""
+    try:
+        return Attempt(
+            attempt_id=message.attempt_id,
+            request_hash=message.request_hash,
+            context=context_from_proto(message.context),
+            intent=intent_from_proto(message.intent),
+            close_reason=_close_reason(message.close_reason),
+        )
+    except KeyError:
+        _log.exception("attempt of a newer version")
+        raise ServiceUnavailable("checkout-session") from None
 
 
-def _read_tombstone(message: checkout_session_pb2.Tombstone) -> Tombstone:
+def _tombstone_from_proto(message: checkout_session_pb2.Tombstone) -> Tombstone:
     return Tombstone(
         attempt_id=message.attempt_id,
-        reason=_DELETE_REASONS_BACK[message.reason],
-        close_reason=_CLOSE_REASONS_BACK.get(message.close_reason),
+        reason=_DELETE_REASONS.from_proto(message.reason, DeleteReason.UNKNOWN),
+        close_reason=_close_reason(message.close_reason),
         user_id=message.user_id or None,
     )
+
+
+def _close_reason(number: int) -> CloseReason | None:
+    """Return None for an attempt that is not closed. A reason of a newer version closes it as well."""
+    return _CLOSE_REASONS.from_proto(number, CloseReason.UNKNOWN) if number else None

@@ -1,12 +1,12 @@
-"""Subscriptions, kept by orders over gRPC."""
+"""Subscriptions of orders, over gRPC."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import grpc
-from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.message import Message
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
 from payments_gateway.domain.errors import VersionConflict
@@ -22,7 +22,14 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionPage,
     SubscriptionStatus,
 )
-from payments_gateway.rpc.messages import money_message, read_intent, read_money, read_recurring
+from payments_gateway.rpc.messages import (
+    money_from_proto,
+    money_to_proto,
+    recurring_from_proto,
+    time_from_proto,
+    time_to_proto,
+)
+from servicekit.enum_codec import EnumCodec
 from servicekit.grpc_client import RpcClient
 from servicekit.violations import InvalidRequest
 
@@ -32,14 +39,16 @@ _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "stripe_subscription_mismatch": StripeSubscriptionMismatch,
 }
 
+_STATUSES: Final = EnumCodec(SubscriptionStatus, orders_pb2.SubscriptionStatus)
+_INVOICE_STATUSES: Final = EnumCodec(InvoiceStatus, orders_pb2.InvoiceStatus)
+
 
 class SubscriptionsClient:
     """`SubscriptionsPort` over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
-        """Call orders over an open channel."""
         self._stub: orders_pb2_grpc.OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(channel)
-        self._caller = RpcClient("orders", _ERRORS, timeout_seconds=timeout_seconds)
+        self._client = RpcClient("orders", _ERRORS, timeout_seconds=timeout_seconds)
 
     async def get_subscription(self, subscription_id: str) -> Subscription:
         """Return one subscription, by our id."""
@@ -50,28 +59,28 @@ class SubscriptionsClient:
         return await self._get(orders_pb2.GetSubscriptionRequest(stripe_subscription_id=stripe_subscription_id))
 
     async def _get(self, request: orders_pb2.GetSubscriptionRequest) -> Subscription:
-        answer = await self._caller.call(self._stub.GetSubscription, request)
-        return read_subscription(answer.subscription)
+        response = await self._client.call(self._stub.GetSubscription, request)
+        return subscription_from_proto(response.subscription)
 
     async def list_subscriptions(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
         """Return a page of a user's subscriptions."""
-        answer = await self._caller.call(
+        response = await self._client.call(
             self._stub.ListSubscriptions,
             orders_pb2.ListSubscriptionsRequest(user_id=user_id, page_size=page_size, page_token=page_token or ""),
         )
         return SubscriptionPage(
-            tuple(read_subscription(one) for one in answer.subscriptions), answer.next_page_token or None
+            tuple(subscription_from_proto(one) for one in response.subscriptions), response.next_page_token or None
         )
 
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
-        """Note that the subscription is about to be created at Stripe."""
-        answer = await self._caller.call(
+        """Record that the subscription is about to be created at Stripe."""
+        response = await self._client.call(
             self._stub.BeginActivation,
             orders_pb2.BeginActivationRequest(
                 subscription_id=subscription_id, abandon_generation=abandon_generation or 0
             ),
         )
-        return read_subscription(answer.subscription)
+        return subscription_from_proto(response.subscription)
 
     async def activate(
         self,
@@ -80,23 +89,23 @@ class SubscriptionsClient:
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        """Bind the subscription to the Stripe subscription that was made for it."""
+        """Bind the subscription to the Stripe subscription that was created for it."""
         request = orders_pb2.ActivateSubscriptionRequest(
             subscription_id=subscription_id,
             expected_version=expected_version,
-            state=state_message(state),
-            invoice=invoice_message(invoice) if invoice else None,
+            state=state_to_proto(state),
+            invoice=invoice_to_proto(invoice) if invoice else None,
         )
-        with _refusals_named():
-            answer = await self._caller.call(self._stub.ActivateSubscription, request)
-        return read_subscription(answer.subscription)
+        with _translate_errors():
+            response = await self._client.call(self._stub.ActivateSubscription, request)
+        return subscription_from_proto(response.subscription)
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
-        """Note that Stripe refused for good."""
+        """Record that Stripe refused for good."""
         request = orders_pb2.FailActivationRequest(
             subscription_id=subscription_id, expected_version=expected_version, failure=failure
         )
-        return read_subscription((await self._caller.call(self._stub.FailActivation, request)).subscription)
+        return subscription_from_proto((await self._client.call(self._stub.FailActivation, request)).subscription)
 
     async def apply_state(
         self,
@@ -105,141 +114,119 @@ class SubscriptionsClient:
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        """Write a state that was read at Stripe after the version was."""
+        """Store a state that was read from Stripe after the version was."""
         request = orders_pb2.ApplySubscriptionStateRequest(
             subscription_id=subscription_id,
             expected_version=expected_version,
-            state=state_message(state),
-            invoice=invoice_message(invoice) if invoice else None,
+            state=state_to_proto(state),
+            invoice=invoice_to_proto(invoice) if invoice else None,
         )
-        with _refusals_named():
-            answer = await self._caller.call(self._stub.ApplySubscriptionState, request)
-        return read_subscription(answer.subscription)
+        with _translate_errors():
+            response = await self._client.call(self._stub.ApplySubscriptionState, request)
+        return subscription_from_proto(response.subscription)
 
 
 @contextmanager
-def _refusals_named() -> Iterator[None]:
-    """Say that orders cannot keep what Stripe showed: it may be a word that only Stripe and we know so far."""
+def _translate_errors() -> Iterator[None]:
+    """Raise UnsupportedStripeObject if orders refuses what Stripe returned: it may not know a word of Stripe's yet."""
     try:
         yield
-    except InvalidRequest as refused:
-        raise UnsupportedStripeObject from refused
+    except InvalidRequest as error:
+        raise UnsupportedStripeObject from error
 
 
-_STATUSES = {
-    status: orders_pb2.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{status.name}") for status in SubscriptionStatus
-}
-_STATUSES_BACK = {wire: status for status, wire in _STATUSES.items()}
-
-_INVOICE_STATUSES = {
-    status: orders_pb2.InvoiceStatus.Value(f"INVOICE_STATUS_{status.name}") for status in InvoiceStatus
-}
-_INVOICE_STATUSES_BACK = {wire: status for status, wire in _INVOICE_STATUSES.items()}
-
-
-def read_subscription(message: orders_pb2.Subscription) -> Subscription:
+def subscription_from_proto(message: orders_pb2.Subscription) -> Subscription:
     """Read a subscription."""
-    began = message.activation_began_at if message.HasField("activation_began_at") else None
     return Subscription(
         id=message.id,
         checkout_attempt_id=message.checkout_attempt_id,
-        intent=read_intent(message.intent),
         user_id=message.user_id or None,
         stripe_customer_id=message.stripe_customer_id,
         payment_method_id=message.payment_method_id,
-        recurring=read_recurring(message.recurring),
-        items=tuple(_read_item(item) for item in message.items),
+        recurring=recurring_from_proto(message.recurring),
+        items=tuple(_item_from_proto(item) for item in message.items),
         version=message.version,
-        created_at=_read_moment(message.created_at),
-        status=_STATUSES_BACK[message.status],
+        created_at=time_from_proto(message.created_at),
+        status=_STATUSES.from_proto(message.status, SubscriptionStatus.UNKNOWN),
         activation_generation=message.activation_generation,
-        activation_began_at=_read_moment(began) if began is not None else None,
+        activation_began_at=_optional_time(message, "activation_began_at"),
         activation_failure=message.activation_failure or None,
         stripe_subscription_id=message.stripe_subscription_id or None,
-        state=_read_state(message.state) if message.HasField("state") else None,
-        invoices=tuple(_read_invoice(invoice) for invoice in message.invoices),
+        state=_state_from_proto(message.state) if message.HasField("state") else None,
+        invoices=tuple(_invoice_from_proto(invoice) for invoice in message.invoices),
         erased=message.HasField("erased_at"),
     )
 
 
-def _read_item(message: orders_pb2.SubscriptionItem) -> SubscriptionItem:
+def _item_from_proto(message: orders_pb2.SubscriptionItem) -> SubscriptionItem:
     return SubscriptionItem(
         price_id=message.price_id,
         product_id=message.product_id,
         name=message.name,
         quantity=message.quantity,
-        unit_price=read_money(message.unit_price),
+        unit_price=money_from_proto(message.unit_price),
     )
 
 
-def state_message(state: StripeSubscriptionState) -> orders_pb2.StripeSubscriptionState:
+def state_to_proto(state: StripeSubscriptionState) -> orders_pb2.StripeSubscriptionState:
     """Return a state's message."""
     return orders_pb2.StripeSubscriptionState(
         stripe_subscription_id=state.stripe_subscription_id,
-        status=_STATUSES[state.status],
-        current_period_end=_moment(state.current_period_end),
-        trial_end=_moment(state.trial_end),
+        status=_STATUSES.to_proto(state.status),
+        current_period_end=time_to_proto(state.current_period_end),
+        trial_end=time_to_proto(state.trial_end),
         cancel_at_period_end=state.cancel_at_period_end,
-        cancel_at=_moment(state.cancel_at),
-        canceled_at=_moment(state.canceled_at),
-        ended_at=_moment(state.ended_at),
+        cancel_at=time_to_proto(state.cancel_at),
+        canceled_at=time_to_proto(state.canceled_at),
+        ended_at=time_to_proto(state.ended_at),
         latest_invoice_id=state.latest_invoice_id or "",
     )
 
 
-def _read_state(message: orders_pb2.StripeSubscriptionState) -> StripeSubscriptionState:
+def _state_from_proto(message: orders_pb2.StripeSubscriptionState) -> StripeSubscriptionState:
     return StripeSubscriptionState(
         stripe_subscription_id=message.stripe_subscription_id,
-        status=_STATUSES_BACK[message.status],
-        current_period_end=_read_moment(message.current_period_end) if message.HasField("current_period_end") else None,
-        trial_end=_read_moment(message.trial_end) if message.HasField("trial_end") else None,
+        status=_STATUSES.from_proto(message.status, SubscriptionStatus.UNKNOWN),
+        current_period_end=_optional_time(message, "current_period_end"),
+        trial_end=_optional_time(message, "trial_end"),
         cancel_at_period_end=message.cancel_at_period_end,
-        cancel_at=_read_moment(message.cancel_at) if message.HasField("cancel_at") else None,
-        canceled_at=_read_moment(message.canceled_at) if message.HasField("canceled_at") else None,
-        ended_at=_read_moment(message.ended_at) if message.HasField("ended_at") else None,
+        cancel_at=_optional_time(message, "cancel_at"),
+        canceled_at=_optional_time(message, "canceled_at"),
+        ended_at=_optional_time(message, "ended_at"),
         latest_invoice_id=message.latest_invoice_id or None,
     )
 
 
-def invoice_message(invoice: SubscriptionInvoice) -> orders_pb2.SubscriptionInvoice:
+def invoice_to_proto(invoice: SubscriptionInvoice) -> orders_pb2.SubscriptionInvoice:
     """Return an invoice's message."""
     return orders_pb2.SubscriptionInvoice(
         stripe_invoice_id=invoice.id,
-        status=_INVOICE_STATUSES[invoice.status],
+        status=_INVOICE_STATUSES.to_proto(invoice.status),
         billing_reason=invoice.billing_reason,
-        total=money_message(invoice.total),
-        amount_paid=money_message(invoice.amount_paid),
+        total=money_to_proto(invoice.total),
+        amount_paid=money_to_proto(invoice.amount_paid),
         attempt_count=invoice.attempt_count,
-        created_at=_moment(invoice.created_at),
-        period_start=_moment(invoice.period_start),
-        period_end=_moment(invoice.period_end),
-        next_payment_attempt=_moment(invoice.next_payment_attempt),
+        created_at=time_to_proto(invoice.created_at),
+        period_start=time_to_proto(invoice.period_start),
+        period_end=time_to_proto(invoice.period_end),
+        next_payment_attempt=time_to_proto(invoice.next_payment_attempt),
     )
 
 
-def _read_invoice(message: orders_pb2.SubscriptionInvoice) -> SubscriptionInvoice:
-    again = message.next_payment_attempt if message.HasField("next_payment_attempt") else None
+def _invoice_from_proto(message: orders_pb2.SubscriptionInvoice) -> SubscriptionInvoice:
     return SubscriptionInvoice(
         id=message.stripe_invoice_id,
-        status=_INVOICE_STATUSES_BACK[message.status],
+        status=_INVOICE_STATUSES.from_proto(message.status, InvoiceStatus.UNKNOWN),
         billing_reason=message.billing_reason,
-        total=read_money(message.total),
-        amount_paid=read_money(message.amount_paid),
+        total=money_from_proto(message.total),
+        amount_paid=money_from_proto(message.amount_paid),
         attempt_count=message.attempt_count,
-        created_at=_read_moment(message.created_at),
-        period_start=_read_moment(message.period_start) if message.HasField("period_start") else None,
-        period_end=_read_moment(message.period_end) if message.HasField("period_end") else None,
-        next_payment_attempt=_read_moment(again) if again is not None else None,
+        created_at=time_from_proto(message.created_at),
+        period_start=_optional_time(message, "period_start"),
+        period_end=_optional_time(message, "period_end"),
+        next_payment_attempt=_optional_time(message, "next_payment_attempt"),
     )
 
 
-def _moment(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
-
-
-def _read_moment(message: Timestamp) -> datetime:
-    return message.ToDatetime(tzinfo=UTC)
+def _optional_time(message: Message, field: str) -> datetime | None:
+    return time_from_proto(getattr(message, field)) if message.HasField(field) else None

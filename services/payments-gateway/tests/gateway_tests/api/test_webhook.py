@@ -20,7 +20,7 @@ async def test_p3_a_paid_checkout_is_recorded_before_stripe_is_told_so(
     answer = await deliver(http, gateway, event_body(paid))
 
     assert (answer.status, answer.json) == (200, {"received": True})
-    assert [purchase.intent for purchase in gateway.orders.purchases()] == [paid.ref]
+    assert [purchase.intent_id for purchase in gateway.orders.purchases()] == [paid.ref.id]
     assert gateway.orders.reports[0].stripe_event_id == "evt_1"
 
 

@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 import pytest
@@ -21,9 +22,8 @@ from payments_gateway.domain.purchases import (
     QuarantineReason,
     ReportChannel,
 )
-from payments_gateway.rpc.messages import context_message, intent_message, money_message
+from payments_gateway.rpc.messages import context_to_proto, intent_to_proto, money_to_proto
 from payments_gateway.rpc.orders import OrdersClient
-from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 
 from ..samples import ATTEMPT_ID, CONTEXT, intent_ref
@@ -32,6 +32,8 @@ from ..service_stand_ins import OrdersStandIn, Refusal
 REF = intent_ref("pi_1")
 PAYMENT = Payment(REF, ATTEMPT_ID, CONTEXT.total, livemode=False)
 WEBHOOK = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
+NEWER: Any = 99
+"""A number that a later version of the contract may give a meaning."""
 CREATED = datetime(2030, 1, 1, 12, 30, tzinfo=UTC)
 ORDER = Order(
     id="00000000-0000-4000-8000-000000000001",
@@ -49,8 +51,8 @@ ORDER = Order(
 
 
 def order_message(order: Order) -> pb.Order:
-    """Return an order as orders answers it."""
-    context = context_message(
+    """Return an order as orders shows it."""
+    context = context_to_proto(
         replace(
             CONTEXT,
             contact=order.contact,
@@ -68,7 +70,7 @@ def order_message(order: Order) -> pb.Order:
         payment_intent_id=REF.id,
         user_id=order.user_id or "",
         status=pb.ORDER_STATUS_PAID,
-        total=money_message(order.total),
+        total=money_to_proto(order.total),
         contact=context.contact,
         shipping_address=context.shipping_address if context.HasField("shipping_address") else None,
         shipping_option=context.shipping_option if context.HasField("shipping_option") else None,
@@ -86,13 +88,13 @@ def order_message(order: Order) -> pb.Order:
     )
 
 
-PURCHASE_MESSAGE = pb.Purchase(attempt_id=ATTEMPT_ID, intent=intent_message(REF), order=order_message(ORDER))
-PURCHASE = Purchase(ATTEMPT_ID, REF, ORDER)
+PURCHASE_MESSAGE = pb.Purchase(attempt_id=ATTEMPT_ID, intent=intent_to_proto(REF), order=order_message(ORDER))
+PURCHASE = Purchase(ATTEMPT_ID, REF.id, ORDER)
 
 
 @pytest.fixture
 def orders() -> OrdersStandIn:
-    """Give an orders service that answers what it is told to."""
+    """Give an orders service that responds as told."""
     return OrdersStandIn()
 
 
@@ -103,8 +105,8 @@ async def client(orders: OrdersStandIn) -> AsyncIterator[OrdersClient]:
         yield OrdersClient(channel, timeout_seconds=5)
 
 
-async def test_a_purchase_is_recorded_with_all_that_was_bought(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """Payment, content and report go over; the purchase comes back."""
+async def test_a_purchase_is_recorded_with_every_field(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """Payment, content and report are sent; the purchase comes back."""
     orders.answer = pb.RecordPurchaseResponse(decision=pb.PaymentDecision(purchase=PURCHASE_MESSAGE))
 
     decision = await client.record_purchase(PAYMENT, CONTEXT, WEBHOOK)
@@ -113,36 +115,34 @@ async def test_a_purchase_is_recorded_with_all_that_was_bought(client: OrdersCli
     assert decision == PURCHASE
     assert request == pb.RecordPurchaseRequest(
         payment=pb.Payment(
-            intent=intent_message(REF), attempt_id=ATTEMPT_ID, received=money_message(CONTEXT.total), livemode=False
+            intent=intent_to_proto(REF), attempt_id=ATTEMPT_ID, received=money_to_proto(CONTEXT.total), livemode=False
         ),
-        context=context_message(CONTEXT),
+        context=context_to_proto(CONTEXT),
         report=pb.PaymentReport(channel=pb.REPORT_CHANNEL_WEBHOOK, stripe_event_id="evt_1"),
     )
 
 
-@pytest.mark.parametrize("reason", list(QuarantineReason))
 @pytest.mark.parametrize("context", [CONTEXT, None], ids=["with content", "without"])
-async def test_a_payment_is_set_aside(
-    client: OrdersClient, orders: OrdersStandIn, reason: QuarantineReason, context: CheckoutContext | None
+async def test_a_payment_is_quarantined(
+    client: OrdersClient, orders: OrdersStandIn, context: CheckoutContext | None
 ) -> None:
-    """Each reason has its word on the wire; content that is not there is not sent, and told not to be kept."""
-    wire_reason = pb.QuarantineReason.Value(f"QUARANTINE_REASON_{reason.name}")
-    sent_context = context_message(context) if context else None
-    orders.answer = pb.QuarantinePaymentResponse(
-        decision=pb.PaymentDecision(quarantined_payment=pb.QuarantinedPayment(reason=wire_reason, context=sent_context))
-    )
+    """With its reason, and with its content where there is any."""
+    sent_context = context_to_proto(context) if context else None
+    quarantined = pb.QuarantinedPayment(reason=pb.QUARANTINE_REASON_ATTEMPT_MISSING, context=sent_context)
+    orders.answer = pb.QuarantinePaymentResponse(decision=pb.PaymentDecision(quarantined_payment=quarantined))
+    reason = QuarantineReason.ATTEMPT_MISSING
 
     decision = await client.quarantine(PAYMENT, reason, context, PaymentReport(ReportChannel.BROWSER_RETURN))
 
     [request] = orders.requests
     assert decision == QuarantinedPayment(reason, content_kept=context is not None)
-    assert request.reason == wire_reason
+    assert request.reason == pb.QUARANTINE_REASON_ATTEMPT_MISSING
     assert request.HasField("context") == (context is not None)
     assert request.report == pb.PaymentReport(channel=pb.REPORT_CHANNEL_BROWSER_RETURN)
 
 
 async def test_a_payment_without_a_sum_has_none_on_the_wire(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """A SetupIntent received nothing, which is not zero."""
+    """A SetupIntent received nothing, which differs from zero."""
     orders.answer = pb.QuarantinePaymentResponse(
         decision=pb.PaymentDecision(
             quarantined_payment=pb.QuarantinedPayment(reason=pb.QUARANTINE_REASON_INTENT_MISMATCH)
@@ -154,8 +154,8 @@ async def test_a_payment_without_a_sum_has_none_on_the_wire(client: OrdersClient
     assert not orders.requests[0].payment.HasField("received")
 
 
-async def test_p7_an_erased_payment_needs_its_attempt_no_more(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """Its content was kept until it was erased on purpose, so the attempt may go as well."""
+async def test_p7_the_content_of_an_erased_payment_counts_as_kept(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """It was kept until it was erased on purpose, so the attempt may be deleted."""
     erased = pb.QuarantinedPayment(reason=pb.QUARANTINE_REASON_AMOUNT_MISMATCH, erased_at=Timestamp(seconds=1))
     orders.answer = pb.QuarantinePaymentResponse(decision=pb.PaymentDecision(quarantined_payment=erased))
 
@@ -165,7 +165,7 @@ async def test_p7_an_erased_payment_needs_its_attempt_no_more(client: OrdersClie
 
 
 async def test_p7_an_erased_order_says_so(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """It has no user, like a guest's, and must not be taken for one."""
+    """It has no user, and must not be taken for a guest's."""
     message = pb.Purchase()
     message.CopyFrom(PURCHASE_MESSAGE)
     for name in ("contact", "shipping_address", "user_id"):
@@ -180,8 +180,8 @@ async def test_p7_an_erased_order_says_so(client: OrdersClient, orders: OrdersSt
     assert (found.user_id, found.order.erased) == (None, True)
 
 
-async def test_content_that_can_never_be_recorded_is_refused(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """INVALID_ARGUMENT from orders is a refusal for good, not the client's mistake."""
+async def test_content_that_cannot_be_recorded_is_refused(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """INVALID_ARGUMENT from orders is permanent, and not a mistake of the gateway's client."""
     violation = FieldViolation("context.total", "must equal what was received")
     orders.answer = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", InvalidRequest([violation]))
 
@@ -190,7 +190,7 @@ async def test_content_that_can_never_be_recorded_is_refused(client: OrdersClien
 
 
 async def test_an_attempts_purchase_is_found_or_is_none(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """NOT_FOUND is an answer, not a failure."""
+    """NOT_FOUND is no failure."""
     orders.answer = pb.GetPurchaseResponse(purchase=PURCHASE_MESSAGE)
     found = await client.find_purchase(ATTEMPT_ID)
     orders.answer = Refusal(grpc.StatusCode.NOT_FOUND, "purchase_not_found")
@@ -200,7 +200,7 @@ async def test_an_attempts_purchase_is_found_or_is_none(client: OrdersClient, or
 
 
 async def test_a_guests_order_without_shipping_is_read(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """Empty fields of the wire are nothing."""
+    """Empty fields of the wire are None."""
     bare = replace(
         ORDER,
         user_id=None,
@@ -214,7 +214,7 @@ async def test_a_guests_order_without_shipping_is_read(client: OrdersClient, ord
 
 
 async def test_an_unknown_order_is_not_found(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """By name."""
+    """NOT_FOUND is OrderNotFound."""
     orders.answer = Refusal(grpc.StatusCode.NOT_FOUND, "order_not_found")
 
     with pytest.raises(OrderNotFound):
@@ -225,7 +225,7 @@ async def test_an_unknown_order_is_not_found(client: OrdersClient, orders: Order
 async def test_a_page_of_orders_is_read(
     client: OrdersClient, orders: OrdersStandIn, token: str | None, wire: str
 ) -> None:
-    """Tokens go over and come back as they are; none is an empty one."""
+    """Page tokens are passed on unchanged."""
     orders.answer = pb.ListOrdersResponse(orders=[order_message(ORDER)], next_page_token=wire)
 
     page = await client.list_orders("user_ada", page_size=20, page_token=token)
@@ -234,11 +234,16 @@ async def test_a_page_of_orders_is_read(
     assert orders.requests == [pb.ListOrdersRequest(user_id="user_ada", page_size=20, page_token=wire)]
 
 
-async def test_orders_being_away_is_unavailable(orders: OrdersStandIn) -> None:
-    """The payment is neither refused nor forgotten: the caller tries again."""
-    async with orders.served() as channel:
-        client = OrdersClient(channel, timeout_seconds=2)
-        orders.answer = Refusal(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
+async def test_a_word_of_a_newer_version_is_unknown(client: OrdersClient, orders: OrdersStandIn) -> None:
+    """It fails neither the other orders of a page nor a decision."""
+    odd = order_message(ORDER)
+    odd.status = NEWER
+    orders.answer = pb.ListOrdersResponse(orders=[odd, order_message(ORDER)])
+    page = await client.list_orders("user_ada", page_size=20, page_token=None)
+    orders.answer = pb.RecordPurchaseResponse(
+        decision=pb.PaymentDecision(quarantined_payment=pb.QuarantinedPayment(reason=NEWER))
+    )
+    decision = await client.record_purchase(PAYMENT, CONTEXT, WEBHOOK)
 
-        with pytest.raises(ServiceUnavailable):
-            await client.record_purchase(PAYMENT, CONTEXT, WEBHOOK)
+    assert page.orders == (replace(ORDER, status=OrderStatus.UNKNOWN), ORDER)
+    assert decision == QuarantinedPayment(QuarantineReason.UNKNOWN, content_kept=False)

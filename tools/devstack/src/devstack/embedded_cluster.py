@@ -20,7 +20,6 @@ from devstack.processes import ProcessFailed, wait_until
 SLOTS: Final = 16_384
 HEALTHY_SECONDS: Final = 60.0
 """Limit for the nodes to agree. It takes a second or two on an idle machine."""
-_MOVED_AT_ONCE: Final = 100
 _MOVE_MS: Final = 10_000
 _FAILOVER_SECONDS: Final = 6.0
 """A replica gives up a takeover after five seconds."""
@@ -173,13 +172,6 @@ class EmbeddedCluster:
         target.execute("CLUSTER", "SETSLOT", slot, "IMPORTING", own_entry(source).id)
         source.execute("CLUSTER", "SETSLOT", slot, "MIGRATING", own_entry(target).id)
         return move
-
-    def move(self, slot: int, target: ClusterNode) -> None:
-        """Move a slot with its keys to another primary."""
-        move = self.begin_move(slot, target)
-        while move.move_keys(_MOVED_AT_ONCE):
-            pass
-        move.finish()
 
     def fail_over(self, primary: ClusterNode) -> ClusterNode:
         """Fail over to a primary's replica without loss. Return the new primary."""

@@ -118,14 +118,6 @@ class LocalIssuer:
         """Publish only these keys."""
         self.keys = [key.to_jwk() for key in keys]
 
-    def go_down(self, status: int = 503) -> None:
-        """Respond to every request with an error."""
-        self.overrides = dict.fromkeys((KEYS_PATH, DISCOVERY_PATH), CannedResponse(status=status))
-
-    def recover(self) -> None:
-        """Respond normally again."""
-        self.overrides = {}
-
     def claims(self, user_id: object = "user_ada", **changes: object) -> dict[str, object]:
         """Return the claims of a valid token. A change to None removes a claim."""
         now = int(time.time())

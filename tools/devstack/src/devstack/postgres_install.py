@@ -1,8 +1,8 @@
 """Programs, data directory and user of the embedded PostgreSQL.
 
-PostgreSQL refuses to run as root. Another user runs it in place. For root it runs as `nobody`,
-who may have no access to the checkout, for example below /root. Then the programs are copied once to a cache directory
-that root owns, and the data directory becomes a link to a directory in that cache.
+PostgreSQL refuses to run as root. An ordinary user runs it in place. For root it runs as `nobody`, who may have no
+access to the checkout, for example below /root. Then the programs are copied once to a cache directory that root owns,
+and the data directory becomes a link to a directory in that cache.
 """
 
 import contextlib

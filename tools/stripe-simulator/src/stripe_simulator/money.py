@@ -21,7 +21,7 @@ _TWO_DECIMAL = frozenset((
 ))  # fmt: skip
 CURRENCIES = ZERO_DECIMAL | THREE_DECIMAL | _TWO_DECIMAL
 
-# In minor units. The last three lines are not in Stripe's table: Stripe converts their minimum at the rate of the day,
+# In minor units. The last two lines are not in Stripe's table: Stripe converts their minimum at the rate of the day,
 # and the simulator has fixed round amounts.
 MINIMUM_AMOUNTS = {
     "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250,

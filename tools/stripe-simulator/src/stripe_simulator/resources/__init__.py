@@ -1,1 +1,1 @@
-"""One module per kind of Stripe object: its shape, its rules and its endpoints."""
+"""One module per kind of Stripe object, with its fields, rules and endpoints."""

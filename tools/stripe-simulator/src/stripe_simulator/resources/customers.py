@@ -9,7 +9,6 @@ from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.resources.payment_methods import attach, resolve_method
 from stripe_simulator.resources.shared_shapes import address_of, shipping_of
 
 COLLECTION = "customers"
@@ -46,8 +45,6 @@ def _create(call: Call) -> StripeObject:
     customer["invoice_prefix"] = account.ids.fingerprint()[:8].upper()
     account[COLLECTION].add(customer)
     account.publish("customer.created", customer)
-    if "payment_method" in params:
-        attach(account, resolve_method(account, params["payment_method"]), customer["id"])
     return customer
 
 
@@ -112,7 +109,7 @@ def _list(call: Call) -> StripeObject:
 
 
 _SETTABLE = (*_TEXTS, "address", "email", "invoice_settings", "metadata", "shipping")
-_CREATE = Parameters(shapes.CustomerCreateParams, (*_SETTABLE, "payment_method"))
+_CREATE = Parameters(shapes.CustomerCreateParams, _SETTABLE)
 _LIST = Parameters(shapes.CustomerListParams, ("created", "email", "limit", "starting_after", "ending_before"))
 
 RESOURCE = Resource(

@@ -1,1 +1,1 @@
-"""Webhooks: which deliveries are made, how they are signed, and what happened to each."""
+"""Webhooks: rules, signatures, deliveries and their log."""

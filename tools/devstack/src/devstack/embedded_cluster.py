@@ -45,7 +45,7 @@ class ClusterNode(EmbeddedValkey):
         return self._bus_port
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeEntry:
     """A line of CLUSTER NODES: a node's view of another or of itself."""
 
@@ -221,7 +221,7 @@ class EmbeddedCluster:
             replica.execute("CLUSTER", "REPLICATE", own_entry(primary).id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SlotMove:
     """A slot move in progress, which a test may leave half done."""
 

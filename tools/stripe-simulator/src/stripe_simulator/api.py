@@ -63,7 +63,7 @@ class Api:
         api_request = ApiRequest(request, body, account.ids.new("req"), account.settings.api_version)
         received = self._log_request(api_request)
         new_key = api_request.idempotency_key not in self._idempotency
-        fault = self._faults.next_for(api_request.method, api_request.path, api_request.form, new_key=new_key)
+        fault = self._faults.find_for(api_request.method, api_request.path, api_request.form, new_key=new_key)
         try:
             response = await self._respond(api_request, fault)
         except ConnectionReset:

@@ -1,7 +1,7 @@
 """The simulated clock: real time plus an offset that tests advance."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
@@ -9,14 +9,13 @@ from datetime import UTC, date, datetime
 class Clock:
     """Clock of objects, idempotency keys and scheduled actions."""
 
-    def __init__(self, wall: Callable[[], float] = time.time) -> None:
-        self._wall = wall
+    def __init__(self) -> None:
         self._added_seconds = 0.0
         self._frozen_at: float | None = None
 
     def now(self) -> float:
         """Return the simulated time in seconds since the epoch."""
-        return self._wall() + self._added_seconds if self._frozen_at is None else self._frozen_at
+        return time.time() + self._added_seconds if self._frozen_at is None else self._frozen_at
 
     @contextmanager
     def frozen_at(self, moment: float) -> Iterator[None]:

@@ -144,6 +144,6 @@ class Faults:
         for fault_id in list(self._faults):
             self.remove(fault_id)
 
-    def next_for(self, method: str, path: str, form: Form, *, new_key: bool) -> Fault | None:
+    def find_for(self, method: str, path: str, form: Form, *, new_key: bool) -> Fault | None:
         """Return the fault that a request meets, if any."""
         return next((fault for fault in self if fault.matches(method, path, form, new_key=new_key)), None)

@@ -23,7 +23,7 @@ from stripe_simulator.intent_errors import (
     unexpected_state,
     wrong_status,
 )
-from stripe_simulator.resources.charges import new_charge, outcome_of
+from stripe_simulator.resources.charges import new_charge, outcome_fields
 from stripe_simulator.resources.payment_methods import (
     attach,
     mark_set_up,
@@ -109,13 +109,13 @@ def settle(account: Account, intent: StripeObject, *, paid: bool) -> StripeObjec
     method = account["payment_methods"].get(intent["payment_method"])
     if paid:
         amount = charge["amount"]
-        fields = outcome_of("succeeded", None) | {"captured": True, "amount_captured": amount}
+        fields = outcome_fields("succeeded", None) | {"captured": True, "amount_captured": amount}
         account.change("charges", charge, "charge.succeeded", **fields)
         return account.change(
             INTENTS, intent, "payment_intent.succeeded", status="succeeded", amount_received=amount, processing=None
         )
     decline = _instrument(account, method).decline or _DEBIT_REFUSED
-    account.change("charges", charge, "charge.failed", **outcome_of("failed", decline))
+    account.change("charges", charge, "charge.failed", **outcome_fields("failed", decline))
     return _fail(account, intent, method, decline, charge["id"])
 
 

@@ -56,12 +56,12 @@ def new_charge(
             "statement_descriptor_suffix": intent["statement_descriptor_suffix"],
             "transfer_data": None,
             "transfer_group": None,
-            **outcome_of(status, decline),
+            **outcome_fields(status, decline),
         }
     )
 
 
-def outcome_of(status: str, decline: Decline | None) -> StripeObject:
+def outcome_fields(status: str, decline: Decline | None) -> StripeObject:
     """Return the fields that hold the outcome of a charge."""
     failed = status == "failed"
     return {

@@ -9,7 +9,7 @@ from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.resources.shared_shapes import address_of, shipping_of
+from stripe_simulator.resources.nested_objects import to_address, to_shipping
 
 COLLECTION = "customers"
 KIND = "customer"
@@ -54,9 +54,9 @@ def _changes(customer: StripeObject, params: Params) -> Params:
     if "email" in params:
         changes["email"] = _checked_email(params["email"])
     if "address" in params:
-        changes["address"] = address_of(params["address"]) if params["address"] else None
+        changes["address"] = to_address(params["address"]) if params["address"] else None
     if "shipping" in params:
-        changes["shipping"] = shipping_of(params["shipping"])
+        changes["shipping"] = to_shipping(params["shipping"])
     if "metadata" in params:
         changes["metadata"] = merge_metadata(customer["metadata"], params["metadata"])
     if "invoice_settings" in params:

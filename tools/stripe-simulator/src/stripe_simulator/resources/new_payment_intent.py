@@ -6,7 +6,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.parameters import Params, merge_metadata
 from stripe_simulator.resources.intent_requests import automatic_payment_methods, payment_method_types
-from stripe_simulator.resources.shared_shapes import shipping_of
+from stripe_simulator.resources.nested_objects import to_shipping
 
 KIND: Final = "payment_intent"
 _DEBITS: Final = {"eur": "sepa_debit", "usd": "us_bank_account"}
@@ -52,7 +52,7 @@ def new_intent(account: Account, params: Params, currency: str) -> StripeObject:
         "receipt_email": params.get("receipt_email"),
         "review": None,
         "setup_future_usage": params.get("setup_future_usage"),
-        "shipping": shipping_of(params.get("shipping")),
+        "shipping": to_shipping(params.get("shipping")),
         "source": None,
         "statement_descriptor": params.get("statement_descriptor"),
         "statement_descriptor_suffix": params.get("statement_descriptor_suffix"),

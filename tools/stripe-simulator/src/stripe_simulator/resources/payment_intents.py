@@ -25,8 +25,8 @@ from stripe_simulator.resources.intent_requests import (
     visible_error,
     visible_to,
 )
+from stripe_simulator.resources.nested_objects import to_shipping
 from stripe_simulator.resources.new_payment_intent import KIND, new_intent
-from stripe_simulator.resources.shared_shapes import shipping_of
 
 _ALWAYS_UPDATABLE: Final = frozenset({"description", "metadata", "expand"})
 _TEXTS: Final = ("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix")
@@ -146,7 +146,7 @@ def _with_given_fields(call: Call, intent: StripeObject) -> StripeObject:
         name: call.params[name] for name in ("receipt_email", "setup_future_usage") if name in call.params
     }
     if "shipping" in call.params:
-        changes["shipping"] = shipping_of(call.params["shipping"])
+        changes["shipping"] = to_shipping(call.params["shipping"])
     changes |= _method_change(call, intent)
     _check_confirmable(call, {**intent, **changes})
     return call.account.change(INTENTS, intent, **changes)
@@ -178,7 +178,7 @@ def _changes(call: Call, intent: StripeObject) -> Params:
     if "metadata" in params:
         changes["metadata"] = merge_metadata(intent["metadata"], params["metadata"])
     if "shipping" in params:
-        changes["shipping"] = shipping_of(params["shipping"])
+        changes["shipping"] = to_shipping(params["shipping"])
     if "customer" in params:
         changes["customer"] = call.account["customers"].get(params["customer"], param="customer", status=400)["id"]
     method_change = _method_change(call, {**intent, **changes})

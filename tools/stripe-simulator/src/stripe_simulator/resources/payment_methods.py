@@ -17,7 +17,7 @@ from stripe_simulator.instruments import (
     passes_luhn,
 )
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
-from stripe_simulator.resources.shared_shapes import address_of
+from stripe_simulator.resources.nested_objects import to_address
 
 COLLECTION = "payment_methods"
 KIND = "payment_method"
@@ -85,7 +85,7 @@ def new_method(account: Account, instrument: Instrument, data: Params) -> Stripe
             "object": KIND,
             "allow_redisplay": data.get("allow_redisplay", "unspecified"),
             "billing_details": {
-                "address": address_of(details.get("address")),
+                "address": to_address(details.get("address")),
                 "email": details.get("email") or None,
                 "name": details.get("name") or None,
                 "phone": details.get("phone") or None,

@@ -7,18 +7,18 @@ from stripe_simulator.collection import StripeObject
 _ADDRESS_FIELDS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
-def address_of(given: Any) -> StripeObject:
+def to_address(given: Any) -> StripeObject:
     """Return an address with all fields, null where not given."""
     address = given or {}
     return {name: address.get(name) or None for name in _ADDRESS_FIELDS}
 
 
-def shipping_of(given: Any) -> StripeObject | None:
+def to_shipping(given: Any) -> StripeObject | None:
     """Return the shipping details, or null if not given or unset."""
     if not given:
         return None
     return {
-        "address": address_of(given.get("address")),
+        "address": to_address(given.get("address")),
         "carrier": given.get("carrier"),
         "name": given.get("name"),
         "phone": given.get("phone") or None,

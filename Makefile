@@ -76,8 +76,8 @@ test-containers-long: .venv/.synced images ## Run long tests on containers: kill
 	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m long $(LONG_ON_CONTAINERS)
 
 .PHONY: test-mutants
-test-mutants: .venv/.synced ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …")
-	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed) $(MUTANTS)
+test-mutants: .venv/.synced mutants-apply ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …")
+	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed $(BREAKING_AGAINST)) $(MUTANTS)
 
 .PHONY: fuzz
 fuzz: .venv/.synced ## Send malformed input to every edge for FUZZ_SECONDS (600)

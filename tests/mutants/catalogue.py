@@ -31,9 +31,7 @@ class Edit:
 
     def path(self, tree: Path) -> Path:
         """Locate the edited file."""
-        name = self.module.replace(".", "/")
-        names = [self.file] if self.file else [f"*/*/src/{name}.py", f"*/*/src/{name}/__init__.py"]
-        found = [path for name in names for path in tree.glob(name)]
+        found = list(tree.glob(self.file or f"*/*/src/{self.module.replace('.', '/')}.py"))
         if len(found) != 1:
             raise EntryInvalid(f"{len(found)} files are {self.file or self.module}")
         return found[0]

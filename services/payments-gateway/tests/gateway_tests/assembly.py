@@ -1,9 +1,9 @@
-"""The gateway's real parts over fake ports, put together as its bootstrap does."""
+"""The gateway's use cases over fake ports, built as the bootstrap builds them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Final, Generic
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.catalogue_cache import CatalogueCache
@@ -14,7 +14,12 @@ from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.domain.attempts import Attempt, IntentRef
+from payments_gateway.domain.intents import StripeIntent
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import PaymentDecision, PaymentReport, ReportChannel
+from payments_gateway.domain.refunds import Dispute, MirroredT, Refund
 from payments_gateway.domain.stripe_billing import StripeSubscriptionsPort
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe
 from payments_gateway.payments.fulfilment import Fulfilment
 from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
 from payments_gateway.subscriptions.activation import Activation
@@ -23,36 +28,36 @@ from payments_gateway.subscriptions.incomplete_payments import IncompletePayment
 from payments_gateway.subscriptions.sync import SubscriptionSync
 from payments_gateway.webhook_dispatcher import WebhookDispatcher
 
-from .fake_adjustments import FakeDisputeCopies, FakeRefundCopies, FakeStripeDisputes, FakeStripeRefunds
-from .fake_customers import FakeCustomerRepository, FakeStripeCustomers
-from .fake_subscriptions import FakeBilling, FakeSubscriptions
-from .fakes import FakeAttempts, FakeCatalogueSource, FakeClock, FakeIntents, FakeOrders, Wire
+from .fake_services import FakeAttempts, FakeCustomerRepository, FakeMirrorRepository, FakeOrders, FakeSubscriptions
+from .fake_stripe import FakeBilling, FakeCatalogueSource, FakeIntents, FakeStripeCustomers
+from .fakes import FakeClock, Wire, until, wired
 from .samples import ATTEMPT_ID, CONTEXT, SHOP, attempt
 
-PAY_BY = timedelta(hours=24)
+PAY_BY: Final = timedelta(hours=24)
+WEBHOOK: Final = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 
 
 class Gateway:
     """Everything behind the HTTP edge."""
 
-    def __init__(self, wired: Callable[[Wire], StripeSubscriptionsPort] | None = None) -> None:
-        """Put it together; with another Billing than the fake one if wired gives one."""
+    def __init__(self, billing: StripeSubscriptionsPort | None = None) -> None:
+        """Use another Stripe Billing than the fake one, if given."""
         self.clock = FakeClock()
         self.wire = Wire()
-        self.attempts = FakeAttempts(self.wire)
-        self.intents = FakeIntents(self.wire)
-        self.accounts = FakeStripeCustomers(self.wire)
-        self.register = FakeCustomerRepository(self.wire)
-        self.subscriptions = FakeSubscriptions(self.wire, self.clock.now)
-        self.billing = FakeBilling(self.wire, self.clock)
-        billing = wired(self.wire) if wired else self.billing
-        self.orders = FakeOrders(self.wire, self.clock, self.subscriptions)
+        self.attempts = wired(self.wire, "attempts", FakeAttempts())
+        self.intents = wired(self.wire, "intents", FakeIntents())
+        self.stripe_customers = wired(self.wire, "stripe_customers", FakeStripeCustomers())
+        self.customers = wired(self.wire, "customers", FakeCustomerRepository())
+        self.subscriptions = wired(self.wire, "subscriptions", FakeSubscriptions(self.clock.now))
+        self.fake_billing = FakeBilling(self.clock)
+        self.billing: StripeSubscriptionsPort = wired(self.wire, "billing", billing or self.fake_billing)
+        self.orders = wired(self.wire, "orders", FakeOrders(self.clock.now, self.subscriptions))
         self.source = FakeCatalogueSource(SHOP)
         self.ids = AttemptIds(b"attempt-id-secret-of-the-tests..")
         self.catalogue = CatalogueCache(
             self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=0.01, monotonic=self.clock.seconds
         )
-        self.activation = Activation(self.subscriptions, billing, now=self.clock.now)
+        self.activation = Activation(self.subscriptions, self.billing, now=self.clock.now)
         self.fulfilment = Fulfilment(self.attempts, self.orders, self.activation, livemode=False)
         payment_guard = PaymentGuard(self.fulfilment, self.orders)
         self.supersede = Supersede(self.attempts, self.intents, payment_guard)
@@ -60,29 +65,32 @@ class Gateway:
             ids=self.ids,
             catalogue=self.catalogue,
             intents=self.intents,
-            customers=Customers(self.accounts, self.register),
+            customers=Customers(self.stripe_customers, self.customers),
             attempts=self.attempts,
             supersede=self.supersede,
             payment_guard=payment_guard,
             pay_by=PAY_BY,
             now=self.clock.now,
         )
-        self.stripe_refunds, self.stripe_disputes = FakeStripeRefunds(self.wire), FakeStripeDisputes(self.wire)
-        self.refund_copies, self.dispute_copies = FakeRefundCopies(self.wire), FakeDisputeCopies(self.wire)
-        self.sync = SubscriptionSync(self.subscriptions, billing, self.activation, livemode=False)
-        self.other_sync = SubscriptionSync(self.subscriptions, billing, self.activation, livemode=False)
-        self.incomplete_payments = IncompletePayments(billing)
-        self.cancels = SubscriptionCancel(self.subscriptions, billing, self.sync)
-        refunds = StripeMirror("refund", self.stripe_refunds, self.refund_copies, livemode=False)
+        self.sync = self.another_sync()
+        self.incomplete_payments = IncompletePayments(self.billing)
+        self.cancels = SubscriptionCancel(self.subscriptions, self.billing, self.sync)
+        refunds = StripeMirror("refund", _NoStripeObjects[Refund](), FakeMirrorRepository[Refund](), livemode=False)
         self.dispatcher = WebhookDispatcher(
             fulfilment=self.fulfilment,
             refunds=refunds,
-            charge_refunds=ChargeRefunds(refunds, self.stripe_refunds),
-            disputes=StripeMirror("dispute", self.stripe_disputes, self.dispute_copies, livemode=False),
+            charge_refunds=ChargeRefunds(refunds, _NoStripeObjects[Refund]()),
+            disputes=StripeMirror(
+                "dispute", _NoStripeObjects[Dispute](), FakeMirrorRepository[Dispute](), livemode=False
+            ),
             subscriptions=self.sync,
         )
-        self.browser_return = CompleteCheckout(self.attempts, self.orders, self.intents, self.fulfilment)
+        self.complete = CompleteCheckout(self.attempts, self.orders, self.intents, self.fulfilment)
         self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, self.incomplete_payments)
+
+    def another_sync(self) -> SubscriptionSync:
+        """Return a sync as another gateway process has it, with locks of its own."""
+        return SubscriptionSync(self.subscriptions, self.billing, self.activation, livemode=False)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Gateway"]:
@@ -97,13 +105,24 @@ class Gateway:
         self.attempts.put(stored)
         return stored
 
+    def paid_attempt(self, *, user_id: str | None = None, received: Money | None = None) -> StripeIntent:
+        """Store an attempt and let the buyer pay it; return its intent."""
+        return self.intents.pay(self.stored_attempt(user_id=user_id).intent, received)
+
+    async def fulfil(self, intent: StripeIntent) -> PaymentDecision | None:
+        """Fulfil an intent as the webhook does."""
+        return await self.fulfilment.fulfil(intent, WEBHOOK)
+
     def status_of(self, ref: IntentRef) -> str:
-        """Show an intent's status at Stripe."""
+        """Return an intent's status at Stripe."""
         return next(intent.status.value for intent in self.intents.all() if intent.ref == ref)
 
 
-async def until(holds: Callable[[], bool], *, seconds: float = 5) -> None:
-    """Return once it holds; fail when it does not in time."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 — nothing here could signal an event
-            await asyncio.sleep(0.001)
+class _NoStripeObjects(Generic[MirroredT]):
+    """Stripe without any refund or dispute: tests of mirrors ask a simulator."""
+
+    async def retrieve(self, _object_id: str) -> MirroredT:
+        raise NotFoundAtStripe
+
+    async def list_refund_ids(self, _charge_id: str) -> list[str]:
+        raise NotFoundAtStripe

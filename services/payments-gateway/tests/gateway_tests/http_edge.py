@@ -66,7 +66,7 @@ class Edge:
         gateway = self.gateway
         return create_app(
             [
-                checkout_routes(gateway.initiate, gateway.browser_return, gateway.statuses),
+                checkout_routes(gateway.initiate, gateway.complete, gateway.statuses),
                 order_routes(gateway.orders),
                 subscription_routes(gateway.subscriptions, gateway.incomplete_payments, gateway.cancels),
                 webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.dispatcher),

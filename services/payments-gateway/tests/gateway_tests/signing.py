@@ -14,7 +14,7 @@ from devstack.local_issuer import AUDIENCE, SigningKey
 from payments_gateway.access.jwks_cache import JwksCache, JwksUnavailable
 from payments_gateway.access.tokens import TokenValidation
 
-from .assembly import until
+from .fakes import until
 
 ISSUER: Final = "https://id.shop.example"
 VALIDATION: Final = TokenValidation(AUDIENCE, ISSUER)

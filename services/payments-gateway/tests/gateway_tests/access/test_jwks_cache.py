@@ -5,7 +5,7 @@ from payments_gateway.access.jwks_cache import JwksUnavailable
 from payments_gateway.access.tokens import TokenVerifier, Unauthenticated
 from servicekit.health import NotReady
 
-from ..assembly import until
+from ..fakes import until
 from ..signing import VALIDATION, KeySet, cached, claims, jwks_cache, rsa_key
 
 EC = SigningKey.ec("ec")

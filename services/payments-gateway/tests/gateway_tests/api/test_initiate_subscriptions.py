@@ -80,7 +80,7 @@ async def test_a_retry_gets_the_same_answer(
 
     assert {answer.text for answer in answers} == {late.text}
     assert late.status == 200
-    assert len(gateway.attempts.stored()) == len(gateway.intents.all()) == len(gateway.accounts.emails) == 1
+    assert len(gateway.attempts.stored()) == len(gateway.intents.all()) == len(gateway.stripe_customers.emails) == 1
 
 
 async def test_a_users_checkouts_are_charged_to_one_customer(http: aiohttp.ClientSession, gateway: Gateway) -> None:
@@ -91,7 +91,7 @@ async def test_a_users_checkouts_are_charged_to_one_customer(http: aiohttp.Clien
 
     charged = [stored.context.stripe_customer_id for stored in gateway.attempts.stored()]
     assert charged == ["cus_1", "cus_1", "cus_2", "cus_3"]
-    assert gateway.register.customers == {"user_ada": "cus_1", "user_bob": "cus_2"}
+    assert gateway.customers.customers == {"user_ada": "cus_1", "user_bob": "cus_2"}
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ async def test_a_cart_that_cannot_be_sold_is_refused_by_name(
 @pytest.mark.parametrize(
     ("call", "failure"),
     [
-        ("register.find", ServiceUnavailable("orders")),
-        ("customers.create", StripeUnavailable()),
-        ("customers.update_email", StripeUnavailable()),
-        ("register.put", ServiceUnavailable("orders")),
+        ("customers.find", ServiceUnavailable("orders")),
+        ("stripe_customers.create", StripeUnavailable()),
+        ("stripe_customers.update_email", StripeUnavailable()),
+        ("customers.put", ServiceUnavailable("orders")),
     ],
 )
 async def test_without_a_customer_no_checkout_is_begun(
@@ -141,7 +141,7 @@ async def test_without_a_customer_no_checkout_is_begun(
     again = await post(http, INITIATE, cart_json("price_club"), Authorization=token_for("user_ada"))
 
     assert (away.status, away.kind, again.status) == (503, "temporarily_unavailable", 200)
-    assert len(gateway.intents.all()) == len(gateway.attempts.stored()) == len(gateway.accounts.emails) == 1
+    assert len(gateway.intents.all()) == len(gateway.attempts.stored()) == len(gateway.stripe_customers.emails) == 1
 
 
 async def test_the_page_sees_where_a_setup_stands(http: aiohttp.ClientSession, gateway: Gateway) -> None:
@@ -150,7 +150,7 @@ async def test_the_page_sees_where_a_setup_stands(http: aiohttp.ClientSession, g
     path = f"/api/checkout/{begun.json['checkoutAttemptId']}"
 
     opened = await get(http, path)
-    gateway.intents.decline(gateway.intents.all()[0].ref)
+    gateway.intents.change(gateway.intents.all()[0].ref, last_payment_failed=True)
     declined = await get(http, path)
 
     assert [opened.json["status"], declined.json["status"]] == ["open", "payment_failed"]

@@ -88,7 +88,7 @@ async def test_a_payment_at_the_bank_is_accepted_but_not_completed(
 ) -> None:
     """202: neither success nor failure."""
     stored = gateway.stored_attempt()
-    gateway.intents.turn(stored.intent, IntentStatus.PROCESSING)
+    gateway.intents.change(stored.intent, status=IntentStatus.PROCESSING)
 
     answer = await post(http, "/api/orders", complete_json(stored))
 
@@ -191,7 +191,7 @@ async def test_where_a_checkout_stands(
     http: aiohttp.ClientSession, gateway: Gateway, status: IntentStatus, shown: str
 ) -> None:
     """In one word."""
-    gateway.intents.turn(gateway.stored_attempt().intent, status)
+    gateway.intents.change(gateway.stored_attempt().intent, status=status)
 
     answer = await get(http, STATUS)
 

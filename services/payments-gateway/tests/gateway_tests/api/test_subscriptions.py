@@ -53,8 +53,8 @@ async def subscribed(gateway: Gateway, *lines: LineItem, user_id: str | None = N
 async def incomplete(gateway: Gateway, user_id: str | None = None) -> Subscription:
     """Let a buyer subscribe whose first charge waits for the buyer."""
     row = await subscribed(gateway, user_id=user_id)
-    gateway.billing.leave_open("sub_1")
-    return await gateway.sync.apply_snapshot(row, gateway.billing.made["sub_1"], gateway.billing)
+    gateway.fake_billing.leave_open("sub_1")
+    return await gateway.sync.apply_snapshot(row, gateway.fake_billing.created["sub_1"], gateway.billing)
 
 
 def setup_event(intent: StripeIntent) -> bytes:
@@ -109,7 +109,7 @@ async def test_a_webhook_is_acknowledged_only_once_nothing_is_pending(
 
 async def test_a_refused_activation_is_acknowledged(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """To be told again would not help; the buyer and the operator see it."""
-    gateway.billing.refuse("price_club", "resource_missing")
+    gateway.fake_billing.refusals["price_club"] = "resource_missing"
 
     answer = await deliver(http, gateway, setup_event(set_up(gateway)))
 
@@ -134,7 +134,7 @@ async def test_a_browser_that_is_back_is_shown_the_pending_subscription(
 ) -> None:
     """200 and pending while Stripe is away; when the buyer looks again it is begun, webhook or not."""
     paid = set_up(gateway)
-    gateway.intents.show(paid)
+    gateway.intents.put(paid)
     body = {"checkoutAttemptId": paid.attempt_id, "setupIntentId": paid.ref.id}
     gateway.wire.fail("billing.create", StripeUnavailable())
     first = await post(http, "/api/orders", body)
@@ -277,7 +277,7 @@ async def test_without_stripe_the_purchase_is_shown_without_the_payment(
 async def test_a_first_payment_that_is_over_is_not_offered(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """What is recorded is older than what Stripe shows: nobody is asked to pay what is paid."""
     row = await incomplete(gateway)
-    gateway.billing.change("sub_1", status=SubscriptionStatus.ACTIVE)
+    gateway.fake_billing.change("sub_1", status=SubscriptionStatus.ACTIVE)
 
     answer = await get(http, f"/api/checkout/{row.checkout_attempt_id}")
 
@@ -300,7 +300,7 @@ async def test_a_subscription_ends_with_its_period_unless_told_otherwise(
 
     assert (ends.status, ends.json["status"], ends.json["cancelAtPeriodEnd"]) == (200, "active", True)
     assert (goes_on.status, goes_on.json["cancelAtPeriodEnd"]) == (200, False)
-    assert gateway.billing.made["sub_1"].state.cancel_at_period_end is False
+    assert gateway.fake_billing.created["sub_1"].state.cancel_at_period_end is False
 
 
 async def test_a_subscription_ends_now_on_request(http: aiohttp.ClientSession, gateway: Gateway) -> None:
@@ -323,7 +323,7 @@ async def test_one_that_ended_at_stripe_meanwhile(
 ) -> None:
     """The row follows, whatever was wished."""
     row = await subscribed(gateway, user_id="user_ada")
-    gateway.billing.change("sub_1", status=SubscriptionStatus.CANCELED)
+    gateway.fake_billing.change("sub_1", status=SubscriptionStatus.CANCELED)
 
     answer = await cancel(http, row, mode=mode)
 
@@ -383,7 +383,7 @@ async def test_an_event_is_only_a_hint(
 ) -> None:
     """What the event shows is not believed: Stripe is asked, and has ended the subscription."""
     row = await subscribed(gateway)
-    gateway.billing.change("sub_1", status=SubscriptionStatus.CANCELED)
+    gateway.fake_billing.change("sub_1", status=SubscriptionStatus.CANCELED)
 
     answer = await deliver(http, gateway, subscription_event(kind, shown))
 

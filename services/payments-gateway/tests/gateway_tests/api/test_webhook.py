@@ -3,6 +3,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
+from payments_gateway.domain.errors import ConflictRetriesExhausted
 from payments_gateway.domain.money import Money
 from servicekit.grpc_client import ServiceUnavailable
 
@@ -34,13 +35,14 @@ async def test_p3_a_delivery_that_comes_twice_changes_nothing(http: aiohttp.Clie
     assert len(gateway.orders.purchases()) == 1
 
 
+@pytest.mark.parametrize("failure", [ServiceUnavailable("it"), ConflictRetriesExhausted()])
 @pytest.mark.parametrize("call", ["attempts.find", "orders.record_purchase", "attempts.delete"])
 async def test_stripe_is_asked_to_deliver_again_while_a_service_is_away(
-    http: aiohttp.ClientSession, gateway: Gateway, call: str
+    http: aiohttp.ClientSession, gateway: Gateway, call: str, failure: Exception
 ) -> None:
     """503 until it is back, then 200; nothing is lost and nothing is doubled."""
     body = event_body(gateway.intents.pay(gateway.stored_attempt().intent))
-    gateway.wire.fail(call, ServiceUnavailable("it"))
+    gateway.wire.fail(call, failure)
 
     away = await deliver(http, gateway, body)
     gateway.wire.heal()

@@ -5,8 +5,8 @@ import pytest
 from payments_gateway.checkout.catalogue_cache import CatalogueCache, CatalogueUnavailable
 from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripeUnavailable
 
-from ..assembly import until
-from ..fakes import FakeCatalogueSource, FakeClock
+from ..fake_stripe import FakeCatalogueSource
+from ..fakes import FakeClock, until
 from ..samples import SHOP, catalogue, price
 
 NEW = catalogue(price("price_new", 100))

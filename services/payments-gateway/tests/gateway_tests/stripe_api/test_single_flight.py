@@ -7,8 +7,8 @@ from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.stripe_api.single_flight import SingleFlightIntents
 from servicekit.deadline import deadline, seconds_left
 
-from ..assembly import until
-from ..fakes import FakeIntents, Wire
+from ..fake_stripe import FakeIntents
+from ..fakes import Wire, until, wired
 from ..samples import ATTEMPT_ID, CONTEXT
 
 
@@ -17,7 +17,7 @@ class Reads:
 
     def __init__(self) -> None:
         self.wire = Wire()
-        self.intents = FakeIntents(self.wire)
+        self.intents = wired(self.wire, "intents", FakeIntents())
         self.ref = self.intents.another(ATTEMPT_ID, CONTEXT.total)
         self.shared = SingleFlightIntents(self.intents)
 

@@ -1,0 +1,193 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef
+from payments_gateway.domain.callers import Caller
+from payments_gateway.domain.errors import AttemptNotFound, IntentMismatch, PaymentNotSucceeded
+from payments_gateway.domain.intents import PAYABLE_STATUSES, PENDING_STATUSES, IntentNotFound, IntentStatus
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import (
+    PaymentReport,
+    Purchase,
+    QuarantinedPayment,
+    QuarantineReason,
+    ReportChannel,
+)
+from payments_gateway.domain.stripe_errors import StripeUnavailable
+
+from ..assembly import Gateway
+from ..samples import ATTEMPT_ID, CONTEXT, OTHER_ATTEMPT_ID, intent_ref
+
+ADA = Caller("user_ada")
+BOB = Caller("user_bob")
+
+
+async def test_p3_a_paid_checkout_is_recorded_when_the_browser_returns(gateway: Gateway) -> None:
+    """Stripe is asked, and the purchase is recorded as the webhook records it."""
+    paid = gateway.paid_attempt(user_id="user_ada")
+
+    decision = await gateway.complete.complete(ATTEMPT_ID, paid.ref, ADA)
+
+    assert isinstance(decision, Purchase)
+    assert [decision] == gateway.orders.purchases()
+    assert gateway.orders.reports == [PaymentReport(ReportChannel.BROWSER_RETURN)]
+    assert gateway.attempts.stored() == []
+
+
+async def test_p3_after_the_webhook_the_purchase_is_shown(gateway: Gateway) -> None:
+    """A recorded purchase is returned without asking Stripe."""
+    paid = gateway.paid_attempt()
+    purchase = await gateway.fulfil(paid)
+
+    decision = await gateway.complete.complete(ATTEMPT_ID, paid.ref, GUEST)
+
+    assert decision == purchase
+    assert "intents.retrieve" not in gateway.wire.calls
+
+
+async def test_p3_all_channels_at_once_are_one_purchase(gateway: Gateway) -> None:
+    """Webhooks and browsers that report the payment at the same time get the same purchase."""
+    paid = gateway.paid_attempt()
+
+    decisions = await asyncio.gather(
+        *(gateway.fulfil(paid) for _ in range(8)),
+        *(gateway.complete.complete(ATTEMPT_ID, paid.ref, GUEST) for _ in range(8)),
+    )
+
+    assert len(gateway.orders.decisions) == 1
+    assert list(decisions) == gateway.orders.purchases() * 16
+    assert gateway.attempts.stored() == []
+
+
+@pytest.mark.parametrize("status", sorted(PENDING_STATUSES))
+async def test_a_pending_payment_is_neither_success_nor_failure(gateway: Gateway, status: IntentStatus) -> None:
+    """Nothing is recorded, and the content stays; a status of a newer API version is pending too."""
+    stored = gateway.stored_attempt()
+    gateway.intents.change(stored.intent, status=status)
+
+    decision = await gateway.complete.complete(ATTEMPT_ID, stored.intent, GUEST)
+
+    assert decision is None
+    assert gateway.orders.decisions == {}
+    assert gateway.attempts.stored() == [stored]
+
+
+@pytest.mark.parametrize("status", [*sorted(PAYABLE_STATUSES), IntentStatus.CANCELED])
+async def test_p6_the_client_is_not_believed_that_it_paid(gateway: Gateway, status: IntentStatus) -> None:
+    """Only Stripe's status counts."""
+    stored = gateway.stored_attempt()
+    gateway.intents.change(stored.intent, status=status)
+
+    with pytest.raises(PaymentNotSucceeded):
+        await gateway.complete.complete(ATTEMPT_ID, stored.intent, GUEST)
+
+    assert gateway.orders.decisions == {}
+
+
+async def test_p6_a_paid_intent_does_not_complete_another_checkout(gateway: Gateway) -> None:
+    """One payment cannot pay two carts."""
+    paid = gateway.paid_attempt()
+    gateway.stored_attempt(attempt_id=OTHER_ATTEMPT_ID)
+
+    with pytest.raises(IntentMismatch):
+        await gateway.complete.complete(OTHER_ATTEMPT_ID, paid.ref, GUEST)
+
+    assert gateway.orders.decisions == {}
+    assert len(gateway.attempts.stored()) == 2
+
+
+async def test_an_intent_of_the_other_mode_is_a_mismatch(gateway: Gateway) -> None:
+    """It is not ours, even if it names our attempt."""
+    stored = gateway.stored_attempt()
+    paid = replace(gateway.intents.pay(stored.intent), livemode=True)
+
+    with pytest.raises(IntentMismatch):
+        await gateway.fulfilment.fulfil_for_buyer(paid, stored)
+
+    assert gateway.attempts.stored() == [stored]
+
+
+async def test_an_unknown_intent_is_not_found(gateway: Gateway) -> None:
+    """An invented id, or one of the other kind, completes nothing."""
+    stored = gateway.stored_attempt()
+
+    for ref in (intent_ref("pi_invented"), IntentRef(stored.intent.id, IntentKind.SETUP)):
+        with pytest.raises(IntentNotFound):
+            await gateway.complete.complete(ATTEMPT_ID, ref, GUEST)
+
+
+@pytest.mark.parametrize("caller", [GUEST, BOB])
+async def test_another_users_checkout_is_not_found(gateway: Gateway, caller: Caller) -> None:
+    """Open, recorded, quarantined or with its tombstone expired; and Stripe is not asked."""
+    paid = gateway.paid_attempt(user_id="user_ada")
+
+    async def assert_not_found() -> None:
+        with pytest.raises(AttemptNotFound):
+            await gateway.complete.complete(ATTEMPT_ID, paid.ref, caller)
+
+    await assert_not_found()
+    await gateway.fulfil(paid)
+    await assert_not_found()
+    gateway.attempts.lose(ATTEMPT_ID)
+    await assert_not_found()
+    gateway.stored_attempt(user_id="user_ada", attempt_id=OTHER_ATTEMPT_ID)
+    await gateway.attempts.delete(OTHER_ATTEMPT_ID, DeleteReason.QUARANTINED)
+    with pytest.raises(AttemptNotFound):
+        await gateway.complete.complete(OTHER_ATTEMPT_ID, paid.ref, caller)
+
+    assert "intents.retrieve" not in gateway.wire.calls
+
+
+async def test_somebody_elses_purchase_is_not_shown_when_it_is_made_meanwhile(gateway: Gateway) -> None:
+    """The attempt is lost, and a webhook that had read it records the purchase while Stripe answers."""
+    stored = gateway.stored_attempt(user_id="user_ada")
+    paid = gateway.intents.pay(stored.intent)
+    gateway.attempts.lose(ATTEMPT_ID)
+    gateway.wire.meanwhile("intents.retrieve", lambda: gateway.fulfilment.fulfil_for_buyer(paid, stored))
+
+    with pytest.raises(AttemptNotFound):
+        await gateway.complete.complete(ATTEMPT_ID, stored.intent, BOB)
+
+
+@pytest.mark.parametrize("owner", [None, "user_ada"])
+async def test_p7_an_erased_purchase_is_shown_to_nobody(gateway: Gateway, owner: str | None) -> None:
+    """Its owner is not known any more; it is not bought a second time either."""
+    paid = gateway.paid_attempt(user_id=owner)
+    await gateway.fulfil(paid)
+    gateway.orders.erase(ATTEMPT_ID)
+
+    with pytest.raises(AttemptNotFound):
+        await gateway.complete.complete(ATTEMPT_ID, paid.ref, Caller(owner))
+    assert len(gateway.orders.purchases()) == 1
+
+
+async def test_p3_a_second_payment_is_quarantined(gateway: Gateway) -> None:
+    """The purchase was paid with another intent."""
+    await gateway.fulfil(gateway.paid_attempt())
+    second = gateway.intents.another(ATTEMPT_ID, CONTEXT.total)
+    gateway.intents.pay(second)
+
+    decision = await gateway.complete.complete(ATTEMPT_ID, second, GUEST)
+
+    assert decision == QuarantinedPayment(QuarantineReason.DUPLICATE_PAYMENT, content_kept=False)
+
+
+async def test_p5_a_payment_of_another_sum_is_quarantined(gateway: Gateway) -> None:
+    """The buyer is told that it needs review."""
+    paid = gateway.paid_attempt(received=Money(1, "usd"))
+
+    decision = await gateway.complete.complete(ATTEMPT_ID, paid.ref, GUEST)
+
+    assert decision == QuarantinedPayment(QuarantineReason.AMOUNT_MISMATCH, content_kept=True)
+
+
+async def test_without_stripe_nothing_is_decided(gateway: Gateway) -> None:
+    """The caller retries."""
+    stored = gateway.stored_attempt()
+    gateway.wire.fail("intents.retrieve", StripeUnavailable())
+
+    with pytest.raises(StripeUnavailable):
+        await gateway.complete.complete(ATTEMPT_ID, stored.intent, GUEST)

@@ -1,0 +1,460 @@
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from payments_gateway.access.tokens import GUEST
+from payments_gateway.checkout.initiate import Checkout, CheckoutRequest
+from payments_gateway.domain.attempts import (
+    Attempt,
+    AttemptClosed,
+    CloseReason,
+    DeleteReason,
+    IntentKind,
+    RequestHashMismatch,
+)
+from payments_gateway.domain.callers import Caller
+from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
+from payments_gateway.domain.intents import IntentStatus
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_errors import StripeUnavailable
+from servicekit.grpc_client import ServiceUnavailable
+from servicekit.violations import InvalidRequest
+
+from ..assembly import PAY_BY, Gateway
+from ..fakes import Crash
+from ..samples import ADA, LONDON, MONTHLY, WEEKLY_AFTER_A_FORTNIGHT, checkout_request
+
+KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
+BUYER = Caller("user_ada")
+MUG = checkout_request()
+CLUB = checkout_request(("price_club", 2))
+MIXED = checkout_request(("price_mug", 1), ("price_paper_trial", 1), ("price_club", 1))
+CALLERS = pytest.mark.parametrize("caller", [GUEST, BUYER], ids=["guest", "user"])
+CARTS = pytest.mark.parametrize("asked", [MUG, CLUB, MIXED], ids=["one-time", "subscription", "mixed"])
+
+
+async def begin(gateway: Gateway, asked: CheckoutRequest = MUG, caller: Caller = GUEST) -> Checkout:
+    """Begin a checkout with the tests' key."""
+    return await gateway.initiate.begin(asked, caller, KEY)
+
+
+def stored_for(gateway: Gateway, checkout: Checkout) -> Attempt:
+    """Return the attempt of a checkout."""
+    attempt = gateway.attempts.at(checkout.attempt_id)
+    assert isinstance(attempt, Attempt)
+    return attempt
+
+
+@CALLERS
+@pytest.mark.parametrize(
+    ("asked", "kind", "amount", "due_today", "recurring"),
+    [
+        (MUG, IntentKind.PAYMENT, 2500, 2500, []),
+        (CLUB, IntentKind.SETUP, 0, 1800, [(MONTHLY, 1800)]),
+        (MIXED, IntentKind.PAYMENT, 1250, 2150, [(WEEKLY_AFTER_A_FORTNIGHT, 200), (MONTHLY, 900)]),
+    ],
+    ids=["one-time", "subscription", "mixed"],
+)
+async def test_p2_the_secret_is_released_after_the_attempt_is_saved_with_its_intent(
+    gateway: Gateway,
+    caller: Caller,
+    asked: CheckoutRequest,
+    kind: IntentKind,
+    amount: int,
+    due_today: int,
+    recurring: list[object],
+) -> None:
+    """The customer, only for subscriptions, comes first, then the intent, then the save with both."""
+    checkout = await gateway.initiate.begin(asked, caller, None)
+
+    [intent], stored = gateway.intents.all(), stored_for(gateway, checkout)
+    params, customer_id = gateway.intents.params_of(intent.ref), next(iter(gateway.stripe_customers.emails), None)
+    assert gateway.wire.calls[-2:] == ["intents.create", "attempts.save"]
+    assert ("stripe_customers.create" in gateway.wire.calls[:-2]) == bool(recurring)
+    assert (params.kind, params.amount, params.customer_id) == (kind, Money(amount, "usd"), customer_id)
+    assert (stored.intent, stored.context.total, stored.context.stripe_customer_id) == (
+        intent.ref,
+        Money(amount, "usd"),
+        customer_id,
+    )
+    assert (checkout.client_secret, checkout.attempt_id) == (intent.client_secret, intent.attempt_id)
+    assert (checkout.amount.minor_units, checkout.amount_due_today.minor_units) == (amount, due_today)
+    assert [(charge.recurring, charge.amount.minor_units) for charge in checkout.recurring] == recurring
+
+
+async def test_p6_price_and_user_come_from_the_catalogue_and_the_token(gateway: Gateway) -> None:
+    """The stored and charged price is the catalogue's, the user is the token's, and pay-by is set."""
+    checkout = await begin(gateway, MUG, BUYER)
+
+    stored = stored_for(gateway, checkout)
+    assert (stored.context.user_id, stored.context.contact, stored.context.shipping_address) == (
+        "user_ada",
+        ADA,
+        LONDON,
+    )
+    assert stored.context.pay_by == checkout.pay_by == gateway.clock.now() + PAY_BY
+    assert stored.request_hash == MUG.request_hash
+
+
+async def test_p2_an_attempt_that_was_found_is_saved_again_before_its_secret_leaves(gateway: Gateway) -> None:
+    """A failed save may have left the attempt where a crash loses it, so finding it is not enough."""
+    gateway.wire.fail("attempts.save", ServiceUnavailable("checkout-session"), after_effect=True)
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable):
+            await begin(gateway)
+    [stored] = gateway.attempts.stored()
+
+    gateway.wire.heal()
+
+    assert (await begin(gateway)).attempt_id == stored.attempt_id
+
+
+async def test_an_attempt_closed_while_it_is_saved_again_is_not_released(gateway: Gateway) -> None:
+    """The close wins."""
+    checkout = await begin(gateway)
+    gateway.wire.meanwhile("attempts.save", lambda: gateway.attempts.close(checkout.attempt_id, CloseReason.SUPERSEDED))
+
+    with pytest.raises(AttemptClosed):
+        await begin(gateway)
+
+
+async def test_a_cart_that_cannot_be_sold_leaves_no_trace(gateway: Gateway) -> None:
+    """No intent is created, nothing is saved, and the attempt to be replaced stays."""
+    old = gateway.stored_attempt()
+    request = checkout_request(("price_club", 1), ("price_gone", 1), supersedes=old.attempt_id)
+
+    with pytest.raises(InvalidRequest):
+        await gateway.initiate.begin(request, BUYER, None)
+
+    assert gateway.wire.calls == []
+    assert gateway.attempts.stored() == [old]
+
+
+@CALLERS
+@CARTS
+async def test_a_retry_is_given_the_same_checkout(gateway: Gateway, asked: CheckoutRequest, caller: Caller) -> None:
+    """With the stored prices and the first pay-by, even if the catalogue changed; nothing is created again."""
+    first = await begin(gateway, asked, caller)
+    gateway.source.catalogue = replace(gateway.source.catalogue, prices={})
+    gateway.clock.advance(3600)
+
+    second = await begin(gateway, asked, caller)
+
+    assert second == first
+    assert len(gateway.intents.all()) == 1
+    assert gateway.wire.calls[-3:] == ["attempts.find", "attempts.save", "intents.retrieve"]
+
+
+@CALLERS
+@CARTS
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize("call", range(8))
+async def test_p2_a_retry_makes_a_crash_at_any_call_good(
+    gateway: Gateway, asked: CheckoutRequest, caller: Caller, call: int, *, after_effect: bool
+) -> None:
+    """Killed before or after the effect of any call: one customer, one intent, one attempt."""
+    gateway.wire.fail(call, Crash(), after_effect=after_effect)
+    with suppress(Crash):  # some carts have fewer calls
+        await begin(gateway, asked, caller)
+    gateway.wire.heal()
+
+    checkout = await begin(gateway, asked, caller)
+
+    [intent], customers = gateway.intents.all(), gateway.stripe_customers.emails
+    assert stored_for(gateway, checkout).intent == intent.ref
+    assert stored_for(gateway, checkout).context.stripe_customer_id == next(iter(customers), None)
+    assert len(customers) == (0 if asked is MUG else 1)
+    assert checkout.client_secret == intent.client_secret
+
+
+@pytest.mark.parametrize("other", [checkout_request(("price_pen", 1)), CLUB], ids=["another sum", "another kind"])
+async def test_a_key_with_other_content_is_refused(gateway: Gateway, other: CheckoutRequest) -> None:
+    """The first checkout stays payable, and Stripe is not asked."""
+    first = await begin(gateway)
+
+    with pytest.raises(RequestHashMismatch):
+        await begin(gateway, other)
+
+    assert gateway.status_of(stored_for(gateway, first).intent) == "requires_payment_method"
+    assert gateway.wire.calls.count("intents.create") == 1
+
+
+Arrange = Callable[[Gateway, Attempt], Awaitable[object]]
+
+
+async def _close(gateway: Gateway, attempt: Attempt) -> None:
+    await gateway.attempts.close(attempt.attempt_id, CloseReason.SUPERSEDED)
+
+
+async def _delete(gateway: Gateway, attempt: Attempt) -> None:
+    await gateway.attempts.delete(attempt.attempt_id, DeleteReason.CANCELLED)
+
+
+async def _let_pay_by_pass(gateway: Gateway, _attempt: Attempt) -> None:
+    gateway.clock.advance(PAY_BY / timedelta(seconds=1))
+
+
+def _change_intent(status: IntentStatus) -> Arrange:
+    async def change(gateway: Gateway, attempt: Attempt) -> None:
+        gateway.intents.change(attempt.intent, status=status)
+
+    return change
+
+
+@pytest.mark.parametrize("asked", [MUG, CLUB], ids=["payment", "setup"])
+@pytest.mark.parametrize(
+    ("arrange", "refusal"),
+    [
+        pytest.param(_close, AttemptClosed, id="closed"),
+        pytest.param(_delete, AttemptClosed, id="cancelled and deleted"),
+        pytest.param(_let_pay_by_pass, AttemptClosed, id="after pay-by"),
+        pytest.param(_change_intent(IntentStatus.CANCELED), AttemptClosed, id="intent cancelled"),
+        pytest.param(_change_intent(IntentStatus.PROCESSING), PaymentProcessing, id="at the bank"),
+        pytest.param(_change_intent(IntentStatus.REQUIRES_CAPTURE), PaymentProcessing, id="to be captured"),
+    ],
+)
+async def test_a_retry_of_an_unpayable_checkout_is_refused(
+    gateway: Gateway, asked: CheckoutRequest, arrange: Arrange, refusal: type[Exception]
+) -> None:
+    """The secret is released only while it can be used, and never while the buyer could pay twice."""
+    checkout = await begin(gateway, asked)
+    await arrange(gateway, stored_for(gateway, checkout))
+
+    with pytest.raises(refusal):
+        await begin(gateway, asked)
+
+
+async def _pay(gateway: Gateway, attempt: Attempt) -> None:
+    gateway.intents.pay(attempt.intent)
+
+
+async def _pay_and_report(gateway: Gateway, attempt: Attempt) -> None:
+    await gateway.fulfil(gateway.intents.pay(attempt.intent))
+
+
+async def _pay_and_lose_the_attempt(gateway: Gateway, attempt: Attempt) -> None:
+    gateway.intents.pay(attempt.intent)
+    gateway.attempts.lose(attempt.attempt_id)
+
+
+@pytest.mark.parametrize("arrange", [_pay, _pay_and_report, _pay_and_lose_the_attempt])
+async def test_p3_a_retry_of_a_paid_checkout_shows_the_purchase(gateway: Gateway, arrange: Arrange) -> None:
+    """The retry records it if nobody has, even if checkout-session lost the attempt: Stripe's key finds the intent."""
+    checkout = await begin(gateway)
+    await arrange(gateway, stored_for(gateway, checkout))
+
+    with pytest.raises(AlreadyPaid) as refusal:
+        await begin(gateway)
+
+    assert [refusal.value.purchase] == gateway.orders.purchases()
+    assert gateway.attempts.stored() == []
+
+
+async def _pay_another_sum(gateway: Gateway, attempt: Attempt) -> None:
+    gateway.intents.pay(attempt.intent, Money(1, "usd"))
+
+
+async def _pay_and_erase(gateway: Gateway, attempt: Attempt) -> None:
+    await _pay_and_report(gateway, attempt)
+    gateway.orders.erase(attempt.attempt_id)
+
+
+@pytest.mark.parametrize("arrange", [_pay_another_sum, _pay_and_erase], ids=["quarantined", "erased"])
+async def test_p7_a_paid_checkout_without_a_visible_purchase_is_refused(gateway: Gateway, arrange: Arrange) -> None:
+    """The buyer must not pay again, and an erased purchase is shown to nobody."""
+    checkout = await begin(gateway)
+    await arrange(gateway, stored_for(gateway, checkout))
+
+    with pytest.raises(AlreadyPaid) as refusal:
+        await begin(gateway)
+
+    assert refusal.value.purchase is None
+
+
+async def test_a_bought_attempt_that_the_store_lost_is_not_begun_again(gateway: Gateway) -> None:
+    """Even once Stripe forgot the key, the retry is shown the purchase and gets no secret."""
+    checkout = await begin(gateway)
+    await _pay_and_report(gateway, stored_for(gateway, checkout))
+    gateway.attempts.lose(checkout.attempt_id)
+    gateway.intents.forget_keys()
+
+    with pytest.raises(AlreadyPaid) as refusal:
+        await begin(gateway, checkout_request(("price_pen", 3)))
+
+    assert [refusal.value.purchase] == gateway.orders.purchases()
+    assert gateway.attempts.stored() == []
+
+
+async def test_a_lost_attempt_is_not_begun_again_with_another_cart(gateway: Gateway) -> None:
+    """The first cart's secret may be released: the buyer could pay both."""
+    checkout = await begin(gateway)
+    gateway.attempts.lose(checkout.attempt_id)
+
+    with pytest.raises(RequestHashMismatch):
+        await begin(gateway, checkout_request(("price_pen", 3)))
+
+    assert len(gateway.intents.all()) == 1
+
+
+async def test_a_key_that_replays_a_cancelled_intent_is_left_behind(gateway: Gateway) -> None:
+    """After a crash before the save, and a cancel, the retry uses the next key and gets a payable intent."""
+    gateway.wire.fail("attempts.save", ServiceUnavailable("checkout-session"))
+    with pytest.raises(ServiceUnavailable):
+        await begin(gateway)
+    gateway.wire.heal()
+    [cancelled] = gateway.intents.all()
+    gateway.intents.change(cancelled.ref, status=IntentStatus.CANCELED)
+
+    released = stored_for(gateway, await begin(gateway)).intent
+
+    assert released != cancelled.ref
+    assert gateway.status_of(released) == "requires_payment_method"
+
+
+async def test_an_exhausted_key_is_followed_by_the_next(gateway: Gateway) -> None:
+    """A key that replays a failure does so until Stripe forgets it."""
+    for generation in range(2):
+        gateway.intents.exhaust(gateway.ids.derive(GUEST, KEY), generation)
+
+    await begin(gateway)
+
+    assert gateway.wire.calls.count("intents.create") == 3
+
+
+async def test_after_five_exhausted_keys_the_attempt_is_closed(gateway: Gateway) -> None:
+    """The client has to begin a new checkout; nothing is saved."""
+    for generation in range(5):
+        gateway.intents.exhaust(gateway.ids.derive(GUEST, KEY), generation)
+
+    with pytest.raises(AttemptClosed):
+        await begin(gateway)
+
+    assert gateway.wire.calls.count("intents.create") == 5
+    assert gateway.attempts.stored() == []
+
+
+async def test_while_stripe_fails_a_request_exhausts_two_keys_at_most(gateway: Gateway) -> None:
+    """The other keys are kept for later, and the next request continues with them."""
+    attempt_id = gateway.ids.derive(GUEST, KEY)
+    for generation in range(2):
+        gateway.intents.exhaust(attempt_id, generation, just_now=True)
+
+    with pytest.raises(StripeUnavailable):
+        await begin(gateway)
+    for generation in range(2):
+        gateway.intents.exhaust(attempt_id, generation)
+    await begin(gateway)
+
+    assert gateway.wire.calls.count("intents.create") == 2 + 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(MUG, "price_pen"), (MUG, "price_club"), (CLUB, "price_mug"), (MIXED, "price_club"), (CLUB, "price_almanac")],
+)
+async def test_a_changed_cart_replaces_the_old_attempt(gateway: Gateway, before: CheckoutRequest, after: str) -> None:
+    """The old intent, of either kind, is cancelled and its attempt deleted before the new intent is created."""
+    first = await gateway.initiate.begin(before, BUYER, None)
+    old = stored_for(gateway, first).intent
+    request = checkout_request((after, 1), supersedes=first.attempt_id)
+
+    second = await gateway.initiate.begin(request, BUYER, None)
+
+    assert gateway.status_of(old) == "canceled"
+    assert gateway.wire.calls[-2:] == ["intents.create", "attempts.save"]
+    assert gateway.attempts.stored() == [stored_for(gateway, second)]
+    assert stored_for(gateway, second).context.supersedes == first.attempt_id
+
+
+async def test_another_users_attempt_is_not_replaced(gateway: Gateway) -> None:
+    """Nothing is begun either."""
+    old = gateway.stored_attempt(user_id="user_bob")
+
+    with pytest.raises(AttemptNotFound):
+        await gateway.initiate.begin(checkout_request(supersedes=old.attempt_id), BUYER, None)
+
+    assert gateway.attempts.stored() == [old]
+    assert gateway.wire.calls == ["attempts.find"]
+
+
+async def test_a_retry_makes_a_crash_before_the_new_attempt_is_saved_good(gateway: Gateway) -> None:
+    """The old attempt is deleted by then; the retry begins the new one all the same."""
+    first = await gateway.initiate.begin(MUG, GUEST, None)
+    request = checkout_request(("price_pen", 1), supersedes=first.attempt_id)
+    gateway.wire.fail("intents.create", StripeUnavailable())
+    with pytest.raises(StripeUnavailable):
+        await begin(gateway, request)
+    gateway.wire.heal()
+
+    second = await begin(gateway, request)
+
+    assert gateway.attempts.stored() == [stored_for(gateway, second)]
+
+
+@CALLERS
+async def test_a_customer_that_was_deleted_at_stripe_is_replaced(gateway: Gateway, caller: Caller) -> None:
+    """The checkout continues with another, which is stored and is the user's from now on."""
+
+    async def delete() -> None:
+        [deleted] = gateway.stripe_customers.emails
+        gateway.stripe_customers.delete(deleted)
+        gateway.intents.missing_customers.add(deleted)
+
+    gateway.wire.meanwhile("intents.create", delete)
+
+    stored = stored_for(gateway, await begin(gateway, CLUB, caller))
+
+    [customer_id] = gateway.stripe_customers.emails
+    assert stored.context.stripe_customer_id == customer_id != "cus_1"
+    assert gateway.intents.params_of(stored.intent).customer_id == customer_id
+    assert set(gateway.customers.customers.values()) <= {customer_id}
+
+
+async def test_two_deleted_customers_end_the_request(gateway: Gateway) -> None:
+    """The client retries; Stripe is not asked without end."""
+    gateway.intents.missing_customers |= {"cus_1", "cus_2", "cus_3"}
+
+    with pytest.raises(StripeUnavailable):
+        await begin(gateway, CLUB, BUYER)
+
+    assert gateway.wire.calls.count("intents.create") == 2
+    assert gateway.attempts.stored() == []
+
+
+async def test_a_crash_after_a_customer_was_replaced_ends_the_checkout(gateway: Gateway) -> None:
+    """Stripe refuses the retry's first key, which names the deleted customer; a new checkout succeeds."""
+    await gateway.initiate.begin(MIXED, BUYER, None)
+    gateway.stripe_customers.delete("cus_1")
+    gateway.intents.missing_customers.add("cus_1")
+    gateway.wire.fail("attempts.save", ServiceUnavailable("checkout-session"))
+    with pytest.raises(ServiceUnavailable):
+        await begin(gateway, CLUB, BUYER)
+    gateway.wire.heal()
+
+    with pytest.raises(RequestHashMismatch):
+        await begin(gateway, CLUB, BUYER)
+    another = await gateway.initiate.begin(CLUB, BUYER, None)
+
+    assert stored_for(gateway, another).context.stripe_customer_id == "cus_2"
+
+
+async def test_without_orders_no_subscription_of_a_user_is_begun(gateway: Gateway) -> None:
+    """The user's customer is not known; nothing is created at Stripe."""
+    gateway.wire.fail("customers.find", ServiceUnavailable("orders"))
+
+    with pytest.raises(ServiceUnavailable):
+        await begin(gateway, CLUB, BUYER)
+
+    assert (gateway.stripe_customers.keys, gateway.intents.all()) == ([], [])
+
+
+async def test_p7_a_repr_shows_no_secret(gateway: Gateway) -> None:
+    """A repr may end in a log."""
+    checkout = await begin(gateway)
+
+    shown = repr(checkout) + repr(gateway.intents.all()) + repr(gateway.attempts.stored())
+    assert "hush" in checkout.client_secret
+    assert "hush" not in shown

@@ -1,0 +1,418 @@
+"""checkout-session and orders in memory, as their ports' contracts have them."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Generic
+
+from payments_gateway.domain.attempts import (
+    Attempt,
+    AttemptClosed,
+    CheckoutContext,
+    CloseReason,
+    Contact,
+    DeleteReason,
+    IntentRef,
+    Interval,
+    LineItem,
+    RequestHashMismatch,
+    SavedAttempt,
+    Tombstone,
+)
+from payments_gateway.domain.errors import VersionConflict
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import (
+    Order,
+    OrderNotFound,
+    OrderPage,
+    OrderStatus,
+    Payment,
+    PaymentDecision,
+    PaymentReport,
+    Purchase,
+    PurchaseRefused,
+    QuarantinedPayment,
+    QuarantineReason,
+)
+from payments_gateway.domain.refunds import MirroredT
+from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
+from payments_gateway.domain.subscriptions import (
+    StripeSubscriptionMismatch,
+    StripeSubscriptionState,
+    Subscription,
+    SubscriptionInvoice,
+    SubscriptionItem,
+    SubscriptionNotFound,
+    SubscriptionPage,
+    SubscriptionStatus,
+)
+from servicekit.violations import FieldViolation, InvalidRequest
+
+
+class FakeAttempts:
+    """checkout-session: the first close reason and the first delete reason stay."""
+
+    def __init__(self) -> None:
+        self._stored: dict[str, Attempt] = {}
+        self._closed: dict[str, CloseReason] = {}
+        self._tombstones: dict[str, Tombstone] = {}
+
+    async def save(
+        self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: IntentRef
+    ) -> SavedAttempt:
+        """Store an attempt, or return the stored one."""
+        if attempt_id in self._closed or attempt_id in self._tombstones:
+            raise AttemptClosed
+        attempt = Attempt(attempt_id, request_hash, context, intent, close_reason=None)
+        stored = self._stored.setdefault(attempt_id, attempt)
+        if stored.request_hash != request_hash:
+            raise RequestHashMismatch
+        return SavedAttempt(stored, replayed=stored is not attempt)
+
+    async def find(self, attempt_id: str) -> Attempt | Tombstone | None:
+        """Return the attempt or its tombstone."""
+        return self.at(attempt_id)
+
+    async def close(self, attempt_id: str, reason: CloseReason) -> None:
+        """Reject further saves, even of an attempt that was never saved."""
+        if attempt_id not in self._tombstones:
+            self._closed.setdefault(attempt_id, reason)
+
+    async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
+        """Delete the content and leave a tombstone."""
+        attempt = self._stored.pop(attempt_id, None)
+        user_id = attempt.user_id if attempt else None
+        self._tombstones.setdefault(attempt_id, Tombstone(attempt_id, reason, self._closed.get(attempt_id), user_id))
+
+    def at(self, attempt_id: str) -> Attempt | Tombstone | None:
+        """Return what is stored for an id, without a call."""
+        if attempt_id in self._tombstones:
+            return self._tombstones[attempt_id]
+        if attempt_id not in self._stored:
+            return None
+        return replace(self._stored[attempt_id], close_reason=self._closed.get(attempt_id))
+
+    def put(self, attempt: Attempt) -> None:
+        """Store an attempt without a call."""
+        self._stored[attempt.attempt_id] = attempt
+
+    def lose(self, attempt_id: str) -> None:
+        """Forget everything about an attempt, as a store that lost its data."""
+        self._stored.pop(attempt_id, None)
+        self._closed.pop(attempt_id, None)
+        self._tombstones.pop(attempt_id, None)
+
+    def stored(self) -> list[Attempt]:
+        """Return every attempt whose content is stored."""
+        return list(self._stored.values())
+
+
+class FakeSubscriptions:
+    """orders' subscriptions, with their versions."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self.rows: dict[str, Subscription] = {}
+
+    def record(self, payment: Payment, context: CheckoutContext) -> tuple[Subscription, ...]:
+        """Record what a purchase begins, one subscription for each billing interval."""
+        intervals: dict[tuple[Interval, int], list[LineItem]] = {}
+        for line in context.items:
+            if line.recurring is not None:
+                intervals.setdefault(line.recurring.period, []).append(line)
+        return tuple(self._record(payment, context, lines) for lines in intervals.values())
+
+    def _record(self, payment: Payment, context: CheckoutContext, lines: list[LineItem]) -> Subscription:
+        assert context.stripe_customer_id is not None
+        assert payment.payment_method_id is not None
+        assert lines[0].recurring is not None
+        recorded = Subscription(
+            id=str(uuid.UUID(int=len(self.rows) + 1, version=4)),
+            checkout_attempt_id=payment.attempt_id,
+            user_id=context.user_id,
+            stripe_customer_id=context.stripe_customer_id,
+            payment_method_id=payment.payment_method_id,
+            recurring=lines[0].recurring,
+            items=tuple(
+                SubscriptionItem(line.price_id, line.product_id, line.name, line.quantity, line.unit_price)
+                for line in lines
+            ),
+            version=0,
+            created_at=self._now(),
+            status=SubscriptionStatus.PENDING,
+        )
+        return self._write(recorded)
+
+    async def get_subscription(self, subscription_id: str) -> Subscription:
+        """Return a subscription by Holdfast's id."""
+        if subscription_id not in self.rows:
+            raise SubscriptionNotFound
+        return self.rows[subscription_id]
+
+    async def get_subscription_by_stripe_id(self, stripe_subscription_id: str) -> Subscription:
+        """Return the subscription that is bound to a Stripe subscription."""
+        if found := self._bound_to(stripe_subscription_id):
+            return found
+        raise SubscriptionNotFound
+
+    def _bound_to(self, stripe_subscription_id: str) -> Subscription | None:
+        return next((row for row in self.rows.values() if row.stripe_subscription_id == stripe_subscription_id), None)
+
+    async def list_subscriptions(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
+        """Return a page of a user's subscriptions, newest first."""
+        start, stop = _slice_of(page_size, page_token)
+        theirs = [row for row in self.rows.values() if row.user_id == user_id][::-1]
+        return SubscriptionPage(tuple(theirs[start:stop]), str(stop) if len(theirs) > stop else None)
+
+    async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
+        """Record the time at which a generation first began."""
+        row = await self.get_subscription(subscription_id)
+        if row.is_bound:
+            return row
+        if abandon_generation == row.activation_generation:
+            row = replace(row, activation_generation=row.activation_generation + 1, activation_began_at=None)
+        return row if row.activation_began_at else self._write(replace(row, activation_began_at=self._now()))
+
+    async def activate(
+        self,
+        subscription_id: str,
+        expected_version: int,
+        state: StripeSubscriptionState,
+        invoice: SubscriptionInvoice | None,
+    ) -> Subscription:
+        """Bind a subscription."""
+        row = await self.get_subscription(subscription_id)
+        if row.stripe_subscription_id == state.stripe_subscription_id:
+            return row
+        if row.is_bound or self._bound_to(state.stripe_subscription_id):
+            raise StripeSubscriptionMismatch
+        return self._apply(row, expected_version, state, invoice)
+
+    async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
+        """Record a definite refusal."""
+        row = await self.get_subscription(subscription_id)
+        if row.status is not SubscriptionStatus.PENDING:
+            return row
+        if row.version != expected_version:
+            raise VersionConflict
+        return self._write(
+            replace(
+                row,
+                status=SubscriptionStatus.ACTIVATION_FAILED,
+                activation_failure=failure,
+                activation_generation=row.activation_generation + 1,
+                activation_began_at=None,
+            )
+        )
+
+    async def apply_state(
+        self,
+        subscription_id: str,
+        expected_version: int,
+        state: StripeSubscriptionState,
+        invoice: SubscriptionInvoice | None,
+    ) -> Subscription:
+        """Write a state that was read at Stripe."""
+        row = await self.get_subscription(subscription_id)
+        if row.stripe_subscription_id != state.stripe_subscription_id:
+            raise StripeSubscriptionMismatch
+        return self._apply(row, expected_version, state, invoice)
+
+    def touch(self, subscription_id: str) -> None:
+        """Write a subscription as another writer would."""
+        self._write(self.rows[subscription_id])
+
+    def _apply(
+        self,
+        row: Subscription,
+        expected_version: int,
+        state: StripeSubscriptionState,
+        invoice: SubscriptionInvoice | None,
+    ) -> Subscription:
+        if row.version != expected_version:
+            raise VersionConflict
+        others = tuple(each for each in row.invoices if invoice is None or each.id != invoice.id)
+        return self._write(
+            replace(
+                row,
+                status=state.status,
+                stripe_subscription_id=state.stripe_subscription_id,
+                state=state,
+                invoices=(invoice, *others) if invoice else others,
+                activation_failure=None,
+            )
+        )
+
+    def _write(self, row: Subscription) -> Subscription:
+        self.rows[row.id] = replace(row, version=row.version + 1)
+        return self.rows[row.id]
+
+
+class FakeOrders:
+    """orders' decisions: one for each intent, and one purchase for each attempt."""
+
+    def __init__(self, now: Callable[[], datetime], subscriptions: FakeSubscriptions) -> None:
+        self._now = now
+        self._subscriptions = subscriptions
+        self._purchases: dict[str, Purchase] = {}
+        self.refused_attempts: set[str] = set()
+        """Ids of attempts whose purchase is refused."""
+        self.decisions: dict[str, PaymentDecision] = {}
+        """By intent id."""
+        self.contents: dict[str, CheckoutContext] = {}
+        """Recorded or quarantined content, by intent id."""
+        self.payments: dict[str, Payment] = {}
+        """First report of each payment, by intent id."""
+        self.reports: list[PaymentReport] = []
+
+    async def record_purchase(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport
+    ) -> PaymentDecision:
+        """Record a purchase, or return the earlier decision."""
+        received = payment.received or Money(0, context.total.currency)
+        if payment.attempt_id in self.refused_attempts or received != context.total:
+            raise PurchaseRefused
+        existing = self.decisions.get(payment.intent.id)
+        if existing is not None and not _is_promotable(existing):
+            return self._current(existing) if isinstance(existing, Purchase) else existing
+        if payment.attempt_id in self._purchases:
+            return self._quarantine(payment, QuarantineReason.DUPLICATE_PAYMENT, context, report)
+        has_order = any(item.recurring is None for item in context.items)
+        purchase = Purchase(
+            attempt_id=payment.attempt_id,
+            intent_id=payment.intent.id,
+            order=self._order(payment, context) if has_order else None,
+            subscriptions=self._subscriptions.record(payment, context),
+        )
+        self._purchases[payment.attempt_id] = purchase
+        return self._decide(payment, purchase, context, report)
+
+    async def quarantine(
+        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
+    ) -> PaymentDecision:
+        """Quarantine the payment, or return the earlier decision."""
+        return self.decisions.get(payment.intent.id) or self._quarantine(payment, reason, context, report)
+
+    async def find_purchase(self, attempt_id: str) -> Purchase | None:
+        """Return the attempt's purchase."""
+        return self._current(self._purchases[attempt_id]) if attempt_id in self._purchases else None
+
+    def _current(self, purchase: Purchase) -> Purchase:
+        current = tuple(self._subscriptions.rows[each.id] for each in purchase.subscriptions)
+        return replace(purchase, subscriptions=current)
+
+    async def get_order(self, order_id: str) -> Order:
+        """Return an order."""
+        for order in self._orders():
+            if order.id == order_id:
+                return order
+        raise OrderNotFound
+
+    async def list_orders(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
+        """Return a page of a user's orders, newest first."""
+        start, stop = _slice_of(page_size, page_token)
+        theirs = [order for order in self._orders() if order.user_id == user_id][::-1]
+        return OrderPage(tuple(theirs[start:stop]), str(stop) if len(theirs) > stop else None)
+
+    def _orders(self) -> list[Order]:
+        return [purchase.order for purchase in self._purchases.values() if purchase.order is not None]
+
+    def erase(self, attempt_id: str) -> None:
+        """Erase the personal data of an attempt's purchase."""
+        bought = self._purchases[attempt_id]
+        assert bought.order is not None
+        order = replace(bought.order, user_id=None, contact=Contact("", "", None), erased=True)
+        self._purchases[attempt_id] = replace(bought, order=order)
+
+    def purchases(self) -> list[Purchase]:
+        """Return every purchase."""
+        return list(self._purchases.values())
+
+    def _decide(
+        self, payment: Payment, decision: PaymentDecision, context: CheckoutContext | None, report: PaymentReport
+    ) -> PaymentDecision:
+        self.decisions[payment.intent.id] = decision
+        self.payments.setdefault(payment.intent.id, payment)
+        self.reports.append(report)
+        if context is not None:
+            self.contents[payment.intent.id] = context
+        return decision
+
+    def _quarantine(
+        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
+    ) -> PaymentDecision:
+        decision = QuarantinedPayment(reason, content_kept=context is not None)
+        return self._decide(payment, decision, context, report)
+
+    def _order(self, payment: Payment, context: CheckoutContext) -> Order:
+        number = len(self._purchases) + 1
+        return Order(
+            id=f"00000000-0000-4000-8000-{number:012}",
+            number=f"H-{number:04}",
+            checkout_attempt_id=payment.attempt_id,
+            user_id=context.user_id,
+            status=OrderStatus.PAID,
+            total=context.total,
+            contact=context.contact,
+            shipping_address=context.shipping_address,
+            shipping_option=context.shipping_option,
+            items=tuple(item for item in context.items if item.recurring is None),
+            created_at=self._now(),
+        )
+
+
+def _is_promotable(decision: PaymentDecision) -> bool:
+    return isinstance(decision, QuarantinedPayment) and decision.reason is QuarantineReason.ATTEMPT_MISSING
+
+
+def _slice_of(page_size: int, page_token: str | None) -> tuple[int, int]:
+    if page_token is not None and not page_token.isdecimal():
+        raise InvalidRequest([FieldViolation("page_token", "is not one that was given out")])
+    start = int(page_token or 0)
+    return start, start + page_size
+
+
+class FakeCustomerRepository:
+    """orders' customers: the first writer wins."""
+
+    def __init__(self) -> None:
+        self.customers: dict[str, str] = {}
+        """By user id."""
+
+    async def find(self, user_id: str) -> str | None:
+        """Return the user's customer."""
+        return self.customers.get(user_id)
+
+    async def put(self, user_id: str, customer_id: str, *, replaces: str | None = None) -> str:
+        """Store the user's customer, unless the user has another than the one to replace."""
+        if self.customers.get(user_id) in {None, replaces}:
+            self.customers[user_id] = customer_id
+        return self.customers[user_id]
+
+
+class FakeMirrorRepository(Generic[MirroredT]):
+    """orders' copies of refunds or of disputes, with their versions."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, int] = {}
+        self.copies: dict[str, MirroredT] = {}
+        """By id."""
+        self.intents: dict[str, str] = {}
+        """Intent id of each copy, by its id."""
+        self.refused: set[str] = set()
+        """Ids that orders refuses to store."""
+
+    async def version_of(self, object_id: str) -> int:
+        """Return the version of a copy."""
+        return self._versions.get(object_id, 0)
+
+    async def write(self, snapshot: MirroredT, *, intent_id: str, expected_version: int) -> None:
+        """Write a copy if its version still holds."""
+        if snapshot.id in self.refused:
+            raise UnsupportedStripeObject
+        if expected_version != self._versions.get(snapshot.id, 0):
+            raise VersionConflict
+        self._versions[snapshot.id] = expected_version + 1
+        self.copies[snapshot.id] = snapshot
+        self.intents[snapshot.id] = intent_id

@@ -1,0 +1,281 @@
+"""Stripe in memory: catalogue, customers, intents and subscriptions, as their ports' contracts have them."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from payments_gateway.checkout.customers import EmailRefused
+from payments_gateway.domain.attempts import IntentKind, IntentRef
+from payments_gateway.domain.catalogue import Catalogue
+from payments_gateway.domain.intents import (
+    PAYABLE_STATUSES,
+    CustomerMissing,
+    IntentNotFound,
+    IntentParams,
+    IntentStatus,
+    StripeIntent,
+)
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.stripe_billing import StripeInvoice, StripeSubscription, SubscriptionRefused
+from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, IdempotencyKeyReused, NotFoundAtStripe
+from payments_gateway.domain.subscriptions import (
+    ENDED_STATUSES,
+    InvoiceStatus,
+    StripeSubscriptionState,
+    Subscription,
+    SubscriptionInvoice,
+    SubscriptionStatus,
+)
+
+from .fakes import FakeClock
+
+
+class FakeCatalogueSource:
+    """Stripe's catalogue. Reads wait while `released` is not set."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.reads = 0
+        self.failure: Exception | None = None
+        self.released = asyncio.Event()
+        self.released.set()
+
+    async def read(self) -> Catalogue:
+        """Read everything on sale."""
+        self.reads += 1
+        await self.released.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self.catalogue
+
+
+class FakeStripeCustomers:
+    """Stripe's customers: one per idempotency key, until somebody deletes it."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, str] = {}
+        self._exhausted: dict[str, bool] = {}
+        self.refused_emails: set[str] = set()
+        self.emails: dict[str, str | None] = {}
+        """By customer id, of every customer there is."""
+        self.keys: list[str] = []
+        """Every idempotency key used, in order."""
+
+    async def create(self, key: str) -> str:
+        """Create a customer once per key; a key that was used returns its customer, even a deleted one."""
+        self.keys.append(key)
+        if key in self._exhausted:
+            raise IdempotencyKeyExhausted(just_now=self._exhausted[key])
+        if key not in self._by_key:
+            self._by_key[key] = f"cus_{len(self._by_key) + 1}"
+            self.emails[self._by_key[key]] = None
+        return self._by_key[key]
+
+    async def update_email(self, customer_id: str, email: str) -> None:
+        """Store a customer's e-mail address."""
+        if customer_id not in self.emails:
+            raise CustomerMissing
+        if email in self.refused_emails:
+            raise EmailRefused
+        self.emails[customer_id] = email
+
+    def delete(self, customer_id: str) -> None:
+        """Delete a customer, as somebody does in Stripe's dashboard."""
+        del self.emails[customer_id]
+
+    def forget_keys(self) -> None:
+        """Forget every idempotency key, as Stripe does after a day."""
+        self._by_key = {f"forgotten:{key}": customer_id for key, customer_id in self._by_key.items()}
+
+    def exhaust(self, key: str, *, just_now: bool = False) -> None:
+        """Let a key replay a failure, which is fresh if just_now."""
+        self._exhausted[key] = just_now
+
+
+class FakeIntents:
+    """Stripe's intents: one per idempotency key, and a buyer who acts when a test says so."""
+
+    def __init__(self) -> None:
+        self._intents: dict[str, StripeIntent] = {}
+        self._params: dict[str, IntentParams] = {}
+        self._by_key: dict[str, str] = {}
+        self._params_of_key: dict[str, IntentParams] = {}
+        self._exhausted: dict[str, bool] = {}
+        self.missing_customers: set[str | None] = set()
+
+    async def create(self, attempt_id: str, params: IntentParams, *, generation: int) -> StripeIntent:
+        """Create an intent once per key; a key that was used returns its intent's present state."""
+        key = f"{attempt_id}:{generation}"
+        if key in self._exhausted:
+            raise IdempotencyKeyExhausted(just_now=self._exhausted[key])
+        if self._params_of_key.setdefault(key, params) != params:
+            raise IdempotencyKeyReused
+        if key not in self._by_key:
+            if params.customer_id in self.missing_customers:
+                raise CustomerMissing
+            self._by_key[key] = self._create(attempt_id, params)
+        return self._intents[self._by_key[key]]
+
+    def _create(self, attempt_id: str, params: IntentParams) -> str:
+        is_payment = params.kind is IntentKind.PAYMENT
+        intent_id = f"{'pi' if is_payment else 'seti'}_{len(self._intents) + 1}"
+        intent = StripeIntent(
+            ref=IntentRef(intent_id, params.kind),
+            status=IntentStatus.REQUIRES_PAYMENT_METHOD,
+            attempt_id=attempt_id,
+            received=Money(0, params.amount.currency) if is_payment else None,
+            livemode=False,
+            client_secret=f"{intent_id}_secret_hush",
+        )
+        self.put(intent, params)
+        return intent_id
+
+    async def retrieve(self, ref: IntentRef) -> StripeIntent:
+        """Return an intent's present state."""
+        return self._known(ref)
+
+    async def cancel(self, ref: IntentRef) -> StripeIntent:
+        """Cancel an intent unless it is paid or processing."""
+        if self._known(ref).status in PAYABLE_STATUSES | {IntentStatus.REQUIRES_CAPTURE}:
+            self.change(ref, status=IntentStatus.CANCELED)
+        return self._known(ref)
+
+    def _known(self, ref: IntentRef) -> StripeIntent:
+        if ref.id not in self._intents or self._intents[ref.id].ref != ref:
+            raise IntentNotFound
+        return self._intents[ref.id]
+
+    def change(self, ref: IntentRef, **changes: object) -> StripeIntent:
+        """Change an intent's fields, and return it."""
+        self._intents[ref.id] = replace(self._intents[ref.id], **changes)  # type: ignore[arg-type]  # any field
+        return self._intents[ref.id]
+
+    def pay(self, ref: IntentRef, received: Money | None = None) -> StripeIntent:
+        """Let the buyer pay, the intent's amount by default; return the intent as the event shows it."""
+        amount = self._params[ref.id].amount if ref.kind is IntentKind.PAYMENT else None
+        return self.change(ref, status=IntentStatus.SUCCEEDED, received=received or amount)
+
+    def put(self, intent: StripeIntent, params: IntentParams | None = None) -> None:
+        """Store an intent as it is."""
+        self._intents[intent.ref.id] = intent
+        self._params[intent.ref.id] = params or IntentParams(intent.ref.kind, Money(0, "usd"), "cus_1")
+
+    def another(self, attempt_id: str, amount: Money) -> IntentRef:
+        """Create an intent that names an attempt but is not stored with it."""
+        return self._intents[self._create(attempt_id, IntentParams(IntentKind.PAYMENT, amount, None))].ref
+
+    def exhaust(self, attempt_id: str, generation: int, *, just_now: bool = False) -> None:
+        """Let a key replay a failure, which is fresh if just_now."""
+        self._exhausted[f"{attempt_id}:{generation}"] = just_now
+
+    def forget_keys(self) -> None:
+        """Forget every idempotency key, as Stripe does after a day."""
+        self._by_key.clear()
+        self._params_of_key.clear()
+
+    def params_of(self, ref: IntentRef) -> IntentParams:
+        """Return the parameters that an intent was created with."""
+        return self._params[ref.id]
+
+    def all(self) -> list[StripeIntent]:
+        """Return every intent in the order of creation."""
+        return list(self._intents.values())
+
+
+class FakeBilling:
+    """Stripe's subscriptions: one per idempotency key, paid at once."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._by_key: dict[str, str] = {}
+        self.refusals: dict[str, str] = {}
+        """Error code by price id."""
+        self.created: dict[str, StripeSubscription] = {}
+
+    async def create(self, subscription: Subscription) -> StripeSubscription:
+        """Create a subscription once per key."""
+        if code := self.refusals.get(subscription.items[0].price_id):
+            raise SubscriptionRefused(code)
+        key = f"{subscription.id}:{subscription.activation_generation}"
+        if key not in self._by_key:
+            self._by_key[key] = self._create(subscription)
+        return self.created[self._by_key[key]]
+
+    def _create(self, subscription: Subscription) -> str:
+        number, now = len(self.created) + 1, self._clock.now()
+        invoice = SubscriptionInvoice(
+            id=f"in_{number}",
+            status=InvoiceStatus.PAID,
+            billing_reason="subscription_create",
+            total=subscription.amount,
+            amount_paid=subscription.amount,
+            attempt_count=1,
+            created_at=now,
+            period_start=now,
+            period_end=now,
+            next_payment_attempt=None,
+        )
+        state = StripeSubscriptionState(
+            stripe_subscription_id=f"sub_{number}",
+            status=SubscriptionStatus.ACTIVE,
+            current_period_end=now + timedelta(days=30),
+            trial_end=None,
+            cancel_at_period_end=False,
+            cancel_at=None,
+            canceled_at=None,
+            ended_at=None,
+            latest_invoice_id=invoice.id,
+        )
+        self.created[f"sub_{number}"] = StripeSubscription(
+            state, subscription.id, livemode=False, latest_invoice=invoice, client_secret=f"in_{number}_secret_hush"
+        )
+        return f"sub_{number}"
+
+    async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
+        """Return the Stripe subscription that was created for a subscription."""
+        return next((each for each in self.created.values() if each.subscription_id == subscription.id), None)
+
+    async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
+        """Return a subscription's present state."""
+        found = self._known(stripe_subscription_id)
+        return found if with_client_secret else replace(found, client_secret=None)
+
+    async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
+        """Return an invoice."""
+        for each in self.created.values():
+            if each.latest_invoice is not None and each.latest_invoice.id == stripe_invoice_id:
+                return StripeInvoice(each.latest_invoice, each.id)
+        raise NotFoundAtStripe
+
+    async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
+        """Cancel at the end of the period, or take that back."""
+        found = self._known(stripe_subscription_id)
+        if found.state.status in ENDED_STATUSES:
+            raise SubscriptionRefused("invalid_request")
+        at = found.state.current_period_end if ends else None
+        return self.change(found.id, cancel_at_period_end=ends, cancel_at=at)
+
+    async def cancel_now(self, stripe_subscription_id: str) -> StripeSubscription:
+        """Cancel at once."""
+        found = self._known(stripe_subscription_id)
+        if found.state.status in ENDED_STATUSES:
+            return found
+        return self.change(found.id, status=SubscriptionStatus.CANCELED, ended_at=self._clock.now())
+
+    def _known(self, stripe_subscription_id: str) -> StripeSubscription:
+        if stripe_subscription_id not in self.created:
+            raise NotFoundAtStripe
+        return self.created[stripe_subscription_id]
+
+    def change(self, stripe_subscription_id: str, **changes: object) -> StripeSubscription:
+        """Change fields of a subscription's state, and return it."""
+        found = self.created[stripe_subscription_id]
+        state = replace(found.state, **changes)  # type: ignore[arg-type]  # any field
+        self.created[found.id] = replace(found, state=state)
+        return self.created[found.id]
+
+    def leave_open(self, stripe_subscription_id: str) -> None:
+        """Let the first charge wait for the buyer."""
+        found = self.change(stripe_subscription_id, status=SubscriptionStatus.INCOMPLETE)
+        assert found.latest_invoice is not None
+        self.created[found.id] = replace(found, latest_invoice=replace(found.latest_invoice, status=InvoiceStatus.OPEN))

@@ -1,0 +1,291 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from prometheus_client import REGISTRY
+
+from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef, Tombstone
+from payments_gateway.domain.intents import IntentStatus, StripeIntent
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.purchases import Payment, Purchase, QuarantinedPayment, QuarantineReason
+from servicekit.grpc_client import ServiceUnavailable
+
+from ..assembly import WEBHOOK, Gateway
+from ..fakes import Crash
+from ..samples import ATTEMPT_ID, CONTEXT, OTHER_ATTEMPT_ID
+
+
+def delete_reason(gateway: Gateway) -> DeleteReason | None:
+    """Return the reason for which the attempt's content was deleted; None while it is stored."""
+    found = gateway.attempts.at(ATTEMPT_ID)
+    return found.reason if isinstance(found, Tombstone) else None
+
+
+async def test_p3_a_paid_attempt_becomes_a_purchase(gateway: Gateway) -> None:
+    """It is recorded with the attempt's content, and only then the content is deleted (P4)."""
+    stored = gateway.stored_attempt(user_id="user_ada")
+
+    decision = await gateway.fulfil(gateway.intents.pay(stored.intent))
+
+    assert isinstance(decision, Purchase)
+    assert gateway.wire.calls == ["attempts.find", "orders.record_purchase", "attempts.delete"]
+    assert gateway.orders.contents == {stored.intent.id: stored.context}
+    assert gateway.orders.payments == {
+        stored.intent.id: Payment(stored.intent, ATTEMPT_ID, CONTEXT.total, livemode=False)
+    }
+    assert gateway.orders.reports == [WEBHOOK]
+    assert delete_reason(gateway) is DeleteReason.RECORDED
+
+
+async def test_p3_a_repeated_report_changes_nothing(gateway: Gateway) -> None:
+    """It finds the tombstone and the purchase; another attempt's decision is its own."""
+    paid = gateway.paid_attempt()
+    first = await gateway.fulfil(paid)
+
+    second = await gateway.fulfil(paid)
+    calls = gateway.wire.calls[3:]
+    await gateway.fulfil(gateway.intents.pay(gateway.stored_attempt(attempt_id=OTHER_ATTEMPT_ID).intent))
+
+    assert second == first
+    assert calls == ["attempts.find", "orders.find_purchase"]
+    assert [purchase.attempt_id for purchase in gateway.orders.purchases()] == [ATTEMPT_ID, OTHER_ATTEMPT_ID]
+
+
+@pytest.mark.parametrize(
+    "received",
+    [Money(3299, "usd"), Money(3301, "usd"), Money(3300, "eur"), Money(0, "usd")],
+    ids=["a cent less", "a cent more", "another currency", "nothing"],
+)
+async def test_p5_a_payment_of_another_sum_is_quarantined_with_the_content(gateway: Gateway, received: Money) -> None:
+    """One minor unit or another currency makes the difference."""
+    paid = gateway.paid_attempt(received=received)
+
+    decision = await gateway.fulfil(paid)
+
+    assert decision == QuarantinedPayment(QuarantineReason.AMOUNT_MISMATCH, content_kept=True)
+    assert gateway.orders.contents == {paid.ref.id: CONTEXT}
+    assert delete_reason(gateway) is DeleteReason.QUARANTINED
+
+
+async def test_p3_what_orders_refuses_is_quarantined_with_its_content(gateway: Gateway) -> None:
+    """A repeat would be refused until Stripe gives up, and the payment must not be lost."""
+    paid = gateway.paid_attempt()
+    gateway.orders.refused_attempts.add(ATTEMPT_ID)
+
+    decision = await gateway.fulfil(paid)
+
+    assert decision == QuarantinedPayment(QuarantineReason.UNRECORDABLE, content_kept=True)
+    assert gateway.orders.contents == {paid.ref.id: CONTEXT}
+    assert delete_reason(gateway) is DeleteReason.QUARANTINED
+
+
+async def test_p4_another_intent_is_quarantined_and_the_attempt_stays(gateway: Gateway) -> None:
+    """The attempt's own intent may still be paid, and needs the content then."""
+    stored = gateway.stored_attempt()
+    other = gateway.intents.another(ATTEMPT_ID, CONTEXT.total)
+
+    decision = await gateway.fulfil(gateway.intents.pay(other))
+    stored_before = gateway.attempts.stored()
+    purchase = await gateway.fulfil(gateway.intents.pay(stored.intent))
+
+    assert decision == QuarantinedPayment(QuarantineReason.INTENT_MISMATCH, content_kept=True)
+    assert stored_before == [stored]
+    assert isinstance(purchase, Purchase)
+    assert purchase.intent_id == stored.intent.id
+
+
+async def test_a_setup_intent_does_not_pay_a_payment_attempt(gateway: Gateway) -> None:
+    """It received nothing."""
+    stored = gateway.stored_attempt()
+    setup = replace(
+        gateway.intents.pay(stored.intent), ref=IntentRef(stored.intent.id, IntentKind.SETUP), received=None
+    )
+
+    decision = await gateway.fulfil(setup)
+
+    assert decision == QuarantinedPayment(QuarantineReason.INTENT_MISMATCH, content_kept=True)
+    assert gateway.attempts.stored() == [stored]
+
+
+async def test_p4_a_repeated_report_does_not_delete_an_attempt_that_another_intent_pays(gateway: Gateway) -> None:
+    """checkout-session lost the bought attempt, and its id was begun again: that intent may still be paid."""
+    bought = gateway.stored_attempt()
+    paid = gateway.intents.pay(bought.intent)
+    await gateway.fulfil(paid)
+    gateway.attempts.lose(ATTEMPT_ID)
+    begun_again = replace(bought, intent=gateway.intents.another(ATTEMPT_ID, CONTEXT.total))
+    gateway.attempts.put(begun_again)
+
+    decision = await gateway.fulfil(paid)
+
+    assert isinstance(decision, Purchase)
+    assert gateway.attempts.stored() == [begun_again]
+
+
+async def test_p3_a_payment_without_its_attempt_is_quarantined_until_the_attempt_is_restored(gateway: Gateway) -> None:
+    """It is quarantined once, without content; a restored backup of checkout-session makes it a purchase."""
+    stored = gateway.stored_attempt()
+    paid = gateway.intents.pay(stored.intent)
+    gateway.attempts.lose(ATTEMPT_ID)
+
+    returned = [await gateway.fulfil(paid) for _ in range(2)]
+    recorded = list(gateway.orders.decisions.values())
+    gateway.attempts.put(stored)
+    purchase = await gateway.fulfil(paid)
+
+    missing = QuarantinedPayment(QuarantineReason.ATTEMPT_MISSING, content_kept=False)
+    assert (returned, recorded) == ([missing, missing], [missing])
+    assert isinstance(purchase, Purchase)
+    assert delete_reason(gateway) is DeleteReason.RECORDED
+
+
+async def test_p4_restored_content_stays_while_the_quarantine_lacks_it(gateway: Gateway) -> None:
+    """The payment has another sum, so the earlier quarantine without content stays."""
+    stored = gateway.stored_attempt()
+    paid = gateway.intents.pay(stored.intent, Money(1, "usd"))
+    gateway.attempts.lose(ATTEMPT_ID)
+    await gateway.fulfil(paid)
+    gateway.attempts.put(stored)
+
+    decision = await gateway.fulfil(paid)
+
+    assert decision == QuarantinedPayment(QuarantineReason.ATTEMPT_MISSING, content_kept=False)
+    assert gateway.attempts.stored() == [stored]
+
+
+@pytest.mark.parametrize("is_stored", [False, True], ids=["attempt deleted", "attempt restored"])
+async def test_p3_a_second_payment_of_an_attempt_is_quarantined(gateway: Gateway, *, is_stored: bool) -> None:
+    """The purchase stays the only one. Restored content goes to the quarantine and is deleted then."""
+    stored = gateway.stored_attempt()
+    await gateway.fulfil(gateway.intents.pay(stored.intent))
+    second = gateway.intents.pay(gateway.intents.another(ATTEMPT_ID, CONTEXT.total))
+    if is_stored:
+        gateway.attempts.lose(ATTEMPT_ID)
+        gateway.attempts.put(replace(stored, intent=second.ref))
+
+    decision = await gateway.fulfil(second)
+
+    assert decision == QuarantinedPayment(QuarantineReason.DUPLICATE_PAYMENT, content_kept=is_stored)
+    assert len(gateway.orders.purchases()) == 1
+    assert gateway.attempts.stored() == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attempt_id": None},
+        {"attempt_id": ""},
+        {"attempt_id": "order-17"},
+        {"attempt_id": ATTEMPT_ID.upper()},
+        {"livemode": True},
+    ],
+    ids=["no attempt id", "empty", "another id", "upper case", "the other mode"],
+)
+async def test_an_intent_that_is_not_ours_is_left_alone(gateway: Gateway, changes: dict[str, object]) -> None:
+    """Other software may use the same Stripe account: its intents are acknowledged and counted."""
+
+    def count() -> float:
+        labels = {"channel": "webhook", "outcome": "not_ours"}
+        return REGISTRY.get_sample_value("holdfast_fulfilments_total", labels) or 0
+
+    before = count()
+    intent = replace(gateway.paid_attempt(), **changes)  # type: ignore[arg-type]  # any field
+
+    assert await gateway.fulfil(intent) is None
+    assert gateway.wire.calls == []
+    assert count() == before + 1
+
+
+@pytest.mark.parametrize("status", [status for status in IntentStatus if status is not IntentStatus.SUCCEEDED])
+async def test_only_a_succeeded_intent_is_fulfilled(gateway: Gateway, status: IntentStatus) -> None:
+    """Any other is a programming error, and nothing is recorded."""
+    intent = gateway.intents.change(gateway.stored_attempt().intent, status=status)
+
+    with pytest.raises(ValueError, match="only a succeeded intent"):
+        await gateway.fulfil(intent)
+
+    assert gateway.wire.calls == []
+
+
+@pytest.mark.parametrize("call", ["attempts.find", "orders.record_purchase", "attempts.delete"])
+async def test_a_service_that_is_unavailable_fails_the_report(gateway: Gateway, call: str) -> None:
+    """Stripe delivers again, and the repeat ends in one purchase."""
+    paid = gateway.paid_attempt()
+    gateway.wire.fail(call, ServiceUnavailable("it"))
+
+    with pytest.raises(ServiceUnavailable):
+        await gateway.fulfil(paid)
+    gateway.wire.heal()
+    decision = await gateway.fulfil(paid)
+
+    assert [decision] == gateway.orders.purchases()
+
+
+def _pay(gateway: Gateway) -> StripeIntent:
+    return gateway.paid_attempt()
+
+
+def _pay_a_cent_less(gateway: Gateway) -> StripeIntent:
+    return gateway.paid_attempt(received=Money(3299, "usd"))
+
+
+def _pay_what_orders_refuses(gateway: Gateway) -> StripeIntent:
+    gateway.orders.refused_attempts.add(ATTEMPT_ID)
+    return gateway.paid_attempt()
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize("call", range(4))
+@pytest.mark.parametrize(
+    ("pay", "expected"),
+    [
+        (_pay, None),
+        (_pay_a_cent_less, QuarantineReason.AMOUNT_MISMATCH),
+        (_pay_what_orders_refuses, QuarantineReason.UNRECORDABLE),
+    ],
+)
+async def test_p3_p4_a_repeat_makes_a_crash_at_any_call_good(
+    gateway: Gateway,
+    pay: Callable[[Gateway], StripeIntent],
+    expected: QuarantineReason | None,
+    call: int,
+    *,
+    after_effect: bool,
+) -> None:
+    """Killed before or after the effect of any call: one decision with the content, which is nowhere lost."""
+    paid = pay(gateway)
+    gateway.wire.fail(call, Crash(), after_effect=after_effect)
+
+    try:
+        await gateway.fulfil(paid)
+    except Crash:
+        assert gateway.attempts.stored() or paid.ref.id in gateway.orders.contents
+    gateway.wire.heal()
+    await gateway.fulfil(paid)
+
+    [decision] = gateway.orders.decisions.values()
+    assert (
+        isinstance(decision, Purchase)
+        if expected is None
+        else decision == QuarantinedPayment(expected, content_kept=True)
+    )
+    assert gateway.orders.contents == {paid.ref.id: CONTEXT}
+    assert delete_reason(gateway) is (DeleteReason.RECORDED if expected is None else DeleteReason.QUARANTINED)
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize("call", range(3, 6))
+async def test_p3_a_repeat_makes_a_crash_while_a_second_payment_is_quarantined_good(
+    gateway: Gateway, call: int, *, after_effect: bool
+) -> None:
+    """The purchase stays the only one, and the second payment is quarantined once."""
+    await gateway.fulfil(gateway.paid_attempt())
+    second = gateway.intents.pay(gateway.intents.another(ATTEMPT_ID, CONTEXT.total))
+    gateway.wire.fail(call, Crash(), after_effect=after_effect)
+
+    with pytest.raises(Crash):
+        await gateway.fulfil(second)
+    gateway.wire.heal()
+    await gateway.fulfil(second)
+
+    assert [type(decision) for decision in gateway.orders.decisions.values()] == [Purchase, QuarantinedPayment]

@@ -1,0 +1,316 @@
+"""Mirrors of refunds and disputes over a Stripe simulator."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.refunds import Dispute, DisputeStatus, Refund, RefundStatus
+from payments_gateway.domain.stripe_errors import StripeUnavailable
+from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
+from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
+from payments_gateway.stripe_api.webhooks import StripeWebhooks
+from servicekit.grpc_client import ServiceUnavailable
+from stripe_simulator.settings import SimulatorSettings
+from stripe_simulator.testing import SimulatedStripe, simulated_stripe
+
+from ..assembly import Gateway
+from ..fake_services import FakeMirrorRepository
+from ..fakes import Wire, wired
+from ..http_edge import WEBHOOK_SECRET, signature_of
+from ..samples import ATTEMPT_ID
+from ..stripe_stand_in import roomy_limiter, stripe_client, stripe_stand_in
+
+OURS = {"metadata": {"checkoutAttemptId": ATTEMPT_ID}, "amount": 2000}
+DEBIT = {"payment_method": "pm_usBankAccount", "settle": "paid"}
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """A simulator, and mirrors of its refunds and disputes."""
+
+    stripe: SimulatedStripe
+    stripe_refunds: StripeRefunds
+    wire: Wire
+    refund_copies: FakeMirrorRepository[Refund]
+    dispute_copies: FakeMirrorRepository[Dispute]
+    disputes: StripeMirror[Dispute]
+
+    def refunds(self, *, livemode: bool = False) -> StripeMirror[Refund]:
+        """Return a mirror of refunds, as another gateway process has it."""
+        return StripeMirror("refund", self.stripe_refunds, self.refund_copies, livemode=livemode)
+
+    async def pay(self, payment: dict[str, Any] | None = None, **changes: Any) -> str:
+        """Let an intent be paid; return its id."""
+        intent = await self.stripe.intent(automatic_payment_methods={"enabled": True}, **{**OURS, **changes})
+        await self.stripe.pay(intent.id, **(payment or {}))
+        return intent.id
+
+    async def refund(self, intent_id: str, amount: int = 500) -> str:
+        """Refund a part of an intent; return the refund's id."""
+        return (await self.stripe.api.v1.refunds.create_async({"payment_intent": intent_id, "amount": amount})).id
+
+    async def finish(self, refund_id: str, status: str) -> str:
+        """Let a refund reach its final status."""
+        await self.stripe.control("POST", f"/refunds/{refund_id}/finish", {"status": status})
+        return refund_id
+
+    async def dispute(self, intent_id: str, *statuses: str) -> str:
+        """Let the buyer's bank dispute an intent and move the dispute on; return its id."""
+        first, *others = statuses or ("needs_response",)
+        body = {"amount": 700, "status": first}
+        dispute_id = (await self.stripe.control("POST", f"/payment_intents/{intent_id}/dispute", body))["id"]
+        for status in others:
+            await self.stripe.control("POST", f"/disputes/{dispute_id}/move", {"status": status})
+        return str(dispute_id)
+
+
+@pytest.fixture
+async def mirrors() -> AsyncIterator[Mirrors]:
+    """Give mirrors over a simulator."""
+    async with simulated_stripe(SimulatorSettings(seed=7, secret_key="sk_test_1")) as stripe:
+        client = stripe_client(stripe.simulator.url, stripe.session, roomy_limiter())
+        wire = Wire()
+        refund_copies = wired(wire, "refunds", FakeMirrorRepository[Refund]())
+        dispute_copies = wired(wire, "disputes", FakeMirrorRepository[Dispute]())
+        disputes = StripeMirror("dispute", StripeDisputes(client), dispute_copies, livemode=False)
+        yield Mirrors(stripe, StripeRefunds(client), wire, refund_copies, dispute_copies, disputes)
+
+
+Story = Callable[[Mirrors], Awaitable[str]]
+
+
+async def _partly_refunded(mirrors: Mirrors) -> str:
+    return await mirrors.refund(await mirrors.pay())
+
+
+async def _refund_fails_later(mirrors: Mirrors) -> str:
+    return await mirrors.finish(await mirrors.refund(await mirrors.pay()), "failed")
+
+
+async def _debit_refund_pending(mirrors: Mirrors) -> str:
+    return await mirrors.refund(await mirrors.pay(DEBIT))
+
+
+async def _debit_refund_arrives(mirrors: Mirrors) -> str:
+    return await mirrors.finish(await mirrors.refund(await mirrors.pay(DEBIT)), "succeeded")
+
+
+async def _debit_refund_cancelled(mirrors: Mirrors) -> str:
+    refund_id = await mirrors.refund(await mirrors.pay(DEBIT))
+    await mirrors.stripe.api.v1.refunds.cancel_async(refund_id)
+    return refund_id
+
+
+@pytest.mark.parametrize(
+    ("story", "status"),
+    [
+        (_partly_refunded, RefundStatus.SUCCEEDED),
+        (_refund_fails_later, RefundStatus.FAILED),
+        (_debit_refund_pending, RefundStatus.PENDING),
+        (_debit_refund_arrives, RefundStatus.SUCCEEDED),
+        (_debit_refund_cancelled, RefundStatus.CANCELED),
+    ],
+)
+async def test_a_refunds_copy_is_as_stripe_shows_it(mirrors: Mirrors, story: Story, status: RefundStatus) -> None:
+    """With its charge, its amount and the intent that it belongs to."""
+    refund_id = await story(mirrors)
+
+    await mirrors.refunds().sync(refund_id)
+
+    refund, intent_id = mirrors.refund_copies.copies[refund_id], mirrors.refund_copies.intents[refund_id]
+    intent = await mirrors.stripe.api.v1.payment_intents.retrieve_async(intent_id)
+    assert (refund.status, refund.amount) == (status, Money(500, "usd"))
+    assert refund.charge_id == intent.latest_charge
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        ["needs_response"],
+        ["needs_response", "under_review", "won"],
+        ["needs_response", "lost"],
+        ["warning_needs_response", "warning_closed"],
+        ["warning_needs_response", "needs_response"],
+    ],
+    ids=["disputed", "won", "lost", "inquiry closed", "inquiry escalated"],
+)
+async def test_a_disputes_copy_is_as_stripe_shows_it(mirrors: Mirrors, statuses: list[str]) -> None:
+    """With its charge, its amount, its reason and the intent that it belongs to."""
+    intent_id = await mirrors.pay()
+    dispute_id = await mirrors.dispute(intent_id, *statuses)
+
+    await mirrors.disputes.sync(dispute_id)
+
+    dispute = mirrors.dispute_copies.copies[dispute_id]
+    intent = await mirrors.stripe.api.v1.payment_intents.retrieve_async(intent_id)
+    assert (dispute.status, dispute.amount) == (DisputeStatus(statuses[-1]), Money(700, "usd"))
+    assert (dispute.charge_id, dispute.reason) == (intent.latest_charge, "fraudulent")
+    assert mirrors.dispute_copies.intents == {dispute_id: intent_id}
+
+
+@pytest.mark.parametrize("kind", ["refund.created", "charge.refunded"])
+async def test_an_old_event_writes_stripes_present_state(mirrors: Mirrors, gateway: Gateway, kind: str) -> None:
+    """Events come late, twice and in any order, so an event only triggers a fetch."""
+    refund_id = await _refund_fails_later(mirrors)
+    listed = await mirrors.stripe.api.v1.events.list_async({"type": kind})
+    body = json.dumps(listed.data[0].to_dict()).encode()
+    refunds = mirrors.refunds()
+    dispatcher = replace(
+        gateway.dispatcher, refunds=refunds, charge_refunds=ChargeRefunds(refunds, mirrors.stripe_refunds)
+    )
+
+    webhooks = StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds)
+    delivery = webhooks.read(body, signature_of(body, gateway.clock.seconds()))
+    assert delivery.event is not None
+    for _ in range(2):
+        await dispatcher.dispatch(delivery.event, delivery.id)
+
+    assert mirrors.refund_copies.copies[refund_id].status is RefundStatus.FAILED
+
+
+async def test_every_page_of_a_charges_refunds_is_mirrored(mirrors: Mirrors) -> None:
+    """The event of a refunded charge does not name the refund."""
+    intent_id = await mirrors.pay()
+    ids = [await mirrors.refund(intent_id, 1) for _ in range(102)]
+    intent = await mirrors.stripe.api.v1.payment_intents.retrieve_async(intent_id)
+
+    await ChargeRefunds(mirrors.refunds(), mirrors.stripe_refunds).sync(str(intent.latest_charge))
+
+    assert set(mirrors.refund_copies.copies) == set(ids)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"order": "17"}, {"checkoutAttemptId": "of-other-software"}])
+async def test_refunds_and_disputes_of_foreign_intents_are_left_alone(
+    mirrors: Mirrors, metadata: dict[str, str]
+) -> None:
+    """Invoices of subscriptions and other software make intents too."""
+    intent_id = await mirrors.pay(metadata=metadata)
+
+    await mirrors.refunds().sync(await mirrors.refund(intent_id))
+    await mirrors.disputes.sync(await mirrors.dispute(intent_id))
+
+    assert (mirrors.refund_copies.copies, mirrors.dispute_copies.copies) == ({}, {})
+
+
+async def test_refunds_of_the_other_mode_are_left_alone(mirrors: Mirrors) -> None:
+    """A gateway of live mode writes nothing of test mode."""
+    refund_id = await mirrors.refund(await mirrors.pay())
+
+    await mirrors.refunds(livemode=True).sync(refund_id)
+
+    assert mirrors.refund_copies.copies == {}
+
+
+async def test_a_slow_fetch_of_an_old_state_does_not_replace_a_newer_one(mirrors: Mirrors) -> None:
+    """Two gateways fetch at the same time; the slower one meets a conflict and fetches again."""
+    refund_id = await mirrors.refund(await mirrors.pay())
+    hold = {"kind": "hold_after", "method": "GET", "path": f"/v1/refunds/{refund_id}"}
+    fault = (await mirrors.stripe.control("POST", "/faults", hold))["id"]
+    slow = asyncio.create_task(mirrors.refunds().sync(refund_id))
+    await mirrors.stripe.control("GET", f"/faults/{fault}/wait?holding=1&timeout=20")
+    await mirrors.finish(refund_id, "failed")
+    await mirrors.refunds().sync(refund_id)
+
+    await mirrors.stripe.control("POST", f"/faults/{fault}/release")
+    await slow
+
+    assert mirrors.refund_copies.copies[refund_id].status is RefundStatus.FAILED
+
+
+async def test_an_equal_state_advances_the_version(mirrors: Mirrors) -> None:
+    """Else a slower gateway that fetched an older state in between could write it afterwards."""
+    refund_id = await mirrors.refund(await mirrors.pay())
+
+    for expected in (1, 2):
+        await mirrors.refunds().sync(refund_id)
+        assert await mirrors.refund_copies.version_of(refund_id) == expected
+
+
+async def test_conflicts_without_end_fail_the_event(mirrors: Mirrors) -> None:
+    """After ten of them Stripe delivers it again."""
+    refund_id = await mirrors.refund(await mirrors.pay())
+    mirrors.wire.fail("refunds.write", VersionConflict())
+
+    with pytest.raises(ConflictRetriesExhausted):
+        await mirrors.refunds().sync(refund_id)
+
+    assert mirrors.wire.calls == ["refunds.version_of", "refunds.write"] * 10
+
+
+@pytest.mark.parametrize("call", ["refunds.version_of", "refunds.write"])
+async def test_without_orders_the_event_fails(mirrors: Mirrors, call: str) -> None:
+    """Stripe delivers it again."""
+    refund_id = await mirrors.refund(await mirrors.pay())
+    mirrors.wire.fail(call, ServiceUnavailable("orders"))
+
+    with pytest.raises(ServiceUnavailable):
+        await mirrors.refunds().sync(refund_id)
+
+
+@pytest.mark.parametrize("kind", ["error_unsaved", "rate_limit", "unauthorized", "foreign_json_after"])
+async def test_without_stripe_the_event_fails(mirrors: Mirrors, kind: str) -> None:
+    """Stripe delivers it again; the answer of a proxy is no refund."""
+    refund_id = await mirrors.refund(await mirrors.pay())
+    await mirrors.stripe.control("POST", "/faults", {"kind": kind, "method": "GET", "path": "/v1/refunds/*"})
+
+    with pytest.raises(StripeUnavailable):
+        await mirrors.refunds().sync(refund_id)
+
+
+async def test_what_orders_refuses_to_store_is_logged_and_acknowledged(
+    mirrors: Mirrors, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A repeat would be refused too, and Stripe disables an endpoint that fails for days."""
+    refund_id = await mirrors.refund(await mirrors.pay())
+    mirrors.refund_copies.refused.add(refund_id)
+
+    await mirrors.refunds().sync(refund_id)
+
+    assert [(record.levelname, record.__dict__["stripe_id"]) for record in caplog.records] == [("ERROR", refund_id)]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "level"),
+    [
+        (404, {"error": {"code": "resource_missing", "message": "No such charge"}}, "WARNING"),
+        (200, {"object": "list", "url": "/v1/refunds", "data": [{}], "has_more": False}, "ERROR"),
+    ],
+    ids=["not found", "unsupported"],
+)
+@pytest.mark.parametrize("of_charge", [False, True], ids=["refund", "charge"])
+async def test_what_a_repeat_cannot_mend_is_logged_and_acknowledged(
+    mirrors: Mirrors,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    body: dict[str, Any],
+    level: str,
+    *,
+    of_charge: bool,
+) -> None:
+    """Stripe would answer the same for days."""
+    async with stripe_stand_in() as stand_in:
+        stand_in.answer(body, status=status)
+        stripe = StripeRefunds(stand_in.client)
+        mirror = StripeMirror("refund", stripe, mirrors.refund_copies, livemode=False)
+        await (ChargeRefunds(mirror, stripe) if of_charge else mirror).sync("xx_1")
+
+    logged = [record.levelname for record in caplog.records if record.__dict__.get("stripe_id") == "xx_1"]
+    assert (logged, mirrors.refund_copies.copies) == ([level], {})
+
+
+async def test_no_event_moves_money(mirrors: Mirrors) -> None:
+    """The gateway only reads at Stripe."""
+    ids = [await _refund_fails_later(mirrors), await mirrors.dispute(await mirrors.pay(), "needs_response", "lost")]
+    before = len((await mirrors.stripe.control("GET", "/requests"))["data"])
+
+    await mirrors.refunds().sync(ids[0])
+    await mirrors.disputes.sync(ids[1])
+
+    requests = (await mirrors.stripe.control("GET", "/requests"))["data"][before:]
+    assert {request["method"] for request in requests} == {"GET"}

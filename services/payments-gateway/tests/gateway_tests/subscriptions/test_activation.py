@@ -1,0 +1,326 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from payments_gateway.domain.attempts import Interval, Recurring
+from payments_gateway.domain.purchases import Purchase
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
+from payments_gateway.domain.subscriptions import StripeSubscriptionMismatch, SubscriptionStatus
+
+from ..samples import ATTEMPT_ID, YEARLY
+from ..simulated_billing import Billing
+
+CALLS_OF_ONE_SUBSCRIPTION = 6
+"""find, record, delete, begin, create, activate."""
+
+
+async def test_a_mixed_cart_becomes_an_order_and_its_subscriptions(billing: Billing) -> None:
+    """One Stripe subscription for each billing interval, with its first invoice; the order has the one-time lines."""
+    paid = await billing.paid(await billing.plan(), await billing.plan(YEARLY), await billing.plan(), one_time=500)
+
+    purchase = await billing.fulfil(paid)
+
+    assert purchase.order is not None
+    assert (purchase.order.total.minor_units, len(purchase.order.items)) == (500, 1)
+    assert [len(each.items) for each in purchase.subscriptions] == [2, 1]
+    assert [each.status.value for each in purchase.subscriptions] == ["active", "active"]
+    assert [each.invoices[0].total.minor_units for each in purchase.subscriptions] == [2400, 1200]
+    assert billing.gateway.attempts.stored() == []
+    await billing.require_bound(2)
+
+
+async def test_p1_only_the_id_is_sent_to_stripe(billing: Billing) -> None:
+    """The subscription has one metadata key and is paid with the method just used; there is no order."""
+    paid = await billing.paid()
+
+    purchase = await billing.fulfil(paid)
+
+    [subscription] = purchase.subscriptions
+    shown = await billing.stripe.api.v1.subscriptions.retrieve_async(str(subscription.stripe_subscription_id))
+    assert purchase.order is None
+    assert shown.to_dict()["metadata"] == {"subscriptionId": subscription.id}
+    assert shown.default_payment_method == paid.payment_method_id
+    assert await billing.keys() == [f"subscription:{subscription.id}:1"]
+
+
+async def test_a_trial_begins_without_a_charge(billing: Billing) -> None:
+    """The trial is the attempt's, whatever the price says now."""
+    plan = replace(await billing.plan(), recurring=Recurring(Interval.MONTH, 1, 14))
+
+    [subscription] = (await billing.fulfil(await billing.paid(plan))).subscriptions
+
+    assert subscription.status is SubscriptionStatus.TRIALING
+    assert subscription.state is not None
+    assert subscription.state.trial_end == subscription.state.current_period_end
+    assert [invoice.amount_paid.minor_units for invoice in subscription.invoices] == [0]
+
+
+@pytest.mark.parametrize("card", ["pm_card_authenticationRequired", "pm_card_chargeCustomerFail"])
+async def test_a_card_that_cannot_be_charged_now_leaves_it_incomplete(billing: Billing, card: str) -> None:
+    """The purchase stands, and the buyer can complete the first charge."""
+    subscription = await billing.begun(card=card)
+
+    assert subscription.status is SubscriptionStatus.INCOMPLETE
+    assert subscription.invoices[0].status.value == "open"
+    assert (await billing.gateway.incomplete_payments.client_secrets([subscription])).keys() == {subscription.id}
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize("call", range(CALLS_OF_ONE_SUBSCRIPTION))
+async def test_p3_a_repeat_makes_a_crash_at_any_call_good(billing: Billing, call: int, *, after_effect: bool) -> None:
+    """Killed before or after the effect of any call, the repeat ends in exactly one Stripe subscription."""
+    paid = await billing.paid()
+    await billing.crash(paid, call, after_effect=after_effect)
+
+    await billing.fulfil(paid)
+
+    await billing.require_bound()
+
+
+@pytest.mark.parametrize("call", ["billing.create", "subscriptions.activate"])
+async def test_p3_a_crash_whose_repeat_comes_when_the_key_is_forgotten(billing: Billing, call: str) -> None:
+    """After a day Stripe would create another under the same key, so the existing one is searched first."""
+    paid = await billing.paid()
+    await billing.crash(paid, call, after_effect=call == "billing.create")
+    await billing.later(hours=25)
+
+    await billing.fulfil(paid)
+
+    await billing.require_bound()
+    assert len(await billing.keys()) == 1
+
+
+async def test_p3_an_old_key_is_abandoned_only_when_no_worker_trusts_it(billing: Billing) -> None:
+    """A worker to whom the key is young enough may be about to create; another must not use the next key yet."""
+    paid = await billing.paid()
+    await billing.crash(paid, "billing.create")
+    await billing.later(hours=11.99)
+    late: list[BaseException | Purchase] = []
+
+    async def another_worker() -> None:
+        await billing.later(hours=0.02)
+        late.extend(await asyncio.gather(billing.fulfil(paid), return_exceptions=True))
+
+    billing.gateway.wire.meanwhile("billing.create", another_worker)
+    await billing.fulfil(paid)
+
+    assert [type(outcome) for outcome in late] == [StripeUnavailable]
+    await billing.require_bound()
+
+
+async def test_p3_nothing_is_created_with_a_key_that_may_be_forgotten(billing: Billing) -> None:
+    """Two workers find nothing under it; a slow one must not use it when Stripe has forgotten it meanwhile."""
+    paid = await billing.paid()
+    await billing.crash(paid, "billing.create")
+    await billing.later(hours=14)
+
+    await asyncio.gather(*(billing.fulfil(paid) for _ in range(2)), return_exceptions=True)
+    await billing.fulfil(paid)
+
+    assert set(await billing.keys()) == {f"subscription:{billing.the_recorded().id}:2"}
+    await billing.require_bound()
+
+
+async def test_p3_a_pending_subscription_is_activated_without_its_attempt(billing: Billing) -> None:
+    """The attempt is deleted once the purchase is recorded; the repeat finds in orders what is left to do."""
+    paid = await billing.paid()
+    billing.gateway.wire.fail("billing.create", StripeUnavailable())
+    with pytest.raises(StripeUnavailable):
+        await billing.fulfil(paid)
+    before = billing.the_recorded().status
+    billing.gateway.wire.heal()
+
+    await billing.fulfil(paid)
+
+    assert before is SubscriptionStatus.PENDING
+    assert billing.gateway.attempts.stored() == []
+    assert billing.the_recorded().status is SubscriptionStatus.ACTIVE
+    await billing.require_bound()
+
+
+async def test_p3_many_workers_at_once_create_one(billing: Billing) -> None:
+    """Webhooks and browsers fulfil the same intent at the same time."""
+    paid = await billing.paid(await billing.plan(), await billing.plan(YEARLY))
+    found = billing.gateway.attempts.at(ATTEMPT_ID)
+
+    await asyncio.gather(
+        *(billing.fulfil(paid) for _ in range(4)),
+        *(billing.gateway.fulfilment.fulfil_for_buyer(paid, found) for _ in range(4)),
+        return_exceptions=True,  # a key in use is a transient failure
+    )
+    await billing.fulfil(paid)
+
+    await billing.require_bound(2)
+
+
+@pytest.mark.parametrize("fault", ["error_after", "error_unsaved", "reset_after", "cut_body_after", "not_json_after"])
+async def test_p3_a_failure_that_hides_its_effect_creates_one(billing: Billing, fault: str) -> None:
+    """A 500 after the creation, stored under the key or not, and answers that broke off."""
+    paid = await billing.paid()
+    await billing.fault(fault)
+
+    await billing.fulfil(paid)
+
+    await billing.require_bound()
+
+
+async def test_p3_an_exhausted_key_is_abandoned_once(billing: Billing) -> None:
+    """Three workers meet the stored failure; the generation advances by one, and all use the same next key."""
+    paid = await billing.paid()
+    await billing.fault("error_before")
+
+    await asyncio.gather(*(billing.fulfil(paid) for _ in range(3)), return_exceptions=True)
+    await billing.fulfil(paid)
+
+    subscription = billing.the_recorded()
+    assert subscription.activation_generation == 2
+    assert set(await billing.keys()) == {f"subscription:{subscription.id}:{generation}" for generation in (1, 2)}
+    await billing.require_bound()
+
+
+async def test_a_run_tries_three_keys_at_most(billing: Billing) -> None:
+    """The next run continues from there."""
+    paid = await billing.paid()
+    await billing.fault("error_before", count=None)
+
+    with pytest.raises(StripeUnavailable):
+        await billing.fulfil(paid)
+
+    assert len(set(await billing.keys())) == 3
+    assert billing.the_recorded().status is SubscriptionStatus.PENDING
+
+
+@pytest.mark.parametrize("hours", [0, 25])
+async def test_one_that_was_cancelled_before_it_was_bound_is_adopted(billing: Billing, hours: int) -> None:
+    """It is bound as canceled, and no other is created."""
+    paid = await billing.paid()
+    await billing.crash(paid, "billing.create", after_effect=True)
+    [created] = await billing.at_stripe()
+    await billing.stripe.api.v1.subscriptions.cancel_async(created)
+    await billing.later(hours)
+
+    await billing.fulfil(paid)
+
+    assert await billing.at_stripe() == {created: "canceled"}
+    await billing.require_bound()
+
+
+async def test_a_refused_subscription_fails_for_good_and_alone(
+    billing: Billing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The refusal is recorded and logged, a repeat does not ask Stripe again, and the other subscription begins."""
+    archived = await billing.plan()
+    paid = await billing.paid(archived, await billing.plan(YEARLY))
+    await billing.stripe.api.v1.prices.update_async(archived.price_id, {"active": False})
+
+    await billing.fulfil(paid)
+    failed, active = (await billing.fulfil(paid)).subscriptions
+
+    assert (failed.status, failed.activation_failure) == (SubscriptionStatus.ACTIVATION_FAILED, "invalid_request")
+    assert active.status is SubscriptionStatus.ACTIVE
+    assert len(await billing.keys()) == 2
+    assert [record.levelname for record in caplog.records if "refused a bought" in record.message] == ["ERROR"]
+
+
+async def test_one_that_is_unavailable_does_not_stop_the_others(billing: Billing) -> None:
+    """The transient failure is raised once the others are done."""
+    trial = replace(await billing.plan(), recurring=Recurring(Interval.MONTH, 1, 14))
+    paid = await billing.paid(trial, await billing.plan(YEARLY))
+    await billing.fault("proxy_error_before", params={"trial_period_days": "14"}, count=None)
+
+    with pytest.raises(StripeUnavailable):
+        await billing.fulfil(paid)
+
+    assert [each.status.value for each in billing.recorded()] == ["pending", "active"]
+
+
+async def test_one_that_stripe_created_and_deleted_is_not_created_again(billing: Billing) -> None:
+    """The key replays an object that was deleted with test data: a person decides, the webhook is acknowledged."""
+    paid = await billing.paid()
+    billing.gateway.wire.fail("billing.create", NotFoundAtStripe())
+
+    [outcome] = await asyncio.gather(billing.fulfil(paid), return_exceptions=True)
+    billing.gateway.wire.heal()
+    await billing.fulfil(paid)
+
+    failed = billing.the_recorded()
+    assert isinstance(outcome, Purchase)
+    assert (failed.status, failed.activation_failure) == (SubscriptionStatus.ACTIVATION_FAILED, "resource_missing")
+    assert await billing.at_stripe() == {}
+
+
+async def test_an_unsupported_answer_leaves_it_pending(billing: Billing, caplog: pytest.LogCaptureFixture) -> None:
+    """The buyer may have been charged, so it has not failed: the webhook is repeated until a version supports it."""
+    paid = await billing.paid()
+    billing.gateway.wire.fail("billing.create", UnsupportedStripeObject(), after_effect=True)
+
+    with pytest.raises(UnsupportedStripeObject):
+        await billing.fulfil(paid)
+    before = billing.the_recorded().status
+    billing.gateway.wire.heal()
+    await billing.fulfil(paid)
+
+    assert before is SubscriptionStatus.PENDING
+    assert [record.levelname for record in caplog.records if "unsupported" in record.message] == ["ERROR"]
+    await billing.require_bound()
+
+
+async def test_a_returning_buyer_is_shown_a_pending_subscription(billing: Billing) -> None:
+    """The purchase is recorded; that Stripe is unavailable is not the buyer's failure."""
+    paid = await billing.paid()
+    billing.gateway.wire.fail("billing.create", StripeUnavailable())
+
+    decision = await billing.gateway.fulfilment.fulfil_for_buyer(paid, billing.gateway.attempts.at(ATTEMPT_ID))
+
+    assert isinstance(decision, Purchase)
+    assert [each.status for each in decision.subscriptions] == [SubscriptionStatus.PENDING]
+
+
+@pytest.mark.parametrize("found_again", [True, False])
+async def test_after_a_version_conflict_both_are_read_again(billing: Billing, *, found_again: bool) -> None:
+    """The state that is bound was read after the version; one that is deleted meanwhile has failed."""
+    paid = await billing.paid()
+
+    async def write_elsewhere() -> None:
+        billing.gateway.subscriptions.touch(billing.the_recorded().id)
+        if not found_again:
+            billing.gateway.wire.fail("billing.retrieve", NotFoundAtStripe())
+            billing.gateway.wire.fail("billing.create", NotFoundAtStripe())
+
+    billing.gateway.wire.meanwhile("subscriptions.activate", write_elsewhere)
+
+    await billing.fulfil(paid)
+
+    assert "billing.retrieve" in billing.gateway.wire.calls
+    assert billing.the_recorded().status.value == ("active" if found_again else "activation_failed")
+
+
+async def test_a_second_stripe_subscription_is_logged_and_not_bound(
+    billing: Billing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It can only come from outside; the bound one stays, and a person has to cancel one of the two."""
+    paid = await billing.paid()
+    other = await billing.begun_elsewhere()
+
+    async def bind_elsewhere() -> None:
+        recorded = billing.the_recorded()
+        await billing.gateway.subscriptions.activate(recorded.id, recorded.version, other.state, None)
+
+    billing.gateway.wire.meanwhile("subscriptions.activate", bind_elsewhere)
+
+    purchase = await billing.fulfil(paid)
+
+    assert [each.stripe_subscription_id for each in purchase.subscriptions] == [other.id]
+    assert [record.levelname for record in caplog.records if "a second Stripe" in record.message] == ["ERROR"]
+
+
+async def test_one_whose_stripe_subscription_is_bound_elsewhere_stays_pending(billing: Billing) -> None:
+    """Somebody copied our id to another subscription: the webhook is not acknowledged."""
+    paid = await billing.paid()
+    billing.gateway.wire.fail("subscriptions.activate", StripeSubscriptionMismatch())
+
+    [outcome] = await asyncio.gather(billing.fulfil(paid), return_exceptions=True)
+
+    assert isinstance(outcome, StripeUnavailable)
+    assert billing.the_recorded().status is SubscriptionStatus.PENDING

@@ -10,8 +10,8 @@ import pytest
 
 from checkout_session.redis_backend.attempt_store import Retention
 from checkout_session.settings import CheckoutSessionSettings
-from orders.commands.erase import describe_erase, read_subject
-from orders.postgres.tables import PERSONAL_IN_ORDER
+from orders.commands.erase import add_erase_arguments, subject_from_arguments
+from orders.postgres.table_base import PERSONAL_COLUMNS
 from payments_gateway.settings import GatewaySettings
 
 PRIVACY = (Path(__file__).parent.parent.parent / "docs" / "privacy.md").read_text()
@@ -40,13 +40,13 @@ def test_its_commands_are_accepted(monkeypatch: pytest.MonkeyPatch, command: str
     """Each names a subject (else the parser exits); the order number has its check character."""
     monkeypatch.setattr("sys.stdin", io.StringIO("user-42\n"))
     parser = argparse.ArgumentParser()
-    describe_erase(parser)
+    add_erase_arguments(parser)
 
-    read_subject(parser, parser.parse_args(command.split()))
+    subject_from_arguments(parser, parser.parse_args(command.split()))
 
 
 def test_it_lists_every_column_that_is_emptied() -> None:
     """The columns of an order with personal data."""
     emptied = re.findall(r"`([a-z_0-9]+)`", PRIVACY.partition("Of `orders` it empties")[2].partition("; of `pay")[0])
 
-    assert emptied == list(PERSONAL_IN_ORDER)
+    assert emptied == list(PERSONAL_COLUMNS)

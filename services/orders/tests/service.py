@@ -1,10 +1,10 @@
-"""The service under test: its stub, and a plain connection to its database."""
+"""Service under test on a real gRPC server in this process, and an operator's connection to its database."""
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 import grpc
@@ -15,6 +15,7 @@ from orders.api.servicer import SERVICE_NAME
 from orders.bootstrap import built_server
 from orders.settings import OrdersSettings
 from servicekit.errors import ReportedError, read_error
+from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     Client: TypeAlias = pb_grpc.OrdersServiceAsyncStub
@@ -22,13 +23,25 @@ else:
     # At run time there is one class for both kinds of channel.
     Client = pb_grpc.OrdersServiceStub
 
-KEYS = "k1:" + base64.b64encode(bytes(range(32))).decode()
+T = TypeVar("T")
 
-OPTIONS = [
+KEYS = "k1:" + base64.b64encode(bytes(range(32))).decode()
+OTHER_KEYS = "k2:" + base64.b64encode(bytes(range(1, 33))).decode()
+
+UNAVAILABLE = ReportedError(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
+VERSION_CONFLICT = ReportedError(grpc.StatusCode.ABORTED, "version_conflict")
+MISMATCH = ReportedError(grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch")
+
+_OPTIONS = [
     ("grpc.enable_retries", 0),  # A test sees the first answer.
-    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
-    ("grpc.max_send_message_length", 8 * 1024 * 1024),
+    ("grpc.max_receive_message_length", DEFAULT_MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", DEFAULT_MAX_MESSAGE_BYTES),
 ]
+
+_LOCK_WAITERS = """
+    SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'orders' AND wait_event_type = 'Lock'
+"""
 
 
 def settings_for(database_url: str, **others: object) -> OrdersSettings:
@@ -39,32 +52,20 @@ def settings_for(database_url: str, **others: object) -> OrdersSettings:
 
 
 @asynccontextmanager
-async def served(settings: OrdersSettings) -> AsyncIterator[grpc.aio.Channel]:
-    """Run the service in this process and give a channel to it."""
-    async with built_server(settings) as server:
+async def served(database_url: str, **others: object) -> AsyncIterator[grpc.aio.Channel]:
+    """Run the service with these settings and give a channel to it."""
+    async with built_server(settings_for(database_url, **others)) as server:
         port = await server.start()
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS) as channel:
                 yield channel
         finally:
             await server.stop()
 
 
-async def count(connection: Any, table: str) -> int:
-    """Return how many rows a table has."""
-    return int(await connection.fetchval(f"SELECT count(*) FROM {table}"))  # noqa: S608 - the test's own words
-
-
-async def until(holds: Callable[[], Awaitable[bool]], *, seconds: float = 10) -> None:
-    """Return once it holds; fail when it does not in time."""
-    async with asyncio.timeout(seconds):
-        while not await holds():  # noqa: ASYNC110 - nothing here could signal an event
-            await asyncio.sleep(0.01)
-
-
 @asynccontextmanager
 async def connected(database_url: str) -> AsyncIterator[Any]:
-    """Connect to the database as an operator would."""
+    """Connect to the database as an operator."""
     connection = await asyncpg.connect(database_url)
     try:
         yield connection
@@ -72,17 +73,48 @@ async def connected(database_url: str) -> AsyncIterator[Any]:
         await connection.close()
 
 
+async def count(connection: Any, *tables: str) -> list[int]:
+    """Return the number of rows of each table."""
+    return [await connection.fetchval(f"SELECT count(*) FROM {table}") for table in tables]  # noqa: S608 - the test's own words
+
+
+async def lock_waiters(connection: Any) -> list[int]:
+    """Return the processes of PostgreSQL in which the service waits for a lock."""
+    return list(await connection.fetchval(_LOCK_WAITERS))
+
+
+async def until(holds: Callable[[], Awaitable[object]], *, seconds: float = 20) -> None:
+    """Wait until it holds; fail after the time."""
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110 - nothing here could signal an event
+            await asyncio.sleep(0.01)
+
+
 async def serving(channel: grpc.aio.Channel) -> bool:
-    """Return whether the service says that it may be sent work."""
+    """Return the readiness of the service."""
     health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs know no methods
     answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE_NAME))
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def refusal(call: Awaitable[object]) -> ReportedError:
-    """Return the error that a call answers; fail if it answers something else."""
+async def error_of(call: Awaitable[object]) -> ReportedError:
+    """Return the error of a call; fail if it succeeds."""
     try:
         await call
     except grpc.aio.AioRpcError as failure:
         return read_error(failure)
-    raise AssertionError("the call was not refused")
+    raise AssertionError("the call did not fail")
+
+
+async def outcomes(calls: Sequence[Awaitable[T]]) -> tuple[list[T], list[ReportedError]]:
+    """Run calls at once; return their answers and their errors."""
+    answers: list[T] = []
+    errors: list[ReportedError] = []
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(outcome, grpc.aio.AioRpcError):
+            errors.append(read_error(outcome))
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            answers.append(outcome)
+    return answers, errors

@@ -1,43 +1,39 @@
-"""The orders command: `orders serve` (the default) serves until SIGTERM, the others do one thing and end."""
+"""The orders command: `orders serve` (the default) serves until SIGTERM, the others do one thing and exit."""
 
 import asyncio
 import sys
 from collections.abc import Sequence
 
 from orders.bootstrap import run
-from orders.commands.erase import describe_erase, read_subject, run_erase
-from orders.commands.reencrypt import run_reseal
-from orders.postgres.migrate import head_revision, upgrade
+from orders.commands.erase import add_erase_arguments, run_erase, subject_from_arguments
+from orders.commands.reencrypt import run_reencrypt
+from orders.postgres.migrate import upgrade
 from orders.settings import OrdersSettings
 from servicekit.json_logging import configure_logging
 from servicekit.settings import parser_for, read_settings
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the settings and do what the command says."""
+    """Read the settings and run the command."""
     parser = parser_for(OrdersSettings)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("serve", help="answer calls until SIGTERM (the default)")
-    commands.add_parser("migrate", help="bring the database to this version's schema")
-    erase = commands.add_parser("erase", help="erase who bought: a user's records, or those of one guest")
-    describe_erase(erase)
-    commands.add_parser("reseal", help="encrypt quarantined content with the first of ORDERS_ENCRYPTION_KEYS")
+    commands.add_parser("serve", help="serve gRPC until SIGTERM (the default)")
+    commands.add_parser("migrate", help="migrate the database to this version's schema")
+    erase = commands.add_parser("erase", help="erase the personal data of a user, or of one guest")
+    add_erase_arguments(erase)
+    commands.add_parser("reencrypt", help="encrypt quarantined content with the first of ORDERS_ENCRYPTION_KEYS")
     arguments = parser.parse_args(argv)
     settings = read_settings(OrdersSettings, print_only=arguments.print_settings)
     configure_logging("orders", settings.log_level)
     if arguments.command == "migrate":
-        asyncio.run(_migrate(settings))
+        asyncio.run(upgrade(settings.database_url.get_secret_value()))
     elif arguments.command == "erase":
-        subject = read_subject(erase, arguments)
+        subject = subject_from_arguments(erase, arguments)
         sys.exit(asyncio.run(run_erase(settings, subject, batch_size=arguments.batch, dry_run=arguments.dry_run)))
-    elif arguments.command == "reseal":
-        sys.exit(asyncio.run(run_reseal(settings)))
+    elif arguments.command == "reencrypt":
+        sys.exit(asyncio.run(run_reencrypt(settings)))
     else:
         asyncio.run(run(settings))
-
-
-async def _migrate(settings: OrdersSettings) -> None:
-    await upgrade(settings.database_url.get_secret_value(), head_revision())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Builds the service, once, from its settings."""
+"""Builds the service from its settings, once."""
 
 import random
 import secrets
@@ -14,16 +14,15 @@ from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
 from orders.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
 from orders.postgres.connection import open_engine
 from orders.postgres.migrate import SchemaReadiness
-from orders.postgres.purchases import PostgresUnits
-from orders.postgres.refunds import PostgresAdjustments
+from orders.postgres.refunds import PostgresRefundRepository
+from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from orders.settings import OrdersSettings
-from orders.usecases.customers import Customers
+from orders.usecases.customers import CustomerService
 from orders.usecases.purchases import PurchaseReader, PurchaseRecorder
-from orders.usecases.quarantine import Quarantine
-from orders.usecases.refunds import AdjustmentLedger, Adjustments
-from orders.usecases.retrying import Patience
-from orders.usecases.subscriptions import SubscriptionLife, SubscriptionReader
-from orders.usecases.unit_of_work import BeginUnit
+from orders.usecases.quarantine import QuarantineService
+from orders.usecases.refunds import RefundService
+from orders.usecases.retrying import Retrier
+from orders.usecases.subscriptions import SubscriptionLifecycle, SubscriptionReader
 from servicekit.encryption import warn_if_unencrypted
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
@@ -33,7 +32,7 @@ _READINESS_SECONDS = 2.0
 
 
 async def run(settings: OrdersSettings) -> None:
-    """Serve until told to stop."""
+    """Serve until the process is told to stop."""
     warn_if_unencrypted(settings.keyring)
     warn_of_plaintext(settings)
     async with built_server(settings) as server:
@@ -43,26 +42,37 @@ async def run(settings: OrdersSettings) -> None:
 
 @asynccontextmanager
 async def built_server(settings: OrdersSettings) -> AsyncIterator[GrpcServer]:
-    """Give the gRPC server, ready to start; on leaving, close its connections to the database."""
-    patience = Patience(
-        budget_seconds=settings.call_timeout_seconds, tries=settings.database_tries, jitter=random.random
-    )
-    glance = Patience(budget_seconds=_READINESS_SECONDS, tries=1, jitter=random.random)
-    url = settings.database_url.get_secret_value()
-    engine = open_engine(url, settings.limits)
+    """Build the gRPC server, not started yet. Its database connections are closed when the block is left."""
+    readiness_retrier = Retrier(budget_seconds=_READINESS_SECONDS, tries=1, jitter=random.random)
     # Readiness has a connection of its own: a busy service is not an unready one.
-    readiness_engine = open_engine(url, replace(settings.limits, pool_size=1))
+    readiness_engine = open_engine(settings.database_url.get_secret_value(), replace(settings.limits, pool_size=1))
+    async with opened_database(settings) as (engine, retrier):
+        try:
+            yield _assemble(settings, engine, retrier, SchemaReadiness(readiness_engine, readiness_retrier))
+        finally:
+            await readiness_retrier.drain()
+            await readiness_engine.dispose()
+
+
+@asynccontextmanager
+async def opened_database(settings: OrdersSettings) -> AsyncIterator[tuple[AsyncEngine, Retrier]]:
+    """Open the database, and drain and close its connections when the block is left."""
+    retrier = Retrier(budget_seconds=settings.call_timeout_seconds, tries=settings.database_tries, jitter=random.random)
+    engine = open_engine(settings.database_url.get_secret_value(), settings.limits)
     try:
-        yield _assemble(settings, engine, patience, SchemaReadiness(readiness_engine, glance))
+        yield engine, retrier
     finally:
-        for waiting in (patience, glance):
-            await waiting.settle()
-        for opened in (engine, readiness_engine):
-            await opened.dispose()
+        await retrier.drain()
+        await engine.dispose()
+
+
+def utc_now() -> datetime:
+    """Return the time, aware, in UTC."""
+    return datetime.now(UTC)
 
 
 def _assemble(
-    settings: OrdersSettings, engine: AsyncEngine, patience: Patience, readiness: SchemaReadiness
+    settings: OrdersSettings, engine: AsyncEngine, retrier: Retrier, readiness: SchemaReadiness
 ) -> GrpcServer:
     server = GrpcServer(
         service_name=SERVICE_NAME,
@@ -74,24 +84,18 @@ def _assemble(
         drain_seconds=settings.drain_seconds,
         tls=MutualTls.with_files(settings.tls, settings.tls_client_names),
     )
-    begin = PostgresUnits(engine, settings.keyring).begin
-    servicer = OrdersServicer(build_use_cases(begin, PostgresAdjustments(engine)), patience)
-    pb_grpc.add_OrdersServiceServicer_to_server(servicer, server.grpc)
+    pb_grpc.add_OrdersServiceServicer_to_server(OrdersServicer(_use_cases(settings, engine), retrier), server.grpc)
     return server
 
 
-def build_use_cases(begin: BeginUnit, adjustments: AdjustmentLedger) -> UseCases:
-    """Give the use cases on a ledger."""
+def _use_cases(settings: OrdersSettings, engine: AsyncEngine) -> UseCases:
+    begin = PostgresUnitOfWorkFactory(engine, settings.keyring)
     return UseCases(
-        recorder=PurchaseRecorder(begin, _now, uuid.uuid4, secrets.randbelow),
-        quarantine=Quarantine(begin, _now),
+        recorder=PurchaseRecorder(begin, utc_now, uuid.uuid4, secrets.randbelow),
+        quarantine=QuarantineService(begin, utc_now),
         reader=PurchaseReader(begin),
-        adjustments=Adjustments(adjustments),
+        refunds=RefundService(PostgresRefundRepository(engine)),
         subscriptions=SubscriptionReader(begin),
-        life=SubscriptionLife(begin, _now),
-        customers=Customers(begin, _now),
+        lifecycle=SubscriptionLifecycle(begin, utc_now),
+        customers=CustomerService(begin),
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

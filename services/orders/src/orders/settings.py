@@ -1,4 +1,4 @@
-"""What orders can be told, by environment variables with the prefix ORDERS_."""
+"""Settings of orders: environment variables with the prefix ORDERS_."""
 
 import re
 from collections.abc import Sequence
@@ -16,37 +16,35 @@ _HOST: Final = r"(?:\[[^\]/?#@]*\]|[^/?#@:,\[\]]*)(?::[0-9]{1,5})?"
 _URL: Final = re.compile(rf"postgres(?:ql)?://(?:[^/?#@]*@)?{_HOST}(?:,{_HOST})*(?:/[^/?#@]*)?(?:\?[^#]*)?")
 
 
-def _readable(url: SecretStr) -> SecretStr:
-    # asyncpg takes what stands before a stray / for a port, and quotes it: it may be a password (P7).
+def _valid_url(url: SecretStr) -> SecretStr:
+    # asyncpg takes the text before a stray / for a port and quotes it in its error: it may be a password (P7).
     if not _URL.fullmatch(url.get_secret_value()):
         raise ValueError("must be a postgresql:// URL; in a password / ? # @ are written %2F %3F %23 %40")
     return url
 
 
 class OrdersSettings(GrpcServiceSettings, EncryptionSettings):
-    """Keeps what was bought in PostgreSQL."""
+    """Service that stores purchases in PostgreSQL."""
 
     model_config = SettingsConfigDict(env_prefix="ORDERS_", frozen=True, extra="ignore")
 
-    listen: Listen = Field(default="127.0.0.1:7002", description="Where gRPC is served, host:port.")
-    database_url: Annotated[SecretStr, AfterValidator(_readable)] = Field(
+    listen: Listen = Field(default="127.0.0.1:7002", description="Address of the gRPC server, host:port.")
+    database_url: Annotated[SecretStr, AfterValidator(_valid_url)] = Field(
         description="PostgreSQL 17 or newer, its primary, as postgresql://user:password@host:port/database[?sslmode=...]."
     )
-    database_pool_size: int = Field(default=10, ge=1, le=500, description="Most connections to PostgreSQL.")
+    database_pool_size: int = Field(default=10, ge=1, le=500, description="Maximum of connections to PostgreSQL.")
     connect_timeout_seconds: float = Field(
         default=2.0, gt=0, le=60, description="Seconds to wait for a connection, new or from the pool."
     )
     statement_timeout_seconds: float = Field(
-        default=3.0, gt=0, le=60, description="Seconds after which PostgreSQL gives up a statement."
+        default=3.0, gt=0, le=60, description="Seconds after which PostgreSQL cancels a statement."
     )
-    lock_timeout_seconds: float = Field(
-        default=2.0, gt=0, le=60, description="Seconds a statement waits for another transaction."
-    )
+    lock_timeout_seconds: float = Field(default=2.0, gt=0, le=60, description="Seconds a statement waits for a lock.")
     call_timeout_seconds: float = Field(
-        default=8.0, gt=0, le=60, description="Seconds for a call's work, retries included, if its deadline is later."
+        default=8.0, gt=0, le=60, description="Seconds for a call, retries included, if its deadline is later."
     )
     database_tries: int = Field(
-        default=3, ge=1, le=10, description="How often a call's transaction is tried while the database is away."
+        default=3, ge=1, le=10, description="Tries of a call's transaction while the database is unavailable."
     )
 
     @property
@@ -60,7 +58,7 @@ class OrdersSettings(GrpcServiceSettings, EncryptionSettings):
 
     @property
     def limits(self) -> DatabaseLimits:
-        """How many connections, and how long they may wait for what."""
+        """Size of the pool, and timeouts."""
         return DatabaseLimits(
             pool_size=self.database_pool_size,
             connect_timeout_seconds=self.connect_timeout_seconds,

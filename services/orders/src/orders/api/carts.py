@@ -1,15 +1,15 @@
-"""The content of an attempt, read into the parts of an order. checkout_rules checks it before."""
+"""Content of an attempt, after checkout_rules has validated it."""
 
 from typing import Final
 
 from checkout.common.v1 import common_pb2
+from orders.api.messages import money_from_proto
 from orders.domain.checkout import (
     Address,
     BillingInterval,
     CheckoutContext,
     Contact,
     LineItem,
-    Money,
     Recurring,
     ShippingOption,
 )
@@ -19,7 +19,7 @@ BILLING_INTERVALS: Final = EnumCodec(BillingInterval, common_pb2.Recurring.Inter
 
 
 def context_from_proto(message: common_pb2.CheckoutContext) -> CheckoutContext:
-    """Read a context without violations. No order keeps `pay_by` and `supersedes`."""
+    """Read a context without violations. `pay_by` and `supersedes` concern the attempt alone and are not read."""
     shipped, has_option = message.HasField("shipping_address"), message.HasField("shipping_option")
     return CheckoutContext(
         user_id=message.user_id or None,
@@ -27,7 +27,7 @@ def context_from_proto(message: common_pb2.CheckoutContext) -> CheckoutContext:
         shipping_address=_address_from_proto(message.shipping_address) if shipped else None,
         shipping_option=_shipping_option_from_proto(message.shipping_option) if has_option else None,
         items=tuple(_item_from_proto(item) for item in message.items),
-        total=_money_from_proto(message.total),
+        total=money_from_proto(message.total),
         stripe_customer_id=message.stripe_customer_id or None,
     )
 
@@ -48,7 +48,7 @@ def _address_from_proto(message: common_pb2.Address) -> Address:
 
 
 def _shipping_option_from_proto(message: common_pb2.ShippingOption) -> ShippingOption:
-    return ShippingOption(message.shipping_rate_id, message.name, _money_from_proto(message.amount))
+    return ShippingOption(message.shipping_rate_id, message.name, money_from_proto(message.amount))
 
 
 def _item_from_proto(message: common_pb2.LineItem) -> LineItem:
@@ -57,7 +57,7 @@ def _item_from_proto(message: common_pb2.LineItem) -> LineItem:
         product_id=message.product_id,
         name=message.name,
         quantity=message.quantity,
-        unit_price=_money_from_proto(message.unit_price),
+        unit_price=money_from_proto(message.unit_price),
         recurring=_recurring_from_proto(message.recurring) if message.HasField("recurring") else None,
     )
 
@@ -65,7 +65,3 @@ def _item_from_proto(message: common_pb2.LineItem) -> LineItem:
 def _recurring_from_proto(message: common_pb2.Recurring) -> Recurring:
     interval = BILLING_INTERVALS.from_valid_proto(message.interval)
     return Recurring(interval, message.interval_count, message.trial_days)
-
-
-def _money_from_proto(message: common_pb2.Money) -> Money:
-    return Money(message.minor_units, message.currency)

@@ -1,92 +1,116 @@
-"""Reads a request's fields and remembers what is wrong with them, each by its path."""
+"""Reader of a request's fields that collects their violations."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from enum import Enum
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, cast
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
-from checkout_rules.fields import amount_violations, currency_violations, required_text_violations, text_violations
-from checkout_rules.limits import MAX_TEXT_CHARACTERS
+from checkout_rules.fields import (
+    amount_violations,
+    currency_violations,
+    required_text_violations,
+    text_violations,
+    uuid_violations,
+)
+from checkout_rules.limits import MAX_ATTEMPT_ID_CHARACTERS, MAX_ID_CHARACTERS
+from orders.api.messages import money_from_proto
 from orders.domain.checkout import Money
+from servicekit.enum_codec import EnumCodec
 from servicekit.violations import FieldViolation, raise_if_invalid
 
-_NOBODYS_MONEY = Money(0, "")
-_NEVER = datetime.fromtimestamp(0, UTC)
-_LAST_SECOND = 253_402_300_799  # Of the year 9999.
-_BILLION = 1_000_000_000
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_LAST_SECOND: Final = 253_402_300_799
+"""Of the year 9999."""
+_BILLION: Final = 1_000_000_000
+
+E = TypeVar("E", bound=Enum)
 
 
-def uuid_of(text: str) -> UUID | None:
-    """Return the UUID that a text is in its canonical form."""
-    try:
-        parsed = UUID(text)
-    except ValueError:
-        return None
-    return parsed if str(parsed) == text else None
+class FieldReader:
+    """Reads fields and collects violations, and raises InvalidRequest with all of them when its block is left.
 
+    The values count only after that: an invalid field reads as any value.
 
-class FieldChecks:
-    """Collects violations while a request is read. Whatever was read counts only after `refuse_if_any`."""
+        with FieldReader() as fields:
+            return fields.uuid("order_id", request.order_id)
+    """
 
     def __init__(self) -> None:
         self._violations: list[FieldViolation] = []
 
-    def objects_to(self, field: str, description: str, *, unless: bool = False) -> None:
-        """Note a violation, unless the field is in order. The description continues the field's name."""
-        if not unless:
-            self._violations.append(FieldViolation(field, description))
+    def __enter__(self) -> Self:
+        return self
 
-    def add(self, violations: Iterable[FieldViolation]) -> None:
-        """Note violations that a rule found."""
-        self._violations.extend(violations)
+    def __exit__(
+        self, failure: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if failure is None:
+            self.raise_if_invalid()
 
-    @property
-    def found_any(self) -> bool:
-        """Whether anything is wrong so far."""
-        return bool(self._violations)
-
-    def refuse_if_any(self) -> None:
-        """Raise InvalidRequest with every violation found."""
+    def raise_if_invalid(self) -> None:
+        """Raise InvalidRequest if there is any violation so far."""
         raise_if_invalid(self._violations)
 
-    def text(self, field: str, value: str, limit: int = MAX_TEXT_CHARACTERS) -> str:
-        """Read a text that must be there."""
-        self.add(required_text_violations(field, value, limit))
+    def require(self, condition: object, field: str, message: str) -> None:
+        """Add a violation unless the condition holds. The message continues the field's name."""
+        if not condition:
+            self._violations.append(FieldViolation(field, message))
+
+    def add(self, violations: Iterable[FieldViolation]) -> None:
+        """Add the violations that a rule found."""
+        self._violations.extend(violations)
+
+    def id(self, field: str, value: str) -> str:
+        """Read a required id of Stripe's or of a user."""
+        self.add(required_text_violations(field, value, MAX_ID_CHARACTERS))
         return value
 
-    def optional_text(self, field: str, value: str, limit: int = MAX_TEXT_CHARACTERS) -> str | None:
-        """Read a text that may be empty, which is None."""
-        self.add(text_violations(field, value, limit))
+    def optional_id(self, field: str, value: str) -> str | None:
+        """Read an optional id of Stripe's or of a user."""
+        self.add(text_violations(field, value, MAX_ID_CHARACTERS))
         return value or None
 
-    def money(self, field: str, value: common_pb2.Money, *, present: bool) -> Money:
-        """Read an amount that must be there; present says whether it is."""
-        if not present:
-            self.objects_to(field, "is required")
-            return _NOBODYS_MONEY
-        self.add(amount_violations(field, value))
-        self.add(currency_violations(f"{field}.currency", value.currency))
-        return Money(value.minor_units, value.currency)
-
-    def moment(self, field: str, value: Timestamp, *, present: bool) -> datetime:
-        """Read a moment that must be there; present says whether it is."""
-        in_order = present and 0 <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < _BILLION
-        self.objects_to(field, "must be a moment since 1970", unless=in_order)
-        return value.ToDatetime(tzinfo=UTC) if in_order else _NEVER
-
-    def optional_moment(self, field: str, value: Timestamp, *, present: bool) -> datetime | None:
-        """Read a moment that may be absent."""
-        return self.moment(field, value, present=True) if present else None
-
-    def version(self, field: str, value: int, *, least: int = 1) -> int:
-        """Read the version of a row that was read before; the row's next one must fit beside it."""
-        self.objects_to(field, f"must be at least {least}", unless=least <= value < 2**63 - 1)
+    def attempt_id(self, field: str, value: str) -> str:
+        """Read a required attempt id. It comes from Stripe's metadata, so it may be any text."""
+        self.add(required_text_violations(field, value, MAX_ATTEMPT_ID_CHARACTERS))
         return value
 
     def uuid(self, field: str, value: str) -> UUID:
-        """Read an id of ours."""
-        read = uuid_of(value)
-        self.objects_to(field, "must be a UUID in its canonical lower-case form", unless=read is not None)
-        return read or UUID(int=0)
+        """Read a required UUID."""
+        violations = uuid_violations(field, value)
+        self.add(violations)
+        return UUID(int=0) if violations else UUID(value)
+
+    def enum(self, field: str, number: int, codec: EnumCodec[E, Any]) -> E:
+        """Read a required enum value."""
+        member = codec.from_proto(number)
+        self.require(member is not None, field, "must be one of the contract's values")
+        return cast("E", member)
+
+    def money(self, field: str, value: common_pb2.Money, *, present: bool) -> Money:
+        """Read a required amount; `present` tells if the field is set."""
+        self.require(present, field, "is required")
+        if present:
+            self.add(amount_violations(field, value))
+            self.add(currency_violations(f"{field}.currency", value.currency))
+        return money_from_proto(value)
+
+    def timestamp(self, field: str, value: Timestamp, *, present: bool) -> datetime:
+        """Read a required moment; `present` tells if the field is set."""
+        valid = present and 0 <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < _BILLION
+        self.require(valid, field, "must be a time between the years 1970 and 9999")
+        return value.ToDatetime(tzinfo=UTC) if valid else _EPOCH
+
+    def optional_timestamp(self, field: str, value: Timestamp, *, present: bool) -> datetime | None:
+        """Read an optional moment; `present` tells if the field is set."""
+        return self.timestamp(field, value, present=True) if present else None
+
+    def version(self, field: str, value: int, *, least: int = 1) -> int:
+        """Read the version of a row. The next one must fit into the column too."""
+        self.require(least <= value < 2**63 - 1, field, f"must be at least {least}")
+        return value

@@ -1,52 +1,69 @@
-"""Page requests: a user, a page size and a cursor."""
+"""Page requests. The largest page of each list fits into a gRPC message, whatever its rows contain."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from checkout.orders.v1 import orders_pb2
-from checkout_rules.limits import MAX_ID_CHARACTERS
-from orders.api.field_reader import FieldChecks, uuid_of
-from orders.domain.pagination import BadPageToken, Cursor, PageRequest, read_page_token
+from checkout_rules.fields import uuid_violations
+from orders.api.field_reader import FieldReader
+from orders.domain.pagination import Cursor, InvalidPageToken, PageRequest, decode_page_token
 
-_LARGEST_PAGE = 100
+ORDERS_LIST: Final = "orders"
+SUBSCRIPTIONS_LIST: Final = "subscriptions"
+QUARANTINE_LIST: Final = "quarantine"
 
-
-_USER_PAGE = 20
-
-
-_FOREIGN_PAGE = "is not one of this list"
+MAX_ORDERS: Final = 20
+MAX_SUBSCRIPTIONS: Final = 100
+MAX_QUARANTINED_PAYMENTS: Final = 10
+_DEFAULT_SIZE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class UserPage:
-    """Whose orders or subscriptions, and which page of them."""
+class UserPageRequest:
+    """Page of a user's rows."""
 
     user_id: str
     page: PageRequest
 
 
-def read_user_page(
-    request: orders_pb2.ListOrdersRequest | orders_pb2.ListSubscriptionsRequest, list_name: str
-) -> UserPage:
-    """Read whose rows, and which page of them."""
-    checks = FieldChecks()
-    user_id = checks.text("user_id", request.user_id, MAX_ID_CHARACTERS)
-    size = read_page_size(checks, request.page_size, _USER_PAGE)
-    before = read_cursor(checks, list_name, request.page_token)
-    checks.objects_to("page_token", _FOREIGN_PAGE, unless=before is None or uuid_of(before.id) is not None)
-    checks.refuse_if_any()
-    return UserPage(user_id, PageRequest(size, before))
+def orders_page_from_proto(request: orders_pb2.ListOrdersRequest) -> UserPageRequest:
+    """Read a request for a page of a user's orders."""
+    return _user_page(request, ORDERS_LIST, MAX_ORDERS)
 
 
-def read_page_size(checks: FieldChecks, size: int, default: int) -> int:
-    """Return the page size asked for, or the default for 0."""
-    checks.objects_to("page_size", f"must be 0 to {_LARGEST_PAGE}", unless=0 <= size <= _LARGEST_PAGE)
-    return size or default
+def subscriptions_page_from_proto(request: orders_pb2.ListSubscriptionsRequest) -> UserPageRequest:
+    """Read a request for a page of a user's subscriptions."""
+    return _user_page(request, SUBSCRIPTIONS_LIST, MAX_SUBSCRIPTIONS)
 
 
-def read_cursor(checks: FieldChecks, list_name: str, token: str) -> Cursor | None:
-    """Return the cursor in a page token; None for an empty one, or where the token is invalid."""
+def quarantine_page_from_proto(request: orders_pb2.ListQuarantinedPaymentsRequest) -> PageRequest:
+    """Read a request for a page of quarantined payments."""
+    with FieldReader() as fields:
+        size = _page_size(fields, request.page_size, MAX_QUARANTINED_PAYMENTS)
+        after = _cursor(fields, QUARANTINE_LIST, request.page_token)
+    return PageRequest(size, after)
+
+
+def _user_page(
+    request: orders_pb2.ListOrdersRequest | orders_pb2.ListSubscriptionsRequest, list_name: str, max_size: int
+) -> UserPageRequest:
+    with FieldReader() as fields:
+        user_id = fields.id("user_id", request.user_id)
+        size = _page_size(fields, request.page_size, max_size)
+        after = _cursor(fields, list_name, request.page_token)
+        if after is not None:
+            fields.require(not uuid_violations("", after.id), "page_token", "must be one of this list")
+    return UserPageRequest(user_id, PageRequest(size, after))
+
+
+def _page_size(fields: FieldReader, size: int, max_size: int) -> int:
+    fields.require(size >= 0, "page_size", "must not be negative")
+    return min(size or _DEFAULT_SIZE, max_size)
+
+
+def _cursor(fields: FieldReader, list_name: str, token: str) -> Cursor | None:
     try:
-        return read_page_token(list_name, token)
-    except BadPageToken:
-        checks.objects_to("page_token", _FOREIGN_PAGE)
+        return decode_page_token(list_name, token)
+    except InvalidPageToken:
+        fields.require(condition=False, field="page_token", message="must be one of this list")
         return None

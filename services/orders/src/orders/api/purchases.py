@@ -1,6 +1,7 @@
-"""What callers ask, from protobuf into the domain's terms. Everything is checked here, and nowhere else."""
+"""Requests and responses about purchases, orders and quarantined payments."""
 
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from google.protobuf.message import DecodeError
@@ -9,263 +10,204 @@ from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
 from checkout_rules.carts import context_violations
 from checkout_rules.fields import is_storable
-from checkout_rules.limits import MAX_ATTEMPT_ID_CHARACTERS, MAX_ID_CHARACTERS
+from checkout_rules.limits import MAX_ID_CHARACTERS
 from orders.api.carts import context_from_proto
-from orders.api.common import (
-    write_address,
-    write_contact,
-    write_intent,
-    write_moment,
-    write_moment_if_any,
-    write_money,
+from orders.api.field_reader import FieldReader
+from orders.api.messages import (
+    INTENT_KINDS,
+    address_to_proto,
+    contact_to_proto,
+    intent_to_proto,
+    money_to_proto,
+    timestamp_to_proto,
 )
-from orders.api.field_reader import FieldChecks
-from orders.api.paging import UserPage, read_cursor, read_page_size, read_user_page
-from orders.api.subscriptions import write_subscription
+from orders.api.subscriptions import subscription_to_proto
 from orders.domain.checkout import AttemptContent, LineItem, Money, ShippingOption, UnreadableCause
 from orders.domain.orders import Order, OrderStatus
-from orders.domain.pagination import PageRequest
 from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
 from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.usecases.purchases import PaidAttempt
+from servicekit.enum_codec import EnumCodec
 from servicekit.violations import within
 
-ORDERS_LIST = "orders"
-QUARANTINE_LIST = "quarantine"
-_QUARANTINE_PAGE = 50
-_NOT_YET = datetime.fromtimestamp(0, UTC)
+_CHANNELS: Final = EnumCodec(ReportChannel, orders_pb2.ReportChannel)
+_REASONS: Final = EnumCodec(QuarantineReason, orders_pb2.QuarantineReason)
+_CAUSES: Final = EnumCodec(UnreadableCause, orders_pb2.UnreadableContent.Cause)
+_ORDER_STATUSES: Final = EnumCodec(OrderStatus, orders_pb2.OrderStatus)
 
-_KINDS = {
-    common_pb2.Intent.KIND_PAYMENT: IntentKind.PAYMENT,
-    common_pb2.Intent.KIND_SETUP: IntentKind.SETUP,
-}
-_CHANNELS = {
-    orders_pb2.REPORT_CHANNEL_WEBHOOK: ReportChannel.WEBHOOK,
-    orders_pb2.REPORT_CHANNEL_BROWSER_RETURN: ReportChannel.BROWSER_RETURN,
-    orders_pb2.REPORT_CHANNEL_RECONCILER: ReportChannel.RECONCILER,
-}
-_REASONS = {
-    orders_pb2.QUARANTINE_REASON_ATTEMPT_MISSING: QuarantineReason.ATTEMPT_MISSING,
-    orders_pb2.QUARANTINE_REASON_AMOUNT_MISMATCH: QuarantineReason.AMOUNT_MISMATCH,
-    orders_pb2.QUARANTINE_REASON_INTENT_MISMATCH: QuarantineReason.INTENT_MISMATCH,
-    orders_pb2.QUARANTINE_REASON_DUPLICATE_PAYMENT: QuarantineReason.DUPLICATE_PAYMENT,
-    orders_pb2.QUARANTINE_REASON_UNRECORDABLE: QuarantineReason.UNRECORDABLE,
-}
+_NOT_YET: Final = datetime.fromtimestamp(0, UTC)
 
 
-def read_paid_attempt(request: orders_pb2.RecordPurchaseRequest) -> PaidAttempt:
-    """Read a purchase to record. Its content must be recordable to the last line, and its sums must agree (P5)."""
-    checks = FieldChecks()
-    payment = _read_payment(checks, request.payment)
-    report = _read_report(checks, request.report)
-    if not request.HasField("context"):
-        checks.objects_to("context", "is required")
-        checks.refuse_if_any()
-    checks.add(within("context", context_violations(request.context, request.payment.intent.kind)))
-    checks.refuse_if_any()
-    context = context_from_proto(request.context)
-    same = payment.received in (None, context.total)
-    checks.objects_to("payment.received", "must equal context.total", unless=same)
-    if any(item.recurring for item in context.items):
-        known = payment.payment_method_id is not None
-        checks.objects_to("payment.payment_method_id", "is required with recurring lines", unless=known)
+def paid_attempt_from_proto(request: orders_pb2.RecordPurchaseRequest) -> PaidAttempt:
+    """Read a purchase to record. Its whole content must be valid, and its sums must agree (P5)."""
+    with FieldReader() as fields:
+        payment = _payment_from_proto(fields, request.payment)
+        report = _report_from_proto(fields, request.report)
+        if request.HasField("context"):
+            fields.add(within("context", context_violations(request.context, request.payment.intent.kind)))
+        else:
+            fields.require(condition=False, field="context", message="is required")
+        fields.raise_if_invalid()
+        context = context_from_proto(request.context)
+        fields.require(payment.received in (None, context.total), "payment.received", "must equal context.total")
+        if any(item.recurring for item in context.items):
+            known = payment.payment_method_id is not None
+            fields.require(known, "payment.payment_method_id", "is required with recurring lines")
     content = AttemptContent(context.user_id, request.context.SerializeToString())
-    checks.refuse_if_any()
     return PaidAttempt(payment, context, content, report)
 
 
-def read_quarantined(request: orders_pb2.QuarantinePaymentRequest) -> QuarantinedPayment:
-    """Read a payment to set aside. Its content is kept as it came: what cannot be recorded must be kept too (P4)."""
-    checks = FieldChecks()
-    payment = _read_payment(checks, request.payment)
-    reason = _REASONS.get(request.reason)
-    checks.objects_to("reason", "is required", unless=reason is not None)
-    checks.objects_to(
-        "context",
-        "must be absent when the attempt is missing",
-        unless=reason is not QuarantineReason.ATTEMPT_MISSING or not request.HasField("context"),
+def quarantined_from_proto(request: orders_pb2.QuarantinePaymentRequest) -> QuarantinedPayment:
+    """Read a payment to quarantine. Its content is not validated: invalid content must be kept too (P4)."""
+    has_context = request.HasField("context")
+    with FieldReader() as fields:
+        payment = _payment_from_proto(fields, request.payment)
+        reason = fields.enum("reason", request.reason, _REASONS)
+        possible = reason is not QuarantineReason.ATTEMPT_MISSING or not has_context
+        fields.require(possible, "context", "must be absent when the attempt is missing")
+        report = _report_from_proto(fields, request.report)
+    content = _content_from_proto(request.context) if has_context else None
+    return QuarantinedPayment(payment, reason, content, report, _NOT_YET)
+
+
+def attempt_id_from_proto(request: orders_pb2.GetPurchaseRequest) -> str:
+    """Read the attempt of a purchase."""
+    with FieldReader() as fields:
+        return fields.attempt_id("attempt_id", request.attempt_id)
+
+
+def order_id_from_proto(request: orders_pb2.GetOrderRequest) -> UUID:
+    """Read the id of an order."""
+    with FieldReader() as fields:
+        return fields.uuid("order_id", request.order_id)
+
+
+def _payment_from_proto(fields: FieldReader, message: orders_pb2.Payment) -> Payment:
+    kind = fields.enum("payment.intent.kind", message.intent.kind, INTENT_KINDS)
+    return Payment(
+        intent=Intent(fields.id("payment.intent.id", message.intent.id), kind),
+        attempt_id=fields.attempt_id("payment.attempt_id", message.attempt_id),
+        received=_received_from_proto(fields, message, kind),
+        livemode=message.livemode,
+        payment_method_id=fields.optional_id("payment.payment_method_id", message.payment_method_id),
     )
-    report = _read_report(checks, request.report)
-    checks.refuse_if_any()
-    content = _seal(request.context) if request.HasField("context") else None
-    return QuarantinedPayment(payment, reason or QuarantineReason.UNRECORDABLE, content, report, _NOT_YET)
 
 
-def read_attempt_id(request: orders_pb2.GetPurchaseRequest) -> str:
-    """Read the attempt whose purchase is asked for."""
-    checks = FieldChecks()
-    attempt_id = checks.text("attempt_id", request.attempt_id, MAX_ATTEMPT_ID_CHARACTERS)
-    checks.refuse_if_any()
-    return attempt_id
-
-
-def read_order_id(request: orders_pb2.GetOrderRequest) -> UUID:
-    """Read which order is asked for."""
-    checks = FieldChecks()
-    order_id = checks.uuid("order_id", request.order_id)
-    checks.refuse_if_any()
-    return order_id
-
-
-def read_orders_page(request: orders_pb2.ListOrdersRequest) -> UserPage:
-    """Read whose orders, and which page."""
-    return read_user_page(request, ORDERS_LIST)
-
-
-def read_quarantine_page(request: orders_pb2.ListQuarantinedPaymentsRequest) -> PageRequest:
-    """Read which page of the quarantined payments."""
-    checks = FieldChecks()
-    size = read_page_size(checks, request.page_size, _QUARANTINE_PAGE)
-    before = read_cursor(checks, QUARANTINE_LIST, request.page_token)
-    checks.refuse_if_any()
-    return PageRequest(size, before)
-
-
-def _read_payment(checks: FieldChecks, payment: orders_pb2.Payment) -> Payment:
-    intent_id = checks.text("payment.intent.id", payment.intent.id, MAX_ID_CHARACTERS)
-    kind = _KINDS.get(payment.intent.kind)
-    checks.objects_to("payment.intent.kind", "is required", unless=kind is not None)
-    attempt_id = checks.text("payment.attempt_id", payment.attempt_id, MAX_ATTEMPT_ID_CHARACTERS)
-    received = _read_received(checks, payment, kind)
-    method = checks.optional_text("payment.payment_method_id", payment.payment_method_id, MAX_ID_CHARACTERS)
-    return Payment(Intent(intent_id, kind or IntentKind.PAYMENT), attempt_id, received, payment.livemode, method)
-
-
-def _read_received(checks: FieldChecks, payment: orders_pb2.Payment, kind: IntentKind | None) -> Money | None:
-    present = payment.HasField("received")
+def _received_from_proto(fields: FieldReader, message: orders_pb2.Payment, kind: IntentKind) -> Money | None:
+    present = message.HasField("received")
     if kind is not IntentKind.SETUP:
-        return checks.money("payment.received", payment.received, present=present)
-    checks.objects_to("payment.received", "must be absent: a setup takes no money", unless=not present)
+        return fields.money("payment.received", message.received, present=present)
+    fields.require(not present, "payment.received", "must be absent for a setup intent, which takes no money")
     return None
 
 
-def _read_report(checks: FieldChecks, report: orders_pb2.PaymentReport) -> PaymentReport:
-    channel = _CHANNELS.get(report.channel)
-    checks.objects_to("report.channel", "is required", unless=channel is not None)
-    event_id = checks.optional_text("report.stripe_event_id", report.stripe_event_id, MAX_ID_CHARACTERS)
-    belongs = channel is None or (event_id is not None) == (channel is ReportChannel.WEBHOOK)
-    checks.objects_to("report.stripe_event_id", "goes with a webhook, and only with one", unless=belongs)
-    return PaymentReport(channel or ReportChannel.WEBHOOK, event_id)
+def _report_from_proto(fields: FieldReader, message: orders_pb2.PaymentReport) -> PaymentReport:
+    channel = fields.enum("report.channel", message.channel, _CHANNELS)
+    event_id = fields.optional_id("report.stripe_event_id", message.stripe_event_id)
+    if channel is ReportChannel.WEBHOOK:
+        fields.require(event_id, "report.stripe_event_id", "is required for a webhook")
+    elif event_id:
+        fields.require(channel is None, "report.stripe_event_id", "must be empty unless a webhook reported")
+    return PaymentReport(channel, event_id)
 
 
-def _seal(context: common_pb2.CheckoutContext) -> AttemptContent:
-    user_id = context.user_id if is_storable(context.user_id, MAX_ID_CHARACTERS) else ""
-    return AttemptContent(user_id or None, context.SerializeToString())
+def _content_from_proto(context: common_pb2.CheckoutContext) -> AttemptContent:
+    storable = is_storable(context.user_id, MAX_ID_CHARACTERS)
+    return AttemptContent(context.user_id if storable and context.user_id else None, context.SerializeToString())
 
 
-_CHANNEL_WORDS = {
-    ReportChannel.WEBHOOK: orders_pb2.REPORT_CHANNEL_WEBHOOK,
-    ReportChannel.BROWSER_RETURN: orders_pb2.REPORT_CHANNEL_BROWSER_RETURN,
-    ReportChannel.RECONCILER: orders_pb2.REPORT_CHANNEL_RECONCILER,
-}
-_REASON_WORDS = {
-    QuarantineReason.ATTEMPT_MISSING: orders_pb2.QUARANTINE_REASON_ATTEMPT_MISSING,
-    QuarantineReason.AMOUNT_MISMATCH: orders_pb2.QUARANTINE_REASON_AMOUNT_MISMATCH,
-    QuarantineReason.INTENT_MISMATCH: orders_pb2.QUARANTINE_REASON_INTENT_MISMATCH,
-    QuarantineReason.DUPLICATE_PAYMENT: orders_pb2.QUARANTINE_REASON_DUPLICATE_PAYMENT,
-    QuarantineReason.UNRECORDABLE: orders_pb2.QUARANTINE_REASON_UNRECORDABLE,
-}
-_CAUSES = {
-    UnreadableCause.UNKNOWN_KEY: orders_pb2.UnreadableContent.CAUSE_UNKNOWN_KEY,
-    UnreadableCause.NOT_AUTHENTIC: orders_pb2.UnreadableContent.CAUSE_NOT_AUTHENTIC,
-}
-_STATUSES = {OrderStatus.PAID: orders_pb2.ORDER_STATUS_PAID}
-
-
-def write_decision(decision: Decision) -> orders_pb2.PaymentDecision:
-    """Write what a succeeded intent became."""
+def decision_to_proto(decision: Decision) -> orders_pb2.PaymentDecision:
+    """Write a payment decision."""
     if isinstance(decision, Purchase):
-        return orders_pb2.PaymentDecision(purchase=write_purchase(decision))
-    return orders_pb2.PaymentDecision(quarantined_payment=write_quarantined(decision))
+        return orders_pb2.PaymentDecision(purchase=purchase_to_proto(decision))
+    return orders_pb2.PaymentDecision(quarantined_payment=quarantined_to_proto(decision))
 
 
-def write_purchase(purchase: Purchase) -> orders_pb2.Purchase:
-    """Write what an attempt became."""
+def purchase_to_proto(purchase: Purchase) -> orders_pb2.Purchase:
+    """Write a purchase."""
     return orders_pb2.Purchase(
         attempt_id=purchase.attempt_id,
-        intent=write_intent(purchase.intent),
-        order=write_order(purchase.order) if purchase.order else None,
-        subscriptions=map(write_subscription, purchase.subscriptions),
+        intent=intent_to_proto(purchase.intent),
+        order=order_to_proto(purchase.order) if purchase.order else None,
+        subscriptions=map(subscription_to_proto, purchase.subscriptions),
     )
 
 
-def write_quarantined(quarantined: QuarantinedPayment) -> orders_pb2.QuarantinedPayment:
-    """Write a payment set aside, with the attempt's content as it came."""
-    context, unreadable = _write_content(quarantined)
+def quarantined_to_proto(quarantined: QuarantinedPayment) -> orders_pb2.QuarantinedPayment:
+    """Write a quarantined payment, whether or not its content can be read."""
+    context, unreadable = _content_to_proto(quarantined)
     return orders_pb2.QuarantinedPayment(
-        payment=_write_payment(quarantined.payment),
-        reason=_REASON_WORDS[quarantined.reason],
+        payment=_payment_to_proto(quarantined.payment),
+        reason=_REASONS.to_proto(quarantined.reason),
         context=context,
-        report=_write_report(quarantined.report),
-        quarantined_at=write_moment(quarantined.quarantined_at),
-        erased_at=write_moment_if_any(quarantined.erased_at),
+        report=_report_to_proto(quarantined.report),
+        quarantined_at=timestamp_to_proto(quarantined.quarantined_at),
+        erased_at=timestamp_to_proto(quarantined.erased_at),
         unreadable_content=unreadable,
     )
 
 
-def write_order(order: Order) -> orders_pb2.Order:
-    """Write one order."""
+def order_to_proto(order: Order) -> orders_pb2.Order:
+    """Write an order."""
     return orders_pb2.Order(
         id=str(order.id),
         number=order.number,
         checkout_attempt_id=order.checkout_attempt_id,
         payment_intent_id=order.payment_intent_id,
         user_id=order.user_id or "",
-        status=_STATUSES[order.status],
-        total=write_money(order.total),
-        contact=write_contact(order.contact) if order.contact else None,
-        shipping_address=write_address(order.shipping_address) if order.shipping_address else None,
-        shipping_option=_write_shipping_option(order.shipping_option) if order.shipping_option else None,
-        items=map(_write_item, order.items),
-        created_at=write_moment(order.created_at),
-        refunded=write_money(order.refunded) if order.refunded else None,
-        disputed=write_money(order.disputed) if order.disputed else None,
-        erased_at=write_moment_if_any(order.erased_at),
+        status=_ORDER_STATUSES.to_proto(order.status),
+        total=money_to_proto(order.total),
+        contact=contact_to_proto(order.contact) if order.contact else None,
+        shipping_address=address_to_proto(order.shipping_address) if order.shipping_address else None,
+        shipping_option=_shipping_option_to_proto(order.shipping_option) if order.shipping_option else None,
+        items=map(_item_to_proto, order.items),
+        created_at=timestamp_to_proto(order.created_at),
+        refunded=money_to_proto(order.refunded) if order.refunded else None,
+        disputed=money_to_proto(order.disputed) if order.disputed else None,
+        erased_at=timestamp_to_proto(order.erased_at),
     )
 
 
-def _write_content(
+def _content_to_proto(
     quarantined: QuarantinedPayment,
 ) -> tuple[common_pb2.CheckoutContext | None, orders_pb2.UnreadableContent | None]:
-    """Write the content or why it cannot be read. A payment is listed whatever became of its content."""
     if quarantined.unreadable:
         unreadable = quarantined.unreadable
-        return None, orders_pb2.UnreadableContent(key_id=unreadable.key_id, cause=_CAUSES[unreadable.cause])
+        return None, orders_pb2.UnreadableContent(key_id=unreadable.key_id, cause=_CAUSES.to_proto(unreadable.cause))
     if quarantined.content is None:
         return None, None
     try:
         return common_pb2.CheckoutContext.FromString(quarantined.content.serialized), None
-    except DecodeError:  # what is in the clear, anybody with the database may have changed
-        return None, orders_pb2.UnreadableContent(cause=orders_pb2.UnreadableContent.CAUSE_NOT_AUTHENTIC)
+    except DecodeError:  # Unencrypted content can be changed by anybody with access to the database.
+        return None, orders_pb2.UnreadableContent(cause=_CAUSES.to_proto(UnreadableCause.NOT_AUTHENTIC))
 
 
-def _write_payment(payment: Payment) -> orders_pb2.Payment:
+def _payment_to_proto(payment: Payment) -> orders_pb2.Payment:
     return orders_pb2.Payment(
-        intent=write_intent(payment.intent),
+        intent=intent_to_proto(payment.intent),
         attempt_id=payment.attempt_id,
-        received=write_money(payment.received) if payment.received else None,
+        received=money_to_proto(payment.received) if payment.received else None,
         livemode=payment.livemode,
         payment_method_id=payment.payment_method_id or "",
     )
 
 
-def _write_report(report: PaymentReport) -> orders_pb2.PaymentReport:
-    return orders_pb2.PaymentReport(
-        channel=_CHANNEL_WORDS[report.channel], stripe_event_id=report.stripe_event_id or ""
-    )
+def _report_to_proto(report: PaymentReport) -> orders_pb2.PaymentReport:
+    channel = _CHANNELS.to_proto(report.channel)
+    return orders_pb2.PaymentReport(channel=channel, stripe_event_id=report.stripe_event_id or "")
 
 
-def _write_shipping_option(option: ShippingOption) -> common_pb2.ShippingOption:
+def _shipping_option_to_proto(option: ShippingOption) -> common_pb2.ShippingOption:
     return common_pb2.ShippingOption(
-        shipping_rate_id=option.shipping_rate_id, name=option.name, amount=write_money(option.amount)
+        shipping_rate_id=option.shipping_rate_id, name=option.name, amount=money_to_proto(option.amount)
     )
 
 
-def _write_item(item: LineItem) -> orders_pb2.OrderItem:
+def _item_to_proto(item: LineItem) -> orders_pb2.OrderItem:
     return orders_pb2.OrderItem(
         price_id=item.price_id,
         product_id=item.product_id,
         name=item.name,
         quantity=item.quantity,
-        unit_price=write_money(item.unit_price),
+        unit_price=money_to_proto(item.unit_price),
     )

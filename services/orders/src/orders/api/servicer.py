@@ -1,4 +1,4 @@
-"""The gRPC edge: translate in, call one use case, translate out."""
+"""gRPC servicer: read the request, call one use case, write the response."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -8,24 +8,21 @@ import grpc
 
 from checkout.orders.v1 import orders_pb2 as pb
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
-from orders.api import purchases as requests
-from orders.api import refunds as adjustment_messages
-from orders.api import subscriptions as subscription_requests
-from orders.api.subscriptions import write_subscription
-from orders.domain.pagination import write_page_token
-from orders.domain.subscriptions import StripeSubscriptionMismatch, SubscriptionNotFound, VersionMismatch
-from orders.usecases.customers import CustomerNotFound, Customers
+from orders.api import paging, purchases, refunds, subscriptions
+from orders.domain.pagination import encode_page_token
+from orders.domain.subscriptions import StripeSubscriptionMismatch, SubscriptionNotFound
+from orders.usecases.customers import CustomerNotFound, CustomerService
 from orders.usecases.purchases import OrderNotFound, PurchaseNotFound, PurchaseReader, PurchaseRecorder
-from orders.usecases.quarantine import Quarantine
-from orders.usecases.refunds import AdjustmentOvertaken, Adjustments, DisputeNotFound, RefundNotFound
-from orders.usecases.retrying import Patience
-from orders.usecases.subscriptions import SubscriptionLife, SubscriptionReader
-from orders.usecases.unit_of_work import DatabaseUnavailable
+from orders.usecases.quarantine import QuarantineService
+from orders.usecases.refunds import DisputeNotFound, RefundNotFound, RefundService
+from orders.usecases.retrying import Retrier
+from orders.usecases.subscriptions import SubscriptionLifecycle, SubscriptionReader
+from orders.usecases.unit_of_work import DatabaseUnavailable, VersionConflict
 from servicekit.errors import ErrorAnswer, ErrorTable
 from servicekit.json_logging import bind_attempt
 
 DOMAIN: Final = "orders"
-"""Names this service in google.rpc.ErrorInfo."""
+"""Name of this service in google.rpc.ErrorInfo."""
 
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["OrdersService"].full_name
 
@@ -35,214 +32,208 @@ ERRORS: Final[ErrorTable] = {
     OrderNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "order_not_found"),
     RefundNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "refund_not_found"),
     DisputeNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "dispute_not_found"),
-    AdjustmentOvertaken: ErrorAnswer(grpc.StatusCode.ABORTED, "version_conflict"),
     SubscriptionNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "subscription_not_found"),
-    VersionMismatch: ErrorAnswer(grpc.StatusCode.ABORTED, "version_conflict"),
-    StripeSubscriptionMismatch: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch"),
     CustomerNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "customer_not_found"),
+    VersionConflict: ErrorAnswer(grpc.StatusCode.ABORTED, "version_conflict"),
+    StripeSubscriptionMismatch: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch"),
 }
-"""How each thing that may happen is told to the caller."""
+"""Status and reason of each exception."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class UseCases:
-    """What the service can do."""
+    """Use cases that the servicer calls."""
 
     recorder: PurchaseRecorder
-    quarantine: Quarantine
+    quarantine: QuarantineService
     reader: PurchaseReader
-    adjustments: Adjustments
+    refunds: RefundService
     subscriptions: SubscriptionReader
-    life: SubscriptionLife
-    customers: Customers
+    lifecycle: SubscriptionLifecycle
+    customers: CustomerService
 
 
 class OrdersServicer(pb_grpc.OrdersServiceServicer):
-    """Answers the contract's rpcs."""
+    """Implements the OrdersService contract."""
 
-    def __init__(self, use_cases: UseCases, patience: Patience) -> None:
-        self._recorder = use_cases.recorder
-        self._quarantine = use_cases.quarantine
-        self._reader = use_cases.reader
-        self._adjustments = use_cases.adjustments
-        self._subscriptions = use_cases.subscriptions
-        self._life = use_cases.life
-        self._customers = use_cases.customers
-        self._patience = patience
+    def __init__(self, use_cases: UseCases, retrier: Retrier) -> None:
+        self._use_cases = use_cases
+        self._retrier = retrier
 
     async def RecordPurchase(  # noqa: N802 - the contract's name
         self, request: pb.RecordPurchaseRequest, context: grpc.ServicerContext
     ) -> pb.RecordPurchaseResponse:
-        """Record what a succeeded intent bought, once (P3)."""
-        paid = requests.read_paid_attempt(request)
+        """Record the purchase of a succeeded intent, once (P3)."""
+        paid = purchases.paid_attempt_from_proto(request)
         bind_attempt(paid.payment.attempt_id)
-        recorded = await self._in_time(context, lambda: self._recorder.record(paid))
+        result = await self._run(context, lambda: self._use_cases.recorder.record(paid))
         return pb.RecordPurchaseResponse(
-            decision=requests.write_decision(recorded.decision), already_recorded=recorded.already_recorded
+            decision=purchases.decision_to_proto(result.decision), already_recorded=result.already_recorded
         )
 
     async def QuarantinePayment(  # noqa: N802 - the contract's name
         self, request: pb.QuarantinePaymentRequest, context: grpc.ServicerContext
     ) -> pb.QuarantinePaymentResponse:
-        """Set a succeeded intent aside for a person to settle."""
-        quarantined = requests.read_quarantined(request)
+        """Quarantine a succeeded intent for a person to resolve."""
+        quarantined = purchases.quarantined_from_proto(request)
         bind_attempt(quarantined.payment.attempt_id)
-        recorded = await self._in_time(context, lambda: self._quarantine.set_aside(quarantined))
+        result = await self._run(context, lambda: self._use_cases.quarantine.quarantine(quarantined))
         return pb.QuarantinePaymentResponse(
-            decision=requests.write_decision(recorded.decision), already_recorded=recorded.already_recorded
+            decision=purchases.decision_to_proto(result.decision), already_recorded=result.already_recorded
         )
 
     async def ListQuarantinedPayments(  # noqa: N802 - the contract's name
         self, request: pb.ListQuarantinedPaymentsRequest, context: grpc.ServicerContext
     ) -> pb.ListQuarantinedPaymentsResponse:
-        """Answer quarantined payments, newest first."""
-        asked = requests.read_quarantine_page(request)
-        page = await self._in_time(context, lambda: self._quarantine.page(asked))
+        """List quarantined payments, newest first."""
+        page_request = paging.quarantine_page_from_proto(request)
+        page = await self._run(context, lambda: self._use_cases.quarantine.list_payments(page_request))
         return pb.ListQuarantinedPaymentsResponse(
-            quarantined_payments=map(requests.write_quarantined, page.rows),
-            next_page_token=write_page_token(requests.QUARANTINE_LIST, page.next),
+            quarantined_payments=map(purchases.quarantined_to_proto, page.rows),
+            next_page_token=encode_page_token(paging.QUARANTINE_LIST, page.next),
         )
 
     async def GetPurchase(  # noqa: N802 - the contract's name
         self, request: pb.GetPurchaseRequest, context: grpc.ServicerContext
     ) -> pb.GetPurchaseResponse:
-        """Answer the purchase that an attempt became."""
-        attempt_id = requests.read_attempt_id(request)
+        """Return the purchase of an attempt."""
+        attempt_id = purchases.attempt_id_from_proto(request)
         bind_attempt(attempt_id)
-        purchase = await self._in_time(context, lambda: self._reader.purchase_of(attempt_id))
-        return pb.GetPurchaseResponse(purchase=requests.write_purchase(purchase))
+        purchase = await self._run(context, lambda: self._use_cases.reader.get_purchase(attempt_id))
+        return pb.GetPurchaseResponse(purchase=purchases.purchase_to_proto(purchase))
 
     async def GetOrder(  # noqa: N802 - the contract's name
         self, request: pb.GetOrderRequest, context: grpc.ServicerContext
     ) -> pb.GetOrderResponse:
-        """Answer one order."""
-        order_id = requests.read_order_id(request)
-        order = await self._in_time(context, lambda: self._reader.order(order_id))
-        return pb.GetOrderResponse(order=requests.write_order(order))
+        """Return one order."""
+        order_id = purchases.order_id_from_proto(request)
+        order = await self._run(context, lambda: self._use_cases.reader.get_order(order_id))
+        return pb.GetOrderResponse(order=purchases.order_to_proto(order))
 
     async def ListOrders(  # noqa: N802 - the contract's name
         self, request: pb.ListOrdersRequest, context: grpc.ServicerContext
     ) -> pb.ListOrdersResponse:
-        """Answer a user's orders, newest first."""
-        asked = requests.read_orders_page(request)
-        page = await self._in_time(context, lambda: self._reader.orders_of(asked.user_id, asked.page))
+        """List a user's orders, newest first."""
+        asked = paging.orders_page_from_proto(request)
+        page = await self._run(context, lambda: self._use_cases.reader.list_orders(asked.user_id, asked.page))
         return pb.ListOrdersResponse(
-            orders=map(requests.write_order, page.rows),
-            next_page_token=write_page_token(requests.ORDERS_LIST, page.next),
+            orders=map(purchases.order_to_proto, page.rows),
+            next_page_token=encode_page_token(paging.ORDERS_LIST, page.next),
         )
 
     async def GetRefund(  # noqa: N802 - the contract's name
         self, request: pb.GetRefundRequest, context: grpc.ServicerContext
     ) -> pb.GetRefundResponse:
-        """Answer what is known of a refund."""
-        refund_id = adjustment_messages.read_refund_id(request)
-        refund = await self._in_time(context, lambda: self._adjustments.refund(refund_id))
-        return pb.GetRefundResponse(refund=adjustment_messages.write_refund(refund))
+        """Return a refund."""
+        refund_id = refunds.refund_id_from_proto(request)
+        refund = await self._run(context, lambda: self._use_cases.refunds.get_refund(refund_id))
+        return pb.GetRefundResponse(refund=refunds.refund_to_proto(refund))
 
     async def ApplyRefund(  # noqa: N802 - the contract's name
         self, request: pb.ApplyRefundRequest, context: grpc.ServicerContext
     ) -> pb.ApplyRefundResponse:
-        """Write a refund where the version it names still holds."""
-        shown = adjustment_messages.read_refund(request)
-        refund = await self._in_time(context, lambda: self._adjustments.apply_refund(shown))
-        return pb.ApplyRefundResponse(refund=adjustment_messages.write_refund(refund))
+        """Write a refund if its row still has the version."""
+        shown = refunds.refund_from_proto(request)
+        refund = await self._run(context, lambda: self._use_cases.refunds.apply_refund(shown))
+        return pb.ApplyRefundResponse(refund=refunds.refund_to_proto(refund))
 
     async def GetDispute(  # noqa: N802 - the contract's name
         self, request: pb.GetDisputeRequest, context: grpc.ServicerContext
     ) -> pb.GetDisputeResponse:
-        """Answer what is known of a dispute."""
-        dispute_id = adjustment_messages.read_dispute_id(request)
-        dispute = await self._in_time(context, lambda: self._adjustments.dispute(dispute_id))
-        return pb.GetDisputeResponse(dispute=adjustment_messages.write_dispute(dispute))
+        """Return a dispute."""
+        dispute_id = refunds.dispute_id_from_proto(request)
+        dispute = await self._run(context, lambda: self._use_cases.refunds.get_dispute(dispute_id))
+        return pb.GetDisputeResponse(dispute=refunds.dispute_to_proto(dispute))
 
     async def ApplyDispute(  # noqa: N802 - the contract's name
         self, request: pb.ApplyDisputeRequest, context: grpc.ServicerContext
     ) -> pb.ApplyDisputeResponse:
-        """Write a dispute where the version it names still holds."""
-        shown = adjustment_messages.read_dispute(request)
-        dispute = await self._in_time(context, lambda: self._adjustments.apply_dispute(shown))
-        return pb.ApplyDisputeResponse(dispute=adjustment_messages.write_dispute(dispute))
+        """Write a dispute if its row still has the version."""
+        shown = refunds.dispute_from_proto(request)
+        dispute = await self._run(context, lambda: self._use_cases.refunds.apply_dispute(shown))
+        return pb.ApplyDisputeResponse(dispute=refunds.dispute_to_proto(dispute))
 
     async def GetSubscription(  # noqa: N802 - the contract's name
         self, request: pb.GetSubscriptionRequest, context: grpc.ServicerContext
     ) -> pb.GetSubscriptionResponse:
-        """Answer one subscription, by either id."""
-        key = subscription_requests.read_subscription_key(request)
-        read = self._subscriptions
-        subscription = await self._in_time(
-            context, lambda: read.bound_to(key) if isinstance(key, str) else read.by_id(key)
+        """Return one subscription, by our id or Stripe's."""
+        key = subscriptions.subscription_key_from_proto(request)
+        reader = self._use_cases.subscriptions
+        subscription = await self._run(
+            context, lambda: reader.get_by_stripe_id(key) if isinstance(key, str) else reader.get(key)
         )
-        return pb.GetSubscriptionResponse(subscription=write_subscription(subscription))
+        return pb.GetSubscriptionResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
     async def ListSubscriptions(  # noqa: N802 - the contract's name
         self, request: pb.ListSubscriptionsRequest, context: grpc.ServicerContext
     ) -> pb.ListSubscriptionsResponse:
-        """Answer a user's subscriptions, newest first."""
-        asked = subscription_requests.read_subscriptions_page(request)
-        page = await self._in_time(context, lambda: self._subscriptions.of_user(asked.user_id, asked.page))
+        """List a user's subscriptions, newest first."""
+        asked = paging.subscriptions_page_from_proto(request)
+        page = await self._run(context, lambda: self._use_cases.subscriptions.list_of_user(asked.user_id, asked.page))
         return pb.ListSubscriptionsResponse(
-            subscriptions=map(write_subscription, page.rows),
-            next_page_token=write_page_token(subscription_requests.SUBSCRIPTIONS_LIST, page.next),
+            subscriptions=map(subscriptions.subscription_to_proto, page.rows),
+            next_page_token=encode_page_token(paging.SUBSCRIPTIONS_LIST, page.next),
         )
 
     async def BeginActivation(  # noqa: N802 - the contract's name
         self, request: pb.BeginActivationRequest, context: grpc.ServicerContext
     ) -> pb.BeginActivationResponse:
-        """Note that a subscription is about to be created at Stripe."""
-        begun = subscription_requests.read_begin(request)
-        subscription = await self._in_time(
-            context, lambda: self._life.begin_activation(begun.subscription_id, begun.abandon_generation)
+        """Record that a subscription is about to be created at Stripe."""
+        begin = subscriptions.begin_activation_from_proto(request)
+        subscription = await self._run(
+            context,
+            lambda: self._use_cases.lifecycle.begin_activation(begin.subscription_id, begin.abandon_generation),
         )
-        return pb.BeginActivationResponse(subscription=write_subscription(subscription))
+        return pb.BeginActivationResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
     async def ActivateSubscription(  # noqa: N802 - the contract's name
         self, request: pb.ActivateSubscriptionRequest, context: grpc.ServicerContext
     ) -> pb.ActivateSubscriptionResponse:
-        """Bind a subscription to the Stripe subscription that was made for it, once."""
-        subscription_id, sighting = subscription_requests.read_sighting(request)
-        subscription = await self._in_time(context, lambda: self._life.activate(subscription_id, sighting))
-        return pb.ActivateSubscriptionResponse(subscription=write_subscription(subscription))
+        """Bind a subscription to its Stripe subscription, once."""
+        subscription_id, snapshot = subscriptions.snapshot_from_proto(request)
+        subscription = await self._run(context, lambda: self._use_cases.lifecycle.activate(subscription_id, snapshot))
+        return pb.ActivateSubscriptionResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
     async def FailActivation(  # noqa: N802 - the contract's name
         self, request: pb.FailActivationRequest, context: grpc.ServicerContext
     ) -> pb.FailActivationResponse:
-        """Note that Stripe refused for good to create a subscription."""
-        refusal = subscription_requests.read_refusal(request)
-        subscription = await self._in_time(
+        """Record that Stripe definitely refused to create a subscription."""
+        failed = subscriptions.activation_failure_from_proto(request)
+        subscription = await self._run(
             context,
-            lambda: self._life.fail(refusal.subscription_id, refusal.expected_version, refusal.failure),
+            lambda: self._use_cases.lifecycle.fail(failed.subscription_id, failed.expected_version, failed.failure),
         )
-        return pb.FailActivationResponse(subscription=write_subscription(subscription))
+        return pb.FailActivationResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
     async def ApplySubscriptionState(  # noqa: N802 - the contract's name
         self, request: pb.ApplySubscriptionStateRequest, context: grpc.ServicerContext
     ) -> pb.ApplySubscriptionStateResponse:
-        """Write what was read at Stripe, unless it was overtaken."""
-        subscription_id, sighting = subscription_requests.read_sighting(request)
-        subscription = await self._in_time(context, lambda: self._life.apply(subscription_id, sighting))
-        return pb.ApplySubscriptionStateResponse(subscription=write_subscription(subscription))
+        """Write a state that was read at Stripe if the row still has the version."""
+        subscription_id, snapshot = subscriptions.snapshot_from_proto(request)
+        subscription = await self._run(context, lambda: self._use_cases.lifecycle.apply(subscription_id, snapshot))
+        return pb.ApplySubscriptionStateResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
     async def GetCustomer(  # noqa: N802 - the contract's name
         self, request: pb.GetCustomerRequest, context: grpc.ServicerContext
     ) -> pb.GetCustomerResponse:
-        """Answer a user's Stripe customer."""
-        user_id = subscription_requests.read_customer_owner(request)
-        customer = await self._in_time(context, lambda: self._customers.of_user(user_id))
-        return pb.GetCustomerResponse(stripe_customer_id=customer)
+        """Return a user's Stripe customer."""
+        user_id = subscriptions.customer_owner_from_proto(request)
+        customer_id = await self._run(context, lambda: self._use_cases.customers.get(user_id))
+        return pb.GetCustomerResponse(stripe_customer_id=customer_id)
 
     async def PutCustomer(  # noqa: N802 - the contract's name
         self, request: pb.PutCustomerRequest, context: grpc.ServicerContext
     ) -> pb.PutCustomerResponse:
-        """Make a Stripe customer a user's: the first writer wins, and everybody is told who that was."""
-        claim = subscription_requests.read_customer_claim(request)
-        customer = await self._in_time(
-            context, lambda: self._customers.put(claim.user_id, claim.stripe_customer_id, claim.replaced)
+        """Assign a Stripe customer to a user: the first writer wins, and everybody receives the winner."""
+        asked = subscriptions.customer_assignment_from_proto(request)
+        customer_id = await self._run(
+            context, lambda: self._use_cases.customers.put(asked.user_id, asked.stripe_customer_id, asked.replaced)
         )
-        return pb.PutCustomerResponse(stripe_customer_id=customer)
+        return pb.PutCustomerResponse(stripe_customer_id=customer_id)
 
-    async def _in_time(self, context: grpc.ServicerContext, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        # grpcio's asyncio context says None, not infinity, where the caller set no deadline.
+    async def _run(self, context: grpc.ServicerContext, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        # grpcio's asyncio context returns None, not infinity, if the caller set no deadline.
         remaining: Any = context.time_remaining()
-        return await self._patience.persist(work, remaining)
+        return await self._retrier.run(work, remaining)

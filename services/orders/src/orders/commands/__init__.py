@@ -1,1 +1,1 @@
-"""Operator's commands."""
+"""Commands for operators."""

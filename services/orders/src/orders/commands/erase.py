@@ -1,123 +1,111 @@
-"""`orders erase`: who bought is erased at the wish of a buyer, and the operator is told how much that was."""
+"""`orders erase`: erases the personal data of a buyer on request, and prints the number of erased records."""
 
 import argparse
 import json
-import random
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Final
 
 from checkout_rules.fields import is_storable
 from checkout_rules.limits import MAX_ATTEMPT_ID_CHARACTERS, MAX_ID_CHARACTERS
-from orders.domain.orders import is_order_number, write_order_number
-from orders.postgres.connection import StatementRefused, open_engine
-from orders.postgres.erasure import PostgresErasableRecords
+from orders.bootstrap import opened_database, utc_now
+from orders.domain.orders import format_order_number, is_order_number
+from orders.postgres.connection import StatementRejected
+from orders.postgres.erasure import PostgresErasureRepository
 from orders.settings import OrdersSettings
-from orders.usecases.erasure import Eraser, OfAttempt, OfOrder, OfUser, Subject, SubjectUnknown, Tally
-from orders.usecases.retrying import Patience
+from orders.usecases.erasure import (
+    ByAttempt,
+    ByOrder,
+    ByUser,
+    ErasureCounts,
+    ErasureService,
+    Subject,
+    SubjectNotFound,
+)
 from orders.usecases.unit_of_work import DatabaseUnavailable
 
 DONE: Final = 0
 FAILED: Final = 1
-UNKNOWN: Final = 3
+NOT_FOUND: Final = 3
 
 _FROM_STANDARD_INPUT: Final = "-"
 _BATCH_SIZE: Final = 100
-_LARGEST_BATCH: Final = 1000
+_MAX_BATCH_SIZE: Final = 1000
 
 
-def describe_erase(parser: argparse.ArgumentParser) -> None:
+def add_erase_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     subject = parser.add_mutually_exclusive_group(required=True)
-    subject.add_argument("user", metavar="USER", nargs="?", help="a user's id; - reads it from standard input")
-    subject.add_argument("--order", metavar="NUMBER", help="an order's number, for a guest")
-    subject.add_argument("--attempt", metavar="ID", help="a checkout attempt's id, for a guest without an order")
-    parser.add_argument("--dry-run", action="store_true", help="count what would be erased, and erase nothing")
+    subject.add_argument("user", metavar="USER", nargs="?", help="id of a user; - reads it from standard input")
+    subject.add_argument("--order", metavar="NUMBER", help="number of an order, for a guest")
+    subject.add_argument("--attempt", metavar="ID", help="id of a checkout attempt, for a guest without an order")
+    parser.add_argument("--dry-run", action="store_true", help="count the records, and erase nothing")
     parser.add_argument(
         "--batch",
         type=_batch_size,
         default=_BATCH_SIZE,
         metavar="ROWS",
-        help="most orders, payments and subscriptions each in one transaction (default: %(default)s)",
+        help="maximum of orders, payments and subscriptions each in one transaction (default: %(default)s)",
     )
 
 
-def read_subject(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Subject:
-    """Read whose data is meant. Ends the program with 2, without quoting it, if nobody can be meant by it (P7)."""
+def subject_from_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Subject:
+    """Read the subject. Exits with 2 if it is not valid, without quoting it (P7)."""
     if arguments.order is not None:
         if not is_order_number(arguments.order):
-            parser.error("that is not an order number: its check character does not fit")
-        return OfOrder(write_order_number(arguments.order))
+            parser.error("this is not an order number: its check character does not fit")
+        return ByOrder(format_order_number(arguments.order))
     if arguments.attempt is not None:
-        return OfAttempt(_text(parser, arguments.attempt, MAX_ATTEMPT_ID_CHARACTERS))
-    # Everybody on the machine can read a process's arguments: an id that says who it is comes by standard input.
-    named = sys.stdin.readline().rstrip("\r\n") if arguments.user == _FROM_STANDARD_INPUT else arguments.user
-    return OfUser(_text(parser, named, MAX_ID_CHARACTERS))
+        return ByAttempt(_valid_id(parser, arguments.attempt, MAX_ATTEMPT_ID_CHARACTERS))
+    # Every user of the machine can list the arguments of a process, so a user id can come from standard input.
+    user_id = sys.stdin.readline().rstrip("\r\n") if arguments.user == _FROM_STANDARD_INPUT else arguments.user
+    return ByUser(_valid_id(parser, user_id, MAX_ID_CHARACTERS))
 
 
 async def run_erase(settings: OrdersSettings, subject: Subject, *, batch_size: int, dry_run: bool) -> int:
-    """Erase, or count; print how much as JSON, also when it ends early; return the exit code."""
-    tally = Tally()
+    """Erase or count; print the counts as JSON, also after a failure; return the exit code."""
+    counts = ErasureCounts()
     try:
-        async with _eraser(settings, batch_size) as eraser:
+        async with opened_database(settings) as (engine, retrier):
+            service = ErasureService(PostgresErasureRepository(engine), retrier, utc_now, batch_size=batch_size)
             if dry_run:
-                tally = await eraser.foresee(subject)
+                counts = await service.preview(subject)
             else:
-                async for erased in eraser.erase(subject):
-                    tally += erased
-    except SubjectUnknown:
-        return _end("nothing is recorded under this number or attempt", UNKNOWN)
-    except (DatabaseUnavailable, StatementRefused) as failure:
-        _tell(tally, dry_run=dry_run, complete=False)
-        return _end(f"the database is away or refuses ({str(failure) or type(failure).__name__}); run it again", FAILED)
-    _tell(tally, dry_run=dry_run, complete=True)
+                async for erased in service.erase(subject):
+                    counts += erased
+    except SubjectNotFound:
+        return _fail("nothing is recorded under this number or attempt", NOT_FOUND)
+    except (DatabaseUnavailable, StatementRejected) as failure:
+        _print_counts(counts, dry_run=dry_run, complete=False)
+        return _fail(f"the database failed ({str(failure) or type(failure).__name__}); run the command again", FAILED)
+    _print_counts(counts, dry_run=dry_run, complete=True)
     return DONE
 
 
-@asynccontextmanager
-async def _eraser(settings: OrdersSettings, batch_size: int) -> AsyncIterator[Eraser]:
-    patience = Patience(
-        budget_seconds=settings.call_timeout_seconds, tries=settings.database_tries, jitter=random.random
-    )
-    engine = open_engine(settings.database_url.get_secret_value(), settings.limits)
-    try:
-        yield Eraser(PostgresErasableRecords(engine), patience, _now, batch_size=batch_size)
-    finally:
-        await patience.settle()
-        await engine.dispose()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _tell(tally: Tally, *, dry_run: bool, complete: bool) -> None:
-    told = {
-        "orders": tally.orders,
-        "quarantined_payments": tally.quarantined_payments,
-        "subscriptions": tally.subscriptions,
-        "customers": tally.customers,
+def _print_counts(counts: ErasureCounts, *, dry_run: bool, complete: bool) -> None:
+    printed = {
+        "orders": counts.orders,
+        "quarantined_payments": counts.quarantined_payments,
+        "subscriptions": counts.subscriptions,
+        "customers": counts.customers,
         "dry_run": dry_run,
         "complete": complete,
     }
-    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.write(json.dumps(printed) + "\n")
 
 
-def _end(words: str, code: int) -> int:
-    sys.stderr.write(f"orders erase: {words}\n")
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"orders erase: {message}\n")
     return code
 
 
-def _text(parser: argparse.ArgumentParser, value: str, limit: int) -> str:
-    if not value or not is_storable(value, limit):
-        parser.error(f"an id has 1 to {limit} characters and no NUL")
+def _valid_id(parser: argparse.ArgumentParser, value: str, max_characters: int) -> str:
+    if not value or not is_storable(value, max_characters):
+        parser.error(f"an id has 1 to {max_characters} characters and no NUL")
     return value
 
 
 def _batch_size(text: str) -> int:
     size = int(text)
-    if not 1 <= size <= _LARGEST_BATCH:
-        raise argparse.ArgumentTypeError(f"must be 1 to {_LARGEST_BATCH}")
+    if not 1 <= size <= _MAX_BATCH_SIZE:
+        raise argparse.ArgumentTypeError(f"must be 1 to {_MAX_BATCH_SIZE}")
     return size

@@ -1,4 +1,4 @@
-"""What a buyer checked out: the content of an attempt, as far as an order needs it."""
+"""Content of a checkout attempt, as far as an order or a subscription needs it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An amount in the currency's minor unit, as Stripe counts it."""
+    """Amount in the currency's minor unit, as Stripe counts it."""
 
     minor_units: int
     currency: str
@@ -14,7 +14,7 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """How the shop reaches the buyer. `phone` is None when the buyer gave none."""
+    """Contact data of the buyer. `phone` is None when the buyer gave none."""
 
     name: str
     email: str
@@ -23,7 +23,7 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A postal address in Stripe's terms; what the address does not have is None."""
+    """Postal address in Stripe's terms. Lines that the address does not have are None."""
 
     line1: str
     line2: str | None
@@ -35,7 +35,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class ShippingOption:
-    """The Stripe ShippingRate the buyer chose."""
+    """Stripe ShippingRate that the buyer chose."""
 
     shipping_rate_id: str
     name: str
@@ -43,7 +43,7 @@ class ShippingOption:
 
 
 class BillingInterval(StrEnum):
-    """The unit of a subscription's billing interval."""
+    """Unit of a subscription's billing interval."""
 
     DAY = "day"
     WEEK = "week"
@@ -53,7 +53,7 @@ class BillingInterval(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recurring:
-    """How often a price charges, and after how many days of trial it begins to."""
+    """Billing interval of a recurring price, and the days of trial before its first charge."""
 
     interval: BillingInterval
     interval_count: int
@@ -61,13 +61,13 @@ class Recurring:
 
     @property
     def period(self) -> tuple[BillingInterval, int]:
-        """The billing interval: lines that share it share one subscription."""
+        """Billing interval. Lines with the same period share one subscription."""
         return self.interval, self.interval_count
 
 
 @dataclass(frozen=True, slots=True)
 class LineItem:
-    """One line of the cart at the price that was frozen with the attempt. `recurring` is None for a one-time price."""
+    """Line of the cart at the price frozen with the attempt. `recurring` is None for a one-time price."""
 
     price_id: str
     product_id: str
@@ -77,16 +77,16 @@ class LineItem:
     recurring: Recurring | None = None
 
     @property
-    def sum_minor(self) -> int:
-        """What the whole line costs."""
+    def subtotal_minor(self) -> int:
+        """Price of the whole line."""
         return self.quantity * self.unit_price.minor_units
 
 
 @dataclass(frozen=True, slots=True)
 class CheckoutContext:
-    """Everything that fulfilment needs and Stripe must not carry. `user_id` is None for a guest.
+    """Everything that fulfilment needs and Stripe must not carry (P1). `user_id` is None for a guest.
 
-    `stripe_customer_id` is who is charged for the recurring lines; None where there are none.
+    `stripe_customer_id` names the customer that pays for the recurring lines; None without recurring lines.
     """
 
     user_id: str | None
@@ -99,25 +99,25 @@ class CheckoutContext:
 
     @property
     def one_time_items(self) -> tuple[LineItem, ...]:
-        """The lines that are paid once, with the intent."""
+        """Lines that are paid once, with the intent."""
         return tuple(item for item in self.items if item.recurring is None)
 
     @property
     def items_minor(self) -> int:
-        """The sum of the one-time lines; the others are charged by Stripe Billing."""
-        return sum(item.sum_minor for item in self.one_time_items)
+        """Sum of the one-time lines. Stripe Billing charges the recurring ones."""
+        return sum(item.subtotal_minor for item in self.one_time_items)
 
     @property
     def shipping_minor(self) -> int:
-        """What shipping costs; 0 when nothing is shipped."""
+        """Price of the shipping; 0 when nothing is shipped."""
         return self.shipping_option.amount.minor_units if self.shipping_option else 0
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptContent:
-    """An attempt's content kept whole for a person to settle, whether or not it could be recorded.
+    """Whole content of an attempt, kept with a quarantined payment for a person to resolve.
 
-    `serialized` is opaque here: what cannot be understood must still be kept (P4).
+    `serialized` is opaque here: content that this version cannot understand must be kept too (P4).
     """
 
     user_id: str | None
@@ -125,7 +125,7 @@ class AttemptContent:
 
 
 class UnreadableCause(StrEnum):
-    """Why stored content cannot be read."""
+    """Reason why stored content cannot be decrypted."""
 
     UNKNOWN_KEY = "unknown_key"
     NOT_AUTHENTIC = "not_authentic"
@@ -133,7 +133,7 @@ class UnreadableCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UnreadableContent:
-    """Content that is stored and stays so, but cannot be read now. `key_id` names the key that it is sealed with."""
+    """Stored content that cannot be decrypted now. `key_id` names the key that it is encrypted with."""
 
     key_id: str
     cause: UnreadableCause

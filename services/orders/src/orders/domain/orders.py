@@ -1,9 +1,10 @@
-"""An order: what was bought, as it stood when it was paid."""
+"""Orders and order numbers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final, Self
 from uuid import UUID
 
 from orders.domain.checkout import Address, CheckoutContext, Contact, LineItem, Money, ShippingOption
@@ -11,16 +12,16 @@ from orders.domain.payments import Payment
 
 
 class OrderStatus(StrEnum):
-    """Where an order stands."""
+    """Status of an order."""
 
     PAID = "paid"
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A paid order. Its total is the items and the shipping, and equals what Stripe received (P5).
+    """Paid order. Its total is the items and the shipping, and equals the amount that Stripe received (P5).
 
-    An erased order says no more who bought: no user, no contact, no address.
+    An erased order has no user, contact or address.
     """
 
     id: UUID
@@ -37,50 +38,54 @@ class Order:
     created_at: datetime
     erased_at: datetime | None = None
     refunded: Money | None = None
-    """Sum of the refunds made or under way; None when there is none. Computed when the order is read."""
+    """Sum of the refunds that succeeded or are under way; None without any. Computed when the order is read."""
     disputed: Money | None = None
-    """Sum of the disputes open or lost; None when there is none. Computed when the order is read."""
+    """Sum of the disputes that are open or lost; None without any. Computed when the order is read."""
+
+    @classmethod
+    def from_payment(
+        cls, payment: Payment, context: CheckoutContext, *, order_id: UUID, number: str, at: datetime
+    ) -> Self:
+        """Build the order of a succeeded payment from the content of its attempt."""
+        return cls(
+            id=order_id,
+            number=number,
+            checkout_attempt_id=payment.attempt_id,
+            payment_intent_id=payment.intent.id,
+            user_id=context.user_id,
+            status=OrderStatus.PAID,
+            total=context.total,
+            contact=context.contact,
+            shipping_address=context.shipping_address,
+            shipping_option=context.shipping_option,
+            items=context.one_time_items,
+            created_at=at,
+        )
 
 
-def place_order(payment: Payment, context: CheckoutContext, *, order_id: UUID, number: str, at: datetime) -> Order:
-    """Return the order that a succeeded payment makes of an attempt's content."""
-    return Order(
-        id=order_id,
-        number=number,
-        checkout_attempt_id=payment.attempt_id,
-        payment_intent_id=payment.intent.id,
-        user_id=context.user_id,
-        status=OrderStatus.PAID,
-        total=context.total,
-        contact=context.contact,
-        shipping_address=context.shipping_address,
-        shipping_option=context.shipping_option,
-        items=context.one_time_items,
-        created_at=at,
-    )
+ALPHABET: Final = "23456789CDFHJKMPQRTVWXY"
+"""Characters of an order number: no look-alikes, and no vowels, so that no number is a word."""
+_RANDOM_CHARACTERS: Final = 8
+_GROUP_CHARACTERS: Final = 3
 
 
-ALPHABET = "23456789CDFHJKMPQRTVWXY"
-RANDOM_CHARACTERS = 8
-GROUP = 3
+def generate_order_number(random_below: Callable[[int], int]) -> str:
+    """Generate a number such as K7M-2QX-9FW. `random_below(n)` returns a number from 0 to n - 1."""
+    values = [random_below(len(ALPHABET)) for _ in range(_RANDOM_CHARACTERS)]
+    return format_order_number("".join(ALPHABET[value] for value in [*values, _check_value(values)]))
 
 
-def draw_order_number(random_below: Callable[[int], int]) -> str:
-    """Draw a new order number; `random_below(n)` gives a number from 0 up to, not including, n."""
-    values = [random_below(len(ALPHABET)) for _ in range(RANDOM_CHARACTERS)]
-    return write_order_number("".join(ALPHABET[value] for value in [*values, _check_value(values)]))
-
-
-def write_order_number(heard: str) -> str:
-    """Write a number as it is stored, however its characters were grouped."""
-    characters = _characters(heard)
-    return "-".join(characters[start : start + GROUP] for start in range(0, len(characters), GROUP))
+def format_order_number(text: str) -> str:
+    """Return a number in the stored form, whatever its case and grouping."""
+    characters = _characters(text)
+    groups = range(0, len(characters), _GROUP_CHARACTERS)
+    return "-".join(characters[start : start + _GROUP_CHARACTERS] for start in groups)
 
 
 def is_order_number(text: str) -> bool:
-    """Say whether a number was heard right: the grouping is free, the check character must fit."""
+    """Return True if the check character fits. Case and grouping do not matter."""
     characters = _characters(text)
-    if len(characters) != RANDOM_CHARACTERS + 1 or not set(characters) <= set(ALPHABET):
+    if len(characters) != _RANDOM_CHARACTERS + 1 or not set(characters) <= set(ALPHABET):
         return False
     values = [ALPHABET.index(character) for character in characters]
     return values[-1] == _check_value(values[:-1])
@@ -91,6 +96,6 @@ def _characters(text: str) -> str:
 
 
 def _check_value(values: Sequence[int]) -> int:
-    # Weights from 2 up: the check character itself weighs 1, so that swapping it with a neighbour shows too.
+    # Weights start at 2: the check character itself has weight 1, so that swapping it with a neighbour is found too.
     weighted = sum(weight * value for weight, value in enumerate(values, start=2))
     return -weighted % len(ALPHABET)

@@ -1,27 +1,24 @@
-"""Keyset pages: a page ends with a token that says where the next one begins."""
+"""Keyset pagination: the token of a page encodes the position of its last row."""
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-# A gRPC client takes 4 MiB unless told otherwise; a page that would be larger ends early.
-PAGE_BYTES = 3 * 1024 * 1024
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
 
 
-class BadPageToken(ValueError):
+class InvalidPageToken(ValueError):
     """The token did not come from a page of this list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The last row of a page: rows come newest first, ties in descending order of id."""
+    """Position of a row. Rows are ordered newest first, then by descending id."""
 
     at: datetime
     id: str
@@ -29,49 +26,37 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """How many rows, and below which one they begin."""
+    """Number of rows to return, and the position after which they start; None for the first page."""
 
     size: int
-    before: Cursor | None
+    after: Cursor | None
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some rows, and the cursor for the next ones; None when these were the last."""
+    """Rows of a page, and the position of the last one; None if there are no more rows."""
 
     rows: Sequence[T]
     next: Cursor | None
 
 
-def cut_page(
-    rows: Sequence[T], size: int, *, weigh: Callable[[T], int], cursor: Callable[[T], Cursor], budget: int = PAGE_BYTES
-) -> Page[T]:
-    """Cut rows, read with one more than the page holds, down to a page of at most `size` rows and `budget` bytes.
-
-    A page has at least one row if there is any, however heavy.
-    """
-    kept = max(1, _fitting(map(weigh, rows[:size]), budget))
-    last = rows[kept - 1] if len(rows) > kept else None
-    return Page(rows[:kept], cursor(last) if last is not None else None)
+def paginate(rows: Sequence[T], size: int, cursor_of: Callable[[T], Cursor]) -> Page[T]:
+    """Return a page of `size` rows from up to `size + 1` rows: one row more means that there is a next page."""
+    return Page(rows[:size], cursor_of(rows[size - 1]) if len(rows) > size else None)
 
 
-def bytes_of(*texts: str | None) -> int:
-    """Return what texts weigh on the wire."""
-    return sum(len(text.encode()) for text in texts if text)
-
-
-def write_page_token(list_name: str, cursor: Cursor | None) -> str:
-    """Write the token for a cursor; empty when there is none."""
+def encode_page_token(list_name: str, cursor: Cursor | None) -> str:
+    """Return the token for a cursor; empty for None."""
     if cursor is None:
         return ""
     microseconds = (cursor.at - _EPOCH) // timedelta(microseconds=1)
     return base64.urlsafe_b64encode(f"{list_name}:{microseconds}:{cursor.id}".encode()).decode().rstrip("=")
 
 
-def read_page_token(list_name: str, token: str) -> Cursor | None:
-    """Read the cursor of a token; None for the empty one.
+def decode_page_token(list_name: str, token: str) -> Cursor | None:
+    """Return the cursor of a token; None for the empty one.
 
-    Raises BadPageToken for what `write_page_token` never wrote.
+    Raises InvalidPageToken for anything that `encode_page_token` did not return for this list.
     """
     if not token:
         return None
@@ -80,17 +65,7 @@ def read_page_token(list_name: str, token: str) -> Cursor | None:
         name, microseconds, row_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode().split(":", 2)
         cursor = Cursor(_EPOCH + timedelta(microseconds=int(microseconds)), row_id)
     except (ValueError, OverflowError, binascii.Error) as error:
-        raise BadPageToken from error
-    if name != list_name or "\0" in row_id or write_page_token(list_name, cursor) != token:
-        raise BadPageToken
+        raise InvalidPageToken from error
+    if name != list_name or "\0" in row_id or encode_page_token(list_name, cursor) != token:
+        raise InvalidPageToken
     return cursor
-
-
-def _fitting(weights: Iterable[int], budget: int) -> int:
-    count = 0
-    for weight in weights:
-        budget -= weight
-        if budget < 0:
-            break
-        count += 1
-    return count

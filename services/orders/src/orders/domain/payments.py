@@ -1,4 +1,4 @@
-"""Succeeded intents and the channel by which the news of them came."""
+"""Succeeded intents and the channel that reported them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,14 +7,14 @@ from orders.domain.checkout import Money
 
 
 class IntentKind(StrEnum):
-    """Which of Stripe's two intent resources an id names."""
+    """Kind of a Stripe intent: PaymentIntent or SetupIntent."""
 
     PAYMENT = "payment"
     SETUP = "setup"
 
 
 class ReportChannel(StrEnum):
-    """By which channel the news of a succeeded intent arrived. Decides nothing."""
+    """Channel that reported a succeeded intent. Kept for the operator; decides nothing."""
 
     WEBHOOK = "webhook"
     BROWSER_RETURN = "browser_return"
@@ -23,7 +23,7 @@ class ReportChannel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A Stripe intent, by id."""
+    """Stripe intent, by id."""
 
     id: str
     kind: IntentKind
@@ -31,9 +31,9 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A succeeded intent. `received` is None for a SetupIntent, which takes no money.
+    """Succeeded intent. `received` is None for a SetupIntent, which takes no money.
 
-    `payment_method_id` is what paid or was set up; None where nobody said.
+    `payment_method_id` is the PaymentMethod that paid or was set up; None when the report did not name it.
     """
 
     intent: Intent
@@ -45,7 +45,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class PaymentReport:
-    """How the payment was reported. `stripe_event_id` is None unless a webhook brought it."""
+    """Report of a succeeded intent. `stripe_event_id` is None unless a webhook brought it."""
 
     channel: ReportChannel
     stripe_event_id: str | None

@@ -1,4 +1,4 @@
-"""What a succeeded intent became: a purchase or a quarantined payment, never both, never neither (P3)."""
+"""Decision on a succeeded intent: a purchase or a quarantined payment, never both, never neither (P3)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,14 +11,14 @@ from orders.domain.subscriptions import Subscription
 
 
 class Outcome(StrEnum):
-    """The two things a succeeded intent can become."""
+    """Kind of a payment decision."""
 
     PURCHASE = "purchase"
     QUARANTINED = "quarantined"
 
 
 class QuarantineReason(StrEnum):
-    """Why a payment is set aside."""
+    """Reason why a payment is quarantined."""
 
     ATTEMPT_MISSING = "attempt_missing"
     AMOUNT_MISMATCH = "amount_mismatch"
@@ -29,7 +29,7 @@ class QuarantineReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What an attempt became, and the intent that paid it. `order` is None where only subscriptions were bought."""
+    """Everything that an attempt bought, and the intent that paid. `order` is None for subscriptions alone."""
 
     attempt_id: str
     intent: Intent
@@ -40,21 +40,22 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedPayment:
-    """A payment set aside for a person to settle. `content` is None when the attempt was missing, or was erased."""
+    """Payment that a person has to resolve.
+
+    `content` is None when the attempt was missing, when the content was erased, and when it is `unreadable`.
+    """
 
     payment: Payment
     reason: QuarantineReason
     content: AttemptContent | None
     report: PaymentReport
     quarantined_at: datetime
-    resolved_at: datetime | None = None
     erased_at: datetime | None = None
     unreadable: UnreadableContent | None = None
-    """Set in place of `content` when there is some, but nobody here can read it."""
 
     @property
-    def keeps_content(self) -> bool:
-        """Whether content is stored, readable or not."""
+    def has_content(self) -> bool:
+        """True if content is stored, readable or not."""
         return self.content is not None or self.unreadable is not None
 
 
@@ -62,8 +63,8 @@ Decision = Purchase | QuarantinedPayment
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A decision, and whether it stood before the call that asked for it."""
+class DecisionResult:
+    """Decision that is in force. `already_recorded` is True if it was recorded before the call."""
 
     decision: Decision
     already_recorded: bool

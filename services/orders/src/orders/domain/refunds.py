@@ -9,7 +9,7 @@ from orders.domain.checkout import Money
 
 
 class RefundStatus(StrEnum):
-    """Where a refund stands, in Stripe's words."""
+    """Status of a refund, in Stripe's words."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
@@ -19,7 +19,7 @@ class RefundStatus(StrEnum):
 
 
 class DisputeStatus(StrEnum):
-    """Where a dispute stands, in Stripe's words."""
+    """Status of a dispute, in Stripe's words."""
 
     WARNING_NEEDS_RESPONSE = "warning_needs_response"
     WARNING_UNDER_REVIEW = "warning_under_review"
@@ -33,11 +33,10 @@ class DisputeStatus(StrEnum):
     APPEAL_UNDER_REVIEW = "appeal_under_review"
 
 
-REFUNDED: Final = (RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED)
-"""Made or under way. One that failed or was canceled left the money with the shop."""
+REFUNDED_STATUSES: Final = (RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED)
+"""Succeeded or under way. The shop keeps the money of a refund that failed or was canceled."""
 
-
-DISPUTED: Final = (
+DISPUTED_STATUSES: Final = (
     DisputeStatus.NEEDS_RESPONSE,
     DisputeStatus.UNDER_REVIEW,
     DisputeStatus.LOST,
@@ -49,7 +48,7 @@ DISPUTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """A refund as Stripe showed it. `version` is 0 before it is written."""
+    """Refund as Stripe showed it. `version` is that of the stored row; 0 before it is written."""
 
     id: str
     intent_id: str
@@ -62,7 +61,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """A dispute as Stripe showed it; `reason` is Stripe's word. `version` is 0 before it is written."""
+    """Dispute as Stripe showed it; `reason` is Stripe's word. `version` is that of the stored row; 0 before."""
 
     id: str
     intent_id: str

@@ -1,20 +1,21 @@
-"""Subscriptions: what an attempt began for each of its billing intervals, and what Stripe showed of it since."""
+"""Subscriptions: one for each billing interval of an attempt, with their state at Stripe."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
-from orders.domain.checkout import Address, BillingInterval, CheckoutContext, Contact, LineItem, Money, Recurring
+from orders.domain.checkout import BillingInterval, CheckoutContext, LineItem, Money, Recurring
 from orders.domain.payments import Intent, Payment
 
-MOST_INVOICES = 24
-"""How many of a subscription's invoices are read with it."""
+MAX_INVOICES: Final = 24
+"""Number of invoices that are read with a subscription, newest first."""
 
 
 class SubscriptionStatus(StrEnum):
-    """Where a subscription stands: Stripe's words, and two for the time before Stripe knows it."""
+    """Status of a subscription: Stripe's words, and two for the time before it exists at Stripe."""
 
     PENDING = "pending"
     ACTIVATION_FAILED = "activation_failed"
@@ -29,7 +30,7 @@ class SubscriptionStatus(StrEnum):
 
 
 class InvoiceStatus(StrEnum):
-    """Where an invoice stands, in Stripe's words."""
+    """Status of an invoice, in Stripe's words."""
 
     DRAFT = "draft"
     OPEN = "open"
@@ -42,17 +43,13 @@ class SubscriptionNotFound(LookupError):
     """There is no such subscription."""
 
 
-class VersionMismatch(Exception):
-    """The row was written since its version was read: whatever was read at Stripe may be older than what it says."""
-
-
 class StripeSubscriptionMismatch(Exception):
     """The row is bound to another Stripe subscription, or that one to another row. Must never happen."""
 
 
 @dataclass(frozen=True, slots=True)
 class StripeState:
-    """A Stripe subscription as Stripe showed it at one moment."""
+    """Stripe subscription as Stripe showed it at one moment."""
 
     stripe_subscription_id: str
     status: SubscriptionStatus
@@ -67,7 +64,7 @@ class StripeState:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionInvoice:
-    """One charge of a subscription, as Stripe showed it at one moment. A credit makes the total negative."""
+    """Charge of a subscription, as Stripe showed it at one moment. A credit makes the total negative."""
 
     stripe_invoice_id: str
     status: InvoiceStatus
@@ -82,8 +79,8 @@ class SubscriptionInvoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """What was read at Stripe after the row had `expected_version`. The invoice is the one read with the state."""
+class StripeSnapshot:
+    """State that was read at Stripe after the row had `expected_version`, and the invoice read with it, if any."""
 
     expected_version: int
     state: StripeState
@@ -92,10 +89,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """How far the creation at Stripe has come.
+    """Progress of the creation at Stripe.
 
-    `generation` tells which idempotency key creates it, `began_at` when that was first tried; `failure` is Stripe's
-    code where Stripe refused for good.
+    `generation` selects the idempotency key, `began_at` is the first try with that key, and `failure` is Stripe's
+    error code after a definite refusal.
     """
 
     generation: int = 1
@@ -105,9 +102,10 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What an attempt began for one of its billing intervals. `state` is None until it is bound.
+    """Recurring lines of an attempt that share a billing interval. `state` is None until it is bound.
 
-    An erased subscription says no more who bought: no user, no contact, no address.
+    An erased subscription has no user. Contact and address of the buyer are stored with it, for the delivery, but not
+    read back.
     """
 
     id: UUID
@@ -116,8 +114,6 @@ class Subscription:
     user_id: str | None
     stripe_customer_id: str
     payment_method_id: str
-    contact: Contact | None
-    shipping_address: Address | None
     recurring: Recurring
     currency: str
     items: tuple[LineItem, ...]
@@ -131,26 +127,26 @@ class Subscription:
 
     @property
     def stripe_subscription_id(self) -> str | None:
-        """Which Stripe subscription it is bound to."""
+        """Id of the Stripe subscription that it is bound to."""
         return self.state.stripe_subscription_id if self.state else None
 
     def is_bound_to(self, state: StripeState) -> bool:
-        """Whether the state is one of its own Stripe subscription."""
+        """Return True if the state is that of its own Stripe subscription."""
         return self.stripe_subscription_id == state.stripe_subscription_id
 
 
-def begin_subscriptions(
+def subscriptions_from_payment(
     payment: Payment, context: CheckoutContext, *, new_id: Callable[[], UUID], at: datetime
 ) -> tuple[Subscription, ...]:
-    """Return the subscriptions that an attempt's content begins: one for each billing interval, in the cart's order."""
+    """Build the pending subscriptions of an attempt: one for each billing interval, in the order of the cart."""
     periods: dict[tuple[BillingInterval, int], list[LineItem]] = {}
     for item in context.items:
         if item.recurring is not None:
             periods.setdefault(item.recurring.period, []).append(item)
-    return tuple(_begin(payment, context, lines, subscription_id=new_id(), at=at) for lines in periods.values())
+    return tuple(_pending(payment, context, lines, subscription_id=new_id(), at=at) for lines in periods.values())
 
 
-def _begin(
+def _pending(
     payment: Payment, context: CheckoutContext, lines: list[LineItem], *, subscription_id: UUID, at: datetime
 ) -> Subscription:
     recurring = lines[0].recurring
@@ -163,8 +159,6 @@ def _begin(
         user_id=context.user_id,
         stripe_customer_id=context.stripe_customer_id,
         payment_method_id=payment.payment_method_id,
-        contact=context.contact,
-        shipping_address=context.shipping_address,
         recurring=recurring,
         currency=context.total.currency,
         items=tuple(lines),

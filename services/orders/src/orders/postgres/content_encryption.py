@@ -1,4 +1,4 @@
-"""The form in which quarantined content is stored: sealed for the intent that it belongs to (ADR 11)."""
+"""Encryption of quarantined content, bound to its intent (ADR 11)."""
 
 import logging
 from typing import Final
@@ -11,39 +11,39 @@ from servicekit.encryption import Keyring, NotAuthentic, Unreadable
 _log = logging.getLogger(__name__)
 
 UNREADABLE: Final = Counter(
-    "orders_quarantined_content_unreadable", "Quarantined contents that could not be read, by why.", ["cause"]
+    "holdfast_quarantined_content_unreadable", "Quarantined contents that could not be decrypted, by cause.", ["cause"]
 )
 
 
-class ContentSealer:
-    """Seals content with the first key of a keyring, and opens it with whichever sealed it."""
+class ContentCipher:
+    """Encrypts content with the first key of a keyring, and decrypts it with the key that it names."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
     @property
     def key_id(self) -> str:
-        """The id of the key that seals."""
+        """Id of the key that encrypts."""
         return self._keyring.first_id
 
     @property
-    def head(self) -> bytes:
-        """How everything begins that this key seals, and nothing else."""
+    def prefix(self) -> bytes:
+        """First bytes of everything that this key encrypts, and of nothing else."""
         return self._keyring.first_prefix
 
-    def seal(self, intent_id: str, content: AttemptContent) -> bytes:
-        """Return the content as it is stored."""
+    def encrypt(self, intent_id: str, content: AttemptContent) -> bytes:
+        """Return the content in the form in which it is stored."""
         return self._keyring.encrypt(content.serialized, _aad(intent_id))
 
-    def open(self, intent_id: str, user_id: str | None, stored: bytes) -> AttemptContent | UnreadableContent:
-        """Return the content; if it cannot be read, what there is to say about it, and tell the operator."""
+    def decrypt(self, intent_id: str, user_id: str | None, stored: bytes) -> AttemptContent | UnreadableContent:
+        """Return the content, or the cause why it cannot be decrypted, which is logged and counted."""
         try:
             return AttemptContent(user_id, self._keyring.decrypt(stored, _aad(intent_id)))
         except Unreadable as unreadable:
             cause = _cause(unreadable)
             UNREADABLE.labels(cause.value).inc()
-            told = {"intent": intent_id, "key_id": unreadable.key_id, "cause": cause.value}
-            _log.error("quarantined content cannot be read", extra=told)
+            extra = {"intent": intent_id, "key_id": unreadable.key_id, "cause": cause.value}
+            _log.error("quarantined content cannot be decrypted", extra=extra)
             return UnreadableContent(unreadable.key_id, cause)
 
 

@@ -1,93 +1,111 @@
-"""Encrypts quarantined content anew with the first key, so that an older key can be dropped (ADR 11)."""
+"""Re-encryption of quarantined content with the first key, so that an older key can be removed (ADR 11)."""
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import tuple_
+from sqlalchemy import bindparam, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders.domain.checkout import AttemptContent
-from orders.postgres import statements
-from orders.postgres.connection import named_failures
-from orders.postgres.content_encryption import ContentSealer
-from orders.usecases.retrying import Patience
+from orders.domain.purchases import Outcome
+from orders.postgres.connection import translate_errors
+from orders.postgres.content_encryption import ContentCipher
+from orders.postgres.statements import PAYMENTS
+from orders.usecases.retrying import Retrier
 from servicekit.encryption import Keyring
 
-_BATCH_ROWS = 10
-"""A content has up to 7 MiB, and a batch is in memory as a whole."""
+_BATCH_ROWS: Final = 10
+"""A batch is in memory as a whole, and a content has up to half a MiB."""
 
-_Place = tuple[object, str]
+_prefix = bindparam("prefix", type_=PAYMENTS.c.attempt_content.type)
+_needs_reencryption = (
+    (PAYMENTS.c.outcome == Outcome.QUARANTINED)
+    & PAYMENTS.c.attempt_content.is_not(None)
+    & (func.substring(PAYMENTS.c.attempt_content, 1, func.octet_length(_prefix)) != _prefix)
+)
+# Locked: a concurrent writer of the row waits, and then sees what this transaction wrote.
+_SELECT_BATCH = (
+    select(PAYMENTS.c.decided_at, PAYMENTS.c.intent_id, PAYMENTS.c.attempt_content)
+    .where(_needs_reencryption)
+    .order_by(PAYMENTS.c.decided_at, PAYMENTS.c.intent_id)
+    .limit(_BATCH_ROWS)
+    .with_for_update()
+)
+_COUNT = select(func.count()).select_from(PAYMENTS).where(_needs_reencryption)
+_UPDATE_CONTENT = update(PAYMENTS).where(PAYMENTS.c.intent_id == bindparam("key_intent_id"))
+
+_Position = tuple[object, str]
 
 
-@dataclass
-class Resealed:
-    """What a run came to."""
+@dataclass(slots=True)
+class ReencryptionCounts:
+    """Progress of a run."""
 
     key_id: str
-    """The first key, which everything shall be sealed with."""
-    resealed: int = 0
+    """Id of the first key."""
+    reencrypted: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
-    """How many contents could not be read, by the id of the key they are sealed with. They stay as they are."""
+    """Contents that could not be decrypted, by the id of their key. They stay as they are."""
     left: int | None = None
-    """How many contents are not sealed with the first key at the end: other keys are needed until there are none."""
+    """Contents that the first key did not encrypt, counted at the end. Other keys are needed until there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    resealed: int
+    reencrypted: int
     unreadable: Counter[str]
-    last: _Place | None
-    """The place of the last row that was looked at; None when there was none."""
+    last: _Position | None
+    """Position of the last row; None if there was none."""
 
 
-class Resealing:
-    """Goes through the quarantine once, oldest first. Several at once wait for each other's rows.
+class Reencryption:
+    """Goes through the quarantined payments once, oldest first. Concurrent runs wait for each other's rows.
 
-    A batch is a transaction: who is interrupted loses one batch of work, and begins anew with what is left.
+    A batch is a transaction: an interrupted run loses one batch of work, and the next run does the rest.
     """
 
-    def __init__(self, engine: AsyncEngine, keyring: Keyring, patience: Patience) -> None:
+    def __init__(self, engine: AsyncEngine, keyring: Keyring, retrier: Retrier) -> None:
         self._engine = engine
-        self._sealer = ContentSealer(keyring)
-        self._patience = patience
-        self.done = Resealed(self._sealer.key_id)
+        self._cipher = ContentCipher(keyring)
+        self._retrier = retrier
+        self.counts = ReencryptionCounts(self._cipher.key_id)
 
     async def run(self) -> None:
-        """Reseal everything that is not sealed with the first key. Raises DatabaseUnavailable; `done` tells how far."""
-        batch = await self._next(None)
-        while (after := batch.last) is not None:
-            self.done.resealed += batch.resealed
-            self.done.unreadable += batch.unreadable
-            batch = await self._next(after)
-        self.done.left = await self._patience.persist(self._count_left, None)
+        """Re-encrypt content of other keys than the first, and update `counts`. Raises DatabaseUnavailable."""
+        batch = await self._next_batch(None)
+        while (position := batch.last) is not None:
+            self.counts.reencrypted += batch.reencrypted
+            self.counts.unreadable += batch.unreadable
+            batch = await self._next_batch(position)
+        self.counts.left = await self._retrier.run(self._count_left)
 
-    async def _next(self, after: _Place | None) -> _Batch:
-        return await self._patience.persist(lambda: self._reseal_after(after), None)
+    async def _next_batch(self, after: _Position | None) -> _Batch:
+        return await self._retrier.run(lambda: self._reencrypt_batch(after))
 
-    async def _reseal_after(self, after: _Place | None) -> _Batch:
-        statement = statements.LIST_SEALED_OTHERWISE.limit(_BATCH_ROWS)
+    async def _reencrypt_batch(self, after: _Position | None) -> _Batch:
+        statement = _SELECT_BATCH
         if after is not None:
-            place = tuple_(statements.PAYMENTS.c.decided_at, statements.PAYMENTS.c.intent_id)
-            statement = statement.where(place > tuple_(*after))
-        with named_failures():
+            statement = statement.where(tuple_(PAYMENTS.c.decided_at, PAYMENTS.c.intent_id) > tuple_(*after))
+        with translate_errors():
             async with self._engine.begin() as connection:
-                rows = (await connection.execute(statement, {"head": self._sealer.head})).all()
-                refused = Counter([key for row in rows if (key := await self._reseal(connection, row)) is not None])
+                rows = (await connection.execute(statement, {"prefix": self._cipher.prefix})).all()
+                unreadable = Counter(
+                    [key for row in rows if (key := await self._reencrypt(connection, row)) is not None]
+                )
         last = (rows[-1].decided_at, rows[-1].intent_id) if rows else None
-        return _Batch(len(rows) - refused.total(), refused, last)
+        return _Batch(len(rows) - unreadable.total(), unreadable, last)
 
-    async def _reseal(self, connection: AsyncConnection, row: Any) -> str | None:
-        """Reseal one row, which is locked; return the id of its key if it cannot be read."""
-        content = self._sealer.open(row.intent_id, None, row.attempt_content)
+    async def _reencrypt(self, connection: AsyncConnection, row: Any) -> str | None:
+        """Re-encrypt one locked row; return the id of its key if it cannot be decrypted."""
+        content = self._cipher.decrypt(row.intent_id, None, row.attempt_content)
         if not isinstance(content, AttemptContent):
             return content.key_id
-        values = {"resealed_intent_id": row.intent_id, "attempt_content": self._sealer.seal(row.intent_id, content)}
-        await connection.execute(statements.RESEAL, values)
+        values = {"key_intent_id": row.intent_id, "attempt_content": self._cipher.encrypt(row.intent_id, content)}
+        await connection.execute(_UPDATE_CONTENT, values)
         return None
 
     async def _count_left(self) -> int:
-        with named_failures():
+        with translate_errors():
             async with self._engine.connect() as connection:
-                found = await connection.execute(statements.COUNT_SEALED_OTHERWISE, {"head": self._sealer.head})
-                return int(found.scalar_one())
+                return int((await connection.execute(_COUNT, {"prefix": self._cipher.prefix})).scalar_one())

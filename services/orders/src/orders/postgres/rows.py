@@ -1,4 +1,4 @@
-"""Rows to and from what they stand for: one function each way."""
+"""Mapping between payments and orders and their rows: one function each way."""
 
 import logging
 from collections.abc import Mapping
@@ -18,21 +18,22 @@ from orders.domain.checkout import (
     UnreadableContent,
 )
 from orders.domain.orders import Order
+from orders.domain.outbox import OutboxEvent
 from orders.domain.payments import Intent, Payment, PaymentReport
-from orders.domain.purchases import Outcome, Purchase, QuarantinedPayment
-from orders.postgres.content_encryption import ContentSealer
+from orders.domain.purchases import Outcome, QuarantinedPayment
+from orders.postgres.content_encryption import ContentCipher
 
 _log = logging.getLogger(__name__)
 
 
-def purchase_values(payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime) -> dict[str, Any]:
-    """Return the row of a payment that became a purchase. Its content is in the order and the subscriptions.
+def purchase_to_row(payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime) -> dict[str, Any]:
+    """Return the row of `payments` for a purchase. The content is in the order and the subscriptions.
 
-    A setup received nothing, in the cart's currency: what hangs on it agrees with it like on any payment (P5).
+    A setup intent received 0 in the cart's currency, so the currency of its subscriptions is enforced too (P5).
     """
     received = payment.received or Money(0, context.total.currency)
     return {
-        **_payment_values(payment, report),
+        **_payment_to_row(payment, report),
         "amount_minor": received.minor_units,
         "currency": received.currency,
         "outcome": Outcome.PURCHASE,
@@ -43,25 +44,25 @@ def purchase_values(payment: Payment, context: CheckoutContext, report: PaymentR
     }
 
 
-def quarantine_values(quarantined: QuarantinedPayment, sealer: ContentSealer) -> dict[str, Any]:
-    """Return the row of a payment that was set aside."""
+def quarantined_to_row(quarantined: QuarantinedPayment, cipher: ContentCipher) -> dict[str, Any]:
+    """Return the row of `payments` for a quarantined payment."""
     intent_id = quarantined.payment.intent.id
     content = quarantined.content
     return {
-        **_payment_values(quarantined.payment, quarantined.report),
+        **_payment_to_row(quarantined.payment, quarantined.report),
         "outcome": Outcome.QUARANTINED,
         "quarantine_reason": quarantined.reason,
-        "attempt_content": sealer.seal(intent_id, content) if content else None,
+        "attempt_content": cipher.encrypt(intent_id, content) if content else None,
         "user_id": content.user_id if content else None,
         "decided_at": quarantined.quarantined_at,
     }
 
 
-def quarantined_of(row: Row[Any], sealer: ContentSealer) -> QuarantinedPayment:
-    """Read a quarantined payment from its row."""
+def quarantined_from_row(row: Row[Any], cipher: ContentCipher) -> QuarantinedPayment:
+    """Read a quarantined payment."""
     received = None if row.amount_minor is None else Money(row.amount_minor, row.currency)
     stored = row.attempt_content
-    content = None if stored is None else sealer.open(row.intent_id, row.user_id, stored)
+    content = None if stored is None else cipher.decrypt(row.intent_id, row.user_id, stored)
     return QuarantinedPayment(
         payment=Payment(
             Intent(row.intent_id, row.kind), row.attempt_id, received, row.livemode, row.stripe_payment_method_id
@@ -70,27 +71,14 @@ def quarantined_of(row: Row[Any], sealer: ContentSealer) -> QuarantinedPayment:
         content=content if isinstance(content, AttemptContent) else None,
         report=PaymentReport(row.channel, row.stripe_event_id),
         quarantined_at=row.decided_at,
-        resolved_at=row.resolved_at,
         erased_at=row.erased_at,
         unreadable=content if isinstance(content, UnreadableContent) else None,
     )
 
 
-def quarantine_payload(quarantined: QuarantinedPayment) -> dict[str, Any]:
-    """Return what the outbox tells of a quarantined payment (P7)."""
-    payment = quarantined.payment
-    return {
-        "intent_id": payment.intent.id,
-        "attempt_id": payment.attempt_id,
-        "reason": quarantined.reason.value,
-        "amount_minor": payment.received.minor_units if payment.received else None,
-        "currency": payment.received.currency if payment.received else None,
-    }
-
-
-def order_values(order: Order) -> dict[str, Any]:
+def order_to_row(order: Order) -> dict[str, Any]:
     """Return the row of an order."""
-    shipping_minor = order.shipping_option.amount.minor_units if order.shipping_option else 0
+    option = order.shipping_option
     return {
         "id": order.id,
         "number": order.number,
@@ -99,18 +87,18 @@ def order_values(order: Order) -> dict[str, Any]:
         "user_id": order.user_id,
         "status": order.status,
         "total_minor": order.total.minor_units,
-        "items_minor": sum(item.sum_minor for item in order.items),
-        "shipping_minor": shipping_minor,
+        "items_minor": sum(item.subtotal_minor for item in order.items),
+        "shipping_minor": option.amount.minor_units if option else 0,
         "currency": order.total.currency,
-        "shipping_rate_id": order.shipping_option.shipping_rate_id if order.shipping_option else None,
-        "shipping_rate_name": order.shipping_option.name if order.shipping_option else None,
+        "shipping_rate_id": option.shipping_rate_id if option else None,
+        "shipping_rate_name": option.name if option else None,
         "created_at": order.created_at,
-        **recipient_values(order.contact, order.shipping_address),
+        **recipient_to_row(order.contact, order.shipping_address),
     }
 
 
-def order_of(row: Row[Any], items: list[LineItem]) -> Order:
-    """Read an order from its row and its items."""
+def order_from_row(row: Row[Any], items: list[LineItem]) -> Order:
+    """Read an order from its row, whose columns have the prefix `order_`, and its items."""
     return Order(
         id=row.order_id,
         number=row.order_number,
@@ -119,40 +107,24 @@ def order_of(row: Row[Any], items: list[LineItem]) -> Order:
         user_id=row.order_user_id,
         status=row.order_status,
         total=Money(row.order_total_minor, row.order_currency),
-        contact=contact_of(row, "order_"),
-        shipping_address=address_of(row, "order_"),
-        shipping_option=_shipping_option_of(row),
+        contact=_contact_from_row(row),
+        shipping_address=_address_from_row(row),
+        shipping_option=_shipping_option_from_row(row),
         items=tuple(items),
         created_at=row.order_created_at,
         erased_at=row.order_erased_at,
-        refunded=_sum_of(row, row.order_refunded, "refunds"),
-        disputed=_sum_of(row, row.order_disputed, "disputes"),
+        refunded=_sum_from_row(row, row.order_refunded, "refunds"),
+        disputed=_sum_from_row(row, row.order_disputed, "disputes"),
     )
 
 
-def purchase_payload(purchase: Purchase) -> dict[str, Any]:
-    """Return what the outbox tells of a purchase (P7). Without an order nothing was paid yet."""
-    total = purchase.order.total if purchase.order else Money(0, purchase.subscriptions[0].currency)
-    payload: dict[str, Any] = {
-        "attempt_id": purchase.attempt_id,
-        "intent_id": purchase.intent.id,
-        "total_minor": total.minor_units,
-        "currency": total.currency,
-    }
-    if purchase.order:
-        payload["order_id"] = str(purchase.order.id)
-    if purchase.subscriptions:
-        payload["subscription_ids"] = [str(each.id) for each in purchase.subscriptions]
-    return payload
-
-
-def item_values(order: Order) -> list[dict[str, Any]]:
+def order_items_to_rows(order: Order) -> list[dict[str, Any]]:
     """Return the rows of an order's items."""
-    return [{"order_id": order.id, **line_values(item, position)} for position, item in enumerate(order.items)]
+    return [{"order_id": order.id, **item_to_row(item, position)} for position, item in enumerate(order.items)]
 
 
-def line_values(item: LineItem, position: int) -> dict[str, Any]:
-    """Return the row of a line, but for what it belongs to."""
+def item_to_row(item: LineItem, position: int) -> dict[str, Any]:
+    """Return the row of a line, without the id of its order or subscription."""
     return {
         "position": position,
         "price_id": item.price_id,
@@ -163,13 +135,13 @@ def line_values(item: LineItem, position: int) -> dict[str, Any]:
     }
 
 
-def item_of(row: Row[Any]) -> LineItem:
-    """Read a line from its row."""
+def order_item_from_row(row: Row[Any]) -> LineItem:
+    """Read a line of an order."""
     return LineItem(row.price_id, row.product_id, row.name, row.quantity, Money(row.unit_amount_minor, row.currency))
 
 
-def recipient_values(contact: Contact | None, address: Address | None) -> dict[str, Any]:
-    """Return the columns that say who gets what was bought, and where."""
+def recipient_to_row(contact: Contact | None, address: Address | None) -> dict[str, Any]:
+    """Return the columns of contact and address."""
     return {
         "contact_name": contact.name if contact else None,
         "contact_email": contact.email if contact else None,
@@ -183,25 +155,17 @@ def recipient_values(contact: Contact | None, address: Address | None) -> dict[s
     }
 
 
-def contact_of(row: Row[Any], prefix: str = "") -> Contact | None:
-    """Read the contact from columns whose names begin with the prefix; None from an erased row."""
-    name, email, phone = (getattr(row, f"{prefix}contact_{part}") for part in ("name", "email", "phone"))
-    return None if name is None else Contact(name, email, phone)
+def outbox_event_to_row(event: OutboxEvent, at: datetime) -> dict[str, Any]:
+    """Return the row of an event."""
+    return {"topic": event.topic, "aggregate_id": event.aggregate_id, "payload": event.payload, "created_at": at}
 
 
-def address_of(row: Row[Any], prefix: str = "") -> Address | None:
-    """Read the address from columns whose names begin with the prefix; None where nothing is shipped."""
-    parts = ("line1", "line2", "city", "state", "postal_code", "country")
-    columns: dict[str, Any] = {part: getattr(row, f"{prefix}shipping_{part}") for part in parts}
-    return None if columns["line1"] is None else Address(**columns)
+def after_cursor(keyset: tuple[Column[Any], Column[Any]], at: datetime, row_id: object) -> ColumnElement[bool]:
+    """Return the condition for the rows after a cursor, in descending order."""
+    return tuple_(*keyset) < tuple_(at, row_id)
 
 
-def below(place: tuple[Column[Any], Column[Any]], at: datetime, row_id: object) -> ColumnElement[bool]:
-    """Return the condition for the rows after a cursor, newest first."""
-    return tuple_(*place) < tuple_(at, row_id)
-
-
-def _payment_values(payment: Payment, report: PaymentReport) -> dict[str, Any]:
+def _payment_to_row(payment: Payment, report: PaymentReport) -> dict[str, Any]:
     received = payment.received
     return {
         "intent_id": payment.intent.id,
@@ -216,18 +180,37 @@ def _payment_values(payment: Payment, report: PaymentReport) -> dict[str, Any]:
     }
 
 
-def _sum_of(row: Row[Any], sums_minor: Mapping[str, int] | None, what: str) -> Money | None:
-    """Return the sum in the order's currency. What is in another one has no place in it, and must not happen."""
-    sums = dict(sums_minor or {})
-    in_orders_currency = sums.pop(row.order_currency, 0)
-    if sums:
-        extra = {"what": what, "order": row.order_number, "currencies": sorted(sums)}
-        _log.error("amounts of another currency than the order's are left out of its sums", extra=extra)
-    return Money(in_orders_currency, row.order_currency) if in_orders_currency else None
+def _contact_from_row(row: Row[Any]) -> Contact | None:
+    if row.order_contact_name is None:
+        return None
+    return Contact(row.order_contact_name, row.order_contact_email, row.order_contact_phone)
 
 
-def _shipping_option_of(row: Row[Any]) -> ShippingOption | None:
+def _address_from_row(row: Row[Any]) -> Address | None:
+    if row.order_shipping_line1 is None:
+        return None
+    return Address(
+        line1=row.order_shipping_line1,
+        line2=row.order_shipping_line2,
+        city=row.order_shipping_city,
+        state=row.order_shipping_state,
+        postal_code=row.order_shipping_postal_code,
+        country=row.order_shipping_country,
+    )
+
+
+def _shipping_option_from_row(row: Row[Any]) -> ShippingOption | None:
     if row.order_shipping_rate_id is None:
         return None
     amount = Money(row.order_shipping_minor, row.order_currency)
     return ShippingOption(row.order_shipping_rate_id, row.order_shipping_rate_name, amount)
+
+
+def _sum_from_row(row: Row[Any], minor_by_currency: Mapping[str, int] | None, summed: str) -> Money | None:
+    """Return the sum in the order's currency. Amounts in another currency must not happen, and are logged."""
+    sums = dict(minor_by_currency or {})
+    minor_units = sums.pop(row.order_currency, 0)
+    if sums:
+        extra = {"summed": summed, "order": row.order_number, "currencies": sorted(sums)}
+        _log.error("refunds or disputes in another currency than the order's are left out of its sums", extra=extra)
+    return Money(minor_units, row.order_currency) if minor_units else None

@@ -1,4 +1,4 @@
-"""The statements of the hot path, built once: building them costs more than PostgreSQL takes to run them."""
+"""Statements on payments, orders and the outbox. Building one costs more than running it, so they are built once."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -20,88 +20,85 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as insert_or
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
 from orders.domain.purchases import Outcome, QuarantineReason
-from orders.domain.refunds import DISPUTED, REFUNDED
+from orders.domain.refunds import DISPUTED_STATUSES, REFUNDED_STATUSES
 from orders.postgres.subscription_tables import SubscriptionRow
 from orders.postgres.tables import DisputeRow, OrderItemRow, OrderRow, OutboxRow, PaymentRow, RefundRow, Row
 
 
 def table_of(row: type[Row]) -> Table:
-    """Return the table of a row."""
+    """Return the table of a row class."""
     return Row.metadata.tables[row.__tablename__]
 
 
 PAYMENTS = table_of(PaymentRow)
 ORDERS = table_of(OrderRow)
-ITEMS = table_of(OrderItemRow)
+ORDER_ITEMS = table_of(OrderItemRow)
 SUBSCRIPTIONS = table_of(SubscriptionRow)
-
 REFUNDS = table_of(RefundRow)
 DISPUTES = table_of(DisputeRow)
 
 
-def _sums_of_order(adjustments: Table, counted: Sequence[StrEnum]) -> ScalarSelect[Any]:
-    """Return the sums of an order's refunds or disputes, as a JSON object of minor units by currency."""
-    of_order = adjustments.c.intent_id == ORDERS.c.payment_intent_id
-    counts = or_(*(adjustments.c.status == status for status in counted))
-    by_currency = (
-        select(adjustments.c.currency, func.sum(adjustments.c.amount_minor).label("sum_minor"))
+def _amounts_by_currency(table: Table, statuses: Sequence[StrEnum]) -> ScalarSelect[Any]:
+    """Select the sums of an order's refunds or disputes, as a JSON object of minor units by currency."""
+    of_order = table.c.intent_id == ORDERS.c.payment_intent_id
+    counts = or_(*(table.c.status == status for status in statuses))
+    sums = (
+        select(table.c.currency, func.sum(table.c.amount_minor).label("sum_minor"))
         .where(of_order, counts)
-        .group_by(adjustments.c.currency)
+        .group_by(table.c.currency)
         .correlate(ORDERS)
         .subquery()
     )
-    return select(func.jsonb_object_agg(by_currency.c.currency, by_currency.c.sum_minor, type_=JSONB)).scalar_subquery()
+    return select(func.jsonb_object_agg(sums.c.currency, sums.c.sum_minor, type_=JSONB)).scalar_subquery()
 
 
-# Under names of their own, because orders are read together with their payments. What was refunded and disputed is
-# summed when an order is read: whatever came first, refund or order, there is nothing that could be out of step.
-ORDER_COLUMNS = (
+# Prefixed, because orders are read together with their payments. Refunds and disputes are summed when the order is
+# read: they may be written before or after the order, and no stored sum can be out of date.
+_ORDER_COLUMNS = (
     *(column.label(f"order_{column.name}") for column in ORDERS.columns),
-    _sums_of_order(REFUNDS, REFUNDED).label("order_refunded"),
-    _sums_of_order(DISPUTES, DISPUTED).label("order_disputed"),
+    _amounts_by_currency(REFUNDS, REFUNDED_STATUSES).label("order_refunded"),
+    _amounts_by_currency(DISPUTES, DISPUTED_STATUSES).label("order_disputed"),
 )
 
-_waits_for_its_attempt = (PAYMENTS.c.quarantine_reason == QuarantineReason.ATTEMPT_MISSING) & (
-    PAYMENTS.c.resolved_at.is_(None)
-)
+_awaits_attempt = (PAYMENTS.c.quarantine_reason == QuarantineReason.ATTEMPT_MISSING) & PAYMENTS.c.resolved_at.is_(None)
 
-# P3: the primary key and the one purchase per attempt both stand in the way of a second decision. No constraint is
-# named: of two inserts at the same moment the later one may run into any of the table's unique indexes first.
-DECIDE = insert_or(PAYMENTS).on_conflict_do_nothing().returning(PAYMENTS.c.intent_id)
+# P3: both the primary key and the index for one purchase per attempt refuse a second decision. ON CONFLICT names no
+# constraint, because the later of two concurrent inserts may hit either of the table's unique indexes first.
+INSERT_DECISION = postgres_insert(PAYMENTS).on_conflict_do_nothing().returning(PAYMENTS.c.intent_id)
 
-PROMOTE = (
+PROMOTE_TO_PURCHASE = (
     update(PAYMENTS)
-    .where(PAYMENTS.c.intent_id == bindparam("promoted_intent_id"), _waits_for_its_attempt)
+    .where(PAYMENTS.c.intent_id == bindparam("key_intent_id"), _awaits_attempt)
     .returning(PAYMENTS.c.intent_id)
 )
 
-# P4: only where there is no content yet, so that what came first stays. What was erased does not come back.
-COMPLETE = (
+# P4: content that came first stays. P7: erased content does not come back.
+ATTACH_CONTENT = (
     update(PAYMENTS)
     .where(
-        PAYMENTS.c.intent_id == bindparam("completed_intent_id"),
+        PAYMENTS.c.intent_id == bindparam("key_intent_id"),
         PAYMENTS.c.outcome == Outcome.QUARANTINED,
         PAYMENTS.c.attempt_content.is_(None),
         PAYMENTS.c.erased_at.is_(None),
     )
     .values(
         quarantine_reason=case(
-            (_waits_for_its_attempt, bindparam("better_reason", type_=PAYMENTS.c.quarantine_reason.type)),
+            (_awaits_attempt, bindparam("new_reason", type_=PAYMENTS.c.quarantine_reason.type)),
             else_=PAYMENTS.c.quarantine_reason,
         )
     )
 )
 
-ADD_ORDER = insert_or(ORDERS).on_conflict_do_nothing(index_elements=[ORDERS.c.number]).returning(ORDERS.c.id)
+INSERT_ORDER = postgres_insert(ORDERS).on_conflict_do_nothing(index_elements=[ORDERS.c.number]).returning(ORDERS.c.id)
 
-ADD_ITEMS = insert(ITEMS)
+INSERT_ORDER_ITEMS = insert(ORDER_ITEMS)
 
-ANNOUNCE = insert(table_of(OutboxRow))
+INSERT_OUTBOX_EVENT = insert(table_of(OutboxRow))
 
-# Asked with the rest, because most purchases have none: they are spared the look-ups.
+# Most purchases have no subscriptions, and are spared the statements that read them.
 _has_subscriptions = (
     select(SUBSCRIPTIONS.c.id)
     .where(SUBSCRIPTIONS.c.checkout_attempt_id == PAYMENTS.c.attempt_id)
@@ -109,60 +106,40 @@ _has_subscriptions = (
     .label("has_subscriptions")
 )
 
-_DECISION: tuple[ColumnElement[Any], ...] = (*PAYMENTS.columns, *ORDER_COLUMNS, _has_subscriptions)
+_DECISION: tuple[ColumnElement[Any], ...] = (*PAYMENTS.columns, *_ORDER_COLUMNS, _has_subscriptions)
 
-# A statement of its own: what the next one reads is as it stands once the lock is had.
+# A statement of its own: the next one sees everything that was committed while this one waited for the lock.
 LOCK_DECISION = select(PAYMENTS.c.intent_id).where(PAYMENTS.c.intent_id == bindparam("intent_id")).with_for_update()
 
-FIND_DECISION = (
+SELECT_DECISION = (
     select(*_DECISION)
     .outerjoin(ORDERS, ORDERS.c.payment_intent_id == PAYMENTS.c.intent_id)
     .where(PAYMENTS.c.intent_id == bindparam("intent_id"))
 )
 
-FIND_PURCHASE = (
+SELECT_PURCHASE = (
     select(*_DECISION)
     .outerjoin(ORDERS, ORDERS.c.payment_intent_id == PAYMENTS.c.intent_id)
     .where(PAYMENTS.c.attempt_id == bindparam("attempt_id"), PAYMENTS.c.outcome == Outcome.PURCHASE)
 )
 
-FIND_ORDER = select(*ORDER_COLUMNS).where(ORDERS.c.id == bindparam("order_id"))
+SELECT_ORDER = select(*_ORDER_COLUMNS).where(ORDERS.c.id == bindparam("order_id"))
 
-FIND_ITEMS = (
-    select(*ITEMS.columns, ORDERS.c.currency)
-    .join(ORDERS, ORDERS.c.id == ITEMS.c.order_id)
-    .where(ITEMS.c.order_id == any_(bindparam("order_ids", type_=ARRAY(Uuid))))
-    .order_by(ITEMS.c.order_id, ITEMS.c.position)
+SELECT_ORDER_ITEMS = (
+    select(*ORDER_ITEMS.columns, ORDERS.c.currency)
+    .join(ORDERS, ORDERS.c.id == ORDER_ITEMS.c.order_id)
+    .where(ORDER_ITEMS.c.order_id == any_(bindparam("order_ids", type_=ARRAY(Uuid))))
+    .order_by(ORDER_ITEMS.c.order_id, ORDER_ITEMS.c.position)
 )
 
-LIST_ORDERS = (
-    select(*ORDER_COLUMNS)
+SELECT_ORDERS_OF_USER = (
+    select(*_ORDER_COLUMNS)
     .where(ORDERS.c.user_id == bindparam("user_id"))
     .order_by(ORDERS.c.created_at.desc(), ORDERS.c.id.desc())
 )
 
-LIST_QUARANTINED = (
+SELECT_QUARANTINED = (
     select(*PAYMENTS.columns)
     .where(PAYMENTS.c.outcome == Outcome.QUARANTINED)
     .order_by(PAYMENTS.c.decided_at.desc(), PAYMENTS.c.intent_id.desc())
 )
-
-_head = bindparam("head", type_=PAYMENTS.c.attempt_content.type)
-
-_sealed_otherwise = (
-    (PAYMENTS.c.outcome == Outcome.QUARANTINED)
-    & PAYMENTS.c.attempt_content.is_not(None)
-    & (func.substring(PAYMENTS.c.attempt_content, 1, func.octet_length(_head)) != _head)
-)
-
-# Locked: whoever reseals, completes or erases the same row at the same moment waits, and then sees what stands.
-LIST_SEALED_OTHERWISE = (
-    select(PAYMENTS.c.decided_at, PAYMENTS.c.intent_id, PAYMENTS.c.attempt_content)
-    .where(_sealed_otherwise)
-    .order_by(PAYMENTS.c.decided_at, PAYMENTS.c.intent_id)
-    .with_for_update()
-)
-
-COUNT_SEALED_OTHERWISE = select(func.count()).select_from(PAYMENTS).where(_sealed_otherwise)
-
-RESEAL = update(PAYMENTS).where(PAYMENTS.c.intent_id == bindparam("resealed_intent_id"))

@@ -1,18 +1,17 @@
-"""Rows of subscriptions to and from what they stand for: one function each way."""
+"""Mapping between subscriptions and their rows: one function each way."""
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
-from orders.domain.checkout import LineItem, Money, Recurring
+from orders.domain.checkout import CheckoutContext, LineItem, Money, Recurring
 from orders.domain.payments import Intent
 from orders.domain.subscriptions import Activation, StripeState, Subscription, SubscriptionInvoice
-from orders.postgres.rows import address_of, contact_of, line_values, recipient_values
+from orders.postgres.rows import item_to_row, recipient_to_row
 
 
-def subscription_values(subscription: Subscription, position: int) -> dict[str, Any]:
-    """Return the row of a subscription that begins; its position is that among those of its attempt."""
+def subscription_to_row(subscription: Subscription, context: CheckoutContext, position: int) -> dict[str, Any]:
+    """Return the row of a pending subscription; `position` is that among the subscriptions of its attempt."""
     return {
         "id": subscription.id,
         "checkout_attempt_id": subscription.checkout_attempt_id,
@@ -28,21 +27,20 @@ def subscription_values(subscription: Subscription, position: int) -> dict[str, 
         "currency": subscription.currency,
         "position": position,
         "created_at": subscription.created_at,
-        "updated_at": subscription.created_at,
-        **recipient_values(subscription.contact, subscription.shipping_address),
+        **recipient_to_row(context.contact, context.shipping_address),
     }
 
 
-def subscription_item_values(subscription: Subscription) -> list[dict[str, Any]]:
+def subscription_items_to_rows(subscription: Subscription) -> list[dict[str, Any]]:
     """Return the rows of a subscription's items."""
     return [
-        {"subscription_id": subscription.id, **line_values(item, position)}
+        {"subscription_id": subscription.id, **item_to_row(item, position)}
         for position, item in enumerate(subscription.items)
     ]
 
 
-def state_values(state: StripeState, version: int, at: datetime) -> dict[str, Any]:
-    """Return the columns that say what Stripe showed."""
+def state_to_row(state: StripeState, version: int) -> dict[str, Any]:
+    """Return the columns of the state at Stripe, and the row's new version."""
     return {
         "status": state.status,
         "current_period_end": state.current_period_end,
@@ -53,12 +51,11 @@ def state_values(state: StripeState, version: int, at: datetime) -> dict[str, An
         "ended_at": state.ended_at,
         "latest_invoice_id": state.latest_invoice_id,
         "version": version,
-        "updated_at": at,
     }
 
 
-def invoice_values(invoice: SubscriptionInvoice) -> dict[str, Any]:
-    """Return the row of an invoice, but for whose it is."""
+def invoice_to_row(invoice: SubscriptionInvoice) -> dict[str, Any]:
+    """Return the row of an invoice, without the id of its subscription."""
     return {
         "stripe_invoice_id": invoice.stripe_invoice_id,
         "status": invoice.status,
@@ -74,8 +71,8 @@ def invoice_values(invoice: SubscriptionInvoice) -> dict[str, Any]:
     }
 
 
-def subscription_of(row: Row[Any], items: list[Row[Any]], invoices: list[SubscriptionInvoice]) -> Subscription:
-    """Read a subscription from its row, its items' rows and its invoices."""
+def subscription_from_row(row: Row[Any], items: list[Row[Any]], invoices: list[Row[Any]]) -> Subscription:
+    """Read a subscription from its row and those of its items and invoices."""
     recurring = Recurring(row.interval, row.interval_count, row.trial_days)
     return Subscription(
         id=row.id,
@@ -84,43 +81,25 @@ def subscription_of(row: Row[Any], items: list[Row[Any]], invoices: list[Subscri
         user_id=row.user_id,
         stripe_customer_id=row.stripe_customer_id,
         payment_method_id=row.stripe_payment_method_id,
-        contact=contact_of(row),
-        shipping_address=address_of(row),
         recurring=recurring,
         currency=row.currency,
-        items=tuple(_item_of(item, row.currency, recurring) for item in items),
+        items=tuple(_item_from_row(item, row.currency, recurring) for item in items),
         version=row.version,
         created_at=row.created_at,
         activation=Activation(row.activation_generation, row.activation_began_at, row.activation_failure),
         status=row.status,
-        state=_state_of(row),
-        invoices=tuple(invoices),
+        state=_state_from_row(row),
+        invoices=tuple(map(_invoice_from_row, invoices)),
         erased_at=row.erased_at,
     )
 
 
-def invoice_of(row: Row[Any]) -> SubscriptionInvoice:
-    """Read an invoice from its row."""
-    return SubscriptionInvoice(
-        stripe_invoice_id=row.stripe_invoice_id,
-        status=row.status,
-        billing_reason=row.billing_reason,
-        total=Money(row.total_minor, row.currency),
-        amount_paid=Money(row.amount_paid_minor, row.currency),
-        attempt_count=row.attempt_count,
-        created_at=row.created_at,
-        period_start=row.period_start,
-        period_end=row.period_end,
-        next_payment_attempt=row.next_payment_attempt,
-    )
-
-
-def _item_of(row: Row[Any], currency: str, recurring: Recurring) -> LineItem:
+def _item_from_row(row: Row[Any], currency: str, recurring: Recurring) -> LineItem:
     price = Money(row.unit_amount_minor, currency)
     return LineItem(row.price_id, row.product_id, row.name, row.quantity, price, recurring)
 
 
-def _state_of(row: Row[Any]) -> StripeState | None:
+def _state_from_row(row: Row[Any]) -> StripeState | None:
     if row.stripe_subscription_id is None:
         return None
     return StripeState(
@@ -133,4 +112,19 @@ def _state_of(row: Row[Any]) -> StripeState | None:
         canceled_at=row.canceled_at,
         ended_at=row.ended_at,
         latest_invoice_id=row.latest_invoice_id,
+    )
+
+
+def _invoice_from_row(row: Row[Any]) -> SubscriptionInvoice:
+    return SubscriptionInvoice(
+        stripe_invoice_id=row.stripe_invoice_id,
+        status=row.status,
+        billing_reason=row.billing_reason,
+        total=Money(row.total_minor, row.currency),
+        amount_paid=Money(row.amount_paid_minor, row.currency),
+        attempt_count=row.attempt_count,
+        created_at=row.created_at,
+        period_start=row.period_start,
+        period_end=row.period_end,
+        next_payment_attempt=row.next_payment_attempt,
     )

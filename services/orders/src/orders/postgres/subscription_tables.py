@@ -1,4 +1,4 @@
-"""The tables of subscriptions and customers, and the constraints that decide their races."""
+"""Tables of subscriptions and customers, with the constraints that decide their races."""
 
 from datetime import datetime
 from uuid import UUID
@@ -17,15 +17,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 from orders.domain.checkout import BillingInterval
 from orders.domain.purchases import Outcome
 from orders.domain.subscriptions import InvoiceStatus, SubscriptionStatus
-from orders.postgres.table_base import WHO_BOUGHT, Row, holds_nobody
+from orders.postgres.table_base import PERSONAL_COLUMNS, Row, erased_has_no_personal_data
 
 ONE_ROW_PER_STRIPE_SUBSCRIPTION = "subscriptions_stripe_subscription_id_key"
 
 
 class SubscriptionRow(Row):
-    """A subscription that an attempt began: one for each of its billing intervals.
+    """Subscription of an attempt: one for each billing interval.
 
-    Its foreign key says that it hangs on a purchase, never on a quarantined payment (P3), in the cart's currency.
+    Its foreign key enforces that it belongs to a purchase, never to a quarantined payment (P3), in the same currency.
     """
 
     __tablename__ = "subscriptions"
@@ -33,30 +33,13 @@ class SubscriptionRow(Row):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     checkout_attempt_id: Mapped[str | None]
     intent_id: Mapped[str]
-    user_id: Mapped[str | None]
-    stripe_customer_id: Mapped[str]
-    stripe_payment_method_id: Mapped[str]
-    stripe_subscription_id: Mapped[str | None]
-    status: Mapped[SubscriptionStatus]
-    version: Mapped[int] = mapped_column(server_default=text("1"))
-    interval: Mapped[BillingInterval]
-    interval_count: Mapped[int] = mapped_column(Integer)
-    current_period_end: Mapped[datetime | None]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
     payment_outcome: Mapped[Outcome] = mapped_column(server_default=text("'purchase'::payment_outcome"))
     currency: Mapped[str]
     position: Mapped[int] = mapped_column(Integer)
+    interval: Mapped[BillingInterval]
+    interval_count: Mapped[int] = mapped_column(Integer)
     trial_days: Mapped[int] = mapped_column(Integer)
-    activation_generation: Mapped[int] = mapped_column(Integer, server_default=text("1"))
-    activation_began_at: Mapped[datetime | None]
-    activation_failure: Mapped[str | None]
-    trial_end: Mapped[datetime | None]
-    cancel_at_period_end: Mapped[bool] = mapped_column(server_default=text("false"))
-    cancel_at: Mapped[datetime | None]
-    canceled_at: Mapped[datetime | None]
-    ended_at: Mapped[datetime | None]
-    latest_invoice_id: Mapped[str | None]
+    user_id: Mapped[str | None]
     contact_name: Mapped[str | None]
     contact_email: Mapped[str | None]
     contact_phone: Mapped[str | None]
@@ -66,16 +49,32 @@ class SubscriptionRow(Row):
     shipping_state: Mapped[str | None]
     shipping_postal_code: Mapped[str | None]
     shipping_country: Mapped[str | None]
+    stripe_customer_id: Mapped[str]
+    stripe_payment_method_id: Mapped[str]
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    activation_generation: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    activation_began_at: Mapped[datetime | None]
+    activation_failure: Mapped[str | None]
+    stripe_subscription_id: Mapped[str | None]
+    status: Mapped[SubscriptionStatus]
+    current_period_end: Mapped[datetime | None]
+    trial_end: Mapped[datetime | None]
+    cancel_at_period_end: Mapped[bool] = mapped_column(server_default=text("false"))
+    cancel_at: Mapped[datetime | None]
+    canceled_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    latest_invoice_id: Mapped[str | None]
+    created_at: Mapped[datetime]
     erased_at: Mapped[datetime | None]
 
     __table_args__ = (
-        # Led by the attempt, so it serves the look-up by attempt too.
+        # Its first column is the attempt, so it serves the look-up by attempt too.
         UniqueConstraint("checkout_attempt_id", "interval", "interval_count", name="subscriptions_one_per_interval"),
         UniqueConstraint("stripe_subscription_id"),
         ForeignKeyConstraint(
             ["intent_id", "payment_outcome", "currency"],
             ["payments.intent_id", "payments.outcome", "payments.currency"],
-            name="subscriptions_hang_on_a_purchase",
+            name="subscriptions_belong_to_purchase_fkey",
         ),
         CheckConstraint("payment_outcome = 'purchase'", name="payment_outcome"),
         CheckConstraint("interval_count >= 1", name="interval_count"),
@@ -84,28 +83,31 @@ class SubscriptionRow(Row):
         CheckConstraint("trial_days BETWEEN 0 AND 730", name="trial_days"),
         CheckConstraint("activation_generation >= 1", name="activation_generation"),
         CheckConstraint(
-            "(stripe_subscription_id IS NULL) = (status IN ('pending', 'activation_failed'))", name="bound_iff_created"
+            "(stripe_subscription_id IS NULL) = (status IN ('pending', 'activation_failed'))",
+            name="stripe_id_iff_activated",
         ),
         CheckConstraint(
             "stripe_subscription_id IS NOT NULL OR NOT cancel_at_period_end AND num_nonnulls(current_period_end,"
             " trial_end, cancel_at, canceled_at, ended_at, latest_invoice_id) = 0",
-            name="state_only_when_bound",
+            name="stripe_state_needs_stripe_id",
         ),
         CheckConstraint("(activation_failure IS NULL) = (status <> 'activation_failed')", name="failure_iff_failed"),
-        CheckConstraint("(shipping_line1 IS NULL) = (shipping_country IS NULL)", name="address_whole_or_none"),
+        CheckConstraint("(shipping_line1 IS NULL) = (shipping_country IS NULL)", name="address_complete"),
         CheckConstraint(
             "erased_at IS NOT NULL OR contact_name IS NOT NULL AND contact_email IS NOT NULL",
             name="contact_unless_erased",
         ),
-        CheckConstraint(holds_nobody(*WHO_BOUGHT), name="erased_holds_nobody"),
-        Index("subscriptions_of_user", "user_id", "created_at", "id"),
-        # What activation still owes: an operator's list, and short.
-        Index("subscriptions_unbound", "created_at", "id", postgresql_where=text("stripe_subscription_id IS NULL")),
+        CheckConstraint(erased_has_no_personal_data(*PERSONAL_COLUMNS), name="erased_has_no_personal_data"),
+        Index("subscriptions_by_user", "user_id", "created_at", "id"),
+        # Subscriptions that are still to be activated: few, and asked for often.
+        Index(
+            "subscriptions_not_activated", "created_at", "id", postgresql_where=text("stripe_subscription_id IS NULL")
+        ),
     )
 
 
 class SubscriptionItemRow(Row):
-    """One line of a subscription, in the order of the cart."""
+    """Line of a subscription; `position` is that among the lines of its billing interval."""
 
     __tablename__ = "subscription_items"
 
@@ -124,7 +126,7 @@ class SubscriptionItemRow(Row):
 
 
 class SubscriptionInvoiceRow(Row):
-    """One charge of a subscription, as Stripe showed it last. A credit makes the total negative."""
+    """Charge of a subscription, as Stripe last showed it. A credit makes the total negative."""
 
     __tablename__ = "subscription_invoices"
 
@@ -140,7 +142,6 @@ class SubscriptionInvoiceRow(Row):
     period_start: Mapped[datetime | None]
     period_end: Mapped[datetime | None]
     next_payment_attempt: Mapped[datetime | None]
-    updated_at: Mapped[datetime]
 
     __table_args__ = (
         CheckConstraint("amount_paid_minor >= 0", name="amount_paid_minor"),
@@ -151,13 +152,11 @@ class SubscriptionInvoiceRow(Row):
 
 
 class CustomerRow(Row):
-    """The Stripe customer of a user: one each, both ways."""
+    """Stripe customer of a user: one each, both ways."""
 
     __tablename__ = "customers"
 
     user_id: Mapped[str] = mapped_column(primary_key=True)
     stripe_customer_id: Mapped[str]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
 
     __table_args__ = (UniqueConstraint("stripe_customer_id"),)

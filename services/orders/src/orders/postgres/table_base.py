@@ -1,8 +1,8 @@
-"""What every table has in common: how its constraints are named, and which column type stands for what."""
+"""Conventions of all tables: names of constraints, and the column type of each Python type."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, DateTime, Enum, LargeBinary, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -15,7 +15,7 @@ from orders.domain.purchases import Outcome, QuarantineReason
 from orders.domain.refunds import DisputeStatus, RefundStatus
 from orders.domain.subscriptions import InvoiceStatus, SubscriptionStatus
 
-WHO_BOUGHT = (
+PERSONAL_COLUMNS: Final = (
     "user_id",
     "contact_name",
     "contact_email",
@@ -27,21 +27,21 @@ WHO_BOUGHT = (
     "shipping_postal_code",
     "shipping_country",
 )
-"""The columns of `orders` and of `subscriptions` that say who bought."""
+"""Columns of `orders` and `subscriptions` that identify the buyer (P7). An erased row has none of them."""
 
 
-def enumerated(words: type[StrEnum], name: str) -> Enum:
-    """Return the enumerated type of a set of words."""
+def enum_type(words: type[StrEnum], name: str) -> Enum:
+    """Return the enumerated type of a domain enum."""
     return Enum(words, name=name, values_callable=lambda members: [member.value for member in members])
 
 
-def holds_nobody(*columns: str) -> str:
-    """Return the condition that an erased row has none of the columns that say who bought."""
+def erased_has_no_personal_data(*columns: str) -> str:
+    """Return the condition that an erased row has none of the personal columns."""
     return f"erased_at IS NULL OR num_nonnulls({', '.join(columns)}) = 0"
 
 
 class Row(DeclarativeBase):
-    """A table of the service."""
+    """Base of the tables."""
 
     metadata = MetaData(
         naming_convention={
@@ -58,14 +58,14 @@ class Row(DeclarativeBase):
         bytes: LargeBinary,
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
-        IntentKind: enumerated(IntentKind, "intent_kind"),
-        Outcome: enumerated(Outcome, "payment_outcome"),
-        QuarantineReason: enumerated(QuarantineReason, "quarantine_reason"),
-        ReportChannel: enumerated(ReportChannel, "report_channel"),
-        OrderStatus: enumerated(OrderStatus, "order_status"),
-        SubscriptionStatus: enumerated(SubscriptionStatus, "subscription_status"),
-        BillingInterval: enumerated(BillingInterval, "billing_interval"),
-        InvoiceStatus: enumerated(InvoiceStatus, "invoice_status"),
-        RefundStatus: enumerated(RefundStatus, "refund_status"),
-        DisputeStatus: enumerated(DisputeStatus, "dispute_status"),
+        IntentKind: enum_type(IntentKind, "intent_kind"),
+        Outcome: enum_type(Outcome, "payment_outcome"),
+        QuarantineReason: enum_type(QuarantineReason, "quarantine_reason"),
+        ReportChannel: enum_type(ReportChannel, "report_channel"),
+        OrderStatus: enum_type(OrderStatus, "order_status"),
+        SubscriptionStatus: enum_type(SubscriptionStatus, "subscription_status"),
+        BillingInterval: enum_type(BillingInterval, "billing_interval"),
+        InvoiceStatus: enum_type(InvoiceStatus, "invoice_status"),
+        RefundStatus: enum_type(RefundStatus, "refund_status"),
+        DisputeStatus: enum_type(DisputeStatus, "dispute_status"),
     }

@@ -1,6 +1,7 @@
-"""The tables, and the constraints that keep the promises when every line of code fails to.
+"""Tables of payments, orders, refunds, disputes and the outbox, with the constraints that enforce the promises.
 
-The names are part of the operator's interface: they query these tables. Money is a whole number of minor units.
+Constraints hold even if the code is wrong. Names of tables and columns are part of the operator's interface. Amounts
+are whole numbers of minor units.
 """
 
 from datetime import datetime
@@ -29,12 +30,11 @@ from orders.postgres.subscription_tables import (
     SubscriptionItemRow,
     SubscriptionRow,
 )
-from orders.postgres.table_base import WHO_BOUGHT, Row, holds_nobody
+from orders.postgres.table_base import PERSONAL_COLUMNS, Row, erased_has_no_personal_data
 
-# Row's metadata is whole only with every module of tables imported.
+# Row's metadata is complete only if every module with tables is imported.
 __all__ = [
     "ONE_PURCHASE_PER_ATTEMPT",
-    "PERSONAL_IN_ORDER",
     "CustomerRow",
     "DisputeRow",
     "OrderItemRow",
@@ -50,12 +50,9 @@ __all__ = [
 
 ONE_PURCHASE_PER_ATTEMPT = "payments_one_purchase_per_attempt"
 
-PERSONAL_IN_ORDER = WHO_BOUGHT
-"""The columns of `orders` that say who bought. An erased order has none of them."""
-
 
 class PaymentRow(Row):
-    """The decision on a succeeded intent. This table alone decides P3."""
+    """Decision on a succeeded intent. This table alone decides P3."""
 
     __tablename__ = "payments"
 
@@ -66,6 +63,7 @@ class PaymentRow(Row):
     amount_minor: Mapped[int | None]
     currency: Mapped[str | None]
     livemode: Mapped[bool]
+    stripe_payment_method_id: Mapped[str | None]
     user_id: Mapped[str | None]
     quarantine_reason: Mapped[QuarantineReason | None]
     attempt_content: Mapped[bytes | None]
@@ -74,32 +72,31 @@ class PaymentRow(Row):
     decided_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
     erased_at: Mapped[datetime | None]
-    stripe_payment_method_id: Mapped[str | None]
 
     __table_args__ = (
         Index(ONE_PURCHASE_PER_ATTEMPT, "attempt_id", unique=True, postgresql_where=text("outcome = 'purchase'")),
         Index("payments_quarantined", "decided_at", "intent_id", postgresql_where=text("outcome = 'quarantined'")),
-        # What an order must agree with: the target of its foreign key (P3, P5).
-        UniqueConstraint("intent_id", "outcome", "amount_minor", "currency", name="payments_received_key"),
-        # The same for a subscription, which knows no amount.
+        # Targets of the foreign keys of orders (P3, P5) and of subscriptions, which have no amount (P3).
+        UniqueConstraint("intent_id", "outcome", "amount_minor", "currency", name="payments_amount_key"),
         UniqueConstraint("intent_id", "outcome", "currency", name="payments_outcome_key"),
         CheckConstraint("(outcome = 'quarantined') = (quarantine_reason IS NOT NULL)", name="reason_iff_quarantined"),
-        # A setup takes nothing: 0 of the cart's currency where it bought something, and nothing known where not.
+        # A setup intent takes no money: it has amount 0 in the cart's currency as a purchase, and none in quarantine.
         CheckConstraint(
-            "(kind = 'payment' OR outcome = 'purchase') = (amount_minor IS NOT NULL)", name="amount_unless_setup_aside"
+            "(kind = 'payment' OR outcome = 'purchase') = (amount_minor IS NOT NULL)",
+            name="amount_unless_quarantined_setup",
         ),
-        CheckConstraint("kind = 'payment' OR coalesce(amount_minor, 0) = 0", name="setup_takes_nothing"),
+        CheckConstraint("kind = 'payment' OR coalesce(amount_minor, 0) = 0", name="setup_amount_is_zero"),
         CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount_with_currency"),
         CheckConstraint("amount_minor >= 0", name="amount_minor"),
         CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
-        CheckConstraint("outcome = 'quarantined' OR attempt_content IS NULL", name="content_only_quarantined"),
-        CheckConstraint("outcome = 'quarantined' OR resolved_at IS NULL", name="resolved_only_quarantined"),
-        CheckConstraint(holds_nobody("user_id", "attempt_content"), name="erased_holds_nobody"),
+        CheckConstraint("outcome = 'quarantined' OR attempt_content IS NULL", name="content_only_if_quarantined"),
+        CheckConstraint("outcome = 'quarantined' OR resolved_at IS NULL", name="resolved_only_if_quarantined"),
+        CheckConstraint(erased_has_no_personal_data("user_id", "attempt_content"), name="erased_has_no_personal_data"),
     )
 
 
 class OrderRow(Row):
-    """A paid order. Its foreign key makes P5 a constraint: its total is what Stripe received."""
+    """Paid order. Its foreign key enforces P5: the total equals the amount that Stripe received."""
 
     __tablename__ = "orders"
 
@@ -135,26 +132,26 @@ class OrderRow(Row):
         ForeignKeyConstraint(
             ["payment_intent_id", "payment_outcome", "total_minor", "currency"],
             ["payments.intent_id", "payments.outcome", "payments.amount_minor", "payments.currency"],
-            name="orders_total_is_what_was_received",
+            name="orders_total_equals_payment_fkey",
         ),
-        # With the foreign key: no order hangs on a quarantined payment (P3).
+        # With the foreign key: no order belongs to a quarantined payment (P3).
         CheckConstraint("payment_outcome = 'purchase'", name="payment_outcome"),
-        CheckConstraint("total_minor = items_minor + shipping_minor", name="total_is_items_and_shipping"),
-        CheckConstraint("total_minor >= 0 AND items_minor >= 0 AND shipping_minor >= 0", name="sums"),
-        CheckConstraint("(shipping_line1 IS NULL) = (shipping_country IS NULL)", name="address_whole_or_none"),
-        CheckConstraint("(shipping_rate_id IS NULL) = (shipping_rate_name IS NULL)", name="rate_whole_or_none"),
-        CheckConstraint("shipping_rate_id IS NOT NULL OR shipping_minor = 0", name="no_shipping_no_amount"),
+        CheckConstraint("total_minor = items_minor + shipping_minor", name="total_is_items_plus_shipping"),
+        CheckConstraint("total_minor >= 0 AND items_minor >= 0 AND shipping_minor >= 0", name="amounts"),
+        CheckConstraint("(shipping_line1 IS NULL) = (shipping_country IS NULL)", name="address_complete"),
+        CheckConstraint("(shipping_rate_id IS NULL) = (shipping_rate_name IS NULL)", name="shipping_rate_complete"),
+        CheckConstraint("shipping_rate_id IS NOT NULL OR shipping_minor = 0", name="shipping_amount_needs_rate"),
         CheckConstraint(
             "erased_at IS NOT NULL OR contact_name IS NOT NULL AND contact_email IS NOT NULL",
             name="contact_unless_erased",
         ),
-        CheckConstraint(holds_nobody(*PERSONAL_IN_ORDER), name="erased_holds_nobody"),
-        Index("orders_of_user", "user_id", "created_at", "id"),
+        CheckConstraint(erased_has_no_personal_data(*PERSONAL_COLUMNS), name="erased_has_no_personal_data"),
+        Index("orders_by_user", "user_id", "created_at", "id"),
     )
 
 
 class OrderItemRow(Row):
-    """One line of an order, in the order of the cart."""
+    """Line of an order; `position` is that in the cart."""
 
     __tablename__ = "order_items"
 
@@ -173,7 +170,7 @@ class OrderItemRow(Row):
 
 
 class RefundRow(Row):
-    """A refund as Stripe showed it last. No foreign key: it may come before the order."""
+    """Refund as Stripe last showed it. No foreign key: it may arrive before the order."""
 
     __tablename__ = "refunds"
 
@@ -190,12 +187,12 @@ class RefundRow(Row):
         CheckConstraint("amount_minor >= 0", name="amount_minor"),
         CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
         CheckConstraint("version >= 1", name="version"),
-        Index("refunds_of_intent", "intent_id"),
+        Index(None, "intent_id"),
     )
 
 
 class DisputeRow(Row):
-    """A dispute as Stripe showed it last. No foreign key: it may come before the order."""
+    """Dispute as Stripe last showed it. No foreign key: it may arrive before the order."""
 
     __tablename__ = "disputes"
 
@@ -213,12 +210,12 @@ class DisputeRow(Row):
         CheckConstraint("amount_minor >= 0", name="amount_minor"),
         CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
         CheckConstraint("version >= 1", name="version"),
-        Index("disputes_of_intent", "intent_id"),
+        Index(None, "intent_id"),
     )
 
 
 class OutboxRow(Row):
-    """What others should hear about: ids and sums only, no personal data (P7)."""
+    """Event for other systems: ids, a reason and amounts only, no personal data (P7)."""
 
     __tablename__ = "outbox"
 
@@ -234,6 +231,6 @@ class OutboxRow(Row):
         CheckConstraint(
             "payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id', 'reason',"
             " 'total_minor', 'amount_minor', 'currency'] = '{}'::jsonb",
-            name="ids_and_sums_only",
+            name="no_personal_data",
         ),
     )

@@ -1,4 +1,4 @@
-"""Mutual TLS with PostgreSQL: a connection shows the certificate in force, and none outlives its certificate."""
+"""TLS to PostgreSQL with reload: new connections use the current certificate, and pooled ones are replaced."""
 
 import ssl
 from pathlib import Path
@@ -15,36 +15,35 @@ _FILES: Final = ("sslcert", "sslkey", "sslrootcert")
 
 
 def is_verified(url: str) -> bool:
-    """Whether connections to a libpq URL are encrypted, to the very server that the URL names."""
+    """Return True if connections to a libpq URL are encrypted and verify the server's name."""
     return _parameters(url).get("sslmode") == _VERIFIED
 
 
-class RenewedConnections:
-    """Opens connections with the certificates that a URL names, and knows those that were opened with earlier ones.
+class ReloadingTls:
+    """Certificates that a libpq URL names, and the connections that were opened with each of them.
 
-    A URL that does not name all of sslcert, sslkey and sslrootcert, with sslmode=verify-full, is left to asyncpg:
-    it reads what there is at each connect, and connections are not replaced.
+    A URL without all of sslcert, sslkey, sslrootcert and sslmode=verify-full is left to asyncpg, which reads the files
+    at each connect; pooled connections are not replaced then. Raises CertificateUnusable.
     """
 
     def __init__(self, url: str) -> None:
-        """Read the certificates. Raises CertificateUnusable."""
         parameters = _parameters(url)
-        whole = is_verified(url) and all(name in parameters for name in _FILES)
-        self._certificates = _certificates(*(Path(parameters[name]) for name in _FILES)) if whole else None
+        complete = is_verified(url) and all(name in parameters for name in _FILES)
+        self._certificates = _certificates(*(Path(parameters[name]) for name in _FILES)) if complete else None
         self._opened_with: WeakKeyDictionary[Any, ssl.SSLContext] = WeakKeyDictionary()
 
     @property
     def options(self) -> dict[str, ssl.SSLContext]:
-        """What asyncpg is told to open a connection now."""
+        """Options of asyncpg for a connection that is opened now."""
         return {"ssl": self._certificates.current().client_context} if self._certificates else {}
 
     def remember(self, connection: Any, options: dict[str, ssl.SSLContext]) -> None:
-        """Note with which options a connection was opened."""
+        """Remember the options that a connection was opened with."""
         if options:
             self._opened_with[connection] = options["ssl"]
 
-    def refuse_outdated(self, connection: Any, _record: object, _proxy: object) -> None:
-        """Have SQLAlchemy's pool replace a connection from before the certificates changed, as it is taken out."""
+    def discard_outdated(self, connection: Any, _record: object, _proxy: object) -> None:
+        """Make SQLAlchemy's pool replace a connection that was opened with earlier certificates."""
         if self._certificates is None:
             return
         if self._opened_with[connection.driver_connection] is not self._certificates.current().client_context:

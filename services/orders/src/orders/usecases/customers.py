@@ -1,57 +1,55 @@
-"""The Stripe customer of a user: one each, so that a user's payment methods and subscriptions are in one place."""
+"""One Stripe customer for each user, so that payment methods and subscriptions of a user are in one place."""
 
-from collections.abc import Callable
-from datetime import datetime
+from typing import Final
 
-from orders.usecases.unit_of_work import BeginUnit, Ledger
+from orders.usecases.unit_of_work import CustomerRepository, UnitOfWorkFactory
 from servicekit.violations import FieldViolation, InvalidRequest
 
-_TRIES = 3
+_TRIES: Final = 3
 
 
 class CustomerNotFound(LookupError):
     """The user has no Stripe customer yet."""
 
 
-class Customers:
-    """Keeps which Stripe customer is whose."""
+class CustomerService:
+    """Assigns Stripe customers to users: the first writer wins."""
 
-    def __init__(self, begin: BeginUnit, now: Callable[[], datetime]) -> None:
+    def __init__(self, begin: UnitOfWorkFactory) -> None:
         self._begin = begin
-        self._now = now
 
-    async def of_user(self, user_id: str) -> str:
+    async def get(self, user_id: str) -> str:
         """Return the id of a user's Stripe customer. Raises CustomerNotFound."""
-        async with self._begin() as ledger:
-            customer = await ledger.customer_of(user_id)
-        if customer is None:
+        async with self._begin() as unit:
+            customer_id = await unit.customers.find(user_id)
+        if customer_id is None:
             raise CustomerNotFound
-        return customer
+        return customer_id
 
     async def put(self, user_id: str, stripe_customer_id: str, replaced: str | None) -> str:
-        """Make it the user's unless the user has one, or instead of the replaced one; return the user's from now on.
+        """Assign a customer if the user has none, or has `replaced`; return the user's customer afterwards.
 
-        Raises InvalidRequest for a customer that is another user's.
+        Raises InvalidRequest if the customer is another user's.
         """
-        async with self._begin() as ledger:
-            at = self._now()
-            if replaced is not None and await ledger.replace_customer(user_id, replaced, stripe_customer_id, at):
-                customer = stripe_customer_id
+        async with self._begin() as unit:
+            customers = unit.customers
+            if replaced is not None and await customers.replace(user_id, replaced, stripe_customer_id):
+                assigned = stripe_customer_id
             else:
-                customer = await _first_writer(ledger, user_id, stripe_customer_id, at)
-            if customer == replaced != stripe_customer_id:
+                assigned = await _add_or_find(customers, user_id, stripe_customer_id)
+            if assigned == replaced != stripe_customer_id:
                 raise _of_another_user()
-            await ledger.commit()
-        return customer
+            await unit.commit()
+        return assigned
 
 
-async def _first_writer(ledger: Ledger, user_id: str, stripe_customer_id: str, at: datetime) -> str:
-    for _ in range(_TRIES):  # Who stood in the way may be erased before it can be read.
-        if await ledger.add_customer(user_id, stripe_customer_id, at):
+async def _add_or_find(customers: CustomerRepository, user_id: str, stripe_customer_id: str) -> str:
+    for _ in range(_TRIES):  # An erasure may delete the user's customer before it is read here.
+        if await customers.add(user_id, stripe_customer_id):
             return stripe_customer_id
-        standing = await ledger.customer_of(user_id)
-        if standing is not None:
-            return standing
+        existing = await customers.find(user_id)
+        if existing is not None:
+            return existing
     raise _of_another_user()
 
 

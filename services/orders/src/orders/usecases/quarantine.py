@@ -1,76 +1,65 @@
-"""Payments set aside for a person to settle."""
+"""Quarantining payments that cannot be recorded as a purchase."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from orders.domain.pagination import Cursor, Page, PageRequest, bytes_of, cut_page
-from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, Recorded
-from orders.usecases.unit_of_work import BeginUnit, Ledger
-
-_ROW_BYTES = 1024
+from orders.domain.outbox import OutboxEvent
+from orders.domain.pagination import Cursor, Page, PageRequest, paginate
+from orders.domain.purchases import Decision, DecisionResult, Purchase, QuarantinedPayment
+from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
 class DecisionVanished(RuntimeError):
-    """An intent refused a decision because it had one, and then had none: decisions are never deleted."""
+    """An intent that was decided has no decision any more. Decisions are never deleted."""
 
 
-class Quarantine:
-    """The use cases around quarantined payments."""
+class QuarantineService:
+    """Quarantines payments and lists them."""
 
-    def __init__(self, begin: BeginUnit, now: Callable[[], datetime]) -> None:
+    def __init__(self, begin: UnitOfWorkFactory, now: Callable[[], datetime]) -> None:
         self._begin = begin
         self._now = now
 
-    async def set_aside(self, asked: QuarantinedPayment) -> Recorded:
-        """Quarantine a succeeded intent; one that was decided before keeps its decision (P3)."""
-        quarantined = replace(asked, quarantined_at=self._now())
-        async with self._begin() as ledger:
-            recorded = await set_aside(ledger, quarantined)
-            await ledger.commit()
-        return recorded
+    async def quarantine(self, requested: QuarantinedPayment) -> DecisionResult:
+        """Quarantine a succeeded intent, or return the decision that exists for it (P3)."""
+        quarantined = replace(requested, quarantined_at=self._now())
+        async with self._begin() as unit:
+            result = await quarantine(unit, quarantined)
+            await unit.commit()
+        return result
 
-    async def page(self, request: PageRequest) -> Page[QuarantinedPayment]:
+    async def list_payments(self, request: PageRequest) -> Page[QuarantinedPayment]:
         """Return quarantined payments, newest first."""
-        async with self._begin() as ledger:
-            rows = await ledger.quarantined_payments(request.before, request.size + 1)
-        return cut_page(rows, request.size, weigh=_weigh, cursor=_cursor)
+        async with self._begin() as unit:
+            rows = await unit.purchases.list_quarantined(request.after, request.size + 1)
+        return paginate(rows, request.size, lambda row: Cursor(row.quarantined_at, row.payment.intent.id))
 
 
-async def set_aside(ledger: Ledger, quarantined: QuarantinedPayment) -> Recorded:
-    """Quarantine within a unit of work, or answer the decision that stands."""
-    if await ledger.decide_quarantine(quarantined):
-        await ledger.announce_quarantine(quarantined)
-        return Recorded(quarantined, already_recorded=False)
-    standing = await _standing_decision(ledger, quarantined.payment.intent.id)
-    return await keep_decision(ledger, quarantined, standing)
+async def quarantine(unit: UnitOfWork, quarantined: QuarantinedPayment) -> DecisionResult:
+    """Quarantine within a unit of work, or return the existing decision."""
+    if await unit.purchases.decide_quarantine(quarantined):
+        await unit.enqueue_event(OutboxEvent.payment_quarantined(quarantined), quarantined.quarantined_at)
+        return DecisionResult(quarantined, already_recorded=False)
+    existing = await _lock_decision(unit, quarantined.payment.intent.id)
+    return await keep_existing(unit, quarantined, existing)
 
 
-async def keep_decision(ledger: Ledger, asked: QuarantinedPayment, standing: Decision) -> Recorded:
-    """Answer the decision that stands.
+async def keep_existing(unit: UnitOfWork, requested: QuarantinedPayment, existing: Decision) -> DecisionResult:
+    """Return the existing decision, and attach the request's content to a quarantined payment without any.
 
-    Whoever is answered `quarantined` will delete the attempt, so content that is brought goes into a quarantine that
-    has none (P4). One that only waited for its attempt takes the new reason with it.
+    A caller that receives `quarantined` deletes the attempt, so the content must be kept here (P4). A payment that
+    waited for its attempt takes the new reason with the content.
     """
-    if asked.content is None or isinstance(standing, Purchase) or standing.keeps_content:
-        return Recorded(standing, already_recorded=True)
-    intent_id = asked.payment.intent.id
-    await ledger.complete(intent_id, asked.reason, asked.content)
-    return Recorded(await _standing_decision(ledger, intent_id), already_recorded=True)
+    if requested.content is None or isinstance(existing, Purchase) or existing.has_content:
+        return DecisionResult(existing, already_recorded=True)
+    intent_id = requested.payment.intent.id
+    await unit.purchases.attach_content(intent_id, requested.reason, requested.content)
+    return DecisionResult(await _lock_decision(unit, intent_id), already_recorded=True)
 
 
-async def _standing_decision(ledger: Ledger, intent_id: str) -> Decision:
-    standing = await ledger.decision_on(intent_id)
-    if standing is None:
+async def _lock_decision(unit: UnitOfWork, intent_id: str) -> Decision:
+    existing = await unit.purchases.lock_decision(intent_id)
+    if existing is None:
         raise DecisionVanished
-    return standing
-
-
-def _cursor(quarantined: QuarantinedPayment) -> Cursor:
-    return Cursor(quarantined.quarantined_at, quarantined.payment.intent.id)
-
-
-def _weigh(quarantined: QuarantinedPayment) -> int:
-    payment, content = quarantined.payment, quarantined.content
-    texts = bytes_of(payment.intent.id, payment.attempt_id, quarantined.report.stripe_event_id)
-    return _ROW_BYTES + texts + (len(content.serialized) if content else 0)
+    return existing

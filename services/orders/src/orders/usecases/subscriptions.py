@@ -1,167 +1,125 @@
 """Following a subscription from its purchase to its Stripe subscription, and through that one's life.
 
-Whoever asks Stripe reads the row's version first. What Stripe said is written only where that version still holds, so
-an answer that was overtaken on its way is never written over a newer one.
+A caller reads the row's version before it asks Stripe. The state that it read at Stripe is written only if the row
+still has that version, so a slow answer never replaces a newer one.
 """
 
 from collections.abc import Callable
-from dataclasses import astuple
 from datetime import datetime
 from uuid import UUID
 
-from orders.domain.pagination import Cursor, Page, PageRequest, bytes_of, cut_page
+from orders.domain.pagination import Cursor, Page, PageRequest, paginate
 from orders.domain.subscriptions import (
-    Sighting,
+    StripeSnapshot,
     StripeSubscriptionMismatch,
     Subscription,
     SubscriptionNotFound,
     SubscriptionStatus,
-    VersionMismatch,
 )
-from orders.usecases.unit_of_work import BeginUnit, Ledger
+from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory, VersionConflict
 
 
-class SubscriptionLife:
-    """Writes what happens to a subscription."""
+class SubscriptionLifecycle:
+    """Writes activations and state changes of subscriptions."""
 
-    def __init__(self, begin: BeginUnit, now: Callable[[], datetime]) -> None:
+    def __init__(self, begin: UnitOfWorkFactory, now: Callable[[], datetime]) -> None:
         self._begin = begin
         self._now = now
 
     async def begin_activation(self, subscription_id: UUID, abandon_generation: int) -> Subscription:
-        """Note that its creation at Stripe is about to be tried. Raises SubscriptionNotFound."""
-        async with self._begin() as ledger:
-            await ledger.begin_activation(subscription_id, abandon_generation, self._now())
-            standing = await _standing(ledger, subscription_id)
-            await ledger.commit()
-        return standing
+        """Record that the subscription is about to be created at Stripe. Raises SubscriptionNotFound."""
+        async with self._begin() as unit:
+            await unit.subscriptions.begin_activation(subscription_id, abandon_generation, self._now())
+            current = await _get(unit, subscription_id)
+            await unit.commit()
+        return current
 
-    async def activate(self, subscription_id: UUID, sighting: Sighting) -> Subscription:
-        """Bind it to the Stripe subscription that was made for it; once bound to that one, answer it as it stands.
+    async def activate(self, subscription_id: UUID, snapshot: StripeSnapshot) -> Subscription:
+        """Bind the subscription to its Stripe subscription. One that is bound to it already is returned unchanged.
 
-        Raises SubscriptionNotFound, VersionMismatch, StripeSubscriptionMismatch.
+        Raises SubscriptionNotFound, VersionConflict, StripeSubscriptionMismatch.
         """
-        async with self._begin() as ledger:
-            at = self._now()
-            if await ledger.bind(subscription_id, sighting.expected_version, sighting.state, at):
-                await _put_invoice(ledger, subscription_id, sighting, at)
+        async with self._begin() as unit:
+            if await unit.subscriptions.bind(subscription_id, snapshot):
+                await _put_invoice(unit, subscription_id, snapshot)
             else:
-                await ledger.hold_subscription(subscription_id)
-                _refuse_binding(await _standing(ledger, subscription_id), sighting)
-            bound = await _standing(ledger, subscription_id)
-            await ledger.commit()
+                await unit.subscriptions.lock(subscription_id)
+                _require_bound(await _get(unit, subscription_id), snapshot)
+            bound = await _get(unit, subscription_id)
+            await unit.commit()
         return bound
 
     async def fail(self, subscription_id: UUID, expected_version: int, failure: str) -> Subscription:
-        """Note that Stripe refused for good; where that is known, or it is bound, answer it as it stands.
+        """Record a definite refusal by Stripe. One that is bound or has failed already is returned unchanged.
 
-        Raises SubscriptionNotFound, VersionMismatch.
+        Raises SubscriptionNotFound, VersionConflict.
         """
-        async with self._begin() as ledger:
-            failed = await ledger.fail_activation(subscription_id, expected_version, failure, self._now())
+        async with self._begin() as unit:
+            failed = await unit.subscriptions.fail_activation(subscription_id, expected_version, failure)
             if not failed:
-                await ledger.hold_subscription(subscription_id)
-            standing = await _standing(ledger, subscription_id)
-            await ledger.commit()
-        if not failed and standing.status is SubscriptionStatus.PENDING:
-            raise VersionMismatch
-        return standing
+                await unit.subscriptions.lock(subscription_id)
+            current = await _get(unit, subscription_id)
+            await unit.commit()
+        if not failed and current.status is SubscriptionStatus.PENDING:
+            raise VersionConflict
+        return current
 
-    async def apply(self, subscription_id: UUID, sighting: Sighting) -> Subscription:
-        """Write what was read at Stripe. Raises SubscriptionNotFound, VersionMismatch, StripeSubscriptionMismatch."""
-        async with self._begin() as ledger:
-            at = self._now()
-            if not await ledger.apply_state(subscription_id, sighting, at):
-                _refuse_state(await _standing(ledger, subscription_id), sighting)
-            await _put_invoice(ledger, subscription_id, sighting, at)
-            applied = await _standing(ledger, subscription_id)
-            await ledger.commit()
+    async def apply(self, subscription_id: UUID, snapshot: StripeSnapshot) -> Subscription:
+        """Write a state that was read at Stripe.
+
+        Raises SubscriptionNotFound, VersionConflict, StripeSubscriptionMismatch.
+        """
+        async with self._begin() as unit:
+            if not await unit.subscriptions.apply_state(subscription_id, snapshot):
+                current = await _get(unit, subscription_id)
+                raise VersionConflict if current.is_bound_to(snapshot.state) else StripeSubscriptionMismatch
+            await _put_invoice(unit, subscription_id, snapshot)
+            applied = await _get(unit, subscription_id)
+            await unit.commit()
         return applied
 
 
-async def _standing(ledger: Ledger, subscription_id: UUID) -> Subscription:
-    standing = await ledger.subscription(subscription_id)
-    if standing is None:
-        raise SubscriptionNotFound
-    return standing
+async def _get(unit: UnitOfWork, subscription_id: UUID) -> Subscription:
+    return _required(await unit.subscriptions.find(subscription_id))
 
 
-async def _put_invoice(ledger: Ledger, subscription_id: UUID, sighting: Sighting, at: datetime) -> None:
-    if sighting.invoice is not None and not await ledger.put_invoice(subscription_id, sighting.invoice, at):
-        raise StripeSubscriptionMismatch
-
-
-def _refuse_binding(standing: Subscription, sighting: Sighting) -> None:
-    """Raise unless it is bound to that Stripe subscription already."""
-    if standing.state is None:
-        raise VersionMismatch
-    if not standing.is_bound_to(sighting.state):
-        raise StripeSubscriptionMismatch
-
-
-def _refuse_state(standing: Subscription, sighting: Sighting) -> None:
-    if not standing.is_bound_to(sighting.state):
-        raise StripeSubscriptionMismatch
-    raise VersionMismatch
-
-
-_SUBSCRIPTION_BYTES = 1024
-_ITEM_BYTES = 128
-
-
-class SubscriptionReader:
-    """Reads what was begun and how it stands."""
-
-    def __init__(self, begin: BeginUnit) -> None:
-        self._begin = begin
-
-    async def by_id(self, subscription_id: UUID) -> Subscription:
-        """Return one subscription. Raises SubscriptionNotFound."""
-        async with self._begin() as ledger:
-            return _found(await ledger.subscription(subscription_id))
-
-    async def bound_to(self, stripe_subscription_id: str) -> Subscription:
-        """Return the subscription of a Stripe subscription. Raises SubscriptionNotFound."""
-        async with self._begin() as ledger:
-            return _found(await ledger.subscription_bound_to(stripe_subscription_id))
-
-    async def of_user(self, user_id: str, request: PageRequest) -> Page[Subscription]:
-        """Return a user's subscriptions, newest first, without their invoices."""
-        async with self._begin() as ledger:
-            rows = await ledger.subscriptions_of(user_id, request.before, request.size + 1)
-        return cut_page(rows, request.size, weigh=_weigh, cursor=_cursor)
-
-
-def _found(subscription: Subscription | None) -> Subscription:
+def _required(subscription: Subscription | None) -> Subscription:
     if subscription is None:
         raise SubscriptionNotFound
     return subscription
 
 
-def _cursor(subscription: Subscription) -> Cursor:
-    return Cursor(subscription.created_at, str(subscription.id))
+def _require_bound(current: Subscription, snapshot: StripeSnapshot) -> None:
+    if current.state is None:
+        raise VersionConflict
+    if not current.is_bound_to(snapshot.state):
+        raise StripeSubscriptionMismatch
 
 
-def _weigh(subscription: Subscription) -> int:
-    items = sum(_ITEM_BYTES + bytes_of(item.price_id, item.product_id, item.name) for item in subscription.items)
-    return _SUBSCRIPTION_BYTES + _weigh_ids(subscription) + _weigh_recipient(subscription) + items
+async def _put_invoice(unit: UnitOfWork, subscription_id: UUID, snapshot: StripeSnapshot) -> None:
+    invoice = snapshot.invoice
+    if invoice is not None and not await unit.subscriptions.put_invoice(subscription_id, invoice):
+        raise StripeSubscriptionMismatch
 
 
-def _weigh_ids(subscription: Subscription) -> int:
-    state = subscription.state
-    return bytes_of(
-        subscription.checkout_attempt_id,
-        subscription.intent.id,
-        subscription.user_id,
-        subscription.stripe_customer_id,
-        subscription.payment_method_id,
-        subscription.activation.failure,
-        # The Stripe id is there twice: by itself and in the state.
-        *((state.stripe_subscription_id, state.stripe_subscription_id, state.latest_invoice_id) if state else ()),
-    )
+class SubscriptionReader:
+    """Reads subscriptions."""
 
+    def __init__(self, begin: UnitOfWorkFactory) -> None:
+        self._begin = begin
 
-def _weigh_recipient(subscription: Subscription) -> int:
-    contact = astuple(subscription.contact) if subscription.contact else ()
-    address = astuple(subscription.shipping_address) if subscription.shipping_address else ()
-    return bytes_of(*contact, *address)
+    async def get(self, subscription_id: UUID) -> Subscription:
+        """Return one subscription. Raises SubscriptionNotFound."""
+        async with self._begin() as unit:
+            return await _get(unit, subscription_id)
+
+    async def get_by_stripe_id(self, stripe_subscription_id: str) -> Subscription:
+        """Return the subscription that is bound to a Stripe subscription. Raises SubscriptionNotFound."""
+        async with self._begin() as unit:
+            return _required(await unit.subscriptions.find_by_stripe_id(stripe_subscription_id))
+
+    async def list_of_user(self, user_id: str, request: PageRequest) -> Page[Subscription]:
+        """Return a user's subscriptions, newest first, without their invoices."""
+        async with self._begin() as unit:
+            rows = await unit.subscriptions.list_of_user(user_id, request.after, request.size + 1)
+        return paginate(rows, request.size, lambda each: Cursor(each.created_at, str(each.id)))

@@ -1,4 +1,4 @@
-"""The port to where decisions, orders and quarantined payments are kept: one unit of work at a time."""
+"""Ports to the database: repositories that share one transaction."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,122 +8,145 @@ from uuid import UUID
 
 from orders.domain.checkout import AttemptContent, CheckoutContext
 from orders.domain.orders import Order
+from orders.domain.outbox import OutboxEvent
 from orders.domain.pagination import Cursor
 from orders.domain.payments import Payment, PaymentReport
 from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, QuarantineReason
-from orders.domain.subscriptions import Sighting, StripeState, Subscription, SubscriptionInvoice
-
-
-class SubscriptionLedger(Protocol):
-    """What a transaction can do with subscriptions and customers."""
-
-    async def add_subscriptions(self, subscriptions: Sequence[Subscription]) -> None:
-        """Write an attempt's subscriptions with their items, in the order of the cart."""
-
-    async def subscription(self, subscription_id: UUID) -> Subscription | None:
-        """Return one subscription with its newest invoices."""
-
-    async def hold_subscription(self, subscription_id: UUID) -> None:
-        """Lock it, so that what is answered unchanged is kept as what is written is: on the standbys too."""
-
-    async def subscription_bound_to(self, stripe_subscription_id: str) -> Subscription | None:
-        """Return the subscription that is bound to a Stripe subscription, with its newest invoices."""
-
-    async def subscriptions_of(self, user_id: str, before: Cursor | None, limit: int) -> list[Subscription]:
-        """Return a user's subscriptions older than the cursor, newest first, without their invoices."""
-
-    async def begin_activation(self, subscription_id: UUID, abandon_generation: int, at: datetime) -> None:
-        """Note the first begin of a generation; advance the generation first, if it is the one to abandon.
-
-        Changes nothing, not even the version, where the generation was begun already, or the subscription is bound.
-        """
-
-    async def bind(self, subscription_id: UUID, expected_version: int, state: StripeState, at: datetime) -> bool:
-        """Bind the subscription and write the state. False unless it is unbound and still has the version.
-
-        Raises StripeSubscriptionMismatch where another subscription is bound to the same Stripe subscription.
-        """
-
-    async def fail_activation(self, subscription_id: UUID, expected_version: int, failure: str, at: datetime) -> bool:
-        """Note that Stripe refused for good and advance the generation.
-
-        False unless it is unbound, has the version, and is pending or was begun again.
-        """
-
-    async def apply_state(self, subscription_id: UUID, sighting: Sighting, at: datetime) -> bool:
-        """Write the state. False unless the subscription still has the version and is bound to that Stripe one."""
-
-    async def put_invoice(self, subscription_id: UUID, invoice: SubscriptionInvoice, at: datetime) -> bool:
-        """Write an invoice. False where it is another subscription's."""
-
-    async def add_customer(self, user_id: str, stripe_customer_id: str, at: datetime) -> bool:
-        """Make a Stripe customer the user's. False where the user has one, or somebody else has this one."""
-
-    async def replace_customer(self, user_id: str, replaced: str, stripe_customer_id: str, at: datetime) -> bool:
-        """Replace the user's customer. False where the named one is not the user's, or somebody else has this one."""
-
-    async def customer_of(self, user_id: str) -> str | None:
-        """Return the id of a user's Stripe customer."""
+from orders.domain.subscriptions import StripeSnapshot, Subscription, SubscriptionInvoice
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be reached, or could not do the work now; the same call may succeed later."""
+    """The database cannot be reached, or cannot do the work now. The same call may succeed later."""
 
 
 class DatabaseReadOnly(DatabaseUnavailable):
-    """The database answers, but takes no writes: a standby, or a primary whose disk is full."""
+    """The database answers but refuses writes: a standby, or a primary with a full disk."""
 
 
-class Ledger(SubscriptionLedger, Protocol):
-    """One transaction on what was bought. What is not committed never happened."""
+class VersionConflict(Exception):
+    """The row was written after its version was read, so what was read at Stripe may be older than the row."""
+
+
+class PurchaseRepository(Protocol):
+    """Payment decisions and orders."""
 
     async def decide_purchase(
         self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime
     ) -> bool:
-        """Make the intent a purchase. False when it, or another intent of its attempt, was decided before (P3)."""
+        """Decide that the intent is a purchase. False if it was decided before, or its attempt has a purchase (P3)."""
 
     async def decide_quarantine(self, quarantined: QuarantinedPayment) -> bool:
-        """Quarantine the intent. False when it was decided before (P3)."""
+        """Decide that the intent is quarantined. False if it was decided before (P3)."""
 
-    async def promote(self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime) -> bool:
+    async def promote_to_purchase(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime
+    ) -> bool:
         """Turn an unresolved `attempt_missing` quarantine into the purchase.
 
-        False when it is no such quarantine any more, or another intent holds the attempt's purchase.
+        False if it is no such quarantine any more, or another intent has the attempt's purchase.
         """
 
-    async def complete(self, intent_id: str, reason: QuarantineReason, content: AttemptContent) -> None:
-        """Put the content into a quarantine that has none.
+    async def attach_content(self, intent_id: str, reason: QuarantineReason, content: AttemptContent) -> None:
+        """Attach content to a quarantined payment without any, unless it was erased.
 
         An unresolved `attempt_missing` takes the reason too; any other keeps its own.
         """
 
-    async def decision_on(self, intent_id: str) -> Decision | None:
-        """Return the decision that stands for an intent."""
+    async def lock_decision(self, intent_id: str) -> Decision | None:
+        """Lock the decision on an intent and return it."""
 
     async def add_order(self, order: Order) -> bool:
-        """Write an order with its items. False when its number is taken."""
+        """Insert an order with its items. False if its number is taken."""
 
-    async def announce_purchase(self, purchase: Purchase, at: datetime) -> None:
-        """Write the purchase to the outbox: ids and sums only (P7)."""
+    async def find_purchase(self, attempt_id: str) -> Purchase | None:
+        """Return the purchase of an attempt."""
 
-    async def announce_quarantine(self, quarantined: QuarantinedPayment) -> None:
-        """Write the quarantine to the outbox: ids and sums only (P7)."""
-
-    async def purchase_of(self, attempt_id: str) -> Purchase | None:
-        """Return the purchase an attempt became."""
-
-    async def order(self, order_id: UUID) -> Order | None:
+    async def find_order(self, order_id: UUID) -> Order | None:
         """Return one order."""
 
-    async def orders_of(self, user_id: str, before: Cursor | None, limit: int) -> list[Order]:
-        """Return a user's orders older than the cursor, newest first."""
+    async def list_orders(self, user_id: str, after: Cursor | None, limit: int) -> list[Order]:
+        """Return a user's orders after the cursor, newest first."""
 
-    async def quarantined_payments(self, before: Cursor | None, limit: int) -> list[QuarantinedPayment]:
-        """Return quarantined payments older than the cursor, newest first."""
+    async def list_quarantined(self, after: Cursor | None, limit: int) -> list[QuarantinedPayment]:
+        """Return quarantined payments after the cursor, newest first."""
+
+
+class SubscriptionRepository(Protocol):
+    """Subscriptions with their items and invoices."""
+
+    async def add(self, subscriptions: Sequence[Subscription], context: CheckoutContext) -> None:
+        """Insert an attempt's subscriptions, in the order of the cart, with contact and address of the buyer."""
+
+    async def lock(self, subscription_id: UUID) -> None:
+        """Lock a subscription, so that the commit waits for the standbys even if nothing else is written."""
+
+    async def find(self, subscription_id: UUID) -> Subscription | None:
+        """Return one subscription with its newest invoices."""
+
+    async def find_by_stripe_id(self, stripe_subscription_id: str) -> Subscription | None:
+        """Return the subscription that is bound to a Stripe subscription, with its newest invoices."""
+
+    async def list_of_user(self, user_id: str, after: Cursor | None, limit: int) -> list[Subscription]:
+        """Return a user's subscriptions after the cursor, newest first, without their invoices."""
+
+    async def begin_activation(self, subscription_id: UUID, abandon_generation: int, at: datetime) -> None:
+        """Record the start of a generation; advance the generation first if it is the one to abandon.
+
+        Changes nothing, not even the version, if the generation has started already or the subscription is bound.
+        """
+
+    async def bind(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:
+        """Bind the subscription and write the state. False unless it is unbound and has the expected version.
+
+        Raises StripeSubscriptionMismatch if another subscription is bound to the same Stripe subscription.
+        """
+
+    async def fail_activation(self, subscription_id: UUID, expected_version: int, failure: str) -> bool:
+        """Record a definite refusal by Stripe and advance the generation.
+
+        False unless it is unbound, has the expected version, and is pending or was started again.
+        """
+
+    async def apply_state(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:
+        """Write a state. False unless the row has the expected version and is bound to that Stripe subscription."""
+
+    async def put_invoice(self, subscription_id: UUID, invoice: SubscriptionInvoice) -> bool:
+        """Insert or update an invoice. False if it belongs to another subscription."""
+
+
+class CustomerRepository(Protocol):
+    """The Stripe customer of each user."""
+
+    async def add(self, user_id: str, stripe_customer_id: str) -> bool:
+        """Insert a user's customer. False if the user has one, or another user has this one."""
+
+    async def replace(self, user_id: str, replaced: str, stripe_customer_id: str) -> bool:
+        """Replace a user's customer. False if the user has another than `replaced`, or another user has the new one."""
+
+    async def find(self, user_id: str) -> str | None:
+        """Return the id of a user's Stripe customer."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving it without `commit` rolls it back."""
+
+    @property
+    def purchases(self) -> PurchaseRepository:
+        """Payment decisions and orders."""
+
+    @property
+    def subscriptions(self) -> SubscriptionRepository:
+        """Subscriptions."""
+
+    @property
+    def customers(self) -> CustomerRepository:
+        """Customers."""
+
+    async def enqueue_event(self, event: OutboxEvent, at: datetime) -> None:
+        """Insert an event into the outbox."""
 
     async def commit(self) -> None:
-        """Make it all happened."""
+        """Commit the transaction, on the synchronous standbys too."""
 
 
-BeginUnit = Callable[[], AbstractAsyncContextManager[Ledger]]
-"""Begins a unit of work; leaving it without `commit` rolls it back."""
+UnitOfWorkFactory = Callable[[], AbstractAsyncContextManager[UnitOfWork]]

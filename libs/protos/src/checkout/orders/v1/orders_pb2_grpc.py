@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class OrdersServiceStub:
-    """Owner of what was bought. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
+    """Owner of purchases. Every rpc is idempotent: after UNAVAILABLE or no response it may be called again unchanged.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
     """
 
     def __init__(self, channel):
@@ -129,161 +130,155 @@ class OrdersServiceStub:
 
 
 class OrdersServiceServicer:
-    """Owner of what was bought. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
+    """Owner of purchases. Every rpc is idempotent: after UNAVAILABLE or no response it may be called again unchanged.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
     """
 
     def RecordPurchase(self, request, context):
-        """Records what a succeeded intent bought, in one transaction whose first row decides (P3): the intent becomes this
-        purchase, unless it was decided before. The same intent again answers the decision that stands. A second intent
-        for an attempt that has its purchase is quarantined as duplicate_payment. An unresolved attempt_missing
-        quarantine becomes the purchase.
-        Errors: INVALID_ARGUMENT (invalid_request) with field violations, also when the sums disagree (P5);
-        UNAVAILABLE (database_unavailable).
+        """Records the purchase of a succeeded intent in one transaction, whose first row is the payment decision (P3).
+        The same intent again returns the existing decision. A second intent of an attempt that has its purchase is
+        quarantined as duplicate_payment. An unresolved attempt_missing quarantine becomes the purchase.
+        Errors: INVALID_ARGUMENT also if the sums do not agree (P5).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QuarantinePayment(self, request, context):
-        """Sets a succeeded intent aside for a person to settle, with the attempt's content where there is any. An intent
-        that was decided before keeps its decision, which is answered.
-        Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE (database_unavailable).
+        """Quarantines a succeeded intent for a person to resolve, with the attempt's content if there is any. An intent
+        that was decided before keeps its decision, which is returned.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListQuarantinedPayments(self, request, context):
-        """Quarantined payments, newest first.
-        Errors: INVALID_ARGUMENT (invalid_request) for a bad page token; UNAVAILABLE.
+        """Lists quarantined payments, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPurchase(self, request, context):
-        """The purchase that an attempt became. Read from the primary.
-        Errors: NOT_FOUND (purchase_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """Returns the purchase of an attempt, read from the primary.
+        Errors: NOT_FOUND (purchase_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOrder(self, request, context):
-        """One order. Read from the primary.
-        Errors: NOT_FOUND (order_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """Returns one order, read from the primary.
+        Errors: NOT_FOUND (order_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrders(self, request, context):
-        """A user's orders, newest first.
-        Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """Lists a user's orders, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSubscription(self, request, context):
-        """One subscription, by either id. Read from the primary.
-        Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """Returns one subscription, by our id or Stripe's, read from the primary.
+        Errors: NOT_FOUND (subscription_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSubscriptions(self, request, context):
-        """A user's subscriptions, newest first.
-        Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """Lists a user's subscriptions, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BeginActivation(self, request, context):
-        """Notes, before Stripe is asked, that a subscription is about to be created there. The moment of a generation's first
-        begin stays. With abandon_generation the generation advances, if it is still that one. Changes nothing once the
+        """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
+        first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
         subscription is bound to a Stripe subscription.
-        Errors: NOT_FOUND (subscription_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        Errors: NOT_FOUND (subscription_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ActivateSubscription(self, request, context):
-        """Binds a subscription to the Stripe subscription that was made for it and writes the state read there. Where it is
-        bound to the same one already, the row is answered as it stands. A failed activation may still be bound.
-        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read again, ask Stripe again;
-        FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another; INVALID_ARGUMENT; UNAVAILABLE.
+        """Binds a subscription to the Stripe subscription that was created for it, and writes the state that was read there.
+        A subscription that is bound to the same one already is returned unchanged. A failed activation may still be bound.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read the row again, then ask Stripe again;
+        FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another Stripe subscription.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FailActivation(self, request, context):
-        """Notes that Stripe refused for good to create the subscription, and advances the generation. Where it failed
-        already and was not begun again, or is bound, the row is answered as it stands.
-        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); INVALID_ARGUMENT; UNAVAILABLE.
+        """Records that Stripe definitely refused to create the subscription, and advances the generation. A subscription that
+        is bound, or that failed and was not begun again, is returned unchanged.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplySubscriptionState(self, request, context):
-        """Writes a state that was read at Stripe after the row's version was read, and the invoice read with it.
+        """Writes a state that was read at Stripe after the row's version was read, and the invoice that was read with it.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
-        (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription; INVALID_ARGUMENT; UNAVAILABLE.
+        (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCustomer(self, request, context):
-        """The Stripe customer of a user.
-        Errors: NOT_FOUND (customer_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """Returns a user's Stripe customer.
+        Errors: NOT_FOUND (customer_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutCustomer(self, request, context):
-        """Makes a Stripe customer the user's, unless the user has one: the first writer wins, and the answer says who won.
-        With replaces, the named one is replaced if it still is the user's.
-        Errors: INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """Assigns a Stripe customer to a user who has none: the first writer wins, and the response names the winner.
+        With replaces, that customer is replaced if it is still the user's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRefund(self, request, context):
-        """What is known of a refund, by Stripe's id.
-        Errors: NOT_FOUND (refund_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """Returns a refund, by Stripe's id.
+        Errors: NOT_FOUND (refund_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyRefund(self, request, context):
-        """Writes a refund as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-        Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """Writes a refund that was read at Stripe after its version was read (0: not written yet). May precede the order.
+        Errors: ABORTED (version_conflict).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDispute(self, request, context):
-        """What is known of a dispute, by Stripe's id.
-        Errors: NOT_FOUND (dispute_not_found); INVALID_ARGUMENT; UNAVAILABLE.
+        """Returns a dispute, by Stripe's id.
+        Errors: NOT_FOUND (dispute_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyDispute(self, request, context):
-        """Writes a dispute as it was read at Stripe after its version was read (0: unknown so far). May come before the order.
-        Errors: ABORTED (version_conflict); INVALID_ARGUMENT (invalid_request); UNAVAILABLE.
+        """Writes a dispute that was read at Stripe after its version was read (0: not written yet). May precede the order.
+        Errors: ABORTED (version_conflict).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -391,8 +386,9 @@ def add_OrdersServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrdersService:
-    """Owner of what was bought. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
+    """Owner of purchases. Every rpc is idempotent: after UNAVAILABLE or no response it may be called again unchanged.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Runs the revisions on the connection that `orders.schema_revision` opened."""
+"""Runs the revisions on the connection that `orders.postgres.migrate` opened."""
 
 from alembic import context
 

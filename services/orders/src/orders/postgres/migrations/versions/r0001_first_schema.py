@@ -1,4 +1,4 @@
-"""The first schema: decisions on payments, orders with their items, subscriptions, the outbox."""
+"""First schema. The reasons for its constraints are in `orders.postgres.tables` and `subscription_tables`."""
 
 from alembic import op
 
@@ -16,6 +16,10 @@ _TYPES = {
     "subscription_status": "'pending', 'activation_failed', 'incomplete', 'incomplete_expired', "
     "'trialing', 'active', 'past_due', 'unpaid', 'paused', 'canceled'",
     "billing_interval": "'day', 'week', 'month', 'year'",
+    "invoice_status": "'draft', 'open', 'paid', 'uncollectible', 'void'",
+    "refund_status": "'pending', 'requires_action', 'succeeded', 'failed', 'canceled'",
+    "dispute_status": "'warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response', "
+    "'under_review', 'won', 'lost', 'prevented', 'appeal_needs_response', 'appeal_under_review'",
 }
 
 _PAYMENTS = """
@@ -27,6 +31,7 @@ CREATE TABLE payments (
     amount_minor bigint,
     currency text,
     livemode boolean NOT NULL,
+    stripe_payment_method_id text,
     user_id text,
     quarantine_reason quarantine_reason,
     attempt_content bytea,
@@ -34,16 +39,22 @@ CREATE TABLE payments (
     stripe_event_id text,
     decided_at timestamptz NOT NULL,
     resolved_at timestamptz,
+    erased_at timestamptz,
     CONSTRAINT payments_pkey PRIMARY KEY (intent_id),
-    CONSTRAINT payments_received_key UNIQUE (intent_id, outcome, amount_minor, currency),
+    CONSTRAINT payments_amount_key UNIQUE (intent_id, outcome, amount_minor, currency),
+    CONSTRAINT payments_outcome_key UNIQUE (intent_id, outcome, currency),
     CONSTRAINT payments_reason_iff_quarantined_check
         CHECK ((outcome = 'quarantined') = (quarantine_reason IS NOT NULL)),
-    CONSTRAINT payments_amount_iff_payment_check CHECK ((kind = 'payment') = (amount_minor IS NOT NULL)),
+    CONSTRAINT payments_amount_unless_quarantined_setup_check
+        CHECK ((kind = 'payment' OR outcome = 'purchase') = (amount_minor IS NOT NULL)),
+    CONSTRAINT payments_setup_amount_is_zero_check CHECK (kind = 'payment' OR coalesce(amount_minor, 0) = 0),
     CONSTRAINT payments_amount_with_currency_check CHECK ((amount_minor IS NULL) = (currency IS NULL)),
     CONSTRAINT payments_amount_minor_check CHECK (amount_minor >= 0),
     CONSTRAINT payments_currency_check CHECK (currency ~ '^[a-z]{3}$'),
-    CONSTRAINT payments_content_only_quarantined_check CHECK (outcome = 'quarantined' OR attempt_content IS NULL),
-    CONSTRAINT payments_resolved_only_quarantined_check CHECK (outcome = 'quarantined' OR resolved_at IS NULL)
+    CONSTRAINT payments_content_only_if_quarantined_check CHECK (outcome = 'quarantined' OR attempt_content IS NULL),
+    CONSTRAINT payments_resolved_only_if_quarantined_check CHECK (outcome = 'quarantined' OR resolved_at IS NULL),
+    CONSTRAINT payments_erased_has_no_personal_data_check
+        CHECK (erased_at IS NULL OR num_nonnulls(user_id, attempt_content) = 0)
 )
 """
 
@@ -60,8 +71,8 @@ CREATE TABLE orders (
     items_minor bigint NOT NULL,
     shipping_minor bigint NOT NULL,
     currency text NOT NULL,
-    contact_name text NOT NULL,
-    contact_email text NOT NULL,
+    contact_name text,
+    contact_email text,
     contact_phone text,
     shipping_line1 text,
     shipping_line2 text,
@@ -72,19 +83,25 @@ CREATE TABLE orders (
     shipping_rate_id text,
     shipping_rate_name text,
     created_at timestamptz NOT NULL,
+    erased_at timestamptz,
     CONSTRAINT orders_pkey PRIMARY KEY (id),
     CONSTRAINT orders_number_key UNIQUE (number),
     CONSTRAINT orders_checkout_attempt_id_key UNIQUE (checkout_attempt_id),
     CONSTRAINT orders_payment_intent_id_key UNIQUE (payment_intent_id),
-    CONSTRAINT orders_total_is_what_was_received
+    CONSTRAINT orders_total_equals_payment_fkey
         FOREIGN KEY (payment_intent_id, payment_outcome, total_minor, currency)
         REFERENCES payments (intent_id, outcome, amount_minor, currency),
     CONSTRAINT orders_payment_outcome_check CHECK (payment_outcome = 'purchase'),
-    CONSTRAINT orders_total_is_items_and_shipping_check CHECK (total_minor = items_minor + shipping_minor),
-    CONSTRAINT orders_sums_check CHECK (total_minor >= 0 AND items_minor >= 0 AND shipping_minor >= 0),
-    CONSTRAINT orders_address_whole_or_none_check CHECK ((shipping_line1 IS NULL) = (shipping_country IS NULL)),
-    CONSTRAINT orders_rate_whole_or_none_check CHECK ((shipping_rate_id IS NULL) = (shipping_rate_name IS NULL)),
-    CONSTRAINT orders_no_shipping_no_amount_check CHECK (shipping_rate_id IS NOT NULL OR shipping_minor = 0)
+    CONSTRAINT orders_total_is_items_plus_shipping_check CHECK (total_minor = items_minor + shipping_minor),
+    CONSTRAINT orders_amounts_check CHECK (total_minor >= 0 AND items_minor >= 0 AND shipping_minor >= 0),
+    CONSTRAINT orders_address_complete_check CHECK ((shipping_line1 IS NULL) = (shipping_country IS NULL)),
+    CONSTRAINT orders_shipping_rate_complete_check CHECK ((shipping_rate_id IS NULL) = (shipping_rate_name IS NULL)),
+    CONSTRAINT orders_shipping_amount_needs_rate_check CHECK (shipping_rate_id IS NOT NULL OR shipping_minor = 0),
+    CONSTRAINT orders_contact_unless_erased_check
+        CHECK (erased_at IS NOT NULL OR contact_name IS NOT NULL AND contact_email IS NOT NULL),
+    CONSTRAINT orders_erased_has_no_personal_data_check
+        CHECK (erased_at IS NULL OR num_nonnulls(user_id, contact_name, contact_email, contact_phone, shipping_line1,
+               shipping_line2, shipping_city, shipping_state, shipping_postal_code, shipping_country) = 0)
 )
 """
 
@@ -108,24 +125,147 @@ _SUBSCRIPTIONS = """
 CREATE TABLE subscriptions (
     id uuid NOT NULL,
     checkout_attempt_id text,
-    intent_id text,
-    user_id text,
-    stripe_customer_id text,
-    stripe_payment_method_id text,
-    stripe_subscription_id text,
-    status subscription_status NOT NULL,
-    version bigint DEFAULT 1 NOT NULL,
+    intent_id text NOT NULL,
+    payment_outcome payment_outcome DEFAULT 'purchase'::payment_outcome NOT NULL,
+    currency text NOT NULL,
+    position integer NOT NULL,
     interval billing_interval NOT NULL,
     interval_count integer NOT NULL,
+    trial_days integer NOT NULL,
+    user_id text,
+    contact_name text,
+    contact_email text,
+    contact_phone text,
+    shipping_line1 text,
+    shipping_line2 text,
+    shipping_city text,
+    shipping_state text,
+    shipping_postal_code text,
+    shipping_country text,
+    stripe_customer_id text NOT NULL,
+    stripe_payment_method_id text NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    activation_generation integer DEFAULT 1 NOT NULL,
+    activation_began_at timestamptz,
+    activation_failure text,
+    stripe_subscription_id text,
+    status subscription_status NOT NULL,
     current_period_end timestamptz,
+    trial_end timestamptz,
+    cancel_at_period_end boolean DEFAULT false NOT NULL,
+    cancel_at timestamptz,
+    canceled_at timestamptz,
+    ended_at timestamptz,
+    latest_invoice_id text,
     created_at timestamptz NOT NULL,
-    updated_at timestamptz NOT NULL,
+    erased_at timestamptz,
     CONSTRAINT subscriptions_pkey PRIMARY KEY (id),
     CONSTRAINT subscriptions_one_per_interval UNIQUE (checkout_attempt_id, interval, interval_count),
     CONSTRAINT subscriptions_stripe_subscription_id_key UNIQUE (stripe_subscription_id),
+    CONSTRAINT subscriptions_belong_to_purchase_fkey
+        FOREIGN KEY (intent_id, payment_outcome, currency) REFERENCES payments (intent_id, outcome, currency),
+    CONSTRAINT subscriptions_payment_outcome_check CHECK (payment_outcome = 'purchase'),
     CONSTRAINT subscriptions_interval_count_check CHECK (interval_count >= 1),
     CONSTRAINT subscriptions_version_check CHECK (version >= 1),
-    CONSTRAINT subscriptions_intent_id_fkey FOREIGN KEY (intent_id) REFERENCES payments (intent_id)
+    CONSTRAINT subscriptions_position_check CHECK (position >= 0),
+    CONSTRAINT subscriptions_trial_days_check CHECK (trial_days BETWEEN 0 AND 730),
+    CONSTRAINT subscriptions_activation_generation_check CHECK (activation_generation >= 1),
+    CONSTRAINT subscriptions_stripe_id_iff_activated_check
+        CHECK ((stripe_subscription_id IS NULL) = (status IN ('pending', 'activation_failed'))),
+    CONSTRAINT subscriptions_stripe_state_needs_stripe_id_check
+        CHECK (stripe_subscription_id IS NOT NULL OR NOT cancel_at_period_end
+               AND num_nonnulls(current_period_end, trial_end, cancel_at, canceled_at, ended_at,
+                                latest_invoice_id) = 0),
+    CONSTRAINT subscriptions_failure_iff_failed_check
+        CHECK ((activation_failure IS NULL) = (status <> 'activation_failed')),
+    CONSTRAINT subscriptions_address_complete_check CHECK ((shipping_line1 IS NULL) = (shipping_country IS NULL)),
+    CONSTRAINT subscriptions_contact_unless_erased_check
+        CHECK (erased_at IS NOT NULL OR contact_name IS NOT NULL AND contact_email IS NOT NULL),
+    CONSTRAINT subscriptions_erased_has_no_personal_data_check
+        CHECK (erased_at IS NULL OR num_nonnulls(user_id, contact_name, contact_email, contact_phone, shipping_line1,
+               shipping_line2, shipping_city, shipping_state, shipping_postal_code, shipping_country) = 0)
+)
+"""
+
+_SUBSCRIPTION_ITEMS = """
+CREATE TABLE subscription_items (
+    subscription_id uuid NOT NULL,
+    position integer NOT NULL,
+    price_id text NOT NULL,
+    product_id text NOT NULL,
+    name text NOT NULL,
+    quantity bigint NOT NULL,
+    unit_amount_minor bigint NOT NULL,
+    CONSTRAINT subscription_items_pkey PRIMARY KEY (subscription_id, position),
+    CONSTRAINT subscription_items_quantity_check CHECK (quantity >= 1),
+    CONSTRAINT subscription_items_unit_amount_minor_check CHECK (unit_amount_minor >= 0),
+    CONSTRAINT subscription_items_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions (id)
+)
+"""
+
+_SUBSCRIPTION_INVOICES = """
+CREATE TABLE subscription_invoices (
+    stripe_invoice_id text NOT NULL,
+    subscription_id uuid NOT NULL,
+    status invoice_status NOT NULL,
+    billing_reason text,
+    total_minor bigint NOT NULL,
+    amount_paid_minor bigint NOT NULL,
+    currency text NOT NULL,
+    attempt_count integer NOT NULL,
+    created_at timestamptz NOT NULL,
+    period_start timestamptz,
+    period_end timestamptz,
+    next_payment_attempt timestamptz,
+    CONSTRAINT subscription_invoices_pkey PRIMARY KEY (stripe_invoice_id),
+    CONSTRAINT subscription_invoices_amount_paid_minor_check CHECK (amount_paid_minor >= 0),
+    CONSTRAINT subscription_invoices_attempt_count_check CHECK (attempt_count >= 0),
+    CONSTRAINT subscription_invoices_currency_check CHECK (currency ~ '^[a-z]{3}$'),
+    CONSTRAINT subscription_invoices_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions (id)
+)
+"""
+
+_CUSTOMERS = """
+CREATE TABLE customers (
+    user_id text NOT NULL,
+    stripe_customer_id text NOT NULL,
+    CONSTRAINT customers_pkey PRIMARY KEY (user_id),
+    CONSTRAINT customers_stripe_customer_id_key UNIQUE (stripe_customer_id)
+)
+"""
+
+_REFUNDS = """
+CREATE TABLE refunds (
+    stripe_refund_id text NOT NULL,
+    intent_id text NOT NULL,
+    charge_id text,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL,
+    status refund_status NOT NULL,
+    version bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT refunds_pkey PRIMARY KEY (stripe_refund_id),
+    CONSTRAINT refunds_amount_minor_check CHECK (amount_minor >= 0),
+    CONSTRAINT refunds_currency_check CHECK (currency ~ '^[a-z]{3}$'),
+    CONSTRAINT refunds_version_check CHECK (version >= 1)
+)
+"""
+
+_DISPUTES = """
+CREATE TABLE disputes (
+    stripe_dispute_id text NOT NULL,
+    intent_id text NOT NULL,
+    charge_id text,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL,
+    status dispute_status NOT NULL,
+    reason text,
+    version bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT disputes_pkey PRIMARY KEY (stripe_dispute_id),
+    CONSTRAINT disputes_amount_minor_check CHECK (amount_minor >= 0),
+    CONSTRAINT disputes_currency_check CHECK (currency ~ '^[a-z]{3}$'),
+    CONSTRAINT disputes_version_check CHECK (version >= 1)
 )
 """
 
@@ -137,15 +277,35 @@ CREATE TABLE outbox (
     payload jsonb NOT NULL,
     created_at timestamptz NOT NULL,
     published_at timestamptz,
-    CONSTRAINT outbox_pkey PRIMARY KEY (id)
+    CONSTRAINT outbox_pkey PRIMARY KEY (id),
+    CONSTRAINT outbox_no_personal_data_check
+        CHECK (payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id', 'reason',
+                               'total_minor', 'amount_minor', 'currency'] = '{}'::jsonb)
 )
 """
+
+_TABLES = (
+    _PAYMENTS,
+    _ORDERS,
+    _ORDER_ITEMS,
+    _SUBSCRIPTIONS,
+    _SUBSCRIPTION_ITEMS,
+    _SUBSCRIPTION_INVOICES,
+    _CUSTOMERS,
+    _REFUNDS,
+    _DISPUTES,
+    _OUTBOX,
+)
 
 _INDEXES = (
     "CREATE UNIQUE INDEX payments_one_purchase_per_attempt ON payments (attempt_id) WHERE outcome = 'purchase'",
     "CREATE INDEX payments_quarantined ON payments (decided_at, intent_id) WHERE outcome = 'quarantined'",
-    "CREATE INDEX orders_of_user ON orders (user_id, created_at, id)",
-    "CREATE INDEX subscriptions_of_user ON subscriptions (user_id, created_at, id)",
+    "CREATE INDEX orders_by_user ON orders (user_id, created_at, id)",
+    "CREATE INDEX subscriptions_by_user ON subscriptions (user_id, created_at, id)",
+    "CREATE INDEX subscriptions_not_activated ON subscriptions (created_at, id) WHERE stripe_subscription_id IS NULL",
+    "CREATE INDEX subscription_invoices_newest ON subscription_invoices (subscription_id, created_at, stripe_invoice_id)",  # noqa: E501 - one statement a line
+    "CREATE INDEX refunds_intent_id_idx ON refunds (intent_id)",
+    "CREATE INDEX disputes_intent_id_idx ON disputes (intent_id)",
     "CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_at IS NULL",
 )
 
@@ -154,13 +314,5 @@ def upgrade() -> None:
     """Create everything."""
     for name, words in _TYPES.items():
         op.execute(f"CREATE TYPE {name} AS ENUM ({words})")
-    for statement in (_PAYMENTS, _ORDERS, _ORDER_ITEMS, _SUBSCRIPTIONS, _OUTBOX, *_INDEXES):
+    for statement in (*_TABLES, *_INDEXES):
         op.execute(statement)
-
-
-def downgrade() -> None:
-    """Drop everything."""
-    for table in ("outbox", "subscriptions", "order_items", "orders", "payments"):
-        op.execute(f"DROP TABLE {table}")
-    for name in _TYPES:
-        op.execute(f"DROP TYPE {name}")

@@ -1,0 +1,62 @@
+"""Events for other systems: ids, a reason and amounts only, no personal data (P7)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from orders.domain.checkout import Money
+from orders.domain.purchases import Purchase, QuarantinedPayment
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEvent:
+    """Event about one aggregate: an order, a payment or a subscription."""
+
+    topic: str
+    aggregate_id: str
+    payload: Mapping[str, Any]
+
+    @classmethod
+    def purchase_recorded(cls, purchase: Purchase) -> Self:
+        """Build the event of a purchase. Its aggregate is the order, or the intent where there is no order."""
+        order, intent_id = purchase.order, purchase.intent.id
+        total = order.total if order else Money(0, purchase.subscriptions[0].currency)
+        payload: dict[str, Any] = {
+            "attempt_id": purchase.attempt_id,
+            "intent_id": intent_id,
+            "total_minor": total.minor_units,
+            "currency": total.currency,
+        }
+        if order:
+            payload["order_id"] = str(order.id)
+        if purchase.subscriptions:
+            payload["subscription_ids"] = [str(each.id) for each in purchase.subscriptions]
+        return cls("purchase.recorded", str(order.id) if order else intent_id, payload)
+
+    @classmethod
+    def payment_quarantined(cls, quarantined: QuarantinedPayment) -> Self:
+        """Build the event of a quarantined payment."""
+        payment = quarantined.payment
+        payload = {
+            "intent_id": payment.intent.id,
+            "attempt_id": payment.attempt_id,
+            "reason": quarantined.reason.value,
+            "amount_minor": payment.received.minor_units if payment.received else None,
+            "currency": payment.received.currency if payment.received else None,
+        }
+        return cls("payment.quarantined", payment.intent.id, payload)
+
+    @classmethod
+    def order_erased(cls, order_id: str) -> Self:
+        """Build the event of an order whose personal data was erased."""
+        return cls("order.erased", order_id, {"order_id": order_id})
+
+    @classmethod
+    def payment_erased(cls, intent_id: str) -> Self:
+        """Build the event of a quarantined payment whose personal data was erased."""
+        return cls("payment.erased", intent_id, {"intent_id": intent_id})
+
+    @classmethod
+    def subscription_erased(cls, subscription_id: str) -> Self:
+        """Build the event of a subscription whose personal data was erased."""
+        return cls("subscription.erased", subscription_id, {"subscription_id": subscription_id})

@@ -1,0 +1,51 @@
+"""Unit of work on PostgreSQL: one transaction at the default isolation. Constraints decide every race."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from orders.domain.outbox import OutboxEvent
+from orders.postgres.connection import commit, translate_errors
+from orders.postgres.content_encryption import ContentCipher
+from orders.postgres.customers import PostgresCustomerRepository
+from orders.postgres.purchases import PostgresPurchaseRepository
+from orders.postgres.rows import outbox_event_to_row
+from orders.postgres.statements import INSERT_OUTBOX_EVENT
+from orders.postgres.subscriptions import PostgresSubscriptionRepository
+from orders.usecases.unit_of_work import UnitOfWork
+from servicekit.encryption import Keyring
+
+
+class PostgresUnitOfWorkFactory:
+    """Begins units of work. Implements UnitOfWorkFactory."""
+
+    def __init__(self, engine: AsyncEngine, keyring: Keyring) -> None:
+        self._engine = engine
+        self._cipher = ContentCipher(keyring)
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator[UnitOfWork]:
+        """Begin a transaction, which rolls back unless it is committed."""
+        with translate_errors():
+            async with self._engine.connect() as connection:
+                yield PostgresUnitOfWork(connection, self._cipher)
+
+
+class PostgresUnitOfWork:
+    """One transaction. Implements UnitOfWork."""
+
+    def __init__(self, connection: AsyncConnection, cipher: ContentCipher) -> None:
+        self._connection = connection
+        self.subscriptions = PostgresSubscriptionRepository(connection)
+        self.purchases = PostgresPurchaseRepository(connection, cipher, self.subscriptions)
+        self.customers = PostgresCustomerRepository(connection)
+
+    async def enqueue_event(self, event: OutboxEvent, at: datetime) -> None:
+        """Insert an event into the outbox."""
+        await self._connection.execute(INSERT_OUTBOX_EVENT, outbox_event_to_row(event, at))
+
+    async def commit(self) -> None:
+        """Commit the transaction, on the synchronous standbys too."""
+        await commit(self._connection)

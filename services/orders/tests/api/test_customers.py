@@ -1,0 +1,48 @@
+import grpc
+import pytest
+
+from ..calls import get_customer, put_customer
+from ..service import Client, error_of
+
+
+async def test_the_first_writer_wins(orders: Client) -> None:
+    """A later writer receives the winner; another user has a customer of its own."""
+    answers = [
+        await put_customer(orders, "cus_1"),
+        await put_customer(orders, "cus_2"),
+        await put_customer(orders, "cus_3", user_id="user_2"),
+    ]
+
+    assert answers == ["cus_1", "cus_1", "cus_3"]
+    assert (await get_customer(orders), await get_customer(orders, "user_2")) == ("cus_1", "cus_3")
+
+
+async def test_a_customer_that_no_longer_exists_is_replaced(orders: Client) -> None:
+    """Once: `replaces` must name the user's customer, unless the user has none."""
+    answers = [
+        await put_customer(orders, "cus_1", replaces="cus_gone"),
+        await put_customer(orders, "cus_2", replaces="cus_1"),
+        await put_customer(orders, "cus_3", replaces="cus_1"),
+    ]
+
+    assert answers == ["cus_1", "cus_2", "cus_2"]
+
+
+@pytest.mark.parametrize("replaces", ["", "cus_2"])
+async def test_a_customer_of_another_user_is_refused(orders: Client, replaces: str) -> None:
+    """Nobody pays with another user's payment methods."""
+    await put_customer(orders, "cus_1", user_id="user_1")
+    if replaces:
+        await put_customer(orders, replaces, user_id="user_2")
+
+    error = await error_of(put_customer(orders, "cus_1", user_id="user_2", replaces=replaces))
+
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [each.field for each in error.violations] == ["stripe_customer_id"]
+
+
+async def test_a_user_without_a_customer_is_not_found(orders: Client) -> None:
+    """The gateway creates one then."""
+    error = await error_of(get_customer(orders))
+
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "customer_not_found")

@@ -1,0 +1,250 @@
+"""Activation of subscriptions, their states at Stripe, and the reads, one call at a time."""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from checkout.orders.v1 import orders_pb2 as pb
+
+from ..builders import YEAR, cart, invoice, recurring_line, stripe_state, timestamp
+from ..calls import activate, apply, begin, begun, fail, read
+from ..service import MISMATCH, VERSION_CONFLICT, Client, count, error_of
+
+FAILED = pb.SUBSCRIPTION_STATUS_ACTIVATION_FAILED
+ACTIVE = pb.SUBSCRIPTION_STATUS_ACTIVE
+
+
+async def test_a_begin_is_recorded_once(orders: Client) -> None:
+    """The time of a generation's first begin stays, and so does the version: two workers may both continue."""
+    first = await begun(orders)
+
+    again = await begin(orders, first)
+
+    assert first.HasField("activation_began_at")
+    assert (first.activation_generation, first.version, first.status) == (1, 2, pb.SUBSCRIPTION_STATUS_PENDING)
+    assert again == first
+
+
+async def test_a_generation_is_abandoned_once(orders: Client) -> None:
+    """The next one begins; a repeat with the abandoned generation changes nothing."""
+    first = await begun(orders)
+
+    second = await begin(orders, first, abandon_generation=1)
+    late = await begin(orders, first, abandon_generation=1)
+
+    assert (second.activation_generation, second.version) == (2, 3)
+    assert second.activation_began_at.ToNanoseconds() > first.activation_began_at.ToNanoseconds()
+    assert late == second
+
+
+async def test_an_activation_binds_and_writes_the_state(orders: Client) -> None:
+    """With the first invoice; Stripe's id finds it too."""
+    subscription = await begun(orders)
+    state = stripe_state("sub_9", pb.SUBSCRIPTION_STATUS_INCOMPLETE)
+
+    bound = await activate(orders, subscription, state, invoice())
+
+    by_stripe_id = await orders.GetSubscription(pb.GetSubscriptionRequest(stripe_subscription_id="sub_9"))
+    assert (bound.state, bound.status, bound.stripe_subscription_id) == (state, state.status, "sub_9")
+    assert list(bound.invoices) == [invoice()]
+    assert bound.version == subscription.version + 1
+    assert by_stripe_id.subscription == bound == await read(orders, subscription)
+
+
+async def test_a_repeated_activation_returns_the_row_unchanged(orders: Client) -> None:
+    """An old version and an old state are not written."""
+    subscription = await begun(orders)
+    bound = await activate(orders, subscription, stripe_state())
+    newer = await apply(orders, bound, stripe_state(status=pb.SUBSCRIPTION_STATUS_PAST_DUE))
+
+    again = await activate(orders, subscription, stripe_state(), invoice())
+
+    assert again == newer
+
+
+async def test_a_bound_subscription_is_never_bound_to_another(orders: Client) -> None:
+    """Whatever version the caller has."""
+    bound = await activate(orders, await begun(orders), stripe_state("sub_1"))
+
+    error = await error_of(activate(orders, bound, stripe_state("sub_2")))
+
+    assert error == MISMATCH
+    assert await read(orders, bound) == bound
+
+
+async def test_a_stripe_subscription_is_bound_once(orders: Client) -> None:
+    """No second row can have it."""
+    await activate(orders, await begun(orders), stripe_state("sub_1"))
+    other = await begun(orders)
+
+    error = await error_of(activate(orders, other, stripe_state("sub_1")))
+
+    assert error == MISMATCH
+    assert await read(orders, other) == other
+
+
+async def test_a_definite_refusal_is_recorded_and_advances_the_generation(orders: Client) -> None:
+    """A repeat returns the row unchanged; the next activation may be refused again, with another code."""
+    subscription = await begun(orders)
+
+    failed = await fail(orders, subscription)
+    repeated = await fail(orders, subscription, "another_code")
+    retried = await begin(orders, failed)
+    refused = await fail(orders, retried, "card_declined")
+
+    assert (failed.status, failed.activation_failure, failed.activation_generation) == (FAILED, "resource_missing", 2)
+    assert not failed.HasField("activation_began_at")
+    assert repeated == failed
+    assert (retried.status, retried.activation_generation, retried.HasField("activation_began_at")) == (FAILED, 2, True)
+    assert (refused.activation_failure, refused.activation_generation) == ("card_declined", 3)
+
+
+async def test_a_failed_activation_may_still_be_bound(orders: Client) -> None:
+    """A late response shows that Stripe did create it."""
+    failed = await fail(orders, await begun(orders))
+
+    bound = await activate(orders, failed)
+
+    assert (bound.status, bound.activation_failure) == (ACTIVE, "")
+
+
+async def test_a_bound_subscription_neither_fails_nor_begins(orders: Client) -> None:
+    """It is returned unchanged."""
+    subscription = await begun(orders)
+    bound = await activate(orders, subscription)
+
+    late = [await fail(orders, subscription), await fail(orders, bound), await begin(orders, bound, 1)]
+
+    assert late == [bound] * 3
+
+
+async def test_an_outdated_version_is_not_written(orders: Client) -> None:
+    """Neither a binding, a refusal nor a state, and not the invoice that came with it."""
+    subscription = await begun(orders)
+    newer = await begin(orders, subscription, abandon_generation=1)
+
+    errors = [
+        await error_of(activate(orders, subscription, None, invoice())),
+        await error_of(fail(orders, subscription)),
+    ]
+    bound = await activate(orders, newer, stripe_state())
+    canceled = await apply(orders, bound, stripe_state(status=pb.SUBSCRIPTION_STATUS_CANCELED))
+    errors.append(await error_of(apply(orders, bound, stripe_state(), invoice())))
+
+    assert errors == [VERSION_CONFLICT] * 3
+    assert await read(orders, subscription) == canceled
+    assert list(canceled.invoices) == []
+
+
+async def test_a_state_is_replaced_as_a_whole(orders: Client) -> None:
+    """Fields that Stripe no longer shows are cleared."""
+    full = stripe_state("sub_1", pb.SUBSCRIPTION_STATUS_TRIALING)
+    full.cancel_at_period_end = True
+    for number, name in enumerate(("trial_end", "cancel_at", "canceled_at", "ended_at"), start=1):
+        getattr(full, name).CopyFrom(timestamp(number))
+    least = pb.StripeSubscriptionState(stripe_subscription_id="sub_1", status=ACTIVE)
+
+    bound = await activate(orders, await begun(orders), full)
+    applied = await apply(orders, bound, least)
+
+    assert (bound.state, applied.state) == (full, least)
+
+
+async def test_a_state_of_another_stripe_subscription_is_refused(orders: Client) -> None:
+    """Also if the row is not bound yet."""
+    unbound = await begun(orders)
+    bound = await activate(orders, await begun(orders), stripe_state("sub_1"))
+
+    errors = [await error_of(apply(orders, each, stripe_state("sub_2"))) for each in (unbound, bound)]
+
+    assert errors == [MISMATCH] * 2
+    assert [await read(orders, each) for each in (unbound, bound)] == [unbound, bound]
+
+
+async def test_an_invoice_has_one_row(orders: Client, sql: Any) -> None:
+    """Its newest state replaces the older one; a renewal is another row, and no order."""
+    opened = invoice("in_1", status=pb.INVOICE_STATUS_OPEN)
+    subscription = await activate(orders, await begun(orders), None, opened)
+    state = subscription.state
+
+    subscription = await apply(orders, subscription, state, invoice("in_1"))
+    subscription = await apply(orders, subscription, state, invoice("in_2", day=2))
+    subscription = await apply(orders, subscription, state)
+
+    assert list(subscription.invoices) == [invoice("in_2", day=2), invoice("in_1")]
+    assert await count(sql, "subscription_invoices", "orders") == [2, 0]
+
+
+async def test_an_invoice_of_another_subscription_is_refused(orders: Client) -> None:
+    """It stays with its own, and the state that came with it is not written."""
+    first = await activate(orders, await begun(orders), None, invoice("in_1"))
+    second = await activate(orders, await begun(orders))
+
+    error = await error_of(apply(orders, second, second.state, invoice("in_1")))
+
+    assert error == MISMATCH
+    assert [await read(orders, each) for each in (first, second)] == [first, second]
+
+
+async def test_a_credit_has_a_negative_total(orders: Client) -> None:
+    """Stripe creates such invoices when it prorates."""
+    credit = invoice("in_credit")
+    credit.total.minor_units = -(2**63)
+    credit.amount_paid.minor_units = 0
+
+    subscription = await activate(orders, await begun(orders), None, credit)
+
+    assert list(subscription.invoices) == [credit]
+
+
+async def test_the_newest_24_invoices_are_returned(orders: Client) -> None:
+    """Two years of monthly invoices."""
+    subscription = await activate(orders, await begun(orders))
+    for number in range(26):
+        subscription = await apply(orders, subscription, subscription.state, invoice(f"in_{number:02}", day=number + 1))
+
+    assert [each.stripe_invoice_id for each in subscription.invoices] == [f"in_{n:02}" for n in reversed(range(2, 26))]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        read,
+        lambda orders, _: orders.GetSubscription(pb.GetSubscriptionRequest(stripe_subscription_id="sub_unknown")),
+        begin,
+        activate,
+        fail,
+        lambda orders, unknown: apply(orders, unknown, stripe_state()),
+    ],
+)
+async def test_an_unknown_subscription_is_not_found(
+    orders: Client, call: Callable[[Client, pb.Subscription], Awaitable[object]]
+) -> None:
+    """In every rpc."""
+    error = await error_of(call(orders, pb.Subscription(id=str(uuid.uuid4()), version=1)))
+
+    assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "subscription_not_found")
+
+
+async def test_a_user_lists_its_own_subscriptions_newest_first(orders: Client) -> None:
+    """Page by page, each once, without invoices; nobody else's, and no guest's."""
+    mine: list[pb.Subscription] = []
+    for _ in range(3):
+        recorded = await orders.RecordPurchase(cart(recurring_line(1), recurring_line(2, interval=YEAR)))
+        mine += recorded.decision.purchase.subscriptions
+    mine[0] = await activate(orders, mine[0], None, invoice())
+    mine[0].ClearField("invoices")
+    for user_id in ("user_2", ""):
+        await orders.RecordPurchase(cart(recurring_line(1), user_id=user_id))
+
+    first = await orders.ListSubscriptions(pb.ListSubscriptionsRequest(user_id="user_1", page_size=4))
+    second = await orders.ListSubscriptions(
+        pb.ListSubscriptionsRequest(user_id="user_1", page_size=4, page_token=first.next_page_token)
+    )
+
+    newest_first = sorted(mine, key=lambda each: (each.created_at.ToNanoseconds(), each.id), reverse=True)
+    assert [*first.subscriptions, *second.subscriptions] == newest_first
+    assert (len(first.subscriptions), second.next_page_token) == (4, "")

@@ -1,0 +1,54 @@
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from orders.domain.checkout import BillingInterval, CheckoutContext, Contact, LineItem, Money, Recurring
+from orders.domain.orders import Order
+from orders.domain.payments import Intent, IntentKind, Payment
+from orders.domain.subscriptions import SubscriptionStatus, subscriptions_from_payment
+
+AT = datetime(2026, 5, 4, tzinfo=UTC)
+PAYMENT = Payment(
+    Intent("pi_1", IntentKind.PAYMENT), "attempt-1", Money(0, "eur"), livemode=False, payment_method_id="pm"
+)
+MONTH, QUARTER, YEAR = (
+    Recurring(BillingInterval.MONTH, 1, 14),
+    Recurring(BillingInterval.MONTH, 3, 0),
+    Recurring(BillingInterval.YEAR, 1, 0),
+)
+
+
+def context(*recurring: Recurring | None) -> CheckoutContext:
+    """Return a cart with one line for each argument; None is a one-time line."""
+    items = tuple(
+        LineItem(f"price_{number}", "prod", "Mug", 1, Money(500, "eur"), each) for number, each in enumerate(recurring)
+    )
+    return CheckoutContext(
+        "user_1", Contact("Ada", "ada@shop.example", None), None, None, items, Money(0, "eur"), "cus_1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "subscriptions"),
+    [
+        ([None], {}),
+        ([MONTH], {MONTH: ["price_0"]}),
+        ([MONTH, MONTH], {MONTH: ["price_0", "price_1"]}),
+        ([YEAR, MONTH], {YEAR: ["price_0"], MONTH: ["price_1"]}),
+        ([QUARTER, MONTH], {QUARTER: ["price_0"], MONTH: ["price_1"]}),
+        ([None, MONTH, None, YEAR, MONTH], {MONTH: ["price_1", "price_4"], YEAR: ["price_3"]}),
+    ],
+)
+def test_p3_recurring_lines_become_one_subscription_for_each_billing_interval(
+    lines: list[Recurring | None], subscriptions: dict[Recurring, list[str]]
+) -> None:
+    """In the order of the cart; the one-time lines become the order."""
+    cart = context(*lines)
+
+    built = subscriptions_from_payment(PAYMENT, cart, new_id=uuid4, at=AT)
+    order = Order.from_payment(PAYMENT, cart, order_id=uuid4(), number="1", at=AT)
+
+    assert [(each.recurring, [item.price_id for item in each.items]) for each in built] == list(subscriptions.items())
+    assert {each.status for each in built} <= {SubscriptionStatus.PENDING}
+    assert len(order.items) == lines.count(None)

@@ -1,0 +1,74 @@
+"""Readiness: the database answers, and has the revision of the code. Warnings about its settings are logged once."""
+
+import pytest
+from sqlalchemy import text
+
+from orders.postgres.connection import open_engine
+from orders.postgres.migrate import upgrade
+
+from ..service import connected, served, serving, settings_for, until
+
+
+async def test_migrating_makes_a_running_service_ready(empty_database_url: str) -> None:
+    """Without a restart."""
+    async with served(empty_database_url) as channel:
+        before = await serving(channel)
+
+        await upgrade(empty_database_url)
+
+        assert not before
+        await until(lambda: serving(channel))
+
+
+@pytest.mark.parametrize("revision", ["0000", "9999"])
+async def test_another_revision_is_not_ready(own_database_url: str, revision: str) -> None:
+    """Neither an older nor a newer one: the code would misread the tables."""
+    async with connected(own_database_url) as sql:
+        await sql.execute("UPDATE alembic_version SET version_num = $1", revision)
+
+    async with served(own_database_url) as channel:
+        assert not await serving(channel)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("log_error_verbosity", "default"), ("log_parameter_max_length", -1), ("log_parameter_max_length_on_error", 9)],
+)
+async def test_p7_a_database_whose_log_may_quote_rows_is_logged(
+    own_database_url: str, caplog: pytest.LogCaptureFixture, setting: str, value: object
+) -> None:
+    """Once. Only its administrator can change it, and it is no reason to refuse buyers."""
+    async with served(own_database_url) as channel:
+        assert await serving(channel)
+    before = caplog.text.count("may quote rows")
+
+    async with connected(own_database_url) as sql:
+        name = await sql.fetchval("SELECT current_database()")
+        await sql.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+    async with served(own_database_url) as channel:
+        assert await serving(channel)
+        assert await serving(channel)
+
+    assert (before, caplog.text.count("may quote rows")) == (0, 1)
+
+
+async def test_a_database_without_fsync_is_logged(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Once. That of the tests is fast and not durable."""
+    async with served(database_url) as channel:
+        assert await serving(channel)
+        assert await serving(channel)
+
+    assert caplog.text.count("fsync is off") == 1
+
+
+async def test_a_commit_waits_for_the_disk_whatever_the_servers_default(own_database_url: str) -> None:
+    """The attempt is deleted after the purchase is recorded: nobody else has it any more."""
+    async with connected(own_database_url) as sql:
+        name = await sql.fetchval("SELECT current_database()")
+        await sql.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    engine = open_engine(own_database_url, settings_for(own_database_url).limits)
+    async with engine.connect() as connection:
+        found = (await connection.execute(text("SHOW synchronous_commit"))).scalar_one()
+    await engine.dispose()
+
+    assert found == "on"

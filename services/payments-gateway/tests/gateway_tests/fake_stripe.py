@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 
 from payments_gateway.checkout.customers import EmailRefused
 from payments_gateway.domain.attempts import IntentKind, IntentRef
@@ -21,12 +20,12 @@ from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, Idemp
 from payments_gateway.domain.subscriptions import (
     ENDED_STATUSES,
     InvoiceStatus,
-    StripeSubscriptionState,
     Subscription,
-    SubscriptionInvoice,
     SubscriptionStatus,
 )
+from payments_gateway.stripe_api.subscriptions import subscription_from_stripe
 
+from .billing_samples import invoice_json, subscription_json
 from .fakes import FakeClock
 
 
@@ -202,34 +201,21 @@ class FakeBilling:
         return self.created[self._by_key[key]]
 
     def _create(self, subscription: Subscription) -> str:
-        number, now = len(self.created) + 1, self._clock.now()
-        invoice = SubscriptionInvoice(
-            id=f"in_{number}",
-            status=InvoiceStatus.PAID,
-            billing_reason="subscription_create",
-            total=subscription.amount,
-            amount_paid=subscription.amount,
-            attempt_count=1,
-            created_at=now,
-            period_start=now,
-            period_end=now,
-            next_payment_attempt=None,
+        number, now = len(self.created) + 1, int(self._clock.seconds())
+        amount = subscription.amount.minor_units
+        invoice = invoice_json(id=f"in_{number}", status="paid", total=amount, amount_paid=amount, created=now)
+        fields = subscription_json(
+            f"sub_{number}",
+            status="active",
+            metadata={"subscriptionId": subscription.id},
+            items={"data": [{"current_period_end": now + 30 * 86400}]},
+            latest_invoice=invoice_json(
+                id=f"in_{number}", status="paid", total=amount, amount_paid=amount, created=now
+            ),
         )
-        state = StripeSubscriptionState(
-            stripe_subscription_id=f"sub_{number}",
-            status=SubscriptionStatus.ACTIVE,
-            current_period_end=now + timedelta(days=30),
-            trial_end=None,
-            cancel_at_period_end=False,
-            cancel_at=None,
-            canceled_at=None,
-            ended_at=None,
-            latest_invoice_id=invoice.id,
-        )
-        self.created[f"sub_{number}"] = StripeSubscription(
-            state, subscription.id, livemode=False, latest_invoice=invoice, client_secret=f"in_{number}_secret_hush"
-        )
-        return f"sub_{number}"
+        created = replace(subscription_from_stripe(fields), client_secret=f"in_{number}_secret_hush")
+        self.created[created.id] = created
+        return created.id
 
     async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
         """Return the Stripe subscription that was created for a subscription."""

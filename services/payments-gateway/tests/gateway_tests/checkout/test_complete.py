@@ -8,18 +8,14 @@ from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound, IntentMismatch, PaymentNotSucceeded
 from payments_gateway.domain.intents import PAYABLE_STATUSES, PENDING_STATUSES, IntentNotFound, IntentStatus
-from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import (
     PaymentReport,
     Purchase,
-    QuarantinedPayment,
-    QuarantineReason,
     ReportChannel,
 )
-from payments_gateway.domain.stripe_errors import StripeUnavailable
 
 from ..assembly import Gateway
-from ..samples import ATTEMPT_ID, CONTEXT, OTHER_ATTEMPT_ID, intent_ref
+from ..samples import ATTEMPT_ID, OTHER_ATTEMPT_ID, intent_ref
 
 ADA = Caller("user_ada")
 BOB = Caller("user_bob")
@@ -162,32 +158,3 @@ async def test_p7_an_erased_purchase_is_shown_to_nobody(gateway: Gateway, owner:
     with pytest.raises(AttemptNotFound):
         await gateway.complete.complete(ATTEMPT_ID, paid.ref, Caller(owner))
     assert len(gateway.orders.purchases()) == 1
-
-
-async def test_p3_a_second_payment_is_quarantined(gateway: Gateway) -> None:
-    """The purchase was paid with another intent."""
-    await gateway.fulfil(gateway.paid_attempt())
-    second = gateway.intents.another(ATTEMPT_ID, CONTEXT.total)
-    gateway.intents.pay(second)
-
-    decision = await gateway.complete.complete(ATTEMPT_ID, second, GUEST)
-
-    assert decision == QuarantinedPayment(QuarantineReason.DUPLICATE_PAYMENT, content_kept=False)
-
-
-async def test_p5_a_payment_of_another_sum_is_quarantined(gateway: Gateway) -> None:
-    """The buyer is told that it needs review."""
-    paid = gateway.paid_attempt(received=Money(1, "usd"))
-
-    decision = await gateway.complete.complete(ATTEMPT_ID, paid.ref, GUEST)
-
-    assert decision == QuarantinedPayment(QuarantineReason.AMOUNT_MISMATCH, content_kept=True)
-
-
-async def test_without_stripe_nothing_is_decided(gateway: Gateway) -> None:
-    """The caller retries."""
-    stored = gateway.stored_attempt()
-    gateway.wire.fail("intents.retrieve", StripeUnavailable())
-
-    with pytest.raises(StripeUnavailable):
-        await gateway.complete.complete(ATTEMPT_ID, stored.intent, GUEST)

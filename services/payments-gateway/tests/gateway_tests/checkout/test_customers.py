@@ -5,7 +5,6 @@ import pytest
 
 from payments_gateway.checkout.customers import Customers, Payer
 from payments_gateway.domain.stripe_errors import StripeUnavailable
-from servicekit.grpc_client import ServiceUnavailable
 
 from ..fake_services import FakeCustomerRepository
 from ..fake_stripe import FakeStripeCustomers
@@ -99,20 +98,6 @@ async def test_a_crash_leaves_no_second_customer(till: Till, call: int, *, after
 
     assert till.stripe.emails == {found: EMAIL}
     assert till.repository.customers == {"user_ada": found}
-
-
-async def test_a_retry_after_stripe_forgot_the_key_leaves_an_unused_customer(till: Till) -> None:
-    """The first one is charged by nobody."""
-    till.wire.fail("repository.put", ServiceUnavailable("orders"))
-    with pytest.raises(ServiceUnavailable):
-        await till.customers.get_or_create(ADA)
-    till.wire.heal()
-    till.stripe.forget_keys()
-
-    found = await till.customers.get_or_create(ADA)
-
-    assert len(till.stripe.emails) == 2
-    assert set(till.repository.customers.values()) == {found}
 
 
 async def test_a_deleted_customer_is_replaced(till: Till) -> None:

@@ -441,16 +441,6 @@ async def test_a_crash_after_a_customer_was_replaced_ends_the_checkout(gateway: 
     assert stored_for(gateway, another).context.stripe_customer_id == "cus_2"
 
 
-async def test_without_orders_no_subscription_of_a_user_is_begun(gateway: Gateway) -> None:
-    """The user's customer is not known; nothing is created at Stripe."""
-    gateway.wire.fail("customers.find", ServiceUnavailable("orders"))
-
-    with pytest.raises(ServiceUnavailable):
-        await begin(gateway, CLUB, BUYER)
-
-    assert (gateway.stripe_customers.keys, gateway.intents.all()) == ([], [])
-
-
 async def test_p7_a_repr_shows_no_secret(gateway: Gateway) -> None:
     """A repr may end in a log."""
     checkout = await begin(gateway)

@@ -8,7 +8,6 @@ from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Payment, Purchase, QuarantinedPayment, QuarantineReason
-from servicekit.grpc_client import ServiceUnavailable
 
 from ..assembly import WEBHOOK, Gateway
 from ..fakes import Crash
@@ -205,20 +204,6 @@ async def test_only_a_succeeded_intent_is_fulfilled(gateway: Gateway, status: In
         await gateway.fulfil(intent)
 
     assert gateway.wire.calls == []
-
-
-@pytest.mark.parametrize("call", ["attempts.find", "orders.record_purchase", "attempts.delete"])
-async def test_a_service_that_is_unavailable_fails_the_report(gateway: Gateway, call: str) -> None:
-    """Stripe delivers again, and the repeat ends in one purchase."""
-    paid = gateway.paid_attempt()
-    gateway.wire.fail(call, ServiceUnavailable("it"))
-
-    with pytest.raises(ServiceUnavailable):
-        await gateway.fulfil(paid)
-    gateway.wire.heal()
-    decision = await gateway.fulfil(paid)
-
-    assert [decision] == gateway.orders.purchases()
 
 
 def _pay(gateway: Gateway) -> StripeIntent:

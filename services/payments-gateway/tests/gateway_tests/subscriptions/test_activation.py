@@ -30,42 +30,6 @@ async def test_a_mixed_cart_becomes_an_order_and_its_subscriptions(billing: Bill
     await billing.require_bound(2)
 
 
-async def test_p1_only_the_id_is_sent_to_stripe(billing: Billing) -> None:
-    """The subscription has one metadata key and is paid with the method just used; there is no order."""
-    paid = await billing.paid()
-
-    purchase = await billing.fulfil(paid)
-
-    [subscription] = purchase.subscriptions
-    shown = await billing.stripe.api.v1.subscriptions.retrieve_async(str(subscription.stripe_subscription_id))
-    assert purchase.order is None
-    assert shown.to_dict()["metadata"] == {"subscriptionId": subscription.id}
-    assert shown.default_payment_method == paid.payment_method_id
-    assert await billing.keys() == [f"subscription:{subscription.id}:1"]
-
-
-async def test_a_trial_begins_without_a_charge(billing: Billing) -> None:
-    """The trial is the attempt's, whatever the price says now."""
-    plan = replace(await billing.plan(), recurring=Recurring(Interval.MONTH, 1, 14))
-
-    [subscription] = (await billing.fulfil(await billing.paid(plan))).subscriptions
-
-    assert subscription.status is SubscriptionStatus.TRIALING
-    assert subscription.state is not None
-    assert subscription.state.trial_end == subscription.state.current_period_end
-    assert [invoice.amount_paid.minor_units for invoice in subscription.invoices] == [0]
-
-
-@pytest.mark.parametrize("card", ["pm_card_authenticationRequired", "pm_card_chargeCustomerFail"])
-async def test_a_card_that_cannot_be_charged_now_leaves_it_incomplete(billing: Billing, card: str) -> None:
-    """The purchase stands, and the buyer can complete the first charge."""
-    subscription = await billing.begun(card=card)
-
-    assert subscription.status is SubscriptionStatus.INCOMPLETE
-    assert subscription.invoices[0].status.value == "open"
-    assert (await billing.gateway.incomplete_payments.client_secrets([subscription])).keys() == {subscription.id}
-
-
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("call", range(CALLS_OF_ONE_SUBSCRIPTION))
 async def test_p3_a_repeat_makes_a_crash_at_any_call_good(billing: Billing, call: int, *, after_effect: bool) -> None:

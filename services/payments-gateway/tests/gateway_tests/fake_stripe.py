@@ -209,9 +209,7 @@ class FakeBilling:
             status="active",
             metadata={"subscriptionId": subscription.id},
             items={"data": [{"current_period_end": now + 30 * 86400}]},
-            latest_invoice=invoice_json(
-                id=f"in_{number}", status="paid", total=amount, amount_paid=amount, created=now
-            ),
+            latest_invoice=invoice,
         )
         created = replace(subscription_from_stripe(fields), client_secret=f"in_{number}_secret_hush")
         self.created[created.id] = created

@@ -1,4 +1,4 @@
-"""Starts payments-gateway: reads its settings, serves HTTP, stops in order on SIGTERM."""
+"""The payments-gateway process: read settings, serve HTTP, stop in order on SIGTERM."""
 
 import asyncio
 import logging
@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import uvicorn
 import uvloop
 
-from payments_gateway.api.head_guard import HeadGuard
 from payments_gateway.bootstrap import gateway
 from payments_gateway.settings import GatewaySettings
 from servicekit.grpc_server import stop_signal
@@ -17,22 +16,22 @@ from servicekit.settings import read_command, warn_of_plaintext
 
 _log = logging.getLogger(__name__)
 
-_CHATTY_LOGGERS = ("stripe", "uvicorn")
-"""At their finer levels they write every request once more, Stripe's with query strings and bodies (P7)."""
+_VERBOSE_LOGGERS = ("stripe", "uvicorn")
+"""Below WARNING they log every request, Stripe's with query strings and bodies (P7)."""
 
 
 def main() -> None:
-    """Run the gateway until it is told to stop."""
+    """Run the gateway until a signal stops it."""
     settings = read_command(GatewaySettings)
     configure_logging("payments-gateway", settings.log_level)
     warn_of_plaintext(settings)
-    for chatty in _CHATTY_LOGGERS:
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for name in _VERBOSE_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     uvloop.run(serve(settings))
 
 
 async def serve(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT, then let requests in flight finish."""
+    """Serve until SIGTERM or SIGINT, then finish the requests in flight."""
     stopping = stop_signal()
     async with gateway(settings) as app:
         server = _Server(_uvicorn_config(settings, app))
@@ -47,7 +46,7 @@ async def serve(settings: GatewaySettings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn would raise them again once it is done, and cut our own closing short."""
+    """Server without signal handlers: uvicorn would raise a signal again at its end, and interrupt our shutdown."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -60,12 +59,12 @@ def _uvicorn_config(settings: GatewaySettings, app: object) -> uvicorn.Config:
         app,  # type: ignore[arg-type]  # an ASGI app, which uvicorn types more narrowly than Starlette does
         host=host.strip("[]"),
         port=int(port),
-        http=HeadGuard,
+        http="httptools",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # client_addresses.py reads them, and believes only the proxies it is told of
+        proxy_headers=False,  # client_addresses.py reads them, and believes trusted proxies only
         timeout_graceful_shutdown=int(settings.drain_seconds),
     )
 

@@ -1,4 +1,4 @@
-"""Builds the gateway once, with every part's constructor in sight."""
+"""Builds the gateway once, with explicit constructor arguments."""
 
 import random
 import secrets
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Final
 
 import aiohttp
 import grpc
@@ -19,12 +20,12 @@ from payments_gateway.access.jwks_client import JwksClient
 from payments_gateway.access.rate_limits import Rate, RateLimiter
 from payments_gateway.access.tokens import SharedSecret, TokenKeys, TokenValidation, TokenVerifier
 from payments_gateway.api.app import create_app
-from payments_gateway.api.bodies import ConfigBody
 from payments_gateway.api.callers import AccessControl
 from payments_gateway.api.checkout import checkout_routes
 from payments_gateway.api.operations import operations_routes
 from payments_gateway.api.orders import order_routes
 from payments_gateway.api.shop import shop_routes
+from payments_gateway.api.shop_bodies import ConfigBody
 from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.checkout.attempt_ids import AttemptIds
@@ -64,92 +65,85 @@ from servicekit.health import Readiness
 
 stripe.enable_telemetry = False  # it writes a file
 
-_HASH_SECRET_BYTES = 16
+_HASH_SECRET_BYTES: Final = 16
 
 
 @asynccontextmanager
 async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
-    """Yield the app with everything it needs open; close it all on leaving."""
+    """Yield the app with all its connections open; close them on leaving."""
     async with AsyncExitStack() as stack:
-        certificates = Certificates("grpc", settings.tls) if settings.tls else None
-        session_channel, orders_channel = [
-            await stack.enter_async_context(open_channel(target, certificates=certificates))
-            for target in (settings.checkout_session_target, settings.orders_target)
-        ]
-        connections = stripe_session(max_connections=settings.stripe_max_concurrent)
-        stripe_road = partial(
-            _stripe_client, settings, await stack.enter_async_context(connections), _stripe_limiter(settings)
-        )
-        glances = stripe_road(Priority.LOW)
+        session_channel, orders_channel = await _open_channels(settings, stack)
+        urgent_stripe, background_stripe = await _open_stripe_clients(settings, stack)
+        timeout_seconds, livemode = settings.service_timeout_seconds, settings.livemode
+        now = partial(datetime.now, UTC)
 
-        attempts = AttemptsClient(session_channel, timeout_seconds=settings.service_timeout_seconds)
-        orders = OrdersClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-        intents = StripeIntents(stripe_road(Priority.HIGH))
-        catalogue = CatalogueCache(
-            StripeCatalogue(glances),
-            refresh_seconds=settings.catalogue_refresh_seconds,
-            max_age_seconds=settings.catalogue_max_age_seconds,
-            pause_seconds=settings.catalogue_pause_seconds,
-            monotonic=time.monotonic,
-        )
-        subscriptions = SubscriptionsClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-        billing = StripeSubscriptions(stripe_road(Priority.HIGH))
-        activation = Activation(subscriptions, billing, now=lambda: datetime.now(UTC))
-        fulfilment = Fulfilment(attempts, orders, activation, livemode=settings.livemode)
-        patient_billing = StripeSubscriptions(glances)
-        sync = SubscriptionSync(subscriptions, patient_billing, activation, livemode=settings.livemode)
-        incomplete_payments = IncompletePayments(patient_billing)
+        # Ports.
+        attempts = AttemptsClient(session_channel, timeout_seconds=timeout_seconds)
+        orders = OrdersClient(orders_channel, timeout_seconds=timeout_seconds)
+        subscriptions = SubscriptionsClient(orders_channel, timeout_seconds=timeout_seconds)
+        customers = CustomersClient(orders_channel, timeout_seconds=timeout_seconds)
+        intents = StripeIntents(urgent_stripe)
+        background_intents = SingleFlightIntents(StripeIntents(background_stripe))
+        billing = StripeSubscriptions(urgent_stripe)
+        background_billing = StripeSubscriptions(background_stripe)
+        catalogue = _catalogue_cache(settings, background_stripe)
+        jwks = _jwks_cache(settings)
+
+        # Use cases.
+        activation = Activation(subscriptions, billing, now=now)
+        fulfilment = Fulfilment(attempts, orders, activation, livemode=livemode)
+        sync = SubscriptionSync(subscriptions, background_billing, activation, livemode=livemode)
+        incomplete_payments = IncompletePayments(background_billing)
         payment_guard = PaymentGuard(fulfilment, orders)
         initiate = Initiate(
             ids=AttemptIds(settings.attempt_id_secret.get_secret_value().encode()),
             catalogue=catalogue,
             intents=intents,
-            customers=Customers(
-                StripeCustomers(stripe_road(Priority.HIGH)),
-                CustomersClient(orders_channel, timeout_seconds=settings.service_timeout_seconds),
-            ),
+            customers=Customers(StripeCustomers(urgent_stripe), customers),
             attempts=attempts,
             supersede=Supersede(attempts, intents, payment_guard),
             payment_guard=payment_guard,
             pay_by=timedelta(hours=settings.pay_by_hours),
-            now=lambda: datetime.now(UTC),
+            now=now,
         )
-        jwks = _issuer_keys(settings)
-        readiness = Readiness(
-            [
-                serving("checkout-session", session_channel),
-                serving("orders", orders_channel),
-                catalogue.check_ready,
-                *([jwks.check_ready] if jwks else []),
-            ]
+        complete = CompleteCheckout(attempts, orders, intents, fulfilment)
+        statuses = CheckoutStatusReader(attempts, orders, background_intents, incomplete_payments)
+        cancels = SubscriptionCancel(subscriptions, billing, sync)
+        refunds = StripeMirror(
+            "refund",
+            StripeRefunds(background_stripe),
+            RefundsClient(orders_channel, timeout_seconds=timeout_seconds),
+            livemode=livemode,
         )
+        disputes = StripeMirror(
+            "dispute",
+            StripeDisputes(background_stripe),
+            DisputesClient(orders_channel, timeout_seconds=timeout_seconds),
+            livemode=livemode,
+        )
+        dispatcher = WebhookDispatcher(
+            fulfilment=fulfilment,
+            refunds=refunds,
+            charge_refunds=ChargeRefunds(refunds, StripeRefunds(background_stripe)),
+            disputes=disputes,
+            subscriptions=sync,
+        )
+
+        # HTTP.
+        readiness = [serving("checkout-session", session_channel), serving("orders", orders_channel)]
+        readiness.append(catalogue.check_ready)
         await stack.enter_async_context(catalogue.refresh_in_background())
         if jwks is not None:
+            readiness.append(jwks.check_ready)
             await stack.enter_async_context(jwks.refresh_in_background())
         yield create_app(
             [
-                checkout_routes(
-                    initiate,
-                    CompleteCheckout(attempts, orders, intents, fulfilment),
-                    CheckoutStatusReader(
-                        attempts, orders, SingleFlightIntents(StripeIntents(glances)), incomplete_payments
-                    ),
-                ),
+                checkout_routes(initiate, complete, statuses),
                 order_routes(orders),
-                subscription_routes(
-                    subscriptions, incomplete_payments, SubscriptionCancel(subscriptions, billing, sync)
-                ),
-                webhook_routes(
-                    StripeWebhooks(
-                        [secret.get_secret_value() for secret in settings.stripe_webhook_secrets], now=time.time
-                    ),
-                    _webhook_dispatcher(settings, glances, orders_channel, fulfilment, sync),
-                ),
-                shop_routes(
-                    catalogue,
-                    ConfigBody(publishable_key=settings.stripe_publishable_key, stripe_js_url=settings.stripe_js_url),
-                ),
-                operations_routes(readiness),
+                subscription_routes(subscriptions, incomplete_payments, cancels),
+                webhook_routes(_webhooks(settings), dispatcher),
+                shop_routes(catalogue, _config(settings)),
+                operations_routes(Readiness(readiness)),
             ],
             access_control=_access_control(settings, jwks),
             cors_origins=settings.cors_origins,
@@ -157,32 +151,29 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         )
 
 
-def _webhook_dispatcher(
-    settings: GatewaySettings,
-    client: stripe.StripeClient,
-    orders_channel: grpc.aio.Channel,
-    fulfilment: Fulfilment,
-    sync: SubscriptionSync,
-) -> WebhookDispatcher:
-    stripe_refunds = StripeRefunds(client)
-    refund_copies = RefundsClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-    dispute_copies = DisputesClient(orders_channel, timeout_seconds=settings.service_timeout_seconds)
-    refunds = StripeMirror("refund", stripe_refunds, refund_copies, livemode=settings.livemode)
-    return WebhookDispatcher(
-        fulfilment=fulfilment,
-        refunds=refunds,
-        charge_refunds=ChargeRefunds(refunds, stripe_refunds),
-        disputes=StripeMirror("dispute", StripeDisputes(client), dispute_copies, livemode=settings.livemode),
-        subscriptions=sync,
+async def _open_channels(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[grpc.aio.Channel, grpc.aio.Channel]:
+    """Open channels to checkout-session and orders."""
+    certificates = Certificates("grpc", settings.tls) if settings.tls else None
+    return (
+        await stack.enter_async_context(open_channel(settings.checkout_session_target, certificates=certificates)),
+        await stack.enter_async_context(open_channel(settings.orders_target, certificates=certificates)),
     )
 
 
-def _stripe_limiter(settings: GatewaySettings) -> StripeLimiter:
-    return StripeLimiter(
+async def _open_stripe_clients(
+    settings: GatewaySettings, stack: AsyncExitStack
+) -> tuple[stripe.StripeClient, stripe.StripeClient]:
+    """Open a client for paying buyers, and one for everything else. They share connections and limiter (ADR 8)."""
+    session = await stack.enter_async_context(stripe_session(max_connections=settings.stripe_max_concurrent))
+    limiter = StripeLimiter(
         max_concurrent=settings.stripe_max_concurrent,
         requests_per_second=settings.stripe_requests_per_second,
         max_wait_seconds=settings.stripe_queue_seconds,
         monotonic=time.monotonic,
+    )
+    return (
+        _stripe_client(settings, session, limiter, Priority.HIGH),
+        _stripe_client(settings, session, limiter, Priority.LOW),
     )
 
 
@@ -202,11 +193,29 @@ def _stripe_client(
         settings.stripe_secret_key.get_secret_value(),
         http_client=http,
         base_addresses={"api": settings.stripe_api_base},
-        max_network_retries=0,  # StripeHttp repeats
+        max_network_retries=0,  # StripeHttp retries
     )
 
 
-def _issuer_keys(settings: GatewaySettings) -> JwksCache | None:
+def _catalogue_cache(settings: GatewaySettings, client: stripe.StripeClient) -> CatalogueCache:
+    return CatalogueCache(
+        StripeCatalogue(client),
+        refresh_seconds=settings.catalogue_refresh_seconds,
+        max_age_seconds=settings.catalogue_max_age_seconds,
+        pause_seconds=settings.catalogue_pause_seconds,
+        monotonic=time.monotonic,
+    )
+
+
+def _webhooks(settings: GatewaySettings) -> StripeWebhooks:
+    return StripeWebhooks([secret.get_secret_value() for secret in settings.stripe_webhook_secrets], now=time.time)
+
+
+def _config(settings: GatewaySettings) -> ConfigBody:
+    return ConfigBody(publishable_key=settings.stripe_publishable_key, stripe_js_url=settings.stripe_js_url)
+
+
+def _jwks_cache(settings: GatewaySettings) -> JwksCache | None:
     if settings.oidc_issuer is None:
         return None
     return JwksCache(
@@ -246,8 +255,8 @@ def _access_control(settings: GatewaySettings, jwks: JwksCache | None) -> Access
 
 def _verifier(settings: GatewaySettings, jwks: JwksCache | None) -> TokenVerifier:
     if jwks is not None:
-        rules = TokenValidation(settings.oidc_audience, settings.oidc_issuer, settings.oidc_leeway_seconds)
-        return TokenVerifier(jwks, rules, allow_guests=settings.allow_guests)
+        validation = TokenValidation(settings.oidc_audience, settings.oidc_issuer, settings.oidc_leeway_seconds)
+        return TokenVerifier(jwks, validation, allow_guests=settings.allow_guests)
     keys: TokenKeys | None = SharedSecret(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
-    rules = TokenValidation(settings.jwt_audience, settings.jwt_issuer)
-    return TokenVerifier(keys, rules, allow_guests=settings.allow_guests)
+    validation = TokenValidation(settings.jwt_audience, settings.jwt_issuer)
+    return TokenVerifier(keys, validation, allow_guests=settings.allow_guests)

@@ -17,13 +17,12 @@ from payments_gateway.access.client_addresses import ClientAddresses, Network
 from payments_gateway.access.rate_limits import Rate, RateLimiter
 from payments_gateway.access.tokens import SharedSecret, TokenKeys, TokenValidation, TokenVerifier
 from payments_gateway.api.app import create_app
-from payments_gateway.api.bodies import ConfigBody
 from payments_gateway.api.callers import AccessControl
 from payments_gateway.api.checkout import checkout_routes
-from payments_gateway.api.head_guard import HeadGuard
 from payments_gateway.api.operations import operations_routes
 from payments_gateway.api.orders import order_routes
 from payments_gateway.api.shop import shop_routes
+from payments_gateway.api.shop_bodies import ConfigBody
 from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.domain.intents import StripeIntent
@@ -102,7 +101,7 @@ async def served(edge: Edge) -> AsyncIterator[aiohttp.ClientSession]:
             edge.app(),
             host="127.0.0.1",
             port=0,
-            http=HeadGuard,
+            http="httptools",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -16,6 +16,14 @@ VALID = {
     "GATEWAY_CORS_ORIGINS": "https://shop.example,http://localhost:5173",
 }
 
+REMOTE = "dns:///service.example:7002"
+OIDC = {
+    "JWT_SECRET": None,
+    "OIDC_ISSUER": "https://id.shop.example/realm",
+    "OIDC_AUDIENCE": "shop",
+    "OIDC_JWKS_URL": "https://id.shop.example/realm/keys",
+}
+
 
 def read(monkeypatch: pytest.MonkeyPatch, *argv: str, **changes: str | None) -> GatewaySettings:
     """Read the settings from an environment; a change to None unsets a variable."""
@@ -46,70 +54,15 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert not settings.in_development
 
 
-@pytest.mark.parametrize("secrets", [None, "", " , "])
-def test_outside_development_a_webhook_secret_is_required(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], secrets: str | None
-) -> None:
-    """Without one, no payment would ever be heard of."""
-    code, told = refused(monkeypatch, capsys, STRIPE_WEBHOOK_SECRETS=secrets)
-
-    assert code == 2
-    assert "GATEWAY_STRIPE_WEBHOOK_SECRETS" in told
-
-
-def test_in_development_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo starts before there is an endpoint."""
-    settings = read(monkeypatch, ENVIRONMENT="development", STRIPE_WEBHOOK_SECRETS=None)
-
-    assert settings.stripe_webhook_secrets == ()
-
-
-def test_without_guests_there_must_be_a_way_to_sign_in(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Else nobody could buy anything."""
-    code, told = refused(monkeypatch, capsys, ALLOW_GUESTS="false", JWT_SECRET=None)
-
-    assert code == 2
-    assert "GATEWAY_JWT_SECRET" in told
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("ATTEMPT_ID_SECRET", "hush-too-short"),
-        ("JWT_SECRET", "hush-too-short"),
-        ("STRIPE_WEBHOOK_SECRETS", "whsec_hush1,whsec_hush2,whsec_hush3"),
-        ("CORS_ORIGINS", "hush.example"),
-        ("CORS_ORIGINS", "https://hush.example/"),
-        ("CORS_ORIGINS", "*"),
-        ("LISTEN", "hush"),
-        ("PAY_BY_HOURS", "hush"),
-        ("PAY_BY_HOURS", "0"),
-        ("PAY_BY_HOURS", "inf"),
-        ("REQUEST_DEADLINE_SECONDS", "nan"),
-        ("STRIPE_MAX_RETRIES", "hush"),
-        ("ENVIRONMENT", "hush"),
-        ("STRIPE_SECRET_KEY", None),
-        ("ATTEMPT_ID_SECRET", None),
-        ("ORDERS_TARGET", None),
-    ],
-)
-def test_a_fault_is_named_by_its_variable_and_not_quoted(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str | None
-) -> None:
-    """The operator learns which variable; its value may be a secret."""
-    code, told = refused(monkeypatch, capsys, **{variable: value})
-
-    assert code == 2
-    assert f"GATEWAY_{variable}" in told
-    assert "hush" not in told
-
-
 def test_print_settings_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Everything in force is shown, and no secret."""
     with pytest.raises(SystemExit) as stopped:
-        read(monkeypatch, "--print-settings")
+        read(
+            monkeypatch,
+            "--print-settings",
+            OIDC_ALGORITHMS="ES256, EdDSA",
+            TRUSTED_PROXIES="10.0.0.0/8, 2001:db8::/32,192.0.2.1",
+        )
 
     printed = capsys.readouterr().out
     shown = json.loads(printed)
@@ -118,44 +71,111 @@ def test_print_settings_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert shown["orders_target"] == "127.0.0.1:50052"
     assert shown["stripe_secret_key"] == "**********"
     assert shown["stripe_webhook_secrets"] == ["**********", "**********"]
+    assert shown["oidc_algorithms"] == ["ES256", "EdDSA"]
+    assert shown["trusted_proxies"] == ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32"]
+
+
+@pytest.mark.parametrize("environment", ["production", "development"])
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"ATTEMPT_ID_SECRET": "hush-too-short"}, "ATTEMPT_ID_SECRET"),
+        ({"ATTEMPT_ID_SECRET": None}, "ATTEMPT_ID_SECRET"),
+        ({"JWT_SECRET": "hush-too-short"}, "JWT_SECRET"),
+        ({"STRIPE_WEBHOOK_SECRETS": "whsec_hush1,whsec_hush2,whsec_hush3"}, "STRIPE_WEBHOOK_SECRETS"),
+        ({"STRIPE_SECRET_KEY": None}, "STRIPE_SECRET_KEY"),
+        ({"STRIPE_SECRET_KEY": "hush"}, "STRIPE_SECRET_KEY"),
+        ({"STRIPE_MAX_RETRIES": "hush"}, "STRIPE_MAX_RETRIES"),
+        ({"ORDERS_TARGET": None}, "ORDERS_TARGET"),
+        ({"TLS_CERT_FILE": "/hush", "TLS_KEY_FILE": "/hush"}, "TLS_CA_FILE"),
+        ({"CORS_ORIGINS": "hush.example"}, "CORS_ORIGINS"),
+        ({"CORS_ORIGINS": "https://hush.example/"}, "CORS_ORIGINS"),
+        ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS"),
+        ({"LISTEN": "hush"}, "LISTEN"),
+        ({"PAY_BY_HOURS": "0"}, "PAY_BY_HOURS"),
+        ({"PAY_BY_HOURS": "inf"}, "PAY_BY_HOURS"),
+        ({"REQUEST_DEADLINE_SECONDS": "nan"}, "REQUEST_DEADLINE_SECONDS"),
+        ({**OIDC, "JWT_SECRET": "hush-tokens-hush-tokens-hush-tokens"}, "JWT_SECRET"),
+        ({**OIDC, "JWT_AUDIENCE": "hush"}, "JWT_SECRET"),
+        ({**OIDC, "OIDC_AUDIENCE": None}, "OIDC_AUDIENCE"),
+        ({**OIDC, "OIDC_ISSUER": None}, "OIDC_ISSUER"),
+        ({"OIDC_AUDIENCE": "hush"}, "OIDC_ISSUER"),
+        ({**OIDC, "OIDC_ISSUER": "hush.example"}, "OIDC_ISSUER"),
+        ({**OIDC, "OIDC_ISSUER": "https://hush:hush@id.example"}, "OIDC_ISSUER"),
+        ({**OIDC, "OIDC_JWKS_URL": "file:///hush"}, "OIDC_JWKS_URL"),
+        ({**OIDC, "OIDC_JWKS_URL": "https://id.example/keys?token=hush"}, "OIDC_JWKS_URL"),
+        ({**OIDC, "OIDC_ALGORITHMS": "none"}, "OIDC_ALGORITHMS"),
+        ({**OIDC, "OIDC_ALGORITHMS": "RS256,HS256"}, "OIDC_ALGORITHMS"),
+        ({**OIDC, "OIDC_ALGORITHMS": " , "}, "OIDC_ALGORITHMS"),
+        ({**OIDC, "OIDC_LEEWAY_SECONDS": "3600"}, "OIDC_LEEWAY_SECONDS"),
+        ({**OIDC, "OIDC_REFRESH_SECONDS": "1"}, "OIDC_REFRESH_SECONDS"),
+        ({**OIDC, "OIDC_REFRESH_SECONDS": "100", "OIDC_MAX_AGE_SECONDS": "99"}, "OIDC_MAX_AGE_SECONDS"),
+        ({"TRUSTED_PROXIES": "hush"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "::ffff:10.0.0.0/104"}, "TRUSTED_PROXIES"),
+        ({"INITIATE_PER_ADDRESS_BURST": "0"}, "INITIATE_PER_ADDRESS_BURST"),
+        ({"INITIATE_PER_USER_PER_MINUTE": "0"}, "INITIATE_PER_USER_PER_MINUTE"),
+        ({"LOOKUP_PER_ADDRESS_PER_MINUTE": "nan"}, "LOOKUP_PER_ADDRESS_PER_MINUTE"),
+        ({"LOOKUP_PER_ADDRESS_PER_MINUTE": "inf"}, "LOOKUP_PER_ADDRESS_PER_MINUTE"),
+    ],
+)
+def test_invalid_settings_do_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str | None],
+    named: str,
+    environment: str,
+) -> None:
+    """Anywhere; the message names the variable and does not quote its value, which may be a secret."""
+    code, told = refused(monkeypatch, capsys, ENVIRONMENT=environment, **changes)
+
+    assert code == 2
+    assert f"GATEWAY_{named}" in told
+    assert "hush" not in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        *[({"STRIPE_WEBHOOK_SECRETS": secrets}, "STRIPE_WEBHOOK_SECRETS") for secrets in (None, "", " , ")],
+        ({"ALLOW_GUESTS": "false", "JWT_SECRET": None}, "JWT_SECRET"),
+        ({"STRIPE_WEBHOOK_SECRETS": "whsec_hush1,whsec_not-for-production"}, "STRIPE_WEBHOOK_SECRETS"),
+        ({"CHECKOUT_SESSION_TARGET": REMOTE}, "CHECKOUT_SESSION_TARGET: beyond this machine only with TLS"),
+        ({"ORDERS_TARGET": REMOTE}, "ORDERS_TARGET: beyond this machine only with TLS"),
+        ({**OIDC, "OIDC_JWKS_URL": "http://id.shop.example/keys"}, "OIDC_JWKS_URL"),
+        ({**OIDC, "OIDC_ISSUER": "http://id.shop.example", "OIDC_JWKS_URL": None}, "OIDC_JWKS_URL"),
+        ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8,128.0.0.0/1"}, "TRUSTED_PROXIES"),
+    ],
+)
+def test_unsafe_settings_start_only_in_development(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changes: dict[str, str | None], named: str
+) -> None:
+    """No webhook secret, nobody who can sign in, a published secret, plaintext, keys over HTTP, vast proxy networks."""
+    code, told = refused(monkeypatch, capsys, **changes)
+
+    assert code == 2
+    assert f"GATEWAY_{named}" in told
+    read(monkeypatch, ENVIRONMENT="development", **changes)
+
+
+def test_a_remote_service_is_called_with_tls_or_through_a_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plaintext needs an explicit setting."""
+    files = {"TLS_CA_FILE": "/ca", "TLS_CERT_FILE": "/cert", "TLS_KEY_FILE": "/key"}
+
+    encrypted = read(monkeypatch, ORDERS_TARGET=REMOTE, **files)
+    allowed = read(monkeypatch, ORDERS_TARGET=REMOTE, **dict.fromkeys(files), ALLOW_PLAINTEXT="true")
+
+    assert (encrypted.plaintext_links, allowed.plaintext_links) == ([], ["orders_target"])
 
 
 @pytest.mark.parametrize(
     ("key", "live"), [("sk_live_1", True), ("rk_live_1", True), ("sk_test_1", False), ("rk_test_1", False)]
 )
-def test_the_key_tells_whether_money_is_real(monkeypatch: pytest.MonkeyPatch, key: str, live: bool) -> None:  # noqa: FBT001 — a column of the table
+def test_the_key_tells_if_money_is_real(monkeypatch: pytest.MonkeyPatch, key: str, *, live: bool) -> None:
     """Intents of the other mode are not ours."""
-    settings = read(monkeypatch, STRIPE_SECRET_KEY=key)
-
-    assert settings.livemode is live
-
-
-@pytest.mark.parametrize("setting", ["CHECKOUT_SESSION_TARGET", "ORDERS_TARGET"])
-def test_a_service_beyond_this_machine_is_called_with_tls(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str
-) -> None:
-    """Unless somebody says that a mesh encrypts, or this is a developer's machine."""
-    target = "dns:///orders.example:7002"
-    files = {"TLS_CA_FILE": "/ca", "TLS_CERT_FILE": "/cert", "TLS_KEY_FILE": "/key"}
-
-    code, said = refused(monkeypatch, capsys, **{setting: target})
-    encrypted = read(monkeypatch, **{setting: target}, **files)
-    allowed = read(monkeypatch, **{setting: target}, **dict.fromkeys(files), ALLOW_PLAINTEXT="true")
-
-    assert code == 2
-    assert f"GATEWAY_{setting}: beyond this machine only with TLS" in said
-    assert encrypted.plaintext_links == []
-    assert allowed.plaintext_links == [setting.lower()]
-
-
-def test_a_part_of_the_certificates_is_none(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whoever forgot one file would otherwise speak plaintext."""
-    code, said = refused(monkeypatch, capsys, TLS_CERT_FILE="/cert", TLS_KEY_FILE="/key")
-
-    assert code == 2
-    assert "GATEWAY_TLS_CERT_FILE, GATEWAY_TLS_KEY_FILE, GATEWAY_TLS_CA_FILE: all three or none" in said
+    assert read(monkeypatch, STRIPE_SECRET_KEY=key).livemode is live
 
 
 @pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
@@ -169,10 +189,9 @@ def test_no_real_money_moves_in_development(
     assert "GATEWAY_STRIPE_SECRET_KEY: a live key does not start in development" in said
 
 
-def test_a_published_secret_among_several_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One of two webhook secrets is enough to forge a payment."""
-    _, said = refused(monkeypatch, capsys, STRIPE_WEBHOOK_SECRETS="whsec_hush1,whsec_not-for-production")
+@pytest.mark.parametrize("changes", [{"OIDC_JWKS_URL": None}, {"OIDC_ISSUER": "http://id.internal"}])
+def test_an_issuer_replaces_the_shared_secret(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None]) -> None:
+    """By discovery, or as a mere name where its keys come over https."""
+    settings = read(monkeypatch, **{**OIDC, "ALLOW_GUESTS": "false", **changes})
 
-    assert "GATEWAY_STRIPE_WEBHOOK_SECRETS: is a published sample" in said
+    assert settings.oidc_algorithms == ("RS256", "PS256", "ES256", "EdDSA")

@@ -1,4 +1,4 @@
-"""Puts the routes together into one ASGI app."""
+"""The ASGI app: routes, error handlers and middleware."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,9 +6,9 @@ from typing import Final
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from payments_gateway.api.body_guard import BodyLimitMiddleware
+from payments_gateway.api.body_limit import BodyLimitMiddleware
 from payments_gateway.api.callers import AccessControl
-from payments_gateway.api.document import OpenApiApp
+from payments_gateway.api.openapi import OpenApiApp
 from payments_gateway.api.problems import install_error_handlers
 from payments_gateway.api.request_log import RequestLogMiddleware
 
@@ -18,13 +18,13 @@ _CORS_MAX_AGE_SECONDS: Final = 600
 def create_app(
     routes: Sequence[APIRouter], *, access_control: AccessControl, cors_origins: Sequence[str], deadline_seconds: float
 ) -> FastAPI:
-    """Return the app; the middleware added last stands outermost."""
+    """Return the app. The middleware that is added last is outermost."""
     app = OpenApiApp(
         title="Holdfast payments-gateway",
-        description="Begin a checkout, pay it at Stripe, and find it recorded exactly once.",
+        description="Initiate a checkout, pay it at Stripe, and find it recorded exactly once.",
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # a redirect would name whatever host the client sent
+        redirect_slashes=False,  # a redirect would name the host that the client sent
     )
     app.state.access_control = access_control
     for router in routes:

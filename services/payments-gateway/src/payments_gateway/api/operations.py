@@ -1,4 +1,4 @@
-"""Routes for whoever runs the gateway: liveness, readiness, metrics."""
+"""Routes for operators: liveness, readiness, metrics."""
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
@@ -8,24 +8,24 @@ from servicekit.health import Readiness
 
 
 def operations_routes(readiness: Readiness) -> APIRouter:
-    """Return the operator's routes."""
+    """Return the operators' routes."""
     routes = APIRouter(tags=["operations"], include_in_schema=False)
 
     @routes.get("/livez")
     async def livez() -> dict[str, str]:
-        """Answer whenever the process can; asks nothing of others."""
+        """Return 200 without asking any dependency."""
         return {"status": "alive"}
 
     @routes.get("/readyz")
     async def readyz() -> JSONResponse:
-        """Answer 200 when checkouts can be served, else 503 with the reason."""
+        """Return 200 if checkouts can be served, else 503 with the reason."""
         if await readiness.check():
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not_ready", "reason": readiness.reason}, status_code=503)
 
     @routes.get("/metrics")
     async def metrics() -> Response:
-        """Answer Prometheus metrics."""
+        """Return Prometheus metrics."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return routes

@@ -1,7 +1,6 @@
-"""What a client is told when a request fails: RFC 9457 problem details, from one table."""
+"""Responses for failures: RFC 9457 problem details, from one table of exceptions."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,8 +14,8 @@ from starlette.exceptions import HTTPException
 from payments_gateway.access.jwks_cache import JwksUnavailable
 from payments_gateway.access.rate_limits import RateLimited
 from payments_gateway.access.tokens import Unauthenticated
-from payments_gateway.api.bodies import PurchaseBody
-from payments_gateway.api.views import purchase_body
+from payments_gateway.api.order_bodies import PurchaseBody, purchase_to_body
+from payments_gateway.api.validation_errors import is_malformed_json, violations_of
 from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable
 from payments_gateway.domain.attempts import AttemptClosed, AttemptTooLarge, RequestHashMismatch
 from payments_gateway.domain.errors import (
@@ -41,23 +40,22 @@ from servicekit.violations import FieldViolation, InvalidRequest
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:holdfast:problem:"
 _RETRY_AFTER_SECONDS: Final = 2
-"""Where nobody says better."""
-_LONGEST_RETRY_AFTER_SECONDS: Final = 60
-"""No header of Stripe's sends a buyer away for longer."""
+"""Retry-After of a 503 for which nothing better is known."""
+_MAX_RETRY_AFTER_SECONDS: Final = 60
+"""Upper bound for Stripe's Retry-After when it is passed on to a buyer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """One kind of failure as a client sees it."""
+    """Kind of a failure as a client sees it. `kind` is a stable lower_snake_case word, the end of the type."""
 
     status: int
     kind: str
-    """Stable lower_snake_case word; the end of the problem's type."""
     title: str
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field of a request."""
+    """Violation of one field of a request."""
 
     field: str = Field(description="Path of the field as the client spells it.", examples=["items[0].quantity"])
     message: str = Field(description="What the field must be.", examples=["must be greater than or equal to 1"])
@@ -67,51 +65,64 @@ class ProblemBody(BaseModel):
     """RFC 9457 problem details."""
 
     type: str = Field(description="Stable; clients act on it.", examples=[TYPE_PREFIX + "invalid_request"])
-    title: str = Field(examples=["The request is not acceptable"])
+    title: str = Field(examples=["The request is invalid"])
     status: int = Field(examples=[422])
     request_id: str = Field(serialization_alias="requestId", description="Names this request in the shop's logs.")
-    errors: list[FieldError] | None = Field(default=None, description="One for each field that is not acceptable.")
-    purchase: PurchaseBody | None = Field(
-        default=None, description="With already_paid: what was bought, where it is known."
-    )
+    errors: list[FieldError] | None = Field(default=None, description="One for each invalid field.")
+    purchase: PurchaseBody | None = Field(default=None, description="With already_paid, where the purchase is known.")
 
 
-INVALID: Final = Problem(422, "invalid_request", "The request is not acceptable")
+INVALID: Final = Problem(422, "invalid_request", "The request is invalid")
 MALFORMED: Final = Problem(400, "malformed_json", "The body is not valid JSON")
-UNAVAILABLE: Final = Problem(503, "temporarily_unavailable", "Something we depend on is away; please try again shortly")
-INTERNAL: Final = Problem(500, "internal", "Something went wrong on our side")
+UNAVAILABLE: Final = Problem(503, "temporarily_unavailable", "A dependency is unavailable")
+INTERNAL: Final = Problem(500, "internal", "Internal server error")
 TOO_LARGE: Final = Problem(413, "body_too_large", "The body is too large")
 NOT_JSON: Final = Problem(415, "unsupported_media_type", "The body must be application/json")
 
 PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     InvalidRequest: INVALID,
-    IntentRefused: Problem(422, "refused_by_stripe", "Stripe does not accept this amount or currency"),
-    AttemptTooLarge: Problem(422, "checkout_too_large", "The checkout has too much content"),
+    IntentRefused: Problem(422, "refused_by_stripe", "Stripe refused the amount or currency"),
+    AttemptTooLarge: Problem(422, "checkout_too_large", "The checkout is too large to be stored"),
     Unauthenticated: Problem(401, "unauthenticated", "A valid token is required"),
-    AttemptNotFound: Problem(404, "checkout_not_found", "There is no such checkout"),
-    OrderNotFound: Problem(404, "order_not_found", "There is no such order"),
-    IntentNotFound: Problem(404, "intent_not_found", "Stripe knows no such intent"),
-    RequestHashMismatch: Problem(409, "idempotency_key_reused", "This Idempotency-Key was used for another request"),
-    AttemptClosed: Problem(409, "attempt_closed", "This checkout was replaced, expired or given up; begin a new one"),
-    AlreadyPaid: Problem(409, "already_paid", "This checkout has been paid"),
-    SubscriptionNotFound: Problem(404, "subscription_not_found", "There is no such subscription"),
-    SubscriptionNotActiveYet: Problem(409, "subscription_not_active_yet", "This subscription has not begun yet"),
-    SubscriptionEnded: Problem(409, "subscription_ended", "This subscription has ended"),
-    SubscriptionRefused: Problem(409, "subscription_refused", "Stripe does not let this subscription be changed so"),
-    PaymentProcessing: Problem(409, "payment_processing", "A payment for this checkout is under way"),
-    PaymentNotSucceeded: Problem(409, "payment_not_succeeded", "This checkout has not been paid"),
-    IntentMismatch: Problem(409, "intent_mismatch", "The intent does not belong to this checkout"),
-    BadSignature: Problem(400, "bad_signature", "The signature is missing, wrong, or not of just now"),
-    BadEvent: Problem(400, "bad_event", "The body is not an event"),
-    RateLimited: Problem(429, "rate_limited", "Too many requests; please wait a little"),
+    AttemptNotFound: Problem(404, "checkout_not_found", "Checkout not found"),
+    OrderNotFound: Problem(404, "order_not_found", "Order not found"),
+    SubscriptionNotFound: Problem(404, "subscription_not_found", "Subscription not found"),
+    IntentNotFound: Problem(404, "intent_not_found", "Intent not found at Stripe"),
+    RequestHashMismatch: Problem(409, "idempotency_key_reused", "Idempotency-Key was used for another request"),
+    AttemptClosed: Problem(409, "attempt_closed", "Checkout is superseded, expired or cancelled: begin a new one"),
+    AlreadyPaid: Problem(409, "already_paid", "Checkout is already paid"),
+    PaymentProcessing: Problem(409, "payment_processing", "A payment of the checkout is processing"),
+    PaymentNotSucceeded: Problem(409, "payment_not_succeeded", "The payment has not succeeded"),
+    IntentMismatch: Problem(409, "intent_mismatch", "The intent does not belong to the checkout"),
+    SubscriptionNotActiveYet: Problem(409, "subscription_not_active_yet", "Subscription is not active yet"),
+    SubscriptionEnded: Problem(409, "subscription_ended", "Subscription has ended"),
+    SubscriptionRefused: Problem(409, "subscription_refused", "Stripe refused the change of the subscription"),
+    BadSignature: Problem(400, "bad_signature", "Webhook signature is missing, invalid or outdated"),
+    BadEvent: Problem(400, "bad_event", "The body is not a webhook event"),
+    RateLimited: Problem(429, "rate_limited", "Too many requests"),
     JwksUnavailable: UNAVAILABLE,
     ServiceUnavailable: UNAVAILABLE,
     StripeUnavailable: UNAVAILABLE,
     ConflictRetriesExhausted: UNAVAILABLE,
-    UnsupportedStripeObject: UNAVAILABLE,  # until this program has learnt the word
+    UnsupportedStripeObject: UNAVAILABLE,  # until the gateway is updated
     CatalogueUnavailable: UNAVAILABLE,
 }
-"""Answer by exception. A subclass without a row takes its nearest ancestor's; what has none is a 500."""
+"""Problem by exception. A subclass without a row takes its nearest ancestor's; without any it is a 500."""
+
+_DESCRIPTIONS: Final[Mapping[int, str]] = {
+    400: "The body is not valid",
+    401: "A valid token is required",
+    404: "Not found, or owned by another user",
+    409: "The current state does not allow it; the problem's type says why",
+    422: "A field is invalid; errors names it",
+    429: "Too many requests; retry after Retry-After seconds",
+    503: "A dependency is unavailable; retry after Retry-After seconds",
+}
+
+
+def describe_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the problems of a route for the OpenAPI document."""
+    return {status: {"model": ProblemBody, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
 def problem_response(
@@ -127,7 +138,7 @@ def problem_response(
         title=problem.title,
         status=problem.status,
         request_id=request_id.get(),
-        errors=[FieldError(field=found.field, message=found.description) for found in violations] or None,
+        errors=[FieldError(field=each.field, message=each.description) for each in violations] or None,
         purchase=purchase,
     )
     headers = {}
@@ -144,73 +155,50 @@ def problem_response(
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Make the app answer every expected failure by the table."""
+    """Make the app respond to every expected exception by the table."""
     for kind in PROBLEMS:
-        app.add_exception_handler(kind, _from_table)
-    app.add_exception_handler(RequestValidationError, _from_validation)
-    app.add_exception_handler(HTTPException, _from_framework)
+        app.add_exception_handler(kind, _respond_by_table)
+    app.add_exception_handler(RequestValidationError, _respond_to_invalid_request)
+    app.add_exception_handler(HTTPException, _respond_to_http_exception)
 
 
-async def _from_table(_request: Request, failure: Exception) -> JSONResponse:
-    problem = next(PROBLEMS[kind] for kind in type(failure).__mro__ if kind in PROBLEMS)
-    violations = failure.violations if isinstance(failure, InvalidRequest) else ()
-    wait = _wait_after(failure)
-    return problem_response(problem, violations=violations, purchase=_purchase_of(failure), retry_after_seconds=wait)
+async def _respond_by_table(_request: Request, error: Exception) -> JSONResponse:
+    problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
+    return problem_response(
+        problem,
+        violations=error.violations if isinstance(error, InvalidRequest) else (),
+        purchase=_purchase_of(error),
+        retry_after_seconds=_retry_after_seconds(error),
+    )
 
 
-def _wait_after(failure: Exception) -> int | None:
-    if isinstance(failure, RateLimited):
-        return failure.retry_after_seconds
-    if isinstance(failure, StripeUnavailable | CatalogueUnavailable) and failure.retry_after_seconds is not None:
-        return max(1, min(_LONGEST_RETRY_AFTER_SECONDS, math.ceil(failure.retry_after_seconds)))
+def _retry_after_seconds(error: Exception) -> int | None:
+    if isinstance(error, RateLimited):
+        return error.retry_after_seconds
+    if isinstance(error, StripeUnavailable | CatalogueUnavailable) and error.retry_after_seconds is not None:
+        return max(1, min(_MAX_RETRY_AFTER_SECONDS, math.ceil(error.retry_after_seconds)))
     return None
 
 
-def _purchase_of(failure: Exception) -> PurchaseBody | None:
-    if isinstance(failure, AlreadyPaid) and failure.purchase is not None:
-        return purchase_body(failure.purchase)
+def _purchase_of(error: Exception) -> PurchaseBody | None:
+    if isinstance(error, AlreadyPaid) and error.purchase is not None:
+        return purchase_to_body(error.purchase)
     return None
 
 
-async def _from_validation(_request: Request, failure: Exception) -> JSONResponse:
-    assert isinstance(failure, RequestValidationError)  # noqa: S101 — registered for no other
-    faults = failure.errors()
-    if any(fault["type"] == "json_invalid" for fault in faults):
+async def _respond_to_invalid_request(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 — registered for no other
+    errors = error.errors()
+    if is_malformed_json(errors):
         return problem_response(MALFORMED)
-    return problem_response(INVALID, violations=[_violation(fault) for fault in faults[:_MAX_ERRORS]])
+    return problem_response(INVALID, violations=violations_of(errors))
 
 
-async def _from_framework(_request: Request, failure: Exception) -> JSONResponse:
-    assert isinstance(failure, HTTPException)  # noqa: S101 — registered for no other
-    if failure.status_code == MALFORMED.status:
+async def _respond_to_http_exception(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 — registered for no other
+    if error.status_code == MALFORMED.status:
         return problem_response(MALFORMED)
-    kind = {404: "no_such_route", 405: "method_not_allowed"}.get(failure.status_code, "http_error")
-    response = problem_response(Problem(failure.status_code, kind, str(failure.detail)))
-    response.headers.update(failure.headers or {})
+    kind = {404: "no_such_route", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    response = problem_response(Problem(error.status_code, kind, str(error.detail)))
+    response.headers.update(error.headers or {})
     return response
-
-
-_PLACES: Final = frozenset({"body", "query", "path", "header"})
-_MAX_FIELD_CHARACTERS: Final = 200
-_FIELD_NAME: Final = re.compile(r"[A-Za-z_]{1,40}")
-"""An unknown field's name is the client's own text: it is told only if it could not be an address or a number (P7)."""
-_MESSAGES: Final = {"extra_forbidden": "is not a field of this request", "missing": "is required"}
-"""What pydantic would say less clearly."""
-_MAX_ERRORS: Final = 100
-"""A small body can hold tens of thousands of faults; nobody mends a form by more than this."""
-
-
-def _violation(fault: Mapping[str, Any]) -> FieldViolation:
-    """Name the field as the client spells it; never quote its value (P7)."""
-    location = list(fault["loc"])
-    if len(location) > 1 and location[0] in _PLACES:
-        location = location[1:]
-    if fault["type"] == "extra_forbidden" and not _FIELD_NAME.fullmatch(str(location[-1])):
-        return FieldViolation(_path(location[:-1]) or "body", "has something that is not a field of this request")
-    message = _MESSAGES.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
-    return FieldViolation(_path(location), message)
-
-
-def _path(location: Sequence[Any]) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    return path[:_MAX_FIELD_CHARACTERS]

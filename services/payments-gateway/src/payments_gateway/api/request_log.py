@@ -1,4 +1,4 @@
-"""Stands around every request: its id, its deadline, its line in the access log, and the last resort of a 500."""
+"""Middleware around every request: request id, deadline, access log, metrics, and the 500 for unexpected errors."""
 
 import asyncio
 import logging
@@ -16,16 +16,18 @@ from servicekit.json_logging import accept_request_id, unbind_attempt
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("access")
 
-_REQUESTS: Final = Counter("http_requests", "Requests answered.", ["method", "route", "status"])
-_SECONDS: Final = Histogram("http_request_seconds", "Seconds to answer a request.", ["method", "route"])
+_REQUESTS: Final = Counter("holdfast_http_requests", "HTTP requests.", ["method", "route", "status"])
+_SECONDS: Final = Histogram("holdfast_http_request_seconds", "Seconds to respond to a request.", ["method", "route"])
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class RequestLogMiddleware:
-    """ASGI middleware. Paths are logged as route templates, since real ones hold attempt ids; query strings never."""
+    """ASGI middleware. Logs route templates, since real paths hold attempt ids, and never query strings (P7).
+
+    A request that takes longer than `deadline_seconds` gets a 503.
+    """
 
     def __init__(self, app: ASGIApp, *, deadline_seconds: float) -> None:
-        """Answer 503 to any request that takes longer than deadline_seconds."""
         self._app = app
         self._deadline_seconds = deadline_seconds
 
@@ -35,45 +37,45 @@ class RequestLogMiddleware:
             await self._app(scope, receive, send)
             return
         unbind_attempt()
-        identifier = accept_request_id(Headers(scope=scope).get("x-request-id"))
-        answer = _Answer(send, identifier)
+        response = _Response(send, accept_request_id(Headers(scope=scope).get("x-request-id")))
         began = time.perf_counter()
         try:
             with deadline(self._deadline_seconds):
                 async with asyncio.timeout(self._deadline_seconds):
-                    await self._app(scope, receive, answer.send)
+                    await self._app(scope, receive, response.send)
         except TimeoutError:
-            await answer.send_problem(UNAVAILABLE, scope, receive)
-        except Exception:  # noqa: BLE001 — the one place where the unknown becomes a 500
+            await response.send_problem(UNAVAILABLE, scope, receive)
+        except Exception:  # noqa: BLE001 — the one place that turns the unexpected into a 500
             _log.exception("unexpected failure")
-            await answer.send_problem(INTERNAL, scope, receive)
+            await response.send_problem(INTERNAL, scope, receive)
         finally:
-            _observe(scope, answer.status, time.perf_counter() - began)
+            _record(scope, response.status, time.perf_counter() - began)
 
 
-class _Answer:
-    """Passes an answer on, and knows whether it has begun."""
+class _Response:
+    """Passes a response on with the headers that every response has."""
 
     def __init__(self, send: Send, identifier: str) -> None:
         self._send = send
-        self._identifier = identifier
+        self._request_id = identifier
         self.status = 0
+        """0 until the response has begun."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._identifier
+            headers["X-Request-Id"] = self._request_id
             headers["X-Content-Type-Options"] = "nosniff"
             headers.setdefault("Cache-Control", "no-store")  # it may be about a buyer (P7)
         await self._send(message)
 
     async def send_problem(self, problem: Problem, scope: Scope, receive: Receive) -> None:
-        if not self.status:  # else the answer is half-way out, and breaking off is all that is left
+        if not self.status:  # a response that has begun can only be cut off
             await problem_response(problem)(scope, receive, self.send)
 
 
-def _observe(scope: Scope, status: int, seconds: float) -> None:
+def _record(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
     method = scope["method"] if scope["method"] in _KNOWN_METHODS else "other"
     _REQUESTS.labels(method, route, str(status)).inc()

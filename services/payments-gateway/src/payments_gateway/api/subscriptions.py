@@ -2,18 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 
-from payments_gateway.api.bodies import CancelSubscriptionBody, SubscriptionBody, SubscriptionPageBody, Uuid
 from payments_gateway.api.callers import RateLimitedUser, SignedInUser
-from payments_gateway.api.problems import ProblemBody
-from payments_gateway.api.views import subscription_body
+from payments_gateway.api.fields import Uuid
+from payments_gateway.api.paging import Cursor, Limit, invalid_cursor_named
+from payments_gateway.api.problems import describe_problems
+from payments_gateway.api.subscription_bodies import (
+    CancelSubscriptionBody,
+    SubscriptionBody,
+    SubscriptionPageBody,
+    subscription_page_to_body,
+    subscription_to_body,
+)
 from payments_gateway.domain.subscriptions import SubscriptionNotFound, SubscriptionsPort
 from payments_gateway.subscriptions.cancel import CancelMode, SubscriptionCancel
 from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
-from servicekit.violations import FieldViolation, InvalidRequest
-
-_MAX_CURSOR_CHARACTERS = 500
 
 
 def subscription_routes(
@@ -21,48 +25,32 @@ def subscription_routes(
 ) -> APIRouter:
     """Return the routes of subscriptions."""
     routes = APIRouter(
-        prefix="/api/subscriptions",
-        tags=["subscriptions"],
-        responses={
-            401: {"model": ProblemBody, "description": "A valid token is required"},
-            404: {"model": ProblemBody, "description": "Unknown, or somebody else's"},
-            429: {"model": ProblemBody, "description": "Too many requests; try again after Retry-After seconds"},
-            503: {"model": ProblemBody},
-        },
+        prefix="/api/subscriptions", tags=["subscriptions"], responses=describe_problems(401, 404, 429, 503)
     )
 
     @routes.get("", summary="List one's own subscriptions")
     async def list_subscriptions(
-        user_id: SignedInUser,
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, Query(max_length=_MAX_CURSOR_CHARACTERS)] = None,
+        user_id: SignedInUser, limit: Limit = 20, cursor: Cursor = None
     ) -> SubscriptionPageBody:
-        """Answer the user's subscriptions, newest first."""
-        try:
+        """Return a page of the user's subscriptions, newest first."""
+        with invalid_cursor_named():
             page = await subscriptions.list_subscriptions(user_id, page_size=limit, page_token=cursor)
-        except InvalidRequest:
-            raise InvalidRequest([FieldViolation("cursor", "is not one that was given out")]) from None
-        return SubscriptionPageBody(
-            subscriptions=[subscription_body(each) for each in page.subscriptions], next_cursor=page.next_page_token
-        )
+        return subscription_page_to_body(page)
 
     @routes.get("/{subscription_id}", summary="Read one's own subscription")
     async def read_subscription(subscription_id: Annotated[Uuid, Path()], user_id: RateLimitedUser) -> SubscriptionBody:
-        """Answer one subscription, with what lets its buyer finish the first charge while that is open."""
+        """Return a subscription, with the client secret of its first charge while that is open."""
         subscription = await subscriptions.get_subscription(subscription_id)
         if subscription.user_id != user_id:
             raise SubscriptionNotFound
-        return subscription_body(subscription, await incomplete_payments.client_secrets([subscription]))
+        secrets = await incomplete_payments.client_secrets([subscription])
+        return subscription_to_body(subscription, secrets.get(subscription.id))
 
-    @routes.post(
-        "/{subscription_id}/cancel",
-        summary="End one's own subscription",
-        responses={409: {"model": ProblemBody, "description": "Not active yet, or ended; the problem's type says"}},
-    )
+    @routes.post("/{subscription_id}/cancel", summary="End one's own subscription", responses=describe_problems(409))
     async def cancel_subscription(
         subscription_id: Annotated[Uuid, Path()], body: CancelSubscriptionBody, user_id: RateLimitedUser
     ) -> SubscriptionBody:
-        """End it with its current period, at once, or not after all; answer it as it then is."""
-        return subscription_body(await cancels.cancel(subscription_id, user_id, CancelMode(body.mode)))
+        """End the subscription with its period or now, or revert that, and return it."""
+        return subscription_to_body(await cancels.cancel(subscription_id, user_id, CancelMode(body.mode)))
 
     return routes

@@ -262,7 +262,9 @@ async def test_metrics_know_routes_by_their_templates(http: aiohttp.ClientSessio
 
     metrics = (await get(http, "/metrics")).text
 
-    assert 'http_requests_total{method="GET",route="/api/checkout/{checkout_attempt_id}",status="404"}' in metrics
+    assert (
+        'holdfast_http_requests_total{method="GET",route="/api/checkout/{checkout_attempt_id}",status="404"}' in metrics
+    )
     assert 'method="other"' in metrics
     assert ATTEMPT_ID not in metrics
 

@@ -1,4 +1,4 @@
-"""Refuses bodies that are too large or not JSON before anything reads them."""
+"""Middleware that refuses bodies that are too large or not JSON, before a route reads them."""
 
 from typing import Final
 
@@ -9,20 +9,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from payments_gateway.api.problems import NOT_JSON, TOO_LARGE, problem_response
 
 MAX_BODY_BYTES: Final = 256 * 1024
-_LIMIT_DIGITS: Final = len(str(MAX_BODY_BYTES))
-_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_MAX_LENGTH_DIGITS: Final = len(str(MAX_BODY_BYTES))
+_METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
 class BodyLimitMiddleware:
-    """ASGI middleware. Reads a body once, up to the limit, and hands it on."""
+    """ASGI middleware for an app whose bodies are all JSON. Reads a body once, up to the limit, and passes it on."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Guard an app whose every body is JSON."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
+        if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY:
             await self._app(scope, receive, send)
             return
         media_type = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
@@ -32,7 +31,7 @@ class BodyLimitMiddleware:
         try:
             body = await _read(scope, receive)
         except ClientDisconnect:
-            return  # nobody waits for the answer, and half a body is not what the client meant
+            return  # nobody waits for a response, and half a body is not what the client meant
         if body is None:
             await problem_response(TOO_LARGE)(scope, receive, send)
             return
@@ -40,9 +39,9 @@ class BodyLimitMiddleware:
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:
-    """Return the body, or None as soon as it is known to be too large."""
+    """Return the body; None as soon as it is known to be too large. Raises ClientDisconnect."""
     announced = Headers(scope=scope).get("content-length", "").lstrip("0")
-    if announced.isdecimal() and (len(announced) > _LIMIT_DIGITS or int(announced) > MAX_BODY_BYTES):
+    if announced.isdecimal() and (len(announced) > _MAX_LENGTH_DIGITS or int(announced) > MAX_BODY_BYTES):
         return None
     chunks: list[bytes] = []
     size = 0
@@ -59,13 +58,13 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    handed_on = False
+    sent = False
 
     async def replay() -> Message:
-        nonlocal handed_on
-        if handed_on:
+        nonlocal sent
+        if sent:
             return await receive()
-        handed_on = True
+        sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay

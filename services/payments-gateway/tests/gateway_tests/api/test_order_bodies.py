@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from payments_gateway.api.views import order_body
+from payments_gateway.api.order_bodies import order_to_body
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Order, OrderStatus
 
@@ -24,8 +24,8 @@ ORDER = Order(
 
 def test_an_order_shows_refunded_and_disputed_amounts() -> None:
     """They are in minor units, and null if there are none."""
-    untouched = order_body(ORDER)
-    returned = order_body(replace(ORDER, refunded=Money(500, "usd"), disputed=Money(700, "usd")))
+    untouched = order_to_body(ORDER)
+    returned = order_to_body(replace(ORDER, refunded=Money(500, "usd"), disputed=Money(700, "usd")))
 
     assert (untouched.refunded_amount, untouched.disputed_amount) == (None, None)
     assert (returned.refunded_amount, returned.disputed_amount) == (500, 700)

@@ -114,6 +114,8 @@ class FakeSubscriptions:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self.rows: dict[str, Subscription] = {}
+        self.failures: list[str] = []
+        """Stripe's error code of each recorded refusal."""
 
     def record(self, payment: Payment, context: CheckoutContext) -> tuple[Subscription, ...]:
         """Record what a purchase begins, one subscription for each billing interval."""
@@ -196,11 +198,11 @@ class FakeSubscriptions:
             return row
         if row.version != expected_version:
             raise VersionConflict
+        self.failures.append(failure)
         return self._write(
             replace(
                 row,
                 status=SubscriptionStatus.ACTIVATION_FAILED,
-                activation_failure=failure,
                 activation_generation=row.activation_generation + 1,
                 activation_began_at=None,
             )
@@ -240,7 +242,6 @@ class FakeSubscriptions:
                 stripe_subscription_id=state.stripe_subscription_id,
                 state=state,
                 invoices=(invoice, *others) if invoice else others,
-                activation_failure=None,
             )
         )
 
@@ -280,7 +281,6 @@ class FakeOrders:
             return self._quarantine(payment, QuarantineReason.DUPLICATE_PAYMENT, context, report)
         has_order = any(item.recurring is None for item in context.items)
         purchase = Purchase(
-            attempt_id=payment.attempt_id,
             intent_id=payment.intent.id,
             order=self._order(payment, context) if has_order else None,
             subscriptions=self._subscriptions.record(payment, context),

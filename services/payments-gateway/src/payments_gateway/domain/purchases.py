@@ -94,7 +94,6 @@ class OrderPage:
 class Purchase:
     """Order, subscriptions or both that an attempt's payment bought."""
 
-    attempt_id: str
     intent_id: str
     order: Order | None
     """None if only subscriptions were bought."""

@@ -27,7 +27,6 @@ class StripeSubscription:
     state: StripeSubscriptionState
     subscription_id: str | None
     """metadata.subscriptionId; None if it is not ours."""
-    livemode: bool
     latest_invoice: SubscriptionInvoice | None
     """None if it has none, or if Stripe returned only its id."""
     client_secret: str | None = None

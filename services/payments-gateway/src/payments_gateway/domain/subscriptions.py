@@ -118,8 +118,6 @@ class Subscription:
     """Number in the idempotency key that creates it at Stripe."""
     activation_began_at: datetime | None = None
     """Time at which this generation first began."""
-    activation_failure: str | None = None
-    """Stripe's error code, if the activation failed."""
     stripe_subscription_id: str | None = None
     """None until it is bound."""
     state: StripeSubscriptionState | None = None

@@ -141,7 +141,6 @@ def _decision_from_proto(message: orders_pb2.PaymentDecision) -> PaymentDecision
 
 def _purchase_from_proto(message: orders_pb2.Purchase) -> Purchase:
     return Purchase(
-        attempt_id=message.attempt_id,
         intent_id=message.intent.id,
         order=_order_from_proto(message.order) if message.HasField("order") else None,
         subscriptions=tuple(subscription_from_proto(one) for one in message.subscriptions),

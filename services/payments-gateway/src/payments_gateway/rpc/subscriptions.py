@@ -150,7 +150,6 @@ def subscription_from_proto(message: orders_pb2.Subscription) -> Subscription:
         status=_STATUSES.from_proto(message.status, SubscriptionStatus.UNKNOWN),
         activation_generation=message.activation_generation,
         activation_began_at=_optional_time(message, "activation_began_at"),
-        activation_failure=message.activation_failure or None,
         stripe_subscription_id=message.stripe_subscription_id or None,
         state=_state_from_proto(message.state) if message.HasField("state") else None,
         invoices=tuple(_invoice_from_proto(invoice) for invoice in message.invoices),

@@ -156,7 +156,6 @@ def subscription_from_stripe(fields: Mapping[str, Any]) -> StripeSubscription:
             latest_invoice_id=read_reference(invoice),
         ),
         subscription_id=our_id(fields),
-        livemode=bool(fields["livemode"]),
         latest_invoice=_readable_invoice(expanded) if expanded else None,
         client_secret=secret.get("client_secret"),
     )

@@ -43,11 +43,12 @@ async def test_p3_a_repeated_report_changes_nothing(gateway: Gateway) -> None:
 
     second = await gateway.fulfil(paid)
     calls = gateway.wire.calls[3:]
-    await gateway.fulfil(gateway.intents.pay(gateway.stored_attempt(attempt_id=OTHER_ATTEMPT_ID).intent))
+    other = gateway.stored_attempt(attempt_id=OTHER_ATTEMPT_ID).intent
+    await gateway.fulfil(gateway.intents.pay(other))
 
     assert second == first
     assert calls == ["attempts.find", "orders.find_purchase"]
-    assert [purchase.attempt_id for purchase in gateway.orders.purchases()] == [ATTEMPT_ID, OTHER_ATTEMPT_ID]
+    assert [purchase.intent_id for purchase in gateway.orders.purchases()] == [paid.ref.id, other.id]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def order_message(order: Order) -> pb.Order:
 
 
 PURCHASE_MESSAGE = pb.Purchase(attempt_id=ATTEMPT_ID, intent=intent_to_proto(REF), order=order_message(ORDER))
-PURCHASE = Purchase(ATTEMPT_ID, REF.id, ORDER)
+PURCHASE = Purchase(REF.id, ORDER)
 
 
 @pytest.fixture

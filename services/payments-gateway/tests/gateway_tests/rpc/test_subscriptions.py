@@ -103,7 +103,6 @@ def subscription_message(subscription: Subscription) -> pb.Subscription:
         ],
         version=subscription.version,
         activation_generation=subscription.activation_generation,
-        activation_failure=subscription.activation_failure or "",
         status=pb.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{subscription.status.name}"),
         stripe_subscription_id=subscription.stripe_subscription_id or "",
         state=state_to_proto(subscription.state) if subscription.state else None,

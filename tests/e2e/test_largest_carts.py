@@ -22,8 +22,10 @@ from .harness.wares import Offer, Ware, make_offers, make_shipping_rate, until_o
 LINES: Final = 200
 WIDE: Final = "\N{SHOPPING BAGS}"
 """One character, and four bytes in UTF-8: no text is larger."""
-LONGEST: Final = 5_000
-"""Characters in any text of Stripe's that has no limit of its own."""
+LONGEST_NAME: Final = 256
+LONGEST_ID: Final = 255
+LONGEST_LINE: Final = 512
+"""Of an address."""
 QUANTITIES: Final = [*(1 + place % 7 for place in range(LINES - 1)), 1]
 LARGEST_CHARGE: Final = {"usd": 99_999_999, "jpy": 99_999_999, "kwd": 99_999_990}
 """Eight digits, in the currency's minor unit; three-decimal amounts must end in 0.
@@ -37,11 +39,11 @@ CONTACT: Final = {
     "phone": "+" + "1" * 39,
 }
 ADDRESS: Final = {
-    "line1": "1".ljust(LONGEST, WIDE),
-    "line2": "2".ljust(LONGEST, WIDE),
-    "city": "C".ljust(LONGEST, WIDE),
-    "state": "S".ljust(LONGEST, WIDE),
-    "postalCode": "P".ljust(LONGEST, WIDE),
+    "line1": "1".ljust(LONGEST_LINE, WIDE),
+    "line2": "2".ljust(LONGEST_LINE, WIDE),
+    "city": "C".ljust(LONGEST_LINE, WIDE),
+    "state": "S".ljust(LONGEST_LINE, WIDE),
+    "postalCode": "P".ljust(LONGEST_LINE, WIDE),
     "country": "KW",
 }
 ADDRESS_COLUMNS: Final = ("line1", "line2", "city", "state", "postal_code", "country")
@@ -137,7 +139,7 @@ async def test_the_largest_cart_checks_out(
         (offer.name, offer.product_id, offer.unit_amount) for offer in markets[currency].offers
     ]
     assert [item["quantity"] for item in items] == QUANTITIES
-    assert {(len(item["name"]), len(item["product_id"])) for item in items} == {(LONGEST, LONGEST)}
+    assert {(len(item["name"]), len(item["product_id"])) for item in items} == {(LONGEST_NAME, LONGEST_ID)}
 
 
 @CURRENCIES
@@ -218,8 +220,8 @@ def largest_wares() -> list[Ware]:
     unit_amounts = {currency: adding_up_to(charge - SHIPPING) for currency, charge in LARGEST_CHARGE.items()}
     return [
         Ware(
-            name=f"{place:03}".ljust(LONGEST, WIDE),
-            product_id=f"ware_{place:03}_".ljust(LONGEST, "x"),
+            name=f"{place:03}".ljust(LONGEST_NAME, WIDE),
+            product_id=f"ware_{place:03}_".ljust(LONGEST_ID, "x"),
             unit_amounts={currency: amounts[place] for currency, amounts in unit_amounts.items()},
         )
         for place in range(LINES)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceStub
+from checkout_rules.limits import MAX_ID_BYTES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
 from checkout_session.redis_backend.keys import keys_of
 from servicekit.errors import ReportedError, read_error
 from tests.containers.choice import RedisServer
@@ -145,13 +146,17 @@ async def test_save_refuses_a_pay_by_that_has_passed(
 async def test_the_largest_cart_passes_through(
     stub: "CheckoutSessionServiceAsyncStub", new_request: MakeRequest
 ) -> None:
-    """200 lines whose names have 5000 characters of four bytes each are saved and found whole."""
+    """200 lines with the longest ids and names are saved and found whole."""
     request = new_request()
     del request.context.items[:]
     price = common_pb2.Money(minor_units=100, currency="eur")
     for number in range(200):
         request.context.items.add(
-            price_id=f"price_{number}", product_id="p" * 255, name="\U0001f6d2" * 5000, quantity=1, unit_price=price
+            price_id=str(number).rjust(MAX_ID_BYTES, "p"),
+            product_id="p" * MAX_ID_BYTES,
+            name="\U0001f6d2" * MAX_NAME_CHARACTERS,
+            quantity=1,
+            unit_price=price,
         )
     request.context.total.minor_units = 200 * 100 + 490
 
@@ -166,8 +171,8 @@ async def test_save_refuses_an_attempt_over_the_limit(
 ) -> None:
     """RESOURCE_EXHAUSTED, reason attempt_too_large, and nothing stored."""
     request = new_request()
-    request.context.items[0].name = "n" * 4096
-    async with run_service(valkey.url, max_attempt_bytes=4096) as channel:
+    request.context.shipping_address.line1 = request.context.shipping_address.line2 = "n" * MAX_TEXT_CHARACTERS
+    async with run_service(valkey.url, max_attempt_bytes=1024) as channel:
         error = await refusal(CheckoutSessionServiceStub(channel).SaveAttempt(request))
 
     assert error == ReportedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "attempt_too_large")

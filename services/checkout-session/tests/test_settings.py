@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from checkout_rules.limits import MAX_CONTEXT_BYTES
 from checkout_session.domain.durability import Durability, DurabilityLevel
 from checkout_session.settings import CheckoutSessionSettings
 
@@ -14,7 +15,7 @@ def test_defaults_suit_production() -> None:
     settings = CheckoutSessionSettings.model_validate({"redis_url": REDIS_URL, "encryption_keys": "clear"})
 
     assert settings.attempt_ttl.days == 35
-    assert settings.max_attempt_bytes > 200 * 5000 * 4
+    assert settings.max_attempt_bytes == MAX_CONTEXT_BYTES
     assert not settings.in_development
 
 

@@ -14,15 +14,18 @@ from checkout_rules.fields import (
     amount_violations,
     country_violations,
     currency_violations,
+    id_violations,
+    required_id_violations,
     required_text_violations,
     text_violations,
 )
 from checkout_rules.limits import (
     MAX_BILLING_INTERVALS,
     MAX_CART_LINES,
-    MAX_ID_CHARACTERS,
     MAX_INTERVAL_COUNTS,
+    MAX_NAME_CHARACTERS,
     MAX_SUBSCRIPTION_ITEMS,
+    MAX_TEXT_CHARACTERS,
     MAX_TRIAL_DAYS,
 )
 from servicekit.violations import FieldViolation, within
@@ -42,7 +45,7 @@ def context_violations(
 
     `pay_by` and `supersedes` are not checked: they concern the attempt alone, and a paid cart is not refused for them.
     """
-    yield from text_violations("user_id", context.user_id, MAX_ID_CHARACTERS)
+    yield from id_violations("user_id", context.user_id)
     yield from within("contact", _contact_violations(context.contact))
     if context.HasField("shipping_address"):
         yield from within("shipping_address", _address_violations(context.shipping_address))
@@ -56,8 +59,11 @@ def context_violations(
 
 
 def _contact_violations(contact: common_pb2.Contact) -> Iterator[FieldViolation]:
-    for field, value in (("name", contact.name), ("email", contact.email)):
-        yield from required_text_violations(field, value if value.strip() else "")
+    for field, value, limit in (
+        ("name", contact.name, MAX_NAME_CHARACTERS),
+        ("email", contact.email, MAX_TEXT_CHARACTERS),
+    ):
+        yield from required_text_violations(field, value if value.strip() else "", limit)
     yield from text_violations("phone", contact.phone)
 
 
@@ -71,8 +77,8 @@ def _address_violations(address: common_pb2.Address) -> Iterator[FieldViolation]
 
 
 def _shipping_violations(option: common_pb2.ShippingOption, currency: str) -> Iterator[FieldViolation]:
-    yield from required_text_violations("shipping_rate_id", option.shipping_rate_id, MAX_ID_CHARACTERS)
-    yield from required_text_violations("name", option.name)
+    yield from required_id_violations("shipping_rate_id", option.shipping_rate_id)
+    yield from required_text_violations("name", option.name, MAX_NAME_CHARACTERS)
     yield from _price_violations("amount", option.amount, currency)
 
 
@@ -101,10 +107,9 @@ def _items_violations(items: Sequence[common_pb2.LineItem], currency: str) -> It
 
 
 def _item_violations(item: common_pb2.LineItem, currency: str) -> Iterator[FieldViolation]:
-    yield from required_text_violations("price_id", item.price_id, MAX_ID_CHARACTERS)
-    # The merchant may choose a product's id: any text.
-    yield from required_text_violations("product_id", item.product_id)
-    yield from required_text_violations("name", item.name)
+    yield from required_id_violations("price_id", item.price_id)
+    yield from required_id_violations("product_id", item.product_id)
+    yield from required_text_violations("name", item.name, MAX_NAME_CHARACTERS)
     if item.quantity < 1:
         yield FieldViolation("quantity", "must be at least 1")
     yield from _price_violations("unit_price", item.unit_price, currency)
@@ -148,7 +153,7 @@ def _subscriptions_violations(
 
 def _customer_violations(stripe_customer_id: str, *, recurs: bool) -> Iterator[FieldViolation]:
     if recurs:
-        yield from required_text_violations("stripe_customer_id", stripe_customer_id, MAX_ID_CHARACTERS)
+        yield from required_id_violations("stripe_customer_id", stripe_customer_id)
     elif stripe_customer_id:
         yield FieldViolation("stripe_customer_id", "must be empty without recurring lines")
 

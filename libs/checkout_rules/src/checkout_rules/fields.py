@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from checkout.common.v1 import common_pb2
-from checkout_rules.limits import MAX_TEXT_CHARACTERS
+from checkout_rules.limits import MAX_ID_BYTES, MAX_TEXT_CHARACTERS
 from servicekit.violations import FieldViolation
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -32,6 +32,23 @@ def required_text_violations(field: str, value: str, max_characters: int = MAX_T
     if not value:
         return (FieldViolation(field, "is required"),)
     return text_violations(field, value, max_characters)
+
+
+def is_storable_id(value: str) -> bool:
+    """Return True for an id that PostgreSQL stores: within the limit, without NUL."""
+    return len(value.encode(errors="surrogatepass")) <= MAX_ID_BYTES and "\0" not in value
+
+
+def id_violations(field: str, value: str) -> Violations:
+    """Check an id of Stripe's or of a user that may be empty."""
+    if is_storable_id(value):
+        return ()
+    return (FieldViolation(field, f"must have at most {MAX_ID_BYTES} bytes and no NUL"),)
+
+
+def required_id_violations(field: str, value: str) -> Violations:
+    """Check an id of Stripe's or of a user that must not be empty."""
+    return id_violations(field, value) if value else (FieldViolation(field, "is required"),)
 
 
 def uuid_violations(field: str, value: str) -> Violations:

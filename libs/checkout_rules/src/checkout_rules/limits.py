@@ -4,11 +4,17 @@ from typing import Final
 
 MAX_CART_LINES: Final = 200
 
-MAX_ID_CHARACTERS: Final = 255
-"""Stripe's limit for the ids of its objects, and that of the user ids in tokens."""
+MAX_ID_BYTES: Final = 255
+"""Stripe's limit for the ids of its objects, and OpenID Connect's for user ids. Both are ASCII."""
 
-MAX_TEXT_CHARACTERS: Final = 5000
-"""Stripe's limit for names and address lines."""
+MAX_NAME_CHARACTERS: Final = 256
+"""Names of buyers, products and shipping options."""
+
+MAX_TEXT_CHARACTERS: Final = 512
+"""E-mail addresses, phone numbers and address lines."""
+
+MAX_CONTEXT_BYTES: Final = 512 * 1024
+"""Serialized checkout context. The limits above keep every valid one below it."""
 
 MAX_ATTEMPT_ID_CHARACTERS: Final = 500
 """Stripe's limit for a metadata value. A payment may name any text as its attempt."""

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from checkout_rules.limits import MAX_CONTEXT_BYTES
 from checkout_session.domain.durability import Durability, DurabilityLevel
 from checkout_session.redis_backend.url import parse_address
 from servicekit.certificates import TlsFiles
@@ -66,9 +67,9 @@ class CheckoutSessionSettings(GrpcServiceSettings, EncryptionSettings):
         default=600, ge=1, le=7 * _DAY_SECONDS, description="Seconds from a save until the attempt first comes due."
     )
     max_attempt_bytes: int = Field(
-        default=6 * 1024 * 1024,
+        default=MAX_CONTEXT_BYTES,
         ge=1024,
-        le=7 * 1024 * 1024,  # with the rest of a message it must fit into gRPC's limit, here and at orders
+        le=MAX_CONTEXT_BYTES,  # the largest that orders accepts for the quarantine (P4)
         description="Most bytes of an attempt's checkout context, serialized.",
     )
 

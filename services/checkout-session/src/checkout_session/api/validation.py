@@ -9,8 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_rules.carts import context_violations
-from checkout_rules.fields import required_text_violations, uuid_violations
-from checkout_rules.limits import MAX_ID_CHARACTERS
+from checkout_rules.fields import required_id_violations, uuid_violations
 from checkout_session.messages import INTENT_KINDS
 from servicekit.enum_codec import EnumCodec
 from servicekit.violations import FieldViolation, within
@@ -23,7 +22,7 @@ def save_violations(request: pb.SaveAttemptRequest) -> Iterator[FieldViolation]:
     yield from uuid_violations("attempt_id", request.attempt_id)
     if len(request.request_hash) != _REQUEST_HASH_BYTES:
         yield FieldViolation("request_hash", f"must be {_REQUEST_HASH_BYTES} bytes")
-    yield from required_text_violations("intent.id", request.intent.id, MAX_ID_CHARACTERS)
+    yield from required_id_violations("intent.id", request.intent.id)
     if INTENT_KINDS.from_proto(request.intent.kind) is None:
         yield FieldViolation("intent.kind", "must be payment or setup")
     if not request.HasField("context"):

@@ -13,11 +13,12 @@ from checkout.common.v1 import common_pb2
 from checkout_rules.fields import (
     amount_violations,
     currency_violations,
+    id_violations,
+    required_id_violations,
     required_text_violations,
-    text_violations,
     uuid_violations,
 )
-from checkout_rules.limits import MAX_ATTEMPT_ID_CHARACTERS, MAX_ID_CHARACTERS
+from checkout_rules.limits import MAX_ATTEMPT_ID_CHARACTERS
 from orders.api.messages import money_from_proto
 from orders.domain.checkout import Money
 from servicekit.enum_codec import EnumCodec
@@ -67,12 +68,12 @@ class FieldReader:
 
     def id(self, field: str, value: str) -> str:
         """Read a required id of Stripe's or of a user."""
-        self.add(required_text_violations(field, value, MAX_ID_CHARACTERS))
+        self.add(required_id_violations(field, value))
         return value
 
     def optional_id(self, field: str, value: str) -> str | None:
         """Read an optional id of Stripe's or of a user."""
-        self.add(text_violations(field, value, MAX_ID_CHARACTERS))
+        self.add(id_violations(field, value))
         return value or None
 
     def attempt_id(self, field: str, value: str) -> str:

@@ -9,8 +9,8 @@ from google.protobuf.message import DecodeError
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
 from checkout_rules.carts import context_violations
-from checkout_rules.fields import is_storable
-from checkout_rules.limits import MAX_ID_CHARACTERS
+from checkout_rules.fields import is_storable_id
+from checkout_rules.limits import MAX_CONTEXT_BYTES
 from orders.api.carts import context_from_proto
 from orders.api.field_reader import FieldReader
 from orders.api.messages import (
@@ -65,6 +65,10 @@ def quarantined_from_proto(request: orders_pb2.QuarantinePaymentRequest) -> Quar
         reason = fields.enum("reason", request.reason, _REASONS)
         possible = reason is not QuarantineReason.ATTEMPT_MISSING or not has_context
         fields.require(possible, "context", "must be absent when the attempt is missing")
+        # No attempt is larger: checkout-session refuses to save one.
+        fields.require(
+            request.context.ByteSize() <= MAX_CONTEXT_BYTES, "context", f"must have at most {MAX_CONTEXT_BYTES} bytes"
+        )
         report = _report_from_proto(fields, request.report)
     content = _content_from_proto(request.context) if has_context else None
     return QuarantinedPayment(payment, reason, content, report, _NOT_YET)
@@ -112,8 +116,8 @@ def _report_from_proto(fields: FieldReader, message: orders_pb2.PaymentReport) -
 
 
 def _content_from_proto(context: common_pb2.CheckoutContext) -> AttemptContent:
-    storable = is_storable(context.user_id, MAX_ID_CHARACTERS)
-    return AttemptContent(context.user_id if storable and context.user_id else None, context.SerializeToString())
+    user_id = context.user_id if is_storable_id(context.user_id) else ""
+    return AttemptContent(user_id or None, context.SerializeToString())
 
 
 def decision_to_proto(decision: Decision) -> orders_pb2.PaymentDecision:

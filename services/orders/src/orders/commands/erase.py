@@ -5,8 +5,8 @@ import json
 import sys
 from typing import Final
 
-from checkout_rules.fields import is_storable
-from checkout_rules.limits import MAX_ATTEMPT_ID_CHARACTERS, MAX_ID_CHARACTERS
+from checkout_rules.fields import is_storable, is_storable_id
+from checkout_rules.limits import MAX_ATTEMPT_ID_CHARACTERS
 from orders.bootstrap import opened_database, utc_now
 from orders.domain.orders import format_order_number, is_order_number
 from orders.postgres.connection import StatementRejected
@@ -55,10 +55,12 @@ def subject_from_arguments(parser: argparse.ArgumentParser, arguments: argparse.
             parser.error("this is not an order number: its check character does not fit")
         return ByOrder(format_order_number(arguments.order))
     if arguments.attempt is not None:
-        return ByAttempt(_valid_id(parser, arguments.attempt, MAX_ATTEMPT_ID_CHARACTERS))
+        return ByAttempt(
+            _valid_id(parser, arguments.attempt, is_storable(arguments.attempt, MAX_ATTEMPT_ID_CHARACTERS))
+        )
     # Every user of the machine can list the arguments of a process, so a user id can come from standard input.
     user_id = sys.stdin.readline().rstrip("\r\n") if arguments.user == _FROM_STANDARD_INPUT else arguments.user
-    return ByUser(_valid_id(parser, user_id, MAX_ID_CHARACTERS))
+    return ByUser(_valid_id(parser, user_id, is_storable_id(user_id)))
 
 
 async def run_erase(settings: OrdersSettings, subject: Subject, *, batch_size: int, dry_run: bool) -> int:
@@ -98,9 +100,9 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _valid_id(parser: argparse.ArgumentParser, value: str, max_characters: int) -> str:
-    if not value or not is_storable(value, max_characters):
-        parser.error(f"an id has 1 to {max_characters} characters and no NUL")
+def _valid_id(parser: argparse.ArgumentParser, value: str, storable: object) -> str:
+    if not value or not storable:
+        parser.error("an id must not be empty or too long, and has no NUL")
     return value
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 import jwt
 
-from checkout_rules.limits import MAX_ID_CHARACTERS
+from checkout_rules.fields import is_storable_id
 from payments_gateway.domain.callers import Caller
 
 _HMAC: Final = "HS256"
@@ -114,7 +114,7 @@ class TokenVerifier:
     async def _subject(self, token: str, keys: TokenKeys) -> str:
         key = await self._key(token, keys)
         subject = _claims(token, self._validation, key)["sub"]
-        if not 0 < len(subject) <= MAX_ID_CHARACTERS or not subject.isprintable():
+        if not subject or not subject.isprintable() or not is_storable_id(subject):
             raise Unauthenticated("subject")
         return str(subject)
 

@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar
 
 import stripe
 
-from checkout_rules.limits import MAX_INTERVAL_COUNTS, MAX_TEXT_CHARACTERS, MAX_TRIAL_DAYS
+from checkout_rules.fields import is_storable_id
+from checkout_rules.limits import MAX_INTERVAL_COUNTS, MAX_NAME_CHARACTERS, MAX_TRIAL_DAYS
 from payments_gateway.domain.attempts import Interval, Recurring
 from payments_gateway.domain.catalogue import Catalogue, Price, ShippingRate
 from payments_gateway.domain.money import Money
@@ -80,6 +81,9 @@ def _unsellable_reason(price: Mapping[str, Any], product: Mapping[str, Any]) -> 
     reasons = {
         "is not for sale: its product is inactive": not product.get("active", False),
         "is not for sale: its product has no usable name": not _is_usable_name(product.get("name") or ""),
+        "is not for sale: its id or that of its product is too long": not (
+            is_storable_id(price["id"]) and is_storable_id(product["id"])
+        ),
         "is priced in tiers": price.get("billing_scheme") == "tiered",
         "is priced by packages": price.get("transform_quantity") is not None,
         "is priced by the buyer": price.get("custom_unit_amount") is not None,
@@ -123,7 +127,7 @@ def _recurring(price: Mapping[str, Any]) -> Recurring | None:
 def _is_usable_name(name: str) -> bool:
     """Return True if an order can store the name: after the payment it would be a quarantine."""
     has_control_characters = any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
-    return bool(name.strip()) and len(name) <= MAX_TEXT_CHARACTERS and not has_control_characters
+    return bool(name.strip()) and len(name) <= MAX_NAME_CHARACTERS and not has_control_characters
 
 
 def shipping_rate_from_stripe(fields: Mapping[str, Any]) -> ShippingRate | None:

@@ -100,10 +100,8 @@ NO_INTERVAL = "has an unsupported billing interval"
     [
         ({"product": {**PRODUCT, "active": False}}, "is not for sale: its product is inactive"),
         ({"product": {"id": "prod_mug", "deleted": True}}, "is not for sale: its product is inactive"),
-        *[
-            ({"product": {**PRODUCT, "name": name}}, NO_NAME)
-            for name in (None, "", "  ", "Mug\0", "\ud800", "M" * 5001)
-        ],
+        *[({"product": {**PRODUCT, "name": name}}, NO_NAME) for name in (None, "", "  ", "Mug\0", "\ud800", "M" * 257)],
+        ({"product": {**PRODUCT, "id": "p" * 256}}, "is not for sale: its id or that of its product is too long"),
         ({"billing_scheme": "tiered", "unit_amount": None}, "is priced in tiers"),
         ({"transform_quantity": {"divide_by": 10, "round": "up"}}, "is priced by packages"),
         ({"custom_unit_amount": {"minimum": 1}, "unit_amount": None}, "is priced by the buyer"),

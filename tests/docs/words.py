@@ -154,7 +154,7 @@ OLD_PATTERNS: Final = {
 }
 REDIS_OWN_WORDS: Final = re.compile(
     r"""["']master["']|role:master|mymaster|master_(for|host|port|link|repl|addr)|discover_master|is_master
-    |master-addr|masterauth|masteruser|sentinel[ _-]master|SENTINEL.MASTER|b["']master|flags.*master""",
+    |master-addr|masterauth|masteruser|sentinel[ _-]master|SENTINEL.MASTER|b["']master|flags.*master|MasterDownError""",
     re.VERBOSE,
 )
 

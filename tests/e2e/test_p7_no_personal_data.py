@@ -303,7 +303,7 @@ async def test_p7_a_refusal_of_the_attempt_store_tells_nothing(stage: Stage) -> 
         await store.rpush(key, stage.buyer.name.value)
         of_another_type = await shop.status(checkout.attempt_id)
         await store.delete(key)
-        await store.hset(key, "sealed", stage.buyer.name.value)
+        await store.hset(key, "content", stage.buyer.name.value)
         unreadable = await shop.status(checkout.attempt_id)
         await store.delete(key)
 

@@ -1,4 +1,4 @@
-"""A valid context that each test spoils."""
+"""A valid context that each test changes."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def context() -> common_pb2.CheckoutContext:
     return common_pb2.CheckoutContext(
         user_id="user_1",
         contact=common_pb2.Contact(name="Ada Buyer", email="ada@example.com", phone="+4930123456"),
-        shipping_address=common_pb2.Address(line1="1 Long Road", city="Berlin", postal_code="10115", country="DE"),
+        shipping_address=common_pb2.Address(line1="1 Long Street", city="Berlin", postal_code="10115", country="DE"),
         shipping_option=common_pb2.ShippingOption(
             shipping_rate_id="shr_1", name="Parcel", amount=common_pb2.Money(minor_units=490, currency="eur")
         ),

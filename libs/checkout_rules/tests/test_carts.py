@@ -111,7 +111,7 @@ def test_only_an_optional_text_may_be_empty(context: Context, path: str) -> None
     ],
 )
 def test_a_field_out_of_bounds_is_named(context: Context, path: str, value: object) -> None:
-    """One fault gives one violation; a wrong quantity also spoils the sum."""
+    """One fault gives one violation; a wrong quantity also changes the sum."""
     put(context, path, value)
 
     assert [field for field in fields_refused(context) if path == "total.minor_units" or "total" not in field] == [path]

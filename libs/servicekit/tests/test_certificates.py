@@ -63,7 +63,7 @@ def test_an_added_authority_is_trusted(folder: CertificateFolder, files: TlsFile
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "break_rule",
     [
         lambda files: files.certificate.write_bytes(files.certificate.read_bytes()[:100]),
         lambda files: files.certificate.write_bytes(b""),
@@ -76,12 +76,14 @@ def test_an_added_authority_is_trusted(folder: CertificateFolder, files: TlsFile
     ],
     ids=["half-cert", "empty-cert", "no-cert", "half-key", "other-key", "no-authority", "expired", "weak"],
 )
-def test_unusable_files_change_nothing(files: TlsFiles, logged: Logged, spoil: Callable[[TlsFiles], object]) -> None:
+def test_unusable_files_change_nothing(
+    files: TlsFiles, logged: Logged, break_rule: Callable[[TlsFiles], object]
+) -> None:
     """The last good credentials stay in force, and one log line says why."""
     certificates = _certificates(files)
     good = certificates.current()
 
-    spoil(files)
+    break_rule(files)
 
     assert certificates.current() is good
     assert certificates.current() is good

@@ -19,7 +19,7 @@ from servicekit.encryption import (
 )
 
 AAD = "record 1"
-CONTENT = b"Ada Buyer, 1 Long Road"
+CONTENT = b"Ada Buyer, 1 Long Street"
 
 
 def key(number: int) -> str:
@@ -63,9 +63,9 @@ def test_a_value_cut_short_is_noticed() -> None:
     keyring = Keyring.parse(OLD)
     stored = keyring.encrypt(CONTENT, AAD)
 
-    for spoiled in [*(stored[:length] for length in range(len(stored))), stored + b"\0"]:
+    for corrupt in [*(stored[:length] for length in range(len(stored))), stored + b"\0"]:
         with pytest.raises(NotAuthentic):
-            keyring.decrypt(spoiled, AAD)
+            keyring.decrypt(corrupt, AAD)
 
 
 @pytest.mark.parametrize(

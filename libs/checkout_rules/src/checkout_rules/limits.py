@@ -25,7 +25,7 @@ Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-ite
 
 MAX_BILLING_INTERVALS: Final = 5
 """Billing intervals of a cart. Each becomes a subscription that is created and first charged before the webhook is
-answered. Day, week, month, quarter and year fit into Stripe's patience."""
+answered. Day, week, month, quarter and year are done before Stripe gives up."""
 
 MAX_INTERVAL_COUNTS: Final = {"day": 1095, "week": 156, "month": 36, "year": 3}
 """Longest billing interval by its unit: Stripe bills at least once in three years.

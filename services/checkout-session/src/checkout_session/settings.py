@@ -1,4 +1,4 @@
-"""What checkout-session can be told, by environment variables with the prefix CHECKOUT_SESSION_."""
+"""Settings of checkout-session: environment variables with the prefix CHECKOUT_SESSION_."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from checkout_rules.limits import MAX_CONTEXT_BYTES
-from checkout_session.domain.durability import Durability, DurabilityLevel
-from checkout_session.redis_backend.url import parse_address
+from checkout_session.domain.durability import DurabilityLevel, DurabilityPolicy
+from checkout_session.redis_backend.url import parse_url
 from servicekit.certificates import TlsFiles
 from servicekit.plaintext import is_remote_address
 from servicekit.settings import EncryptionSettings, GrpcServiceSettings, Listen
@@ -19,43 +19,43 @@ from servicekit.settings import EncryptionSettings, GrpcServiceSettings, Listen
 _DAY_SECONDS: Final = 24 * 60 * 60
 
 
-def _known_form(url: SecretStr) -> SecretStr:
-    parse_address(url.get_secret_value())
+def _valid_url(url: SecretStr) -> SecretStr:
+    parse_url(url.get_secret_value())
     return url
 
 
 class CheckoutSessionSettings(GrpcServiceSettings, EncryptionSettings):
-    """Keeps checkout attempts in Redis until they are recorded."""
+    """Store of checkout attempts in Redis until they are recorded."""
 
     model_config = SettingsConfigDict(env_prefix="CHECKOUT_SESSION_")
 
-    listen: Listen = Field(default="127.0.0.1:7001", description="Where gRPC is served, host:port.")
-    redis_url: Annotated[SecretStr, AfterValidator(_known_form)] = Field(
+    listen: Listen = Field(default="127.0.0.1:7001", description="Address of the gRPC server, host:port.")
+    redis_url: Annotated[SecretStr, AfterValidator(_valid_url)] = Field(
         description="Redis 7.2 or newer, or Valkey, as redis://[[user]:password@]host:port[/db], "
         "redis+cluster://[[user]:password@]host:port[,host:port] or "
         "redis+sentinel://[[user]:password@]sentinel:port[,sentinel:port]/name[/db]; rediss instead of redis for TLS."
     )
     redis_tls_ca_file: Path | None = Field(
-        default=None, description="PEM file with the authorities that Redis must have its certificate of."
+        default=None, description="PEM file with the authorities that must have issued the certificate of Redis."
     )
     redis_tls_cert_file: Path | None = Field(default=None, description="PEM file with the certificate shown to Redis.")
     redis_tls_key_file: Path | None = Field(default=None, description="PEM file with its private key.")
     durability: DurabilityLevel = Field(
         default=DurabilityLevel.AOF,
-        description="What has happened to a change before it is acknowledged: none (in memory; development only), "
-        "aof (the server keeps an append-only file), fsync (the change is on the disk).",
+        description="State of a change when it is acknowledged: none (in memory; development only), "
+        "aof (the server keeps an append-only file), fsync (the change is on disk).",
     )
     durable_replicas: int = Field(
-        default=0, ge=0, le=10, description="On how many replicas' disks a change must be besides, with fsync."
+        default=0, ge=0, le=10, description="Number of replicas that must also have a change on disk, with fsync."
     )
     redis_max_connections: int = Field(
-        default=64, ge=1, le=10_000, description="Most connections to Redis, to each master of a cluster."
+        default=64, ge=1, le=10_000, description="Maximum connections to Redis, or to each primary of a cluster."
     )
     redis_timeout_seconds: float = Field(
-        default=1.0, gt=0, le=60, description="Seconds to wait for Redis on one connection before it is given up."
+        default=1.0, gt=0, le=60, description="Seconds until a connection to Redis times out."
     )
     store_timeout_seconds: float = Field(
-        default=2.0, gt=0, le=60, description="Seconds for a call's work in Redis, retries included."
+        default=2.0, gt=0, le=60, description="Seconds for the work of a call in Redis, retries included."
     )
     attempt_ttl_seconds: int = Field(
         default=35 * _DAY_SECONDS,
@@ -70,56 +70,54 @@ class CheckoutSessionSettings(GrpcServiceSettings, EncryptionSettings):
         default=MAX_CONTEXT_BYTES,
         ge=1024,
         le=MAX_CONTEXT_BYTES,  # the largest that orders accepts for the quarantine (P4)
-        description="Most bytes of an attempt's checkout context, serialized.",
+        description="Maximum size of an attempt's checkout context, serialized.",
     )
 
     @model_validator(mode="after")
-    def _the_promise_can_be_kept(self) -> Self:
+    def _require_consistent_durability(self) -> Self:
         if self.durability is DurabilityLevel.NONE and not self.in_development:
             raise ValueError("durability none loses paid orders: it starts in development only")
         if self.durability is not DurabilityLevel.FSYNC and self.durable_replicas:
-            raise ValueError("durable_replicas are waited for with durability fsync alone")
+            raise ValueError("durable_replicas requires durability fsync")
         if self.durability is DurabilityLevel.FSYNC and self.store_timeout_seconds < self.redis_timeout_seconds:
             raise ValueError(
                 "with durability fsync store_timeout_seconds must not be less than redis_timeout_seconds, "
-                "which is how long the disk is waited for"
+                "which is the time for the disk"
             )
         return self
 
     @model_validator(mode="after")
-    def _tls_is_said_once(self) -> Self:
+    def _require_consistent_tls(self) -> Self:
         url = self.redis_url.get_secret_value()
-        if self.redis_tls and not parse_address(url).tls:
-            raise ValueError(f"{self.variable('redis_tls_cert_file')}: only with a URL that begins with rediss")
+        if self.redis_tls and not parse_url(url).tls:
+            raise ValueError(f"{self.variable('redis_tls_cert_file')}: requires a URL that begins with rediss")
         if any(name.startswith("ssl") for name, _ in parse_qsl(urlsplit(url).query)):
-            raise ValueError(
-                f"{self.variable('redis_url')}: TLS is set by {self.variable('redis_tls_ca_file')} and so on"
-            )
+            raise ValueError(f"{self.variable('redis_url')}: set TLS by {self.variable('redis_tls_ca_file')}")
         return self
 
     @property
     def redis_tls(self) -> TlsFiles | None:
-        """The files for mutual TLS with Redis; None leaves rediss to the system's authorities."""
+        """Files for mutual TLS with Redis; with None a rediss URL trusts the system's authorities."""
         return self.tls_files("redis_tls_cert_file", "redis_tls_key_file", "redis_tls_ca_file")
 
     @property
     def plaintext_links(self) -> Sequence[str]:
         """See ServiceSettings."""
         url = self.redis_url.get_secret_value()
-        open_to_all = is_remote_address(url) and not parse_address(url).tls
-        return [*super().plaintext_links, *(["redis_url"] if open_to_all else [])]
+        unencrypted = is_remote_address(url) and not parse_url(url).tls
+        return [*super().plaintext_links, *(["redis_url"] if unencrypted else [])]
 
     @property
-    def kept(self) -> Durability:
-        """What the servers must have done with a change before it is acknowledged."""
-        return Durability(self.durability, self.durable_replicas)
+    def durability_policy(self) -> DurabilityPolicy:
+        """Durability of an acknowledged change."""
+        return DurabilityPolicy(self.durability, self.durable_replicas)
 
     @property
     def attempt_ttl(self) -> timedelta:
-        """How long a stored attempt stays if nobody deletes it."""
+        """Lifetime of a stored attempt that is not deleted."""
         return timedelta(seconds=self.attempt_ttl_seconds)
 
     @property
     def first_check(self) -> timedelta:
-        """From a save until the attempt first comes due."""
+        """Delay from a save until the attempt first comes due."""
         return timedelta(seconds=self.first_check_seconds)

@@ -94,7 +94,7 @@ class DemoPurchase:
         days = int(attempts.ttl(key)) // 86_400
         self._report_step(
             "The checkout context was stored before the secret left the gateway.",
-            f"Redis    {key}: {attempts.hstrlen(key, 'sealed')} bytes, kept for up to {days} days",
+            f"Redis    {key}: {attempts.hstrlen(key, 'content')} bytes, kept for up to {days} days",
         )
 
     def _show_intent(self, checkout: Checkout) -> None:

@@ -1,4 +1,4 @@
-"""The gRPC edge: translate in, call one verb, translate out."""
+"""gRPC servicer: validate, map, call one use case, map the answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,19 +19,19 @@ from checkout_session.domain.attempts import (
     StoreUnavailable,
 )
 from checkout_session.domain.save_attempt import AttemptSaver, AttemptTooLarge, RequestHashMismatch
-from checkout_session.messages import (
+from checkout_session.proto_mapping import (
     CLOSE_REASONS,
     DELETE_REASONS,
-    attempt_to_message,
-    draft_from_message,
-    found_to_message,
+    attempt_to_proto,
+    draft_from_proto,
+    found_to_proto,
 )
 from servicekit.errors import ErrorAnswer, ErrorTable
 from servicekit.json_logging import bind_attempt
 from servicekit.violations import raise_if_invalid
 
 DOMAIN: Final = "checkout-session"
-"""Names this service in google.rpc.ErrorInfo."""
+"""Name of this service in google.rpc.ErrorInfo."""
 
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["CheckoutSessionService"].full_name
 
@@ -40,32 +40,31 @@ ERRORS: Final[ErrorTable] = {
     AttemptClosed: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "attempt_closed"),
     RequestHashMismatch: ErrorAnswer(grpc.StatusCode.ALREADY_EXISTS, "request_hash_mismatch"),
     AttemptTooLarge: ErrorAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, "attempt_too_large"),
-    # Not NOT_FOUND: a paid attempt would be quarantined as missing. Stripe repeats until the key is back.
+    # Not NOT_FOUND: a paid attempt would be quarantined as missing. Stripe retries until the key is back.
     AttemptUnreadable: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "attempt_unreadable"),
     StoreUnavailable: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "store_unavailable"),
 }
-"""How each thing that may happen is told to the caller."""
+"""Answer for each domain exception."""
 
 _ANSWER_MARGIN_SECONDS: Final = 0.5
 
 
 class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
-    """Answers the contract's rpcs."""
+    """Implements checkout.session.v1.CheckoutSessionService."""
 
     def __init__(self, saver: AttemptSaver, store: AttemptStore) -> None:
-        """Save through the saver; do everything else on the store."""
         self._saver = saver
         self._store = store
 
     async def SaveAttempt(  # noqa: N802 — the contract's name
         self, request: pb.SaveAttemptRequest, context: grpc.ServicerContext
     ) -> pb.SaveAttemptResponse:
-        """Store an attempt, or answer the one stored."""
+        """Store an attempt, or answer the stored one."""
         raise_if_invalid(save_violations(request))
         bind_attempt(request.attempt_id)
-        async with _in_time(context):
-            saved = await self._saver.save(draft_from_message(request))
-        return pb.SaveAttemptResponse(attempt=attempt_to_message(saved.attempt), replayed=saved.replayed)
+        async with _within_deadline(context):
+            saved = await self._saver.save(draft_from_proto(request))
+        return pb.SaveAttemptResponse(attempt=attempt_to_proto(saved.attempt), replayed=saved.replayed)
 
     async def GetAttempt(  # noqa: N802 — the contract's name
         self, request: pb.GetAttemptRequest, context: grpc.ServicerContext
@@ -73,38 +72,38 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         """Answer the attempt or its tombstone."""
         raise_if_invalid(uuid_violations("attempt_id", request.attempt_id))
         bind_attempt(request.attempt_id)
-        async with _in_time(context):
+        async with _within_deadline(context):
             found = await self._store.find(request.attempt_id)
-        return found_to_message(found)
+        return found_to_proto(found)
 
     async def CloseAttempt(  # noqa: N802 — the contract's name
         self, request: pb.CloseAttemptRequest, context: grpc.ServicerContext
     ) -> pb.CloseAttemptResponse:
-        """Bar further saves, keep the content."""
+        """Refuse further saves, keep the content."""
         raise_if_invalid(
             (*uuid_violations("attempt_id", request.attempt_id), *reason_violations(request.reason, CLOSE_REASONS))
         )
         bind_attempt(request.attempt_id)
-        async with _in_time(context):
+        async with _within_deadline(context):
             await self._store.close(request.attempt_id, CLOSE_REASONS.from_valid_proto(request.reason))
         return pb.CloseAttemptResponse()
 
     async def DeleteAttempt(  # noqa: N802 — the contract's name
         self, request: pb.DeleteAttemptRequest, context: grpc.ServicerContext
     ) -> pb.DeleteAttemptResponse:
-        """Remove the content, leave a tombstone."""
+        """Delete the content, leave a tombstone."""
         raise_if_invalid(
             (*uuid_violations("attempt_id", request.attempt_id), *reason_violations(request.reason, DELETE_REASONS))
         )
         bind_attempt(request.attempt_id)
-        async with _in_time(context):
+        async with _within_deadline(context):
             await self._store.delete(request.attempt_id, DELETE_REASONS.from_valid_proto(request.reason))
         return pb.DeleteAttemptResponse()
 
 
 @asynccontextmanager
-async def _in_time(context: grpc.ServicerContext) -> AsyncIterator[None]:
-    """Give up on the store while there is still time to say so: past the deadline nobody would hear the reason."""
+async def _within_deadline(context: grpc.ServicerContext) -> AsyncIterator[None]:
+    """Give up on the store shortly before the caller's deadline, so that the caller still gets the reason."""
     remaining: Any = context.time_remaining()
     budget = None if remaining is None else remaining - min(_ANSWER_MARGIN_SECONDS, remaining / 4)
     try:

@@ -10,7 +10,7 @@ from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_rules.carts import context_violations
 from checkout_rules.fields import required_id_violations, uuid_violations
-from checkout_session.messages import INTENT_KINDS
+from checkout_session.proto_mapping import INTENT_KINDS
 from servicekit.enum_codec import EnumCodec
 from servicekit.violations import FieldViolation, within
 

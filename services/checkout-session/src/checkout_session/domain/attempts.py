@@ -1,4 +1,4 @@
-"""The checkout attempt: what a buyer is about to pay for, what remains of it later, and the store that keeps both."""
+"""The checkout attempt, its tombstone, and the port of the store that keeps both."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class CloseReason(StrEnum):
-    """Why an attempt takes no further saves."""
+    """Reason for which an attempt takes no further saves."""
 
     SUPERSEDED = "superseded"
     PAY_BY_PASSED = "pay_by_passed"
 
 
 class DeleteReason(StrEnum):
-    """Why an attempt's content is gone (P4)."""
+    """Reason for which an attempt's content was deleted (P4)."""
 
     RECORDED = "recorded"
     QUARANTINED = "quarantined"
@@ -22,7 +22,7 @@ class DeleteReason(StrEnum):
 
 
 class IntentKind(StrEnum):
-    """Which of Stripe's two intent resources an id names."""
+    """Stripe's two intent resources."""
 
     PAYMENT = "payment"
     SETUP = "setup"
@@ -42,13 +42,13 @@ class Attempt:
 
     attempt_id: str
     request_hash: bytes
-    """SHA-256 over what the client sent, taken before pricing. Tells a retry from another request."""
+    """SHA-256 of the client's request, taken before pricing. Tells a retry from another request."""
     intent: Intent
-    """The intent this attempt is paid with."""
+    """The intent that pays for this attempt."""
     user_id: str
-    """Whose attempt it is; empty for a guest's. Outlives the content, in the tombstone."""
+    """The owner; empty for a guest. Outlives the content, in the tombstone."""
     content: bytes
-    """The checkout context as the caller sent it, opaque here: the store keeps it, the caller reads it."""
+    """The checkout context as the caller sent it; opaque to the store."""
     created_at: datetime
     close_reason: CloseReason | None = None
     """None while the attempt is open."""
@@ -56,29 +56,29 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What remains of a deleted attempt."""
+    """Remainder of a deleted attempt, without content."""
 
     attempt_id: str
     reason: DeleteReason
     close_reason: CloseReason | None
-    """Set when the attempt was closed before it was deleted."""
+    """Set if the attempt was closed before it was deleted."""
     user_id: str
-    """Whose attempt it was; empty for a guest's and for an id that was never saved."""
+    """The owner; empty for a guest and for an id that was never saved."""
     deleted_at: datetime
-    """To the second."""
+    """Rounded down to the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The outcome of a save: the attempt as stored, which need not be the one sent."""
+    """Result of a save: the attempt as stored, which may differ from the one sent."""
 
     attempt: Attempt
     replayed: bool
-    """True when the id was stored before."""
+    """True if the id was stored before."""
 
 
 class AttemptNotFound(Exception):
-    """Neither an attempt nor a tombstone bears this id."""
+    """No attempt and no tombstone has this id."""
 
     def __init__(self) -> None:
         super().__init__("no attempt has this id")
@@ -92,9 +92,9 @@ class AttemptClosed(Exception):
 
 
 class AttemptUnreadable(Exception):
-    """The attempt is stored, but its content cannot be read now: its key is not known here, or it was changed.
+    """The stored content cannot be decrypted: its key is not configured, or it was changed.
 
-    It is neither lost nor deleted, and can be read again once the key is back.
+    The attempt is neither lost nor deleted. It can be read again once the key is back.
     """
 
     def __init__(self) -> None:
@@ -102,24 +102,23 @@ class AttemptUnreadable(Exception):
 
 
 class StoreUnavailable(Exception):
-    """The store did not do what was asked, or not in time. It may have had its effect; repeating the call is safe."""
+    """The store did not answer in time. The call may have had its effect; repeating it is safe."""
 
     def __init__(self) -> None:
         super().__init__("the attempt store is unavailable")
 
 
 class AttemptStore(Protocol):
-    """Keeps attempts and tombstones.
+    """Store of attempts and tombstones.
 
-    Of changes to one attempt at the same moment, the store carries out one after the other, whole. Every verb may be
-    repeated. Every verb raises StoreUnavailable; those that answer an attempt raise AttemptUnreadable. Closing and
-    deleting need no content, and so no key.
+    Concurrent changes to one attempt are serialized, and each is atomic. Every method may be repeated. Every method
+    raises StoreUnavailable; `save` and `find` raise AttemptUnreadable. `close` and `delete` need no encryption key.
     """
 
     async def save(self, attempt: Attempt) -> Saved:
-        """Store an open attempt and put it into the due index, unless its id is stored: then the stored one stands.
+        """Store an open attempt and add it to the due index. If its id is stored already, the stored attempt wins.
 
-        Raises AttemptClosed if the id was closed or deleted, whether it was ever stored or not.
+        Raises AttemptClosed if the id was closed or deleted, even if it was never stored.
         """
         ...
 
@@ -128,12 +127,12 @@ class AttemptStore(Protocol):
         ...
 
     async def close(self, attempt_id: str, reason: CloseReason) -> None:
-        """Bar further saves of this id, keep the content, and make a stored attempt due at once.
+        """Refuse further saves of this id, keep the content, and make a stored attempt due at once.
 
         The first reason stays. Closing a deleted attempt changes nothing.
         """
         ...
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
-        """Remove the content and the entry in the due index, and leave a tombstone. The first reason stays."""
+        """Delete the content and the entry in the due index, and leave a tombstone. The first reason stays."""
         ...

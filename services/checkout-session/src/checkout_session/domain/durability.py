@@ -1,4 +1,4 @@
-"""How much of what was acknowledged may be lost when a server loses its memory (ADR 9)."""
+"""Durability of an acknowledged change (ADR 9)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,34 +6,33 @@ from typing import Final
 
 
 class DurabilityLevel(StrEnum):
-    """What has happened to a change before it is acknowledged."""
+    """State that a change must have reached before it is acknowledged."""
 
     NONE = "none"
-    """It is in the server's memory. A restart may lose everything."""
+    """In the server's memory. A restart may lose everything."""
     AOF = "aof"
-    """It is in the server's memory, and the server keeps an append-only file: a crash may lose its last second."""
+    """In the memory of a server that keeps an append-only file. A crash may lose the last second."""
     FSYNC = "fsync"
-    """It is on the disk: a crash loses nothing that was acknowledged."""
+    """On the disk. A crash loses nothing that was acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Durability:
-    """What is asked of the servers."""
+class DurabilityPolicy:
+    """Durability that the servers must give."""
 
     level: DurabilityLevel
     replicas: int = 0
-    """On how many replicas' disks a change must be besides, at level FSYNC."""
+    """Number of replicas that must also have the change on disk, at level FSYNC."""
 
     @property
     def waits_for_disk(self) -> bool:
-        """Whether a change is acknowledged only when it is on the disk."""
+        """True if a change is acknowledged only when it is on disk."""
         return self.level is DurabilityLevel.FSYNC
 
     @property
-    def needs_file(self) -> bool:
-        """Whether the server must keep an append-only file."""
+    def requires_aof(self) -> bool:
+        """True if the server must keep an append-only file."""
         return self.level is not DurabilityLevel.NONE
 
 
-IN_MEMORY: Final = Durability(DurabilityLevel.NONE)
-"""Nothing is asked."""
+IN_MEMORY: Final = DurabilityPolicy(DurabilityLevel.NONE)

@@ -1,7 +1,7 @@
-"""The masters of a Redis Cluster: each script goes to the owner of its slot, wherever that has moved (ADR 10).
+"""Primaries of a Redis Cluster: each script goes to the owner of its slot, also while the slot moves (ADR 10).
 
-redis-py knows the topology and keeps the connections. Its own dispatch is not used: it sends ASKING on one connection
-and the command on another, and a confirmation must follow its script on the very connection that wrote.
+redis-py keeps the topology and the connections. Its own dispatch is not used: it sends ASKING on one connection and the
+command on another, and a confirmation must follow its script on the connection that wrote.
 """
 
 import asyncio
@@ -25,135 +25,159 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from checkout_session.redis_backend.primaries import Master, confirmed
+from checkout_session.redis_backend.connection import Limits
+from checkout_session.redis_backend.primaries import Primary, confirmed
 from checkout_session.redis_backend.scripts import Script
+from checkout_session.redis_backend.tls import use_in_cluster
+from checkout_session.redis_backend.url import RedisAddress
 from checkout_session.redis_backend.write_confirmation import Confirmation, Confirmations
+from servicekit.certificates import Certificates
 
 _SLOTS: Final = 16384
 _FIRST_PAUSE_SECONDS: Final = 0.01
-_LONGEST_PAUSE_SECONDS: Final = 0.2
-_LOOK_AGAIN_SECONDS: Final = 0.1
-"""How long a look at the topology is good for: a hundred calls that fail at once need one new look."""
+_MAX_PAUSE_SECONDS: Final = 0.2
+_REFRESH_INTERVAL_SECONDS: Final = 0.1
+"""Shortest interval between two refreshes of the topology: a hundred calls that fail at once need one."""
 
 
 class ClusterUnreachable(RedisConnectionError):
-    """No node tells who owns a slot."""
+    """No node names the owner of a slot."""
 
 
-class ClusterMasters:
-    """Implements Masters for Redis Cluster."""
+def connect_cluster(address: RedisAddress, limits: Limits, certificates: Certificates | None = None) -> RedisCluster:
+    """Return a client of a cluster, for ClusterPrimaries. It connects when it is first used."""
+    cluster = RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
+        # Nodes that come back under other addresses are found by the configured names.
+        dynamic_startup_nodes=False,
+        require_full_coverage=False,  # a slot without primary fails by itself, and fails readiness
+        max_connections=2 * limits.max_connections,  # connections that are being closed count as well
+        username=address.username,
+        password=address.password,
+        ssl=address.tls,
+        **limits.connection_options,
+    )
+    use_in_cluster(cluster, certificates)
+    return cluster
 
-    def __init__(
-        self, cluster: RedisCluster, confirmations: Confirmations, *, max_connections: int, patience_seconds: float
-    ) -> None:
-        """Use a cluster's client, and close it in the end.
 
-        At most max_connections scripts run on a node at a time, the others wait. A script is repeated through
-        elections and migrations of its slot for patience_seconds.
-        """
+class ClusterPrimaries:
+    """Implements Primaries for Redis Cluster; closes the client in `aclose`.
+
+    At most `limits.max_connections` scripts run on a node at a time, the others wait. A script is retried through
+    failovers and migrations of its slot.
+    """
+
+    def __init__(self, cluster: RedisCluster, confirmations: Confirmations, limits: Limits) -> None:
         self._cluster = cluster
         self._confirmations = confirmations
-        self._free: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(max_connections))
-        self._patience_seconds = patience_seconds
-        self._looked_at = -_LOOK_AGAIN_SECONDS
+        self._connection_slots: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(limits.max_connections)
+        )
+        self._retry_seconds = limits.retry_seconds
+        self._refreshed_at = -_REFRESH_INTERVAL_SECONDS
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: str | bytes | int) -> Any:
-        """See Masters.run."""
-        errand = _Errand(script, keys, arguments)
-        deadline = time.monotonic() + self._patience_seconds
-        async for _ in _pauses():
+        """See Primaries.run."""
+        call = ScriptCall(script, keys, arguments)
+        deadline = time.monotonic() + self._retry_seconds
+        async for _ in _backoff():
             try:
-                async with self._place_for(errand) as (node, confirmation):
-                    return await errand.run_on(node, confirmation)
+                async with self._acquire_slot(call) as (node, confirmation):
+                    return await call.send(node, confirmation)
             except NoScriptError:
-                errand.by_text = True
+                call.send_text = True
             except (AskError, ClusterDownError, TryAgainError, RedisConnectionError, RedisTimeoutError) as failure:
                 if time.monotonic() > deadline:
                     raise
-                errand.asked = await self._learn(failure)
-        raise AssertionError("the pauses never end")
+                call.importing_node = await self._learn_from(failure)
+        raise AssertionError("the backoff never ends")
 
-    async def inspect(self) -> Sequence[Master]:
-        """See Masters.inspect. Raises ClusterUnreachable if a slot has no master."""
-        await self._know()
-        await self._follow()
-        slots = self._cluster.nodes_manager.slots_cache
-        if len(slots) < _SLOTS:
-            raise ClusterUnreachable(f"{_SLOTS - len(slots)} slots have no master")
+    async def primaries(self) -> Sequence[Primary]:
+        """See Primaries.primaries. Raises ClusterUnreachable if a slot has no primary."""
+        await self._initialize()
+        await self._await_primaries()
+        missing = _SLOTS - len(self._slots)
+        if missing:
+            raise ClusterUnreachable(f"{missing} slots have no primary")
         return self._owners()
 
-    async def connect_anew(self) -> None:
-        """See Masters.connect_anew. Connections are renewed with each look at the topology."""
-        await self._look()
+    async def reconnect(self) -> None:
+        """See Primaries.reconnect. A refresh of the topology replaces the connections."""
+        await self._refresh()
 
     async def aclose(self) -> None:
-        """See Masters.aclose."""
+        """See Primaries.aclose."""
         await self._cluster.aclose()
 
-    @asynccontextmanager
-    async def _place_for(self, errand: "_Errand") -> AsyncIterator[tuple[ClusterNode, Confirmation | None]]:
-        """Wait until the node that an errand goes to has a place for it; give the node, and what must confirm it.
+    @property
+    def _slots(self) -> dict[int, list[ClusterNode]]:
+        """The nodes of each slot, its primary first."""
+        return self._cluster.nodes_manager.slots_cache
 
-        Each node has places of its own, so that one that hangs holds up nobody who needs another.
+    @asynccontextmanager
+    async def _acquire_slot(self, call: "ScriptCall") -> AsyncIterator[tuple[ClusterNode, Confirmation | None]]:
+        """Wait for a write slot and a connection slot of the call's node; yield the node and the confirmation.
+
+        Each node has its own slots, so a node that hangs delays no call to another one.
         """
         while True:
-            node = await self._node_for(errand)
+            node = await self._node_for(call)
             async with (
-                self._confirmations.of(changes=errand.script.changes, server=node.name) as confirmation,
-                self._free[node.name],
+                self._confirmations.acquire_slot(writes=call.script.writes, server=node.name) as confirmation,
+                self._connection_slots[node.name],
             ):
-                if await self._node_for(errand) is node:  # it may have been replaced while this errand waited
+                if await self._node_for(call) is node:  # it may have been replaced while this call waited
                     yield node, confirmation
                     return
 
-    async def _node_for(self, errand: "_Errand") -> ClusterNode:
-        return errand.asked or await self._owner(errand.keys[0])
+    async def _node_for(self, call: "ScriptCall") -> ClusterNode:
+        return call.importing_node or await self._owner(call.keys[0])
 
-    async def _follow(self) -> None:
-        """Look until every slot has an owner that is a master. Without a call, no refusal tells of a failover.
+    async def _owner(self, key: str) -> ClusterNode:
+        await self._initialize()
+        nodes = self._slots.get(self._cluster.keyslot(key))
+        if not nodes:
+            raise ClusterUnreachable("a slot has no primary")
+        return nodes[0]
 
-        One look may not do: it may ask a node that has not heard yet who took over.
+    def _owners(self) -> list[ClusterNode]:
+        return list({nodes[0].name: nodes[0] for nodes in self._slots.values()}.values())
+
+    async def _await_primaries(self) -> None:
+        """Refresh the topology until the owner of every slot is a primary: an idle service hears of no failover.
+
+        One refresh may not be enough: it may ask a node that does not know the new primary yet.
         """
-        deadline = time.monotonic() + self._patience_seconds
-        async for _ in _pauses():
+        deadline = time.monotonic() + self._retry_seconds
+        async for _ in _backoff():
             try:
-                as_known = await self._as_known()
-            except (RedisConnectionError, RedisTimeoutError):  # nobody took over yet, or everybody may know who did
-                await self._look()
+                current = await self._is_current()
+            except (RedisConnectionError, RedisTimeoutError):  # no failover yet, or one that every node knows
+                await self._refresh()
                 return
-            if as_known or time.monotonic() > deadline:
+            if current or time.monotonic() > deadline:
                 return
-            await self._look()
+            await self._refresh()
 
-    async def _as_known(self) -> bool:
-        if len(self._cluster.nodes_manager.slots_cache) < _SLOTS:
+    async def _is_current(self) -> bool:
+        if len(self._slots) < _SLOTS:
             return False
         roles = [(await node.execute_command("INFO", "replication")).get("role") for node in self._owners()]
         return set(roles) == {"master"}
 
-    def _owners(self) -> list[ClusterNode]:
-        slots = self._cluster.nodes_manager.slots_cache
-        return list({nodes[0].name: nodes[0] for nodes in slots.values()}.values())
-
-    async def _owner(self, key: str) -> ClusterNode:
-        await self._know()
-        nodes = self._cluster.nodes_manager.slots_cache.get(self._cluster.keyslot(key))
-        if not nodes:
-            raise ClusterUnreachable("a slot has no master")
-        return nodes[0]
-
-    async def _learn(self, failure: Exception) -> ClusterNode | None:
-        """Take from a failure where the slot has moved; return the node that it is moving to, if it is on its way."""
+    async def _learn_from(self, failure: Exception) -> ClusterNode | None:
+        """Update the topology after a failure; return the node that imports the slot, if the slot is moving."""
         if isinstance(failure, MovedError):
             await self._cluster.nodes_manager.move_slot(failure)
         elif isinstance(failure, AskError):
             return self._node_at(failure.host, failure.port)
         elif not isinstance(failure, TryAgainError | BusyLoadingError):
-            await self._look()
+            await self._refresh()
         return None
 
     def _node_at(self, host: str, port: int) -> ClusterNode:
-        """Return a node that may be so new that the topology does not have it: it owns no slot yet."""
+        """Return a node that the topology may not contain yet, because it owns no slot."""
         manager = self._cluster.nodes_manager
         node = manager.get_node(host, port)
         if node is None:
@@ -161,54 +185,50 @@ class ClusterMasters:
             manager.set_nodes(manager.nodes_cache, {node.name: node})
         return node
 
-    async def _know(self) -> None:
-        """Learn the topology, unless it is known."""
+    async def _initialize(self) -> None:
+        """Load the topology, unless it is loaded."""
         try:
             await self._cluster.initialize()
         except RedisClusterException as unknown:  # not a RedisError
-            raise ClusterUnreachable("no node tells the topology") from unknown
+            raise ClusterUnreachable("no node returns the topology") from unknown
 
-    async def _look(self) -> None:
-        """Learn the topology once more. If that fails, the old one stands until the next failure."""
-        if time.monotonic() - self._looked_at < _LOOK_AGAIN_SECONDS:
+    async def _refresh(self) -> None:
+        """Load the topology again. If that fails, the old one is used until the next failure."""
+        if time.monotonic() - self._refreshed_at < _REFRESH_INTERVAL_SECONDS:
             return
-        self._looked_at = time.monotonic()
+        self._refreshed_at = time.monotonic()
         with suppress(RedisClusterException, RedisConnectionError, RedisTimeoutError):
             await self._cluster.nodes_manager.initialize()
 
 
-class _Errand:
-    """A script on its way to the owner of its keys."""
+class ScriptCall:
+    """One call of a script, over all its retries."""
 
-    def __init__(
-        self,
-        script: Script,
-        keys: Sequence[str],
-        arguments: Sequence[str | bytes | int],
-    ) -> None:
+    def __init__(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> None:
         self.script = script
         self.keys = keys
         self._arguments = arguments
-        self.by_text = False
-        self.asked: ClusterNode | None = None
-        """The node that the slot is on its way to. It takes a command only right after ASKING."""
+        self.send_text = False
+        """True once a node did not have the script in its cache."""
+        self.importing_node: ClusterNode | None = None
+        """The node that imports the slot. It accepts a command only right after ASKING."""
 
-    async def run_on(self, node: ClusterNode, confirmation: Confirmation | None) -> Any:
-        """Send everything at once on one connection; return the script's answer once it is confirmed."""
-        command = (self.script.by_text if self.by_text else self.script.by_digest)(self.keys, self._arguments)
+    async def send(self, node: ClusterNode, confirmation: Confirmation | None) -> Any:
+        """Pipeline everything on one connection; return the script's result once it is confirmed."""
+        command = (self.script.eval if self.send_text else self.script.evalsha)(self.keys, self._arguments)
         confirming = () if confirmation is None else confirmation.commands
-        asking = () if self.asked is None else (("ASKING",),)
-        sent = [PipelineCommand(at, *words) for at, words in enumerate((*asking, command, *confirming))]
-        await node.execute_pipeline(sent)
-        return confirmed(confirmation, [each.result for each in sent[len(asking) :]])
+        asking = () if self.importing_node is None else (("ASKING",),)
+        pipeline = [PipelineCommand(at, *words) for at, words in enumerate((*asking, command, *confirming))]
+        await node.execute_pipeline(pipeline)
+        return confirmed(confirmation, [each.result for each in pipeline[len(asking) :]])
 
 
-async def _pauses() -> AsyncIterator[None]:
-    """Let two tries follow the first at once, for a redirection and an unknown script; then wait longer and longer."""
+async def _backoff() -> AsyncIterator[None]:
+    """Yield three times at once, for a redirection and an uncached script; then after growing pauses."""
     for _ in range(3):
         yield
     pause = _FIRST_PAUSE_SECONDS
     while True:
         await asyncio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        pause = min(2 * pause, _MAX_PAUSE_SECONDS)
         yield

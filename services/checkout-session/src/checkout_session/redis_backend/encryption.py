@@ -1,4 +1,4 @@
-"""The form in which attempts are stored: the contract's message, sealed for the attempt's id (ADR 11)."""
+"""Encryption of stored attempts: the contract's message, bound to the attempt's id (ADR 11)."""
 
 import logging
 from typing import Final
@@ -8,45 +8,45 @@ from prometheus_client import Counter
 
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_session.domain.attempts import Attempt, AttemptUnreadable
-from checkout_session.messages import attempt_from_message, attempt_to_message
+from checkout_session.proto_mapping import attempt_from_proto, attempt_to_proto
 from servicekit.encryption import Keyring, Unreadable
 
 _log = logging.getLogger(__name__)
 
 UNREADABLE: Final = Counter(
-    "checkout_session_attempts_unreadable", "Stored attempts that could not be read, by why.", ["cause"]
+    "holdfast_attempts_unreadable", "Stored attempts that could not be read, by cause.", ["cause"]
 )
 
 
-class AttemptSealer:
-    """Seals attempts with the first key of a keyring, and opens them with whichever sealed them."""
+class AttemptEncryption:
+    """Encrypts attempts with the first key of a keyring, and decrypts them with any."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
-    def seal(self, attempt: Attempt) -> bytes:
-        """Return an attempt as it is stored."""
-        return self._keyring.encrypt(attempt_to_message(attempt).SerializeToString(), _aad(attempt.attempt_id))
+    def encrypt(self, attempt: Attempt) -> bytes:
+        """Return the stored form of an attempt."""
+        return self._keyring.encrypt(attempt_to_proto(attempt).SerializeToString(), _aad(attempt.attempt_id))
 
-    def open(self, attempt_id: str, stored: bytes) -> Attempt:
-        """Return the attempt that is stored under an id. Raises AttemptUnreadable, and tells the operator why."""
+    def decrypt(self, attempt_id: str, stored: bytes) -> Attempt:
+        """Return the attempt that is stored under an id. Raises AttemptUnreadable, and logs the cause."""
         try:
             message = pb.Attempt.FromString(self._keyring.decrypt(stored, _aad(attempt_id)))
         except Unreadable as unreadable:
-            raise _told(attempt_id, type(unreadable).__name__, unreadable.key_id) from unreadable
-        except DecodeError as garbled:
-            raise _told(attempt_id, type(garbled).__name__, "") from garbled
-        if message.attempt_id != attempt_id:  # what is sealed cannot be moved; what is in the clear can
-            raise _told(attempt_id, "OtherAttempt", "")
-        return attempt_from_message(message)
+            raise _reported(attempt_id, type(unreadable).__name__, unreadable.key_id) from unreadable
+        except DecodeError as malformed:
+            raise _reported(attempt_id, type(malformed).__name__, "") from malformed
+        if message.attempt_id != attempt_id:  # encrypted content cannot be moved, unencrypted content can
+            raise _reported(attempt_id, "OtherAttempt", "")
+        return attempt_from_proto(message)
 
 
 def _aad(attempt_id: str) -> str:
     return f"checkout-session attempt {attempt_id}"
 
 
-def _told(attempt_id: str, cause: str, key_id: str) -> AttemptUnreadable:
+def _reported(attempt_id: str, cause: str, key_id: str) -> AttemptUnreadable:
     UNREADABLE.labels(cause).inc()
-    told = {"cause": cause, "key_id": key_id, "unreadable_attempt": attempt_id[:8]}
-    _log.error("a stored attempt cannot be read", extra=told)
+    fields = {"cause": cause, "key_id": key_id, "unreadable_attempt": attempt_id[:8]}
+    _log.error("stored attempt cannot be decrypted", extra=fields)
     return AttemptUnreadable()

@@ -1,26 +1,26 @@
-"""Where an attempt's keys live: every key of a shard is in one slot of Redis Cluster."""
+"""Redis keys of an attempt: all keys of a shard are in one slot of Redis Cluster."""
 
 import zlib
 from dataclasses import dataclass
 from typing import Final
 
 SHARDS: Final = 64
-"""How many due indexes the attempts are spread over. Changing it would lose every stored attempt from sight."""
+"""Number of due indexes that the attempts are spread over. A change would hide every stored attempt."""
 
 SHARD_COUNT_KEY: Final = "holdfast:attempt-shards"
-"""Holds SHARDS as it was when the first attempt could be stored; a service that counts otherwise must not serve."""
+"""Key of the number of shards with which this Redis was filled. A service with another number must not serve."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptKeys:
-    """The keys of one attempt, in the order in which the scripts take them."""
+    """The keys of one attempt, in the order of the scripts' KEYS."""
 
     attempt: str
-    """A hash: the sealed attempt, and beside it its owner, who outlives it in the tombstone."""
+    """Hash of the encrypted attempt and its owner, whom the tombstone keeps."""
     closed: str
-    """A hash that bars saves: close reason and, once the attempt is deleted, what its tombstone tells."""
+    """Hash that refuses saves: close reason and, once the attempt is deleted, the fields of its tombstone."""
     due: str
-    """A sorted set shared by the shard: attempt id by next check time, in seconds of Redis TIME."""
+    """Sorted set of the shard: attempt id by next check time, in seconds of Redis TIME."""
 
     def in_order(self) -> tuple[str, str, str]:
         """Return the keys as a script's KEYS."""

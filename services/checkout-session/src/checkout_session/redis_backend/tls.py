@@ -1,4 +1,4 @@
-"""Mutual TLS with Redis: a connection shows the certificate in force, and none outlives its certificate for long."""
+"""Mutual TLS with Redis: a connection shows the certificate in force, and is replaced soon after a renewal (ADR 13)."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,17 +14,16 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 
-class RenewedConnection(SSLConnection):
-    """Asks to be made anew, the next time that it is free, once the certificates have changed."""
+class ReloadingConnection(SSLConnection):
+    """Connection that asks to be replaced once the certificates have changed. The settings are redis-py's."""
 
     def __init__(self, *, certificates: Certificates, **settings: Any) -> None:
-        """Connect with the context of the moment. The settings are redis-py's."""
         super().__init__(**settings)
         self._certificates = certificates
         self._opened_with: SSLContext | None = None
 
     def should_reconnect(self) -> bool:
-        """Whether the pool should close it; redis-py asks before or after each use."""
+        """Return True if the pool should close it; redis-py asks before or after each use."""
         outdated = self.is_connected and self._opened_with is not self._certificates.current().client_context
         return outdated or bool(super().should_reconnect())  # type: ignore[no-untyped-call]  # redis-py left it untyped
 
@@ -33,24 +32,24 @@ class RenewedConnection(SSLConnection):
         return {**super(SSLConnection, self)._connection_arguments(), "ssl": self._opened_with}
 
 
-class RenewedMasterConnection(SentinelManagedSSLConnection, RenewedConnection):
-    """The same, to the master that the Sentinels name."""
+class ReloadingSentinelConnection(SentinelManagedSSLConnection, ReloadingConnection):
+    """Reloading connection to the primary that the Sentinels name."""
 
 
-def renew_in_pool(pool: ConnectionPool, certificates: Certificates | None) -> None:
-    """Have a pool make its connections with these contexts, if there are any."""
+def use_in_pool(pool: ConnectionPool, certificates: Certificates | None) -> None:
+    """Let a pool open its connections with these certificates, if there are any."""
     if certificates is not None:
-        managed = issubclass(pool.connection_class, SentinelManagedSSLConnection)
-        pool.connection_class = RenewedMasterConnection if managed else RenewedConnection
+        by_sentinel = issubclass(pool.connection_class, SentinelManagedSSLConnection)
+        pool.connection_class = ReloadingSentinelConnection if by_sentinel else ReloadingConnection
         pool.connection_kwargs["certificates"] = certificates
 
 
-def renew_in_cluster(cluster: RedisCluster, certificates: Certificates | None) -> None:
-    """Have the nodes of a cluster, those known now and those found later, make their connections with these."""
+def use_in_cluster(cluster: RedisCluster, certificates: Certificates | None) -> None:
+    """Let all nodes of a cluster, also those discovered later, open their connections with these certificates."""
     if certificates is None:
         return
     manager = cluster.nodes_manager
-    manager.connection_kwargs.update(connection_class=RenewedConnection, certificates=certificates)
+    manager.connection_kwargs.update(connection_class=ReloadingConnection, certificates=certificates)
     for node in manager.startup_nodes.values():
-        node.connection_class = RenewedConnection
+        node.connection_class = ReloadingConnection
         node.connection_kwargs["certificates"] = certificates

@@ -1,72 +1,70 @@
-"""The address of the servers that keep the attempts, in one of its three forms (ADR 10)."""
+"""URL of the servers, in one of three forms (ADR 10)."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-_DATA_PORT: Final = 6379
+_REDIS_PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
-_HIGHEST_PORT: Final = 65535
+_MAX_PORT: Final = 65535
 
 Host = tuple[str, int]
 
 
-class AddressInvalid(ValueError):
-    """A URL is none of the forms that are understood. The message does not quote it: it may hold a password."""
+class InvalidUrl(ValueError):
+    """The URL has none of the known forms. The message does not quote it: it may contain a password."""
 
 
 class Topology(StrEnum):
-    """How the master of a key is found."""
+    """Way to find the primary of a key."""
 
-    SINGLE = "single"
-    """It is what the address leads to."""
+    STANDALONE = "standalone"
+    """The server at the address."""
     CLUSTER = "cluster"
-    """Any node tells."""
+    """Any node names it."""
     SENTINEL = "sentinel"
-    """A Sentinel tells."""
+    """A Sentinel names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where the servers are, and how to be let in."""
+    """Hosts and credentials of the servers."""
 
     topology: Topology
-    url: str = field(repr=False)
-    """As it was written; all that is needed for a single server."""
     tls: bool = False
     hosts: tuple[Host, ...] = ()
-    """Nodes of the cluster, or Sentinels; empty for a single server."""
+    """Nodes of the cluster, or Sentinels; empty for a standalone server, whose URL redis-py parses."""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     service: str = ""
-    """The name by which the Sentinels know the master."""
+    """The Sentinels' name of the primary."""
     db: int = 0
     sentinel_username: str | None = None
     sentinel_password: str | None = field(default=None, repr=False)
 
 
-def parse_address(url: str) -> RedisAddress:
-    """Read redis://, rediss:// or unix://, and redis+cluster://, redis+sentinel:// with rediss for TLS.
+def parse_url(url: str) -> RedisAddress:
+    """Parse redis://, rediss:// or unix://, and redis+cluster://, redis+sentinel:// with rediss for TLS.
 
-    Raises AddressInvalid.
+    Raises InvalidUrl.
     """
     parts = urlsplit(url)
     if not _is_whole(parts):
-        raise AddressInvalid("in a password / ? # @ are written %2F %3F %23 %40")
+        raise InvalidUrl("in a password / ? # @ are written %2F %3F %23 %40")
     scheme, _, form = parts.scheme.partition("+")
     if (scheme, form) in {("redis", ""), ("rediss", ""), ("unix", "")}:
-        return RedisAddress(Topology.SINGLE, url, tls=scheme == "rediss")
+        return RedisAddress(Topology.STANDALONE, tls=scheme == "rediss")
     if scheme not in {"redis", "rediss"} or form not in {"cluster", "sentinel"}:
-        raise AddressInvalid(
+        raise InvalidUrl(
             "must begin with redis://, rediss://, unix://, redis+cluster://, rediss+cluster://, redis+sentinel:// "
             "or rediss+sentinel://"
         )
-    return (_cluster if form == "cluster" else _sentinel)(url, parts, tls=scheme == "rediss")
+    return (_parse_cluster if form == "cluster" else _parse_sentinel)(parts, tls=scheme == "rediss")
 
 
 def _is_whole(parts: SplitResult) -> bool:
-    """Whether no password was cut in two: what stands before the cut would be taken for a port, and quoted (P7)."""
+    """Return False if a password was cut in two: its first part would be taken for a port, and quoted (P7)."""
     ports = [
         host.rpartition("]")[2].rpartition(":")[2] for host in parts.netloc.rpartition("@")[2].split(",") if ":" in host
     ]
@@ -77,24 +75,23 @@ def _is_whole(parts: SplitResult) -> bool:
     )
 
 
-def _cluster(url: str, parts: SplitResult, *, tls: bool) -> RedisAddress:
+def _parse_cluster(parts: SplitResult, *, tls: bool) -> RedisAddress:
     if parts.path not in {"", "/", "/0"} or parts.query:
-        raise AddressInvalid("redis+cluster:// takes hosts and nothing after them: a cluster has one database")
-    username, password, hosts = _authority(parts.netloc, _DATA_PORT)
-    return RedisAddress(Topology.CLUSTER, url, tls, hosts, username, password)
+        raise InvalidUrl("redis+cluster:// takes hosts and nothing after them: a cluster has one database")
+    username, password, hosts = _parse_authority(parts.netloc, _REDIS_PORT)
+    return RedisAddress(Topology.CLUSTER, tls, hosts, username, password)
 
 
-def _sentinel(url: str, parts: SplitResult, *, tls: bool) -> RedisAddress:
-    username, password, hosts = _authority(parts.netloc, _SENTINEL_PORT)
+def _parse_sentinel(parts: SplitResult, *, tls: bool) -> RedisAddress:
+    username, password, hosts = _parse_authority(parts.netloc, _SENTINEL_PORT)
     service, _, db = parts.path.strip("/").partition("/")
     if not service or not (db or "0").isdecimal():
-        raise AddressInvalid("redis+sentinel:// needs the master's name after the hosts: host:port/NAME or /NAME/DB")
+        raise InvalidUrl("redis+sentinel:// needs the primary's name after the hosts: host:port/NAME or /NAME/DB")
     options = parse_qs(parts.query, keep_blank_values=True)
     if set(options) - {"sentinel_username", "sentinel_password"}:
-        raise AddressInvalid("redis+sentinel:// takes the options sentinel_username and sentinel_password alone")
+        raise InvalidUrl("redis+sentinel:// takes the options sentinel_username and sentinel_password alone")
     return RedisAddress(
         Topology.SENTINEL,
-        url,
         tls,
         hosts,
         username,
@@ -106,19 +103,19 @@ def _sentinel(url: str, parts: SplitResult, *, tls: bool) -> RedisAddress:
     )
 
 
-def _authority(netloc: str, port: int) -> tuple[str | None, str | None, tuple[Host, ...]]:
-    """Read [[user]:password@]host[:port][,host[:port]…]."""
-    credentials, _, listed = netloc.rpartition("@")
+def _parse_authority(netloc: str, port: int) -> tuple[str | None, str | None, tuple[Host, ...]]:
+    """Parse [[user]:password@]host[:port][,host[:port]…]."""
+    credentials, _, hosts = netloc.rpartition("@")
     username, _, password = credentials.partition(":")
-    hosts = tuple(_host(host, port) for host in listed.split(","))
-    return unquote(username) or None, unquote(password) or None, hosts
+    parsed = tuple(_parse_host(host, port) for host in hosts.split(","))
+    return unquote(username) or None, unquote(password) or None, parsed
 
 
-def _host(text: str, port: int) -> Host:
+def _parse_host(text: str, port: int) -> Host:
     name, colon, digits = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     if not colon:
         name, digits = text, str(port)
     name = name.removeprefix("[").removesuffix("]")
-    if not name or not digits.isdecimal() or not 0 < int(digits) <= _HIGHEST_PORT:
-        raise AddressInvalid("each host is host or host:port, separated by commas")
+    if not name or not digits.isdecimal() or not 0 < int(digits) <= _MAX_PORT:
+        raise InvalidUrl("each host is host or host:port, separated by commas")
     return name, int(digits)

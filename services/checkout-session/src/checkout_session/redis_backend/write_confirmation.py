@@ -1,4 +1,4 @@
-"""What follows a script on its own connection, and must be answered well before the script's answer counts."""
+"""Confirmation of a script: WAIT or WAITAOF is pipelined after it and must succeed before its result is trusted."""
 
 import asyncio
 from collections import defaultdict
@@ -9,78 +9,78 @@ from typing import Any, Final
 
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
-from checkout_session.domain.durability import Durability
+from checkout_session.domain.durability import DurabilityPolicy
 from checkout_session.redis_backend.scripts import Command
 
 _FIRST_WAIT_MS: Final = 50
-_SPARE_FOR_READERS: Final = 4
-"""Of so many connections, one is kept from changes that wait for the disk."""
+_READERS_SHARE: Final = 4
+"""One in so many connections is reserved for reads."""
 
 
 class NotOnDisk(RedisError):
-    """A change was carried out, and is not on as many disks as were asked for. It may get there later."""
+    """A change took effect but is not on as many disks as required. It may get there later."""
 
     def __init__(self, local: int, replicas: int) -> None:
-        super().__init__(f"on the master's disk: {'yes' if local else 'no'}; on replicas' disks: {replicas}")
+        super().__init__(f"on the primary's disk: {'yes' if local else 'no'}; on replicas' disks: {replicas}")
 
 
-class EveryConnectionWaits(RedisError):
-    """No connection came free in time: as many changes as there may be at once wait for the disk."""
+class PoolExhausted(RedisError):
+    """No connection became free in time: as many changes as allowed wait for the disk."""
 
 
 class AnsweredByReplica(ReadOnlyError):
-    """A read was answered by a server that is no master (any more): what it knows may be old."""
+    """A replica answered a read: its data may be old."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReadFromMaster:
-    """Asks, after a read, whether a master answered it.
+class RequirePrimary:
+    """Confirmation of a read: a primary answered it.
 
-    `WAIT 0 0` waits for nothing, needs no rights that a client lacks, and is refused by every replica.
+    `WAIT 0 0` waits for nothing, needs no special rights, and every replica refuses it.
     """
 
     commands: tuple[Command, ...] = (("WAIT", 0, 0),)
 
-    def require(self, answer: Any) -> None:
-        """Raise AnsweredByReplica unless a master answered."""
-        if isinstance(answer, ResponseError) and "replica" in str(answer):
-            raise AnsweredByReplica(str(answer))
-        if isinstance(answer, Exception):
-            raise answer
+    def check(self, reply: Any) -> None:
+        """Raise AnsweredByReplica unless a primary answered."""
+        if isinstance(reply, ResponseError) and "replica" in str(reply):
+            raise AnsweredByReplica(str(reply))
+        if isinstance(reply, Exception):
+            raise reply
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeOnDisk:
-    """Waits, after a change, until everything that its connection wrote is on the disks that were asked for."""
+class WaitForDisk:
+    """Confirmation of a change: everything that its connection wrote is on the required disks."""
 
     replicas: int
-    within_seconds: float
+    timeout_seconds: float
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        """Return what to send; the last answer counts.
+        """Return the commands to send; the last reply counts.
 
-        Replicas tell how far their disks are when a wait begins, and else once a second: so with replicas the wait is
-        begun again and again. A wait that has nothing left to wait for is answered at once.
+        Replicas report their disks when a wait begins, and otherwise once a second. So with replicas the wait is
+        repeated. A wait that is already satisfied returns at once.
         """
-        limits = _doubling(self._limit_ms) if self.replicas else [self._limit_ms]
-        return tuple(("WAITAOF", 1, self.replicas, limit) for limit in limits)
+        timeouts = _doubling(self._timeout_ms) if self.replicas else [self._timeout_ms]
+        return tuple(("WAITAOF", 1, self.replicas, timeout) for timeout in timeouts)
 
     @property
-    def _limit_ms(self) -> int:
-        return max(1, int(self.within_seconds * 1000))  # zero would wait for ever
+    def _timeout_ms(self) -> int:
+        return max(1, int(self.timeout_seconds * 1000))  # zero would wait for ever
 
-    def require(self, answer: Any) -> None:
+    def check(self, reply: Any) -> None:
         """Raise NotOnDisk unless the disks were reached."""
-        if isinstance(answer, Exception):
-            raise answer
-        local, replicas = answer
+        if isinstance(reply, Exception):
+            raise reply
+        local, replicas = reply
         if local < 1 or replicas < self.replicas:
             raise NotOnDisk(local, replicas)
 
 
 def _doubling(total: int) -> list[int]:
-    """Divide a time into longer and longer parts."""
+    """Divide a time into parts of which each is twice as long as the one before."""
     parts: list[int] = []
     part = _FIRST_WAIT_MS
     while sum(parts) + part < total:
@@ -89,43 +89,41 @@ def _doubling(total: int) -> list[int]:
     return [*parts, total - sum(parts)]
 
 
-Confirmation = ReadFromMaster | ChangeOnDisk
+Confirmation = RequirePrimary | WaitForDisk
 
 
 class Confirmations:
-    """Says what must confirm a script's answer, and bounds how many changes wait for a server's disk at once."""
+    """Confirmations of a durability policy. Bounds the number of changes that wait for a server's disk."""
 
-    def __init__(self, durability: Durability, *, within_seconds: float = 1.0, connections: int = 64) -> None:
-        """Wait for the disk for so long, on all connections to a server but those that are kept for readers."""
-        self._change = ChangeOnDisk(durability.replicas, within_seconds) if durability.waits_for_disk else None
-        self._within_seconds = within_seconds
-        seats = max(1, connections - max(1, connections // _SPARE_FOR_READERS))
-        self._seats: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(seats))
+    def __init__(self, policy: DurabilityPolicy, *, timeout_seconds: float = 1.0, max_connections: int = 64) -> None:
+        self._of_changes = WaitForDisk(policy.replicas, timeout_seconds) if policy.waits_for_disk else None
+        self._timeout_seconds = timeout_seconds
+        slots = max(1, max_connections - max(1, max_connections // _READERS_SHARE))
+        self._write_slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(slots))
 
     @asynccontextmanager
-    async def of(self, *, changes: bool, server: str = "") -> AsyncIterator[Confirmation | None]:
-        """Give the confirmation of a script that changes something on a server, or of one that reads.
+    async def acquire_slot(self, *, writes: bool, server: str = "") -> AsyncIterator[Confirmation | None]:
+        """Yield the confirmation of a script on a server. Raises PoolExhausted.
 
-        Raises EveryConnectionWaits. Without the bound, a slow disk would hold every connection, and reads and
-        readiness would fail with it and tell nothing of the reason.
+        Changes that wait for the disk hold a write slot. Without that bound a slow disk would occupy every connection,
+        and reads and readiness would fail without naming the cause.
         """
-        if not changes:
-            yield ReadFromMaster()
-            return
-        if self._change is None:
+        if not writes:
+            yield RequirePrimary()
+        elif self._of_changes is None:
             yield None  # a replica refuses every change by itself
-            return
-        async with self._seat(self._seats[server]):
-            yield self._change
+        else:
+            async with self._slot(self._write_slots[server]):
+                yield self._of_changes
 
     @asynccontextmanager
-    async def _seat(self, seats: asyncio.Semaphore) -> AsyncIterator[None]:
+    async def _slot(self, slots: asyncio.Semaphore) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._within_seconds):
-                await seats.acquire()
+            async with asyncio.timeout(self._timeout_seconds):
+                await slots.acquire()
         except TimeoutError as late:
-            raise EveryConnectionWaits from late
+            raise PoolExhausted from late
         try:
             yield
         finally:
-            seats.release()
+            slots.release()

@@ -1,4 +1,4 @@
-"""The server-side scripts: each is one change of an attempt, carried out whole or not at all."""
+"""Server-side scripts. Each is one atomic change of an attempt, or one consistent read."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ Command = tuple[str | bytes | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A Lua script and the digest under which Redis caches it."""
+    """A Lua script and the SHA-1 under which Redis caches it."""
 
     text: str
-    digest: str
+    sha1: str
 
     @property
-    def changes(self) -> bool:
-        """Whether it may change something; one that only reads says so in its first line."""
+    def writes(self) -> bool:
+        """True unless the script's first line says that it only reads."""
         return "no-writes" not in self.text.partition("\n")[0]
 
-    def by_digest(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
-        """Return the command for a server that knows the script."""
-        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+    def evalsha(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
+        """Return the command for a server that has the script in its cache."""
+        return ("EVALSHA", self.sha1, len(keys), *keys, *arguments)
 
-    def by_text(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
-        """Return the command for any server. From then on it knows the script."""
+    def eval(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
+        """Return the command for any server. The server caches the script."""
         return ("EVAL", self.text, len(keys), *keys, *arguments)
 
 
@@ -39,5 +39,5 @@ SAVE: Final = _load("save")
 FIND: Final = _load("find")
 CLOSE: Final = _load("close")
 DELETE: Final = _load("delete")
-SHARDS_FIND: Final = _load("shards_find")
-SHARDS_KEEP: Final = _load("shards_keep")
+SHARD_COUNT_GET: Final = _load("shard_count_get")
+SHARD_COUNT_SET: Final = _load("shard_count_set")

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Bars further saves of an id and makes a stored attempt due at once. The first reason stays.
+-- Refuses further saves of an id and makes a stored attempt due at once. The first reason stays.
 -- KEYS: attempt, closed, due. ARGV: close reason, the marker's TTL, attempt id.
 -- allow-oom: a full Redis must not stop an attempt from being closed before its intent is cancelled.
 local marker = redis.call('HGETALL', KEYS[2])
 if #marker > 0 then
-  -- It may not be on the disk yet, and a connection waits only for what it wrote itself (ADR 9).
+  -- It may not be on disk yet, and a connection waits only for its own writes (ADR 9).
   redis.call('HSET', KEYS[2], unpack(marker))
   return
 end

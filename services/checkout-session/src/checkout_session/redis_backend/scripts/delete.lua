@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Removes an attempt and leaves a tombstone. The first reason stays.
+-- Deletes an attempt and leaves a tombstone. The first reason stays.
 -- KEYS: attempt, closed, due. ARGV: delete reason, the tombstone's TTL, attempt id.
--- The owner is stored beside the content, so that deleting needs no key (ADR 11).
--- allow-oom: deleting is how a full Redis gets room again.
+-- The owner is stored beside the content, so deleting needs no encryption key (ADR 11).
+-- allow-oom: deleting frees memory.
 local user_id = redis.call('HGET', KEYS[1], 'user_id')
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[3], ARGV[3])
@@ -10,6 +10,6 @@ if redis.call('HSETNX', KEYS[2], 'delete_reason', ARGV[1]) == 1 then
   redis.call('HSET', KEYS[2], 'user_id', user_id or '', 'deleted_at', redis.call('TIME')[1])
   redis.call('EXPIRE', KEYS[2], ARGV[2])
 else
-  -- It may not be on the disk yet, and a connection waits only for what it wrote itself (ADR 9).
+  -- It may not be on disk yet, and a connection waits only for its own writes (ADR 9).
   redis.call('HSET', KEYS[2], unpack(redis.call('HGETALL', KEYS[2])))
 end

@@ -1,1 +1,0 @@
-"""The service under load while its servers change."""

@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class CheckoutSessionServiceStub:
-    """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
+    """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
 
-    An attempt that is stored but cannot be decrypted now is UNAVAILABLE (attempt_unreadable) to the rpcs that answer it:
-    it is there, and can be read once its key is configured.
+    A stored attempt that cannot be decrypted is UNAVAILABLE (attempt_unreadable) in the rpcs that return it. It is not
+    lost, and can be read once its key is configured.
     """
 
     def __init__(self, channel):
@@ -62,16 +62,16 @@ class CheckoutSessionServiceStub:
 
 
 class CheckoutSessionServiceServicer:
-    """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
+    """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
 
-    An attempt that is stored but cannot be decrypted now is UNAVAILABLE (attempt_unreadable) to the rpcs that answer it:
-    it is there, and can be read once its key is configured.
+    A stored attempt that cannot be decrypted is UNAVAILABLE (attempt_unreadable) in the rpcs that return it. It is not
+    lost, and can be read once its key is configured.
     """
 
     def SaveAttempt(self, request, context):
-        """Stores an attempt in one write. An id that is stored already answers the stored attempt and replayed, and the
-        stored context and intent win over the ones sent.
+        """Stores an attempt in one write. If the id is stored already, returns the stored attempt and replayed; the stored
+        context and intent win over those of the request.
         Errors: ALREADY_EXISTS (reason request_hash_mismatch) if the id is stored with another request_hash;
         FAILED_PRECONDITION (attempt_closed) if the attempt was closed or deleted, stored before or not;
         INVALID_ARGUMENT (invalid_request) with field violations; RESOURCE_EXHAUSTED (attempt_too_large);
@@ -82,7 +82,7 @@ class CheckoutSessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAttempt(self, request, context):
-        """The whole attempt, or the tombstone that its deletion left.
+        """Returns the whole attempt, or the tombstone that its deletion left.
         Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable, attempt_unreadable).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -90,8 +90,8 @@ class CheckoutSessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseAttempt(self, request, context):
-        """Bars further saves of this id and keeps the content, so that a payment already under way can still be fulfilled.
-        Called before the attempt's intent is cancelled. An id that was never saved is closed too: it stops an initiate
+        """Refuses further saves of this id and keeps the content, so that a payment in progress can still be fulfilled.
+        Called before the attempt's intent is cancelled. An id that was never saved is closed too, which stops an initiate
         in flight. The first reason stays. Closing a deleted attempt changes nothing.
         Errors: INVALID_ARGUMENT; UNAVAILABLE.
         """
@@ -100,7 +100,7 @@ class CheckoutSessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteAttempt(self, request, context):
-        """Removes the content and leaves a tombstone for 35 days. Only after the attempt's purchase is committed, its
+        """Deletes the content and leaves a tombstone for 35 days. Called only after the attempt's purchase is committed, its
         payment is quarantined together with the content, or its intent can no longer be paid (P4). The first reason stays.
         Errors: INVALID_ARGUMENT; UNAVAILABLE.
         """
@@ -140,11 +140,11 @@ def add_CheckoutSessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CheckoutSessionService:
-    """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat it as it was.
+    """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
 
-    An attempt that is stored but cannot be decrypted now is UNAVAILABLE (attempt_unreadable) to the rpcs that answer it:
-    it is there, and can be read once its key is configured.
+    A stored attempt that cannot be decrypted is UNAVAILABLE (attempt_unreadable) in the rpcs that return it. It is not
+    lost, and can be read once its key is configured.
     """
 
     @staticmethod

@@ -61,7 +61,6 @@ class FakeAttempts:
     async def save(
         self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: IntentRef
     ) -> SavedAttempt:
-        """Store an attempt, or return the stored one."""
         if attempt_id in self._closed or attempt_id in self._tombstones:
             raise AttemptClosed
         attempt = Attempt(attempt_id, request_hash, context, intent, close_reason=None)
@@ -71,16 +70,13 @@ class FakeAttempts:
         return SavedAttempt(stored, replayed=stored is not attempt)
 
     async def find(self, attempt_id: str) -> Attempt | Tombstone | None:
-        """Return the attempt or its tombstone."""
         return self.at(attempt_id)
 
     async def close(self, attempt_id: str, reason: CloseReason) -> None:
-        """Reject further saves, even of an attempt that was never saved."""
         if attempt_id not in self._tombstones:
             self._closed.setdefault(attempt_id, reason)
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
-        """Delete the content and leave a tombstone."""
         attempt = self._stored.pop(attempt_id, None)
         user_id = attempt.user_id if attempt else None
         self._tombstones.setdefault(attempt_id, Tombstone(attempt_id, reason, self._closed.get(attempt_id), user_id))
@@ -147,13 +143,11 @@ class FakeSubscriptions:
         return self._write(recorded)
 
     async def get_subscription(self, subscription_id: str) -> Subscription:
-        """Return a subscription by Holdfast's id."""
         if subscription_id not in self.rows:
             raise SubscriptionNotFound
         return self.rows[subscription_id]
 
     async def get_subscription_by_stripe_id(self, stripe_subscription_id: str) -> Subscription:
-        """Return the subscription that is bound to a Stripe subscription."""
         if found := self._bound_to(stripe_subscription_id):
             return found
         raise SubscriptionNotFound
@@ -162,13 +156,11 @@ class FakeSubscriptions:
         return next((row for row in self.rows.values() if row.stripe_subscription_id == stripe_subscription_id), None)
 
     async def list_subscriptions(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
-        """Return a page of a user's subscriptions, newest first."""
         start, stop = _slice_of(page_size, page_token)
         theirs = [row for row in self.rows.values() if row.user_id == user_id][::-1]
         return SubscriptionPage(tuple(theirs[start:stop]), str(stop) if len(theirs) > stop else None)
 
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
-        """Record the time at which a generation first began."""
         row = await self.get_subscription(subscription_id)
         if row.is_bound:
             return row
@@ -183,7 +175,6 @@ class FakeSubscriptions:
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        """Bind a subscription."""
         row = await self.get_subscription(subscription_id)
         if row.stripe_subscription_id == state.stripe_subscription_id:
             return row
@@ -192,7 +183,6 @@ class FakeSubscriptions:
         return self._apply(row, expected_version, state, invoice)
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
-        """Record a definite refusal."""
         row = await self.get_subscription(subscription_id)
         if row.status is not SubscriptionStatus.PENDING:
             return row
@@ -215,7 +205,6 @@ class FakeSubscriptions:
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        """Write a state that was read at Stripe."""
         row = await self.get_subscription(subscription_id)
         if row.stripe_subscription_id != state.stripe_subscription_id:
             raise StripeSubscriptionMismatch
@@ -270,7 +259,6 @@ class FakeOrders:
     async def record_purchase(
         self, payment: Payment, context: CheckoutContext, report: PaymentReport
     ) -> PaymentDecision:
-        """Record a purchase, or return the earlier decision."""
         received = payment.received or Money(0, context.total.currency)
         if payment.attempt_id in self.refused_attempts or received != context.total:
             raise PurchaseRefused
@@ -291,11 +279,9 @@ class FakeOrders:
     async def quarantine(
         self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
     ) -> PaymentDecision:
-        """Quarantine the payment, or return the earlier decision."""
         return self.decisions.get(payment.intent.id) or self._quarantine(payment, reason, context, report)
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
-        """Return the attempt's purchase."""
         return self._current(self._purchases[attempt_id]) if attempt_id in self._purchases else None
 
     def _current(self, purchase: Purchase) -> Purchase:
@@ -303,14 +289,12 @@ class FakeOrders:
         return replace(purchase, subscriptions=current)
 
     async def get_order(self, order_id: str) -> Order:
-        """Return an order."""
         for order in self._orders():
             if order.id == order_id:
                 return order
         raise OrderNotFound
 
     async def list_orders(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
-        """Return a page of a user's orders, newest first."""
         start, stop = _slice_of(page_size, page_token)
         theirs = [order for order in self._orders() if order.user_id == user_id][::-1]
         return OrderPage(tuple(theirs[start:stop]), str(stop) if len(theirs) > stop else None)
@@ -381,11 +365,9 @@ class FakeCustomerRepository:
         """By user id."""
 
     async def find(self, user_id: str) -> str | None:
-        """Return the user's customer."""
         return self.customers.get(user_id)
 
     async def put(self, user_id: str, customer_id: str, *, replaces: str | None = None) -> str:
-        """Store the user's customer, unless the user has another than the one to replace."""
         if self.customers.get(user_id) in {None, replaces}:
             self.customers[user_id] = customer_id
         return self.customers[user_id]
@@ -404,11 +386,9 @@ class FakeMirrorRepository(Generic[MirroredT]):
         """Ids that orders refuses to store."""
 
     async def version_of(self, object_id: str) -> int:
-        """Return the version of a copy."""
         return self._versions.get(object_id, 0)
 
     async def write(self, snapshot: MirroredT, *, intent_id: str, expected_version: int) -> None:
-        """Write a copy if its version still holds."""
         if snapshot.id in self.refused:
             raise UnsupportedStripeObject
         if expected_version != self._versions.get(snapshot.id, 0):

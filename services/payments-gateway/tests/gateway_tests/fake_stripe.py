@@ -40,7 +40,6 @@ class FakeCatalogueSource:
         self.released.set()
 
     async def read(self) -> Catalogue:
-        """Read everything on sale."""
         self.reads += 1
         await self.released.wait()
         if self.failure is not None:
@@ -61,7 +60,6 @@ class FakeStripeCustomers:
         """Every idempotency key used, in order."""
 
     async def create(self, key: str) -> str:
-        """Create a customer once per key; a key that was used returns its customer, even a deleted one."""
         self.keys.append(key)
         if key in self._exhausted:
             raise IdempotencyKeyExhausted(just_now=self._exhausted[key])
@@ -71,7 +69,6 @@ class FakeStripeCustomers:
         return self._by_key[key]
 
     async def update_email(self, customer_id: str, email: str) -> None:
-        """Store a customer's e-mail address."""
         if customer_id not in self.emails:
             raise CustomerMissing
         if email in self.refused_emails:
@@ -103,7 +100,6 @@ class FakeIntents:
         self.missing_customers: set[str | None] = set()
 
     async def create(self, attempt_id: str, params: IntentParams, *, generation: int) -> StripeIntent:
-        """Create an intent once per key; a key that was used returns its intent's present state."""
         key = f"{attempt_id}:{generation}"
         if key in self._exhausted:
             raise IdempotencyKeyExhausted(just_now=self._exhausted[key])
@@ -130,11 +126,9 @@ class FakeIntents:
         return intent_id
 
     async def retrieve(self, ref: IntentRef) -> StripeIntent:
-        """Return an intent's present state."""
         return self._known(ref)
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:
-        """Cancel an intent unless it is paid or processing."""
         if self._known(ref).status in PAYABLE_STATUSES | {IntentStatus.REQUIRES_CAPTURE}:
             self.change(ref, status=IntentStatus.CANCELED)
         return self._known(ref)
@@ -192,7 +186,6 @@ class FakeBilling:
         self.created: dict[str, StripeSubscription] = {}
 
     async def create(self, subscription: Subscription) -> StripeSubscription:
-        """Create a subscription once per key."""
         if code := self.refusals.get(subscription.items[0].price_id):
             raise SubscriptionRefused(code)
         key = f"{subscription.id}:{subscription.activation_generation}"
@@ -216,23 +209,19 @@ class FakeBilling:
         return created.id
 
     async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
-        """Return the Stripe subscription that was created for a subscription."""
         return next((each for each in self.created.values() if each.subscription_id == subscription.id), None)
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
-        """Return a subscription's present state."""
         found = self._known(stripe_subscription_id)
         return found if with_client_secret else replace(found, client_secret=None)
 
     async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
-        """Return an invoice."""
         for each in self.created.values():
             if each.latest_invoice is not None and each.latest_invoice.id == stripe_invoice_id:
                 return StripeInvoice(each.latest_invoice, each.id)
         raise NotFoundAtStripe
 
     async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
-        """Cancel at the end of the period, or take that back."""
         found = self._known(stripe_subscription_id)
         if found.state.status in ENDED_STATUSES:
             raise SubscriptionRefused("invalid_request")
@@ -240,7 +229,6 @@ class FakeBilling:
         return self.change(found.id, cancel_at_period_end=ends, cancel_at=at)
 
     async def cancel_now(self, stripe_subscription_id: str) -> StripeSubscription:
-        """Cancel at once."""
         found = self._known(stripe_subscription_id)
         if found.state.status in ENDED_STATUSES:
             return found

@@ -1,7 +1,6 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -182,69 +181,72 @@ async def test_a_key_with_other_content_is_refused(gateway: Gateway, other: Chec
     assert gateway.wire.calls.count("intents.create") == 1
 
 
-Arrange = Callable[[Gateway, Attempt], Awaitable[object]]
+Arrange = Callable[[Gateway, Attempt], object]
 
 
-async def _close(gateway: Gateway, attempt: Attempt) -> None:
-    await gateway.attempts.close(attempt.attempt_id, CloseReason.SUPERSEDED)
+def intent_becomes(status: IntentStatus) -> Arrange:
+    """Return a change of the intent's status."""
+    return lambda gateway, attempt: gateway.intents.change(attempt.intent, status=status)
 
 
-async def _delete(gateway: Gateway, attempt: Attempt) -> None:
-    await gateway.attempts.delete(attempt.attempt_id, DeleteReason.CANCELLED)
+async def begun_and(gateway: Gateway, arrange: Arrange, asked: CheckoutRequest = MUG) -> None:
+    """Begin a checkout, and let something happen to it."""
+    done = arrange(gateway, stored_for(gateway, await begin(gateway, asked)))
+    if isinstance(done, Awaitable):
+        await done
 
 
-async def _let_pay_by_pass(gateway: Gateway, _attempt: Attempt) -> None:
-    gateway.clock.advance(PAY_BY / timedelta(seconds=1))
-
-
-def _change_intent(status: IntentStatus) -> Arrange:
-    async def change(gateway: Gateway, attempt: Attempt) -> None:
-        gateway.intents.change(attempt.intent, status=status)
-
-    return change
+UNPAYABLE: dict[str, tuple[Arrange, type[Exception]]] = {
+    "closed": (
+        lambda gateway, attempt: gateway.attempts.close(attempt.attempt_id, CloseReason.SUPERSEDED),
+        AttemptClosed,
+    ),
+    "cancelled and deleted": (
+        lambda gateway, attempt: gateway.attempts.delete(attempt.attempt_id, DeleteReason.CANCELLED),
+        AttemptClosed,
+    ),
+    "after pay-by": (lambda gateway, _attempt: gateway.clock.advance(PAY_BY.total_seconds()), AttemptClosed),
+    "intent cancelled": (intent_becomes(IntentStatus.CANCELED), AttemptClosed),
+    "at the bank": (intent_becomes(IntentStatus.PROCESSING), PaymentProcessing),
+    "to be captured": (intent_becomes(IntentStatus.REQUIRES_CAPTURE), PaymentProcessing),
+}
 
 
 @pytest.mark.parametrize("asked", [MUG, CLUB], ids=["payment", "setup"])
-@pytest.mark.parametrize(
-    ("arrange", "refusal"),
-    [
-        pytest.param(_close, AttemptClosed, id="closed"),
-        pytest.param(_delete, AttemptClosed, id="cancelled and deleted"),
-        pytest.param(_let_pay_by_pass, AttemptClosed, id="after pay-by"),
-        pytest.param(_change_intent(IntentStatus.CANCELED), AttemptClosed, id="intent cancelled"),
-        pytest.param(_change_intent(IntentStatus.PROCESSING), PaymentProcessing, id="at the bank"),
-        pytest.param(_change_intent(IntentStatus.REQUIRES_CAPTURE), PaymentProcessing, id="to be captured"),
-    ],
-)
+@pytest.mark.parametrize(("arrange", "refusal"), UNPAYABLE.values(), ids=UNPAYABLE)
 async def test_a_retry_of_an_unpayable_checkout_is_refused(
     gateway: Gateway, asked: CheckoutRequest, arrange: Arrange, refusal: type[Exception]
 ) -> None:
     """The secret is released only while it can be used, and never while the buyer could pay twice."""
-    checkout = await begin(gateway, asked)
-    await arrange(gateway, stored_for(gateway, checkout))
+    await begun_and(gateway, arrange, asked)
 
     with pytest.raises(refusal):
         await begin(gateway, asked)
 
 
-async def _pay(gateway: Gateway, attempt: Attempt) -> None:
-    gateway.intents.pay(attempt.intent)
-
-
-async def _pay_and_report(gateway: Gateway, attempt: Attempt) -> None:
+async def pay_and_report(gateway: Gateway, attempt: Attempt) -> None:
+    """Pay, and let the webhook report it."""
     await gateway.fulfil(gateway.intents.pay(attempt.intent))
 
 
-async def _pay_and_lose_the_attempt(gateway: Gateway, attempt: Attempt) -> None:
+async def pay_and_erase(gateway: Gateway, attempt: Attempt) -> None:
+    """Pay, and erase the purchase's personal data."""
+    await pay_and_report(gateway, attempt)
+    gateway.orders.erase(attempt.attempt_id)
+
+
+def pay_and_lose(gateway: Gateway, attempt: Attempt) -> None:
+    """Pay, and lose the attempt."""
     gateway.intents.pay(attempt.intent)
     gateway.attempts.lose(attempt.attempt_id)
 
 
-@pytest.mark.parametrize("arrange", [_pay, _pay_and_report, _pay_and_lose_the_attempt])
+@pytest.mark.parametrize(
+    "arrange", [lambda gateway, attempt: gateway.intents.pay(attempt.intent), pay_and_report, pay_and_lose]
+)
 async def test_p3_a_retry_of_a_paid_checkout_shows_the_purchase(gateway: Gateway, arrange: Arrange) -> None:
     """The retry records it if nobody has, even if checkout-session lost the attempt: Stripe's key finds the intent."""
-    checkout = await begin(gateway)
-    await arrange(gateway, stored_for(gateway, checkout))
+    await begun_and(gateway, arrange)
 
     with pytest.raises(AlreadyPaid) as refusal:
         await begin(gateway)
@@ -253,20 +255,14 @@ async def test_p3_a_retry_of_a_paid_checkout_shows_the_purchase(gateway: Gateway
     assert gateway.attempts.stored() == []
 
 
-async def _pay_another_sum(gateway: Gateway, attempt: Attempt) -> None:
-    gateway.intents.pay(attempt.intent, Money(1, "usd"))
-
-
-async def _pay_and_erase(gateway: Gateway, attempt: Attempt) -> None:
-    await _pay_and_report(gateway, attempt)
-    gateway.orders.erase(attempt.attempt_id)
-
-
-@pytest.mark.parametrize("arrange", [_pay_another_sum, _pay_and_erase], ids=["quarantined", "erased"])
+@pytest.mark.parametrize(
+    "arrange",
+    [lambda gateway, attempt: gateway.intents.pay(attempt.intent, Money(1, "usd")), pay_and_erase],
+    ids=["quarantined", "erased"],
+)
 async def test_p7_a_paid_checkout_without_a_visible_purchase_is_refused(gateway: Gateway, arrange: Arrange) -> None:
     """The buyer must not pay again, and an erased purchase is shown to nobody."""
-    checkout = await begin(gateway)
-    await arrange(gateway, stored_for(gateway, checkout))
+    await begun_and(gateway, arrange)
 
     with pytest.raises(AlreadyPaid) as refusal:
         await begin(gateway)
@@ -276,9 +272,8 @@ async def test_p7_a_paid_checkout_without_a_visible_purchase_is_refused(gateway:
 
 async def test_a_bought_attempt_that_the_store_lost_is_not_begun_again(gateway: Gateway) -> None:
     """Even once Stripe forgot the key, the retry is shown the purchase and gets no secret."""
-    checkout = await begin(gateway)
-    await _pay_and_report(gateway, stored_for(gateway, checkout))
-    gateway.attempts.lose(checkout.attempt_id)
+    await begun_and(gateway, pay_and_report)
+    gateway.attempts.lose(gateway.ids.derive(GUEST, KEY))
     gateway.intents.forget_keys()
 
     with pytest.raises(AlreadyPaid) as refusal:

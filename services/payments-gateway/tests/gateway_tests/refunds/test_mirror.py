@@ -11,11 +11,9 @@ import pytest
 from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.refunds import Dispute, DisputeStatus, Refund, RefundStatus
-from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
-from servicekit.grpc_client import ServiceUnavailable
 from stripe_simulator.settings import SimulatorSettings
 from stripe_simulator.testing import SimulatedStripe, simulated_stripe
 
@@ -241,26 +239,6 @@ async def test_conflicts_without_end_fail_the_event(mirrors: Mirrors) -> None:
         await mirrors.refunds().sync(refund_id)
 
     assert mirrors.wire.calls == ["refunds.version_of", "refunds.write"] * 10
-
-
-@pytest.mark.parametrize("call", ["refunds.version_of", "refunds.write"])
-async def test_without_orders_the_event_fails(mirrors: Mirrors, call: str) -> None:
-    """Stripe delivers it again."""
-    refund_id = await mirrors.refund(await mirrors.pay())
-    mirrors.wire.fail(call, ServiceUnavailable("orders"))
-
-    with pytest.raises(ServiceUnavailable):
-        await mirrors.refunds().sync(refund_id)
-
-
-@pytest.mark.parametrize("kind", ["error_unsaved", "rate_limit", "unauthorized", "foreign_json_after"])
-async def test_without_stripe_the_event_fails(mirrors: Mirrors, kind: str) -> None:
-    """Stripe delivers it again; the answer of a proxy is no refund."""
-    refund_id = await mirrors.refund(await mirrors.pay())
-    await mirrors.stripe.control("POST", "/faults", {"kind": kind, "method": "GET", "path": "/v1/refunds/*"})
-
-    with pytest.raises(StripeUnavailable):
-        await mirrors.refunds().sync(refund_id)
 
 
 async def test_what_orders_refuses_to_store_is_logged_and_acknowledged(

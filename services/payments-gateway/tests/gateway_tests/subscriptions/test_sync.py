@@ -195,15 +195,6 @@ async def test_the_state_does_not_wait_for_an_invoice(billing: Billing, failure:
     assert after.invoices == before.invoices
 
 
-async def test_without_stripe_the_event_fails(billing: Billing) -> None:
-    """Stripe delivers it again."""
-    subscription = await billing.begun()
-    billing.gateway.wire.fail("billing.retrieve", StripeUnavailable())
-
-    with pytest.raises(StripeUnavailable):
-        await billing.on_event(subscription)
-
-
 @pytest.mark.parametrize("failure", [StripeUnavailable(), NotFoundAtStripe(), UnsupportedStripeObject()])
 async def test_a_first_charge_that_cannot_be_retrieved_is_not_offered(billing: Billing, failure: Exception) -> None:
     """The purchase is shown all the same."""

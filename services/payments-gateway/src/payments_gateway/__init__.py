@@ -1,1 +1,1 @@
-"""What the frontend and Stripe talk to."""
+"""HTTP service that the frontend and Stripe's webhooks call."""

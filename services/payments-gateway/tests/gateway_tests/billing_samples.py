@@ -1,4 +1,4 @@
-"""A subscription that was bought, and what Stripe shows of it."""
+"""A bought subscription, and Stripe's JSON of it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ CLUB_CONTEXT: Final = replace(
     total=Money(0, "usd"),
     stripe_customer_id="cus_1",
 )
-"""A guest's checkout of nothing but a subscription."""
+"""A guest's checkout of one subscription."""
 
 ROW: Final = Subscription(
     id="00000000-0000-4000-8000-000000000001",
@@ -40,7 +40,7 @@ ROW: Final = Subscription(
 
 
 def invoice_json(**changes: Any) -> dict[str, Any]:
-    """Return an invoice as Stripe shows it."""
+    """Return an invoice as Stripe sends it."""
     shown = {
         "id": "in_1",
         "object": "invoice",
@@ -60,7 +60,7 @@ def invoice_json(**changes: Any) -> dict[str, Any]:
 
 
 def subscription_json(subscription_id: str = "sub_1", **changes: Any) -> dict[str, Any]:
-    """Return a subscription as Stripe shows it."""
+    """Return a subscription as Stripe sends it."""
     shown = {
         "id": subscription_id,
         "object": "subscription",

@@ -1,4 +1,4 @@
-"""A small shop's catalogue, and checkouts that are valid until a test changes them."""
+"""A small shop's catalogue, and valid checkouts for tests to change."""
 
 import hashlib
 from dataclasses import replace
@@ -40,7 +40,7 @@ def price(
     why_not: str | None = None,
     recurring: Recurring | None = None,
 ) -> Price:
-    """Return a price of that id, on sale unless a reason is given."""
+    """Return a price, on sale unless a reason is given."""
     return Price(
         id=price_id,
         product_id=price_id.replace("price", "prod"),
@@ -54,7 +54,7 @@ def price(
 
 
 def shipping_rate(rate_id: str, minor_units: int, currency: str = "usd") -> ShippingRate:
-    """Return a shipping rate of that id."""
+    """Return a shipping rate."""
     return ShippingRate(rate_id, f"Name of {rate_id}", Money(minor_units, currency))
 
 
@@ -95,7 +95,7 @@ def cart(*lines: tuple[str, int], shipping_option_id: str | None = None) -> Cart
 
 
 def checkout_request(*lines: tuple[str, int], supersedes: str | None = None) -> CheckoutRequest:
-    """Return a request to begin a checkout; equal arguments give equal digests."""
+    """Return a request to begin a checkout; equal arguments give equal request hashes."""
     asked = cart(*lines or [("price_mug", 2)])
     digest = hashlib.sha256(repr((asked, supersedes)).encode()).digest()
     return CheckoutRequest(asked, ADA, LONDON, supersedes, digest)
@@ -135,7 +135,7 @@ OTHER_ATTEMPT_ID: Final = "9e2a5b63-7d2f-4b66-8a1f-1e6a5d1bac22"
 
 
 def attempt(ref: IntentRef, *, user_id: str | None = None, attempt_id: str = ATTEMPT_ID) -> Attempt:
-    """Return an open attempt that is to be paid with an intent."""
+    """Return an open attempt of an intent."""
     return Attempt(attempt_id, b"h" * 32, replace(CONTEXT, user_id=user_id), ref, close_reason=None)
 
 

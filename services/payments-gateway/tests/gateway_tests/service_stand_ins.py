@@ -1,4 +1,4 @@
-"""checkout-session and orders as their contracts' servicers: they answer what a test tells them to, over real gRPC."""
+"""Servicers of checkout-session and orders that give prepared responses over real gRPC."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from servicekit.grpc_client import open_channel
 
 
 class Refusal(Exception):
-    """What a stand-in is to answer instead of a message."""
+    """An error that a stand-in returns instead of a message."""
 
     def __init__(self, code: grpc.StatusCode, reason: str, failure: Exception | None = None) -> None:
         super().__init__(reason)
@@ -24,7 +24,7 @@ class Refusal(Exception):
 
 class _StandIn:
     def __init__(self) -> None:
-        self.answer: Message | Refusal = Refusal(grpc.StatusCode.INTERNAL, "no_answer_was_told")
+        self.answer: Message | Refusal = Refusal(grpc.StatusCode.INTERNAL, "no_response_prepared")
         self.requests: list[Any] = []
         self.request_ids: list[Any] = []
 
@@ -46,7 +46,7 @@ class SessionStandIn(_StandIn):
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[grpc.aio.Channel]:
-        """Serve on a free port and give a channel, as the gateway opens one."""
+        """Serve on a free port and give a channel, opened as the gateway opens it."""
         server = grpc.aio.server()
         checkout_session_pb2_grpc.add_CheckoutSessionServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # one method serves all rpcs
         async with _connected(server) as channel:
@@ -54,7 +54,7 @@ class SessionStandIn(_StandIn):
 
 
 class OrdersStandIn(_StandIn):
-    """What orders is to the gateway."""
+    """orders."""
 
     RecordPurchase = QuarantinePayment = GetPurchase = GetOrder = ListOrders = _StandIn.next_answer
     ListQuarantinedPayments = _StandIn.next_answer
@@ -64,7 +64,7 @@ class OrdersStandIn(_StandIn):
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[grpc.aio.Channel]:
-        """Serve on a free port and give a channel, as the gateway opens one."""
+        """Serve on a free port and give a channel, opened as the gateway opens it."""
         server = grpc.aio.server()
         orders_pb2_grpc.add_OrdersServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # one method serves all rpcs
         async with _connected(server) as channel:

@@ -1,4 +1,4 @@
-"""A server that answers Stripe's library over loopback with what a test tells it to, and keeps what it was sent."""
+"""A server that gives Stripe's library prepared responses over loopback, and records its requests."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,18 +19,18 @@ stripe.enable_telemetry = False  # it writes a file
 
 @dataclass(frozen=True)
 class Sent:
-    """A request as it arrived."""
+    """A received request."""
 
     method: str
     path: str
     fields: Mapping[str, str]
-    """Of the query or of the form."""
+    """Fields of the query or of the form."""
     headers: Mapping[str, str]
 
 
 @dataclass
 class StripeStandIn:
-    """Answers in turn what was lined up."""
+    """Gives the prepared responses in order."""
 
     client: stripe.StripeClient
     limiter: StripeLimiter
@@ -38,25 +38,25 @@ class StripeStandIn:
     answers: list[web.Response] = field(default_factory=list)
 
     def answer(self, body: Mapping[str, Any], *, status: int = 200, **headers: str) -> None:
-        """Line an answer up; underscores in header names become dashes."""
+        """Prepare a response; underscores in header names become dashes."""
         spelled = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answers.append(web.json_response(body, status=status, headers=spelled))
 
     def page(self, status: int, **headers: str) -> None:
-        """Line up a page of HTML, as something between Stripe and us would show."""
+        """Prepare a page of HTML, as a proxy would send."""
         spelled = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answers.append(
             web.Response(text="<html></html>", status=status, content_type="text/html", headers=spelled)
         )
 
     def refuse(self, status: int, kind: str, code: str | None = None, **headers: str) -> None:
-        """Line a refusal up, in Stripe's envelope, whose message quotes what was sent."""
+        """Prepare an error in Stripe's envelope, whose message quotes the request."""
         error = {"type": kind, "code": code, "message": "No such thing: ada@example.com"}
         self.answer({"error": error}, status=status, **headers)
 
 
 def roomy_limiter() -> StripeLimiter:
-    """Make a limiter that is in nobody's way."""
+    """Return a limiter that never waits."""
     return StripeLimiter(max_concurrent=100, requests_per_second=10_000, max_wait_seconds=5, monotonic=time.monotonic)
 
 
@@ -69,7 +69,7 @@ def stripe_client(
     timeout_seconds: float = 5.0,
     budget_seconds: float = 10.0,
 ) -> stripe.StripeClient:
-    """Make a client of whoever listens at url, as the bootstrap does; its pauses are the shortest."""
+    """Return a client of the server at a URL, built as the bootstrap builds it, with the shortest pauses."""
     http = StripeHttp(
         session,
         limiter,
@@ -84,7 +84,7 @@ def stripe_client(
 
 @asynccontextmanager
 async def serving(handle: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
-    """Answer every request on a free port; give the server's URL."""
+    """Serve every request with a handler on a free port; give the URL."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(app)
@@ -99,7 +99,7 @@ async def serving(handle: Callable[[web.Request], Awaitable[web.Response]]) -> A
 
 @asynccontextmanager
 async def stripe_stand_in(*, max_retries: int = 0) -> AsyncIterator[StripeStandIn]:
-    """Serve on a free port and give the stand-in with a client of it."""
+    """Serve on a free port and give the stand-in with its client."""
 
     async def handle(request: web.Request) -> web.Response:
         fields = parse_qsl(await request.text() or request.query_string)
@@ -113,7 +113,7 @@ async def stripe_stand_in(*, max_retries: int = 0) -> AsyncIterator[StripeStandI
 
 
 def intent_json(intent_id: str = "pi_1", **changes: Any) -> dict[str, Any]:
-    """Return a PaymentIntent as Stripe shows it."""
+    """Return a PaymentIntent as Stripe sends it."""
     shown = {
         "id": intent_id,
         "object": "payment_intent",

@@ -1,1 +1,1 @@
-"""Owner of what was bought."""
+"""Owner of purchases: payment decisions, orders, subscriptions, refunds and disputes."""

@@ -22,7 +22,7 @@ from orders.usecases.purchases import PurchaseReader, PurchaseRecorder
 from orders.usecases.quarantine import QuarantineService
 from orders.usecases.refunds import RefundService
 from orders.usecases.retrying import Retrier
-from orders.usecases.subscriptions import SubscriptionLifecycle, SubscriptionReader
+from orders.usecases.subscriptions import SubscriptionReader, SubscriptionWriter
 from servicekit.encryption import warn_if_unencrypted
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
@@ -32,7 +32,7 @@ _READINESS_SECONDS = 2.0
 
 
 async def run(settings: OrdersSettings) -> None:
-    """Serve until the process is told to stop."""
+    """Serve until SIGTERM."""
     warn_if_unencrypted(settings.keyring)
     warn_of_plaintext(settings)
     async with built_server(settings) as server:
@@ -96,6 +96,6 @@ def _use_cases(settings: OrdersSettings, engine: AsyncEngine) -> UseCases:
         reader=PurchaseReader(begin),
         refunds=RefundService(PostgresRefundRepository(engine)),
         subscriptions=SubscriptionReader(begin),
-        lifecycle=SubscriptionLifecycle(begin, utc_now),
+        subscription_writer=SubscriptionWriter(begin, utc_now),
         customers=CustomerService(begin),
     )

@@ -188,7 +188,7 @@ async def test_a_customer_is_replaced_once_by_concurrent_writers(orders: Client)
 
 
 async def test_of_writers_of_a_refund_with_the_same_version_one_wins(orders: Client, sql: Any) -> None:
-    """Whether the row is new or not: the others ask Stripe again, and the row is the winner's."""
+    """For a new row and for an existing one: the others ask Stripe again."""
     for version in range(ROUNDS):
         requests = [refund("pi_1", version=version, amount=money(100 + writer)) for writer in range(AT_ONCE)]
 

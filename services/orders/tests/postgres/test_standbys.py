@@ -92,8 +92,8 @@ async def test_p3_a_cancelled_commit_is_not_acknowledged(own_database_url: str, 
     async with connected(own_database_url) as sql:
         name = await sql.fetchval("SELECT current_database()")
         await sql.execute(f"ALTER DATABASE {name} SET client_min_messages = {level}")
-        patient = {"statement_timeout_seconds": 30, "call_timeout_seconds": 60, "database_tries": 1}
-        async with served(own_database_url, **patient) as channel, standby_missing(own_database_url):
+        long = {"statement_timeout_seconds": 30, "call_timeout_seconds": 60, "database_tries": 1}
+        async with served(own_database_url, **long) as channel, standby_missing(own_database_url):
             call = asyncio.ensure_future(error_of(Client(channel).RecordPurchase(purchase())))
             await until(lambda: sql.fetchval(WAITERS))
             await sql.execute("SELECT pg_cancel_backend(p) FROM unnest($1::int[]) p", await sql.fetchval(WAITERS))

@@ -16,7 +16,7 @@ from orders.domain.purchases import Purchase
 from orders.domain.subscriptions import StripeSnapshot, StripeState, Subscription, SubscriptionStatus
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from orders.usecases.purchases import PaidAttempt, PurchaseRecorder
-from orders.usecases.subscriptions import SubscriptionLifecycle, SubscriptionReader
+from orders.usecases.subscriptions import SubscriptionReader, SubscriptionWriter
 from orders.usecases.unit_of_work import UnitOfWorkFactory, VersionConflict
 from servicekit.encryption import Keyring
 
@@ -53,7 +53,7 @@ class Worker:
     """Handles an event in three steps: read the version, read the state at Stripe, write; again after a conflict."""
 
     def __init__(self, begin: UnitOfWorkFactory, at_stripe: StripeSubscription, subscription_id: UUID) -> None:
-        self._lifecycle = SubscriptionLifecycle(begin, lambda: AT)
+        self._writer = SubscriptionWriter(begin, lambda: AT)
         self._reader = SubscriptionReader(begin)
         self._at_stripe = at_stripe
         self._id = subscription_id
@@ -74,7 +74,7 @@ class Worker:
 
     async def _write(self, snapshot: StripeSnapshot) -> bool:
         try:
-            await self._lifecycle.apply(self._id, snapshot)
+            await self._writer.apply(self._id, snapshot)
         except VersionConflict:
             return False
         return True
@@ -93,8 +93,8 @@ async def bound(begin: UnitOfWorkFactory) -> tuple[Subscription, StripeSubscript
     assert isinstance(purchase, Purchase)
     at_stripe = StripeSubscription(f"sub_{number}")
     snapshot = StripeSnapshot(1, at_stripe.state(), None)
-    lifecycle = SubscriptionLifecycle(begin, lambda: AT)
-    return await lifecycle.activate(purchase.subscriptions[0].id, snapshot), at_stripe
+    subscription_writer = SubscriptionWriter(begin, lambda: AT)
+    return await subscription_writer.activate(purchase.subscriptions[0].id, snapshot), at_stripe
 
 
 @settings(

@@ -16,7 +16,7 @@ from orders.usecases.purchases import OrderNotFound, PurchaseNotFound, PurchaseR
 from orders.usecases.quarantine import QuarantineService
 from orders.usecases.refunds import DisputeNotFound, RefundNotFound, RefundService
 from orders.usecases.retrying import Retrier
-from orders.usecases.subscriptions import SubscriptionLifecycle, SubscriptionReader
+from orders.usecases.subscriptions import SubscriptionReader, SubscriptionWriter
 from orders.usecases.unit_of_work import DatabaseUnavailable, VersionConflict
 from servicekit.errors import ErrorAnswer, ErrorTable
 from servicekit.json_logging import bind_attempt
@@ -51,7 +51,7 @@ class UseCases:
     reader: PurchaseReader
     refunds: RefundService
     subscriptions: SubscriptionReader
-    lifecycle: SubscriptionLifecycle
+    subscription_writer: SubscriptionWriter
     customers: CustomerService
 
 
@@ -184,7 +184,9 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
         begin = subscriptions.begin_activation_from_proto(request)
         subscription = await self._run(
             context,
-            lambda: self._use_cases.lifecycle.begin_activation(begin.subscription_id, begin.abandon_generation),
+            lambda: self._use_cases.subscription_writer.begin_activation(
+                begin.subscription_id, begin.abandon_generation
+            ),
         )
         return pb.BeginActivationResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
@@ -193,7 +195,9 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
     ) -> pb.ActivateSubscriptionResponse:
         """Bind a subscription to its Stripe subscription, once."""
         subscription_id, snapshot = subscriptions.snapshot_from_proto(request)
-        subscription = await self._run(context, lambda: self._use_cases.lifecycle.activate(subscription_id, snapshot))
+        subscription = await self._run(
+            context, lambda: self._use_cases.subscription_writer.activate(subscription_id, snapshot)
+        )
         return pb.ActivateSubscriptionResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
     async def FailActivation(  # noqa: N802 - the contract's name
@@ -203,7 +207,9 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
         failed = subscriptions.activation_failure_from_proto(request)
         subscription = await self._run(
             context,
-            lambda: self._use_cases.lifecycle.fail(failed.subscription_id, failed.expected_version, failed.failure),
+            lambda: self._use_cases.subscription_writer.fail(
+                failed.subscription_id, failed.expected_version, failed.failure
+            ),
         )
         return pb.FailActivationResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
@@ -212,7 +218,9 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
     ) -> pb.ApplySubscriptionStateResponse:
         """Write a state that was read at Stripe if the row still has the version."""
         subscription_id, snapshot = subscriptions.snapshot_from_proto(request)
-        subscription = await self._run(context, lambda: self._use_cases.lifecycle.apply(subscription_id, snapshot))
+        subscription = await self._run(
+            context, lambda: self._use_cases.subscription_writer.apply(subscription_id, snapshot)
+        )
         return pb.ApplySubscriptionStateResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
     async def GetCustomer(  # noqa: N802 - the contract's name

@@ -192,7 +192,7 @@ def _server_settings(limits: DatabaseLimits) -> dict[str, str]:
         "application_name": "orders",
         # A recorded purchase is on disk, also that of each synchronous standby, whatever the server's default.
         "synchronous_commit": "on",
-        # A warning tells that a commit is not on a standby: see commit().
+        # PostgreSQL warns if a commit is not on a standby: see commit().
         "client_min_messages": "warning",
         "statement_timeout": _milliseconds(limits.statement_timeout_seconds),
         "lock_timeout": _milliseconds(limits.lock_timeout_seconds),

@@ -99,7 +99,7 @@ class ErasureService:
         return await self._repository.erase_batch(subject, limit=self._batch_size, at=self._now())
 
     async def _require_recorded(self, subject: Subject) -> None:
-        # A user without records is no mistake: after an erasure nothing tells that there were any.
+        # A user without records is no mistake: an erased user looks the same.
         if isinstance(subject, ByUser):
             return
         if not await self._retrier.run(lambda: self._repository.is_recorded(subject)):

@@ -19,7 +19,7 @@ from orders.domain.subscriptions import (
 from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory, VersionConflict
 
 
-class SubscriptionLifecycle:
+class SubscriptionWriter:
     """Writes activations and state changes of subscriptions."""
 
     def __init__(self, begin: UnitOfWorkFactory, now: Callable[[], datetime]) -> None:

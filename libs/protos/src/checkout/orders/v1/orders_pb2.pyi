@@ -890,7 +890,7 @@ class UnreadableContent(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
-    """Id of the key that it is encrypted with; `clear` if it is not encrypted; empty if that cannot be told."""
+    """Id of the key that it is encrypted with; `clear` if it is not encrypted; empty if it is unknown."""
     cause: Global___UnreadableContent.Cause.ValueType
     def __init__(
         self,

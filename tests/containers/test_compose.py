@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.containers.compose_project import PUBLISHABLE_KEY, ComposeProject
-from tests.e2e.harness.knobs import Knobs
+from tests.e2e.harness.control_api import ControlApi
 from tests.e2e.harness.shop import Cart, Checkout, Line, Reply, Shop
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(400)]
@@ -147,7 +147,7 @@ async def buy(shop: Shop, cart: Cart) -> Checkout:
         reply = await shop.initiate(cart, idempotency_key=key)
         return None if reply.status >= 500 else reply
 
-    checkout = shop.opened(await until(granted))
+    checkout = shop.granted(await until(granted))
     (await shop.pay(checkout)).ok()
     return checkout
 
@@ -207,14 +207,14 @@ def test_a_store_is_reached_by_its_service_alone(project: ComposeProject, servic
 async def test_sigterm_lets_a_request_under_way_finish(project: ComposeProject, shop: Shop) -> None:
     """The buyer whose checkout is being made is answered; then the process ends by itself, with 0."""
     cart = await cart_of(shop, "mug")
-    async with Knobs(project.stripe_api) as knobs:
-        held = await knobs.fault(kind="hold_before", method="POST", path="/v1/payment_intents", count=1)
+    async with ControlApi(project.stripe_api) as control_api:
+        held = await control_api.add_fault(kind="hold_before", method="POST", path="/v1/payment_intents", count=1)
         asking = asyncio.create_task(shop.initiate(cart))
-        await knobs.held_by(held)
+        await control_api.until_held(held)
         stopping = asyncio.create_task(asyncio.to_thread(project.compose, "stop", "payments-gateway"))
         await until_log(project, "payments-gateway", "draining")
 
-        await knobs.remove_fault(held)
+        await control_api.remove_fault(held)
         answered = await asking
         await stopping
 

@@ -1,1 +1,5 @@
-"""The system as its users and operators see it. No service code is imported here."""
+"""The whole system, as its users and operators see it. Nothing here imports service code."""
+
+import pytest
+
+pytest.register_assert_rewrite(f"{__name__}.billing_scenarios", f"{__name__}.harness")

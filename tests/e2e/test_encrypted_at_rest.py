@@ -1,4 +1,4 @@
-"""What the stores hold is encrypted, and a missing key delays an order but never loses it."""
+"""The stores hold a buyer's data encrypted, and a missing key delays an order without losing it."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -6,64 +6,63 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from .conftest import Waiter, until
-from .harness.knobs import Knobs
+from .harness.control_api import ControlApi
 from .harness.shop import Shop
 from .harness.system import System
 
-SUCCEEDED = "payment_intent.succeeded"
 OTHER_KEY = "other:" + base64.b64encode(bytes(range(32))).decode()
-TYPED = (b"ada@example.com", b"Harbour Street", b"Portland")
+PERSONAL = (b"ada@example.com", b"Harbour Street", b"Portland")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def right_keys(system: System) -> AsyncIterator[dict[str, str]]:
-    """Give checkout-session's keys, and give them back to it at the end."""
-    keys = {"ENCRYPTION_KEYS": system.backend.settings_of("checkout-session")["ENCRYPTION_KEYS"]}
-    yield keys
-    if system.backend.settings_of("checkout-session")["ENCRYPTION_KEYS"] != keys["ENCRYPTION_KEYS"]:
-        await system.backend.restart("checkout-session", keys)
+async def usual_key(system: System) -> AsyncIterator[dict[str, str]]:
+    """Return checkout-session's encryption key, and restore it afterwards."""
+    key = {"ENCRYPTION_KEYS": system.backend.settings_of("checkout-session")["ENCRYPTION_KEYS"]}
+    yield key
+    if system.backend.settings_of("checkout-session")["ENCRYPTION_KEYS"] != key["ENCRYPTION_KEYS"]:
+        await system.backend.restart("checkout-session", key)
 
 
-async def test_p7_neither_store_holds_what_the_buyer_typed(
-    system: System, shop: Shop, knobs: Knobs, settled: Waiter
+async def test_p7_neither_store_holds_personal_data_in_clear(
+    system: System, shop: Shop, control_api: ControlApi, settled: Waiter
 ) -> None:
-    """Not Redis while the attempt waits, and not PostgreSQL when its payment is set aside with its content."""
+    """Redis holds an attempt encrypted, and PostgreSQL the content of a quarantined payment."""
     checkout = await shop.checkout(system.cart(mug=1))
-    waiting = repr(await system.attempts.stored(checkout.attempt_id)).encode()
+    attempt = repr(await system.attempt_store.stored(checkout.attempt_id)).encode()
     await system.stripe.v1.payment_intents.update_async(checkout.intent_id, {"amount": checkout.amount + 1})
     (await shop.pay(checkout)).ok()
     await settled(checkout)
 
-    (payment,) = await system.books.payments_of(checkout.attempt_id)
-    content = await system.records.content_set_aside(checkout.intent_id)
+    (payment,) = await system.orders_db.payments_of(checkout.attempt_id)
+    content = await system.rpc.quarantined_content(checkout.intent_id)
 
     assert len(payment["attempt_content"]) > 100
-    assert not any(word in waiting or word in payment["attempt_content"] for word in TYPED)
+    assert not any(value in attempt or value in payment["attempt_content"] for value in PERSONAL)
     assert content is not None
-    assert all(word in content.SerializeToString() for word in TYPED)
+    assert all(value in content.SerializeToString() for value in PERSONAL)
 
 
-async def test_p3_a_payment_whose_attempt_cannot_be_read_waits_for_the_key(
-    system: System, shop: Shop, knobs: Knobs, settled: Waiter, right_keys: dict[str, str]
+async def test_p3_a_payment_whose_attempt_cannot_be_decrypted_waits_for_the_key(
+    system: System, shop: Shop, control_api: ControlApi, settled: Waiter, usual_key: dict[str, str]
 ) -> None:
-    """Stripe is told to come again, the browser to wait; nothing is quarantined; with the key back it is an order."""
+    """Webhook and browser get 503 and nothing is quarantined; with the key back the payment becomes an order."""
     checkout = await shop.checkout(system.cart(mug=1))
     await system.backend.restart("checkout-session", {"ENCRYPTION_KEYS": OTHER_KEY})
 
     (await shop.pay(checkout)).ok()
-    returned = await shop.come_back(checkout)
+    returned = await shop.complete(checkout)
 
     async def refused() -> bool:
-        tries = await knobs.delivery_attempts(object_id=checkout.intent_id, event_type=SUCCEEDED)
-        return any(each["status"] == 503 for each in tries)
+        attempts = await control_api.delivery_attempts(object_id=checkout.intent_id)
+        return any(each["status"] == 503 for each in attempts)
 
     await until(refused, "a webhook answered with 503")
-    decided_meanwhile = await system.books.payment(checkout.intent_id)
-    kept_meanwhile = await system.attempts.has_content(checkout.attempt_id)
-    await system.backend.restart("checkout-session", right_keys)
+    decided_meanwhile = await system.orders_db.payment(checkout.intent_id)
+    kept_meanwhile = await system.attempt_store.has_content(checkout.attempt_id)
+    await system.backend.restart("checkout-session", usual_key)
     await settled(checkout)
 
-    (order,) = await system.books.orders_of(checkout.attempt_id)
+    (order,) = await system.orders_db.orders_of(checkout.attempt_id)
     assert returned.status == 503
     assert decided_meanwhile is None
     assert kept_meanwhile

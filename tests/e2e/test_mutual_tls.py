@@ -1,4 +1,4 @@
-"""The whole system with mutual TLS everywhere: it sells, renews certificates under load, and lets in nobody else."""
+"""The whole system with mutual TLS: it renews certificates under load and refuses clients without a good one."""
 
 import asyncio
 import json
@@ -27,111 +27,115 @@ from devstack.certificates import Authority, CertificateFolder, KeyPair
 from devstack.stack_options import StackOptions
 
 from .conftest import until
-from .deadlines import AT_LEISURE
 from .harness.system import System, running_system
+from .timeouts import UNDER_LOAD
 
 BUYERS: Final = 4
 STEP_SECONDS: Final = 60.0
 USES: Final = {"gateway": ["grpc"], "checkout-session": ["grpc", "redis"], "orders": ["grpc", "postgres", "postgres"]}
-"""What each process has certificates for; orders has a second connection to its database, for readiness."""
-DOORS: Final = ("checkout-session", "orders", "redis", "postgres")
-STRANGERS: Final = ("plaintext", "without", "expired", "other-authority")
+"""The connections that a process renews certificates for; orders has two to its database, one for readiness."""
+SERVERS: Final = ("checkout-session", "orders", "redis", "postgres")
+BAD_CLIENTS: Final = ("plaintext", "without", "expired", "other-authority")
 
 
 @dataclass(frozen=True)
-class Fortress:
-    """A system that speaks only mutual TLS, and its certificates."""
+class TlsSystem:
+    """A system that speaks only mutual TLS, with its certificates."""
 
     system: System
     certs: CertificateFolder
 
-    def port_of(self, door: str) -> int:
-        """Return where a service, or the TLS in front of a store, listens."""
-        if door in USES:
+    def port_of(self, server: str) -> int:
+        """Return the port of a service, or of the TLS proxy of a store."""
+        if server in USES:
             addresses = {
                 "checkout-session": self.system.backend.addresses.checkout_session,
                 "orders": self.system.backend.addresses.orders,
             }
-            return int(addresses[door].rpartition(":")[2])
-        return urlsplit(self.url_of(door)).port or 0
+            return int(addresses[server].rpartition(":")[2])
+        return urlsplit(self.url_of(server)).port or 0
 
     def url_of(self, store: str) -> str:
-        """Return the URL that a store's service was told."""
+        """Return the URL of a store in the settings of its service."""
         service, setting = {"redis": ("checkout-session", "REDIS_URL"), "postgres": ("orders", "DATABASE_URL")}[store]
         return self.system.backend.settings_of(service)[setting]
 
 
 @dataclass
-class Market:
-    """Buyers who buy, one purchase after another, until they are sent home."""
+class Buyers:
+    """Buyers who make one purchase after another until they are stopped."""
 
-    fortress: Fortress
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    system: System
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
     outcomes: Counter[tuple[int, int, str]] = field(default_factory=Counter)
-    """How often what came of a purchase: the status of initiate, that of coming back, and what it said."""
+    """Counts of results: status of initiate, status of complete, and the purchase's status or problem."""
 
-    async def buy_until_closed(self) -> None:
-        """Buy as one buyer. Nothing that goes wrong is raised: it is counted."""
-        async with self.fortress.system.shop() as shop:
-            while not self.closed.is_set():
-                begun = await shop.initiate(self.fortress.system.cart(mug=1))
+    async def buy_until_stopped(self) -> None:
+        """Buy as one buyer; a failure is counted, not raised."""
+        async with self.system.shop() as shop:
+            while not self.stopped.is_set():
+                begun = await shop.initiate(self.system.cart(mug=1))
                 if begun.status != 200:
                     self.outcomes[begun.status, 0, begun.problem] += 1
                     continue
-                checkout = shop.opened(begun)
+                checkout = shop.granted(begun)
                 (await shop.pay(checkout)).ok()
-                reply = await shop.come_back(checkout)
+                reply = await shop.complete(checkout)
                 self.outcomes[begun.status, reply.status, reply.body.get("status") or reply.problem] += 1
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def fortress(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fortress]:
-    """Run a system with mutual TLS everywhere."""
-    home = tmp_path_factory.mktemp("fortress")
+async def tls_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TlsSystem]:
+    """Run a system with mutual TLS between all processes."""
+    home = tmp_path_factory.mktemp("holdfast")
     async with running_system(
-        home, options=StackOptions(tls=True, durable=False, seed=7, settings=AT_LEISURE)
+        home, options=StackOptions(tls=True, durable=False, seed=7, settings=UNDER_LOAD)
     ) as system:
-        yield Fortress(system, CertificateFolder(home / "certs"))
+        yield TlsSystem(system, CertificateFolder(home / "certs"))
 
 
 @pytest.mark.timeout(300)  # its steps have deadlines of their own
-async def test_no_checkout_fails_while_every_certificate_and_their_authority_are_replaced(fortress: Fortress) -> None:
-    """A new authority is trusted, everything is signed by it, the old one is dropped; buyers notice nothing."""
-    async with _open_market(fortress) as market:
-        await until(_sells(market), "the first purchases", seconds=STEP_SECONDS)
-        for replace in (fortress.certs.add_authority, fortress.certs.renew, fortress.certs.keep_newest_authority):
-            before, step = _renewals(fortress.system), replace.__name__
+async def test_no_checkout_fails_while_every_certificate_and_their_authority_are_replaced(
+    tls_system: TlsSystem,
+) -> None:
+    """A new authority is added, signs every certificate, and replaces the old one; no purchase fails."""
+    async with _buying(tls_system.system) as buyers:
+        await until(_more_purchases(buyers), "the first purchases", seconds=STEP_SECONDS)
+        for replace in (tls_system.certs.add_authority, tls_system.certs.renew, tls_system.certs.keep_newest_authority):
+            before, step = _renewals(tls_system.system), replace.__name__
             replace()
-            await until(_renewed_everywhere(fortress.system, before), f"reading after {step}", seconds=STEP_SECONDS)
-            await until(_sells(market), f"purchases after {step}", seconds=STEP_SECONDS)
+            await until(_renewed_everywhere(tls_system.system, before), f"reading after {step}", seconds=STEP_SECONDS)
+            await until(_more_purchases(buyers), f"purchases after {step}", seconds=STEP_SECONDS)
 
-    assert set(market.outcomes) == {(200, 200, "completed")}
-    assert "UNAVAILABLE" not in fortress.system.backend.log_of("gateway")
+    assert set(buyers.outcomes) == {(200, 200, "completed")}
+    assert "UNAVAILABLE" not in tls_system.system.backend.log_of("gateway")
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
-@pytest.mark.parametrize("door", DOORS)
-async def test_who_has_no_good_certificate_gets_nothing(fortress: Fortress, door: str, stranger: str) -> None:
-    """Without one, with one that has ended, of a strange authority, in plaintext: no answer, not even to a ping."""
-    with pytest.raises(Exception) as refused:  # noqa: PT011 - each client has its own, looked at below
-        await _knock(fortress, door, _pair_of(fortress.certs, stranger), encrypted=stranger != "plaintext")
+@pytest.mark.parametrize("client", BAD_CLIENTS)
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_client_without_a_good_certificate_gets_nothing(
+    tls_system: TlsSystem, server: str, client: str
+) -> None:
+    """Plaintext, no certificate, an expired one, or one of another authority: no answer, not even to a ping."""
+    with pytest.raises(Exception) as refused:  # noqa: PT011 - each library has its own, checked below
+        await _ping(tls_system, server, _pair_of(tls_system.certs, client), encrypted=client != "plaintext")
 
     assert _is_cut_off(refused.value), repr(refused.value)
 
 
-@pytest.mark.parametrize("door", DOORS)
-async def test_who_has_a_good_certificate_is_let_in(fortress: Fortress, door: str) -> None:
-    """So that the test above shows what it seems to."""
-    await _knock(fortress, door, fortress.certs.authority().issue("payments-gateway"), encrypted=True)
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_client_with_a_good_certificate_is_answered(tls_system: TlsSystem, server: str) -> None:
+    """The same ping succeeds, so the refusals of the test above are due to the certificate."""
+    await _ping(tls_system, server, tls_system.certs.authority().issue("payments-gateway"), encrypted=True)
 
 
-async def test_another_service_may_not_call_orders(fortress: Fortress) -> None:
-    """Its certificate is of the authority, but nobody named it."""
-    stolen = KeyPair(
-        fortress.certs.certificate_of("checkout-session").read_bytes(),
-        fortress.certs.key_of("checkout-session").read_bytes(),
+async def test_another_service_may_not_call_orders(tls_system: TlsSystem) -> None:
+    """The certificate of checkout-session is valid, and orders does not name it as a caller."""
+    pair = KeyPair(
+        tls_system.certs.certificate_of("checkout-session").read_bytes(),
+        tls_system.certs.key_of("checkout-session").read_bytes(),
     )
-    async with _channel(fortress, "orders", stolen, encrypted=True) as channel:
+    async with _channel(tls_system, "orders", pair, encrypted=True) as channel:
         stub: Any = orders_pb2_grpc.OrdersServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.ListOrders(orders_pb2.ListOrdersRequest(user_id="user-1"), timeout=5)
@@ -140,77 +144,77 @@ async def test_another_service_may_not_call_orders(fortress: Fortress) -> None:
 
 
 @asynccontextmanager
-async def _open_market(fortress: Fortress) -> AsyncIterator[Market]:
-    market = Market(fortress)
-    buyers = [asyncio.create_task(market.buy_until_closed()) for _ in range(BUYERS)]
+async def _buying(system: System) -> AsyncIterator[Buyers]:
+    buyers = Buyers(system)
+    tasks = [asyncio.create_task(buyers.buy_until_stopped()) for _ in range(BUYERS)]
     try:
-        yield market
+        yield buyers
     finally:
-        market.closed.set()
-        await asyncio.gather(*buyers)
+        buyers.stopped.set()
+        await asyncio.gather(*tasks)
 
 
-def _sells(market: Market) -> Any:
-    """Return whether more purchases were made since now than there are buyers."""
-    enough = market.outcomes.total() + 2 * BUYERS
+def _more_purchases(buyers: Buyers) -> Any:
+    """Return a condition: each buyer has finished a purchase that was begun from now on."""
+    enough = buyers.outcomes.total() + 2 * BUYERS
 
     async def holds() -> bool:
-        return market.outcomes.total() >= enough
+        return buyers.outcomes.total() >= enough
 
     return holds
 
 
 def _renewals(system: System) -> dict[str, Counter[str]]:
-    """Return how often each process took renewed certificates, by use."""
-    return {name: Counter(_taken(system.backend.log_of(name))) for name in USES}
+    """Return the numbers of renewed certificates by process and use."""
+    return {name: Counter(_renewed(system.backend.log_of(name))) for name in USES}
 
 
-def _taken(log: str) -> list[str]:
+def _renewed(log: str) -> list[str]:
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     return [line["use"] for line in lines if line["message"] == "certificate renewed"]
 
 
 def _renewed_everywhere(system: System, before: dict[str, Counter[str]]) -> Any:
     async def holds() -> bool:
-        taken = _renewals(system)
-        return all(taken[name] >= before[name] + Counter(uses) for name, uses in USES.items())
+        now = _renewals(system)
+        return all(now[name] >= before[name] + Counter(uses) for name, uses in USES.items())
 
     return holds
 
 
-def _pair_of(certs: CertificateFolder, stranger: str) -> KeyPair | None:
-    if stranger == "expired":
+def _pair_of(certs: CertificateFolder, client: str) -> KeyPair | None:
+    if client == "expired":
         return certs.authority().issue("payments-gateway", ends=datetime.now(UTC) - timedelta(minutes=1))
-    return Authority().issue("payments-gateway") if stranger == "other-authority" else None
+    return Authority().issue("payments-gateway") if client == "other-authority" else None
 
 
-async def _knock(fortress: Fortress, door: str, pair: KeyPair | None, *, encrypted: bool) -> None:
-    """Ask for the least that a service or store answers, as a client with a certificate or without."""
-    if door == "redis":
-        await _ping_redis(fortress, pair, encrypted=encrypted)
-    elif door == "postgres":
-        await _ping_postgres(fortress, pair, encrypted=encrypted)
+async def _ping(tls_system: TlsSystem, server: str, pair: KeyPair | None, *, encrypted: bool) -> None:
+    """Send the smallest request to a service or store, with a certificate or without."""
+    if server == "redis":
+        await _ping_redis(tls_system, pair, encrypted=encrypted)
+    elif server == "postgres":
+        await _ping_postgres(tls_system, pair, encrypted=encrypted)
     else:
-        async with _channel(fortress, door, pair, encrypted=encrypted) as channel:
+        async with _channel(tls_system, server, pair, encrypted=encrypted) as channel:
             health: Any = health_pb2_grpc.HealthStub(channel)
             await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
 
 
-def _channel(fortress: Fortress, door: str, pair: KeyPair | None, *, encrypted: bool) -> grpc.aio.Channel:
-    address = f"127.0.0.1:{fortress.port_of(door)}"
+def _channel(tls_system: TlsSystem, server: str, pair: KeyPair | None, *, encrypted: bool) -> grpc.aio.Channel:
+    address = f"127.0.0.1:{tls_system.port_of(server)}"
     if not encrypted:
         return grpc.aio.insecure_channel(address)
     key, certificate = (pair.key, pair.certificate) if pair else (None, None)
-    trusted = fortress.certs.authorities.read_bytes()
+    trusted = tls_system.certs.authorities.read_bytes()
     return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(trusted, key, certificate))
 
 
-async def _ping_redis(fortress: Fortress, pair: KeyPair | None, *, encrypted: bool) -> None:
-    address = urlsplit(fortress.url_of("redis"))
+async def _ping_redis(tls_system: TlsSystem, pair: KeyPair | None, *, encrypted: bool) -> None:
+    address = urlsplit(tls_system.url_of("redis"))
     with tempfile.TemporaryDirectory() as folder:
         shown = {} if pair is None else dict.fromkeys(("ssl_certfile", "ssl_keyfile"), _as_file(pair, folder))
         tls: dict[str, Any] = (
-            {"ssl": True, "ssl_ca_certs": str(fortress.certs.authorities), **shown} if encrypted else {}
+            {"ssl": True, "ssl_ca_certs": str(tls_system.certs.authorities), **shown} if encrypted else {}
         )
         never = Retry(NoBackoff(), 0)
         client: Any = redis.asyncio.Redis(
@@ -220,10 +224,10 @@ async def _ping_redis(fortress: Fortress, pair: KeyPair | None, *, encrypted: bo
             await client.ping()
 
 
-async def _ping_postgres(fortress: Fortress, pair: KeyPair | None, *, encrypted: bool) -> None:
-    address = urlsplit(fortress.url_of("postgres"))._replace(query="")
+async def _ping_postgres(tls_system: TlsSystem, pair: KeyPair | None, *, encrypted: bool) -> None:
+    address = urlsplit(tls_system.url_of("postgres"))._replace(query="")
     with tempfile.TemporaryDirectory() as folder:
-        context = ssl.create_default_context(cafile=fortress.certs.authorities)
+        context = ssl.create_default_context(cafile=tls_system.certs.authorities)
         if pair is not None:
             context.load_cert_chain(_as_file(pair, folder))
         session = await asyncpg.connect(address.geturl(), ssl=context if encrypted else "disable", timeout=5)
@@ -237,7 +241,7 @@ def _as_file(pair: KeyPair, folder: str) -> str:
 
 
 def _is_cut_off(failure: Exception) -> bool:
-    """Whether a failure is a connection that was refused or cut, and not an answer."""
+    """Return True for a connection that was refused or cut, False for an answer."""
     if isinstance(failure, grpc.aio.AioRpcError):
         return failure.code() is grpc.StatusCode.UNAVAILABLE
     return isinstance(failure, OSError | redis.ConnectionError | asyncpg.exceptions.ConnectionDoesNotExistError)

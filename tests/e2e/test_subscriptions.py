@@ -1,232 +1,176 @@
-"""What carts with subscriptions come to, whoever buys and by whichever road the news of the payment arrives."""
+"""Carts with subscriptions: sums, records, Stripe's subscriptions and customers, and the owner's rights."""
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
-import pytest_asyncio
 
 from .conftest import Waiter
-from .harness.knobs import Knobs
-from .harness.plans import Plans, billed, booked, cart_of, made_at_stripe, plan_only, recorded, shown
-from .harness.shop import Cart, Checkout, Line, Reply, Shop
+from .harness.control_api import ControlApi
+from .harness.outgoing_calls import OutgoingCall
+from .harness.products import (
+    BillingInterval,
+    Plans,
+    Price,
+    mixed_cart,
+    plan_cart,
+    recorded_invoices,
+    recorded_state,
+    stripe_invoices,
+    stripe_state,
+    subscriptions_at_stripe,
+)
+from .harness.shop import CONTACT, Checkout, Reply, Shop
+from .harness.stores import Row
 from .harness.system import System
-from .harness.wares import Offer, Ware, make_offers, until_on_sale
 
-RECORD: Final = "/checkout.orders.v1.OrdersService/RecordPurchase"
-CREATE: Final = "POST /v1/subscriptions"
 SUCCEEDED: Final = ("payment_intent.succeeded", "setup_intent.succeeded")
-ONCE: Final = {"mug": 1800, "notebook": 950, "tote": 2400}
+UNIT_AMOUNTS: Final = {"mug": 1800, "notebook": 950, "tote": 2400}
 SHIPPING: Final = 500
+AT_ONCE: Final = 20
 
 
 @dataclass(frozen=True)
 class Case:
-    """A cart, by short names of wares and quantities."""
+    """A cart, by short names and quantities, its buyer, and the channel that reports its payment."""
 
-    once: Mapping[str, int] = field(default_factory=dict)
-    """Paid once, and shipped."""
-    again: Mapping[str, int] = field(default_factory=dict)
-    """Paid again and again."""
+    channel: "Callable[[Purchase], Awaitable[Reply]]"
+    signed_in: bool
+    one_time: Mapping[str, int] = field(default_factory=dict)
+    recurring: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def taken_now(self) -> int:
-        """What the intent takes."""
-        return sum(ONCE[ware] * quantity for ware, quantity in self.once.items()) + (SHIPPING if self.once else 0)
+    def intent_amount(self) -> int:
+        """The sum that the intent takes."""
+        lines = sum(UNIT_AMOUNTS[product] * quantity for product, quantity in self.one_time.items())
+        return lines + (SHIPPING if self.one_time else 0)
 
-    def rhythms(self, plans: Plans) -> list[dict[str, Any]]:
-        """Return what is charged again, one for each billing interval, as the gateway shows it."""
-        sums: dict[tuple[str, int, int], int] = {}
-        for name, quantity in self.again.items():
-            rhythm = plans[name].rhythm
-            assert rhythm is not None
-            key = (rhythm.interval, rhythm.interval_count, rhythm.trial_days)
-            sums[key] = sums.get(key, 0) + plans[name].unit_amount * quantity
-        return [
-            {"interval": key[0], "intervalCount": key[1], "amount": amount, "currency": "usd", "trialDays": key[2]}
-            for key, amount in sums.items()
-        ]
-
-    def lines(self, plans: Plans, rhythm: Mapping[str, Any]) -> list[tuple[Offer, int]]:
-        """Return the lines of one billing interval."""
-        wanted = (rhythm["interval"], rhythm["intervalCount"], rhythm["trialDays"])
-        offers = [(plans[name], quantity) for name, quantity in self.again.items()]
-        return [
-            (offer, quantity)
-            for offer, quantity in offers
-            if offer.rhythm and (offer.rhythm.interval, offer.rhythm.interval_count, offer.rhythm.trial_days) == wanted
-        ]
-
-
-CASES: Final = {
-    "one-time": Case(once={"mug": 2, "notebook": 1}),
-    "subscription": Case(again={"tea": 2}),
-    "mixed": Case(once={"mug": 1}, again={"tea": 1, "cake": 3}),
-    "two-intervals": Case(once={"tote": 1}, again={"tea": 1, "almanac": 2}),
-    "trial": Case(again={"club": 1, "bread": 2}),
-}
+    def lines(self, plans: Plans) -> dict[BillingInterval, list[tuple[Price, int]]]:
+        """Return the recurring lines by billing interval, in the order of the cart."""
+        found: dict[BillingInterval, list[tuple[Price, int]]] = {}
+        for name, quantity in self.recurring.items():
+            if billing := plans[name].billing:
+                found.setdefault(billing, []).append((plans[name], quantity))
+        return found
 
 
 @dataclass(frozen=True)
-class Sale:
-    """A cart that is being bought."""
+class Purchase:
+    """A granted checkout that is to be paid."""
 
     system: System
-    knobs: Knobs
+    control_api: ControlApi
     shop: Shop
     checkout: Checkout
     settled: Waiter
 
 
-async def webhook_first(sale: Sale) -> Reply:
-    """Let Stripe report the payment before the buyer comes back."""
-    (await sale.shop.pay(sale.checkout)).ok()
-    await sale.settled(sale.checkout)
-    return await sale.shop.come_back(sale.checkout)
+async def webhook_first(purchase: Purchase) -> Reply:
+    """Let Stripe report the payment before the browser returns."""
+    (await purchase.shop.pay(purchase.checkout)).ok()
+    await purchase.settled(purchase.checkout)
+    return await purchase.shop.complete(purchase.checkout)
 
 
-async def browser_first(sale: Sale) -> Reply:
-    """Let the buyer come back before Stripe reports the payment."""
-    await sale.knobs.deliver(types=list(SUCCEEDED), object_id=sale.checkout.intent_id, hold=True, count=None)
-    (await sale.shop.pay(sale.checkout)).ok()
-    reply = await sale.shop.come_back(sale.checkout)
-    await sale.knobs.release_deliveries()
+async def browser_first(purchase: Purchase) -> Reply:
+    """Return in the browser before Stripe reports the payment."""
+    await purchase.control_api.add_webhook_rule(types=list(SUCCEEDED), hold=True, count=None)
+    (await purchase.shop.pay(purchase.checkout)).ok()
+    reply = await purchase.shop.complete(purchase.checkout)
+    await purchase.control_api.release_deliveries()
     return reply
 
 
-async def both_at_once(sale: Sale) -> Reply:
-    """Let both gateways' webhooks and the buyer have read the attempt before any of them records."""
-    traps = [sale.system.faults.orders.checkpoint.hold_next(RECORD) for _ in range(3)]
-    (await sale.shop.pay(sale.checkout)).ok()
-    coming_back = asyncio.create_task(sale.shop.come_back(sale.checkout))
-    await asyncio.gather(*(trap.sprung() for trap in traps))
-    for trap in traps:
-        trap.release()
-    return await coming_back
+async def both_at_once(purchase: Purchase) -> Reply:
+    """Hold two webhooks and the browser until all have read the attempt."""
+    held = [purchase.system.proxies.break_before(OutgoingCall.RECORD_PURCHASE) for _ in range(3)]
+    (await purchase.shop.pay(purchase.checkout)).ok()
+    returning = asyncio.create_task(purchase.shop.complete(purchase.checkout))
+    await asyncio.gather(*(each.hit() for each in held))
+    for each in held:
+        each.release()
+    return await returning
 
 
-ROADS: Final[Mapping[str, Callable[[Sale], Awaitable[Reply]]]] = {
-    "webhook-first": webhook_first,
-    "browser-first": browser_first,
-    "both-at-once": both_at_once,
+CASES: Final = {
+    "one-time": Case(webhook_first, signed_in=False, one_time={"mug": 2, "notebook": 1}),
+    "subscription": Case(both_at_once, signed_in=True, recurring={"tea": 2}),
+    "mixed": Case(browser_first, signed_in=False, one_time={"mug": 1}, recurring={"tea": 1, "cake": 3}),
+    "two-intervals": Case(both_at_once, signed_in=False, one_time={"tote": 1}, recurring={"tea": 1, "almanac": 2}),
+    "mixed-user": Case(webhook_first, signed_in=True, one_time={"tote": 1}, recurring={"tea": 1, "almanac": 2}),
+    "trial": Case(browser_first, signed_in=True, recurring={"club": 1, "bread": 2}),
 }
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=["guest", "user"])
-async def door(system: System, knobs: Knobs, request: pytest.FixtureRequest) -> AsyncIterator[Shop]:
-    """Open a shop for a guest, and for a user who has bought nothing so far."""
-    user_id = None if request.param == "guest" else f"user-{uuid.uuid4()}"
-    async with system.shop(user_id=user_id) as opened:
-        yield opened
-
-
-@pytest.mark.parametrize("road", ROADS)
 @pytest.mark.parametrize("name", CASES)
-async def test_a_cart_becomes_exactly_what_it_says(
-    system: System, knobs: Knobs, plans: Plans, settled: Waiter, door: Shop, name: str, road: str
+async def test_p3_a_cart_becomes_exactly_what_it_says(
+    system: System, control_api: ControlApi, plans: Plans, settled: Waiter, name: str
 ) -> None:
-    """Sums, intent, rows, customer and Stripe's subscriptions are as the cart says, and everybody sees the same."""
+    """Sums, intent, rows, customer and Stripe's subscriptions agree with the cart, and the buyer is shown them."""
     case = CASES[name]
-    granted = await door.initiate(cart_of(system, plans, case.once, case.again))
-    checkout = door.opened(granted)
+    async with system.shop(user_id=f"user-{uuid.uuid4()}" if case.signed_in else None) as shop:
+        granted = await shop.initiate(mixed_cart(system, plans, case.one_time, case.recurring))
+        checkout = shop.granted(granted)
+        reply = await case.channel(Purchase(system, control_api, shop, checkout, settled))
+        await settled(checkout)
+        await control_api.until_idle()
+        status = (await shop.status(checkout.attempt_id)).ok()
+        listed = (await shop.subscriptions()).ok()["subscriptions"] if case.signed_in else []
 
-    reply = await ROADS[road](Sale(system, knobs, door, checkout, settled))
-    await settled(checkout)
-    await knobs.idle()
-
+    rows = await system.orders_db.subscriptions_of(checkout.attempt_id)
+    shown = status["purchase"]
+    deliveries = await control_api.deliveries(object_id=checkout.intent_id)
     assert_promised(case, plans, granted.body)
-    assert reply.ok()["status"] == "completed"
-    paid = await the_paid_intent(system, checkout)
-    await assert_recorded(system, case, checkout, door.user_id)
-    await assert_subscribed(system, case, plans, checkout, paid, door.user_id)
-    await assert_seen(system, case, door, checkout)
-    await assert_reported_once(knobs, checkout)
+    assert reply.ok()["status"] == status["status"] == "completed"
+    assert (shown["order"] or {}).get("totalAmount") == (case.intent_amount if case.one_time else None)
+    assert [(each["id"], each["status"]) for each in shown["subscriptions"]] == [
+        (row["id"], row["status"]) for row in rows
+    ]
+    assert {each["id"] for each in listed} == {row["id"] for row in rows if case.signed_in}
+    assert [(each["state"], each["attempts"]) for each in deliveries if each["event_type"] in SUCCEEDED] == (
+        [("delivered", 1)] * 2
+    )
+    await assert_recorded(system, case, checkout, shop.user_id)
+    await assert_subscribed(system, case, plans, checkout, rows)
 
 
-async def test_p3_all_who_activate_at_once_make_one_stripe_subscription(
-    system: System, knobs: Knobs, plans: Plans, shop: Shop, settled: Waiter
+async def test_p3_concurrent_activations_create_one_stripe_subscription(
+    system: System, control_api: ControlApi, plans: Plans, shop: Shop, settled: Waiter
 ) -> None:
-    """Two webhooks and the browser have all asked Stripe for it before any of them is answered."""
-    # Else an event about what the first of them made may bind it before the others ask.
-    await knobs.deliver(types=["customer.subscription.*", "invoice.*"], hold=True, count=None)
-    traps = [system.faults.stripe_api.checkpoint.swallow_next(CREATE) for _ in range(3)]
-    recording = [system.faults.orders.checkpoint.hold_next(RECORD) for _ in range(3)]
-    checkout = await shop.checkout(plan_only(plans, tea=1))
+    """Two webhooks and the browser have all asked Stripe for the subscription before one of them is answered."""
+    # An event about the new subscription would activate it before the others ask.
+    await control_api.add_webhook_rule(types=["customer.subscription.*", "invoice.*"], hold=True, count=None)
+    creating = [system.proxies.break_after(OutgoingCall.CREATE_SUBSCRIPTION) for _ in range(3)]
+    recording = [system.proxies.break_before(OutgoingCall.RECORD_PURCHASE) for _ in range(3)]
+    checkout = await shop.checkout(plan_cart(plans, tea=1))
     (await shop.pay(checkout)).ok()
-    coming_back = asyncio.create_task(shop.come_back(checkout))
-    await asyncio.gather(*(trap.sprung() for trap in recording))
-    for trap in recording:
-        trap.release()
-
-    await asyncio.gather(*(trap.sprung() for trap in traps))
-    for trap in traps:
-        trap.release()
-    reply = await coming_back
+    returning = asyncio.create_task(shop.complete(checkout))
+    for held in (recording, creating):
+        await asyncio.gather(*(each.hit() for each in held))
+        for each in held:
+            each.release()
+    reply = await returning
     await settled(checkout)
-    await knobs.release_deliveries()
-    await knobs.idle()
+    await control_api.release_deliveries()
+    await control_api.until_idle()
 
-    (row,) = await system.books.subscriptions_of(checkout.attempt_id)
-    made = [one["id"] for one in await made_at_stripe(system, row["stripe_customer_id"])]
-    assert made == [row["stripe_subscription_id"]]
-    assert [one["id"] for one in reply.ok()["subscriptions"]] == [row["id"]]
-
-
-async def test_a_user_keeps_the_customer(system: System, plans: Plans, knobs: Knobs, settled: Waiter) -> None:
-    """A second checkout makes no second customer; a cart that is paid once needs none."""
-    async with system.shop(user_id=f"user-{uuid.uuid4()}") as shop:
-        first = await shop.checkout(plan_only(plans, tea=1))
-        mark = await knobs.requests_so_far()
-
-        again = await shop.checkout(plan_only(plans, cake=1))
-        once = await shop.checkout(system.cart(mug=1))
-
-    assert await knobs.requests("POST", "/v1/customers", after=mark) == []
-    assert (await the_paid_intent(system, again))["customer"] == (await the_paid_intent(system, first))["customer"]
-    assert (await the_paid_intent(system, once))["customer"] is None
+    (row,) = await system.orders_db.subscriptions_of(checkout.attempt_id)
+    created = [each["id"] for each in await subscriptions_at_stripe(system, row["stripe_customer_id"])]
+    assert created == [row["stripe_subscription_id"]]
+    assert [each["id"] for each in reply.ok()["subscriptions"]] == [row["id"]]
 
 
-async def test_guests_share_no_customer(system: System, plans: Plans, shop: Shop) -> None:
-    """Two guests with the same contact are two customers: nobody sees another's saved payment method."""
-    both = [await shop.checkout(plan_only(plans, tea=1)) for _ in range(2)]
-
-    customers = {(await the_paid_intent(system, checkout))["customer"] for checkout in both}
-    assert len(customers) == 2
-    assert None not in customers
-
-
-async def test_a_free_line_beside_a_subscription_makes_an_order_of_nothing(
-    system: System, plans: Plans, shop: Shop, knobs: Knobs, settled: Waiter
-) -> None:
-    """With nothing to pay now the intent is a SetupIntent; the free line is in an order all the same."""
-    (gift,) = await make_offers(system.stripe, [Ware("Gift", {"usd": 0})])
-    await until_on_sale([shop], [gift.price_id])
-    cart = Cart([Line(gift.price_id), Line(plans["tea"].price_id)])
-
-    checkout = await shop.checkout(cart)
-    (await shop.pay(checkout)).ok()
-    await settled(checkout)
-    await knobs.idle()
-
-    (order,) = await system.books.orders_of(checkout.attempt_id)
-    (subscription,) = await system.books.subscriptions_of(checkout.attempt_id)
-    assert checkout.sets_up
-    assert (order["total_minor"], order["currency"]) == (0, "usd")
-    assert [item["price_id"] for item in await system.books.items_of(checkout.attempt_id)] == [gift.price_id]
-    assert subscription["status"] == "active"
-
-
-async def test_p6_a_user_sees_and_cancels_only_their_own(
+async def test_p6_a_user_reads_and_cancels_only_their_own_subscriptions(
     system: System, plans: Plans, members_shop: Shop, settled: Waiter
 ) -> None:
-    """Somebody else's subscription is a 404 to read and to cancel, and in nobody else's list."""
-    checkout = await members_shop.checkout(plan_only(plans, tea=1))
+    """Another user's subscription is 404 to read and to cancel, and is not listed."""
+    checkout = await members_shop.checkout(plan_cart(plans, tea=1))
     (await members_shop.pay(checkout)).ok()
     await settled(checkout)
-    (row,) = await system.books.subscriptions_of(checkout.attempt_id)
+    (row,) = await system.orders_db.subscriptions_of(checkout.attempt_id)
 
     async with system.shop(user_id=f"user-{uuid.uuid4()}") as stranger:
         read = await stranger.subscription(row["id"])
@@ -238,104 +182,99 @@ async def test_p6_a_user_sees_and_cancels_only_their_own(
     assert (await members_shop.subscription(row["id"])).ok()["status"] == "active"
 
 
-async def the_paid_intent(system: System, checkout: Checkout) -> dict[str, Any]:
+async def test_concurrent_first_checkouts_create_one_customer(
+    system: System, plans: Plans, control_api: ControlApi
+) -> None:
+    """Twenty first checkouts of a user at two gateways share one Stripe customer."""
+    user_id, mark = f"user-{uuid.uuid4()}", (await system.stripe.v1.customers.create_async({})).id
+    async with system.shop(user_id=user_id) as first, system.shop(user_id=user_id, gateway=1) as second:
+        doors = (first, second) * (AT_ONCE // 2)
+        checkouts = await asyncio.gather(*(door.checkout(plan_cart(plans, tea=1)) for door in doors))
+
+    created = (await system.stripe.v1.customers.list_async({"limit": 100, "ending_before": mark})).data
+    used = {(await intent_of(system, checkout))["customer"] for checkout in checkouts}
+    assert len({checkout.intent_id for checkout in checkouts}) == AT_ONCE
+    assert used == {customer.id for customer in created} == {await system.orders_db.customer_of(user_id)}
+
+
+async def test_p7_stripe_is_told_the_email_address_and_nothing_else(
+    system: System, plans: Plans, control_api: ControlApi
+) -> None:
+    """A customer has no name, phone, address, user id or metadata, and its idempotency key has no user id."""
+    user_id, mark = f"user-{uuid.uuid4()}", await control_api.request_count()
+    async with system.shop(user_id=user_id) as shop:
+        await shop.checkout(plan_cart(plans, tea=1))
+
+    customer_id = str(await system.orders_db.customer_of(user_id))
+    customer = (await system.stripe.v1.customers.retrieve_async(customer_id)).to_dict()
+    [request] = await control_api.requests("POST", "/v1/customers", after=mark)
+    personal = [name for name in ("address", "description", "name", "phone", "shipping", "metadata") if customer[name]]
+    assert (request["params"], customer["email"], personal) == ({}, CONTACT["email"], [])
+    assert user_id not in str(request)
+
+
+async def intent_of(system: System, checkout: Checkout) -> dict[str, Any]:
     """Return a checkout's intent as Stripe has it."""
-    intents = system.stripe.v1
-    if checkout.sets_up:
-        return (await intents.setup_intents.retrieve_async(checkout.intent_id)).to_dict()
-    return (await intents.payment_intents.retrieve_async(checkout.intent_id)).to_dict()
+    intents = system.stripe.v1.setup_intents if checkout.sets_up else system.stripe.v1.payment_intents
+    return (await intents.retrieve_async(checkout.intent_id)).to_dict()
 
 
 def assert_promised(case: Case, plans: Plans, body: Mapping[str, Any]) -> None:
-    """Assert that the buyer was told what will be taken, now and later."""
-    rhythms = case.rhythms(plans)
-    today = sum(rhythm["amount"] for rhythm in rhythms if not rhythm["trialDays"])
-    assert body["intentType"] == ("payment" if case.once else "setup")
-    assert (body["intentAmount"], body["amountDueToday"]) == (case.taken_now, case.taken_now + today)
+    """Assert that the buyer was told what is charged now and later."""
+    recurring: list[dict[str, Any]] = [
+        {
+            "interval": billing.interval,
+            "intervalCount": billing.interval_count,
+            "trialDays": billing.trial_days,
+            "amount": sum(price.unit_amount * quantity for price, quantity in lines),
+            "currency": "usd",
+        }
+        for billing, lines in case.lines(plans).items()
+    ]
+    today = sum(each["amount"] for each in recurring if not each["trialDays"])
+    assert body["intentType"] == ("payment" if case.one_time else "setup")
+    assert (body["intentAmount"], body["amountDueToday"]) == (case.intent_amount, case.intent_amount + today)
     assert body["currency"] == "usd"
-    assert body["recurring"] == rhythms
+    assert body["recurring"] == recurring
 
 
 async def assert_recorded(system: System, case: Case, checkout: Checkout, user_id: str | None) -> None:
-    """Assert the one decision, and the one order if anything was paid once (P3, P5)."""
-    (payment,) = await system.books.payments_of(checkout.attempt_id)
-    orders = await system.books.orders_of(checkout.attempt_id)
+    """Assert one decision, and one order if the cart has one-time lines (P3, P5)."""
+    (payment,) = await system.orders_db.payments_of(checkout.attempt_id)
+    orders = await system.orders_db.orders_of(checkout.attempt_id)
     assert (payment["outcome"], payment["intent_id"]) == ("purchase", checkout.intent_id)
-    assert (payment["kind"], payment["amount_minor"]) == ("payment" if case.once else "setup", case.taken_now)
+    assert (payment["kind"], payment["amount_minor"]) == ("payment" if case.one_time else "setup", case.intent_amount)
     assert [(order["total_minor"], order["currency"], order["user_id"]) for order in orders] == (
-        [(case.taken_now, "usd", user_id)] if case.once else []
+        [(case.intent_amount, "usd", user_id)] if case.one_time else []
     )
-    assert len(await system.books.items_of(checkout.attempt_id)) == len(case.once)
+    assert len(await system.orders_db.items_of(checkout.attempt_id)) == len(case.one_time)
 
 
-async def assert_subscribed(
-    system: System, case: Case, plans: Plans, checkout: Checkout, paid: Mapping[str, Any], user_id: str | None
-) -> None:
-    """Assert intent, customer, and one row and one Stripe subscription for each billing interval (P1, P3)."""
-    rows = await system.books.subscriptions_of(checkout.attempt_id)
-    assert paid["metadata"] == {"checkoutAttemptId": checkout.attempt_id}
-    if not case.again:
-        assert (paid["customer"], rows) == (None, [])
+async def assert_subscribed(system: System, case: Case, plans: Plans, checkout: Checkout, rows: list[Row]) -> None:
+    """Assert the intent, and one row and one Stripe subscription for each billing interval (P1, P3)."""
+    intent = await intent_of(system, checkout)
+    assert intent["metadata"] == {"checkoutAttemptId": checkout.attempt_id}
+    if not case.recurring:
+        assert (intent["customer"], rows) == (None, [])
         return
-    assert paid["usage" if checkout.sets_up else "setup_future_usage"] == "off_session"
-    if user_id is not None:
-        assert paid["customer"] == await system.books.customer_of(user_id)
-    made = {one["metadata"]["subscriptionId"]: one for one in await made_at_stripe(system, paid["customer"])}
-    assert made.keys() == {row["id"] for row in rows}
-    assert len(made) == len(rows) == len(case.rhythms(plans))
-    for row, rhythm in zip(rows, case.rhythms(plans), strict=True):
-        lines = case.lines(plans, rhythm)
-        await assert_one_subscription(system, row, rhythm, lines)
-        at_stripe = made[row["id"]]
-        assert at_stripe["metadata"] == {"subscriptionId": row["id"]}
-        assert at_stripe["default_payment_method"] == row["stripe_payment_method_id"] == paid["payment_method"]
-        assert at_stripe["customer"] == row["stripe_customer_id"]
-        assert [(item["price"]["id"], item["quantity"]) for item in at_stripe["items"]["data"]] == [
-            (offer.price_id, quantity) for offer, quantity in lines
+    assert intent["usage" if checkout.sets_up else "setup_future_usage"] == "off_session"
+    at_stripe = {
+        each["metadata"]["subscriptionId"]: each for each in await subscriptions_at_stripe(system, intent["customer"])
+    }
+    assert at_stripe.keys() == {row["id"] for row in rows}
+    for row, lines in zip(rows, case.lines(plans).values(), strict=True):
+        subscription = at_stripe[row["id"]]
+        assert recorded_state(row) == stripe_state(subscription)
+        assert row["status"] == ("trialing" if row["trial_days"] else "active")
+        assert subscription["default_payment_method"] == row["stripe_payment_method_id"] == intent["payment_method"]
+        assert recorded_invoices(await system.orders_db.invoices_of(row["id"])) == (
+            stripe_invoices([subscription["latest_invoice"]])
+        )
+        items = await system.orders_db.subscription_items_of(row["id"])
+        wanted = [(price.id, price.name, quantity, price.unit_amount) for price, quantity in lines]
+        assert [(item["price_id"], item["name"], item["quantity"], item["unit_amount_minor"]) for item in items] == (
+            wanted
+        )
+        assert [(item["price"]["id"], item["quantity"]) for item in subscription["items"]["data"]] == [
+            (price_id, quantity) for price_id, _, quantity, _ in wanted
         ]
-        assert recorded(row) == shown(at_stripe)
-        assert booked(await system.books.invoices_of(row["id"])) == billed([at_stripe["latest_invoice"]])
-        assert row["user_id"] == user_id
-
-
-async def assert_one_subscription(
-    system: System, row: Mapping[str, Any], rhythm: Mapping[str, Any], lines: list[tuple[Offer, int]]
-) -> None:
-    """Assert that a row and its lines say what was bought."""
-    trial = rhythm["trialDays"]
-    (invoice,) = await system.books.invoices_of(row["id"])
-    items = await system.books.subscription_items_of(row["id"])
-    assert (row["interval"], row["interval_count"], row["trial_days"]) == (
-        rhythm["interval"],
-        rhythm["intervalCount"],
-        trial,
-    )
-    assert row["status"] == ("trialing" if trial else "active")
-    assert (invoice["status"], invoice["amount_paid_minor"]) == ("paid", 0 if trial else rhythm["amount"])
-    assert [(item["price_id"], item["name"], item["quantity"], item["unit_amount_minor"]) for item in items] == [
-        (offer.price_id, offer.name, quantity, offer.unit_amount) for offer, quantity in lines
-    ]
-
-
-async def assert_seen(system: System, case: Case, door: Shop, checkout: Checkout) -> None:
-    """Assert that the buyer is shown what stands in the database, and a user lists it as theirs."""
-    rows = await system.books.subscriptions_of(checkout.attempt_id)
-    status = (await door.status(checkout.attempt_id)).ok()
-    purchase = status["purchase"]
-    seen = [(one["id"], one["status"], one["amount"]) for one in purchase["subscriptions"]]
-    assert status["status"] == "completed"
-    assert (purchase.get("order") or {}).get("totalAmount") == (case.taken_now if case.once else None)
-    assert [(each[0], each[1]) for each in seen] == [(row["id"], row["status"]) for row in rows]
-    if door.user_id is None:
-        return
-    listed = (await door.subscriptions()).ok()["subscriptions"]
-    assert {(one["id"], one["status"], one["amount"]) for one in listed} == set(seen)
-    for one in listed:
-        assert (await door.subscription(one["id"])).ok()["checkoutAttemptId"] == checkout.attempt_id
-
-
-async def assert_reported_once(knobs: Knobs, checkout: Checkout) -> None:
-    """Assert that each gateway answered the report with success at once, and that there was one."""
-    deliveries = await knobs.deliveries(object_id=checkout.intent_id)
-    ended = [each for each in deliveries if each["event_type"] in SUCCEEDED]
-    assert [(each["state"], each["attempts"]) for each in ended] == [("delivered", 1)] * 2

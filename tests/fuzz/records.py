@@ -42,7 +42,7 @@ def read_stored(subject: Subject) -> Stored:
 
 
 async def _read(subject: Subject) -> Stored:
-    books, store = subject.system.books, subject.system.attempts
+    books, store = subject.system.orders_db, subject.system.attempt_store
     keys = [key.decode(errors="replace") async for key in store.client.scan_iter(count=1000)]
     known = {kind: [key for key in keys if f"}}:{kind}" in key] for kind in ("attempt:", "closed:", "due")}
     rows = books.rows

@@ -1,4 +1,4 @@
-"""The running system, reached by the names of its processes and by where they listen, whatever runs it."""
+"""The running system: its processes by name and their addresses, on embedded servers or containers."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,12 +17,12 @@ from devstack.stack_options import StackOptions, Upstreams
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where everything listens, and the keys to it."""
+    """Addresses and credentials."""
 
     gateways: tuple[str, ...]
     """http URLs."""
     stripe_api: str
-    """http URL of the real thing, not of a proxy; so are the next two."""
+    """http URL of Stripe's stand-in itself, not of a proxy; the same holds for the services."""
     checkout_session: str
     """gRPC address, host:port."""
     orders: str
@@ -30,7 +30,7 @@ class Addresses:
     postgres: str
     """URL of the orders database."""
     redis: str
-    """URL of the attempts' store."""
+    """URL of the attempt store."""
     stripe_secret_key: str
     stripe_publishable_key: str
     webhook_secret: str
@@ -38,45 +38,42 @@ class Addresses:
 
 
 class Backend(Protocol):
-    """What starts and ends the processes. Every method returns when it is done.
+    """Starts and ends the processes. Every method returns when it is done.
 
-    Names are `postgres`, `valkey` (or Redis in its place), `stripe-simulator`, `checkout-session`, `orders`, `gateway`
-    and `gateway-2`.
+    Process names: `postgres`, `valkey` (or Redis in its place), `stripe-simulator`, `checkout-session`, `orders`,
+    `gateway`, `gateway-2`.
     """
 
     @property
     def host(self) -> str:
-        """The address under which this machine and the processes find each other. Known after start_backends.
-
-        Listen on it to be called by them; our own calls come to them from there.
-        """
+        """The address at which the processes reach this machine, and from which they see its requests."""
 
     @property
     def upstreams(self) -> Upstreams:
-        """Where the gateways' upstreams really listen, as this machine reaches them. Known after start_backends."""
+        """The addresses of the gateways' upstreams as this machine reaches them."""
 
     @property
     def addresses(self) -> Addresses:
-        """Where everything listens. Known after start_gateways."""
+        """All addresses; known after start_gateways."""
 
     @property
     def catalogue(self) -> Catalogue:
-        """What is on sale."""
+        """The seeded products."""
 
     async def start_backends(self) -> None:
         """Start everything but the gateways."""
 
     async def start_gateways(self, upstreams: Upstreams) -> None:
-        """Start the gateways, and tell them to call these addresses: those of `upstreams`, or some on `host`."""
+        """Start the gateways with these upstreams: the real ones, or proxies on `host`."""
 
     async def stop_all(self) -> None:
-        """End every process and remove what it stored."""
+        """End every process and remove its data."""
 
     async def start(self, name: str) -> None:
-        """Start a process that was stopped or killed, at its old address."""
+        """Start a stopped or killed process at its old address."""
 
     async def stop(self, name: str) -> None:
-        """Let a process end in its own time."""
+        """Stop a process in order."""
 
     async def kill(self, name: str) -> None:
         """SIGKILL a process."""
@@ -85,10 +82,10 @@ class Backend(Protocol):
         """Freeze a process: connections stay open and nothing answers."""
 
     async def resume(self, name: str) -> None:
-        """Let a paused process go on."""
+        """Continue a frozen process."""
 
     async def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
-        """Stop and start a service, with some settings changed (environment variables without their prefix)."""
+        """Restart a service with some settings changed (environment variables without their prefix)."""
 
     async def run_command(self, name: str, *words: str) -> None:
         """Run another command of a service's program to its end; raise if it fails."""
@@ -97,17 +94,17 @@ class Backend(Protocol):
         """Return a service's settings (environment variables without their prefix)."""
 
     def log_of(self, name: str) -> str:
-        """Return what a process has logged."""
+        """Return the log of a process."""
 
     def logs(self) -> Mapping[str, str]:
-        """Return what every process has logged so far, commands that have ended included."""
+        """Return the logs of all processes, ended commands included."""
 
     def pids(self) -> Mapping[str, int]:
-        """Return the process ids of what runs on this machine."""
+        """Return the ids of the running processes."""
 
 
 class EmbeddedBackend:
-    """Real processes on this machine. Blocking calls run beside the event loop, in which the proxies live."""
+    """Processes on this machine. Blocking calls run in threads, beside the event loop of the proxies."""
 
     def __init__(self, folder: Path, options: StackOptions) -> None:
         self._stack = Stack(Home(folder), options=replace(options, rate_limits=False))
@@ -119,12 +116,12 @@ class EmbeddedBackend:
 
     @property
     def upstreams(self) -> Upstreams:
-        """Where the gateways' upstreams really listen."""
+        """The addresses of the gateways' upstreams."""
         return self._stack.upstreams
 
     @property
     def addresses(self) -> Addresses:
-        """Where everything listens."""
+        """All addresses."""
         facts = self._stack.facts
         return Addresses(
             gateways=tuple(facts.gateways),
@@ -141,7 +138,7 @@ class EmbeddedBackend:
 
     @property
     def catalogue(self) -> Catalogue:
-        """What is on sale."""
+        """The seeded products."""
         return self._stack.catalogue
 
     async def start_backends(self) -> None:
@@ -149,39 +146,38 @@ class EmbeddedBackend:
         await asyncio.to_thread(self._stack.start_backends)
 
     async def start_gateways(self, upstreams: Upstreams) -> None:
-        """Start the gateways, and tell them to call these addresses."""
+        """Start the gateways with these upstreams."""
         await asyncio.to_thread(self._stack.start_gateways, upstreams)
 
     async def stop_all(self) -> None:
-        """End every process and remove what it stored."""
+        """End every process and remove its data."""
         await asyncio.to_thread(self._stack.stop)
         await asyncio.to_thread(self._stack.postgres.destroy)
 
     async def start(self, name: str) -> None:
-        """Start a process that was stopped or killed, at its old address."""
-        await self._beside(name, lambda process: process.start())
+        """Start a stopped or killed process."""
+        await self._in_thread(name, lambda process: process.start())
 
     async def stop(self, name: str) -> None:
-        """Let a process end in its own time."""
-        await self._beside(name, lambda process: process.stop())
+        """Stop a process in order."""
+        await self._in_thread(name, lambda process: process.stop())
 
     async def kill(self, name: str) -> None:
         """SIGKILL a process."""
-        await self._beside(name, lambda process: process.kill())
+        await self._in_thread(name, lambda process: process.kill())
 
     async def pause(self, name: str) -> None:
         """Freeze a process."""
-        await self._beside(name, lambda process: process.pause())
+        await self._in_thread(name, lambda process: process.pause())
 
     async def resume(self, name: str) -> None:
-        """Let a paused process go on."""
-        await self._beside(name, lambda process: process.resume())
+        """Continue a frozen process."""
+        await self._in_thread(name, lambda process: process.resume())
 
     async def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
-        """Stop and start a service, with some settings changed."""
-        if settings:
-            self._service(name).settings.update(settings)
-        await self._beside(name, lambda process: process.restart())
+        """Restart a service with some settings changed."""
+        self._service(name).settings.update(settings or {})
+        await self._in_thread(name, lambda process: process.restart())
 
     async def run_command(self, name: str, *words: str) -> None:
         """Run another command of a service's program to its end."""
@@ -191,23 +187,23 @@ class EmbeddedBackend:
         """Return a service's settings."""
         return dict(self._service(name).settings)
 
+    def log_of(self, name: str) -> str:
+        """Return the log of a process."""
+        return self._stack.home.log_of(name).read_text(errors="replace")
+
+    def logs(self) -> Mapping[str, str]:
+        """Return the logs of all processes."""
+        return {log.stem: log.read_text(errors="replace") for log in self._stack.home.log_dir.glob("*.log")}
+
+    def pids(self) -> Mapping[str, int]:
+        """Return the ids of the running processes."""
+        return {name: process.pid for name, process in self._stack.processes.items() if process.running}
+
     def _service(self, name: str) -> Service:
         process = self._stack.processes[name]
         if not isinstance(process, Service):
             raise TypeError(f"{name} takes no settings")
         return process
 
-    def log_of(self, name: str) -> str:
-        """Return what a process has logged."""
-        return self._stack.home.log_of(name).read_text(errors="replace")
-
-    def logs(self) -> Mapping[str, str]:
-        """Return what every process has logged so far."""
-        return {log.stem: log.read_text(errors="replace") for log in self._stack.home.log_dir.glob("*.log")}
-
-    def pids(self) -> Mapping[str, int]:
-        """Return the process ids of what runs."""
-        return {name: process.pid for name, process in self._stack.processes.items() if process.running}
-
-    async def _beside(self, name: str, act: Callable[[Server], None]) -> None:
+    async def _in_thread(self, name: str, act: Callable[[Server], None]) -> None:
         await asyncio.to_thread(act, self._stack.processes[name])

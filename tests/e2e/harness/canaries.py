@@ -1,4 +1,4 @@
-"""Words that occur nowhere else, one for each thing that must stay private, and how to find them in any disguise."""
+"""Canaries: unique values in place of private ones, and a search that finds them in any encoding."""
 
 import base64
 import binascii
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 _CORE_LETTERS = 14
+_CORE_DIGITS = 12
 _ESCAPE = re.compile(rb"\\+u00([0-9a-fA-F]{2})|\\+x([0-9a-fA-F]{2})")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
 _HEX = re.compile(rb"[0-9a-fA-F]{16,}")
@@ -19,45 +20,40 @@ _URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
 
 @dataclass(frozen=True)
 class Canary:
-    """One private value, and the part of it that is searched for."""
+    """One private value, and the unique part of it."""
 
     name: str
     value: str = field(repr=False)
     core: str = field(repr=False)
-    """ASCII without anything that an encoding would write differently, in any case of letters."""
-
-
-def new_core() -> str:
-    """Return letters that nobody else wrote."""
-    return "".join(secrets.choice(string.ascii_letters) for _ in range(_CORE_LETTERS))
+    """ASCII letters or digits, which no encoding of text changes."""
 
 
 def canary(name: str, pattern: str = "{}") -> Canary:
-    """Return a new value; the pattern's braces are where the core goes."""
-    core = new_core()
+    """Return a value whose core is letters, in place of the pattern's braces."""
+    core = "".join(secrets.choice(string.ascii_letters) for _ in range(_CORE_LETTERS))
     return Canary(name, pattern.format(core), core)
 
 
-def digits(name: str, pattern: str) -> Canary:
-    """Return a new value whose core is digits."""
-    core = "".join(secrets.choice(string.digits) for _ in range(12))
+def numeric_canary(name: str, pattern: str) -> Canary:
+    """Return a value whose core is digits."""
+    core = "".join(secrets.choice(string.digits) for _ in range(_CORE_DIGITS))
     return Canary(name, pattern.format(core), core)
 
 
 def secret(name: str, value: str) -> Canary:
-    """Return a value that somebody else has made up."""
+    """Return a canary of an existing secret."""
     return Canary(name, value, value)
 
 
 def found_in(surface: bytes, canaries: Iterable[Canary]) -> set[str]:
-    """Return the names of those that are on a surface: as they are, or written in another way."""
+    """Return the names of the canaries that a surface contains, in any letter case and encoding."""
     views = [view.lower() for view in _views(surface)]
     return {one.name for one in canaries if any(one.core.lower().encode() in view for view in views)}
 
 
-def as_bytes(told: object) -> bytes:
-    """Return anything that JSON can write as bytes to search in."""
-    return json.dumps(told, default=str, ensure_ascii=False).encode()
+def as_bytes(value: object) -> bytes:
+    """Return JSON bytes to search in."""
+    return json.dumps(value, default=str, ensure_ascii=False).encode()
 
 
 def _views(surface: bytes) -> Iterator[bytes]:
@@ -73,7 +69,7 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 
 def _decoded_tokens(view: bytes) -> Iterator[bytes]:
-    """Decode what may be base64 or hexadecimal, from each place at which a group may begin."""
+    """Decode every possible base64 and hexadecimal token, from each offset at which a group may begin."""
     for token in _BASE64.findall(view):
         plain = token.translate(_URL_ALPHABET)
         for start in range(4):

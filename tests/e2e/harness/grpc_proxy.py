@@ -1,4 +1,4 @@
-"""A proxy for any unary gRPC method, outside the services, at which calls can be held and answers lost."""
+"""A gRPC proxy between a gateway and a service, with breakpoints and faults."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -8,18 +8,18 @@ import grpc
 
 from devstack.ports import LOOPBACK
 
-from .checkpoint import AnswerLost, Call, CallFailed, Checkpoint
+from .interceptor import AnswerLost, CallFailed, Interceptor, ObservedCall
 
 _MOST_BYTES = 64 * 1024 * 1024
 _OPTIONS = (("grpc.max_receive_message_length", _MOST_BYTES), ("grpc.max_send_message_length", _MOST_BYTES))
 _SERVER_OPTIONS = (
     *_OPTIONS,
     ("grpc.so_reuseport", 0),
-    # As patient with the gateway's keepalive as the real services are.
+    # The services allow the gateway's keepalive pings at this rate.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
-# Only the caller may repeat a call; and the other side may be gone for a while and come back.
+# Only the caller may retry a call. Reconnect soon: the target may be restarted.
 _CHANNEL_OPTIONS = (
     *_OPTIONS,
     ("grpc.enable_retries", 0),
@@ -28,19 +28,21 @@ _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 200),
 )
-_SET_ANEW = ("grpc-", ":", "user-agent", "content-type", "te")
+_PER_CONNECTION = ("grpc-", ":", "user-agent", "content-type", "te")
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class GrpcProxy:
-    """Forwards every unary call to a target: bytes, metadata, deadline, and the status with its details."""
+    """Forwards every unary call to a target (host:port): bytes, metadata, deadline, and the status with its details.
+
+    `host` is the address of this machine to listen on.
+    """
 
     def __init__(self, target: str, *, host: str = LOOPBACK) -> None:
-        """Forward to target, host:port. Host is the address of this machine to listen on."""
-        self.checkpoint = Checkpoint()
+        self.interceptor = Interceptor()
         self.refusals: list[bytes] = []
-        """Every refusal as it came over the wire: the status, its message, and the values of its trailers."""
+        """Status, message and trailers of every call that the target refused."""
         self.address = ""
         self._target = target
         self._host = host
@@ -56,14 +58,14 @@ class GrpcProxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let held calls go and stop listening."""
-        self.checkpoint.disarm()
+        """Release held calls and stop listening."""
+        self.interceptor.reset()
         await self._server.stop(grace=1.0)
         if self._channel is not None:
             await self._channel.close()
 
     async def cut(self) -> None:
-        """Break every connection, with whatever is under way on it, and listen again at the same address."""
+        """Break every connection with the calls in flight, and listen again at the same address."""
         await self._server.stop(grace=None)
         self._server = grpc.aio.server(options=_SERVER_OPTIONS)
         await self._listen(self.address)
@@ -74,18 +76,18 @@ class GrpcProxy:
         await self._server.start()
 
     async def forward(self, method: str, request: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:
-        """Carry one call to the target and its answer back."""
+        """Carry one call to the target and the answer back."""
         metadata = _passed_on(context.invocation_metadata() or ())
-        call = Call(method, {name: _as_text(value) for name, value in metadata}, request)
+        call = ObservedCall(method, {name: _as_text(value) for name, value in metadata}, request)
         try:
-            return await self.checkpoint.pass_by(call, lambda: self._forwarded(method, request, metadata, context))
+            return await self.interceptor.intercept(call, lambda: self._forwarded(method, request, metadata, context))
         except AnswerLost:
-            # What a caller's own library says when its connection breaks.
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection broke")
+            # The status that gRPC reports for a broken connection.
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "injected connection failure")
         except CallFailed:
-            await context.abort(grpc.StatusCode.INTERNAL, "something went wrong here")
+            await context.abort(grpc.StatusCode.INTERNAL, "injected failure")
         except grpc.aio.AioRpcError as refusal:
-            self.refusals.append(_as_it_came(refusal))
+            self.refusals.append(_raw_refusal(refusal))
             await context.abort(refusal.code(), refusal.details() or "", _passed_on(refusal.trailing_metadata() or ()))
 
     async def _forwarded(
@@ -102,13 +104,13 @@ class GrpcProxy:
 
 
 class _EveryMethod(grpc.GenericRpcHandler):
-    """Answers to every method name. Without serializers, messages stay bytes."""
+    """Handler for every method name; without serializers, messages stay bytes."""
 
     def __init__(self, proxy: GrpcProxy) -> None:
         self._proxy = proxy
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Return the handler of a method."""
+        """Return the handler for a method."""
         method = handler_call_details.method
 
         async def handle(request: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:
@@ -118,13 +120,15 @@ class _EveryMethod(grpc.GenericRpcHandler):
 
 
 def _passed_on(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:
-    """Leave out what gRPC itself sets on every connection; grpc-status-details-bin is not of that kind."""
+    """Leave out the metadata that gRPC sets for each connection."""
     return tuple(
-        (name, value) for name, value in metadata if name == "grpc-status-details-bin" or not name.startswith(_SET_ANEW)
+        (name, value)
+        for name, value in metadata
+        if name == "grpc-status-details-bin" or not name.startswith(_PER_CONNECTION)
     )
 
 
-def _as_it_came(refusal: grpc.aio.AioRpcError) -> bytes:
+def _raw_refusal(refusal: grpc.aio.AioRpcError) -> bytes:
     trailers = [value for pair in refusal.trailing_metadata() or () for value in pair]
     words = [refusal.code().name, refusal.details() or "", *trailers]
     return b" ".join(word if isinstance(word, bytes) else word.encode() for word in words)

@@ -1,4 +1,4 @@
-"""A reverse proxy for an HTTP API, outside the services, at which calls can be held and answers lost."""
+"""An HTTP reverse proxy between a gateway and Stripe, with breakpoints and faults."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -9,33 +9,22 @@ from aiohttp import web
 
 from devstack.ports import LOOPBACK
 
-from .checkpoint import AnswerLost, Call, Checkpoint
+from .interceptor import AnswerLost, CallFailed, Interceptor, ObservedCall
 
-_HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-_SET_ANEW = _HOP_BY_HOP | {"host", "content-length"}
-_MOST_BODY_BYTES = 64 * 1024 * 1024
-_NAMESPACES = frozenset({"billing", "billing_portal", "checkout", "radar", "reporting", "terminal", "test_helpers"})
-_ACTIONS = frozenset({"search"})
+_HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+_PER_CONNECTION = _HOP_BY_HOP | {"host", "content-length"}
+_MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 class HttpProxy:
-    """Forwards every request to a target that may change."""
+    """Forwards every request to `target`, an http URL without a path, which may change.
+
+    `host` is the address of this machine to listen on.
+    """
 
     def __init__(self, target: str, *, host: str = LOOPBACK) -> None:
-        """Forward to target, an http URL without a path. Host is the address of this machine to listen on."""
         self.target = target
-        self.checkpoint = Checkpoint()
+        self.interceptor = Interceptor()
         self._host = host
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -44,7 +33,7 @@ class HttpProxy:
     async def __aenter__(self) -> Self:
         """Listen on a free port."""
         self._session = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=120))
-        application = web.Application(client_max_size=_MOST_BODY_BYTES)
+        application = web.Application(client_max_size=_MAX_BODY_BYTES)
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -57,8 +46,8 @@ class HttpProxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let held calls go and stop listening."""
-        self.checkpoint.disarm()
+        """Release held calls and stop listening."""
+        self.interceptor.reset()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._session is not None:
@@ -67,11 +56,13 @@ class HttpProxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        call = Call(road_of(request.method, request.path), headers, body)
+        call = ObservedCall(call_name(request.method, request.path), headers, body)
         try:
-            return await self.checkpoint.pass_by(call, lambda: self._forwarded(request, body))
+            return await self.interceptor.intercept(call, lambda: self._forwarded(request, body))
+        except CallFailed:
+            return web.Response(status=500, text="injected failure")
         except (AnswerLost, aiohttp.ClientError):
-            # The caller sees what a broken connection looks like, not an answer that nobody gave.
+            # A broken connection, not an answer that Stripe never gave.
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=502)
@@ -92,15 +83,11 @@ class HttpProxy:
             )
 
 
-def road_of(method: str, path: str) -> str:
-    """Return a request's road: its method and its path with ids replaced, as Stripe's paths are built."""
-    segments = path.strip("/").split("/")
-    version, parts = segments[:1], segments[1:]
-    namespace = parts[:1] if parts and parts[0] in _NAMESPACES else []
-    parts = parts[len(namespace) :]
-    named = [part if index % 2 == 0 or part in _ACTIONS else "{id}" for index, part in enumerate(parts)]
-    return f"{method} /{'/'.join([*version, *namespace, *named])}"
+def call_name(method: str, path: str) -> str:
+    """Return method and path with ids replaced: `GET /v1/refunds/{id}`."""
+    version, *parts = path.strip("/").split("/")
+    return f"{method} /{'/'.join([version, *(part if index % 2 == 0 else '{id}' for index, part in enumerate(parts))])}"
 
 
 def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name.lower() not in _SET_ANEW}
+    return {name: value for name, value in headers.items() if name.lower() not in _PER_CONNECTION}

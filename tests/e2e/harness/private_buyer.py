@@ -1,22 +1,23 @@
-"""A buyer of whom every word is a canary."""
+"""A buyer whose every value is a canary."""
 
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-from .canaries import Canary, canary, digits, secret
+from .canaries import Canary, canary, numeric_canary, secret
 from .shop import Cart, Checkout, Line
 from .system import System
 
 
 @dataclass(frozen=True)
 class PrivateBuyer:
-    """What a buyer types and is, one canary each. A country has two letters, too few to be told from others."""
+    """A buyer's values, one canary each, but for the country: two letters are not unique."""
 
     user_id: Canary = field(default_factory=lambda: canary("user id", "user-{}"))
     name: Canary = field(default_factory=lambda: canary("name", "Zoë {} d'Ülgür"))
     email: Canary = field(default_factory=lambda: canary("e-mail", "{}@shop.example"))
-    phone: Canary = field(default_factory=lambda: digits("phone", "+49 {}"))
+    phone: Canary = field(default_factory=lambda: numeric_canary("phone", "+49 {}"))
     line1: Canary = field(default_factory=lambda: canary("address line 1", 'Straße "{}" & Söhne 1'))
     line2: Canary = field(default_factory=lambda: canary("address line 2", "c/o {}%20+"))
     city: Canary = field(default_factory=lambda: canary("city", "São {}"))
@@ -26,13 +27,13 @@ class PrivateBuyer:
 
     @property
     def typed(self) -> list[Canary]:
-        """What the buyer typed: it belongs into the order, and nowhere else."""
+        """The values that the buyer types; they belong in the order alone."""
         address = [self.line1, self.line2, self.city, self.state, self.postal_code]
         return [self.name, self.email, self.phone, *address]
 
     @property
     def canaries(self) -> list[Canary]:
-        """All that is known of the buyer before a checkout."""
+        """All values that exist before a checkout."""
         return [*self.typed, self.user_id, self.idempotency_key]
 
     @property
@@ -53,7 +54,7 @@ class PrivateBuyer:
         }
 
     def cart(self, system: System, price_ids: Iterable[str]) -> Cart:
-        """Fill a cart that is sent to the buyer."""
+        """Return a cart that is shipped to the buyer."""
         return Cart(
             [Line(price_id) for price_id in price_ids],
             contact=self.contact,
@@ -62,9 +63,24 @@ class PrivateBuyer:
         )
 
 
-def of_checkout(checkout: Checkout) -> list[Canary]:
-    """Return what only the buyer's browser may know of a checkout."""
+def secrets_of_checkout(checkout: Checkout) -> list[Canary]:
+    """Return the values of a checkout that only the buyer's browser may know."""
     return [
         secret("attempt id", checkout.attempt_id),
         secret("client secret", checkout.client_secret.partition("_secret_")[2]),
+    ]
+
+
+def secrets_of_system(system: System) -> list[Canary]:
+    """Return every secret of the installation."""
+    addresses, of = system.backend.addresses, system.backend.settings_of
+    return [
+        secret("Stripe's secret key", addresses.stripe_secret_key),
+        secret("webhook secret", addresses.webhook_secret),
+        secret("JWT secret", addresses.jwt_secret),
+        secret("attempt id secret", of("gateway")["ATTEMPT_ID_SECRET"]),
+        secret("Redis password", urlsplit(addresses.redis).password or "?"),
+        secret("PostgreSQL password", urlsplit(addresses.postgres).password or "?"),
+        secret("attempt encryption keys", of("checkout-session")["ENCRYPTION_KEYS"].partition(":")[2]),
+        secret("quarantine encryption keys", of("orders")["ENCRYPTION_KEYS"].partition(":")[2]),
     ]

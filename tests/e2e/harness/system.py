@@ -1,9 +1,10 @@
-"""The whole system for a test: processes, faults between them, users and operators."""
+"""The whole system for a test: processes, proxies between them, clients and databases."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import stripe
 
@@ -11,47 +12,55 @@ from devstack.stack_options import StackOptions, Upstreams
 from tests.containers.choice import on_containers
 
 from .backend import Backend, EmbeddedBackend
-from .checkpoint import Call
 from .grpc_proxy import GrpcProxy
 from .http_proxy import HttpProxy
-from .operators import AttemptStore, Books, merchant
-from .records import Records
+from .interceptor import Breakpoint, Moment, ObservedCall
+from .rpc_reader import RpcReader
 from .shop import Cart, Line, Shop
+from .stores import AttemptStore, OrdersDb
 
 
 @dataclass(frozen=True)
 class Proxies:
-    """What stands between the gateways and their upstreams."""
+    """The proxies between the gateways and their upstreams."""
 
     stripe_api: HttpProxy
     checkout_session: GrpcProxy
     orders: GrpcProxy
 
     @property
-    def calls(self) -> list[Call]:
-        """Every call that the gateways made, by upstream and then in order."""
-        return [call for proxy in self._all for call in proxy.checkpoint.calls]
+    def calls(self) -> list[ObservedCall]:
+        """Every recorded call, by upstream and then in order."""
+        return [call for proxy in self._all for call in proxy.interceptor.calls]
 
     @property
-    def roads(self) -> set[str]:
-        """Every road that the gateways used."""
-        return {call.road for call in self.calls}
+    def call_names(self) -> set[str]:
+        """The names of the recorded calls."""
+        return {call.name for call in self.calls}
 
-    def forget_calls(self) -> None:
-        """Begin a new record."""
+    def clear_calls(self) -> None:
+        """Forget the recorded calls."""
         for proxy in self._all:
-            proxy.checkpoint.forget_calls()
+            proxy.interceptor.calls.clear()
 
-    def disarm(self) -> None:
-        """Remove every trap; calls that are held go on."""
+    def reset(self) -> None:
+        """Remove every breakpoint and fault; held calls go on."""
         for proxy in self._all:
-            proxy.checkpoint.disarm()
+            proxy.interceptor.reset()
 
-    def on(self, road: str) -> HttpProxy | GrpcProxy:
-        """Return the proxy that a road leads through."""
-        if not road.startswith("/"):
+    def on(self, call: str) -> HttpProxy | GrpcProxy:
+        """Return the proxy that a call passes through."""
+        if not call.startswith("/"):
             return self.stripe_api
-        return self.checkout_session if ".session." in road else self.orders
+        return self.checkout_session if ".session." in call else self.orders
+
+    def break_before(self, call: str) -> Breakpoint:
+        """Hold the next call of this name before it is forwarded."""
+        return self.on(call).interceptor.break_at(call, Moment.BEFORE_EFFECT)
+
+    def break_after(self, call: str) -> Breakpoint:
+        """Hold the answer to the next call of this name."""
+        return self.on(call).interceptor.break_at(call, Moment.AFTER_EFFECT)
 
     @property
     def _all(self) -> tuple[HttpProxy | GrpcProxy, ...]:
@@ -63,21 +72,22 @@ class System:
     """Everything that a test may touch."""
 
     backend: Backend
-    proxies: Proxies | None
-    books: Books
-    attempts: AttemptStore
+    optional_proxies: Proxies | None
+    orders_db: OrdersDb
+    attempt_store: AttemptStore
     stripe: stripe.StripeClient
-    records: Records
+    """Stripe's library with the merchant's secret key."""
+    rpc: RpcReader
 
     @property
-    def faults(self) -> Proxies:
-        """The proxies; raises when the system runs without."""
-        if self.proxies is None:
+    def proxies(self) -> Proxies:
+        """The proxies; raises LookupError when the system runs without them."""
+        if self.optional_proxies is None:
             raise LookupError("this system runs without proxies")
-        return self.proxies
+        return self.optional_proxies
 
     def shop(self, *, user_id: str | None = None, gateway: int = 0) -> Shop:
-        """Open a shop in front of one of the gateways. Use it in `async with`."""
+        """Return the frontend of a user or guest at one of the gateways. Use it in `async with`."""
         addresses = self.backend.addresses
         return Shop(
             gateway=addresses.gateways[gateway],
@@ -88,9 +98,9 @@ class System:
         )
 
     def cart(self, **quantities: int) -> Cart:
-        """Fill a cart from the seeded catalogue, by ware, with standard shipping: `cart(mug=2)`."""
+        """Return a cart of seeded products with standard shipping: `cart(mug=2)`."""
         catalogue = self.backend.catalogue
-        lines = [Line(catalogue.prices[ware], quantity) for ware, quantity in quantities.items()]
+        lines = [Line(catalogue.prices[product], quantity) for product, quantity in quantities.items()]
         return Cart(lines, shipping_option_id=catalogue.shipping_rates["standard"])
 
 
@@ -103,10 +113,10 @@ async def running_system(
     straight_to_stripe: bool = False,
     embedded: bool = False,
 ) -> AsyncIterator[System]:
-    """Run the system on the servers that are asked for, and leave no process and no data behind.
+    """Run the system on embedded servers or containers, and remove all of it at the end.
 
-    straight_to_stripe leaves out the proxy in front of Stripe, which would make one of every way an answer can break.
-    embedded is for who needs to look at the processes and files of this machine, whatever is asked for.
+    `straight_to_stripe` leaves out the proxy before Stripe, which would hide the differences between broken answers.
+    `embedded` ignores HOLDFAST_TEST_SERVERS, for tests that read the processes and files of this machine.
     """
     options = options or StackOptions(durable=False)
     backend = EmbeddedBackend(folder, options) if embedded or not on_containers() else _containers(folder, options)
@@ -116,21 +126,32 @@ async def running_system(
         proxies = await _proxies(backend, running) if with_proxies else None
         await backend.start_gateways(_as_seen_by_gateways(backend.upstreams, proxies, straight=straight_to_stripe))
         addresses = backend.addresses
-        merchants_view = merchant(addresses.stripe_api, addresses.stripe_secret_key)
         yield System(
             backend=backend,
-            proxies=proxies,
-            books=await running.enter_async_context(Books(addresses.postgres)),
-            attempts=await running.enter_async_context(AttemptStore(addresses.redis)),
-            stripe=await running.enter_async_context(merchants_view),
-            records=await running.enter_async_context(Records(addresses.checkout_session, addresses.orders)),
+            optional_proxies=proxies,
+            orders_db=await running.enter_async_context(OrdersDb(addresses.postgres)),
+            attempt_store=await running.enter_async_context(AttemptStore(addresses.redis)),
+            stripe=await running.enter_async_context(_merchant(addresses.stripe_api, addresses.stripe_secret_key)),
+            rpc=await running.enter_async_context(RpcReader(addresses.checkout_session, addresses.orders)),
         )
 
 
 def _containers(folder: Path, options: StackOptions) -> Backend:
-    from .container_backend import ContainerBackend  # noqa: PLC0415 - who runs embedded needs no Docker client
+    from .container_backend import ContainerBackend  # noqa: PLC0415 - embedded runs need no Docker client
 
     return ContainerBackend(folder, options)
+
+
+@asynccontextmanager
+async def _merchant(stripe_api: str, secret_key: str) -> AsyncIterator[stripe.StripeClient]:
+    stripe.enable_telemetry = False
+    http_client: Any = stripe.AIOHTTPClient()
+    try:
+        yield stripe.StripeClient(
+            secret_key, base_addresses={"api": stripe_api}, http_client=http_client, max_network_retries=0
+        )
+    finally:
+        await http_client.close_async()
 
 
 async def _proxies(backend: Backend, running: AsyncExitStack) -> Proxies:

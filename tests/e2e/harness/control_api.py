@@ -1,21 +1,21 @@
-"""The simulator's knobs: what goes wrong at Stripe, and what was sent there."""
+"""The simulator's control API: webhook rules, faults, the log of requests, and the buyer's and the bank's side."""
 
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 
-_HTTP_OK = 200
+_OK = 200
 
 
-class Knobs:
-    """KeyedLock the simulator's knobs over its `/_simulator` API."""
+class ControlApi:
+    """Client of the simulator's control API. Use it in `async with`."""
 
     def __init__(self, stripe_api: str) -> None:
         self._session = aiohttp.ClientSession(f"{stripe_api}/_simulator/")
 
     async def __aenter__(self) -> Self:
-        """Use it in `async with`."""
+        """Connect at the first request."""
         return self
 
     async def __aexit__(
@@ -24,16 +24,16 @@ class Knobs:
         """Close the connections."""
         await self._session.close()
 
-    async def deliver(self, **rule: Any) -> None:
-        """Treat events as a webhook rule says: `types`, `copies`, `hold`, `drop`, `delay_seconds`, `count`."""
+    async def add_webhook_rule(self, **rule: Any) -> None:
+        """Change how events are delivered: `types`, `object_id`, `copies`, `hold`, `drop`, `delay_seconds`, `count`."""
         await self._post("webhooks/rules", rule)
 
-    async def deliver_as_usual(self) -> None:
-        """Take every webhook rule away; what is held stays held."""
+    async def clear_webhook_rules(self) -> None:
+        """Remove every webhook rule; held deliveries stay held."""
         await self._call("DELETE", "webhooks/rules")
 
     async def release_deliveries(self, event_id: str | None = None) -> None:
-        """Let held deliveries go, of all events or of one."""
+        """Send the held deliveries of all events, or of one."""
         await self._post("webhooks/release", {"event_id": event_id})
 
     async def redeliver(self, event_id: str, *, copies: int = 1) -> None:
@@ -45,81 +45,74 @@ class Knobs:
         return list((await self._call("GET", "webhooks/deliveries", params=fields))["data"])
 
     async def delivery_attempts(self, **fields: str) -> list[dict[str, Any]]:
-        """Return finished tries of deliveries, filtered by any of their fields."""
+        """Return finished attempts of deliveries, filtered by any of their fields."""
         return list((await self._call("GET", "webhooks/attempts", params=fields))["data"])
 
-    async def idle(self, *, seconds: float = 60.0) -> None:
-        """Wait until no delivery is on its way."""
+    async def until_idle(self, *, seconds: float = 60.0) -> None:
+        """Wait until no delivery is pending."""
         await self._call("GET", "webhooks/idle", params={"timeout": str(seconds)})
 
-    async def fault(self, **rule: Any) -> str:
-        """Set a fault for API requests: `kind`, `method`, `path`, `count`, `skip`, `first_only`, `seconds`.
-
-        Returns its id.
-        """
+    async def add_fault(self, **rule: Any) -> str:
+        """Add a fault: `kind`, `method`, `path`, `params`, `count`, `skip`, `first_only`, `seconds`; return its id."""
         return str((await self._post("faults", rule))["id"])
 
-    async def hits(self, fault_id: str) -> int:
+    async def fault_hits(self, fault_id: str) -> int:
         """Return how many requests a fault has hit."""
         return int((await self._call("GET", f"faults/{fault_id}"))["hits"])
 
-    async def held_by(self, fault_id: str, *, seconds: float = 20.0) -> None:
+    async def until_held(self, fault_id: str, *, seconds: float = 20.0) -> None:
         """Wait until a fault holds a request."""
         await self._call("GET", f"faults/{fault_id}/wait", params={"holding": "1", "timeout": str(seconds)})
 
     async def remove_fault(self, fault_id: str) -> None:
-        """Take one fault away."""
+        """Remove one fault; the requests that it holds go on."""
         await self._call("DELETE", f"faults/{fault_id}")
 
     async def clear_faults(self) -> None:
-        """Take every fault away."""
+        """Remove every fault."""
         await self._call("DELETE", "faults")
 
     async def requests(self, method: str, path: str, *, after: int = 0) -> list[dict[str, Any]]:
-        """Return the API requests that were received; path is a glob."""
+        """Return the API requests that Stripe received; path is a glob."""
         params = {"method": method, "path": path, "after": str(after)}
         return list((await self._call("GET", "requests", params=params))["data"])
 
-    async def requests_so_far(self) -> int:
-        """Return how many requests were received, as a mark for `requests`."""
+    async def request_count(self) -> int:
+        """Return how many API requests Stripe received, as a mark for `requests`."""
         return int((await self._call("GET", "requests", params={"path": "/none"}))["total"])
 
-    async def pay(self, intent_id: str, **payment: Any) -> dict[str, Any]:
-        """Pay as a browser would: `payment_method`, `card_number` or `iban`, `challenge`, `settle`."""
-        return dict(await self._post(f"payment_intents/{intent_id}/pay", payment))
+    async def pay(self, intent_id: str, **payment: Any) -> None:
+        """Pay as a browser does: `payment_method`, `card_number` or `iban`, `challenge`, `settle`."""
+        await self._post(f"payment_intents/{intent_id}/pay", payment)
 
-    async def challenge(self, intent_id: str, *, succeed: bool = True) -> None:
-        """Pass or fail the 3-D Secure challenge of an intent of either kind."""
+    async def pass_challenge(self, intent_id: str) -> None:
+        """Pass the 3-D Secure challenge of an intent of either kind."""
         kind = "setup_intents" if intent_id.startswith("seti_") else "payment_intents"
-        await self._post(f"{kind}/{intent_id}/challenge", {"succeed": succeed})
+        await self._post(f"{kind}/{intent_id}/challenge", {"succeed": True})
 
-    async def behave(self, payment_method_id: str, like: str) -> None:
+    async def let_behave_like(self, payment_method_id: str, test_card: str) -> None:
         """Let a saved payment method behave like another test card from now on."""
-        await self._post(f"payment_methods/{payment_method_id}/behave", {"like": like})
+        await self._post(f"payment_methods/{payment_method_id}/behave", {"like": test_card})
 
-    async def pause(self, stripe_subscription_id: str) -> None:
-        """Pause a subscription at Stripe."""
-        await self._post(f"subscriptions/{stripe_subscription_id}/pause", {})
+    async def settle_debit(self, intent_id: str) -> None:
+        """Let the bank debit of a processing intent succeed."""
+        await self._post(f"payment_intents/{intent_id}/settle", {"succeed": True})
 
-    async def dispute(self, intent_id: str, **complaint: Any) -> str:
+    async def open_dispute(self, intent_id: str, **dispute: Any) -> str:
         """Let the buyer's bank dispute a charge: `amount`, `reason`, `status`; return the dispute's id."""
-        return str((await self._post(f"payment_intents/{intent_id}/dispute", complaint))["id"])
+        return str((await self._post(f"payment_intents/{intent_id}/dispute", dispute))["id"])
 
     async def move_dispute(self, dispute_id: str, status: str) -> None:
-        """Move a dispute on, or decide it."""
+        """Change a dispute's status."""
         await self._post(f"disputes/{dispute_id}/move", {"status": status})
 
     async def finish_refund(self, refund_id: str, status: str) -> None:
-        """Let a refund succeed, fail (even later) or be canceled."""
+        """Let a refund succeed, fail or be canceled."""
         await self._post(f"refunds/{refund_id}/finish", {"status": status})
 
-    async def advance(self, *, seconds: float = 0.0) -> float:
-        """Move Stripe's clock on and return what it shows; what is due by then happens before this returns."""
+    async def advance_clock(self, *, seconds: float = 0.0) -> float:
+        """Advance Stripe's clock and return its time; everything due by then has happened when this returns."""
         return float((await self._post("clock/advance", {"seconds": seconds}))["now"])
-
-    async def settle(self, intent_id: str, *, succeed: bool = True) -> None:
-        """Let the debit of a processing intent arrive or fail."""
-        await self._post(f"payment_intents/{intent_id}/settle", {"succeed": succeed})
 
     async def _post(self, path: str, body: dict[str, Any]) -> Any:
         return await self._call("POST", path, json=body)
@@ -127,6 +120,6 @@ class Knobs:
     async def _call(self, method: str, path: str, **rest: Any) -> Any:
         async with self._session.request(method, path, **rest) as answer:
             body = await answer.json()
-            if answer.status != _HTTP_OK:
+            if answer.status != _OK:
                 raise AssertionError(f"{method} {path}: {answer.status} {body}")
             return body

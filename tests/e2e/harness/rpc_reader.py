@@ -1,4 +1,4 @@
-"""What the services tell of what they store: in the databases it is encrypted."""
+"""Stored content read through the services' rpcs, because the stores hold it encrypted."""
 
 import uuid
 from collections.abc import Mapping
@@ -19,18 +19,17 @@ if TYPE_CHECKING:
 _DEADLINE_SECONDS = 30
 
 
-class Records:
-    """The two services, asked by an operator."""
+class RpcReader:
+    """Client of checkout-session and orders. Both addresses are host:port."""
 
     def __init__(self, checkout_session: str, orders: str) -> None:
-        """Connect when first asked. Both are gRPC addresses, host:port."""
         self._channels = (open_channel(checkout_session), open_channel(orders))
-        session, shop = self._channels
-        self._sessions: CheckoutSessionServiceAsyncStub = checkout_session_pb2_grpc.CheckoutSessionServiceStub(session)
-        self._orders: OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(shop)
+        sessions, orders_channel = self._channels
+        self._sessions: CheckoutSessionServiceAsyncStub = checkout_session_pb2_grpc.CheckoutSessionServiceStub(sessions)
+        self._orders: OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(orders_channel)
 
     async def __aenter__(self) -> Self:
-        """Connect when first asked."""
+        """Connect at the first call."""
         return self
 
     async def __aexit__(
@@ -42,11 +41,11 @@ class Records:
 
     async def attempt(self, attempt_id: str) -> checkout_session_pb2.Attempt:
         """Return a stored attempt."""
-        asked = checkout_session_pb2.GetAttemptRequest(attempt_id=attempt_id)
-        return (await self._sessions.GetAttempt(asked, timeout=_DEADLINE_SECONDS)).attempt
+        request = checkout_session_pb2.GetAttemptRequest(attempt_id=attempt_id)
+        return (await self._sessions.GetAttempt(request, timeout=_DEADLINE_SECONDS)).attempt
 
-    async def set_aside_unrecordable(self, contact: Mapping[str, str], user_id: str) -> None:
-        """Ask orders to record a purchase that it must refuse, and then to set it aside as it came."""
+    async def quarantine_unrecordable(self, contact: Mapping[str, str], user_id: str) -> None:
+        """Ask orders for a purchase that it must refuse, and then to quarantine the payment."""
         payment = orders_pb2.Payment(
             intent=common_pb2.Intent(id=f"pi_{uuid.uuid4().hex}", kind=common_pb2.Intent.KIND_PAYMENT),
             attempt_id=str(uuid.uuid4()),
@@ -66,14 +65,14 @@ class Records:
             orders_pb2.QuarantinePaymentRequest(payment=payment, reason=reason, context=context, report=report)
         )
 
-    async def content_set_aside(self, intent_id: str) -> common_pb2.CheckoutContext | None:
+    async def quarantined_content(self, intent_id: str) -> common_pb2.CheckoutContext | None:
         """Return the content that was quarantined with a payment; None when there is none."""
-        asked = orders_pb2.ListQuarantinedPaymentsRequest()
+        request = orders_pb2.ListQuarantinedPaymentsRequest()
         while True:
-            page = await self._orders.ListQuarantinedPayments(asked, timeout=_DEADLINE_SECONDS)
+            page = await self._orders.ListQuarantinedPayments(request, timeout=_DEADLINE_SECONDS)
             for listed in page.quarantined_payments:
                 if listed.payment.intent.id == intent_id:
                     return listed.context if listed.HasField("context") else None
             if not page.next_page_token:
                 return None
-            asked.page_token = page.next_page_token
+            request.page_token = page.next_page_token

@@ -1,28 +1,28 @@
-"""How long services wait for each other: seldom as long in tests as in earnest."""
+"""Timeouts of the services in tests."""
 
 from typing import Final
 
-_LEISURELY_GATEWAY: Final = {
+_UNDER_LOAD: Final = {
     "SERVICE_TIMEOUT_SECONDS": "20",
     "STRIPE_TIMEOUT_SECONDS": "20",
     "STRIPE_BUDGET_SECONDS": "40",
     "REQUEST_DEADLINE_SECONDS": "60",
     "CATALOGUE_REFRESH_SECONDS": "3600",
 }
-AT_LEISURE: Final = {
-    # By process. Where many buy at once, or much, it counts what is decided, and not how soon.
-    "gateway": _LEISURELY_GATEWAY,
-    "gateway-2": _LEISURELY_GATEWAY,
+UNDER_LOAD: Final = {
+    # By process: no request of a load test times out.
+    "gateway": _UNDER_LOAD,
+    "gateway-2": _UNDER_LOAD,
     "orders": {"CONNECT_TIMEOUT_SECONDS": "10", "LOCK_TIMEOUT_SECONDS": "10", "STATEMENT_TIMEOUT_SECONDS": "10"},
     "checkout-session": {"STORE_TIMEOUT_SECONDS": "10"},
 }
-UNHURRIED: Final = {
-    # Tests hold calls of several requests until all have come so far, on a machine that may be busy.
-    "SERVICE_TIMEOUT_SECONDS": "6",
+USUAL: Final = {
+    # Calls of several requests stay held until all have arrived, on a busy machine too.
+    "SERVICE_TIMEOUT_SECONDS": "4",
     "STRIPE_QUEUE_SECONDS": "8",
 }
-HURRIED: Final = {
-    # Short enough for a test, long enough for a busy machine.
+SHORT: Final = {
+    # Short enough for a test that waits for them, long enough for a busy machine.
     "SERVICE_TIMEOUT_SECONDS": "3",
     "STRIPE_TIMEOUT_SECONDS": "1.2",
     "STRIPE_BUDGET_SECONDS": "2.8",
@@ -31,13 +31,13 @@ HURRIED: Final = {
     "CATALOGUE_REFRESH_SECONDS": "3600",
     "CATALOGUE_PAUSE_SECONDS": "0",
 }
-PATIENT: Final = {
-    # Whoever is held must still be waiting when the gateway dies.
+LONG: Final = {
+    # A held call must not time out before the gateway is killed.
     "SERVICE_TIMEOUT_SECONDS": "60",
     "STRIPE_TIMEOUT_SECONDS": "60",
     "STRIPE_BUDGET_SECONDS": "100",
     "REQUEST_DEADLINE_SECONDS": "120",
     "CATALOGUE_REFRESH_SECONDS": "3600",
 }
-LONGEST_SECONDS: Final = 25.0
-"""The default deadline of a request: whatever happens, whoever asked is told by then."""
+REQUEST_DEADLINE_SECONDS: Final = 25.0
+"""The gateway's default: every request is answered by then."""

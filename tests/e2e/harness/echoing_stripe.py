@@ -1,4 +1,4 @@
-"""A Stripe that answers every request with whatever it is told to, as no Stripe should."""
+"""A stand-in for Stripe that answers every request with one fixed answer, whatever was asked."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +12,8 @@ from .http_proxy import HttpProxy
 
 
 @dataclass(frozen=True)
-class Told:
-    """One answer."""
+class FixedAnswer:
+    """The answer to every request."""
 
     status: int
     body: str
@@ -22,15 +22,15 @@ class Told:
 
 
 @asynccontextmanager
-async def talking_instead(proxy: HttpProxy, told: Told) -> AsyncIterator[None]:
-    """Let the proxy's callers hear this for as long as the context lasts."""
+async def answering_instead(proxy: HttpProxy, answer: FixedAnswer) -> AsyncIterator[None]:
+    """Give this answer to all of the proxy's callers while the context lasts."""
 
-    async def answer(_request: web.Request) -> web.Response:
-        headers = {"Request-Id": told.request_id, "Content-Type": told.media_type}
-        return web.Response(status=told.status, body=told.body.encode(), headers=headers)
+    async def handle(_request: web.Request) -> web.Response:
+        headers = {"Request-Id": answer.request_id, "Content-Type": answer.media_type}
+        return web.Response(status=answer.status, body=answer.body.encode(), headers=headers)
 
     application = web.Application()
-    application.router.add_route("*", "/{path:.*}", answer)
+    application.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     usual = proxy.target

@@ -1,4 +1,4 @@
-"""What an operator sees: rows by SQL, keys by Redis commands, objects at Stripe by its own library."""
+"""The orders database read with SQL, and the attempt store read with Redis commands."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,23 +9,23 @@ from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 import redis.asyncio
-import stripe
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 Row = dict[str, Any]
+_DAY_MILLISECONDS = 86_400_000
 
 
 @dataclass(frozen=True)
-class Tally:
-    """How much of everything there is."""
+class OrderCounts:
+    """Numbers of rows."""
 
     orders: int
     purchases: int
     quarantined: int
 
 
-class Books:
+class OrdersDb:
     """The orders database, read with SQL."""
 
     def __init__(self, url: str) -> None:
@@ -33,7 +33,7 @@ class Books:
         self._pool: Any = None
 
     async def __aenter__(self) -> Self:
-        """Connect when first asked, so that the database may be away for now."""
+        """Connect at the first query, so that the database may be away for now."""
         self._pool = await asyncpg.create_pool(self._url, min_size=0, max_size=4)
         return self
 
@@ -47,9 +47,15 @@ class Books:
         """Run one query."""
         return [dict(record) for record in await self._pool.fetch(statement, *values)]
 
+    async def dump(self) -> list[Row]:
+        """Return every row of every table as text."""
+        tables = await self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        queries = [f"SELECT t::text FROM {table['tablename']} t" for table in tables]  # noqa: S608 - its own tables
+        return [row for query in queries for row in await self.rows(query)]
+
     @asynccontextmanager
     async def locked(self, table: str) -> AsyncIterator[None]:
-        """Keep everybody else from a table while the context lasts."""
+        """Hold an exclusive lock on a table while the context lasts."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             yield
@@ -59,7 +65,7 @@ class Books:
         return await self.rows("SELECT * FROM orders WHERE checkout_attempt_id = $1", attempt_id)
 
     async def payments_of(self, attempt_id: str) -> list[Row]:
-        """Return the decisions on an attempt's payments, in the order in which they were made."""
+        """Return the decisions on an attempt's payments, oldest first."""
         return await self.rows("SELECT * FROM payments WHERE attempt_id = $1 ORDER BY decided_at", attempt_id)
 
     async def payment(self, intent_id: str) -> Row | None:
@@ -68,7 +74,7 @@ class Books:
         return found[0] if found else None
 
     async def items_of(self, attempt_id: str) -> list[Row]:
-        """Return the lines of an attempt's orders, in the order of the cart."""
+        """Return the items of an attempt's orders, in the order of the cart."""
         return await self.rows(
             "SELECT i.* FROM order_items i JOIN orders o ON o.id = i.order_id"
             " WHERE o.checkout_attempt_id = $1 ORDER BY i.position",
@@ -82,20 +88,20 @@ class Books:
         )
 
     async def subscription(self, stripe_subscription_id: str) -> Row | None:
-        """Return the subscription that is bound to one of Stripe's."""
+        """Return the subscription that is bound to a Stripe subscription."""
         found = await self.rows(
             "SELECT *, id::text AS id FROM subscriptions WHERE stripe_subscription_id = $1", stripe_subscription_id
         )
         return found[0] if found else None
 
     async def subscription_items_of(self, subscription_id: str) -> list[Row]:
-        """Return a subscription's lines, in the order of the cart."""
+        """Return a subscription's items, in the order of the cart."""
         return await self.rows(
             "SELECT * FROM subscription_items WHERE subscription_id = $1 ORDER BY position", UUID(subscription_id)
         )
 
     async def invoices_of(self, subscription_id: str) -> list[Row]:
-        """Return a subscription's charges, oldest first."""
+        """Return a subscription's invoices, oldest first."""
         return await self.rows(
             "SELECT * FROM subscription_invoices WHERE subscription_id = $1 ORDER BY created_at, stripe_invoice_id",
             UUID(subscription_id),
@@ -106,45 +112,29 @@ class Books:
         found = await self.rows("SELECT stripe_customer_id FROM customers WHERE user_id = $1", user_id)
         return found[0]["stripe_customer_id"] if found else None
 
-    async def refunds_of(self, intent_id: str) -> list[Row]:
-        """Return the refunds of an intent, oldest first."""
-        return await self.rows(
-            "SELECT * FROM refunds WHERE intent_id = $1 ORDER BY created_at, stripe_refund_id", intent_id
-        )
-
-    async def disputes_of(self, intent_id: str) -> list[Row]:
-        """Return the disputes about an intent, oldest first."""
-        return await self.rows(
-            "SELECT * FROM disputes WHERE intent_id = $1 ORDER BY created_at, stripe_dispute_id", intent_id
-        )
-
     async def quarantined(self) -> list[Row]:
-        """Return every payment that is set aside."""
+        """Return every quarantined payment."""
         return await self.rows("SELECT * FROM payments WHERE outcome = 'quarantined' ORDER BY decided_at")
 
-    async def outbox_of(self, aggregate_id: str) -> list[Row]:
-        """Return what others are told about an order or a payment."""
-        return await self.rows("SELECT * FROM outbox WHERE aggregate_id = $1 ORDER BY id", aggregate_id)
-
-    async def tally(self) -> Tally:
+    async def counts(self) -> OrderCounts:
         """Count orders and decisions."""
         (counts,) = await self.rows(
             "SELECT (SELECT count(*) FROM orders) AS orders,"
             " count(*) FILTER (WHERE outcome = 'purchase') AS purchases,"
             " count(*) FILTER (WHERE outcome = 'quarantined') AS quarantined FROM payments"
         )
-        return Tally(**counts)
+        return OrderCounts(**counts)
 
 
 class AttemptStore:
     """The attempts' Redis, read with its own commands."""
 
     def __init__(self, url: str) -> None:
-        # A connection of before the server was killed must not fail a look at it afterwards; a URL sets no retries.
+        # One retry: a connection from before a restart of the server fails once.
         self.client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url, retry=Retry(NoBackoff(), retries=1))
 
     async def __aenter__(self) -> Self:
-        """Connect when first asked."""
+        """Connect at the first command."""
         return self
 
     async def __aexit__(
@@ -154,37 +144,37 @@ class AttemptStore:
         await self.client.aclose()
 
     async def content_keys(self) -> list[str]:
-        """Return the keys of all attempts whose content is there."""
+        """Return the keys of all attempts that have content."""
         return await self._keys("*:attempt:*")
 
     async def has_content(self, attempt_id: str) -> bool:
-        """Whether an attempt's content is there."""
+        """Return True if an attempt's content is stored."""
         return bool(await self._keys(f"*:attempt:{attempt_id}"))
 
     async def stored(self, attempt_id: str) -> dict[bytes | str, bytes | str]:
-        """Return an attempt as it is in Redis."""
+        """Return an attempt's hash as Redis holds it."""
         (key,) = await self._keys(f"*:attempt:{attempt_id}")
         return await self.client.hgetall(key)
 
-    async def copy_of(self, attempt_id: str) -> tuple[str, bytes]:
-        """Return an attempt's key and its content, as a backup of Redis would hold them."""
+    async def backup(self, attempt_id: str) -> tuple[str, bytes]:
+        """Return an attempt's key and a dump of its value."""
         (key,) = await self._keys(f"*:attempt:{attempt_id}")
         content = await self.client.dump(key)
         if not isinstance(content, bytes):
             raise TypeError(f"{key} holds nothing")
         return key, content
 
-    async def put_back(self, copy: tuple[str, bytes]) -> None:
-        """Restore an attempt from a copy."""
-        key, content = copy
-        await self.client.restore(key, 3_600_000, content)
+    async def restore(self, backup: tuple[str, bytes]) -> None:
+        """Put an attempt back from a backup."""
+        key, content = backup
+        await self.client.restore(key, _DAY_MILLISECONDS, content)
 
     async def is_closed(self, attempt_id: str) -> bool:
-        """Whether an attempt takes no more saves: closed, or deleted with a tombstone left."""
+        """Return True if an attempt is closed, or deleted with a tombstone left."""
         return bool(await self._keys(f"*:closed:{attempt_id}"))
 
     async def due_at(self, attempt_id: str) -> float | None:
-        """Return when an attempt is to be checked next, in seconds since 1970; None when it is not to be."""
+        """Return an attempt's next check time in seconds since 1970; None when there is none."""
         for key in await self._keys("*:due"):
             score = await self.client.zscore(key, attempt_id)
             if score is not None:
@@ -192,11 +182,11 @@ class AttemptStore:
         return None
 
     async def count_due(self) -> int:
-        """Return how many attempts are to be checked some time."""
+        """Count the attempts that have a next check time."""
         return sum([int(await self.client.zcard(key)) for key in await self._keys("*:due")])
 
-    async def lose_content(self, attempt_id: str) -> None:
-        """Delete every trace of an attempt, as a lost Redis would."""
+    async def lose(self, attempt_id: str) -> None:
+        """Delete every trace of an attempt, like a Redis that lost its data."""
         for key in await self._keys(f"*:*:{attempt_id}"):
             await self.client.delete(key)
         for key in await self._keys("*:due"):
@@ -204,16 +194,3 @@ class AttemptStore:
 
     async def _keys(self, pattern: str) -> list[str]:
         return sorted([key.decode() async for key in self.client.scan_iter(match=pattern, count=1000)])
-
-
-@asynccontextmanager
-async def merchant(stripe_api: str, secret_key: str) -> AsyncIterator[stripe.StripeClient]:
-    """Open Stripe's own library, as the shop's owner uses it."""
-    stripe.enable_telemetry = False
-    http_client: Any = stripe.AIOHTTPClient()
-    try:
-        yield stripe.StripeClient(
-            secret_key, base_addresses={"api": stripe_api}, http_client=http_client, max_network_retries=0
-        )
-    finally:
-        await http_client.close_async()

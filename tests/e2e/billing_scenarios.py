@@ -1,0 +1,214 @@
+"""Scenarios of a subscription's activation, changes and end."""
+
+import uuid
+from typing import Any, ClassVar, Final
+
+from .harness.outgoing_calls import OutgoingCall as Call
+from .harness.products import recorded_state, stripe_state, subscriptions_at_stripe
+from .harness.shop import Cart, Line, Reply, Shop
+from .scenario import Calls, Environment, Scenario
+
+
+class Activate(Scenario):
+    """Stripe reports that the payment method was set up."""
+
+    calls: ClassVar[Calls] = (
+        Call.GET_ATTEMPT,
+        Call.RECORD_PURCHASE,
+        Call.DELETE_ATTEMPT,
+        Call.BEGIN_ACTIVATION,
+        Call.CREATE_SUBSCRIPTION,
+        Call.ACTIVATE_SUBSCRIPTION,
+    )
+    failed_at: ClassVar[tuple[int, ...]] = (3, 4, 5)
+    """Indexes of the calls that are killed and failed: where the state differs from that of all other scenarios."""
+    plans: ClassVar[tuple[str, ...]] = ("coffee",)
+    subscription_status: ClassVar[str] = "active"
+    """The subscriptions' final status."""
+    at_stripe: ClassVar[int] = 1
+    """The final number of Stripe subscriptions for each row."""
+
+    def __init__(self, environment: Environment, number: int = 1) -> None:
+        super().__init__(environment, number)
+        self.cart = Cart([Line(self.system.backend.catalogue.prices[plan]) for plan in self.plans])
+
+    async def arrange(self) -> None:
+        """Pay the checkout."""
+        await self.begin()
+        await self.pay()
+        self.customer = str((await self.intent())["customer"])
+
+    async def act(self, door: Shop) -> Reply:
+        """Report the success of the intent."""
+        kind = "setup_intent" if self.checkout.sets_up else "payment_intent"
+        return await self.deliver(door, f"{kind}.succeeded", await self.intent())
+
+    async def row(self) -> dict[str, Any]:
+        """Return the first of the subscriptions."""
+        return (await self.system.orders_db.subscriptions_of(self.checkout.attempt_id))[0]
+
+    async def assert_billed_once(self) -> None:
+        """Assert one purchase, and one Stripe subscription that agrees with its row for each billing interval."""
+        (payment,) = await self.system.orders_db.payments_of(self.checkout.attempt_id)
+        orders = await self.system.orders_db.orders_of(self.checkout.attempt_id)
+        rows = await self.system.orders_db.subscriptions_of(self.checkout.attempt_id)
+        created = await subscriptions_at_stripe(self.system, self.customer)
+        intervals = [plan for plan in self.plans if plan != "mug"]
+
+        assert (payment["outcome"], payment["intent_id"]) == ("purchase", self.checkout.intent_id)
+        assert not await self.system.attempt_store.has_content(self.checkout.attempt_id)
+        assert len(orders) == int("mug" in self.plans)
+        assert [row["status"] for row in rows] == [self.subscription_status] * len(intervals)
+        assert len(created) == self.at_stripe * len(intervals)
+        assert {row["id"]: recorded_state(row) for row in rows if self.at_stripe} == {
+            each["metadata"]["subscriptionId"]: stripe_state(each) for each in created
+        }
+
+
+class ActivateTwo(Activate):
+    """Stripe reports the payment of a mixed cart with two billing intervals."""
+
+    calls: ClassVar[Calls] = (*Activate.calls[:3], *(call for call in Activate.calls[3:] for _ in range(2)))
+    failed_at = (1, 6, 8)
+    plans = ("mug", "coffee", "almanac")
+
+
+class ActivateOnReturn(Activate):
+    """The browser returns before Stripe reports anything."""
+
+    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.RETRIEVE_SETUP, *Activate.calls[1:])
+    failed_at = (5,)
+
+    async def act(self, door: Shop) -> Reply:
+        """Complete the checkout."""
+        return await self.complete(door)
+
+    async def recover(self) -> None:
+        """Let Stripe report it."""
+        (await Activate.act(self, self.shop)).ok()
+
+
+class ActivatePending(Activate):
+    """Stripe reports a checkout that was completed while Stripe created no subscriptions; the attempt is gone."""
+
+    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.GET_PURCHASE, *Activate.calls[3:])
+    failed_at: ClassVar[tuple[int, ...]] = (3,)
+
+    async def arrange(self) -> None:
+        """Complete the checkout with a pending subscription."""
+        await super().arrange()
+        fault = await self.fail_creation("error_unsaved", count=None)
+        (await self.complete(self.shop)).ok()
+        await self.control_api.remove_fault(fault)
+
+    async def fail_creation(self, kind: str, *, count: int | None) -> str:
+        """Let Stripe fail to create this customer's subscriptions; return the fault's id."""
+        params = {"customer": self.customer}
+        return await self.control_api.add_fault(
+            kind=kind, method="POST", path="/v1/subscriptions", params=params, count=count
+        )
+
+
+class AdoptAfterFailure(ActivatePending):
+    """Stripe creates the subscription and answers that it failed."""
+
+    calls: ClassVar[Calls] = (
+        *Activate.calls[:5],
+        Call.CREATE_SUBSCRIPTION,
+        Call.LIST_SUBSCRIPTIONS,
+        Call.ACTIVATE_SUBSCRIPTION,
+    )
+    failed_at = (6, 7)
+    failure: ClassVar[str] = "error_after"
+
+    async def arrange(self) -> None:
+        """Let Stripe fail once."""
+        await Activate.arrange(self)
+        await self.fail_creation(self.failure, count=1)
+
+
+class ActivateWithAnotherKey(AdoptAfterFailure):
+    """Stripe creates nothing, and stores the failure under the idempotency key."""
+
+    calls: ClassVar[Calls] = (*AdoptAfterFailure.calls[:7], *Activate.calls[3:])
+    failed_at = (7, 8)
+    failure = "error_before"
+
+
+class FailActivation(Activate):
+    """Stripe reports a payment method that was detached from its customer."""
+
+    calls: ClassVar[Calls] = (*Activate.calls[:5], Call.FAIL_ACTIVATION)
+    failed_at = (5,)
+    subscription_status = "activation_failed"
+    at_stripe = 0
+
+    async def arrange(self) -> None:
+        """Detach the payment method."""
+        await super().arrange()
+        await self.stripe.payment_methods.detach_async(str((await self.intent())["payment_method"]))
+
+
+class Update(Activate):
+    """Stripe reports that a subscription changed."""
+
+    calls: ClassVar[Calls] = (Call.GET_SUBSCRIPTION, Call.RETRIEVE_SUBSCRIPTION, Call.APPLY_STATE)
+    failed_at = (1, 2)
+
+    async def arrange(self) -> None:
+        """Complete the checkout, and change the subscription at Stripe."""
+        await super().arrange()
+        (await self.complete(self.shop)).ok()
+        stripe_id = (await self.row())["stripe_subscription_id"]
+        changed = await self.stripe.subscriptions.update_async(stripe_id, {"cancel_at_period_end": True})
+        self.subject = changed.to_dict()
+
+    async def act(self, door: Shop) -> Reply:
+        """Report the change."""
+        return await self.deliver(door, "customer.subscription.updated", self.subject)
+
+
+class CancelAtPeriodEnd(Activate):
+    """A user cancels a subscription at the end of its period."""
+
+    calls: ClassVar[Calls] = (Call.GET_SUBSCRIPTION, Call.CHANGE_SUBSCRIPTION, Call.APPLY_STATE)
+    failed_at = (1, 2)
+    mode: ClassVar[str] = "at_period_end"
+
+    def __init__(self, environment: Environment, number: int = 1) -> None:
+        super().__init__(environment, number)
+        self.user_id = f"user-{uuid.uuid4()}"
+
+    async def arrange(self) -> None:
+        """Complete the checkout."""
+        await super().arrange()
+        (await self.complete(self.shop)).ok()
+
+    async def act(self, door: Shop) -> Reply:
+        """Cancel the subscription."""
+        path = f"/api/subscriptions/{(await self.row())['id']}/cancel"
+        return await self.request(door, "POST", path, json={"mode": self.mode})
+
+
+class CancelNow(CancelAtPeriodEnd):
+    """A user cancels a subscription at once."""
+
+    calls: ClassVar[Calls] = (Call.GET_SUBSCRIPTION, Call.END_SUBSCRIPTION, Call.APPLY_STATE)
+    mode = "now"
+    subscription_status = "canceled"
+
+
+BILLING: Final[tuple[type[Activate], ...]] = (
+    Activate,
+    ActivateTwo,
+    ActivateOnReturn,
+    ActivatePending,
+    AdoptAfterFailure,
+    ActivateWithAnotherKey,
+    FailActivation,
+    Update,
+    CancelAtPeriodEnd,
+    CancelNow,
+)
+BILLING_CALLS: Final = [(kind, index) for kind in BILLING for index in kind.failed_at]
+"""The calls that are killed and failed, by scenario and index."""

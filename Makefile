@@ -10,7 +10,7 @@ PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproje
 BREAKING_AGAINST := $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo refs/remotes/origin/main || echo refs/heads/main)
 # mypy checks each folder of tests by itself, because each has a conftest.py, and the sources with tests/ first.
 TESTS := $(wildcard libs/*/tests services/*/tests tools/*/tests)
-MYPY := $(RUN) sh -c 'if [ $$1 = sources ]; then folder=; else folder=$$1; fi; mypy --cache-dir .mypy_cache/$$1 $$folder' mypy
+MYPY := $(RUN) sh -c 'if [ $$1 = sources ]; then folder=; else folder=$$1; fi; mypy --no-error-summary --cache-dir .mypy_cache/$$1 $$folder' mypy
 PROTOC = $(RUN) python -m grpc_tools.protoc -I proto --python_out=$(1) --grpc_python_out=$(1) \
 	--mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
 IMAGES := $(wildcard services/*) tools/stripe-simulator

@@ -48,7 +48,7 @@ OLD_WORDS: Final = {
     "seat": "install, slot",
     "sighting": "StripeSnapshot",
     "situation": "Environment",
-    "spoil": "response_faults",
+    "spoil": "response_faults, corrupt",
     "spoiling": "response_faults",
     "spoilt": "corrupt",
     "talkative": "echoing",
@@ -157,6 +157,7 @@ REDIS_OWN_WORDS: Final = re.compile(
     |master-addr|masterauth|masteruser|sentinel[ _-]master|SENTINEL.MASTER|b["']master|flags.*master|MasterDownError""",
     re.VERBOSE,
 )
+STREET: Final = re.compile(r" Road\b")
 
 _ANY_WORD: Final = re.compile(rf"(?<![A-Za-z])({'|'.join(OLD_WORDS)})s?(?![a-z])", re.IGNORECASE)
 _IN_CAMEL_CASE: Final = re.compile(rf"(?<=[a-z])({'|'.join(word.capitalize() for word in OLD_WORDS)})s?(?![a-z])")
@@ -203,7 +204,8 @@ def old_words_in(line: str) -> Iterator[tuple[str, str]]:
     """Yield each old word in a line with what replaced it."""
     for pattern in (_ANY_WORD, _IN_CAMEL_CASE):
         for found in pattern.finditer(line):
-            yield found[0], OLD_WORDS[found[1].lower()]
+            if not STREET.match(line, max(0, found.start() - 1)):
+                yield found[0], OLD_WORDS[found[1].lower()]
     for found in _ANY_NAME.finditer(line):
         yield found[0], OLD_NAMES[found[0]]
     for pattern, becomes in _PATTERNS:

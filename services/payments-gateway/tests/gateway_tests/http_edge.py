@@ -41,7 +41,7 @@ AMPLE: Final = Rate(per_minute=1e6, burst=1_000_000)
 
 @dataclass(frozen=True)
 class Limits:
-    """How often a client may ask, and whose word counts about who it is."""
+    """Rate limits, and the proxies that are trusted."""
 
     initiate_by_address: Rate = AMPLE
     initiate_by_user: Rate = AMPLE
@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Edge:
-    """What an app is built of."""
+    """Parts of an app."""
 
     gateway: Gateway
     deadline_seconds: float = 10.0

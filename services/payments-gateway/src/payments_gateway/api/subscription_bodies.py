@@ -72,7 +72,7 @@ class SubscriptionPageBody(Body):
 
 
 class CancelSubscriptionBody(RequestBody):
-    """How to end a subscription."""
+    """Mode of ending a subscription."""
 
     mode: Literal["at_period_end", "now", "undo"] = Field(
         default="at_period_end", description="undo reverts at_period_end while the period lasts."

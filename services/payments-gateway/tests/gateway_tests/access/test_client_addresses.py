@@ -9,7 +9,7 @@ BEHIND_PROXIES = ClientAddresses(PROXIES)
 
 
 def test_without_trusted_proxies_the_connection_counts() -> None:
-    """Whatever the header says: anybody can write it."""
+    """Anybody can write the header."""
     assert ClientAddresses([]).client_of("198.51.100.1", ["203.0.113.9"]) == "198.51.100.1"
 
 
@@ -55,7 +55,7 @@ def test_without_trusted_proxies_the_connection_counts() -> None:
     ],
 )
 def test_the_header_is_read_from_its_end_past_trusted_proxies(peer: str, lines: list[str], client: str) -> None:
-    """The first address that is no trusted proxy is the client; what is left of it was written by the client."""
+    """The first address that is no trusted proxy is the client; entries left of it may be forged."""
     assert BEHIND_PROXIES.client_of(peer, lines) == client
 
 
@@ -76,11 +76,11 @@ def test_the_header_is_read_from_its_end_past_trusted_proxies(peer: str, lines: 
     ],
 )
 def test_a_malformed_entry_ends_the_reading(malformed: str) -> None:
-    """What is left of it has come through nobody knows whom; the nearest address that is known counts."""
+    """The nearest address that is known counts."""
     assert BEHIND_PROXIES.client_of("10.0.0.1", [f"203.0.113.9, {malformed}, 10.0.0.2"]) == "10.0.0.2"
 
 
-def test_only_so_many_hops_are_followed() -> None:
+def test_the_number_of_hops_is_bounded() -> None:
     """A very long header costs little."""
     client = BEHIND_PROXIES.client_of("10.0.0.1", [", ".join(["203.0.113.9", *["10.0.0.2"] * 100_000])])
 
@@ -88,8 +88,8 @@ def test_only_so_many_hops_are_followed() -> None:
 
 
 @pytest.mark.parametrize("peer", [None, "", "unix:/run/gateway.sock", "testclient"])
-def test_who_has_no_address_shares_one(peer: str | None) -> None:
-    """Unlimited it must not be."""
+def test_clients_without_an_address_share_one(peer: str | None) -> None:
+    """They are limited, too."""
     assert BEHIND_PROXIES.client_of(peer, ["203.0.113.9"]) == UNKNOWN
 
 
@@ -104,8 +104,8 @@ def test_who_has_no_address_shares_one(peer: str | None) -> None:
         ("203.0.113.9", "203.0.113.10", False),
     ],
 )
-def test_an_ipv6_client_is_its_64(one: str, other: str, same: bool) -> None:  # noqa: FBT001 — a column of the table
-    """A home or a server gets 2^64 addresses for the price of one; IPv4 addresses are counted one by one."""
+def test_an_ipv6_client_is_its_64(one: str, other: str, *, same: bool) -> None:
+    """Each home or server has a /64; IPv4 addresses are counted one by one."""
     addresses = ClientAddresses([])
 
     assert (addresses.client_of(one, []) == addresses.client_of(other, [])) is same

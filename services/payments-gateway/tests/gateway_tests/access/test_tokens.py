@@ -148,7 +148,7 @@ FORGERIES: dict[str, dict[str, str]] = {
     ("reason", "token"),
     [pytest.param(reason, token, id=name) for reason, tokens in FORGERIES.items() for name, token in tokens.items()],
 )
-async def test_p6_a_forged_or_spoilt_token_signs_nobody_in(reason: str, token: str) -> None:
+async def test_p6_a_forged_or_corrupt_token_signs_nobody_in(reason: str, token: str) -> None:
     """The rejection quotes nothing of the token, and the issuer is not asked."""
     source = KeySet(EC, RSA)
     async with cached(source) as keys:
@@ -273,6 +273,6 @@ async def test_a_request_without_a_token_is_a_guests() -> None:
         (GUEST, "user_ada", False),
     ],
 )
-def test_what_has_an_owner_answers_only_its_owner(caller: Caller, owner: str | None, *, owns: bool) -> None:
-    """What has no owner answers anyone."""
+def test_an_owned_object_answers_only_its_owner(caller: Caller, owner: str | None, *, owns: bool) -> None:
+    """An object without an owner answers anyone."""
     assert caller.owns(owner) is owns

@@ -61,7 +61,7 @@ STATUSES = [422, 400, 413, 400, 415, 401, 404, 404, 405, 500, 503]
 
 
 async def test_every_failure_is_a_problem_with_the_requests_id(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """Whoever reports a failure can name it, and the operator finds it in the logs."""
+    """The id names the failure in the logs."""
     answers = await failing_answers(http, gateway)
 
     assert [answer.status for answer in answers] == STATUSES
@@ -74,8 +74,8 @@ async def test_every_failure_is_a_problem_with_the_requests_id(http: aiohttp.Cli
     assert len({answer.json["requestId"] for answer in answers}) == len(answers)
 
 
-async def test_a_callers_request_id_is_kept(http: aiohttp.ClientSession) -> None:
-    """A proxy in front may have given it out."""
+async def test_a_clients_request_id_is_kept(http: aiohttp.ClientSession) -> None:
+    """An ingress may have set it."""
     answer = await get(http, "/api/nothing", X_Request_Id="edge-1.a_b")
 
     assert answer.headers["X-Request-Id"] == answer.json["requestId"] == "edge-1.a_b"
@@ -83,7 +83,7 @@ async def test_a_callers_request_id_is_kept(http: aiohttp.ClientSession) -> None
 
 @pytest.mark.parametrize("offered", ["", "x" * 65, "a b", "a;b", '"', "\xe9"])
 async def test_a_request_id_that_could_do_harm_in_a_log_is_replaced(http: aiohttp.ClientSession, offered: str) -> None:
-    """By one of our own."""
+    """By a generated one."""
     answer = await get(http, "/api/nothing", X_Request_Id=offered)
 
     assert MADE.fullmatch(answer.headers["X-Request-Id"])
@@ -91,7 +91,7 @@ async def test_a_request_id_that_could_do_harm_in_a_log_is_replaced(http: aiohtt
 
 @pytest.mark.parametrize("path", ["/livez", "/nowhere", "/api/orders", "/api/config"])
 async def test_p7_no_cache_keeps_an_answer(http: aiohttp.ClientSession, path: str) -> None:
-    """Good or refused, unless it says so itself; and no browser guesses at what it is."""
+    """Unless the route allows it; and no browser guesses the media type."""
     answer = await ask(http, "GET", path)
 
     told = {name: answer.headers.get(name) for name in ("Cache-Control", "X-Content-Type-Options")}
@@ -100,7 +100,7 @@ async def test_p7_no_cache_keeps_an_answer(http: aiohttp.ClientSession, path: st
 
 @pytest.mark.parametrize(("method", "path"), [("GET", INITIATE), ("GET", WEBHOOK), ("DELETE", "/api/config")])
 async def test_another_method_is_a_problem(http: aiohttp.ClientSession, method: str, path: str) -> None:
-    """405, and which would be right."""
+    """405, with the allowed methods."""
     answer = await ask(http, method, path)
 
     assert (answer.status, answer.kind) == (405, "method_not_allowed")
@@ -108,7 +108,7 @@ async def test_another_method_is_a_problem(http: aiohttp.ClientSession, method: 
 
 
 async def test_the_shops_own_pages_may_read_every_answer(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """Errors too, else the page could not tell the buyer what is wrong."""
+    """Failures too, so that the page can show them."""
     good = await post(http, INITIATE, checkout_json(), Origin=SHOP_ORIGIN)
     answers = [good, *await failing_answers(http, gateway, Origin=SHOP_ORIGIN)]
 
@@ -123,7 +123,7 @@ async def test_the_shops_own_pages_may_read_every_answer(http: aiohttp.ClientSes
     "origin", ["https://evil.example", SHOP_ORIGIN + ".evil.example", "http://shop.example", "null"]
 )
 async def test_other_pages_may_not(http: aiohttp.ClientSession, origin: str) -> None:
-    """Only the origins on the list."""
+    """Other origins than those of the setting."""
     answer = await get(http, "/api/catalog", Origin=origin)
     preflight = await ask(
         http, "OPTIONS", INITIATE, headers={"Origin": origin, "Access-Control-Request-Method": "POST"}
@@ -135,7 +135,7 @@ async def test_other_pages_may_not(http: aiohttp.ClientSession, origin: str) -> 
 
 
 async def test_the_shops_own_pages_may_ask_first(http: aiohttp.ClientSession) -> None:
-    """A preflight for what the storefront sends is answered well."""
+    """A preflight for the storefront's headers succeeds."""
     preflight = await ask(
         http,
         "OPTIONS",
@@ -153,7 +153,7 @@ async def test_the_shops_own_pages_may_ask_first(http: aiohttp.ClientSession) ->
 
 
 async def test_a_request_that_takes_too_long_is_answered(gateway: Gateway) -> None:
-    """503 at the deadline, and the next request is served."""
+    """503 at the deadline; the next request is served."""
     gateway.wire.meanwhile("attempts.save", asyncio.Event().wait)
 
     async with served(Edge(gateway, deadline_seconds=1.0)) as http:
@@ -165,10 +165,10 @@ async def test_a_request_that_takes_too_long_is_answered(gateway: Gateway) -> No
     assert soon.status == 200
 
 
-async def test_p7_the_unexpected_is_told_to_nobody(
+async def test_p7_an_unexpected_error_shows_no_detail(
     http: aiohttp.ClientSession, gateway: Gateway, log_lines: list[str]
 ) -> None:
-    """500 with an id and no detail; the log has where it happened, but not what it said."""
+    """500 with a request id; the log has the place of the error, not its message."""
     gateway.wire.fail("attempts.save", ValueError("ada@example.com has pi_1_secret_hush"))
 
     answer = await post(http, INITIATE, checkout_json())
@@ -222,7 +222,7 @@ async def test_an_access_log_line_has_route_status_and_time(http: aiohttp.Client
 
 
 async def test_metrics_know_routes_by_their_templates(http: aiohttp.ClientSession) -> None:
-    """Else every attempt would be a time series, and its id readable."""
+    """Else every attempt id would be a time series."""
     await get(http, f"/api/checkout/{ATTEMPT_ID}")
     await ask(http, "PROPFIND", "/api/config")
 
@@ -252,7 +252,7 @@ async def test_readiness_needs_current_prices(http: aiohttp.ClientSession, gatew
 
 
 async def test_the_api_is_described_with_examples(http: aiohttp.ClientSession) -> None:
-    """Every public route with a summary, its failures, and examples of what to send."""
+    """Every public route, with summary, failures and examples."""
     document = (await get(http, "/openapi.json")).json
 
     operations = {
@@ -280,8 +280,8 @@ async def test_the_api_is_described_with_examples(http: aiohttp.ClientSession) -
     assert schemas["ItemBody"]["additionalProperties"] is False
 
 
-async def test_every_refusal_is_described_as_a_problem(http: aiohttp.ClientSession) -> None:
-    """No operation promises FastAPI's own shapes, and each that takes a body says how it is refused."""
+async def test_every_failure_is_described_as_a_problem(http: aiohttp.ClientSession) -> None:
+    """In place of FastAPI's own shapes; each operation with a body describes the failures of bodies."""
     document = (await get(http, "/openapi.json")).json
 
     operations = [operation for methods in document["paths"].values() for operation in methods.items()]
@@ -296,7 +296,7 @@ async def test_every_refusal_is_described_as_a_problem(http: aiohttp.ClientSessi
 
 
 async def test_the_examples_are_taken(http: aiohttp.ClientSession) -> None:
-    """What the document shows is what the gateway accepts, but for the price, which is the shop's own."""
+    """The gateway accepts the examples of the document, with a price of the shop."""
     schemas = (await get(http, "/openapi.json")).json["components"]["schemas"]
 
     def example(name: str) -> dict[str, object]:

@@ -14,7 +14,7 @@ from checkout_session.redis_backend.scripts import Command
 
 _FIRST_WAIT_MS: Final = 50
 _READERS_SHARE: Final = 4
-"""One in so many connections is reserved for reads."""
+"""Divisor of the connections that are reserved for reads: one in four."""
 
 
 class NotOnDisk(RedisError):

@@ -106,7 +106,7 @@ def joined(cluster: EmbeddedCluster, folder: Path) -> Iterator[ClusterNode]:
 
 
 def knows_all(node: ClusterNode, count: int) -> bool:
-    """Return True for a node that knows so many and finds the cluster healthy."""
+    """Return True for a node that knows `count` nodes and finds the cluster healthy."""
     met = sum("handshake" not in member.flags for member in cluster_nodes(node))
     return met == count and "cluster_state:ok" in node.execute("CLUSTER", "INFO")
 

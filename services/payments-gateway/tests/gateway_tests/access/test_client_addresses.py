@@ -13,47 +13,29 @@ def test_without_trusted_proxies_the_connection_counts() -> None:
     assert ClientAddresses([]).client_of("198.51.100.1", ["203.0.113.9"]) == "198.51.100.1"
 
 
-@pytest.mark.parametrize(
-    ("peer", "lines", "client"),
-    [
-        ("198.51.100.1", ["203.0.113.9"], "198.51.100.1"),
-        ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["1.1.1.1", "203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["1.1.1.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
-        ("10.0.0.1", ["1.1.1.1, 203.0.113.9, 192.0.2.7, 10.9.9.9"], "203.0.113.9"),
-        ("10.0.0.1", ["10.1.1.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
-        ("10.0.0.1", [], "10.0.0.1"),
-        ("10.0.0.1", [""], "10.0.0.1"),
-        ("10.0.0.1", ["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
-        ("::ffff:10.0.0.1", ["::ffff:203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["203.0.113.9:4711"], "203.0.113.9"),
-        ("10.0.0.1", ["2001:db8::5"], "2001:db8::/64"),
-        ("10.0.0.1", ["[2001:db8::5]"], "2001:db8::/64"),
-        ("10.0.0.1", ["[2001:db8::5]:443"], "2001:db8::/64"),
-        ("2001:db8:ff::1", ["203.0.113.9"], "203.0.113.9"),
-        ("10.0.0.1", ["  203.0.113.9\t"], "203.0.113.9"),
-    ],
-    ids=[
-        "peer not trusted",
-        "one proxy",
-        "the client wrote one itself",
-        "on two lines",
-        "two proxies",
-        "three proxies",
-        "a client that names a proxy",
-        "no header",
-        "empty header",
-        "only proxies",
-        "written as IPv6",
-        "with a port",
-        "IPv6",
-        "IPv6 in brackets",
-        "IPv6 with a port",
-        "proxy with IPv6",
-        "white space",
-    ],
-)
+HEADERS = {
+    "peer not trusted": ("198.51.100.1", ["203.0.113.9"], "198.51.100.1"),
+    "one proxy": ("10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
+    "the client wrote one itself": ("10.0.0.1", ["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
+    "on two lines": ("10.0.0.1", ["1.1.1.1", "203.0.113.9"], "203.0.113.9"),
+    "two proxies": ("10.0.0.1", ["1.1.1.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
+    "three proxies": ("10.0.0.1", ["1.1.1.1, 203.0.113.9, 192.0.2.7, 10.9.9.9"], "203.0.113.9"),
+    "a client that names a proxy": ("10.0.0.1", ["10.1.1.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
+    "no header": ("10.0.0.1", [], "10.0.0.1"),
+    "empty header": ("10.0.0.1", [""], "10.0.0.1"),
+    "only proxies": ("10.0.0.1", ["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
+    "written as IPv6": ("::ffff:10.0.0.1", ["::ffff:203.0.113.9"], "203.0.113.9"),
+    "with a port": ("10.0.0.1", ["203.0.113.9:4711"], "203.0.113.9"),
+    "IPv6": ("10.0.0.1", ["2001:db8::5"], "2001:db8::/64"),
+    "IPv6 in brackets": ("10.0.0.1", ["[2001:db8::5]"], "2001:db8::/64"),
+    "IPv6 with a port": ("10.0.0.1", ["[2001:db8::5]:443"], "2001:db8::/64"),
+    "proxy with IPv6": ("2001:db8:ff::1", ["203.0.113.9"], "203.0.113.9"),
+    "white space": ("10.0.0.1", ["  203.0.113.9\t"], "203.0.113.9"),
+}
+"""Peer, lines of X-Forwarded-For, client."""
+
+
+@pytest.mark.parametrize(("peer", "lines", "client"), HEADERS.values(), ids=HEADERS)
 def test_the_header_is_read_from_its_end_past_trusted_proxies(peer: str, lines: list[str], client: str) -> None:
     """The first address that is no trusted proxy is the client; entries left of it may be forged."""
     assert BEHIND_PROXIES.client_of(peer, lines) == client

@@ -26,41 +26,25 @@ async def test_the_keys_are_read(*, discovered: bool, paths: list[str]) -> None:
     assert issuer.requested_paths == paths
 
 
-@pytest.mark.parametrize(
-    "response",
-    [
-        CannedResponse(status=404),
-        CannedResponse(status=500),
-        CannedResponse(b'{"keys": []}', status=201),
-        CannedResponse(status=302, headers={"Location": "/elsewhere"}),
-        CannedResponse(b""),
-        CannedResponse(b"nonsense"),
-        CannedResponse(b"\xff\xfe"),
-        CannedResponse(b"[]"),
-        CannedResponse(b'"keys"'),
-        CannedResponse(b'{"keys": {}}'),
-        CannedResponse(b"[" * 100_000),
-        CannedResponse(json.dumps({"keys": [], "padding": "p" * 200_000}).encode()),
-        CannedResponse(gzip.compress(b'{"keys": []}'), headers={"Content-Encoding": "gzip"}),
-        CannedResponse(b'{"keys": []}', delay_seconds=20),
-    ],
-    ids=[
-        "not found",
-        "broken",
-        "created",
-        "redirect",
-        "empty",
-        "nonsense",
-        "binary",
-        "list",
-        "text",
-        "keys no list",
-        "nested",
-        "huge",
-        "compressed",
-        "slow",
-    ],
-)
+MISBEHAVIOUR = {
+    "not found": CannedResponse(status=404),
+    "broken": CannedResponse(status=500),
+    "created": CannedResponse(b'{"keys": []}', status=201),
+    "redirect": CannedResponse(status=302, headers={"Location": "/elsewhere"}),
+    "empty": CannedResponse(b""),
+    "nonsense": CannedResponse(b"nonsense"),
+    "binary": CannedResponse(b"\xff\xfe"),
+    "list": CannedResponse(b"[]"),
+    "text": CannedResponse(b'"keys"'),
+    "keys no list": CannedResponse(b'{"keys": {}}'),
+    "nested": CannedResponse(b"[" * 100_000),
+    "huge": CannedResponse(json.dumps({"keys": [], "padding": "p" * 200_000}).encode()),
+    "compressed": CannedResponse(gzip.compress(b'{"keys": []}'), headers={"Content-Encoding": "gzip"}),
+    "slow": CannedResponse(b'{"keys": []}', delay_seconds=20),
+}
+
+
+@pytest.mark.parametrize("response", MISBEHAVIOUR.values(), ids=MISBEHAVIOUR)
 async def test_an_issuer_that_misbehaves_is_unavailable(response: CannedResponse) -> None:
     """One failure within the time limit, and no redirect is followed."""
     with LocalIssuer(EC) as issuer:

@@ -1,6 +1,5 @@
 """Routes of a checkout: initiate, status, completion."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -14,7 +13,7 @@ from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 
 from ..assembly import Gateway
-from ..http_edge import INITIATE, deliver, event_body, get, post, post_raw, token_for
+from ..http_edge import INITIATE, get, post, post_raw, token_for
 from ..samples import ADA, ATTEMPT_ID, LONDON, OTHER_ATTEMPT_ID, address_json, checkout_json
 
 KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
@@ -77,21 +76,6 @@ async def test_everything_that_was_sent_is_stored(http: aiohttp.ClientSession, g
     assert (context.user_id, context.total) == ("user_ada", Money(3000, "usd"))
 
 
-@pytest.mark.parametrize("price_id", ["price_mug", "price_club"])
-async def test_p2_equal_requests_at_once_get_equal_responses(
-    http: aiohttp.ClientSession, gateway: Gateway, price_id: str
-) -> None:
-    """A key makes impatient browsers one checkout, with one intent and at most one customer."""
-    body = cart_json(price_id)
-    answers = await asyncio.gather(*(post(http, INITIATE, body, Idempotency_Key=KEY) for _ in range(12)))
-
-    late = await post(http, INITIATE, body, Idempotency_Key=KEY)
-
-    assert {answer.text for answer in answers} == {late.text}
-    assert late.status == 200
-    assert len(gateway.attempts.stored()) == len(gateway.intents.all()) == 1
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -141,19 +125,6 @@ async def test_a_paid_checkout_shows_its_purchase(http: aiohttp.ClientSession, g
     assert (answer.status, answer.kind) == (409, "already_paid")
     assert answer.json["purchase"]["order"]["totalAmount"] == 2500
     assert "ada@example.com" not in answer.text
-
-
-async def test_a_superseded_checkout_is_closed(http: aiohttp.ClientSession) -> None:
-    """The stale tab gets a conflict, and its status says why."""
-    first = await post(http, INITIATE, checkout_json(), Idempotency_Key=KEY)
-    attempt_id = first.json["checkoutAttemptId"]
-    await post(http, INITIATE, checkout_json(supersedes=attempt_id))
-
-    again = await post(http, INITIATE, checkout_json(), Idempotency_Key=KEY)
-    status = await get(http, f"/api/checkout/{attempt_id}")
-
-    assert (again.status, again.kind) == (409, "attempt_closed")
-    assert status.json["status"] == "superseded"
 
 
 @pytest.mark.parametrize(
@@ -208,21 +179,6 @@ async def test_a_paid_checkout_is_completed_when_the_browser_returns(
     )
 
 
-async def test_p3_browser_and_webhook_at_once_are_one_purchase(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """The first one records it, and all get the same order."""
-    stored = gateway.stored_attempt()
-    body = event_body(gateway.intents.pay(stored.intent))
-
-    answers = await asyncio.gather(
-        *(deliver(http, gateway, body) for _ in range(4)),
-        *(post(http, "/api/orders", complete_json(stored)) for _ in range(4)),
-    )
-
-    [purchase] = gateway.orders.purchases()
-    assert [answer.status for answer in answers] == [200] * 8
-    assert {answer.json["order"]["id"] for answer in answers[4:]} == {purchase.order and purchase.order.id}
-
-
 async def test_p7_a_guests_purchase_shows_nothing_personal(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """The attempt id is a capability for order number, lines and sums: no name, address or secret comes with it."""
     stored = gateway.stored_attempt()
@@ -234,16 +190,6 @@ async def test_p7_a_guests_purchase_shows_nothing_personal(http: aiohttp.ClientS
     assert status.json["purchase"] == completed.json
     for personal in (ADA.name, ADA.email, ADA.phone, LONDON.line1, LONDON.postal_code, "hush", stored.intent.id):
         assert str(personal) not in completed.text + status.text
-
-
-async def test_p5_a_payment_of_another_sum_needs_review(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """It is neither failed nor an order."""
-    stored = gateway.stored_attempt()
-    gateway.intents.pay(stored.intent, Money(3299, "usd"))
-
-    answer = await post(http, "/api/orders", complete_json(stored))
-
-    assert (answer.status, answer.json["status"], answer.json["order"]) == (200, "needs_review", None)
 
 
 async def test_a_payment_that_cannot_complete_the_checkout_is_told_by_its_type(

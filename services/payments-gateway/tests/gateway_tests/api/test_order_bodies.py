@@ -1,9 +1,18 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from payments_gateway.api.order_bodies import order_to_body
+import pytest
+
+from payments_gateway.api.order_bodies import decision_to_body, order_to_body
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Order, OrderStatus
+from payments_gateway.domain.purchases import (
+    Order,
+    OrderStatus,
+    PaymentDecision,
+    Purchase,
+    QuarantinedPayment,
+    QuarantineReason,
+)
 
 from ..samples import ADA, ATTEMPT_ID
 
@@ -29,3 +38,18 @@ def test_an_order_shows_refunded_and_disputed_amounts() -> None:
 
     assert (untouched.refunded_amount, untouched.disputed_amount) == (None, None)
     assert (returned.refunded_amount, returned.disputed_amount) == (500, 700)
+
+
+@pytest.mark.parametrize(
+    ("decision", "status"),
+    [
+        (None, "processing"),
+        (QuarantinedPayment(QuarantineReason.AMOUNT_MISMATCH, content_kept=True), "needs_review"),
+        (Purchase(ATTEMPT_ID, "pi_1", ORDER), "completed"),
+    ],
+)
+def test_a_decision_is_shown_by_its_outcome(decision: PaymentDecision | None, status: str) -> None:
+    """A quarantined payment is neither failed nor an order; a payment without decision is processing."""
+    body = decision_to_body(decision)
+
+    assert (body.status, body.order is not None) == (status, status == "completed")

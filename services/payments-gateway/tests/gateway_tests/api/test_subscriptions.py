@@ -99,17 +99,6 @@ async def test_a_webhook_is_acknowledged_only_once_nothing_is_pending(
     assert [row.status for row in gateway.subscriptions.rows.values()] == [SubscriptionStatus.ACTIVE]
 
 
-async def test_a_refused_activation_is_acknowledged(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """A repeat would not help; buyer and operator see it."""
-    gateway.fake_billing.refusals["price_club"] = "resource_missing"
-
-    answer = await deliver(http, gateway, setup_event(set_up(gateway)))
-
-    status = await get(http, f"/api/checkout/{ATTEMPT_ID[:-2]}01")
-    assert answer.status == 200
-    assert [each["status"] for each in status.json["purchase"]["subscriptions"]] == ["activation_failed"]
-
-
 async def test_a_returning_browser_is_shown_the_pending_subscription(
     http: aiohttp.ClientSession, gateway: Gateway
 ) -> None:

@@ -54,7 +54,6 @@ OLD_WORDS: Final = {
     "talkative": "echoing",
     "tally": "ErasureCounts",
     "timetable": "Scheduler",
-    "verdict": "DisputeOutcome, result",
     "wares": "products",
     "weigh": "page size limit",
 }

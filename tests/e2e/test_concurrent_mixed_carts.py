@@ -62,7 +62,7 @@ Item = tuple[str, int]
 
 @dataclass(frozen=True)
 class Market:
-    """What is on sale, by price id."""
+    """Prices for sale, by price id."""
 
     one_time: Mapping[str, Price]
     recurring: Mapping[str, Price]

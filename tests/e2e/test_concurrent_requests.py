@@ -66,7 +66,7 @@ Item = tuple[str, str, int, int]
 
 @dataclass(frozen=True)
 class Market:
-    """What is on sale."""
+    """Prices for sale."""
 
     prices: Mapping[str, Price]
     """By price id."""

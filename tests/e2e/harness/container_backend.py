@@ -103,7 +103,7 @@ class ContainerBackend:
 
     @property
     def catalogue(self) -> Catalogue:
-        """What is on sale."""
+        """The sample shop's catalogue."""
         if self._catalogue is None:
             raise ContainerFailed("the catalogue is not read yet")
         return self._catalogue

@@ -97,7 +97,7 @@ class EmbeddedCluster:
             for number in range(2 * primaries)
         ]
         """The initial primaries, then their replicas in the same order."""
-        self._masters = primaries
+        self._primaries = primaries
 
     @classmethod
     @contextmanager
@@ -203,7 +203,7 @@ class EmbeddedCluster:
         return [node for node in self.nodes if node.running]
 
     def _form(self) -> None:
-        primaries, replicas = self.nodes[: self._masters], self.nodes[self._masters :]
+        primaries, replicas = self.nodes[: self._primaries], self.nodes[self._primaries :]
         for number, node in enumerate(self.nodes):
             node.execute("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             for fellow in self.nodes[:number]:

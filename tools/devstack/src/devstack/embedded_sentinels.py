@@ -150,7 +150,7 @@ class EmbeddedSentinels:
 
     def wait_until_healthy(self) -> None:
         """Wait until every sentinel knows the others and the replica, and the replica is in sync."""
-        wait_until(self._is_healthy, "the sentinels know their master", seconds=HEALTHY_SECONDS)
+        wait_until(self._is_healthy, "the sentinels know their primary", seconds=HEALTHY_SECONDS)
 
     def _is_promoted(self, server: EmbeddedValkey) -> bool:
         if any(_primary_port(sentinel) != server.port for sentinel in self.sentinels):

@@ -1,7 +1,7 @@
 """Rules of a checkout context: every cart that is saved can be recorded once it is paid (P3, P5).
 
-checkout-session applies them before the attempt is saved, so before the buyer can pay. orders applies them again when it
-records the purchase. Adopt them at an edge:
+checkout-session applies them before the attempt is saved, so before the buyer can pay. orders applies them again when
+it records the purchase. Adopt them at an edge:
 
     raise_if_invalid(within("context", context_violations(request.context, request.intent.kind)))
 """

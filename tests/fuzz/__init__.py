@@ -1,4 +1,4 @@
-"""Hostile input for every edge of the running system, and what must hold whatever is sent.
+"""Fuzz tests: malformed and hostile input for every route and rpc of the running system.
 
-`make fuzz` runs it for long, `make test` a short form that is the same every time.
+`make fuzz` runs them for FUZZ_SECONDS, `make test` a short form with the same inputs every time.
 """

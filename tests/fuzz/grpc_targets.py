@@ -1,12 +1,13 @@
-"""Every rpc of both services: messages with hostile values, and bytes that are none."""
+"""Every rpc of both services: messages with hostile values, and bytes that are no message."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import strategies as st
@@ -14,158 +15,147 @@ from hypothesis import strategies as st
 from checkout.orders.v1 import orders_pb2
 from checkout.session.v1 import checkout_session_pb2
 
-from .findings import CALL_SECONDS, Hang, tried_again
-from .hostile import mostly
-from .messages import filled, mutated_bytes, mutated_message
-from .records import Promised
-from .samples import renumbered, sample_of
-from .subject import Subject
-from .targets import Target
+from .fuzzed_system import Accounted, FuzzedSystem
+from .json_inputs import weighted
+from .message_inputs import mutated_bytes, mutated_message, random_message, valid_message
+from .targets import CALL_SECONDS, Target, retry_unavailable
 
+SESSION_SERVICE: Final = checkout_session_pb2.DESCRIPTOR.services_by_name["CheckoutSessionService"]
+ORDERS_SERVICE: Final = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"]
 _DETAILS_KEY: Final = "grpc-status-details-bin"
-_EXPECTED: Final = frozenset(
-    {
-        grpc.StatusCode.OK,
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.ALREADY_EXISTS,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.ABORTED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-    }
-)
+_FIXED: Final = uuid.UUID(int=2, version=4)
 _METADATA_KEYS: Final = ("x-request-id", "x-request-id", "x-request-id-bin", "authorization", "traceparent", "x-any")
+_UNKNOWN_FIELDS: Final = (b"", b"", b"", b"\xfa\xff\x03\x03abc", b"\x98\x3f\x01" * 50)
+_EXPECTED: Final = {
+    grpc.StatusCode.OK,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
+Metadata = Mapping[str, str | bytes]
 
 
 @dataclass(frozen=True)
 class RpcCall:
-    """One call as it goes out."""
+    """One call."""
 
-    method: MethodDescriptor
+    method: MethodDescriptor = field(repr=False)
+    name: str
     data: bytes
-    metadata: Sequence[tuple[str, str | bytes]] = ()
-
-    def __repr__(self) -> str:
-        """Show what the call says, not how it is described."""
-        return f"{self.method.name} {self.data!r} {list(self.metadata)}"
-
-    @property
-    def path(self) -> str:
-        """The method as the wire names it."""
-        return f"/{self.method.containing_service.full_name}/{self.method.name}"
+    metadata: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class RpcAnswer:
-    """What came back."""
+class RpcResponse:
+    """The response, or the status of a failed call."""
 
     code: grpc.StatusCode
     data: bytes = b""
     details: bytes = b""
-    """google.rpc.Status, if the service sent one."""
+    """A google.rpc.Status, if the service sent one."""
 
 
-def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
+def targets(system: FuzzedSystem) -> Iterator[Target]:
     """Yield messages and bytes for each service."""
-    for name, service, channel, short in (
-        ("checkout-session", checkout_session_pb2.DESCRIPTOR.services_by_name, subject.session_channel, 400),
-        ("orders", orders_pb2.DESCRIPTOR.services_by_name, subject.orders_channel, 200),
+    for name, service, channel, short_inputs in (
+        ("checkout-session", SESSION_SERVICE, system.session_channel, 400),
+        ("orders", ORDERS_SERVICE, system.orders_channel, 200),
     ):
-        edge = _Edge(channel, promised)
-        (descriptor,) = service.values()
-        yield Target(f"grpc {name} messages", _messages(descriptor), edge.send, short=short)
-        yield Target(f"grpc {name} bytes", _bytes(descriptor), edge.send, short=100)
+        edge = _Edge(channel, system.accounted)
+        yield Target(f"grpc {name} messages", _messages(service), edge.send, short_inputs)
+        yield Target(f"grpc {name} bytes", _bytes(service), edge.send, short_inputs=100)
+
+
+def call_method(channel: grpc.Channel, call: RpcCall) -> RpcResponse:
+    """Call a method. Raises AssertionError for a call that hangs."""
+    invoke: Any = channel.unary_unary(f"/{call.method.containing_service.full_name}/{call.method.name}")
+    try:
+        response = invoke(call.data, timeout=CALL_SECONDS, metadata=tuple(call.metadata.items()))
+    except grpc.RpcError as error:
+        failure: Any = error
+        trailers = dict(failure.trailing_metadata() or ())
+        assert failure.code() is not grpc.StatusCode.DEADLINE_EXCEEDED, f"no response within {CALL_SECONDS:g} s"
+        return RpcResponse(failure.code(), details=trailers.get(_DETAILS_KEY, b""))
+    return RpcResponse(grpc.StatusCode.OK, response)
 
 
 class _Edge:
     """One service."""
 
-    def __init__(self, channel: grpc.Channel, promised: Promised) -> None:
+    def __init__(self, channel: grpc.Channel, accounted: Accounted) -> None:
         self._channel = channel
-        self._promised = promised
+        self._accounted = accounted
 
     def send(self, call: RpcCall) -> None:
-        answer = tried_again(lambda: self._answer(call), is_away=lambda got: got.code is grpc.StatusCode.UNAVAILABLE)
-        assert answer.code in _EXPECTED, f"{call.method.name} answered {answer.code.name}"
-        if answer.code is grpc.StatusCode.OK:
-            _note(call, answer, self._promised)
-        elif answer.code is not grpc.StatusCode.RESOURCE_EXHAUSTED:  # gRPC's own, for a message over the limit
-            assert _reason(answer.details), f"{call.method.name} answered {answer.code.name} without a reason"
+        response = retry_unavailable(
+            lambda: call_method(self._channel, call), lambda got: got.code is grpc.StatusCode.UNAVAILABLE
+        )
+        assert response.code in _EXPECTED, f"{call.name} answered {response.code.name}"
+        if response.code is grpc.StatusCode.OK:
+            self._account(call, response)
+        elif response.code is not grpc.StatusCode.RESOURCE_EXHAUSTED:  # gRPC's own, for a message that is too large
+            assert _reason(response.details), f"{call.name} answered {response.code.name} without a reason"
 
-    def _answer(self, call: RpcCall) -> RpcAnswer:
-        invoke: Any = self._channel.unary_unary(call.path)
-        try:
-            return RpcAnswer(grpc.StatusCode.OK, invoke(call.data, timeout=CALL_SECONDS, metadata=call.metadata))
-        except grpc.RpcError as error:
-            failure: Any = error
-        if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            raise Hang(f"{call.method.name}: no answer in {CALL_SECONDS:g} s")
-        trailers = dict(failure.trailing_metadata() or ())
-        return RpcAnswer(failure.code(), details=trailers.get(_DETAILS_KEY, b""))
+    def _account(self, call: RpcCall, response: RpcResponse) -> None:
+        request = _parse(call.method.input_type, call.data)
+        _parse(call.method.output_type, response.data)
+        if call.name == "SaveAttempt":
+            self._accounted.attempts.add(request.attempt_id)
+        elif call.name in {"CloseAttempt", "DeleteAttempt"}:
+            self._accounted.tombstones.add(request.attempt_id)
+        elif call.name in {"RecordPurchase", "QuarantinePayment"}:
+            self._accounted.payments.add(request.payment.intent.id)
+            self._accounted.attempts.add(request.payment.attempt_id)
 
 
 def _messages(service: ServiceDescriptor) -> st.SearchStrategy[RpcCall]:
     def calls(method: MethodDescriptor) -> st.SearchStrategy[RpcCall]:
-        sample = _sample(method)
-        fresh = st.uuids(version=4).map(lambda number: renumbered(sample, number))
-        near = (st.just(sample) | fresh).flatmap(mutated_message)
-        unknown_fields = st.sampled_from((b"", b"", b"", b"\xfa\xff\x03\x03abc", b"\x98\x3f\x01" * 50))
-        message = mostly({5: [near], 1: [filled(method.input_type)]})
-        data = st.tuples(message, unknown_fields).map(lambda pair: pair[0].SerializeToString() + pair[1])
-        return st.builds(RpcCall, st.just(method), data, _metadata())
+        numbers = st.just(_FIXED) | st.uuids(version=4)
+        near = numbers.map(lambda number: valid_message(method.input_type, number)).flatmap(mutated_message)
+        messages = weighted({5: [near], 1: [random_message(method.input_type)]})
+        data = st.builds(
+            lambda message, unknown: message.SerializeToString() + unknown, messages, st.sampled_from(_UNKNOWN_FIELDS)
+        )
+        return st.builds(RpcCall, st.just(method), st.just(method.name), data, _metadata())
 
     return _methods(service).flatmap(calls)
 
 
 def _bytes(service: ServiceDescriptor) -> st.SearchStrategy[RpcCall]:
     def calls(method: MethodDescriptor) -> st.SearchStrategy[RpcCall]:
-        nearly = mutated_bytes(_sample(method).SerializeToString())
-        return st.builds(RpcCall, st.just(method), mostly({3: [nearly], 1: [st.binary(max_size=300)]}))
+        near = mutated_bytes(valid_message(method.input_type, _FIXED).SerializeToString())
+        data = weighted({3: [near], 1: [st.binary(max_size=300)]})
+        return st.builds(RpcCall, st.just(method), st.just(method.name), data)
 
     return _methods(service).flatmap(calls)
 
 
 def _methods(service: ServiceDescriptor) -> st.SearchStrategy[MethodDescriptor]:
-    """Choose methods, the oftener the more they are told."""
-    weighed = [[method] * (1 + _sample(method).ByteSize() // 60) for method in service.methods]
-    return st.sampled_from([method for methods in weighed for method in methods])
+    """Choose methods with large requests more often."""
+    weights = {method: 1 + valid_message(method.input_type, _FIXED).ByteSize() // 60 for method in service.methods}
+    return st.sampled_from([method for method, weight in weights.items() for _ in range(weight)])
 
 
-def _metadata() -> st.SearchStrategy[list[tuple[str, str | bytes]]]:
-    def entry(key: str) -> st.SearchStrategy[tuple[str, str | bytes]]:
-        if key.endswith("-bin"):
-            return st.binary(max_size=100).map(lambda value: (key, value))
-        # gRPC's client sends no others in a text value.
-        printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=100)
-        return (printable | st.just("x" * 3000)).map(lambda value: (key, value.strip()))
+def _metadata() -> st.SearchStrategy[Metadata]:
+    def entry(key: str) -> st.SearchStrategy[Metadata]:
+        # gRPC's client sends only printable ASCII in a text value.
+        printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=100).map(str.strip)
+        values = st.binary(max_size=100) if key.endswith("-bin") else printable | st.just("x" * 3000)
+        return values.map(lambda value: {key: value})
 
-    entries = st.lists(st.sampled_from(_METADATA_KEYS).flatmap(entry), max_size=2)
-    none: st.SearchStrategy[list[tuple[str, str | bytes]]] = st.just([])
-    return mostly({1: [none, entries]})
+    none: st.SearchStrategy[Metadata] = st.just({})
+    return none | st.sampled_from(_METADATA_KEYS).flatmap(entry)
 
 
-def _sample(method: MethodDescriptor) -> Message:
-    return sample_of(method.input_type.full_name, GetMessageClass(method.input_type)())
-
-
-def _note(call: RpcCall, answer: RpcAnswer, promised: Promised) -> None:
-    """Note what an answer says is stored now."""
-    request = _parsed(call.method.input_type, call.data)
-    _parsed(call.method.output_type, answer.data)
-    if call.method.name == "SaveAttempt":
-        promised.attempts.add(request.attempt_id)
-    elif call.method.name in {"CloseAttempt", "DeleteAttempt"}:
-        promised.markers.add(request.attempt_id)
-    elif call.method.name in {"RecordPurchase", "QuarantinePayment"}:
-        promised.payments.add(request.payment.intent.id)
-        promised.attempts.add(request.payment.attempt_id)
-
-
-def _parsed(descriptor: Any, data: bytes) -> Any:
+def _parse(descriptor: Any, data: bytes) -> Any:
     try:
         return GetMessageClass(descriptor).FromString(data)
     except DecodeError:
-        raise AssertionError(f"OK for what is no {descriptor.full_name}") from None
+        raise AssertionError(f"OK, but not a {descriptor.full_name}") from None
 
 
 def _reason(details: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Every operation of the OpenAPI document, by schemathesis: what it documents is what must come."""
+"""Every operation of the OpenAPI document, tried by schemathesis: responses must be as documented."""
 
 import json
 from collections.abc import Iterator
@@ -18,14 +18,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from .findings import CALL_SECONDS, Hang, tried_again
-from .records import Promised
-from .subject import Subject
-from .targets import Target
+from .fuzzed_system import INITIATE, FuzzedSystem
+from .targets import CALL_SECONDS, Target, retry_unavailable
 
-_AWAY: Final = 503
 _OK: Final = 200
 _SERVER_ERROR: Final = 500
+_UNAVAILABLE: Final = 503
 _CHECKS: Final = [
     status_code_conformance,
     content_type_conformance,
@@ -34,48 +32,33 @@ _CHECKS: Final = [
 ]
 
 
-def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
-    """Yield the document's operations as one target."""
-    url = f"http://{subject.gateway}"
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
-    found: list[Any] = list(schema.get_all_operations())
-    operations = [each.ok() for each in found]
-    inputs = st.one_of(
-        [
-            operation.as_strategy(mode)
-            for operation in operations
-            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-        ]
-    )
-    _let_hypothesis_show_values()
-    yield Target("openapi document", inputs, _Edge(subject, promised).send, short=120)
-
-
-def _let_hypothesis_show_values() -> None:
-    """Undo what schemathesis does to its whole process, for the sake of every test that runs in it afterwards."""
+def targets(system: FuzzedSystem) -> Iterator[Target]:
+    """Yield valid and invalid requests to the operations, as one target."""
+    url = f"http://{system.gateway}"
+    document: Any = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    # Importing schemathesis replaces this printer, for every other test of the process too.
     hypothesis.core.RepresentationPrinter = hypothesis.vendor.pretty.RepresentationPrinter  # type: ignore[attr-defined] # not public
+    session = requests.Session()
+    session.trust_env = False
 
+    def call(case: Any) -> Any:
+        try:
+            return case.call(base_url=url, session=session, timeout=CALL_SECONDS)
+        except requests.Timeout:
+            raise AssertionError(f"{case.method} {case.path}: no response within {CALL_SECONDS:g} s") from None
 
-class _Edge:
-    def __init__(self, subject: Subject, promised: Promised) -> None:
-        self._url = f"http://{subject.gateway}"
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._promised = promised
-
-    def send(self, case: Any) -> None:
-        response = tried_again(lambda: self._call(case), is_away=lambda got: got.status_code == _AWAY)
+    def send(case: Any) -> None:
+        response = retry_unavailable(lambda: call(case), lambda got: bool(got.status_code == _UNAVAILABLE))
         assert response.status_code < _SERVER_ERROR, f"{response.status_code}: {response.text[:300]}"
         try:
             case.validate_response(response, checks=_CHECKS)
         except FailureGroup as failures:
-            told = "; ".join(str(failure) for failure in failures.exceptions)
-            raise AssertionError(f"{case.method} {case.path}: {told}\n{case.as_curl_command()}") from None
-        if response.status_code == _OK and case.path.endswith("/initiate-checkout"):
-            self._promised.attempts.add(json.loads(response.content)["checkoutAttemptId"])
+            messages = "; ".join(str(failure) for failure in failures.exceptions)
+            raise AssertionError(f"{case.method} {case.path}: {messages}\n{case.as_curl_command()}") from None
+        if response.status_code == _OK and case.path == INITIATE:
+            system.accounted.attempts.add(json.loads(response.content)["checkoutAttemptId"])
 
-    def _call(self, case: Any) -> Any:
-        try:
-            return case.call(base_url=self._url, session=self._session, timeout=CALL_SECONDS)
-        except requests.Timeout:
-            raise Hang(f"{case.method} {case.path}: no answer in {CALL_SECONDS:g} s") from None
+    operations = [each.ok() for each in document.get_all_operations()]
+    modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    inputs = st.one_of([operation.as_strategy(mode) for operation in operations for mode in modes])
+    yield Target("openapi document", inputs, send, short_inputs=120)

@@ -1,48 +1,47 @@
-"""What hostile input is sent to: a strategy that makes inputs, and what one input must not do."""
+"""Targets: where inputs are sent, and what must hold for each response."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from hypothesis.strategies import SearchStrategy
 
-from .records import Promised
-from .subject import Subject
+from .fuzzed_system import FuzzedSystem
+
+CALL_SECONDS: Final = 30.0
+"""Time limit of a call. The deadlines of the services are shorter, so a call that takes longer hangs."""
+
+_RETRY_AFTER_SECONDS: Final = (0.0, 0.5, 2.0)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Target:
-    """One edge of the system."""
+    """Inputs and where they are sent. `send` raises an AssertionError for a finding."""
 
     name: str
     inputs: SearchStrategy[Any]
     send: Callable[[Any], None]
-    """Raises AssertionError for a finding."""
-    short: int
-    """How many inputs the short form tries."""
+    short_inputs: int
+    """Number of inputs in the short form."""
 
 
-MakeTargets = Callable[[Subject, Promised], Iterator[Target]]
+def retry_unavailable(call: Callable[[], T], is_unavailable: Callable[[T], bool]) -> T:
+    """Repeat a call that is answered with "unavailable", which may happen for a moment on a busy machine."""
+    for pause in _RETRY_AFTER_SECONDS:
+        response = call()
+        if not is_unavailable(response):
+            return response
+        time.sleep(pause)
+    return call()
 
 
-def all_targets(subject: Subject, promised: Promised) -> list[Target]:
-    """Return every target there is."""
-    # Imported only now: schemathesis takes half a second and changes hypothesis for the whole process.
-    from . import (  # noqa: PLC0415
-        api_targets,
-        framing_target,
-        grpc_targets,
-        openapi_target,
-        simulator_targets,
-        webhook_targets,
-    )
+def all_targets(system: FuzzedSystem) -> list[Target]:
+    """Return every target."""
+    # Imported late: schemathesis takes half a second and changes hypothesis for the whole process.
+    from . import api_targets, grpc_targets, openapi_target, webhook_targets  # noqa: PLC0415
 
-    makers: list[MakeTargets] = [
-        openapi_target.targets,
-        api_targets.targets,
-        webhook_targets.targets,
-        framing_target.targets,
-        grpc_targets.targets,
-        simulator_targets.targets,
-    ]
-    return [target for make in makers for target in make(subject, promised)]
+    modules = (openapi_target, api_targets, webhook_targets, grpc_targets)
+    return [target for module in modules for target in module.targets(system)]

@@ -1,4 +1,4 @@
-"""The webhook: bodies that Stripe signed and never would send, and signatures that it never made."""
+"""The webhook: signed bodies that Stripe never sends, and signatures that it never makes."""
 
 import hashlib
 import hmac
@@ -9,94 +9,91 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from .gateway_answers import answered
-from .hostile import header_bytes, json_values, mostly, mutated, write_json
-from .http_wire import HttpAnswer, exchange, request_bytes
-from .messages import mutated_bytes
-from .records import Promised
-from .samples import succeeded_event
-from .subject import Subject
+from .fuzzed_system import FuzzedSystem
+from .http_calls import Request, Response, send
+from .json_inputs import header_values, json_values, mutated_json, weighted, write_json
+from .message_inputs import mutated_bytes
 from .targets import Target
 
-WEBHOOK: Final = "/api/stripe/webhook"
-_JSON: Final = ("Content-Type", b"application/json")
 _OK: Final = 200
-_LIMIT: Final = 256 * 1024
+_MAX_BODY: Final = 256 * 1024
+_HARMLESS_EVENT: Final = b'{"id":"evt_1","object":"event","type":"charge.updated"}'
 
 
-def targets(subject: Subject, promised: Promised) -> Iterator[Target]:
+def targets(system: FuzzedSystem) -> Iterator[Target]:
     """Yield bodies and signatures."""
-    edge = _Edge(subject, promised)
-    yield Target("webhook bodies", _bodies(subject), edge.send_signed, short=200)
-    yield Target("webhook signatures", _signatures(), edge.send_signature, short=100)
+    secret = system.stack.facts.webhook_secret
+
+    def deliver(body: bytes, signature: bytes) -> Response:
+        headers = {"Content-Type": b"application/json", "Stripe-Signature": signature}
+        return send(system.gateway, Request("POST", "/api/stripe/webhook", headers, body))
+
+    def send_body(body: bytes) -> None:
+        system.accounted.possible_payments.add(_intent_id(body))
+        response = deliver(body, b"t=%b,v1=%b" % _sign(body, secret))
+        assert response.status in (200, 400, 413), f"{response.status}: {response.body[:300]!r}"
+
+    def send_signature(parts: list[tuple[bytes, bytes]]) -> None:
+        timestamp, digest = _sign(_HARMLESS_EVENT, secret)
+        values = {b"TIME": timestamp, b"DIGEST": digest}
+        header = b",".join(name + values.get(value, value) for name, value in parts)
+        response = deliver(_HARMLESS_EVENT, header)
+        assert response.status in (200, 400), f"{response.status}: {response.body[:300]!r}"
+        if response.status == _OK:
+            assert {b"t=" + timestamp, b"v1=" + digest} <= {part.strip() for part in header.split(b",")}
+
+    yield Target("webhook bodies", _bodies(system), send_body, short_inputs=200)
+    yield Target("webhook signatures", _signatures(), send_signature, short_inputs=100)
 
 
-def sign(body: bytes, secret: str, at: int) -> bytes:
-    """Sign bytes as Stripe would, whatever they are."""
-    digest = hmac.new(secret.encode(), b"%d.%b" % (at, body), hashlib.sha256).hexdigest()
-    return f"t={at},v1={digest}".encode()
+def _sign(body: bytes, secret: str) -> tuple[bytes, bytes]:
+    """Return the timestamp and the digest of Stripe's signature."""
+    timestamp = b"%d" % time.time()
+    return timestamp, hmac.new(secret.encode(), timestamp + b"." + body, hashlib.sha256).hexdigest().encode()
 
 
-class _Edge:
-    def __init__(self, subject: Subject, promised: Promised) -> None:
-        self._gateway = subject.gateway
-        self._secret = subject.addresses.webhook_secret
-        self._promised = promised
-
-    def send_signed(self, body: bytes) -> None:
-        """Deliver a body; any is either acknowledged or a bad event."""
-        self._promised.possible_payments |= _intent_ids(body)
-        answer = answered(lambda: self._deliver(body, sign(body, self._secret, int(time.time()))))
-        assert answer.status in (200, 400, 413), f"{answer.status}: {answer.body[:300]!r}"
-
-    def send_signature(self, parts: list[tuple[bytes, bytes]]) -> None:
-        """Deliver a harmless event; only what holds the one right signature may be acknowledged."""
-        body, now = b'{"id":"evt_1","object":"event","type":"charge.updated"}', int(time.time())
-        right = sign(body, self._secret, now)
-        known = {b"TIME": right.partition(b",")[0][2:], b"SIGNATURE": right.rpartition(b"=")[2]}
-        header = b",".join(name + value for name, value in ((name, known.get(value, value)) for name, value in parts))
-        answer = answered(lambda: self._deliver(body, header))
-        assert answer.status in (200, 400), f"{answer.status}: {answer.body[:300]!r}"
-        if answer.status == _OK:
-            assert set(right.split(b",")) <= {part.strip() for part in header.split(b",")}
-
-    def _deliver(self, body: bytes, signature: bytes) -> HttpAnswer | None:
-        return exchange(
-            self._gateway, request_bytes("POST", WEBHOOK, [_JSON, ("Stripe-Signature", signature)], body or b" ")
-        )
-
-
-def _bodies(subject: Subject) -> st.SearchStrategy[bytes]:
-    held = [checkout.attempt_id for checkout in subject.open_checkouts]
-    attempts = mostly({1: [st.uuids(version=4).map(str), st.sampled_from(held)]})
+def _bodies(system: FuzzedSystem) -> st.SearchStrategy[bytes]:
+    attempts = st.uuids(version=4).map(str) | st.sampled_from([each.attempt_id for each in system.open_checkouts])
     intents = st.integers(0, 2**64).map(lambda number: f"pi_{number:x}")
     kinds = st.sampled_from(("payment_intent", "payment_intent", "setup_intent"))
-    events = st.builds(
-        lambda attempt, intent, kind: succeeded_event(attempt, intent, kind=kind), attempts, intents, kinds
-    )
-    spoiled = events.flatmap(mutated).map(write_json).map(str.encode)
+    events = st.builds(_succeeded_event, kinds, intents, attempts)
+    mutated = events.flatmap(mutated_json).map(write_json).map(str.encode)
     cut = events.map(json.dumps).map(str.encode).flatmap(mutated_bytes)
-    heavy = st.sampled_from((_LIMIT - 200, _LIMIT, _LIMIT + 1, _LIMIT + 1024)).map(
-        lambda size: b'{"id":"' + b"x" * size
-    )
-    other = json_values().map(write_json).map(str.encode) | st.binary(max_size=200) | heavy
-    return mostly({6: [spoiled], 1: [cut, other]})
+    sizes = st.sampled_from((_MAX_BODY - 200, _MAX_BODY, _MAX_BODY + 1, _MAX_BODY + 1024))
+    large = sizes.map(lambda size: b'{"id":"' + b"x" * size)
+    other = json_values().map(write_json).map(str.encode) | st.binary(max_size=200) | large
+    return weighted({6: [mutated], 1: [cut, other]})
+
+
+def _succeeded_event(kind: str, intent_id: str, attempt_id: str) -> dict[str, Any]:
+    intent = {
+        "id": intent_id,
+        "object": kind,
+        "status": "succeeded",
+        "livemode": False,
+        "metadata": {"checkoutAttemptId": attempt_id},
+        "last_payment_error": None,
+        "amount_received": 2500,
+        "currency": "usd",
+    }
+    return {"id": "evt_1", "type": f"{kind}.succeeded", "data": {"object": intent}}
 
 
 def _signatures() -> st.SearchStrategy[list[tuple[bytes, bytes]]]:
+    """Generate signatures in parts, in some of them the valid one among others."""
     names = st.sampled_from((b"t=", b"v1=", b" v1=", b"v0=", b"T=", b"t =", b"", b"="))
-    values = st.sampled_from((b"TIME", b"TIME", b"SIGNATURE", b"SIGNATURE", "٣".encode(), b"1e9", b"-1", b"9" * 400))
-    right = st.just([(b"t=", b"TIME"), (b"v1=", b"SIGNATURE")])
-    some = st.lists(st.tuples(names, values | header_bytes()), max_size=5)
-    return some | st.builds(lambda before, middle, after: before + middle + after, some, right, some)
+    values = st.sampled_from((b"TIME", b"TIME", b"DIGEST", b"DIGEST", "\u0663".encode(), b"1e9", b"-1", b"9" * 400))
+    parts = st.lists(st.tuples(names, values | header_values()), max_size=5)
+    valid = [(b"t=", b"TIME"), (b"v1=", b"DIGEST")]
+    return parts | st.builds(lambda before, after: before + valid + after, parts, parts)
 
 
-def _intent_ids(body: bytes) -> set[str]:
-    """Return the id of the intent that an event speaks of, however lenient one reads it."""
+def _intent_id(body: bytes) -> str:
+    """Return the id of an event's intent, with the most lenient reading of the event."""
     try:
         event: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return set()
+        return ""
     for step in ("data", "object", "id"):
         event = event.get(step) if isinstance(event, Mapping) else None
-    return {str(event)}
+    return str(event)

@@ -1,0 +1,118 @@
+"""The running system that receives the inputs."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import jwt
+
+from devstack import json_http
+from devstack.layout import Home
+from devstack.stack import Stack
+from devstack.stack_options import StackOptions
+
+SERVICES: Final = ("checkout-session", "orders", "gateway")
+INITIATE: Final = "/api/stripe/initiate-checkout"
+_OPEN_CHECKOUTS: Final = 4
+_TOKEN_EXPIRES_AT: Final = 2**33
+_SETTINGS: Final = {"gateway": {"STRIPE_REQUESTS_PER_SECOND": "10000"}}
+"""No limit may keep the inputs from the code behind it."""
+
+
+@dataclass
+class Accounted:
+    """Keys of the records that responses announced."""
+
+    payments: set[str] = field(default_factory=set)
+    """Intents with an answered decision."""
+    possible_payments: set[str] = field(default_factory=set)
+    """Intents of acknowledged events: they have a decision, or are not ours."""
+    attempts: set[str] = field(default_factory=set)
+    tombstones: set[str] = field(default_factory=set)
+    """Attempts that were closed or deleted."""
+
+
+@dataclass(frozen=True)
+class OpenCheckout:
+    """A guest's unpaid checkout."""
+
+    attempt_id: str
+    intent_id: str
+
+
+@dataclass(frozen=True)
+class FuzzedSystem:
+    """A stack with clients, a few open checkouts, and the records that responses announced."""
+
+    stack: Stack
+    session_channel: grpc.Channel
+    orders_channel: grpc.Channel
+    open_checkouts: tuple[OpenCheckout, ...]
+    user_token: str
+    accounted: Accounted = field(default_factory=Accounted)
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's host:port."""
+        return self.stack.gateways[0].address
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process ids of the services. The simulator and the databases may grow: they store what they are sent."""
+        return {name: self.stack.processes[name].pid for name in SERVICES}
+
+    @property
+    def logs(self) -> Mapping[str, Path]:
+        """Log files by process name."""
+        return {name: self.stack.home.log_of(name) for name in (*SERVICES, "stripe-simulator")}
+
+
+@contextmanager
+def run_system(folder: Path) -> Iterator[FuzzedSystem]:
+    """Run the system during the block; remove its data afterwards."""
+    options = StackOptions(durable=False, seed=1, rate_limits=False, settings=_SETTINGS)
+    stack = Stack(Home(folder), options=options)
+    try:
+        with (
+            stack,
+            grpc.insecure_channel(stack.facts.checkout_session) as session_channel,
+            grpc.insecure_channel(stack.facts.orders) as orders_channel,
+        ):
+            yield FuzzedSystem(
+                stack=stack,
+                session_channel=session_channel,
+                orders_channel=orders_channel,
+                open_checkouts=tuple(_open_checkout(stack) for _ in range(_OPEN_CHECKOUTS)),
+                user_token=jwt.encode({"sub": "user-fuzz", "exp": _TOKEN_EXPIRES_AT}, stack.facts.jwt_secret),
+            )
+    finally:
+        stack.postgres.destroy()
+
+
+def initiate_body(stack: Stack) -> dict[str, Any]:
+    """Return a valid body of initiate-checkout; its `supersedes` names no attempt."""
+    return {
+        "items": [{"priceId": stack.catalogue.prices["mug"], "quantity": 2}],
+        "contact": {"name": "Ada Example", "email": "ada@example.com", "phone": "+15550100"},
+        "shippingAddress": {
+            "line1": "1 Harbour Street",
+            "city": "Portland",
+            "state": "OR",
+            "postalCode": "97201",
+            "country": "US",
+        },
+        "shippingOptionId": stack.catalogue.shipping_rates["standard"],
+        "supersedes": str(uuid.UUID(int=7, version=4)),
+    }
+
+
+def _open_checkout(stack: Stack) -> OpenCheckout:
+    body = initiate_body(stack)
+    del body["supersedes"]
+    response = json_http.send_json("POST", f"{stack.facts.gateway}{INITIATE}", body)
+    intent_id, _, _ = response.body["clientSecret"].partition("_secret_")
+    return OpenCheckout(response.body["checkoutAttemptId"], intent_id)

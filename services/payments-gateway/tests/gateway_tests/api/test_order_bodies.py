@@ -45,7 +45,7 @@ def test_an_order_shows_refunded_and_disputed_amounts() -> None:
     [
         (None, "processing"),
         (QuarantinedPayment(QuarantineReason.AMOUNT_MISMATCH, content_kept=True), "needs_review"),
-        (Purchase(ATTEMPT_ID, "pi_1", ORDER), "completed"),
+        (Purchase("pi_1", ORDER), "completed"),
     ],
 )
 def test_a_decision_is_shown_by_its_outcome(decision: PaymentDecision | None, status: str) -> None:

@@ -68,7 +68,7 @@ def price_from_stripe(fields: Mapping[str, Any]) -> Price:
     return Price(
         id=fields["id"],
         product_id=product["id"],
-        name=product.get("name") or "",
+        name=_shortened(product.get("name") or ""),
         description=product.get("description"),
         image_url=images[0] if images else None,
         unit_price=None if unit_amount is None else Money(unit_amount, fields["currency"]),
@@ -125,9 +125,14 @@ def _recurring(price: Mapping[str, Any]) -> Recurring | None:
 
 
 def _is_usable_name(name: str) -> bool:
-    """Return True if an order can store the name: after the payment it would be a quarantine."""
+    """Return True if an order can store the name, shortened: after the payment it would be a quarantine."""
     has_control_characters = any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
-    return bool(name.strip()) and len(name) <= MAX_NAME_CHARACTERS and not has_control_characters
+    return bool(name.strip()) and not has_control_characters
+
+
+def _shortened(name: str) -> str:
+    """Return the name as orders can store it: the product id identifies what was bought."""
+    return name if len(name) <= MAX_NAME_CHARACTERS else f"{name[: MAX_NAME_CHARACTERS - 1]}…"
 
 
 def shipping_rate_from_stripe(fields: Mapping[str, Any]) -> ShippingRate | None:
@@ -138,6 +143,6 @@ def shipping_rate_from_stripe(fields: Mapping[str, Any]) -> ShippingRate | None:
     name = fields.get("display_name") or ""
     return ShippingRate(
         id=fields["id"],
-        name=name if _is_usable_name(name) else _UNNAMED_SHIPPING,
+        name=_shortened(name) if _is_usable_name(name) else _UNNAMED_SHIPPING,
         amount=Money(fixed["amount"], fixed["currency"]),
     )

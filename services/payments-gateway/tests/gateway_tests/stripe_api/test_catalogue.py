@@ -90,6 +90,18 @@ def test_a_one_time_price_is_sellable(changes: dict[str, Any]) -> None:
     assert (found.recurring, found.unsellable_reason) == (None, None)
 
 
+@pytest.mark.parametrize("name", ["M" * 256, "M" * 257, "M" * 5000])
+def test_a_long_name_is_shortened(name: str) -> None:
+    """The product is sold; an order stores at most 256 characters of its name."""
+    price = price_from_stripe({**PRICE, "product": {**PRODUCT, "name": name}})
+    rate = shipping_rate_from_stripe({**RATE, "display_name": name})
+
+    shortened = name if len(name) == 256 else "M" * 255 + "…"
+    assert price.unsellable_reason is None
+    assert rate is not None
+    assert (price.name, rate.name) == (shortened, shortened)
+
+
 NO_NAME = "is not for sale: its product has no usable name"
 NO_TRIAL = "has trial_days that are not a number from 0 to 730"
 NO_INTERVAL = "has an unsupported billing interval"
@@ -100,7 +112,7 @@ NO_INTERVAL = "has an unsupported billing interval"
     [
         ({"product": {**PRODUCT, "active": False}}, "is not for sale: its product is inactive"),
         ({"product": {"id": "prod_mug", "deleted": True}}, "is not for sale: its product is inactive"),
-        *[({"product": {**PRODUCT, "name": name}}, NO_NAME) for name in (None, "", "  ", "Mug\0", "\ud800", "M" * 257)],
+        *[({"product": {**PRODUCT, "name": name}}, NO_NAME) for name in (None, "", "  ", "Mug\0", "\ud800")],
         ({"product": {**PRODUCT, "id": "p" * 256}}, "is not for sale: its id or that of its product is too long"),
         ({"billing_scheme": "tiered", "unit_amount": None}, "is priced in tiers"),
         ({"transform_quantity": {"divide_by": 10, "round": "up"}}, "is priced by packages"),

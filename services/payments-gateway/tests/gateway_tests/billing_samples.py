@@ -21,7 +21,7 @@ CLUB_CONTEXT: Final = replace(
 )
 """A guest's checkout of one subscription."""
 
-ROW: Final = Subscription(
+SUBSCRIPTION: Final = Subscription(
     id="00000000-0000-4000-8000-000000000001",
     checkout_attempt_id=ATTEMPT_ID,
     user_id=None,
@@ -54,7 +54,7 @@ def invoice_json(**changes: Any) -> dict[str, Any]:
         "period_start": 1_893_456_000,
         "period_end": 1_893_456_000,
         "next_payment_attempt": None,
-        "parent": {"subscription_details": {"subscription": "sub_1", "metadata": {"subscriptionId": ROW.id}}},
+        "parent": {"subscription_details": {"subscription": "sub_1", "metadata": {"subscriptionId": SUBSCRIPTION.id}}},
     }
     return {**shown, **changes}
 
@@ -66,7 +66,7 @@ def subscription_json(subscription_id: str = "sub_1", **changes: Any) -> dict[st
         "object": "subscription",
         "status": "incomplete",
         "livemode": False,
-        "metadata": {"subscriptionId": ROW.id},
+        "metadata": {"subscriptionId": SUBSCRIPTION.id},
         "items": {
             "object": "list",
             "data": [{"current_period_end": 1_893_456_000}, {"current_period_end": 1_893_459_600}],

@@ -109,7 +109,7 @@ class FakeSubscriptions:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self.rows: dict[str, Subscription] = {}
+        self.by_id: dict[str, Subscription] = {}
         self.failures: list[str] = []
         """Stripe's error code of each recorded refusal."""
 
@@ -126,7 +126,7 @@ class FakeSubscriptions:
         assert payment.payment_method_id is not None
         assert lines[0].recurring is not None
         recorded = Subscription(
-            id=str(uuid.UUID(int=len(self.rows) + 1, version=4)),
+            id=str(uuid.UUID(int=len(self.by_id) + 1, version=4)),
             checkout_attempt_id=payment.attempt_id,
             user_id=context.user_id,
             stripe_customer_id=context.stripe_customer_id,
@@ -143,9 +143,9 @@ class FakeSubscriptions:
         return self._write(recorded)
 
     async def get_subscription(self, subscription_id: str) -> Subscription:
-        if subscription_id not in self.rows:
+        if subscription_id not in self.by_id:
             raise SubscriptionNotFound
-        return self.rows[subscription_id]
+        return self.by_id[subscription_id]
 
     async def get_subscription_by_stripe_id(self, stripe_subscription_id: str) -> Subscription:
         if found := self._bound_to(stripe_subscription_id):
@@ -153,20 +153,22 @@ class FakeSubscriptions:
         raise SubscriptionNotFound
 
     def _bound_to(self, stripe_subscription_id: str) -> Subscription | None:
-        return next((row for row in self.rows.values() if row.stripe_subscription_id == stripe_subscription_id), None)
+        return next(
+            (each for each in self.by_id.values() if each.stripe_subscription_id == stripe_subscription_id), None
+        )
 
     async def list_subscriptions(self, user_id: str, *, page_size: int, page_token: str | None) -> SubscriptionPage:
         start, stop = _slice_of(page_size, page_token)
-        theirs = [row for row in self.rows.values() if row.user_id == user_id][::-1]
+        theirs = [each for each in self.by_id.values() if each.user_id == user_id][::-1]
         return SubscriptionPage(tuple(theirs[start:stop]), str(stop) if len(theirs) > stop else None)
 
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
-        row = await self.get_subscription(subscription_id)
-        if row.is_bound:
-            return row
-        if abandon_generation == row.activation_generation:
-            row = replace(row, activation_generation=row.activation_generation + 1, activation_began_at=None)
-        return row if row.activation_began_at else self._write(replace(row, activation_began_at=self._now()))
+        found = await self.get_subscription(subscription_id)
+        if found.is_bound:
+            return found
+        if abandon_generation == found.activation_generation:
+            found = replace(found, activation_generation=found.activation_generation + 1, activation_began_at=None)
+        return found if found.activation_began_at else self._write(replace(found, activation_began_at=self._now()))
 
     async def activate(
         self,
@@ -175,25 +177,25 @@ class FakeSubscriptions:
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        row = await self.get_subscription(subscription_id)
-        if row.stripe_subscription_id == state.stripe_subscription_id:
-            return row
-        if row.is_bound or self._bound_to(state.stripe_subscription_id):
+        found = await self.get_subscription(subscription_id)
+        if found.stripe_subscription_id == state.stripe_subscription_id:
+            return found
+        if found.is_bound or self._bound_to(state.stripe_subscription_id):
             raise StripeSubscriptionMismatch
-        return self._apply(row, expected_version, state, invoice)
+        return self._apply(found, expected_version, state, invoice)
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
-        row = await self.get_subscription(subscription_id)
-        if row.status is not SubscriptionStatus.PENDING:
-            return row
-        if row.version != expected_version:
+        found = await self.get_subscription(subscription_id)
+        if found.status is not SubscriptionStatus.PENDING:
+            return found
+        if found.version != expected_version:
             raise VersionConflict
         self.failures.append(failure)
         return self._write(
             replace(
-                row,
+                found,
                 status=SubscriptionStatus.ACTIVATION_FAILED,
-                activation_generation=row.activation_generation + 1,
+                activation_generation=found.activation_generation + 1,
                 activation_began_at=None,
             )
         )
@@ -205,28 +207,28 @@ class FakeSubscriptions:
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        row = await self.get_subscription(subscription_id)
-        if row.stripe_subscription_id != state.stripe_subscription_id:
+        found = await self.get_subscription(subscription_id)
+        if found.stripe_subscription_id != state.stripe_subscription_id:
             raise StripeSubscriptionMismatch
-        return self._apply(row, expected_version, state, invoice)
+        return self._apply(found, expected_version, state, invoice)
 
     def touch(self, subscription_id: str) -> None:
         """Write a subscription as another writer would."""
-        self._write(self.rows[subscription_id])
+        self._write(self.by_id[subscription_id])
 
     def _apply(
         self,
-        row: Subscription,
+        found: Subscription,
         expected_version: int,
         state: StripeSubscriptionState,
         invoice: SubscriptionInvoice | None,
     ) -> Subscription:
-        if row.version != expected_version:
+        if found.version != expected_version:
             raise VersionConflict
-        others = tuple(each for each in row.invoices if invoice is None or each.id != invoice.id)
+        others = tuple(each for each in found.invoices if invoice is None or each.id != invoice.id)
         return self._write(
             replace(
-                row,
+                found,
                 status=state.status,
                 stripe_subscription_id=state.stripe_subscription_id,
                 state=state,
@@ -234,9 +236,9 @@ class FakeSubscriptions:
             )
         )
 
-    def _write(self, row: Subscription) -> Subscription:
-        self.rows[row.id] = replace(row, version=row.version + 1)
-        return self.rows[row.id]
+    def _write(self, found: Subscription) -> Subscription:
+        self.by_id[found.id] = replace(found, version=found.version + 1)
+        return self.by_id[found.id]
 
 
 class FakeOrders:
@@ -285,7 +287,7 @@ class FakeOrders:
         return self._current(self._purchases[attempt_id]) if attempt_id in self._purchases else None
 
     def _current(self, purchase: Purchase) -> Purchase:
-        current = tuple(self._subscriptions.rows[each.id] for each in purchase.subscriptions)
+        current = tuple(self._subscriptions.by_id[each.id] for each in purchase.subscriptions)
         return replace(purchase, subscriptions=current)
 
     async def get_order(self, order_id: str) -> Order:

@@ -79,10 +79,6 @@ class FakeStripeCustomers:
         """Delete a customer, as somebody does in Stripe's dashboard."""
         del self.emails[customer_id]
 
-    def forget_keys(self) -> None:
-        """Forget every idempotency key, as Stripe does after a day."""
-        self._by_key = {f"forgotten:{key}": customer_id for key, customer_id in self._by_key.items()}
-
     def exhaust(self, key: str, *, just_now: bool = False) -> None:
         """Let a key replay a failure, which is fresh if just_now."""
         self._exhausted[key] = just_now

@@ -89,7 +89,7 @@ class Billing:
 
     def recorded(self) -> list[Subscription]:
         """Return every subscription that orders has."""
-        return list(self.gateway.subscriptions.rows.values())
+        return list(self.gateway.subscriptions.by_id.values())
 
     def the_recorded(self) -> Subscription:
         """Return the only subscription that orders has."""

@@ -54,9 +54,9 @@ async def subscribed(gateway: Gateway, *lines: LineItem, user_id: str | None = N
 
 async def incomplete(gateway: Gateway, user_id: str | None = None) -> Subscription:
     """Let a buyer subscribe whose first charge waits for the buyer."""
-    row = await subscribed(gateway, user_id=user_id)
+    subscription = await subscribed(gateway, user_id=user_id)
     gateway.fake_billing.leave_open("sub_1")
-    return await gateway.sync.apply_snapshot(row, gateway.fake_billing.created["sub_1"], gateway.billing)
+    return await gateway.sync.apply_snapshot(subscription, gateway.fake_billing.created["sub_1"], gateway.billing)
 
 
 def setup_event(intent: StripeIntent) -> bytes:
@@ -79,9 +79,9 @@ def subscription_event(kind: str, shown: dict[str, Any]) -> bytes:
     return json.dumps({"id": "evt_2", "object": "event", "type": kind, "data": {"object": shown}}).encode()
 
 
-async def cancel(http: aiohttp.ClientSession, row: Subscription, **body: str) -> Answer:
+async def cancel(http: aiohttp.ClientSession, subscription: Subscription, **body: str) -> Answer:
     """End a subscription as its owner."""
-    return await post(http, f"/api/subscriptions/{row.id}/cancel", body, Authorization=ADA)
+    return await post(http, f"/api/subscriptions/{subscription.id}/cancel", body, Authorization=ADA)
 
 
 async def test_a_webhook_is_acknowledged_only_once_nothing_is_pending(
@@ -96,7 +96,7 @@ async def test_a_webhook_is_acknowledged_only_once_nothing_is_pending(
     second = await deliver(http, gateway, body)
 
     assert (first.status, second.status) == (503, 200)
-    assert [row.status for row in gateway.subscriptions.rows.values()] == [SubscriptionStatus.ACTIVE]
+    assert [subscription.status for subscription in gateway.subscriptions.by_id.values()] == [SubscriptionStatus.ACTIVE]
 
 
 async def test_a_returning_browser_is_shown_the_pending_subscription(
@@ -119,15 +119,15 @@ async def test_a_returning_browser_is_shown_the_pending_subscription(
 
 async def test_a_subscription_is_shown_to_its_owner(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """With each charge; without customer, payment method and personal data (P7)."""
-    row = await subscribed(gateway, user_id="user_ada")
+    subscription = await subscribed(gateway, user_id="user_ada")
 
-    answer = await get(http, f"/api/subscriptions/{row.id}", Authorization=ADA)
+    answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
 
     assert answer.status == 200
     assert {name: value for name, value in answer.json.items() if value is not None} == {
-        "id": row.id,
+        "id": subscription.id,
         "status": "active",
-        "checkoutAttemptId": row.checkout_attempt_id,
+        "checkoutAttemptId": subscription.checkout_attempt_id,
         "items": [
             {"priceId": "price_club", "productId": "prod_club", "name": "Club", "quantity": 2, "unitAmount": 900}
         ],
@@ -143,9 +143,13 @@ async def test_a_subscription_is_shown_to_its_owner(http: aiohttp.ClientSession,
 
 async def test_a_status_of_a_newer_version_is_unknown(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """It does not fail the list."""
-    row = await subscribed(gateway, user_id="user_ada")
-    odd = replace(row, status=SubscriptionStatus.UNKNOWN, recurring=replace(row.recurring, interval=Interval.UNKNOWN))
-    gateway.subscriptions.rows[row.id] = odd
+    subscription = await subscribed(gateway, user_id="user_ada")
+    odd = replace(
+        subscription,
+        status=SubscriptionStatus.UNKNOWN,
+        recurring=replace(subscription.recurring, interval=Interval.UNKNOWN),
+    )
+    gateway.subscriptions.by_id[subscription.id] = odd
 
     answer = await get(http, "/api/subscriptions", Authorization=ADA)
 
@@ -159,20 +163,20 @@ async def test_somebody_elses_subscription_is_not_found(
     http: aiohttp.ClientSession, gateway: Gateway, verb: str, owner: str | None
 ) -> None:
     """Nor a guest's, and nothing changes."""
-    row = await subscribed(gateway, user_id=owner)
+    subscription = await subscribed(gateway, user_id=owner)
 
     if verb == "read":
-        answer = await get(http, f"/api/subscriptions/{row.id}", Authorization=ADA)
+        answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
     else:
-        answer = await cancel(http, row, mode="now")
+        answer = await cancel(http, subscription, mode="now")
 
     assert (answer.status, answer.kind) == (404, "subscription_not_found")
-    assert gateway.subscriptions.rows[row.id].status is SubscriptionStatus.ACTIVE
+    assert gateway.subscriptions.by_id[subscription.id].status is SubscriptionStatus.ACTIVE
 
 
 async def test_a_user_pages_through_the_own_subscriptions(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """Newest first, each once, without other users'."""
-    rows = [await subscribed(gateway, user_id="user_ada", number=number) for number in range(1, 6)]
+    subscriptions = [await subscribed(gateway, user_id="user_ada", number=number) for number in range(1, 6)]
     await subscribed(gateway, user_id="user_bob", number=9)
 
     seen: list[str] = []
@@ -182,16 +186,16 @@ async def test_a_user_pages_through_the_own_subscriptions(http: aiohttp.ClientSe
         seen += [each["id"] for each in page["subscriptions"]]
         path = f"/api/subscriptions?limit=2&cursor={page['nextCursor']}" if page["nextCursor"] else ""
 
-    assert seen == [row.id for row in reversed(rows)]
+    assert seen == [subscription.id for subscription in reversed(subscriptions)]
 
 
 async def test_the_owner_gets_the_secret_of_an_open_first_charge(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """On demand, in no list; nobody gets it by the attempt id of a user."""
-    row = await incomplete(gateway, "user_ada")
+    subscription = await incomplete(gateway, "user_ada")
 
-    one = await get(http, f"/api/subscriptions/{row.id}", Authorization=ADA)
+    one = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
     listed = await get(http, "/api/subscriptions", Authorization=ADA)
-    guest = await get(http, f"/api/checkout/{row.checkout_attempt_id}")
+    guest = await get(http, f"/api/checkout/{subscription.checkout_attempt_id}")
 
     assert one.headers["Cache-Control"] == "no-store"
     assert (one.json["status"], one.json["payment"]) == ("incomplete", {"clientSecret": "in_1_secret_hush"})
@@ -203,8 +207,8 @@ async def test_a_guest_gets_the_secret_of_an_open_first_charge_by_attempt_id(
     http: aiohttp.ClientSession, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The attempt's id is the guest's capability; without Stripe the purchase is shown without a payment."""
-    row = await incomplete(gateway)
-    path = f"/api/checkout/{row.checkout_attempt_id}"
+    subscription = await incomplete(gateway)
+    path = f"/api/checkout/{subscription.checkout_attempt_id}"
 
     found = await get(http, path)
     gateway.wire.fail("billing.retrieve", StripeUnavailable())
@@ -218,10 +222,10 @@ async def test_a_guest_gets_the_secret_of_an_open_first_charge_by_attempt_id(
 
 async def test_a_first_payment_that_is_over_is_not_offered(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """Stripe's state is newer than the record: nobody is asked to pay twice."""
-    row = await incomplete(gateway)
+    subscription = await incomplete(gateway)
     gateway.fake_billing.change("sub_1", status=SubscriptionStatus.ACTIVE)
 
-    answer = await get(http, f"/api/checkout/{row.checkout_attempt_id}")
+    answer = await get(http, f"/api/checkout/{subscription.checkout_attempt_id}")
 
     assert answer.json["purchase"]["subscriptions"][0]["payment"] is None
 
@@ -230,9 +234,9 @@ async def test_a_subscription_ends_with_its_period_unless_told_otherwise(
     http: aiohttp.ClientSession, gateway: Gateway
 ) -> None:
     """That can be undone while the period lasts."""
-    row = await subscribed(gateway, user_id="user_ada")
+    subscription = await subscribed(gateway, user_id="user_ada")
 
-    ends, continues = await cancel(http, row), await cancel(http, row, mode="undo")
+    ends, continues = await cancel(http, subscription), await cancel(http, subscription, mode="undo")
 
     assert (ends.status, ends.json["status"], ends.json["cancelAtPeriodEnd"]) == (200, "active", True)
     assert (continues.status, continues.json["cancelAtPeriodEnd"]) == (200, False)
@@ -241,11 +245,11 @@ async def test_a_subscription_ends_with_its_period_unless_told_otherwise(
 
 async def test_a_subscription_ends_now_for_good(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """Ending it again changes nothing, and it cannot be undone."""
-    row = await subscribed(gateway, user_id="user_ada")
+    subscription = await subscribed(gateway, user_id="user_ada")
 
-    ended = await cancel(http, row, mode="now")
-    again = [await cancel(http, row, mode=mode) for mode in ("now", "at_period_end")]
-    undone = await cancel(http, row, mode="undo")
+    ended = await cancel(http, subscription, mode="now")
+    again = [await cancel(http, subscription, mode=mode) for mode in ("now", "at_period_end")]
+    undone = await cancel(http, subscription, mode="undo")
 
     assert (ended.status, ended.json["status"]) == (200, "canceled")
     assert [answer.json for answer in again] == [ended.json] * 2
@@ -258,13 +262,13 @@ async def test_one_that_ended_at_stripe_meanwhile(
     http: aiohttp.ClientSession, gateway: Gateway, mode: str, status: int
 ) -> None:
     """The record follows in any mode."""
-    row = await subscribed(gateway, user_id="user_ada")
+    subscription = await subscribed(gateway, user_id="user_ada")
     gateway.fake_billing.change("sub_1", status=SubscriptionStatus.CANCELED)
 
-    answer = await cancel(http, row, mode=mode)
+    answer = await cancel(http, subscription, mode=mode)
 
     assert answer.status == status
-    assert gateway.subscriptions.rows[row.id].status is SubscriptionStatus.CANCELED
+    assert gateway.subscriptions.by_id[subscription.id].status is SubscriptionStatus.CANCELED
 
 
 @pytest.mark.parametrize("mode", ["at_period_end", "now", "undo"])
@@ -276,18 +280,18 @@ async def test_a_pending_subscription_cannot_be_cancelled(
     with pytest.raises(StripeUnavailable):
         await subscribed(gateway, user_id="user_ada")
     gateway.wire.heal()
-    [row] = gateway.subscriptions.rows.values()
+    [subscription] = gateway.subscriptions.by_id.values()
 
-    answer = await cancel(http, row, mode=mode)
+    answer = await cancel(http, subscription, mode=mode)
 
     assert (answer.status, answer.kind) == (409, "subscription_not_active_yet")
 
 
 async def test_another_mode_is_named(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """422 without effect."""
-    row = await subscribed(gateway, user_id="user_ada")
+    subscription = await subscribed(gateway, user_id="user_ada")
 
-    answer = await cancel(http, row, mode="tomorrow")
+    answer = await cancel(http, subscription, mode="tomorrow")
 
     assert (answer.status, answer.fields) == (422, ["mode"])
 
@@ -322,7 +326,7 @@ async def test_an_event_is_only_a_hint(
     http: aiohttp.ClientSession, gateway: Gateway, kind: str, shown: dict[str, Any]
 ) -> None:
     """Stripe is asked for the current state; while it is away the event must come again."""
-    row = await subscribed(gateway)
+    subscription = await subscribed(gateway)
     gateway.fake_billing.change("sub_1", status=SubscriptionStatus.CANCELED)
     gateway.wire.fail("billing.retrieve", StripeUnavailable())
     away = await deliver(http, gateway, subscription_event(kind, shown))
@@ -331,4 +335,4 @@ async def test_an_event_is_only_a_hint(
     answer = await deliver(http, gateway, subscription_event(kind, shown))
 
     assert (away.status, answer.status) == (503, 200)
-    assert gateway.subscriptions.rows[row.id].status is SubscriptionStatus.CANCELED
+    assert gateway.subscriptions.by_id[subscription.id].status is SubscriptionStatus.CANCELED

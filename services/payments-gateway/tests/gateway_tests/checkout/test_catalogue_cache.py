@@ -66,7 +66,7 @@ async def test_made_up_prices_share_a_recent_answer(shelf: Shelf) -> None:
 async def test_a_price_is_not_called_unknown_when_the_refresh_fails(
     shelf: Shelf, failure: Exception, reason: str, retry_after: float | None
 ) -> None:
-    """The buyer is told to come again, an operator is told why, and known prices are sold on."""
+    """The failure names its reason and the time to wait; known prices are still sold."""
     shelf.source.failure = failure
 
     for _ in range(2):

@@ -127,18 +127,18 @@ async def client(orders: OrdersStandIn) -> AsyncIterator[SubscriptionsClient]:
         yield SubscriptionsClient(channel, timeout_seconds=5)
 
 
-@pytest.mark.parametrize("row", [PENDING, BOUND], ids=["pending", "bound"])
+@pytest.mark.parametrize("subscription", [PENDING, BOUND], ids=["pending", "bound"])
 async def test_a_subscription_is_read_by_either_id(
-    client: SubscriptionsClient, orders: OrdersStandIn, row: Subscription
+    client: SubscriptionsClient, orders: OrdersStandIn, subscription: Subscription
 ) -> None:
     """With every field; empty ones of the wire are None."""
-    orders.answer = pb.GetSubscriptionResponse(subscription=subscription_message(row))
+    orders.answer = pb.GetSubscriptionResponse(subscription=subscription_message(subscription))
 
-    found = [await client.get_subscription(row.id), await client.get_subscription_by_stripe_id("sub_1")]
+    found = [await client.get_subscription(subscription.id), await client.get_subscription_by_stripe_id("sub_1")]
 
-    assert found == [row, row]
+    assert found == [subscription, subscription]
     assert orders.requests == [
-        pb.GetSubscriptionRequest(subscription_id=row.id),
+        pb.GetSubscriptionRequest(subscription_id=subscription.id),
         pb.GetSubscriptionRequest(stripe_subscription_id="sub_1"),
     ]
 

@@ -22,7 +22,7 @@ from payments_gateway.stripe_api.intents import StripeIntents
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
 
-from ..billing_samples import ROW
+from ..billing_samples import SUBSCRIPTION
 from ..samples import ATTEMPT_ID
 from ..stripe_stand_in import StripeStandIn, stripe_stand_in
 
@@ -36,8 +36,8 @@ CALLS: dict[str, Call] = {
     "cancel intent": lambda stripe: StripeIntents(stripe.client).cancel(REF),
     "create customer": lambda stripe: StripeCustomers(stripe.client).create("customer:1"),
     "update customer": lambda stripe: StripeCustomers(stripe.client).update_email("cus_1", "ada@example.com"),
-    "create subscription": lambda stripe: StripeSubscriptions(stripe.client).create(ROW),
-    "find subscription": lambda stripe: StripeSubscriptions(stripe.client).find_existing(ROW),
+    "create subscription": lambda stripe: StripeSubscriptions(stripe.client).create(SUBSCRIPTION),
+    "find subscription": lambda stripe: StripeSubscriptions(stripe.client).find_existing(SUBSCRIPTION),
     "retrieve subscription": lambda stripe: StripeSubscriptions(stripe.client).retrieve("sub_1"),
     "retrieve invoice": lambda stripe: StripeSubscriptions(stripe.client).retrieve_invoice("in_1"),
     "end subscription": lambda stripe: StripeSubscriptions(stripe.client).cancel_at_period_end("sub_1", ends=True),
@@ -149,7 +149,7 @@ async def test_a_rejection_is_told_by_its_code(
 @pytest.mark.parametrize("call", [call for call in CALLS if call not in {"update customer", "list refunds"}])
 async def test_an_unreadable_object_is_told(stripe: StripeStandIn, call: str) -> None:
     """Stripe may add a word or a form before we know it. For an intent something in between may have responded."""
-    data = {"id": "sub_1", "metadata": {"subscriptionId": ROW.id}}
+    data = {"id": "sub_1", "metadata": {"subscriptionId": SUBSCRIPTION.id}}
     body = {"object": "list", "data": [data], "has_more": False} if call == "find subscription" else {"object": "x"}
     stripe.answer(body)
 

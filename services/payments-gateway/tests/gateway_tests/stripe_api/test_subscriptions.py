@@ -12,7 +12,7 @@ from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import InvoiceStatus, SubscriptionStatus
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions, subscription_from_stripe
 
-from ..billing_samples import ROW, invoice_json, subscription_json
+from ..billing_samples import SUBSCRIPTION, invoice_json, subscription_json
 from ..samples import ATTEMPT_ID
 from ..stripe_stand_in import StripeStandIn, stripe_stand_in
 
@@ -36,11 +36,11 @@ async def test_a_subscription_is_created_with_constant_parameters(
     """All from the stored subscription, which never changes: a key must not be used with other parameters."""
     stand_in.answer(subscription_json())
 
-    created = await subscriptions.create(ROW)
+    created = await subscriptions.create(SUBSCRIPTION)
 
     [sent] = stand_in.sent
     assert (sent.method, sent.path) == ("POST", "/v1/subscriptions")
-    assert sent.headers["Idempotency-Key"] == f"subscription:{ROW.id}:3"
+    assert sent.headers["Idempotency-Key"] == f"subscription:{SUBSCRIPTION.id}:3"
     assert sent.fields == {
         "customer": "cus_1",
         "items[0][price]": "price_club",
@@ -51,10 +51,10 @@ async def test_a_subscription_is_created_with_constant_parameters(
         "off_session": "true",
         "payment_behavior": "allow_incomplete",
         "trial_period_days": "14",
-        "metadata[subscriptionId]": ROW.id,
+        "metadata[subscriptionId]": SUBSCRIPTION.id,
         "expand[0]": "latest_invoice",
     }
-    assert (created.id, created.subscription_id) == ("sub_1", ROW.id)
+    assert (created.id, created.subscription_id) == ("sub_1", SUBSCRIPTION.id)
     assert created.state.status is SubscriptionStatus.INCOMPLETE
 
 
@@ -62,7 +62,7 @@ async def test_without_a_trial_none_is_sent(stand_in: StripeStandIn, subscriptio
     """Stripe refuses a trial of no days."""
     stand_in.answer(subscription_json())
 
-    await subscriptions.create(replace(ROW, recurring=Recurring(Interval.MONTH, 1, 0)))
+    await subscriptions.create(replace(SUBSCRIPTION, recurring=Recurring(Interval.MONTH, 1, 0)))
 
     assert "trial_period_days" not in stand_in.sent[0].fields
 
@@ -72,7 +72,7 @@ async def test_a_replayed_response_is_looked_up(stand_in: StripeStandIn, subscri
     stand_in.answer(subscription_json(), Idempotent_Replayed="true")
     stand_in.answer(subscription_json(status="canceled"))
 
-    created = await subscriptions.create(ROW)
+    created = await subscriptions.create(SUBSCRIPTION)
 
     assert created.state.status is SubscriptionStatus.CANCELED
 
@@ -86,7 +86,7 @@ async def test_every_page_is_searched_whatever_the_status(
     stand_in.answer({**page, "data": others, "has_more": True})
     stand_in.answer({**page, "data": [subscription_json("sub_9", status="canceled")], "has_more": False})
 
-    found = await subscriptions.find_existing(ROW)
+    found = await subscriptions.find_existing(SUBSCRIPTION)
 
     assert found is not None
     assert (found.id, found.state.status) == ("sub_9", SubscriptionStatus.CANCELED)
@@ -100,7 +100,7 @@ async def test_no_existing_subscription_is_found(stand_in: StripeStandIn, subscr
     stand_in.answer({"object": "list", "url": "/v1/subscriptions", "has_more": False, "data": [other]})
     stand_in.refuse(404, "invalid_request_error", "resource_missing")
 
-    assert [await subscriptions.find_existing(ROW) for _ in range(2)] == [None, None]
+    assert [await subscriptions.find_existing(SUBSCRIPTION) for _ in range(2)] == [None, None]
 
 
 async def test_a_refusal_carries_stripes_code_if_it_is_one(
@@ -115,7 +115,7 @@ async def test_a_refusal_carries_stripes_code_if_it_is_one(
     ):
         stand_in.refuse(status, kind, code)
         with pytest.raises(SubscriptionRefused) as refused:
-            await subscriptions.create(ROW)
+            await subscriptions.create(SUBSCRIPTION)
         codes.append(refused.value.code)
 
     assert codes == ["resource_missing", "card_declined", "invalid_request"]

@@ -30,7 +30,7 @@ from ..simulated_billing import Billing, event
 async def owned(billing: Billing) -> Subscription:
     """Let a user begin a subscription, and forget the calls so far."""
     subscription = replace(await billing.begun(), user_id="user-1")
-    billing.gateway.subscriptions.rows[subscription.id] = subscription
+    billing.gateway.subscriptions.by_id[subscription.id] = subscription
     billing.gateway.wire.calls.clear()
     return subscription
 
@@ -216,13 +216,13 @@ async def _deliver(changes: list[Change], pauses: list[int], *, bound: bool) -> 
     [recorded] = subscriptions.record(payment, CLUB_CONTEXT)
 
     tasks: list[asyncio.Task[object]] = [asyncio.create_task(activation.activate(recorded.id))]
-    await until(lambda: bool(fake_billing.created) and (not bound or subscriptions.rows[recorded.id].is_bound))
+    await until(lambda: bool(fake_billing.created) and (not bound or subscriptions.by_id[recorded.id].is_bound))
     for change in changes:
         fake_billing.change("sub_1", status=change.status, cancel_at_period_end=change.ends)
         tasks += [asyncio.create_task(_redeliver(next(gateways), recorded)) for _ in range(change.deliveries)]
         await pause(change.pause)
     await asyncio.gather(*tasks)
-    return subscriptions.rows[recorded.id], fake_billing
+    return subscriptions.by_id[recorded.id], fake_billing
 
 
 async def _redeliver(sync: SubscriptionSync, recorded: Subscription) -> None:

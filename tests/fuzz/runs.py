@@ -41,7 +41,7 @@ def run_short(target: Target) -> int:
 
 
 def run_batch(target: Target, result: TargetResult, *, seed_number: int, database: Path = DATABASE) -> None:
-    """Try the inputs of a seed; add a finding to the result, with the smallest input and the command that repeats it."""
+    """Try the inputs of a seed; add a finding with the smallest input and the command that repeats it."""
     folder = database / target.name.replace(" ", "-")
     random = settings(_SETTINGS, max_examples=_BATCH, database=DirectoryBasedExampleDatabase(folder))
     began = time.monotonic()

@@ -21,7 +21,7 @@ BUILD_IMAGES = set -e; for folder in $(IMAGES); do \
 	done
 # Tests that run on containers: a few in `make test` if Docker runs, and these in `make test-containers`.
 A_FEW_ON_CONTAINERS := tests/e2e/test_p3_exactly_once.py
-ON_CONTAINERS ?= $(A_FEW_ON_CONTAINERS) tests/containers services/checkout-session services/orders \
+ON_CONTAINERS ?= $(A_FEW_ON_CONTAINERS) services/checkout-session services/orders \
 	$(patsubst %,tests/e2e/test_%.py,outages retries subscriptions concurrent_requests)
 LONG_ON_CONTAINERS := $(patsubst %,tests/e2e/test_%.py,kills concurrent_mixed_carts)
 CONTAINER_PYTEST = env -u TMPDIR HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest

@@ -1,1 +1,1 @@
-"""Servers in containers for the tests: the public images, and the ones that are built here."""
+"""Servers in containers for the tests, and tests of the images and of Compose."""

@@ -1,4 +1,4 @@
-"""The composed system under a name of its own, at free ports, as somebody who tries it out would start it."""
+"""The system of docker-compose.yml, with its own project name and free ports."""
 
 import json
 import os
@@ -7,17 +7,16 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from devstack.ports import LOOPBACK, free_port
 
-from .leftovers import keep_no_longer, remove_at_exit
+from .leftovers import is_removed, remove_at_exit
 
 ROOT: Final = Path(__file__).parent.parent.parent
 SECRET_KEY: Final = "sk_test_not-for-production"
 PUBLISHABLE_KEY: Final = "pk_test_not-for-production"
-_OF_DEVELOPERS: Final = (
+_PROJECT_VARIABLES: Final = (
     *("CHECKOUT_SESSION_", "COMPOSE_", "GATEWAY_", "ORDERS_", "POSTGRES_", "REDIS_", "STRIPE_"),
     *("HOLDFAST_ALLOW_PLAINTEXT", "HOLDFAST_ENVIRONMENT", "HOLDFAST_LOG_LEVEL"),
 )
@@ -27,30 +26,26 @@ _OF_PROJECT: Final = "label=com.docker.compose.project="
 
 
 class ComposeFailed(AssertionError):
-    """Compose said no; the message is what it said."""
+    """A docker command failed; the message contains its output."""
 
 
 class ComposeProject:
-    """`docker compose` in this checkout, with another project name and other ports than anybody else's."""
+    """`docker compose` in this checkout. `settings` stand for an .env file; they may change between commands."""
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
-        """Tell it what an .env would tell; nothing is what a newcomer has."""
         self.name = f"holdfast-test-{secrets.token_hex(4)}"
         self._ports = {"GATEWAY_PORT": str(free_port()), "STRIPE_SIMULATOR_PORT": str(free_port())}
         self.settings = dict(settings or {})
-        """What an .env would tell; it counts from the next command on."""
 
     def __enter__(self) -> Self:
-        """Do nothing yet."""
+        """Start nothing yet."""
         remove_at_exit(self, self.down)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove everything of this name."""
+    def __exit__(self, *_: object) -> None:
+        """Remove the project."""
         self.down()
-        keep_no_longer(self)
+        is_removed(self)
 
     @property
     def gateway(self) -> str:
@@ -63,7 +58,7 @@ class ComposeProject:
         return f"http://{LOOPBACK}:{self._ports['STRIPE_SIMULATOR_PORT']}"
 
     def up(self, *services: str) -> None:
-        """Start everything, or some of it, and return when it is healthy."""
+        """Start all services, or some, and wait until they are healthy."""
         self.compose("up", "--wait", "--no-build", *services)
 
     def down(self) -> None:
@@ -71,30 +66,19 @@ class ComposeProject:
         self.compose("down", "--volumes", "--timeout=20")
 
     def compose(self, *words: str) -> str:
-        """Run a command of Compose and return what it prints. Raises ComposeFailed."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OF_DEVELOPERS)}
-        environment = {**inherited, **self._ports, **self.settings}
-        ended = subprocess.run(
-            # Without the .env of whoever runs the tests.
-            ["docker", "compose", "--ansi=never", "--env-file=/dev/null", f"--project-name={self.name}", *words],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_UP_SECONDS,
-            check=False,
-        )
-        if ended.returncode:
-            raise ComposeFailed(f"docker compose {' '.join(words)}:\n{ended.stdout}{ended.stderr[-3000:]}")
-        return ended.stdout
+        """Run a command of Compose and return its output. Raises ComposeFailed."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_PROJECT_VARIABLES)}
+        # Ignores the .env of the checkout.
+        options = ("--ansi=never", "--env-file=/dev/null", f"--project-name={self.name}")
+        return docker("compose", *options, *words, environment={**inherited, **self._ports, **self.settings})
 
     def inspect(self, service: str) -> Any:
-        """Return everything that Docker knows of a service's container."""
+        """Return Docker's description of a service's container."""
         container = self.compose("ps", "--all", "--quiet", service).strip()
         return json.loads(docker("inspect", container))[0]
 
     def until_healthy(self, service: str, *, seconds: float = 90) -> None:
-        """Wait until a service's container says that it is well."""
+        """Wait until a service's container is healthy."""
         deadline = time.monotonic() + seconds
         while self.inspect(service)["State"]["Health"]["Status"] != "healthy":
             if time.monotonic() > deadline:
@@ -102,12 +86,12 @@ class ComposeProject:
             time.sleep(_POLL_SECONDS)
 
     def sql(self, query: str) -> Any:
-        """Return one JSON value from the orders database."""
+        """Return the JSON value of a query to the orders database."""
         words = ("psql", "--username=orders", "--dbname=orders", "--tuples-only", "--no-align", f"--command={query}")
         return json.loads(self.compose("exec", "-T", "postgres", *words))
 
     def left(self) -> list[str]:
-        """Return the containers, networks and volumes of this name."""
+        """Return the ids of the project's containers, networks and volumes."""
         mine = f"--filter={_OF_PROJECT}{self.name}"
         return [
             *docker("ps", "--all", "--quiet", mine).split(),
@@ -116,9 +100,12 @@ class ComposeProject:
         ]
 
 
-def docker(*words: str) -> str:
-    """Run a command of Docker and return what it prints. Raises ComposeFailed."""
-    ended = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=_UP_SECONDS, check=False)
+def docker(*words: str, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command of Docker and return its output. Raises ComposeFailed."""
+    command = ["docker", *words]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=_UP_SECONDS, check=False
+    )
     if ended.returncode:
-        raise ComposeFailed(f"docker {' '.join(words)}: {ended.stderr[-3000:]}")
+        raise ComposeFailed(f"{' '.join(command)}:\n{ended.stdout}{ended.stderr[-3000:]}")
     return ended.stdout

@@ -1,4 +1,4 @@
-"""That nothing is left: what we make is deleted at our end at the latest, and what a killed run left by the next."""
+"""Removal of containers and networks: at exit at the latest, and those of a killed run by the next run."""
 
 import atexit
 import os
@@ -13,23 +13,23 @@ import docker.errors  # type: ignore[import-untyped] # as above
 
 _OWNER: Final = "holdfast.tests.owner"
 LABELS: Final = {_OWNER: str(os.getpid())}
-"""What everything is labelled with that we make: the id of our process."""
-_made: Final[dict[int, Callable[[], object]]] = {}
-"""How to delete what was made and not deleted yet, in the order of its making."""
+"""Label of every container and network: the id of this process."""
+_pending: Final[dict[int, Callable[[], object]]] = {}
+"""Removals that are still due, in the order of creation."""
 
 
-def remove_at_exit(made: object, remove: Callable[[], object]) -> None:
-    """Delete something at the end of this process, unless it is gone by then."""
-    _made[id(made)] = remove
+def remove_at_exit(created: object, remove: Callable[[], object]) -> None:
+    """Remove something when this process ends, unless `is_removed` is called before."""
+    _pending[id(created)] = remove
 
 
-def keep_no_longer(made: object) -> None:
-    """Forget something that is deleted."""
-    _made.pop(id(made), None)
+def is_removed(created: object) -> None:
+    """Forget something that was removed."""
+    _pending.pop(id(created), None)
 
 
 def remove_leftovers() -> None:
-    """Delete the containers and networks of test runs whose process is gone; it was killed and could not."""
+    """Remove the containers and networks of killed runs, whose process does not exist any more."""
     client = docker.from_env()
     try:
         for container in client.containers.list(all=True, filters={"label": _OWNER}, ignore_removed=True):
@@ -42,13 +42,13 @@ def remove_leftovers() -> None:
 
 def _remove_if_abandoned(owner: str, remove: Callable[[], Any]) -> None:
     if not Path(f"/proc/{owner}").exists():
-        with suppress(docker.errors.APIError):  # another run may be at it too
+        with suppress(docker.errors.APIError):  # another run may remove it at the same time
             remove()
 
 
 @atexit.register
-def _remove_the_rest() -> None:
-    """After Ctrl-C or a failure in the middle of a start, delete what nobody else will: containers before networks."""
-    for remove in list(_made.values())[::-1]:
-        with suppress(docker.errors.DockerException, OSError):  # the others are to go too
+def _remove_pending() -> None:
+    """Remove the rest after Ctrl-C or a failed start; containers before their networks."""
+    for remove in list(_pending.values())[::-1]:
+        with suppress(docker.errors.DockerException, OSError):  # continue with the others
             remove()

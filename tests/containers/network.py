@@ -1,21 +1,21 @@
-"""A network that containers share with this machine and with nobody else."""
+"""Docker network of the containers and this machine."""
 
 from testcontainers.core.network import Network
 
-from .leftovers import LABELS, keep_no_longer, remove_at_exit, remove_leftovers
+from .leftovers import LABELS, is_removed, remove_at_exit, remove_leftovers
 
 
 class HostNetwork:
-    """A bridge: its containers find each other by name, and this machine at one address."""
+    """Bridge network: containers reach each other by name, and this machine at `host`."""
 
     def __init__(self) -> None:
         self.made = Network(docker_network_kw={"driver": "bridge", "labels": LABELS})
-        """The network, which exists from `create` on."""
+        """The network; it exists after `create`."""
         self.host = ""
-        """This machine's address in it."""
+        """This machine's address in the network."""
 
     def create(self) -> None:
-        """Make it, and clear away what a killed run left of its own."""
+        """Create it, and remove what a killed run left."""
         remove_leftovers()
         remove_at_exit(self.made, self.made.remove)
         self.made.create()
@@ -24,8 +24,8 @@ class HostNetwork:
         self.host = network.attrs["IPAM"]["Config"][0]["Gateway"]
 
     def remove(self) -> None:
-        """Delete it; its containers must be gone. Does nothing if it was never made."""
+        """Remove it, if it was created; its containers must be removed before."""
         if self.host:
             self.made.remove()
-            keep_no_longer(self.made)
+            is_removed(self.made)
         self.made._docker.client.close()

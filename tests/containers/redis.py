@@ -19,7 +19,7 @@ _CONFIG: Final = "/etc/holdfast.conf"
 
 
 class ContainerRedis(Container):
-    """One Redis, set up as the embedded Valkey is. With `appendonly` every write is in the kernel before its answer."""
+    """Redis with the settings of the embedded Valkey. `appendonly` writes the log before each answer."""
 
     def __init__(self, *, appendonly: bool, network: Network | None = None, alias: str = "") -> None:
         self.password = secrets.token_hex(16)
@@ -30,7 +30,7 @@ class ContainerRedis(Container):
             "maxmemory-policy": "noeviction",
             "save": '""',
         }
-        # A file, not arguments: everybody on the machine can read a process's arguments.
+        # A file, because every user of the machine can read the arguments of a process.
         config = "".join(f"{name} {value}\n" for name, value in settings.items())
         recipe = Recipe(
             image=IMAGE,
@@ -44,27 +44,27 @@ class ContainerRedis(Container):
 
     @property
     def url(self) -> str:
-        """Its address on this machine, password included."""
+        """The URL for this machine, password included."""
         return f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"
 
     @property
     def inside_url(self) -> str:
-        """Its address in its network, password included."""
+        """The URL for its network, password included."""
         return f"redis://:{self.password}@{self.recipe.alias}:{INSIDE_PORT}/0"
 
     def execute(self, *words: str | int) -> Any:
-        """Send one command on a connection of its own and return its answer. Raises redis.RedisError."""
-        with self._operator(self.port) as client:
+        """Send one command on a new connection and return the answer. Raises redis.RedisError."""
+        with self._client(self.port) as client:
             return client.execute_command(*words)
 
     def _answers(self, port: int) -> bool:
-        with self._operator(port) as client:
+        with self._client(port) as client:
             try:
                 return bool(client.ping())
             except (redis.ConnectionError, redis.TimeoutError):
                 return False
 
-    def _operator(self, port: int) -> redis.Redis:
+    def _client(self, port: int) -> redis.Redis:
         return redis.Redis(
             host=LOOPBACK,
             port=port,

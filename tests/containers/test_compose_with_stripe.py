@@ -1,4 +1,4 @@
-"""The composed system without the simulator, as it is with Stripe itself."""
+"""docker-compose.stripe.yml: the system without the simulator."""
 
 import secrets
 from base64 import b64encode
@@ -12,8 +12,8 @@ from tests.containers.test_images import IMAGES, TAG
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
-WARES = 8
-TOLD = {
+PRODUCTS = 8
+SETTINGS = {
     "COMPOSE_FILE": "docker-compose.yml:docker-compose.stripe.yml",
     "STRIPE_API_BASE": "http://stripe.test:12111",
     "STRIPE_SECRET_KEY": "sk_test_elsewhere",
@@ -31,8 +31,8 @@ TOLD = {
 
 @pytest.fixture
 def project() -> Iterator[ComposeProject]:
-    """Make everything, and put another simulator, which Compose knows nothing of, where Stripe would be."""
-    with ComposeProject(TOLD) as made:
+    """Create the project, and run a simulator in Stripe's place that is no service of the project."""
+    with ComposeProject(SETTINGS) as made:
         made.compose("create", "--no-build")
         stripe = docker(
             *("run", "--detach", "--rm", f"--network={made.name}_edge", "--network-alias=stripe.test"),
@@ -46,34 +46,34 @@ def project() -> Iterator[ComposeProject]:
 
 
 def test_another_stripe_takes_the_simulators_place(project: ComposeProject) -> None:
-    """With what .env.example marks filled in, everything starts in production, and sells what that Stripe has."""
+    """With the required settings of .env.example, the system starts in production and sells that Stripe's products."""
     project.up()
 
     shop = json_http.send("GET", f"{project.gateway}/api/catalog")
-    assert len(shop.body["items"]) == WARES
+    assert len(shop.body["items"]) == PRODUCTS
     assert "stripe-simulator" not in project.compose("ps", "--all", "--services")
     assert project.inspect("payments-gateway")["State"]["Health"]["Status"] == "healthy"
 
 
 def test_a_live_key_does_not_start() -> None:
-    """Whoever puts it in and nothing else is told which setting it is about."""
-    told = {**TOLD, "STRIPE_SECRET_KEY": "sk_live_1", "HOLDFAST_ENVIRONMENT": ""}
-    with ComposeProject(told) as project, pytest.raises(AssertionError, match="live key"):
+    """The error names the setting that a live key needs as well."""
+    settings = {**SETTINGS, "STRIPE_SECRET_KEY": "sk_live_1", "HOLDFAST_ENVIRONMENT": ""}
+    with ComposeProject(settings) as project, pytest.raises(AssertionError, match="live key"):
         project.compose("run", "--rm", "--no-deps", "payments-gateway")
 
 
 def test_a_copy_of_the_example_is_as_good_as_no_env_file() -> None:
-    """Compose reads it, and makes the same of it."""
-    told_nothing, told_the_example = (
+    """Its defaults are those of the Compose file."""
+    without_file, with_example = (
         docker("compose", f"--project-directory={ROOT}", f"--env-file={file}", "config")
         for file in ("/dev/null", ROOT / ".env.example")
     )
 
-    assert told_the_example == told_nothing
+    assert with_example == without_file
 
 
 def test_compose_builds_the_images_that_are_missing() -> None:
-    """`docker compose up` is all that a newcomer has to know."""
+    """`docker compose up` needs no earlier command."""
     with ComposeProject() as project:
         project.settings["HOLDFAST_IMAGE_TAG"] = project.name
         names = [f"holdfast/{image}:{project.name}" for image in IMAGES]

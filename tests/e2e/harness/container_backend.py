@@ -236,7 +236,7 @@ class ContainerBackend:
             environment={f"{built.kind.environment_prefix}{each}": value for each, value in settings.items()},
             network=self._network.made,
             alias=name,
-            sealed=True,
+            hardened=True,
         )
 
     def _seen_inside(self, upstreams: Upstreams) -> Upstreams:

@@ -40,10 +40,10 @@ WEBHOOK: Final = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 class Gateway:
     """Everything behind the HTTP edge."""
 
-    def __init__(self, billing: StripeSubscriptionsPort | None = None) -> None:
-        """Use another Stripe Billing than the fake one, if given."""
+    def __init__(self, billing: StripeSubscriptionsPort | None = None, wire: Wire | None = None) -> None:
+        """Use another Stripe Billing or another wire, if given."""
         self.clock = FakeClock()
-        self.wire = Wire()
+        self.wire = wire or Wire()
         self.attempts = wired(self.wire, "attempts", FakeAttempts())
         self.intents = wired(self.wire, "intents", FakeIntents())
         self.stripe_customers = wired(self.wire, "stripe_customers", FakeStripeCustomers())

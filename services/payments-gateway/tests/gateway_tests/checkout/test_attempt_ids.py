@@ -46,24 +46,23 @@ def test_user_and_key_are_hashed_apart(user_id: str) -> None:
     assert IDS.derive(Caller(user_id + "k"), "ey") != IDS.derive(Caller(user_id), "key")
 
 
-GUEST_KEYS = {
-    "a word": "order-1",
-    "the nil UUID": "00000000-0000-0000-0000-000000000000",
-    "a time-based UUID": "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
-    "braces": "{0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60}",
-    "no dashes": "0b0f9e3c2f6a4c579d417f2a3c1e5d60",
-    "empty": "",
-}
-USER_KEYS = {"empty": "", "too long": "x" * 256, "not ASCII": "clé", "a tab": "a\tb"}
+GUEST_KEYS = [
+    "order-1",
+    str(uuid.UUID(int=0)),
+    "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+    f"{{{KEY}}}",
+    KEY.replace("-", ""),
+    "",
+]
+USER_KEYS = ["", "x" * 256, "clé", "a\tb"]
 
 
 @pytest.mark.parametrize(
     ("caller", "key", "description"),
     [
-        *((GUEST, key, "must be a random UUID (version 4) for a guest") for key in GUEST_KEYS.values()),
-        *((ADA, key, "must be 1 to 255 printable ASCII characters") for key in USER_KEYS.values()),
+        *((GUEST, key, "must be a random UUID (version 4) for a guest") for key in GUEST_KEYS),
+        *((ADA, key, "must be 1 to 255 printable ASCII characters") for key in USER_KEYS),
     ],
-    ids=[*(f"guest, {name}" for name in GUEST_KEYS), *(f"user, {name}" for name in USER_KEYS)],
 )
 def test_an_unacceptable_key_is_refused(caller: Caller, key: str, description: str) -> None:
     """Guests share a namespace, so their keys must not be guessable; a user's key is any short printable text."""

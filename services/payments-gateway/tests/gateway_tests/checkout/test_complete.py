@@ -4,15 +4,11 @@ from dataclasses import replace
 import pytest
 
 from payments_gateway.access.tokens import GUEST
-from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef
+from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound, IntentMismatch, PaymentNotSucceeded
 from payments_gateway.domain.intents import PAYABLE_STATUSES, PENDING_STATUSES, IntentNotFound, IntentStatus
-from payments_gateway.domain.purchases import (
-    PaymentReport,
-    Purchase,
-    ReportChannel,
-)
+from payments_gateway.domain.purchases import PaymentReport, Purchase, ReportChannel
 
 from ..assembly import Gateway
 from ..samples import ATTEMPT_ID, OTHER_ATTEMPT_ID, intent_ref
@@ -115,28 +111,6 @@ async def test_an_unknown_intent_is_not_found(gateway: Gateway) -> None:
             await gateway.complete.complete(ATTEMPT_ID, ref, GUEST)
 
 
-@pytest.mark.parametrize("caller", [GUEST, BOB])
-async def test_another_users_checkout_is_not_found(gateway: Gateway, caller: Caller) -> None:
-    """Open, recorded, quarantined or with its tombstone expired; and Stripe is not asked."""
-    paid = gateway.paid_attempt(user_id="user_ada")
-
-    async def assert_not_found() -> None:
-        with pytest.raises(AttemptNotFound):
-            await gateway.complete.complete(ATTEMPT_ID, paid.ref, caller)
-
-    await assert_not_found()
-    await gateway.fulfil(paid)
-    await assert_not_found()
-    gateway.attempts.lose(ATTEMPT_ID)
-    await assert_not_found()
-    gateway.stored_attempt(user_id="user_ada", attempt_id=OTHER_ATTEMPT_ID)
-    await gateway.attempts.delete(OTHER_ATTEMPT_ID, DeleteReason.QUARANTINED)
-    with pytest.raises(AttemptNotFound):
-        await gateway.complete.complete(OTHER_ATTEMPT_ID, paid.ref, caller)
-
-    assert "intents.retrieve" not in gateway.wire.calls
-
-
 async def test_somebody_elses_purchase_is_not_shown_when_it_is_made_meanwhile(gateway: Gateway) -> None:
     """The attempt is lost, and a webhook that had read it records the purchase while Stripe answers."""
     stored = gateway.stored_attempt(user_id="user_ada")
@@ -146,15 +120,3 @@ async def test_somebody_elses_purchase_is_not_shown_when_it_is_made_meanwhile(ga
 
     with pytest.raises(AttemptNotFound):
         await gateway.complete.complete(ATTEMPT_ID, stored.intent, BOB)
-
-
-@pytest.mark.parametrize("owner", [None, "user_ada"])
-async def test_p7_an_erased_purchase_is_shown_to_nobody(gateway: Gateway, owner: str | None) -> None:
-    """Its owner is not known any more; it is not bought a second time either."""
-    paid = gateway.paid_attempt(user_id=owner)
-    await gateway.fulfil(paid)
-    gateway.orders.erase(ATTEMPT_ID)
-
-    with pytest.raises(AttemptNotFound):
-        await gateway.complete.complete(ATTEMPT_ID, paid.ref, Caller(owner))
-    assert len(gateway.orders.purchases()) == 1

@@ -4,7 +4,6 @@ from payments_gateway.access.tokens import GUEST
 from payments_gateway.checkout.status import CheckoutState, CheckoutStatus
 from payments_gateway.domain.attempts import CloseReason, DeleteReason
 from payments_gateway.domain.callers import Caller
-from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Purchase
@@ -81,32 +80,3 @@ async def test_a_quarantined_attempt_needs_review(gateway: Gateway) -> None:
     await gateway.fulfil(gateway.paid_attempt(received=Money(1, "usd")))
 
     assert await gateway.statuses.status(ATTEMPT_ID, GUEST) == CheckoutStatus(CheckoutState.NEEDS_REVIEW)
-
-
-@pytest.mark.parametrize("owner", [None, "user_ada"])
-async def test_p7_an_erased_purchase_is_shown_to_nobody(gateway: Gateway, owner: str | None) -> None:
-    """Its owner is not known any more; with its tombstone or without."""
-    await gateway.fulfil(gateway.paid_attempt(user_id=owner))
-    gateway.orders.erase(ATTEMPT_ID)
-
-    for _ in ("with the tombstone", "without"):
-        with pytest.raises(AttemptNotFound):
-            await gateway.statuses.status(ATTEMPT_ID, Caller(owner))
-        gateway.attempts.lose(ATTEMPT_ID)
-
-
-@pytest.mark.parametrize("caller", [GUEST, Caller("user_bob")])
-async def test_another_users_attempt_looks_like_an_unknown_one(gateway: Gateway, caller: Caller) -> None:
-    """Unknown, open, recorded, and with its tombstone expired."""
-
-    async def assert_not_found() -> None:
-        with pytest.raises(AttemptNotFound):
-            await gateway.statuses.status(ATTEMPT_ID, caller)
-
-    await assert_not_found()
-    paid = gateway.paid_attempt(user_id="user_ada")
-    await assert_not_found()
-    await gateway.fulfil(paid)
-    await assert_not_found()
-    gateway.attempts.lose(ATTEMPT_ID)
-    await assert_not_found()

@@ -1,7 +1,7 @@
 import pytest
 
 from payments_gateway.access.tokens import GUEST
-from payments_gateway.domain.attempts import AttemptClosed, CloseReason, DeleteReason, Tombstone
+from payments_gateway.domain.attempts import CloseReason, DeleteReason, Tombstone
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
 from payments_gateway.domain.intents import IntentStatus
@@ -26,38 +26,6 @@ async def test_p4_an_attempt_is_closed_then_cancelled_then_deleted(gateway: Gate
     assert gateway.wire.calls == [*STEPS, "attempts.find"]
     assert gateway.status_of(old.intent) == "canceled"
     assert gateway.attempts.at(ATTEMPT_ID) == SUPERSEDED
-
-
-async def test_no_save_succeeds_once_the_cancel_is_in_flight(gateway: Gateway) -> None:
-    """Else a retry could store and release a new intent."""
-    old = gateway.stored_attempt()
-
-    async def save_again() -> None:
-        with pytest.raises(AttemptClosed):
-            await gateway.attempts.save(ATTEMPT_ID, old.request_hash, CONTEXT, old.intent)
-
-    gateway.wire.meanwhile("intents.cancel", save_again)
-
-    await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
-
-    assert gateway.wire.calls.count("attempts.save") == 1
-
-
-@pytest.mark.parametrize("caller", [GUEST, BOB])
-async def test_another_users_attempt_looks_like_an_unknown_one(gateway: Gateway, caller: Caller) -> None:
-    """It stays as it was; its tombstone is not found either."""
-    with pytest.raises(AttemptNotFound):
-        await gateway.supersede.supersede(ATTEMPT_ID, caller)
-    old = gateway.stored_attempt(user_id="user_ada")
-    with pytest.raises(AttemptNotFound):
-        await gateway.supersede.supersede(ATTEMPT_ID, caller)
-    stored = gateway.attempts.stored()
-    await gateway.attempts.delete(ATTEMPT_ID, DeleteReason.RECORDED)
-    with pytest.raises(AttemptNotFound):
-        await gateway.supersede.supersede(ATTEMPT_ID, caller)
-
-    assert stored == [old]
-    assert set(gateway.wire.calls) == {"attempts.find", "attempts.delete"}
 
 
 async def test_p3_an_attempt_that_turns_out_paid_is_fulfilled(gateway: Gateway) -> None:

@@ -15,14 +15,13 @@ from payments_gateway.domain.errors import ConflictRetriesExhausted
 from payments_gateway.domain.purchases import Payment
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
-from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.cancel import CancelMode
 from payments_gateway.subscriptions.sync import SubscriptionSync
 
+from ..assembly import Gateway
 from ..billing_samples import CLUB_CONTEXT
-from ..fake_services import FakeSubscriptions
 from ..fake_stripe import FakeBilling
-from ..fakes import FakeClock, Wire, until, wired
+from ..fakes import Wire, until
 from ..samples import ATTEMPT_ID, YEARLY
 from ..simulated_billing import Billing, event
 
@@ -206,23 +205,20 @@ def test_the_record_ends_as_stripes_object_ends(changes: list[Change], pauses: l
 
 
 async def _deliver(changes: list[Change], pauses: list[int], *, bound: bool) -> tuple[Subscription, FakeBilling]:
-    clock, wire = FakeClock(), SlowWire(cycle(pauses))
-    subscriptions = wired(wire, "subscriptions", FakeSubscriptions(clock.now))
-    fake_billing = FakeBilling(clock)
-    billing = wired(wire, "billing", fake_billing)
-    activation = Activation(subscriptions, billing, now=clock.now)
-    gateways = cycle([SubscriptionSync(subscriptions, billing, activation, livemode=False) for _ in range(2)])
+    gateway = Gateway(wire=SlowWire(cycle(pauses)))
+    by_id, at_stripe = gateway.subscriptions.by_id, gateway.fake_billing
+    syncs = cycle([gateway.sync, gateway.another_sync()])
     payment = Payment(IntentRef("seti_1", IntentKind.SETUP), ATTEMPT_ID, None, livemode=False, payment_method_id="pm_1")
-    [recorded] = subscriptions.record(payment, CLUB_CONTEXT)
+    [recorded] = gateway.subscriptions.record(payment, CLUB_CONTEXT)
 
-    tasks: list[asyncio.Task[object]] = [asyncio.create_task(activation.activate(recorded.id))]
-    await until(lambda: bool(fake_billing.created) and (not bound or subscriptions.by_id[recorded.id].is_bound))
+    tasks: list[asyncio.Task[object]] = [asyncio.create_task(gateway.activation.activate(recorded.id))]
+    await until(lambda: bool(at_stripe.created) and (not bound or by_id[recorded.id].is_bound))
     for change in changes:
-        fake_billing.change("sub_1", status=change.status, cancel_at_period_end=change.ends)
-        tasks += [asyncio.create_task(_redeliver(next(gateways), recorded)) for _ in range(change.deliveries)]
+        at_stripe.change("sub_1", status=change.status, cancel_at_period_end=change.ends)
+        tasks += [asyncio.create_task(_redeliver(next(syncs), recorded)) for _ in range(change.deliveries)]
         await pause(change.pause)
     await asyncio.gather(*tasks)
-    return subscriptions.by_id[recorded.id], fake_billing
+    return by_id[recorded.id], at_stripe
 
 
 async def _redeliver(sync: SubscriptionSync, recorded: Subscription) -> None:

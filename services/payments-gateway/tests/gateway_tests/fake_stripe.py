@@ -177,13 +177,9 @@ class FakeBilling:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self._by_key: dict[str, str] = {}
-        self.refusals: dict[str, str] = {}
-        """Error code by price id."""
         self.created: dict[str, StripeSubscription] = {}
 
     async def create(self, subscription: Subscription) -> StripeSubscription:
-        if code := self.refusals.get(subscription.items[0].price_id):
-            raise SubscriptionRefused(code)
         key = f"{subscription.id}:{subscription.activation_generation}"
         if key not in self._by_key:
             self._by_key[key] = self._create(subscription)

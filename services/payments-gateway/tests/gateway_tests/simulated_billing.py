@@ -1,11 +1,8 @@
-"""The use cases of subscriptions over a Stripe simulator, and a buyer who has just paid for subscriptions."""
+"""A buyer of subscriptions, at a gateway over a Stripe simulator."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import aiohttp
 import pytest
 
 from payments_gateway.domain.attempts import IntentKind, IntentRef, LineItem, Recurring
@@ -15,16 +12,12 @@ from payments_gateway.domain.purchases import Purchase
 from payments_gateway.domain.stripe_billing import StripeSubscription
 from payments_gateway.domain.subscriptions import Subscription
 from payments_gateway.domain.webhook_events import SubscriptionChanged
-from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
-from stripe_simulator.settings import SimulatorSettings
-from stripe_simulator.testing import SimulatedStripe, simulated_stripe
+from stripe_simulator.testing import SimulatedStripe
 
 from .assembly import Gateway
 from .fakes import Crash
 from .samples import ATTEMPT_ID, CONTEXT, MONTHLY, attempt
-from .stripe_stand_in import roomy_limiter, stripe_client
 
-SETTINGS: Final = SimulatorSettings(seed=7, secret_key="sk_test_1")
 CREATE: Final = {"method": "POST", "path": "/v1/subscriptions"}
 
 
@@ -146,11 +139,3 @@ def event(subscription: Subscription, stripe_subscription_id: str = "", **change
         "livemode": False,
     }
     return SubscriptionChanged(**{**fields, **changes})
-
-
-@asynccontextmanager
-async def simulated_billing() -> AsyncIterator[Billing]:
-    """Run a simulator and give a gateway that uses it."""
-    async with simulated_stripe(SETTINGS) as stripe, aiohttp.ClientSession() as session:
-        client = stripe_client(stripe.simulator.url, session, roomy_limiter(), max_retries=1)
-        yield Billing(stripe, Gateway(StripeSubscriptions(client)))

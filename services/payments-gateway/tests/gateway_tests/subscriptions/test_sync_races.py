@@ -116,39 +116,38 @@ async def test_a_fetch_that_failed_covers_nobody(billing: Billing) -> None:
     assert billing.the_recorded().status is SubscriptionStatus.CANCELED
 
 
-async def test_an_event_about_another_subscription_does_not_wait(billing: Billing) -> None:
-    """Stripe may be slow about one of them; each has a lock of its own."""
-    slow, other = (
-        await billing.fulfil(await billing.paid(await billing.plan(), await billing.plan(YEARLY)))
-    ).subscriptions
+@asynccontextmanager
+async def slow_fetch(billing: Billing, subscription: Subscription) -> AsyncIterator[None]:
+    """Handle an event whose fetch at Stripe lasts as long as the block."""
     finished = asyncio.Event()
     billing.gateway.wire.meanwhile("billing.retrieve", finished.wait)
-    waiting = asyncio.create_task(billing.on_event(slow))
+    waiting = asyncio.create_task(billing.on_event(subscription))
     await until(lambda: "billing.retrieve" in billing.gateway.wire.calls)
+    try:
+        yield
+    finally:
+        finished.set()
+        await waiting
 
-    quick = asyncio.create_task(billing.on_event(other))
-    done, _ = await asyncio.wait({quick}, timeout=5)
 
-    finished.set()
-    await asyncio.gather(waiting, quick)
-    assert done == {quick}
+async def test_an_event_about_another_subscription_does_not_wait(billing: Billing) -> None:
+    """Stripe may be slow about one of them; each has a lock of its own."""
+    paid = await billing.paid(await billing.plan(), await billing.plan(YEARLY))
+    slow, other = (await billing.fulfil(paid)).subscriptions
+
+    async with slow_fetch(billing, slow):
+        await asyncio.wait_for(billing.on_event(other), timeout=5)
+
     assert [each.version for each in billing.recorded()] == [slow.version + 1, other.version + 1]
 
 
 async def test_an_owner_who_cancels_waits_for_no_event(billing: Billing) -> None:
     """Stripe may be slow about an event's fetch."""
     subscription = await owned(billing)
-    fetched = asyncio.Event()
-    billing.gateway.wire.meanwhile("billing.retrieve", fetched.wait)
-    waiting = asyncio.create_task(billing.on_event(subscription))
-    await until(lambda: "billing.retrieve" in billing.gateway.wire.calls)
 
-    cancel = asyncio.create_task(billing.gateway.cancels.cancel(subscription.id, "user-1", CancelMode.NOW))
-    done, _ = await asyncio.wait({cancel}, timeout=5)
+    async with slow_fetch(billing, subscription):
+        await asyncio.wait_for(billing.gateway.cancels.cancel(subscription.id, "user-1", CancelMode.NOW), timeout=5)
 
-    fetched.set()
-    await asyncio.gather(waiting, cancel)
-    assert done == {cancel}
     assert billing.the_recorded().status is SubscriptionStatus.CANCELED
 
 

@@ -131,7 +131,7 @@ async def test_a_retry_is_given_the_same_checkout(gateway: Gateway, asked: Check
 @CARTS
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("call", range(8))
-async def test_p2_a_retry_makes_a_crash_at_any_call_good(
+async def test_p2_a_retry_completes_after_a_crash_at_any_call(
     gateway: Gateway, asked: CheckoutRequest, caller: Caller, call: int, *, after_effect: bool
 ) -> None:
     """Killed before or after the effect of any call: one customer, one intent, one attempt."""
@@ -332,7 +332,7 @@ async def test_a_changed_cart_replaces_the_old_attempt(gateway: Gateway, before:
     assert stored_for(gateway, second).context.supersedes == first.attempt_id
 
 
-async def test_a_retry_makes_a_crash_before_the_new_attempt_is_saved_good(gateway: Gateway) -> None:
+async def test_a_retry_completes_after_the_old_attempt_is_deleted(gateway: Gateway) -> None:
     """The old attempt is deleted by then; the retry begins the new one all the same."""
     first = await gateway.initiate.begin(MUG, GUEST, None)
     request = checkout_request(("price_pen", 1), supersedes=first.attempt_id)

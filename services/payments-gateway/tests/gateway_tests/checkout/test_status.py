@@ -45,11 +45,7 @@ async def test_the_state_of_a_stored_attempt(
 
 @pytest.mark.parametrize(
     ("closed", "state"),
-    [
-        (SUPERSEDED, CheckoutState.SUPERSEDED),
-        (PAY_BY_PASSED, CheckoutState.EXPIRED),
-        (None, CheckoutState.EXPIRED),
-    ],
+    [(SUPERSEDED, CheckoutState.SUPERSEDED), (PAY_BY_PASSED, CheckoutState.EXPIRED), (None, CheckoutState.EXPIRED)],
 )
 async def test_the_state_of_a_cancelled_attempt(
     gateway: Gateway, closed: CloseReason | None, state: CheckoutState

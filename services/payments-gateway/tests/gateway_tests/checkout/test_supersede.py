@@ -89,7 +89,9 @@ async def test_p4_an_attempt_whose_payment_is_processing_keeps_its_content(gatew
 
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("step", STEPS)
-async def test_p4_a_repeat_makes_a_crash_at_any_step_good(gateway: Gateway, step: str, *, after_effect: bool) -> None:
+async def test_p4_a_repeat_completes_after_a_crash_at_any_step(
+    gateway: Gateway, step: str, *, after_effect: bool
+) -> None:
     """Content is deleted only once the intent is cancelled, and the repeat ends as an undisturbed run does."""
     old = gateway.stored_attempt()
     gateway.wire.fail(step, Crash(), after_effect=after_effect)

@@ -197,7 +197,7 @@ async def test_only_a_succeeded_intent_is_fulfilled(gateway: Gateway, status: In
     ],
     ids=["recorded", "a cent less", "refused by orders"],
 )
-async def test_p3_p4_a_repeat_makes_a_crash_at_any_call_good(
+async def test_p3_p4_a_repeat_completes_after_a_crash_at_any_call(
     gateway: Gateway,
     received: Money,
     refused: set[str],
@@ -230,7 +230,7 @@ async def test_p3_p4_a_repeat_makes_a_crash_at_any_call_good(
 
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("call", range(3, 6))
-async def test_p3_a_repeat_makes_a_crash_while_a_second_payment_is_quarantined_good(
+async def test_p3_a_repeat_quarantines_a_second_payment_after_a_crash(
     gateway: Gateway, call: int, *, after_effect: bool
 ) -> None:
     """The purchase stays the only one, and the second payment is quarantined once."""

@@ -229,9 +229,7 @@ async def test_conflicts_without_end_fail_the_event(mirrors: Mirrors) -> None:
     assert mirrors.wire.calls == ["refunds.version_of", "refunds.write"] * 10
 
 
-async def test_what_orders_refuses_to_store_is_logged_and_acknowledged(
-    mirrors: Mirrors, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_refused_write_is_logged_and_acknowledged(mirrors: Mirrors, caplog: pytest.LogCaptureFixture) -> None:
     """A repeat would be refused too, and Stripe disables an endpoint that fails for days."""
     refund_id = await mirrors.refund(await mirrors.pay())
     mirrors.refund_copies.refused.add(refund_id)
@@ -250,7 +248,7 @@ async def test_what_orders_refuses_to_store_is_logged_and_acknowledged(
     ids=["not found", "unsupported"],
 )
 @pytest.mark.parametrize("of_charge", [False, True], ids=["refund", "charge"])
-async def test_what_a_repeat_cannot_mend_is_logged_and_acknowledged(
+async def test_a_permanent_failure_is_logged_and_acknowledged(
     mirrors: Mirrors,
     caplog: pytest.LogCaptureFixture,
     status: int,

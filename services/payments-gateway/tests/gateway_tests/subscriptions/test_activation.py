@@ -32,7 +32,9 @@ async def test_a_mixed_cart_becomes_an_order_and_its_subscriptions(billing: Bill
 
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("call", range(CALLS_OF_ONE_SUBSCRIPTION))
-async def test_p3_a_repeat_makes_a_crash_at_any_call_good(billing: Billing, call: int, *, after_effect: bool) -> None:
+async def test_p3_a_repeat_completes_after_a_crash_at_any_call(
+    billing: Billing, call: int, *, after_effect: bool
+) -> None:
     """Killed before or after the effect of any call, the repeat ends in exactly one Stripe subscription."""
     paid = await billing.paid()
     await billing.crash(paid, call, after_effect=after_effect)

@@ -168,7 +168,7 @@ async def test_a_copy_that_carries_our_id_is_ignored(billing: Billing) -> None:
     [(NotFoundAtStripe(), "not found at Stripe"), (UnsupportedStripeObject(), "unsupported")],
     ids=["not found", "unsupported"],
 )
-async def test_what_a_repeat_cannot_mend_is_logged_and_acknowledged(
+async def test_a_permanent_failure_is_logged_and_acknowledged(
     billing: Billing, caplog: pytest.LogCaptureFixture, failure: Exception, message: str
 ) -> None:
     """Stripe disables an endpoint that fails for days. The recorded state stays."""

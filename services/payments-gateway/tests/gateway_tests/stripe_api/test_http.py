@@ -253,16 +253,6 @@ async def test_after_a_429_every_request_pauses(stand_in: StripeStandIn) -> None
     assert len(stand_in.sent) == 1
 
 
-async def test_a_locked_object_pauses_nothing_else(stand_in: StripeStandIn) -> None:
-    """Stripe's other 429 concerns one object."""
-    stand_in.refuse(429, "invalid_request_error", "lock_timeout", Retry_After="20")
-    with pytest.raises(StripeUnavailable):
-        await StripeIntents(stand_in.client).retrieve(INTENT)
-    stand_in.answer(intent_json())
-
-    assert (await StripeIntents(stand_in.client).retrieve(INTENT)).ref.id == "pi_1"
-
-
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_key_is_an_error_for_the_operator(
     stand_in: StripeStandIn, caplog: pytest.LogCaptureFixture, status: int

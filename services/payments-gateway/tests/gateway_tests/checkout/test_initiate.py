@@ -23,7 +23,7 @@ from servicekit.violations import InvalidRequest
 
 from ..assembly import PAY_BY, Gateway
 from ..fakes import Crash
-from ..samples import ADA, LONDON, checkout_request
+from ..samples import checkout_request
 
 KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
 BUYER = Caller("user_ada")
@@ -62,20 +62,6 @@ async def test_p2_the_secret_is_released_after_the_attempt_is_saved_with_its_int
     assert gateway.intents.params_of(intent.ref) == IntentParams(intent.ref.kind, checkout.amount, customer_id)
     assert saved == (intent.ref, checkout.amount, customer_id)
     assert (checkout.client_secret, checkout.attempt_id) == (intent.client_secret, intent.attempt_id)
-
-
-async def test_p6_price_and_user_come_from_the_catalogue_and_the_token(gateway: Gateway) -> None:
-    """The stored and charged price is the catalogue's, the user is the token's, and pay-by is set."""
-    checkout = await begin(gateway, MUG, BUYER)
-
-    stored = stored_for(gateway, checkout)
-    assert (stored.context.user_id, stored.context.contact, stored.context.shipping_address) == (
-        "user_ada",
-        ADA,
-        LONDON,
-    )
-    assert stored.context.pay_by == checkout.pay_by == gateway.clock.now() + PAY_BY
-    assert stored.request_hash == MUG.request_hash
 
 
 async def test_p2_an_attempt_that_was_found_is_saved_again_before_its_secret_leaves(gateway: Gateway) -> None:

@@ -32,7 +32,9 @@ def main() -> int:
         if arguments.target:
             campaign.run_one(arguments.target)
         else:
-            campaign.run_for(arguments.seconds)
+            campaign.run_for(arguments.seconds * _WARM_AFTER)
+            checks.mark_warm()
+            campaign.run_for(arguments.seconds * (1 - _WARM_AFTER))
         memory = checks.memory()
     _print_table(campaign.results.values())
     for name, (warm, now) in memory.items():
@@ -52,11 +54,8 @@ class Campaign:
 
     def run_for(self, seconds: float) -> None:
         """Run batches until the time is over. A target with a finding gets no further batch."""
-        began, warm = time.monotonic(), False
-        while (spent := time.monotonic() - began) < seconds:
-            if not warm and spent > seconds * _WARM_AFTER:
-                self._checks.mark_warm()
-                warm = True
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
             remaining = [result for result in self.results.values() if not result.findings]
             if not remaining:
                 return

@@ -1,6 +1,7 @@
 """The running system that receives the inputs."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from devstack import json_http
 from devstack.layout import Home
 from devstack.stack import Stack
 from devstack.stack_options import StackOptions
+from tests.e2e.harness.shop import ADDRESS, CONTACT
 
 SERVICES: Final = ("checkout-session", "orders", "gateway")
 INITIATE: Final = "/api/stripe/initiate-checkout"
@@ -22,26 +24,8 @@ _TOKEN_EXPIRES_AT: Final = 2**33
 _SETTINGS: Final = {"gateway": {"STRIPE_REQUESTS_PER_SECOND": "10000"}}
 """No limit may keep the inputs from the code behind it."""
 
-
-@dataclass
-class Accounted:
-    """Keys of the records that responses announced."""
-
-    payments: set[str] = field(default_factory=set)
-    """Intents with an answered decision."""
-    possible_payments: set[str] = field(default_factory=set)
-    """Intents of acknowledged events: they have a decision, or are not ours."""
-    attempts: set[str] = field(default_factory=set)
-    tombstones: set[str] = field(default_factory=set)
-    """Attempts that were closed or deleted."""
-
-
-@dataclass(frozen=True)
-class OpenCheckout:
-    """A guest's unpaid checkout."""
-
-    attempt_id: str
-    intent_id: str
+Announced = defaultdict[str, set[str]]
+"""Keys of the records that may be stored according to the responses, by kind."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +35,18 @@ class FuzzedSystem:
     stack: Stack
     session_channel: grpc.Channel
     orders_channel: grpc.Channel
-    open_checkouts: tuple[OpenCheckout, ...]
-    user_token: str
-    accounted: Accounted = field(default_factory=Accounted)
+    open_checkouts: tuple[tuple[str, str], ...]
+    """Attempt and intent of a guest's unpaid checkouts."""
+    authorization: bytes
+    """Header value of a signed-in user."""
+    announced: Announced = field(default_factory=lambda: defaultdict(set))
+    decided_payments: set[str] = field(default_factory=set)
+    """Intents with an answered decision, which must be stored."""
+
+    def announce(self, key: str, *kinds: str) -> None:
+        """Allow records with this key."""
+        for kind in kinds:
+            self.announced[kind].add(key)
 
     @property
     def gateway(self) -> str:
@@ -82,12 +75,13 @@ def run_system(folder: Path) -> Iterator[FuzzedSystem]:
             grpc.insecure_channel(stack.facts.checkout_session) as session_channel,
             grpc.insecure_channel(stack.facts.orders) as orders_channel,
         ):
+            token = jwt.encode({"sub": "user-fuzz", "exp": _TOKEN_EXPIRES_AT}, stack.facts.jwt_secret)
             yield FuzzedSystem(
                 stack=stack,
                 session_channel=session_channel,
                 orders_channel=orders_channel,
                 open_checkouts=tuple(_open_checkout(stack) for _ in range(_OPEN_CHECKOUTS)),
-                user_token=jwt.encode({"sub": "user-fuzz", "exp": _TOKEN_EXPIRES_AT}, stack.facts.jwt_secret),
+                authorization=f"Bearer {token}".encode(),
             )
     finally:
         stack.postgres.destroy()
@@ -97,22 +91,16 @@ def initiate_body(stack: Stack) -> dict[str, Any]:
     """Return a valid body of initiate-checkout; its `supersedes` names no attempt."""
     return {
         "items": [{"priceId": stack.catalogue.prices["mug"], "quantity": 2}],
-        "contact": {"name": "Ada Example", "email": "ada@example.com", "phone": "+15550100"},
-        "shippingAddress": {
-            "line1": "1 Harbour Street",
-            "city": "Portland",
-            "state": "OR",
-            "postalCode": "97201",
-            "country": "US",
-        },
+        "contact": CONTACT,
+        "shippingAddress": ADDRESS,
         "shippingOptionId": stack.catalogue.shipping_rates["standard"],
         "supersedes": str(uuid.UUID(int=7, version=4)),
     }
 
 
-def _open_checkout(stack: Stack) -> OpenCheckout:
+def _open_checkout(stack: Stack) -> tuple[str, str]:
     body = initiate_body(stack)
     del body["supersedes"]
     response = json_http.send_json("POST", f"{stack.facts.gateway}{INITIATE}", body)
     intent_id, _, _ = response.body["clientSecret"].partition("_secret_")
-    return OpenCheckout(response.body["checkoutAttemptId"], intent_id)
+    return response.body["checkoutAttemptId"], intent_id

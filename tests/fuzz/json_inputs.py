@@ -1,13 +1,11 @@
 """Hostile texts, and JSON that contains them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from hypothesis import strategies as st
-
-T = TypeVar("T")
 
 CHANGE_COUNTS: Final = (0, 1, 1, 1, 1, 2, 3)
 """Numbers of changes to a valid request: mostly one, so that no other change hides its effect."""
@@ -19,11 +17,8 @@ _CHANGED_ENTRIES: Final = 3
 _CONTROL_CHARACTERS: Final = bytes([*range(32), 127])
 _TEXTS: Final = (
     "",
-    " ",
     "\0",
-    "a\0b",
     "\ufeff",
-    "\uffff",
     "\U0010ffff",
     "\u202egnp.exe",
     "e\u0301" * 20,
@@ -31,8 +26,6 @@ _TEXTS: Final = (
     "\x7f\x1b[31m",
     "a" * 256,
     "é" * 6000,
-    "null",
-    "-1",
     "9" * 30,
     "../../etc/passwd",
     "%00%0d%0a",
@@ -48,12 +41,6 @@ class Token:
     """Raw JSON text. As a key, it may repeat a key that the object has already."""
 
     text: str
-
-
-def weighted(choices: Mapping[int, Sequence[st.SearchStrategy[T]]]) -> st.SearchStrategy[T]:
-    """Choose a strategy by weight; `one_of` would give each the same chance."""
-    strategies = [strategy for weight, group in choices.items() for strategy in group for _ in range(weight)]
-    return st.sampled_from(range(len(strategies))).flatmap(strategies.__getitem__)
 
 
 def texts(*, surrogates: bool = False) -> st.SearchStrategy[str]:
@@ -119,7 +106,7 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
 def _change(draw: st.DrawFn, container: Any, key: Any) -> None:
     change = draw(st.sampled_from(("replace",) * 6 + ("remove", "add", "repeat")))
     if change == "replace":
-        container[key] = draw(weighted({2: [_same_type(container[key])], 1: [json_values()]}))
+        container[key] = draw(_same_type(container[key]) if draw(st.integers(0, 2)) else json_values())
     elif change == "remove":
         del container[key]
     elif isinstance(container, list):
@@ -134,8 +121,6 @@ def _change(draw: st.DrawFn, container: Any, key: Any) -> None:
 
 def _same_type(value: Any) -> st.SearchStrategy[Any]:
     """Generate values of the same type, which pass the first checks."""
-    if isinstance(value, bool):
-        return st.booleans()
     if isinstance(value, int):
         return st.sampled_from(INTEGERS) | st.sampled_from(_NUMBER_TOKENS).map(Token)
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Protobuf messages generated from their descriptors: valid, mutated or random; and bytes that are nearly messages."""
+"""Valid and mutated protobuf messages, generated from their descriptors."""
 
 import copy
 import uuid
@@ -13,24 +13,6 @@ from hypothesis import strategies as st
 from checkout.common.v1 import common_pb2
 
 from .json_inputs import CHANGE_COUNTS, INTEGERS, texts
-
-_MAX_DEPTH: Final = 4
-_CHANGED_ENTRIES: Final = 3
-_RANGES: Final = {
-    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
-    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
-    FieldDescriptor.CPPTYPE_ENUM: (-(2**31), 2**31 - 1),
-}
-_BYTES: Final = (
-    b"\xff\xfe",  # not UTF-8
-    b"\x12\x03\xed\xa0\x80",  # a field with a lone surrogate
-    b"\x0a\xff\xff\xff\xff\x0f",  # a length beyond the end
-    b"\xfa\xff\x03\x03abc",  # an unknown field
-    b"\x0b" * 200,  # nested groups
-    b"\x0f",  # wire type 7
-    b"\xff" * 11,  # a varint that is too long
-    b"\x00",
-)
 
 _OTHER_ATTEMPT: Final = str(uuid.UUID(int=8, version=4))
 _AMOUNTS: Final = {"total": 1000, "received": 1000}
@@ -77,36 +59,21 @@ def valid_message(descriptor: Descriptor, number: uuid.UUID) -> Any:
 
 
 @st.composite
-def random_message(draw: st.DrawFn, descriptor: Descriptor, depth: int = 0) -> Message:
-    """Generate a message with hostile values in most fields."""
-    message: Message = GetMessageClass(descriptor)()
-    for field in descriptor.fields:
-        if draw(st.integers(0, 4)):
-            _set(draw, message, field, depth)
-    return message
-
-
-@st.composite
 def mutated_message(draw: st.DrawFn, sample: Message) -> Message:
     """Change a message in up to three places."""
     message = copy.deepcopy(sample)
     for _ in range(draw(st.sampled_from(CHANGE_COUNTS))):
         place, field = draw(st.sampled_from(list(_places(message))))
-        if draw(st.integers(0, 5)):
-            _set(draw, place, field, depth=1)
-        else:
+        if field.is_repeated:
+            entries = getattr(place, field.name)
+            repeated = list(entries[:1]) * draw(st.sampled_from((0, 2, 300)))
             place.ClearField(field.name)
+            entries.extend(repeated)
+        elif field.message_type is not None or not draw(st.integers(0, 5)):
+            place.ClearField(field.name)
+        else:
+            setattr(place, field.name, draw(_scalars(field)))
     return message
-
-
-@st.composite
-def mutated_bytes(draw: st.DrawFn, sample: bytes) -> bytes:
-    """Cut, insert, overwrite or repeat, up to three times."""
-    data = sample
-    for _ in range(draw(st.integers(1, 3))):
-        start, end = draw(st.integers(0, len(data))), draw(st.integers(0, len(data)))
-        data = data[:start] + draw(st.binary(max_size=12) | st.sampled_from(_BYTES)) + data[end:]
-    return data
 
 
 def _valid_scalar(field: FieldDescriptor, number: uuid.UUID) -> Any:
@@ -124,31 +91,15 @@ def _valid_scalar(field: FieldDescriptor, number: uuid.UUID) -> Any:
 
 
 def _scalars(field: FieldDescriptor) -> st.SearchStrategy[Any]:
-    if field.cpp_type in _RANGES:
-        low, high = _RANGES[field.cpp_type]
-        known = [value.number for value in field.enum_type.values] if field.enum_type is not None else INTEGERS
-        return st.sampled_from([value for value in known if low <= value <= high]) | st.integers(low, high)
     if field.type == FieldDescriptor.TYPE_STRING:
         return texts()
     if field.type == FieldDescriptor.TYPE_BYTES:
         return st.binary(max_size=64) | st.binary(min_size=32, max_size=32)
     if field.type == FieldDescriptor.TYPE_BOOL:
         return st.booleans()
-    raise NotImplementedError(f"no values for the type of {field.full_name}")
-
-
-def _set(draw: st.DrawFn, message: Message, field: FieldDescriptor, depth: int) -> None:
-    message.ClearField(field.name)
-    if depth >= _MAX_DEPTH and field.message_type is not None:
-        return
-    value = draw(_scalars(field) if field.message_type is None else random_message(field.message_type, depth + 1))
-    if field.is_repeated:
-        # Equal entries: different ones would take long to draw.
-        getattr(message, field.name).extend([value] * draw(st.sampled_from((0, 1, 2, 300))))
-    elif field.message_type is None:
-        setattr(message, field.name, value)
-    else:
-        getattr(message, field.name).CopyFrom(value)
+    high = 2**63 if field.type == FieldDescriptor.TYPE_INT64 else 2**31
+    known = [value.number for value in field.enum_type.values] if field.enum_type is not None else INTEGERS
+    return st.sampled_from([value for value in known if -high <= value < high]) | st.integers(-high, high - 1)
 
 
 def _places(message: Any) -> Iterator[tuple[Any, Any]]:
@@ -157,6 +108,5 @@ def _places(message: Any) -> Iterator[tuple[Any, Any]]:
         yield from [(message, field)] * (4 if field.message_type is None else 1)
         if field.message_type is not None:
             value = getattr(message, field.name)
-            children = value[:_CHANGED_ENTRIES] if field.is_repeated else [value] * message.HasField(field.name)
-            for child in children:
+            for child in value[:3] if field.is_repeated else [value] * message.HasField(field.name):
                 yield from _places(child)

@@ -9,7 +9,7 @@ import pytest
 
 from .checks import Checks
 from .fuzzed_system import FuzzedSystem, run_system
-from .grpc_targets import ORDERS_SERVICE, SESSION_SERVICE, RpcCall, call_method
+from .grpc_targets import ORDERS_SERVICE, SESSION_SERVICE, call_method
 from .message_inputs import valid_message
 from .runs import run_short
 from .targets import Target, all_targets
@@ -18,13 +18,10 @@ TARGETS = (
     "openapi document",
     "initiate bodies",
     "complete bodies",
-    "reads",
     "webhook bodies",
     "webhook signatures",
-    "grpc checkout-session messages",
-    "grpc checkout-session bytes",
-    "grpc orders messages",
-    "grpc orders bytes",
+    "grpc checkout-session",
+    "grpc orders",
 )
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 METHODS = [*SESSION_SERVICE.methods, *ORDERS_SERVICE.methods]
@@ -67,6 +64,6 @@ def test_the_request_to_mutate_is_valid(system: FuzzedSystem, method: Any) -> No
     channel = system.session_channel if method in SESSION_SERVICE.methods else system.orders_channel
     request = valid_message(method.input_type, uuid.uuid4())
 
-    response = call_method(channel, RpcCall(method, method.name, request.SerializeToString()))
+    code, details = call_method(channel, method, request.SerializeToString())
 
-    assert response.code is not grpc.StatusCode.INVALID_ARGUMENT, response.details
+    assert code is not grpc.StatusCode.INVALID_ARGUMENT, details

@@ -1,4 +1,4 @@
-"""Three hundred random carts and the largest possible one, bought concurrently at two gateways.
+"""Three hundred random carts, bought concurrently at two gateways.
 
 Each payment is reported by a webhook to each gateway and by the returning browser, mostly at the same moment.
 """
@@ -16,7 +16,7 @@ import pytest_asyncio
 from devstack.stack_options import StackOptions
 
 from .harness.control_api import ControlApi
-from .harness.load import Buyer, Purchase, Reports, buy_all, buyers_of_distinct_sums, open_shops, reports_of
+from .harness.load import Purchase, Reports, buy_all, buyers_of_distinct_sums, open_shops, reports_of
 from .harness.products import Price, Product, create_prices, create_shipping_rate, until_on_sale
 from .harness.shop import Cart, Line
 from .harness.stores import OrderCounts
@@ -24,8 +24,7 @@ from .harness.system import System, running_system
 from .timeouts import UNDER_LOAD
 
 SEED: Final = 20_260_101
-CARTS: Final = 300
-PURCHASES: Final = CARTS + 1
+PURCHASES: Final = 300
 AT_ONCE: Final = 32
 PRODUCTS: Final = 60
 MAX_RANDOM_LINES: Final = 12
@@ -37,29 +36,6 @@ MIN_OVERLAP_WITH_BROWSER: Final = 0.5
 """Share of payments whose browser must return at that moment too."""
 RETRYING_SOON: Final = ("--webhook-backoff", "0.1", "--webhook-backoff-max", "0.4", "--webhook-attempts", "20")
 
-LINES: Final = 200
-WIDE: Final = "\N{SHOPPING BAGS}"
-"""One character that takes four bytes in UTF-8."""
-MAX_NAME: Final = 256
-"""Characters; the limits of libs/checkout_rules. The same holds for MAX_TEXT."""
-MAX_TEXT: Final = 512
-MAX_ID: Final = 255
-QUANTITIES: Final = [*(1 + index % 7 for index in range(LINES - 1)), 1]
-LARGEST_CHARGE: Final = 99_999_990
-"""Fils: eight digits, and three-decimal amounts must end in 0. Source: https://docs.stripe.com/currencies"""
-LARGEST_CURRENCY: Final = "kwd"
-LARGEST_CONTACT: Final = {
-    "name": WIDE * 256,
-    "email": f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 55}.example.com",
-    "phone": "+" + "1" * 39,
-}
-LARGEST_ADDRESS: Final = {
-    **{field: field[0].upper().ljust(MAX_TEXT, WIDE) for field in ("line1", "line2", "city", "state", "postalCode")},
-    "country": "KW",
-}
-ADDRESS_COLUMNS: Final = ("line1", "line2", "city", "state", "postal_code", "country")
-"""In the order of LARGEST_ADDRESS."""
-
 Item = tuple[str, str, int, int]
 """Price id, name, quantity and unit amount of an order's line."""
 
@@ -70,18 +46,12 @@ class Market:
 
     prices: Mapping[str, Price]
     """By price id."""
-    random_prices: Sequence[str]
     shipping_rate: str
-    largest_cart: Cart
 
     def total(self, cart: Cart) -> int:
         """Return a cart's sum in minor units."""
         lines = sum(self.prices[line.price_id].unit_amount * line.quantity for line in cart.lines)
         return lines + (SHIPPING if cart.shipping_option_id else 0)
-
-    def currency(self, cart: Cart) -> str:
-        """Return a cart's currency."""
-        return self.prices[cart.lines[0].price_id].currency
 
     def items(self, cart: Cart) -> list[Item]:
         """Return a cart's lines as its order must have them."""
@@ -96,11 +66,6 @@ class Bought:
     market: Market
     purchases: Sequence[Purchase]
     reports: Reports
-
-    @property
-    def largest(self) -> Purchase:
-        """The purchase of the largest cart."""
-        return next(each for each in self.purchases if each.buyer.cart is self.market.largest_cart)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -130,9 +95,8 @@ async def bought(system: System) -> Bought:
         market = await open_market(dice, system)
         await until_on_sale(shops[0], market.prices.values())
         buyers = list(
-            buyers_of_distinct_sums(dice, shops, lambda: random_cart(dice, market), market.total, CARTS),
+            buyers_of_distinct_sums(dice, shops, lambda: random_cart(dice, market), market.total, PURCHASES),
         )
-        buyers.insert(CARTS // 2, Buyer(market.largest_cart, begins_at=shops[0][0], returns_to=shops[0][1]))
         await control_api.until_idle()
         purchases = await buy_all(buyers, at_once=AT_ONCE)
         await control_api.until_idle()
@@ -141,10 +105,7 @@ async def bought(system: System) -> Bought:
 
 async def test_p5_every_order_has_the_sum_that_stripe_received(system: System, bought: Bought) -> None:
     """Different sums, one by one: the cart's, the one that Stripe received, and the order's."""
-    due = {
-        each.checkout.intent_id: (bought.market.total(each.buyer.cart), bought.market.currency(each.buyer.cart))
-        for each in bought.purchases
-    }
+    due = {each.checkout.intent_id: (bought.market.total(each.buyer.cart), "usd") for each in bought.purchases}
 
     intents = await intents_at_stripe(system)
     received = {intent["id"]: (intent["amount_received"], intent["currency"]) for intent in intents}
@@ -155,7 +116,7 @@ async def test_p5_every_order_has_the_sum_that_stripe_received(system: System, b
 
 
 async def test_p1_every_intent_carries_the_attempt_id_alone(system: System, bought: Bought) -> None:
-    """Stripe holds `metadata: {checkoutAttemptId}`, however large the cart."""
+    """Stripe holds `metadata: {checkoutAttemptId}`."""
     intents = await intents_at_stripe(system)
 
     assert {intent["id"]: intent["metadata"] for intent in intents} == {
@@ -210,24 +171,6 @@ async def test_p6_every_user_reads_their_own_orders(system: System, bought: Boug
         assert [order["id"] for order in read] == [order["id"] for order in orders if order["user_id"] == user_id]
 
 
-async def test_the_largest_order_keeps_every_character(system: System, bought: Bought) -> None:
-    """The largest sum, 200 lines, and names and addresses of the largest size are recorded and read back."""
-    largest = bought.largest
-    (order,) = await system.orders_db.orders_of(largest.checkout.attempt_id)
-    items = await system.orders_db.items_of(largest.checkout.attempt_id)
-    async with system.shop(user_id=largest.buyer.begins_at.user_id) as shop:
-        read = (await shop.order(str(order["id"]))).ok()
-
-    assert (order["total_minor"], order["currency"]) == (LARGEST_CHARGE, LARGEST_CURRENCY)
-    assert [order[f"shipping_{column}"] for column in ADDRESS_COLUMNS] == list(LARGEST_ADDRESS.values())
-    assert {name: order[f"contact_{name}"] for name in LARGEST_CONTACT} == LARGEST_CONTACT
-    assert {(len(item["name"]), len(item["product_id"])) for item in items} == {(MAX_NAME, MAX_ID)}
-    assert (read["contact"], read["shippingAddress"]) == (LARGEST_CONTACT, LARGEST_ADDRESS)
-    assert [(item["priceId"], item["name"], item["quantity"], item["unitAmount"]) for item in read["items"]] == (
-        bought.market.items(largest.buyer.cart)
-    )
-
-
 async def test_the_reports_came_at_the_same_moment(bought: Bought) -> None:
     """Almost every payment was reported to both gateways at once, and often by the browser too."""
     both = bought.reports.overlapping(bought.purchases)
@@ -239,40 +182,16 @@ async def test_the_reports_came_at_the_same_moment(bought: Bought) -> None:
 
 
 async def open_market(dice: random.Random, system: System) -> Market:
-    """Put products of random prices, and those of the largest cart, on sale."""
+    """Put products of random prices on sale."""
     products = [Product(f"Product {number}", {"usd": dice.randint(101, 9_999)}) for number in range(PRODUCTS)]
     prices = await create_prices(system.stripe, products)
-    largest = await create_prices(system.stripe, largest_products())
-    rates = [
-        await create_shipping_rate(system.stripe, name=name, amount=SHIPPING, currency=currency)
-        for name, currency in (("Post", "usd"), (WIDE * 100, LARGEST_CURRENCY))
-    ]
-    lines = [Line(price.id, quantity) for price, quantity in zip(largest, QUANTITIES, strict=True)]
-    return Market(
-        prices={price.id: price for price in (*prices, *largest)},
-        random_prices=[price.id for price in prices],
-        shipping_rate=rates[0],
-        largest_cart=Cart(lines, LARGEST_CONTACT, LARGEST_ADDRESS, rates[1]),
-    )
-
-
-def largest_products() -> list[Product]:
-    """Return products with the longest names and ids that come to the largest charge in the cart's quantities."""
-    amounts = [90_001 + 37 * index for index in range(LINES - 1)]
-    rest = LARGEST_CHARGE - SHIPPING - sum(amount * count for amount, count in zip(amounts, QUANTITIES, strict=False))
-    return [
-        Product(
-            name=f"{index:03}".ljust(MAX_NAME, WIDE),
-            product_id=f"product_{index:03}_".ljust(MAX_ID, "x"),
-            unit_amounts={LARGEST_CURRENCY: amount},
-        )
-        for index, amount in enumerate([*amounts, rest])
-    ]
+    rate = await create_shipping_rate(system.stripe, name="Post", amount=SHIPPING, currency="usd")
+    return Market({price.id: price for price in prices}, rate)
 
 
 def random_cart(dice: random.Random, market: Market) -> Cart:
     """Return a cart of a few different products, to be shipped or not."""
-    chosen = dice.sample(market.random_prices, dice.randint(1, MAX_RANDOM_LINES))
+    chosen = dice.sample(list(market.prices), dice.randint(1, MAX_RANDOM_LINES))
     lines = [Line(price_id, dice.randint(1, 9)) for price_id in chosen]
     return Cart(lines, shipping_option_id=dice.choice([None, market.shipping_rate]))
 

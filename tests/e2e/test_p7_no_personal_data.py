@@ -51,39 +51,21 @@ OWN_SECRETS: Final = {
 
 
 @dataclass(frozen=True)
-class WatchedSystem:
-    """A system that logs as much as it can, and its search for leaks."""
+class Private:
+    """One buyer in a system that logs as much as it can and is searched for leaks."""
 
     system: System
     watch: LeakWatch
     control_api: ControlApi
     price: Price
     """Of a product whose name is private."""
-
-
-@dataclass(frozen=True)
-class Private:
-    """One buyer in the watched system."""
-
-    watched: WatchedSystem
     buyer: PrivateBuyer = field(default_factory=PrivateBuyer)
     disclosed: list[Canary] = field(default_factory=list)
     """Values that the system disclosed to the buyer."""
 
-    @property
-    def system(self) -> System:
-        """The system."""
-        return self.watched.system
-
-    @property
-    def control_api(self) -> ControlApi:
-        """The simulator's control API."""
-        return self.watched.control_api
-
-    @property
-    def watch(self) -> LeakWatch:
-        """The search for leaks."""
-        return self.watched.watch
+    def another(self) -> "Private":
+        """Return another buyer in the same system."""
+        return Private(self.system, self.watch, self.control_api, self.price)
 
     def shop(self, *, signed_in: bool = True) -> AbstractAsyncContextManager[Shop]:
         """Open a shop as the buyer, or as a guest."""
@@ -99,7 +81,7 @@ class Private:
 
     def body(self, **changes: Any) -> dict[str, Any]:
         """Return the body of an initiate, changed."""
-        return self.buyer.cart(self.system, [self.watched.price.id]).as_body() | changes
+        return self.buyer.cart(self.system, [self.price.id]).as_body() | changes
 
     async def initiate(self, shop: Shop, **changes: Any) -> Reply:
         """Initiate a checkout with the buyer's idempotency key."""
@@ -135,7 +117,7 @@ class Private:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WatchedSystem]:
+async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Private]:
     """Run a system that logs at DEBUG and has short timeouts."""
     ports = {name: free_port() for name in ("checkout-session", "orders")}
     settings: dict[str, dict[str, str]] = {
@@ -157,13 +139,13 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
         urls = [f"{shop.gateway}/metrics", *(f"http://{LOOPBACK}:{port}/metrics" for port in ports.values())]
         (price,) = await create_prices(system.stripe, [Product(f"Mug for {PrivateBuyer().name.value}", {"usd": 1900})])
         await until_on_sale([shop], [price])
-        yield WatchedSystem(system, LeakWatch(system, urls), control_api, price)
+        yield Private(system, LeakWatch(system, urls), control_api, price)
 
 
 @pytest.fixture
-def private(watched: WatchedSystem) -> Private:
+def private(watched: Private) -> Private:
     """Return a new buyer."""
-    return Private(watched)
+    return watched.another()
 
 
 async def test_p7_a_purchase_leaves_the_buyer_in_the_order_and_nowhere_else(private: Private) -> None:
@@ -428,7 +410,7 @@ async def test_p7_a_quarantine_leaks_nothing(private: Private) -> None:
         await succeeded("pi_stranger", checkout.attempt_id, checkout.amount)
         await succeeded(checkout.intent_id, checkout.attempt_id, checkout.amount + 1)
         await succeeded("pi_missing", "00000000-0000-4000-8000-000000000000", 5)
-        bought = await Private(private.watched).buy(stripes)
+        bought = await private.another().buy(stripes)
         await succeeded("pi_second", bought.attempt_id, bought.amount)
         await private.system.rpc.quarantine_unrecordable(private.buyer.contact, private.buyer.user_id.value)
 
@@ -488,7 +470,7 @@ async def test_p7_an_interrupted_request_leaks_nothing(private: Private) -> None
     await private.assert_nothing_leaked()
 
 
-def test_p7_a_process_knows_no_secret_but_its_own(watched: WatchedSystem) -> None:
+def test_p7_a_process_knows_no_secret_but_its_own(watched: Private) -> None:
     """The environment of a process has the secrets that it needs, and no others."""
     known = {
         name: {one.name for one in secrets_of_system(watched.system) if one.value.encode() in environment}

@@ -59,35 +59,6 @@ async def test_p3_an_activation_that_fails_is_finished_by_the_repeated_event(
     assert len(await subscriptions_at_stripe(system, row["stripe_customer_id"])) == 1
 
 
-async def test_a_subscription_that_was_cancelled_before_its_activation_is_adopted(
-    system: System, shop: Shop, control_api: ControlApi, plans: Plans, settled: Waiter
-) -> None:
-    """Stripe created it, answered 500, and it was cancelled there: the repeat finds it and creates no other."""
-    await control_api.add_webhook_rule(types=["customer.subscription.*", "invoice.*"], drop=True, count=None)
-    create = await control_api.add_fault(kind="error_after", method="POST", path="/v1/subscriptions", count=None)
-    listing = await control_api.add_fault(kind="error_unsaved", method="GET", path="/v1/subscriptions", count=None)
-    checkout = await shop.checkout(plan_cart(plans, tea=1))
-    (await shop.pay(checkout)).ok()
-    (await shop.complete(checkout)).ok()
-    (pending,) = await system.orders_db.subscriptions_of(checkout.attempt_id)
-    # Stripe's list of subscriptions fails, so that the gateway cannot find it before it is cancelled.
-    events = await system.stripe.v1.events.list_async({"type": "customer.subscription.created", "limit": 100})
-    subjects = [event.to_dict()["data"]["object"] for event in events.data]
-    (created,) = {each["id"] for each in subjects if each["customer"] == pending["stripe_customer_id"]}
-    await system.stripe.v1.subscriptions.cancel_async(created)
-
-    await control_api.remove_fault(listing)
-    await control_api.remove_fault(create)
-    await settled(checkout)
-    await control_api.until_idle()
-
-    (row,) = await system.orders_db.subscriptions_of(checkout.attempt_id)
-    at_stripe = await subscriptions_at_stripe(system, row["stripe_customer_id"])
-    assert [each["id"] for each in at_stripe] == [created]
-    assert pending["status"] == "pending"
-    assert (row["status"], row["stripe_subscription_id"]) == ("canceled", created)
-
-
 @pytest.mark.parametrize("card", [DECLINED_LATER, ASKS_EVERY_TIME])
 async def test_a_guest_finishes_an_incomplete_first_charge(
     system: System, shop: Shop, control_api: ControlApi, plans: Plans, settled: Waiter, card: str
@@ -130,23 +101,6 @@ async def test_p7_the_first_charges_secret_is_shown_to_the_buyer_alone(
     assert [reply.status for reply in refused] == [404, 404]
     assert begun.secret not in str([reply.body for reply in refused]) + str(await system.orders_db.dump())
     assert [name for name, log in logs.items() if begun.secret in log] == []
-
-
-async def test_the_secret_of_a_paid_first_charge_is_gone_before_the_event(
-    system: System, shop: Shop, control_api: ControlApi, plans: Plans, settled: Waiter
-) -> None:
-    """Once the charge is paid the secret is not shown, although no webhook has reported it yet."""
-    begun = await _buy_incomplete(system, shop, control_api, plans, settled, card=DECLINED_LATER)
-    await control_api.add_webhook_rule(types=["customer.subscription.*", "invoice.*"], hold=True, count=None)
-
-    (await shop.confirm(begun.secret)).ok()
-    (shown,) = (await shop.status(begun.checkout.attempt_id)).ok()["purchase"]["subscriptions"]
-    await control_api.release_deliveries()
-    await control_api.until_idle()
-
-    (row,) = await system.orders_db.subscriptions_of(begun.checkout.attempt_id)
-    assert not shown.get("payment")
-    assert row["status"] == "active"
 
 
 async def _buy_incomplete(

@@ -1,7 +1,8 @@
 """The running system: its processes by name and their addresses, on embedded servers or containers."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +10,6 @@ from typing import Protocol
 from devstack.catalogue import Catalogue
 from devstack.layout import Home
 from devstack.ports import LOOPBACK
-from devstack.processes import Server
 from devstack.services import Service
 from devstack.stack import Stack
 from devstack.stack_options import StackOptions, Upstreams
@@ -37,74 +37,115 @@ class Addresses:
     jwt_secret: str
 
 
-class Backend(Protocol):
-    """Starts and ends the processes. Every method returns when it is done.
+class Process(Protocol):
+    """A process or container. Every method returns when it is done."""
+
+    def start(self) -> None:
+        """Start it at its old address."""
+
+    def stop(self) -> None:
+        """Stop it in order."""
+
+    def kill(self) -> None:
+        """SIGKILL it."""
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing answers."""
+
+    def resume(self) -> None:
+        """Continue it."""
+
+
+class Backend(ABC):
+    """Starts and ends the processes.
 
     Process names: `postgres`, `valkey` (or Redis in its place), `stripe-simulator`, `checkout-session`, `orders`,
-    `gateway`, `gateway-2`.
+    `gateway`, `gateway-2`. Blocking calls run in threads, beside the event loop of the proxies.
     """
 
     @property
+    @abstractmethod
     def host(self) -> str:
         """The address at which the processes reach this machine, and from which they see its requests."""
 
     @property
+    @abstractmethod
     def upstreams(self) -> Upstreams:
         """The addresses of the gateways' upstreams as this machine reaches them."""
 
     @property
+    @abstractmethod
     def addresses(self) -> Addresses:
         """All addresses; known after start_gateways."""
 
     @property
+    @abstractmethod
     def catalogue(self) -> Catalogue:
-        """The seeded products."""
+        """The sample shop's catalogue."""
 
+    @abstractmethod
     async def start_backends(self) -> None:
         """Start everything but the gateways."""
 
+    @abstractmethod
     async def start_gateways(self, upstreams: Upstreams) -> None:
         """Start the gateways with these upstreams: the real ones, or proxies on `host`."""
 
+    @abstractmethod
     async def stop_all(self) -> None:
         """End every process and remove its data."""
 
-    async def start(self, name: str) -> None:
-        """Start a stopped or killed process at its old address."""
+    @abstractmethod
+    def process(self, name: str) -> Process:
+        """Return a process by name."""
 
-    async def stop(self, name: str) -> None:
-        """Stop a process in order."""
-
-    async def kill(self, name: str) -> None:
-        """SIGKILL a process."""
-
-    async def pause(self, name: str) -> None:
-        """Freeze a process: connections stay open and nothing answers."""
-
-    async def resume(self, name: str) -> None:
-        """Continue a frozen process."""
-
+    @abstractmethod
     async def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
         """Restart a service with some settings changed (environment variables without their prefix)."""
 
+    @abstractmethod
     async def run_command(self, name: str, *words: str) -> None:
         """Run another command of a service's program to its end; raise if it fails."""
 
+    @abstractmethod
     def settings_of(self, name: str) -> Mapping[str, str]:
         """Return a service's settings (environment variables without their prefix)."""
 
+    @abstractmethod
     def log_of(self, name: str) -> str:
         """Return the log of a process."""
 
+    @abstractmethod
     def logs(self) -> Mapping[str, str]:
         """Return the logs of all processes, ended commands included."""
 
+    @abstractmethod
     def pids(self) -> Mapping[str, int]:
         """Return the ids of the running processes."""
 
+    async def start(self, name: str) -> None:
+        """Start a stopped or killed process."""
+        await asyncio.to_thread(self.process(name).start)
 
-class EmbeddedBackend:
-    """Processes on this machine. Blocking calls run in threads, beside the event loop of the proxies."""
+    async def stop(self, name: str) -> None:
+        """Stop a process in order."""
+        await asyncio.to_thread(self.process(name).stop)
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL a process."""
+        await asyncio.to_thread(self.process(name).kill)
+
+    async def pause(self, name: str) -> None:
+        """Freeze a process."""
+        await asyncio.to_thread(self.process(name).pause)
+
+    async def resume(self, name: str) -> None:
+        """Continue a frozen process."""
+        await asyncio.to_thread(self.process(name).resume)
+
+
+class EmbeddedBackend(Backend):
+    """Processes on this machine."""
 
     def __init__(self, folder: Path, options: StackOptions) -> None:
         self._stack = Stack(Home(folder), options=replace(options, rate_limits=False))
@@ -138,7 +179,7 @@ class EmbeddedBackend:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The seeded products."""
+        """The sample shop's catalogue."""
         return self._stack.catalogue
 
     async def start_backends(self) -> None:
@@ -154,30 +195,14 @@ class EmbeddedBackend:
         await asyncio.to_thread(self._stack.stop)
         await asyncio.to_thread(self._stack.postgres.destroy)
 
-    async def start(self, name: str) -> None:
-        """Start a stopped or killed process."""
-        await self._in_thread(name, lambda process: process.start())
-
-    async def stop(self, name: str) -> None:
-        """Stop a process in order."""
-        await self._in_thread(name, lambda process: process.stop())
-
-    async def kill(self, name: str) -> None:
-        """SIGKILL a process."""
-        await self._in_thread(name, lambda process: process.kill())
-
-    async def pause(self, name: str) -> None:
-        """Freeze a process."""
-        await self._in_thread(name, lambda process: process.pause())
-
-    async def resume(self, name: str) -> None:
-        """Continue a frozen process."""
-        await self._in_thread(name, lambda process: process.resume())
+    def process(self, name: str) -> Process:
+        """Return a process."""
+        return self._stack.processes[name]
 
     async def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
         """Restart a service with some settings changed."""
         self._service(name).settings.update(settings or {})
-        await self._in_thread(name, lambda process: process.restart())
+        await asyncio.to_thread(self._service(name).restart)
 
     async def run_command(self, name: str, *words: str) -> None:
         """Run another command of a service's program to its end."""
@@ -204,6 +229,3 @@ class EmbeddedBackend:
         if not isinstance(process, Service):
             raise TypeError(f"{name} takes no settings")
         return process
-
-    async def _in_thread(self, name: str, act: Callable[[Server], None]) -> None:
-        await asyncio.to_thread(act, self._stack.processes[name])

@@ -1,13 +1,13 @@
-"""The system in containers: the images that are built here, redis:8 and postgres:17, in a network of their own.
+"""The system in containers: the images of `make images`, redis:8 and postgres:17, in a network of their own.
 
-Everything is published on loopback ports of this machine that stay the same whatever happens to a container. A gateway
-that is to be spied on calls proxies in the test's process, which listen on this machine's address in that network.
+Every container is published on a loopback port that does not change. Proxies listen in the test's process on this
+machine's address in that network.
 """
 
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -26,39 +26,38 @@ from tests.containers.network import HostNetwork
 from tests.containers.postgres import ContainerPostgres
 from tests.containers.redis import ContainerRedis
 
-from .backend import Addresses
+from .backend import Addresses, Backend
 
 INSIDE_PORT: Final = 8080
 _TAG: Final = os.environ.get("HOLDFAST_IMAGE_TAG") or "dev"
 
 
 @dataclass(frozen=True)
-class Built:
-    """One of the images that `make images` builds."""
+class BuiltImage:
+    """An image of `make images`."""
 
     program: str
-    """The image's name, and the command in it."""
+    """The name of the image and of its command."""
     kind: ServiceKind
 
     @property
     def image(self) -> str:
-        """The image's name with its tag."""
+        """The name with its tag."""
         return f"holdfast/{self.program}:{_TAG}"
 
 
-_BUILT: Final = {
-    "stripe-simulator": Built("stripe-simulator", SIMULATOR),
-    "checkout-session": Built("checkout-session", CHECKOUT_SESSION),
-    "orders": Built("orders", ORDERS),
+_IMAGES: Final = {
+    "stripe-simulator": BuiltImage("stripe-simulator", SIMULATOR),
+    "checkout-session": BuiltImage("checkout-session", CHECKOUT_SESSION),
+    "orders": BuiltImage("orders", ORDERS),
 }
-_GATEWAY: Final = Built("payments-gateway", GATEWAY)
+_GATEWAY: Final = BuiltImage("payments-gateway", GATEWAY)
 
 
-class ContainerBackend:
-    """Real containers on this machine's Docker engine. Blocking calls run beside the event loop."""
+class ContainerBackend(Backend):
+    """Containers on this machine's Docker engine. Secrets are kept in `folder`; `options.durable` has no effect."""
 
     def __init__(self, folder: Path, options: StackOptions) -> None:
-        """Keep secrets in the folder; whether PostgreSQL waits for the disk is not up to the options here."""
         self._options = replace(options, rate_limits=False)
         self._home = Home(folder)
         self._network = HostNetwork()
@@ -77,7 +76,7 @@ class ContainerBackend:
 
     @property
     def upstreams(self) -> Upstreams:
-        """Where the gateways' upstreams are published."""
+        """The published addresses of the gateways' upstreams."""
         return Upstreams(
             f"http://{self._published('stripe-simulator')}",
             self._published("checkout-session"),
@@ -86,7 +85,7 @@ class ContainerBackend:
 
     @property
     def addresses(self) -> Addresses:
-        """Where everything is published."""
+        """The published addresses."""
         upstreams = self.upstreams
         return Addresses(
             gateways=tuple(f"http://{self._published(name)}" for name in self._gateway_names),
@@ -122,67 +121,51 @@ class ContainerBackend:
         self._catalogue = await asyncio.to_thread(read_catalogue, self._stripe.client())
 
     async def start_gateways(self, upstreams: Upstreams) -> None:
-        """Start the gateways, and tell them to call these addresses."""
+        """Start the gateways with these upstreams."""
         self._webhook_secrets = await asyncio.to_thread(self._registered_webhooks)
-        told = gateway_settings(
-            self._seen_inside(upstreams), self._stripe, self._webhook_secrets, self._home, rate_limits=False
+        settings = gateway_settings(
+            self._inside_addresses(upstreams), self._stripe, self._webhook_secrets, self._home, rate_limits=False
         )
         for name in self._gateway_names:
-            self._add(name, told)
+            self._add(name, settings)
         await self._start_together(*self._gateway_names)
 
     async def stop_all(self) -> None:
-        """Remove every container, what it stored, and the network."""
+        """Remove every container with its data, and the network."""
         await asyncio.gather(*(asyncio.to_thread(each.remove) for each in self._containers.values()))
         await asyncio.to_thread(self._network.remove)
 
-    async def start(self, name: str) -> None:
-        """Start a container that was stopped or killed, at its old address."""
-        await self._beside(name, lambda container: container.start())
-
-    async def stop(self, name: str) -> None:
-        """Let a container end in its own time."""
-        await self._beside(name, lambda container: container.stop())
-
-    async def kill(self, name: str) -> None:
-        """SIGKILL what runs in a container."""
-        await self._beside(name, lambda container: container.kill())
-
-    async def pause(self, name: str) -> None:
-        """Freeze a container."""
-        await self._beside(name, lambda container: container.pause())
-
-    async def resume(self, name: str) -> None:
-        """Let a paused container go on."""
-        await self._beside(name, lambda container: container.resume())
+    def process(self, name: str) -> Container:
+        """Return a container."""
+        return self._containers[name]
 
     async def restart(self, name: str, settings: Mapping[str, str] | None = None) -> None:
-        """Stop and start a service, in another container if its settings change."""
+        """Restart a service, in another container if its settings change."""
         await self.stop(name)
         if settings:
             self._settings[name].update(settings)
-            await self._beside(name, lambda container: container.become(self._recipe(name)))
+            await asyncio.to_thread(self._containers[name].become, self._recipe(name))
         await self.start(name)
 
     async def run_command(self, name: str, *words: str) -> None:
-        """Run another command of a service's program to its end, in a container of its own."""
+        """Run another command of a service's program in a container of its own."""
         alone = replace(self._recipe(name), command=words, inside_port=None, alias=f"{name}-{words[0]}")
-        await asyncio.to_thread(self._run_to_its_end, Container(alone, lambda _port: True))
+        await asyncio.to_thread(self._run_to_end, Container(alone, lambda _port: True))
 
     def settings_of(self, name: str) -> Mapping[str, str]:
         """Return a service's settings."""
         return dict(self._settings[name])
 
     def log_of(self, name: str) -> str:
-        """Return what a container has logged, and those it took the place of."""
+        """Return the log of a container and of those that it replaced."""
         return self._containers[name].logs()
 
     def logs(self) -> Mapping[str, str]:
-        """Return what every container has logged so far."""
+        """Return the logs of all containers."""
         return {name: container.logs() for name, container in self._containers.items()} | self._logs_of_commands
 
     def pids(self) -> Mapping[str, int]:
-        """Return the process ids of what runs, as this machine counts them."""
+        """Return the ids of the running processes on this machine."""
         found = {name: container.pid for name, container in self._containers.items()}
         return {name: pid for name, pid in found.items() if pid is not None}
 
@@ -239,24 +222,24 @@ class ContainerBackend:
             hardened=True,
         )
 
-    def _seen_inside(self, upstreams: Upstreams) -> Upstreams:
-        """Return addresses as a container reaches them: published ports are for this machine alone."""
+    def _inside_addresses(self, upstreams: Upstreams) -> Upstreams:
+        """Return the addresses inside the network; published ports are reachable from this machine alone."""
         real = self.upstreams
         inside = {
             real.stripe_api: f"http://stripe-simulator:{INSIDE_PORT}",
             real.checkout_session: f"checkout-session:{INSIDE_PORT}",
             real.orders: f"orders:{INSIDE_PORT}",
         }
-        told = (upstreams.stripe_api, upstreams.checkout_session, upstreams.orders)
-        return Upstreams(*(inside.get(address, address) for address in told))
+        addresses = (upstreams.stripe_api, upstreams.checkout_session, upstreams.orders)
+        return Upstreams(*(inside.get(address, address) for address in addresses))
 
     def _registered_webhooks(self) -> list[str]:
         client = self._stripe.client()
         delete_all(client)
-        told = self._gateway_names if self._options.webhook_for_each_gateway else self._gateway_names[:1]
-        return register(client, [f"http://{name}:{INSIDE_PORT}" for name in told])
+        notified = self._gateway_names if self._options.webhook_for_each_gateway else self._gateway_names[:1]
+        return register(client, [f"http://{name}:{INSIDE_PORT}" for name in notified])
 
-    def _run_to_its_end(self, command: Container) -> None:
+    def _run_to_end(self, command: Container) -> None:
         try:
             command.launch()
             code = command.wait_end()
@@ -269,12 +252,9 @@ class ContainerBackend:
     async def _start_together(self, *names: str) -> None:
         await asyncio.gather(*(self.start(name) for name in names))
 
-    async def _beside(self, name: str, act: Callable[[Container], None]) -> None:
-        await asyncio.to_thread(act, self._containers[name])
-
     def _published(self, name: str) -> str:
         return f"{LOOPBACK}:{self._containers[name].port}"
 
 
-def _built(name: str) -> Built:
-    return _BUILT.get(name, _GATEWAY)
+def _built(name: str) -> BuiltImage:
+    return _IMAGES.get(name, _GATEWAY)

@@ -1,26 +1,21 @@
 """The simulator's control API: webhook rules, faults, the log of requests, and the buyer's and the bank's side."""
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
+
+from .closing import AsyncClosing
 
 _OK = 200
 
 
-class ControlApi:
+class ControlApi(AsyncClosing):
     """Client of the simulator's control API. Use it in `async with`."""
 
     def __init__(self, stripe_api: str) -> None:
         self._session = aiohttp.ClientSession(f"{stripe_api}/_simulator/")
 
-    async def __aenter__(self) -> Self:
-        """Connect at the first request."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
 

@@ -1,13 +1,13 @@
 """A gRPC proxy between a gateway and a service, with breakpoints and faults."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import grpc
 
 from devstack.ports import LOOPBACK
 
+from .closing import AsyncClosing
 from .interceptor import AnswerLost, CallFailed, Interceptor, ObservedCall
 
 _MOST_BYTES = 64 * 1024 * 1024
@@ -33,7 +33,7 @@ _PER_CONNECTION = ("grpc-", ":", "user-agent", "content-type", "te")
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
-class GrpcProxy:
+class GrpcProxy(AsyncClosing):
     """Forwards every unary call to a target (host:port): bytes, metadata, deadline, and the status with its details.
 
     `host` is the address of this machine to listen on.
@@ -55,9 +55,7 @@ class GrpcProxy:
         await self._listen(f"{self._host}:0")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         """Release held calls and stop listening."""
         self.interceptor.reset()
         await self._server.stop(grace=1.0)

@@ -1,7 +1,6 @@
 """An HTTP reverse proxy between a gateway and Stripe, with breakpoints and faults."""
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -9,6 +8,7 @@ from aiohttp import web
 
 from devstack.ports import LOOPBACK
 
+from .closing import AsyncClosing
 from .interceptor import AnswerLost, CallFailed, Interceptor, ObservedCall
 
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -16,7 +16,7 @@ _PER_CONNECTION = _HOP_BY_HOP | {"host", "content-length"}
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
-class HttpProxy:
+class HttpProxy(AsyncClosing):
     """Forwards every request to `target`, an http URL without a path, which may change.
 
     `host` is the address of this machine to listen on.
@@ -43,9 +43,7 @@ class HttpProxy:
         self.url = f"http://{self._host}:{port}"
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         """Release held calls and stop listening."""
         self.interceptor.reset()
         if self._runner is not None:

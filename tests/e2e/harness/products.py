@@ -82,7 +82,7 @@ def plan_cart(plans: Plans, **quantities: int) -> Cart:
 
 
 def mixed_cart(system: System, plans: Plans, once: Mapping[str, int], recurring: Mapping[str, int]) -> Cart:
-    """Return a cart of seeded products, which are shipped, and plans."""
+    """Return a cart of the sample shop's products, which are shipped, and plans."""
     shipped = system.cart(**once) if once else Cart([])
     lines = [*shipped.lines, *plan_cart(plans, **recurring).lines]
     return Cart(lines, shipping_option_id=shipped.shipping_option_id)

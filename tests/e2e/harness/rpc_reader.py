@@ -2,8 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -12,6 +11,8 @@ from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
 from checkout.session.v1 import checkout_session_pb2, checkout_session_pb2_grpc
 from servicekit.grpc_client import open_channel
 
+from .closing import AsyncClosing
+
 if TYPE_CHECKING:
     from checkout.orders.v1.orders_pb2_grpc import OrdersServiceAsyncStub
     from checkout.session.v1.checkout_session_pb2_grpc import CheckoutSessionServiceAsyncStub
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _DEADLINE_SECONDS = 30
 
 
-class RpcReader:
+class RpcReader(AsyncClosing):
     """Client of checkout-session and orders. Both addresses are host:port."""
 
     def __init__(self, checkout_session: str, orders: str) -> None:
@@ -28,13 +29,7 @@ class RpcReader:
         self._sessions: CheckoutSessionServiceAsyncStub = checkout_session_pb2_grpc.CheckoutSessionServiceStub(sessions)
         self._orders: OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(orders_channel)
 
-    async def __aenter__(self) -> Self:
-        """Connect at the first call."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         """Close the connections."""
         for channel in self._channels:
             await channel.close()

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import jwt
 import stripe
+
+from .closing import AsyncClosing
 
 GOOD_CARD = "pm_card_visa"
 _HTTP_OK = 200
@@ -103,7 +104,7 @@ class Checkout:
         return self.intent_id.startswith("seti_")
 
 
-class Shop:
+class Shop(AsyncClosing):
     """Frontend of one user, or of a guest, at one gateway. Use it in `async with`.
 
     `observe` is called with the bytes and headers of every response of the gateway.
@@ -133,13 +134,7 @@ class Shop:
             json_serialize=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
         )
 
-    async def __aenter__(self) -> Self:
-        """Connect at the first request."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         """Close the connections."""
         await self.session.close()
 

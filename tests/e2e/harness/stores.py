@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
@@ -11,6 +10,8 @@ import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+
+from .closing import AsyncClosing
 
 Row = dict[str, Any]
 _DAY_MILLISECONDS = 86_400_000
@@ -25,7 +26,7 @@ class OrderCounts:
     quarantined: int
 
 
-class OrdersDb:
+class OrdersDb(AsyncClosing):
     """The orders database, read with SQL."""
 
     def __init__(self, url: str) -> None:
@@ -37,9 +38,7 @@ class OrdersDb:
         self._pool = await asyncpg.create_pool(self._url, min_size=0, max_size=4)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
 
@@ -126,20 +125,14 @@ class OrdersDb:
         return OrderCounts(**counts)
 
 
-class AttemptStore:
+class AttemptStore(AsyncClosing):
     """The attempts' Redis, read with its own commands."""
 
     def __init__(self, url: str) -> None:
         # One retry: a connection from before a restart of the server fails once.
         self.client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url, retry=Retry(NoBackoff(), retries=1))
 
-    async def __aenter__(self) -> Self:
-        """Connect at the first command."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         """Close the connections."""
         await self.client.aclose()
 

@@ -98,7 +98,7 @@ class System:
         )
 
     def cart(self, **quantities: int) -> Cart:
-        """Return a cart of seeded products with standard shipping: `cart(mug=2)`."""
+        """Return a cart of the sample shop's products with standard shipping: `cart(mug=2)`."""
         catalogue = self.backend.catalogue
         lines = [Line(catalogue.prices[product], quantity) for product, quantity in quantities.items()]
         return Cart(lines, shipping_option_id=catalogue.shipping_rates["standard"])

@@ -111,7 +111,7 @@ lock-current: $(UV)
 	@$(UV) lock --check --quiet || { echo 'uv.lock is not current: run make lock'; exit 1; }
 
 words: .venv/.synced
-	@$(RUN) python -m tests.docs.words --report
+	@$(RUN) python -m tests.docs.words
 dockerfiles: .venv/.synced
 	@$(RUN) hadolint $(IMAGES:%=%/Dockerfile)
 mutants-apply: .venv/.synced

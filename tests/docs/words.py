@@ -165,15 +165,11 @@ _RIDDLE: Final = re.compile(r"(what|who|whom|whose|whether|whoever|how|lets|tell
 
 
 def main() -> int:
-    """Print each finding. Return 1 if there is any and they count."""
+    """Print each finding. Return 1 if there is any."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--report", action="store_true", help="print how many there are, and succeed")
     parser.add_argument("paths", nargs="*", help="only files below these; all of the repository's if none is given")
     arguments = parser.parse_args()
     findings = [finding for path in checked_files(arguments.paths) for finding in findings_in(path)]
-    if arguments.report:
-        sys.stdout.write(f"words: {len(findings)} to replace; `python -m tests.docs.words` lists them\n")
-        return 0
     sys.stdout.writelines(f"{finding}\n" for finding in findings)
     return 1 if findings else 0
 

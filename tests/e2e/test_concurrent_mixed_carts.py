@@ -214,17 +214,6 @@ async def test_p3_nothing_is_left_and_nothing_is_quarantined(system: System, bou
     assert await system.orders_db.counts() == OrderCounts(orders=PURCHASES, purchases=PURCHASES, quarantined=0)
 
 
-async def test_p3_every_browser_is_shown_its_purchase(system: System, bought: Bought) -> None:
-    """The answer to the returning browser has the order and the subscriptions of the database."""
-    rows = await rows_by_attempt(system)
-
-    assert {(each.reply.status, each.reply.body["status"]) for each in bought.purchases} == {(200, "completed")}
-    for each in bought.purchases:
-        answer = each.reply.body
-        assert answer["order"]["totalAmount"] == bought.market.total(each.buyer.cart)
-        assert [one["id"] for one in answer["subscriptions"]] == [row["id"] for row in rows[each.checkout.attempt_id]]
-
-
 def test_stripe_failed_and_reported_at_the_same_moment(bought: Bought) -> None:
     """A tenth of the first requests was answered 500 after the effect, and almost every report overlapped."""
     overlapping = bought.reports.overlapping(bought.purchases)

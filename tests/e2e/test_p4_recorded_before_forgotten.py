@@ -2,7 +2,6 @@
 
 import asyncio
 
-from .conftest import Waiter
 from .harness.control_api import ControlApi
 from .harness.outgoing_calls import OutgoingCall
 from .harness.shop import Shop
@@ -53,27 +52,6 @@ async def test_p4_quarantined_content_is_stored_before_the_attempt_goes(
     assert content is not None
     assert content.contact.email == "ada@example.com"
     assert not await system.attempt_store.has_content(checkout.attempt_id)
-
-
-async def test_p4_after_a_foreign_payment_the_attempt_still_waits_for_its_own(
-    system: System, shop: Shop, control_api: ControlApi, settled: Waiter
-) -> None:
-    """Another paid intent that names the attempt is quarantined; the attempt stays for its own payment."""
-    checkout = await shop.checkout(system.cart(mug=1))
-    foreign = await system.stripe.v1.payment_intents.create_async(
-        {"amount": checkout.amount, "currency": "usd", "metadata": {"checkoutAttemptId": checkout.attempt_id}}
-    )
-    await control_api.pay(foreign.id)
-    await control_api.until_idle()
-    kept = await system.attempt_store.has_content(checkout.attempt_id)
-
-    (await shop.pay(checkout)).ok()
-    await settled(checkout)
-
-    payments = {row["intent_id"]: row for row in await system.orders_db.payments_of(checkout.attempt_id)}
-    assert kept
-    assert payments[foreign.id]["quarantine_reason"] == "intent_mismatch"
-    assert payments[checkout.intent_id]["outcome"] == "purchase"
 
 
 async def test_p4_a_superseded_attempt_is_closed_before_its_intent_is_cancelled(system: System, shop: Shop) -> None:

@@ -1,7 +1,6 @@
 """The client is not believed about price, amount, currency, user and payment (P6)."""
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,21 +49,6 @@ async def test_p6_the_order_belongs_to_the_tokens_user(
     assert [others.status, others_status.status, others_return.status, guests_status.status] == [404] * 4
     assert guests_order.status == 401
     assert "ada@example.com" not in str([others.body, guests_status.body, guests_order.body])
-
-
-async def test_p6_the_browser_cannot_complete_a_checkout_with_another_intent(
-    system: System, shop: Shop, settled: Waiter
-) -> None:
-    """A paid intent of one attempt does not complete another: 409, and the other stays open."""
-    paid, unpaid = await shop.checkout(system.cart(mug=1)), await shop.checkout(system.cart(poster=4))
-    (await shop.pay(paid)).ok()
-    await settled(paid)
-
-    reply = await shop.complete(replace(unpaid, client_secret=paid.client_secret))
-
-    assert (reply.status, reply.problem) == (409, "intent_mismatch")
-    assert (await shop.status(unpaid.attempt_id)).ok()["status"] == "open"
-    assert await system.orders_db.orders_of(unpaid.attempt_id) == []
 
 
 async def test_p6_the_browser_cannot_complete_a_checkout_that_is_not_paid(system: System, shop: Shop) -> None:

@@ -3,11 +3,9 @@
 import asyncio
 import uuid
 from collections import Counter
-from dataclasses import replace
 
 from .conftest import Waiter
 from .harness.control_api import ControlApi
-from .harness.outgoing_calls import OutgoingCall
 from .harness.shop import Shop
 from .harness.system import System
 
@@ -26,22 +24,6 @@ async def test_p2_twelve_equal_requests_at_once_make_one_payable_intent(system: 
     assert len(answers) == 1
     assert Counter(intents.values()) == {"requires_payment_method": 1}
     assert len(await system.attempt_store.content_keys()) == len(before) + 1
-
-
-async def test_other_content_with_the_same_key_leaves_the_winner_payable(system: System, shop: Shop) -> None:
-    """One key and sum with two contacts, at once: one request is granted and stays payable, the other gets 409."""
-    key, cart = str(uuid.uuid4()), system.cart(mug=1)
-    held = system.proxies.break_before(OutgoingCall.SAVE_ATTEMPT)
-
-    other_cart = replace(cart, contact={"name": "Bob", "email": "bob@example.com"})
-    slow = asyncio.create_task(shop.initiate(other_cart, idempotency_key=key))
-    await held.hit()
-    granted = await shop.checkout(cart, idempotency_key=key)
-    held.release()
-    refused = await slow
-
-    assert refused.status == 409
-    assert await _intents_of(system, granted.attempt_id) == {granted.intent_id: "requires_payment_method"}
 
 
 async def test_a_processing_payment_is_shown_and_protected_everywhere(
@@ -63,31 +45,6 @@ async def test_a_processing_payment_is_shown_and_protected_everywhere(
     assert status.ok()["status"] == "processing"
     assert [repeated.problem, replaced.problem] == ["payment_processing"] * 2
     assert len(await system.orders_db.orders_of(checkout.attempt_id)) == 1
-
-
-async def test_a_key_that_replays_a_cancelled_intent_gets_a_new_one(
-    system: System, shop: Shop, control_api: ControlApi
-) -> None:
-    """The save was lost and the intent cancelled: the repeat is given an intent that can be paid."""
-    key = str(uuid.uuid4())
-    held = system.proxies.break_before(OutgoingCall.SAVE_ATTEMPT)
-    first = asyncio.create_task(shop.initiate(system.cart(mug=1), idempotency_key=key))
-    await held.hit()
-    (sent,) = (await control_api.requests("POST", "/v1/payment_intents"))[-1:]
-    attempt_id = sent["params"]["metadata"]["checkoutAttemptId"]
-    (cancelled,) = await _intents_of(system, attempt_id)
-    await system.stripe.v1.payment_intents.cancel_async(cancelled)
-    held.drop()
-    await first
-    await system.attempt_store.lose(attempt_id)
-
-    checkout = await shop.checkout(system.cart(mug=1), idempotency_key=key)
-
-    assert checkout.attempt_id == attempt_id
-    assert await _intents_of(system, attempt_id) == {
-        cancelled: "canceled",
-        checkout.intent_id: "requires_payment_method",
-    }
 
 
 async def test_p3_an_abandoned_intent_is_quarantined_if_it_is_paid(

@@ -1,6 +1,10 @@
 """Certificates follow their files, and files that cannot be used change nothing."""
 
-from collections.abc import Callable
+import os
+import resource
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -104,6 +108,19 @@ def test_files_that_are_repaired_are_used(files: TlsFiles) -> None:
     assert certificates.current().certificate == renewed.certificate
 
 
+def test_a_renewal_that_failed_is_tried_again(folder: CertificateFolder, files: TlsFiles) -> None:
+    """The files are good; the process could open no file at that moment."""
+    certificates = _certificates(files)
+    before = certificates.current()
+    folder.renew()
+
+    with _one_free_descriptor():  # enough to read the files, one after the other; OpenSSL needs two
+        meanwhile = certificates.current()
+
+    assert meanwhile is before
+    assert certificates.current().certificate == files.certificate.read_bytes()
+
+
 def test_unusable_files_stop_the_start(files: TlsFiles) -> None:
     """The message names the file and shows nothing of the key."""
     secret = files.key.read_bytes()
@@ -147,6 +164,24 @@ def test_the_key_is_in_no_repr(files: TlsFiles) -> None:
     credentials = _certificates(files).current()
 
     assert credentials.key[30:90].decode() not in repr(credentials)
+
+
+def test_clients_speak_no_tls_below_1_2(files: TlsFiles) -> None:
+    """Redis and PostgreSQL are reached with this context."""
+    assert _certificates(files).current().client_context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+@contextmanager
+def _one_free_descriptor() -> Iterator[None]:
+    """Let the process open one file at a time."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _issue(*, ends: datetime | None = None) -> KeyPair:

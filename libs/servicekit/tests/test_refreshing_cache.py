@@ -130,18 +130,36 @@ async def test_the_rate_of_loads_is_bounded_however_many_callers_ask() -> None:
 async def test_a_failed_load_keeps_the_value_and_is_repeated(
     failure: Exception, caplog: pytest.LogCaptureFixture, *, traceback: bool
 ) -> None:
-    """The caller and the log are told; the next load follows after the retry time."""
+    """The caller and the log are told; the next load follows after the refresh time."""
     source = Source()
-    async with loaded(source) as cache:
+    async with loaded(source, refresh_seconds=PAUSE_SECONDS) as cache:
         source.failure = failure
 
         refreshed = await cache.refresh()
 
-        assert (refreshed, cache.error, cache.current()) == (False, failure, 1)
+        assert (refreshed, cache.error) == (False, failure)
+        assert cache.current() is not None
         source.failure = None
         await until(lambda: cache.error is None)
     [record] = [record for record in caplog.records if record.levelno == logging.WARNING][:1]
     assert (record.message, bool(record.exc_info)) == ("refresh failed", traceback)
+
+
+async def test_a_failed_load_is_soon_repeated_only_while_nothing_is_held() -> None:
+    """A source that fails is asked every retry time at first, and every refresh time once there is a value."""
+    source = Source()
+    source.failure = ConnectionError()
+    cache = source.cache(refresh_seconds=3600)
+    async with cache.refresh_in_background():
+        await until(lambda: source.loads == 3)
+        source.failure = None
+        await until(lambda: cache.ever_loaded)
+        source.failure = ConnectionError()
+        assert not await cache.refresh()
+        loads = source.loads
+        await asyncio.sleep(5 * PAUSE_SECONDS)
+
+    assert source.loads == loads
 
 
 async def test_a_value_is_too_old_a_maximum_age_after_its_load_started() -> None:

@@ -27,9 +27,10 @@ class _Load:
 class RefreshingCache(Generic[T]):
     """Holds what `load` returned last.
 
-    The background task loads every `refresh_seconds`, `retry_seconds` after a failure, and at once when a caller asks;
-    never sooner than `pause_seconds` after the previous load. A failed load leaves the value as it is. `expected` is
-    the error that is logged without a traceback; `monotonic` is a clock in seconds. Bound to one event loop.
+    The background task loads every `refresh_seconds`, or every `retry_seconds` while there is no current value, and at
+    once when a caller asks; never sooner than `pause_seconds` after the previous load. A failed load leaves the value
+    as it is. `expected` is the error that is logged without a traceback; `monotonic` is a clock in seconds. Bound to
+    one event loop.
     """
 
     def __init__(
@@ -110,7 +111,8 @@ class RefreshingCache(Generic[T]):
         while True:
             await self._load_once()
             await asyncio.sleep(self._pause_seconds)
-            idle_seconds = self._refresh_seconds if self._error is None else self._retry_seconds
+            # A source that fails is not asked more often while the value that is held will do.
+            idle_seconds = self._retry_seconds if self.current() is None else self._refresh_seconds
             with suppress(TimeoutError):
                 async with asyncio.timeout(idle_seconds - self._pause_seconds):
                     await self._requested.wait()

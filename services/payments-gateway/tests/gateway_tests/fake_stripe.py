@@ -94,6 +94,7 @@ class FakeIntents:
         self._params_of_key: dict[str, IntentParams] = {}
         self._exhausted: dict[str, bool] = {}
         self.missing_customers: set[str | None] = set()
+        self._status_instead_of_cancel: IntentStatus | None = None
 
     async def create(self, attempt_id: str, params: IntentParams, *, generation: int) -> StripeIntent:
         key = f"{attempt_id}:{generation}"
@@ -125,6 +126,8 @@ class FakeIntents:
         return self._known(ref)
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:
+        if self._status_instead_of_cancel is not None:
+            return self.change(ref, status=self._status_instead_of_cancel)
         if self._known(ref).status in PAYABLE_STATUSES | {IntentStatus.REQUIRES_CAPTURE}:
             self.change(ref, status=IntentStatus.CANCELED)
         return self._known(ref)
@@ -133,6 +136,10 @@ class FakeIntents:
         if ref.id not in self._intents or self._intents[ref.id].ref != ref:
             raise IntentNotFound
         return self._intents[ref.id]
+
+    def refuse_cancels(self, status: IntentStatus) -> None:
+        """Refuse to cancel an intent: it gets this status instead."""
+        self._status_instead_of_cancel = status
 
     def change(self, ref: IntentRef, **changes: object) -> StripeIntent:
         """Change an intent's fields, and return it."""

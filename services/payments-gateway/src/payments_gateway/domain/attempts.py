@@ -134,8 +134,6 @@ class DeleteReason(StrEnum):
     RECORDED = "recorded"
     QUARANTINED = "quarantined"
     CANCELLED = "cancelled"
-    UNKNOWN = "unknown"
-    """Added by a newer version of checkout-session."""
 
 
 @dataclass(frozen=True, slots=True)

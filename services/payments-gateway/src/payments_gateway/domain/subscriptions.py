@@ -128,6 +128,13 @@ class Subscription:
     """True if its personal data were erased: it has no user then, and is no guest's either."""
 
     @property
+    def may_need_activation(self) -> bool:
+        """True if it is pending, or has a status of a newer version and no Stripe subscription yet."""
+        if self.status is SubscriptionStatus.UNKNOWN:
+            return not self.is_bound
+        return self.status is SubscriptionStatus.PENDING
+
+    @property
     def is_bound(self) -> bool:
         """True once it is bound to a Stripe subscription."""
         return self.stripe_subscription_id is not None

@@ -106,9 +106,14 @@ def _attempt_from_proto(message: checkout_session_pb2.Attempt) -> Attempt:
 
 
 def _tombstone_from_proto(message: checkout_session_pb2.Tombstone) -> Tombstone:
+    """Read a tombstone. Raises ServiceUnavailable for a reason of a newer version: it tells if the attempt is paid."""
+    reason = _DELETE_REASONS.from_proto(message.reason)
+    if reason is None:
+        _log.error("tombstone of a newer version")
+        raise ServiceUnavailable("checkout-session")
     return Tombstone(
         attempt_id=message.attempt_id,
-        reason=_DELETE_REASONS.from_proto(message.reason, DeleteReason.UNKNOWN),
+        reason=reason,
         close_reason=_close_reason(message.close_reason),
         user_id=message.user_id or None,
     )

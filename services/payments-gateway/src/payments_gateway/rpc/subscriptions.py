@@ -30,7 +30,7 @@ from payments_gateway.rpc.messages import (
     time_to_proto,
 )
 from servicekit.enum_codec import EnumCodec
-from servicekit.grpc_client import RpcClient
+from servicekit.grpc_client import RpcClient, ServiceUnavailable
 from servicekit.violations import InvalidRequest
 
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
@@ -80,7 +80,10 @@ class SubscriptionsClient:
                 subscription_id=subscription_id, abandon_generation=abandon_generation or 0
             ),
         )
-        return subscription_from_proto(response.subscription)
+        subscription = subscription_from_proto(response.subscription)
+        if subscription.may_need_activation and subscription.status is SubscriptionStatus.UNKNOWN:
+            raise ServiceUnavailable("orders")  # a gateway of the newer version can tell if anything is left to do
+        return subscription
 
     async def activate(
         self,

@@ -69,7 +69,7 @@ class Activation:
     async def activate_all(self, purchase: Purchase, *, within_seconds: float | None = None) -> Activated:
         """Activate every pending subscription of a purchase. A failure of one does not stop the others."""
         slots = asyncio.Semaphore(_MAX_CONCURRENT)
-        pending = [each.id for each in purchase.subscriptions if each.status is SubscriptionStatus.PENDING]
+        pending = [each.id for each in purchase.subscriptions if each.may_need_activation]
         tasks = {each: asyncio.create_task(self._activate_in_slot(each, slots)) for each in pending}
         await _wait_or_cancel(tasks.values(), within_seconds)
         errors = {each: _error_of(task) for each, task in tasks.items()}

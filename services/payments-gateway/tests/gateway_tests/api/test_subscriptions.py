@@ -10,7 +10,7 @@ import pytest
 from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Purchase
+from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
@@ -139,6 +139,21 @@ async def test_a_subscription_is_shown_to_its_owner(http: aiohttp.ClientSession,
         "cancelAtPeriodEnd": False,
         "createdAt": "2030-01-01T12:00:00Z",
     }
+
+
+async def test_p3_a_setup_intent_without_its_attempt_is_quarantined(
+    http: aiohttp.ClientSession, gateway: Gateway
+) -> None:
+    """Like a payment; it begins no subscription."""
+    paid = set_up(gateway)
+    gateway.attempts.lose(str(paid.attempt_id))
+
+    answer = await deliver(http, gateway, setup_event(paid))
+
+    missing = QuarantinedPayment(QuarantineReason.ATTEMPT_MISSING, content_kept=False)
+    assert answer.status == 200
+    assert gateway.orders.decisions == {paid.ref.id: missing}
+    assert not gateway.subscriptions.by_id
 
 
 async def test_a_status_of_a_newer_version_is_unknown(http: aiohttp.ClientSession, gateway: Gateway) -> None:

@@ -120,3 +120,16 @@ async def test_somebody_elses_purchase_is_not_shown_when_it_is_made_meanwhile(ga
 
     with pytest.raises(AttemptNotFound):
         await gateway.complete.complete(ATTEMPT_ID, stored.intent, BOB)
+
+
+async def test_p6_somebody_elses_intent_does_not_complete_a_lost_attempt(gateway: Gateway) -> None:
+    """It is another attempt's payment: quarantined for the lost one, it would be lost for its own."""
+    gateway.stored_attempt()
+    other = gateway.stored_attempt(attempt_id=OTHER_ATTEMPT_ID)
+    paid = gateway.intents.pay(other.intent)
+    gateway.attempts.lose(ATTEMPT_ID)
+
+    with pytest.raises(IntentMismatch):
+        await gateway.complete.complete(ATTEMPT_ID, paid.ref, GUEST)
+
+    assert gateway.orders.decisions == {}

@@ -1,7 +1,7 @@
 import pytest
 
 from payments_gateway.access.tokens import GUEST
-from payments_gateway.domain.attempts import CloseReason, DeleteReason, Tombstone
+from payments_gateway.domain.attempts import Attempt, CloseReason, DeleteReason, Tombstone
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
 from payments_gateway.domain.intents import IntentStatus
@@ -40,6 +40,20 @@ async def test_p3_an_attempt_that_turns_out_paid_is_fulfilled(gateway: Gateway) 
     left = gateway.attempts.at(ATTEMPT_ID)
     assert isinstance(left, Tombstone)
     assert left.reason is DeleteReason.RECORDED
+
+
+@pytest.mark.parametrize("status", [IntentStatus.REQUIRES_ACTION, IntentStatus.UNKNOWN])
+async def test_p4_content_stays_until_the_intent_is_cancelled(gateway: Gateway, status: IntentStatus) -> None:
+    """Stripe may refuse the cancel and show an intent that can still be paid."""
+    old = gateway.stored_attempt()
+    gateway.intents.refuse_cancels(status)
+
+    with pytest.raises(PaymentProcessing):
+        await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
+
+    left = gateway.attempts.at(ATTEMPT_ID)
+    assert isinstance(left, Attempt)
+    assert left.context == old.context
 
 
 @pytest.mark.parametrize("reason", [DeleteReason.RECORDED, DeleteReason.QUARANTINED])

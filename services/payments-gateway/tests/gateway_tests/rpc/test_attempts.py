@@ -113,17 +113,26 @@ async def test_a_closed_attempt_is_read(
             pb.Tombstone(reason=pb.DELETE_REASON_CANCELLED, close_reason=pb.CLOSE_REASON_PAY_BY_PASSED),
             (DeleteReason.CANCELLED, CloseReason.PAY_BY_PASSED, None),
         ),
-        (pb.Tombstone(reason=NEWER), (DeleteReason.UNKNOWN, None, None)),
     ],
 )
 async def test_a_tombstone_is_read(
     client: AttemptsClient, session: SessionStandIn, message: pb.Tombstone, expected: tuple[Any, Any, Any]
 ) -> None:
-    """Also one with a reason of a newer version."""
+    """With the reasons of its deletion and of an earlier close."""
     message.attempt_id = ATTEMPT_ID
     session.answer = pb.GetAttemptResponse(tombstone=message)
 
     assert await client.find(ATTEMPT_ID) == Tombstone(ATTEMPT_ID, *expected)
+
+
+async def test_a_tombstone_of_a_newer_version_is_not_guessed_at(
+    client: AttemptsClient, session: SessionStandIn
+) -> None:
+    """Its reason decides if the attempt is paid."""
+    session.answer = pb.GetAttemptResponse(tombstone=pb.Tombstone(attempt_id=ATTEMPT_ID, reason=NEWER))
+
+    with pytest.raises(ServiceUnavailable):
+        await client.find(ATTEMPT_ID)
 
 
 async def test_an_unknown_attempt_is_none(client: AttemptsClient, session: SessionStandIn) -> None:

@@ -24,7 +24,12 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionStatus,
 )
 from payments_gateway.rpc.messages import money_to_proto, recurring_to_proto
-from payments_gateway.rpc.subscriptions import SubscriptionsClient, invoice_to_proto, state_to_proto
+from payments_gateway.rpc.subscriptions import (
+    SubscriptionsClient,
+    invoice_to_proto,
+    state_to_proto,
+    subscription_from_proto,
+)
 from servicekit.grpc_client import ServiceUnavailable
 
 from ..samples import ATTEMPT_ID
@@ -159,6 +164,23 @@ async def test_a_word_of_a_newer_version_is_unknown(client: SubscriptionsClient,
         invoices=(replace(INVOICE, status=InvoiceStatus.UNKNOWN),),
     )
     assert page.subscriptions == (unknown, PENDING)
+
+
+async def test_a_subscription_of_a_newer_version_is_not_taken_for_activated(
+    client: SubscriptionsClient, orders: OrdersStandIn
+) -> None:
+    """Its unknown status may be one before activation; once it is bound nothing is left to activate."""
+    odd, bound = subscription_message(PENDING), subscription_message(BOUND)
+    odd.status = bound.status = NEWER
+
+    orders.answer = pb.BeginActivationResponse(subscription=odd)
+    with pytest.raises(ServiceUnavailable):
+        await client.begin_activation(PENDING.id)
+    orders.answer = pb.BeginActivationResponse(subscription=bound)
+
+    assert (await client.begin_activation(PENDING.id)).status is SubscriptionStatus.UNKNOWN
+    assert subscription_from_proto(odd).may_need_activation
+    assert not subscription_from_proto(bound).may_need_activation
 
 
 async def test_an_erased_subscription_says_so(client: SubscriptionsClient, orders: OrdersStandIn) -> None:

@@ -66,7 +66,7 @@ async def test_a_repeated_activation_returns_the_row_unchanged(orders: Client) -
 
 
 async def test_a_bound_subscription_is_never_bound_to_another(orders: Client) -> None:
-    """Whatever version the caller has."""
+    """At any version of the caller."""
     bound = await activate(orders, await begun(orders), stripe_state("sub_1"))
 
     error = await error_of(activate(orders, bound, stripe_state("sub_2")))

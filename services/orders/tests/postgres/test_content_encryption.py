@@ -140,7 +140,7 @@ async def test_p7_content_of_another_payment_is_not_authentic(orders: Client, sq
 @pytest.mark.parametrize("stored", [b"", b"\x00\xff\xff", b"\x01", b"\x01\x02k1", b"\x0a\x03abc"])
 @pytest.mark.parametrize("keys", [KEYS, "clear"])
 async def test_damaged_content_is_listed_as_unreadable(database_url: str, sql: Any, keys: str, stored: bytes) -> None:
-    """Whatever bytes are in the column, the payment is listed."""
+    """The payment is listed with any bytes in the column."""
     request = quarantine_with_content()
     async with served(database_url, encryption_keys=keys) as channel:
         await Client(channel).QuarantinePayment(request)

@@ -114,7 +114,7 @@ async def test_a_slow_statement_is_unavailable(own_database_url: str, caplog: py
 
 
 async def test_the_caller_gets_its_answer_before_its_deadline(database_url: str, sql: Any) -> None:
-    """Whatever the database does; the abandoned work leaves nothing."""
+    """In any state of the database; the abandoned work leaves nothing."""
     async with served(database_url) as channel, locked(database_url, "orders"):
         error = await error_of(Client(channel).RecordPurchase(purchase(), timeout=2))
 

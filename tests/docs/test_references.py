@@ -14,7 +14,8 @@ from payments_gateway.stripe_api.webhooks import EVENT_TYPES
 from servicekit.settings import ServiceSettings
 
 ROOT = Path(__file__).parent.parent.parent
-FILES = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+LIST_FILES = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+FILES = subprocess.run(LIST_FILES, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
 DOCUMENTS = sorted(name for name in FILES if name.endswith(".md") and name != "CHANGELOG.md")
 DECISIONS = sorted(name for name in DOCUMENTS if re.match(r"docs/adr/\d", name))
 SERVICES: dict[str, type[ServiceSettings]] = {

@@ -176,7 +176,8 @@ def main() -> int:
 
 def checked_files(paths: list[str]) -> list[str]:
     """Return the repository's text files, as paths from its root."""
-    listed = subprocess.run(["git", "ls-files", "-z", *paths], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *paths]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [path for path in listed.stdout.split("\0") if path and not path.startswith(UNCHECKED)]
 
 

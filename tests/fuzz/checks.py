@@ -15,8 +15,9 @@ MAX_GROWTH_MIB: Final = 48.0
 
 _SHOWN: Final = 3
 _SHARD_COUNT_KEY: Final = "holdfast:attempt-shards"
+# In hexadecimal, because psql leaves out some characters, such as U+10FFFF.
 _RECORDS_QUERY: Final = """
-    SELECT coalesce(json_agg(json_build_array(kind, key)), '[]') FROM (
+    SELECT coalesce(json_agg(json_build_array(kind, encode(convert_to(coalesce(key, ''), 'UTF8'), 'hex'))), '[]') FROM (
         SELECT 'payments', intent_id FROM payments
         UNION SELECT 'orders', checkout_attempt_id FROM orders
         UNION SELECT 'outbox', aggregate_id FROM outbox
@@ -68,7 +69,7 @@ def read_records(system: FuzzedSystem) -> Records:
     """Read the keys of all records in PostgreSQL and Redis."""
     found: dict[str, set[str]] = defaultdict(set)
     for kind, key in json.loads(system.stack.postgres.run_sql(_RECORDS_QUERY, ORDERS_DATABASE)):
-        found[kind].add(key)
+        found[kind].add(bytes.fromhex(key).decode())
     for key in system.stack.valkey.execute("KEYS", "*"):
         _, _, name = key.partition("}:")
         kind, _, attempt_id = name.partition(":")

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from .checks import Checks
+from .checks import Checks, read_records
 from .fuzzed_system import FuzzedSystem, run_system
 from .grpc_targets import ORDERS_SERVICE, SESSION_SERVICE, call_method
 from .message_inputs import valid_message
@@ -56,6 +56,18 @@ def test_hostile_input_does_no_harm(targets: Mapping[str, Target], checks: Check
 
     assert tried >= target.short_inputs / 2
     assert checks.findings() == []
+
+
+def test_keys_of_records_are_read_unchanged(system: FuzzedSystem) -> None:
+    """Otherwise an announced record looks like an unannounced one: psql omits U+10FFFF from its output."""
+    method = ORDERS_SERVICE.methods_by_name["QuarantinePayment"]
+    request = valid_message(method.input_type, uuid.uuid4())
+    request.payment.intent.id = key = "pi_\U0010ffff"
+    system.announce(key, "payments")
+
+    call_method(system.orders_channel, method, request.SerializeToString())
+
+    assert key in read_records(system)["payments"]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

@@ -10,9 +10,11 @@ from payments_gateway.domain.attempts import (
     Attempt,
     AttemptClosed,
     CheckoutContext,
+    ClosedAttempt,
     CloseReason,
     Contact,
     DeleteReason,
+    FoundAttempt,
     IntentRef,
     Interval,
     LineItem,
@@ -57,6 +59,7 @@ class FakeAttempts:
         self._stored: dict[str, Attempt] = {}
         self._closed: dict[str, CloseReason] = {}
         self._tombstones: dict[str, Tombstone] = {}
+        self._successors: dict[str, str] = {}
 
     async def save(
         self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: IntentRef
@@ -69,12 +72,15 @@ class FakeAttempts:
             raise RequestHashMismatch
         return SavedAttempt(stored, replayed=stored is not attempt)
 
-    async def find(self, attempt_id: str) -> Attempt | Tombstone | None:
+    async def find(self, attempt_id: str) -> FoundAttempt | None:
         return self.at(attempt_id)
 
-    async def close(self, attempt_id: str, reason: CloseReason) -> None:
+    async def close(self, attempt_id: str, reason: CloseReason, successor: str | None = None) -> ClosedAttempt:
         if attempt_id not in self._tombstones:
             self._closed.setdefault(attempt_id, reason)
+        if successor is not None:
+            self._successors.setdefault(attempt_id, successor)
+        return ClosedAttempt(self.at(attempt_id), self._successors.get(attempt_id))
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
         attempt = self._stored.pop(attempt_id, None)
@@ -83,11 +89,12 @@ class FakeAttempts:
 
     def at(self, attempt_id: str) -> Attempt | Tombstone | None:
         """Return what is stored for an id, without a call."""
+        successor = self._successors.get(attempt_id)
         if attempt_id in self._tombstones:
-            return self._tombstones[attempt_id]
+            return replace(self._tombstones[attempt_id], successor=successor)
         if attempt_id not in self._stored:
             return None
-        return replace(self._stored[attempt_id], close_reason=self._closed.get(attempt_id))
+        return replace(self._stored[attempt_id], close_reason=self._closed.get(attempt_id), successor=successor)
 
     def put(self, attempt: Attempt) -> None:
         """Store an attempt without a call."""
@@ -98,6 +105,7 @@ class FakeAttempts:
         self._stored.pop(attempt_id, None)
         self._closed.pop(attempt_id, None)
         self._tombstones.pop(attempt_id, None)
+        self._successors.pop(attempt_id, None)
 
     def stored(self) -> list[Attempt]:
         """Return every attempt whose content is stored."""

@@ -102,10 +102,11 @@ class FakeIntents:
             raise IdempotencyKeyExhausted(just_now=self._exhausted[key])
         if self._params_of_key.setdefault(key, params) != params:
             raise IdempotencyKeyReused
-        if key not in self._by_key:
-            if params.customer_id in self.missing_customers:
-                raise CustomerMissing
-            self._by_key[key] = self._create(attempt_id, params)
+        if key in self._by_key:
+            return replace(self._intents[self._by_key[key]], replayed=True)
+        if params.customer_id in self.missing_customers:
+            raise CustomerMissing
+        self._by_key[key] = self._create(attempt_id, params)
         return self._intents[self._by_key[key]]
 
     def _create(self, attempt_id: str, params: IntentParams) -> str:

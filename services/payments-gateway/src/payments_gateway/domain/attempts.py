@@ -1,7 +1,7 @@
 """Checkout attempts, and the port to checkout-session, which stores them."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -145,6 +145,8 @@ class Attempt:
     context: CheckoutContext
     intent: IntentRef
     close_reason: CloseReason | None
+    successor: str | None = None
+    """Id of the attempt that superseded it."""
 
     @property
     def user_id(self) -> str | None:
@@ -160,6 +162,37 @@ class Tombstone:
     reason: DeleteReason
     close_reason: CloseReason | None
     user_id: str | None
+    successor: str | None = None
+    """Id of the attempt that superseded it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableAttempt:
+    """A stored attempt whose content cannot be decrypted now: its key is not configured, or it was changed."""
+
+    attempt_id: str
+    user_id: str | None
+    intent: IntentRef
+    encrypted_content: bytes = field(repr=False)
+    key_id: str
+    """Id of the key that the content is encrypted with; empty if it is unknown."""
+    close_reason: CloseReason | None
+    successor: str | None = None
+    """Id of the attempt that superseded it."""
+
+
+FoundAttempt = Attempt | UnreadableAttempt | Tombstone
+"""What checkout-session knows about an attempt id."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedAttempt:
+    """Result of closing an attempt."""
+
+    found: FoundAttempt | None
+    """What stands under the id; None if it was never saved."""
+    successor: str | None
+    """Id of the attempt that superseded it, which may be another one than the caller named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +225,11 @@ class AttemptsPort(Protocol):
     ) -> SavedAttempt:
         """Store an attempt, or return the stored one. Raises AttemptClosed, RequestHashMismatch, AttemptTooLarge."""
 
-    async def find(self, attempt_id: str) -> Attempt | Tombstone | None:
+    async def find(self, attempt_id: str) -> FoundAttempt | None:
         """Return the attempt or its tombstone; None if the id was never saved or its tombstone has expired."""
 
-    async def close(self, attempt_id: str, reason: CloseReason) -> None:
-        """Reject further saves; keep the content."""
+    async def close(self, attempt_id: str, reason: CloseReason, successor: str | None = None) -> ClosedAttempt:
+        """Reject further saves and keep the content. The first successor stays, and is returned."""
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
         """Delete the content and leave a tombstone, only where P4 allows it."""

@@ -47,6 +47,8 @@ class QuarantineReason(StrEnum):
     INTENT_MISMATCH = "intent_mismatch"
     DUPLICATE_PAYMENT = "duplicate_payment"
     UNRECORDABLE = "unrecordable"
+    ATTEMPT_UNREADABLE = "attempt_unreadable"
+    REFUNDED = "refunded"
     UNKNOWN = "unknown"
     """Added by a newer version of orders."""
 
@@ -55,6 +57,9 @@ class OrderStatus(StrEnum):
     """Status of an order."""
 
     PAID = "paid"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+    DISPUTED = "disputed"
     UNKNOWN = "unknown"
     """Added by a newer version of orders."""
 

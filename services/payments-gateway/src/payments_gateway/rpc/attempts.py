@@ -12,12 +12,15 @@ from payments_gateway.domain.attempts import (
     AttemptClosed,
     AttemptTooLarge,
     CheckoutContext,
+    ClosedAttempt,
     CloseReason,
     DeleteReason,
+    FoundAttempt,
     IntentRef,
     RequestHashMismatch,
     SavedAttempt,
     Tombstone,
+    UnreadableAttempt,
 )
 from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.rpc.messages import context_from_proto, context_to_proto, intent_from_proto, intent_to_proto
@@ -61,7 +64,7 @@ class AttemptsClient:
         )
         return SavedAttempt(_attempt_from_proto(response.attempt), response.replayed)
 
-    async def find(self, attempt_id: str) -> Attempt | Tombstone | None:
+    async def find(self, attempt_id: str) -> FoundAttempt | None:
         """Return the attempt or its tombstone; None if there is neither."""
         try:
             response = await self._client.call(
@@ -69,18 +72,17 @@ class AttemptsClient:
             )
         except AttemptNotFound:
             return None
-        return (
-            _attempt_from_proto(response.attempt)
-            if response.HasField("attempt")
-            else _tombstone_from_proto(response.tombstone)
-        )
+        return _found_from_proto(response)
 
-    async def close(self, attempt_id: str, reason: CloseReason) -> None:
+    async def close(self, attempt_id: str, reason: CloseReason, successor: str | None = None) -> ClosedAttempt:
         """Refuse further saves, and keep the content."""
-        await self._client.call(
+        response = await self._client.call(
             self._stub.CloseAttempt,
-            checkout_session_pb2.CloseAttemptRequest(attempt_id=attempt_id, reason=_CLOSE_REASONS.to_proto(reason)),
+            checkout_session_pb2.CloseAttemptRequest(
+                attempt_id=attempt_id, reason=_CLOSE_REASONS.to_proto(reason), successor=successor or ""
+            ),
         )
+        return ClosedAttempt(_found_from_proto(response), response.successor or None)
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
         """Delete the content, and leave a tombstone."""
@@ -88,6 +90,16 @@ class AttemptsClient:
             self._stub.DeleteAttempt,
             checkout_session_pb2.DeleteAttemptRequest(attempt_id=attempt_id, reason=_DELETE_REASONS.to_proto(reason)),
         )
+
+
+def _found_from_proto(
+    response: checkout_session_pb2.GetAttemptResponse | checkout_session_pb2.CloseAttemptResponse,
+) -> FoundAttempt | None:
+    if response.HasField("attempt"):
+        return _attempt_from_proto(response.attempt)
+    if response.HasField("unreadable_attempt"):
+        return _unreadable_from_proto(response.unreadable_attempt)
+    return _tombstone_from_proto(response.tombstone) if response.HasField("tombstone") else None
 
 
 def _attempt_from_proto(message: checkout_session_pb2.Attempt) -> Attempt:
@@ -99,10 +111,23 @@ def _attempt_from_proto(message: checkout_session_pb2.Attempt) -> Attempt:
             context=context_from_proto(message.context),
             intent=intent_from_proto(message.intent),
             close_reason=_close_reason(message.close_reason),
+            successor=message.successor or None,
         )
     except KeyError:
         _log.exception("attempt of a newer version")
         raise ServiceUnavailable("checkout-session") from None
+
+
+def _unreadable_from_proto(message: checkout_session_pb2.UnreadableAttempt) -> UnreadableAttempt:
+    return UnreadableAttempt(
+        attempt_id=message.attempt_id,
+        user_id=message.user_id or None,
+        intent=intent_from_proto(message.intent),
+        encrypted_content=message.encrypted_content,
+        key_id=message.key_id,
+        close_reason=_close_reason(message.close_reason),
+        successor=message.successor or None,
+    )
 
 
 def _tombstone_from_proto(message: checkout_session_pb2.Tombstone) -> Tombstone:
@@ -116,6 +141,7 @@ def _tombstone_from_proto(message: checkout_session_pb2.Tombstone) -> Tombstone:
         reason=reason,
         close_reason=_close_reason(message.close_reason),
         user_id=message.user_id or None,
+        successor=message.successor or None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import stripe
@@ -49,7 +50,9 @@ class StripeIntents:
             created = await creation
             intent = intent_from_stripe(created.to_dict())
         # A replayed response shows the intent as it was created; it may have been cancelled or paid since.
-        return await self.retrieve(intent.ref) if is_replay(created.last_response) else intent
+        if not is_replay(created.last_response):
+            return intent
+        return replace(await self.retrieve(intent.ref), replayed=True)
 
     def _creation(
         self, attempt_id: str, params: IntentParams, options: stripe.RequestOptions

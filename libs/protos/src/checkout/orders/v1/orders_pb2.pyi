@@ -64,6 +64,10 @@ class _QuarantineReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Quar
     """The attempt has its purchase already, paid with another intent."""
     QUARANTINE_REASON_UNRECORDABLE: _QuarantineReason.ValueType  # 5
     """The attempt's content is not a valid purchase."""
+    QUARANTINE_REASON_ATTEMPT_UNREADABLE: _QuarantineReason.ValueType  # 6
+    """The attempt's content cannot be decrypted. With its key back, the payment may still become the purchase."""
+    QUARANTINE_REASON_REFUNDED: _QuarantineReason.ValueType  # 7
+    """The payment was refunded in full before it became a purchase. There is nothing left to resolve."""
 
 class QuarantineReason(_QuarantineReason, metaclass=_QuarantineReasonEnumTypeWrapper):
     """Reason why a payment is quarantined."""
@@ -79,6 +83,10 @@ QUARANTINE_REASON_DUPLICATE_PAYMENT: QuarantineReason.ValueType  # 4
 """The attempt has its purchase already, paid with another intent."""
 QUARANTINE_REASON_UNRECORDABLE: QuarantineReason.ValueType  # 5
 """The attempt's content is not a valid purchase."""
+QUARANTINE_REASON_ATTEMPT_UNREADABLE: QuarantineReason.ValueType  # 6
+"""The attempt's content cannot be decrypted. With its key back, the payment may still become the purchase."""
+QUARANTINE_REASON_REFUNDED: QuarantineReason.ValueType  # 7
+"""The payment was refunded in full before it became a purchase. There is nothing left to resolve."""
 Global___QuarantineReason: _TypeAlias = QuarantineReason  # noqa: Y015
 
 class _OrderStatus:
@@ -90,6 +98,12 @@ class _OrderStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderStat
     ORDER_STATUS_UNSPECIFIED: _OrderStatus.ValueType  # 0
     ORDER_STATUS_PAID: _OrderStatus.ValueType  # 1
     """Paid in full and recorded."""
+    ORDER_STATUS_PARTIALLY_REFUNDED: _OrderStatus.ValueType  # 2
+    """A part of the total is refunded."""
+    ORDER_STATUS_REFUNDED: _OrderStatus.ValueType  # 3
+    """The whole total is refunded. Do not ship."""
+    ORDER_STATUS_DISPUTED: _OrderStatus.ValueType  # 4
+    """A dispute is open or lost, and the bank has taken the money. Goes before the refunds."""
 
 class OrderStatus(_OrderStatus, metaclass=_OrderStatusEnumTypeWrapper):
     """Status of an order."""
@@ -97,6 +111,12 @@ class OrderStatus(_OrderStatus, metaclass=_OrderStatusEnumTypeWrapper):
 ORDER_STATUS_UNSPECIFIED: OrderStatus.ValueType  # 0
 ORDER_STATUS_PAID: OrderStatus.ValueType  # 1
 """Paid in full and recorded."""
+ORDER_STATUS_PARTIALLY_REFUNDED: OrderStatus.ValueType  # 2
+"""A part of the total is refunded."""
+ORDER_STATUS_REFUNDED: OrderStatus.ValueType  # 3
+"""The whole total is refunded. Do not ship."""
+ORDER_STATUS_DISPUTED: OrderStatus.ValueType  # 4
+"""A dispute is open or lost, and the bank has taken the money. Goes before the refunds."""
 Global___OrderStatus: _TypeAlias = OrderStatus  # noqa: Y015
 
 class _SubscriptionStatus:
@@ -262,7 +282,9 @@ class Payment(_message.Message):
     livemode: _builtins.bool
     """False in Stripe's test mode."""
     payment_method_id: _builtins.str
-    """Stripe PaymentMethod that paid or was set up. Required to record recurring lines."""
+    """Stripe PaymentMethod that paid or was set up. Without one, recurring lines are recorded as ACTIVATION_FAILED
+    (payment_method_missing).
+    """
     @_builtins.property
     def intent(self) -> _common_pb2.Intent: ...
     @_builtins.property
@@ -514,6 +536,7 @@ class Subscription(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     INVOICES_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
+    CANCEL_REQUESTED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID in its canonical lower-case form; metadata.subscriptionId of the Stripe subscription."""
     checkout_attempt_id: _builtins.str
@@ -561,6 +584,10 @@ class Subscription(_message.Message):
     def erased_at(self) -> _timestamp_pb2.Timestamp:
         """Time when the personal data was erased. Absent otherwise: a subscription without a user is then a guest's."""
 
+    @_builtins.property
+    def cancel_requested_at(self) -> _timestamp_pb2.Timestamp:
+        """Time when its cancellation was requested before it was created at Stripe. Absent otherwise."""
+
     def __init__(
         self,
         *,
@@ -582,10 +609,11 @@ class Subscription(_message.Message):
         state: Global___StripeSubscriptionState | None = ...,
         invoices: _abc.Iterable[Global___SubscriptionInvoice] | None = ...,
         erased_at: _timestamp_pb2.Timestamp | None = ...,
+        cancel_requested_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "created_at", b"created_at", "erased_at", b"erased_at", "intent", b"intent", "recurring", b"recurring", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "cancel_requested_at", b"cancel_requested_at", "created_at", b"created_at", "erased_at", b"erased_at", "intent", b"intent", "recurring", b"recurring", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "activation_failure", b"activation_failure", "activation_generation", b"activation_generation", "checkout_attempt_id", b"checkout_attempt_id", "created_at", b"created_at", "erased_at", b"erased_at", "id", b"id", "intent", b"intent", "invoices", b"invoices", "items", b"items", "payment_method_id", b"payment_method_id", "recurring", b"recurring", "state", b"state", "status", b"status", "stripe_customer_id", b"stripe_customer_id", "stripe_subscription_id", b"stripe_subscription_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "activation_failure", b"activation_failure", "activation_generation", b"activation_generation", "cancel_requested_at", b"cancel_requested_at", "checkout_attempt_id", b"checkout_attempt_id", "created_at", b"created_at", "erased_at", b"erased_at", "id", b"id", "intent", b"intent", "invoices", b"invoices", "items", b"items", "payment_method_id", b"payment_method_id", "recurring", b"recurring", "state", b"state", "status", b"status", "stripe_customer_id", b"stripe_customer_id", "stripe_subscription_id", b"stripe_subscription_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -996,6 +1024,7 @@ class QuarantinePaymentRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_CONTENT_FIELD_NUMBER: _builtins.int
     reason: Global___QuarantineReason.ValueType
     """Required."""
     @_builtins.property
@@ -1006,6 +1035,10 @@ class QuarantinePaymentRequest(_message.Message):
 
     @_builtins.property
     def report(self) -> Global___PaymentReport: ...
+    @_builtins.property
+    def encrypted_content(self) -> Global___EncryptedContent:
+        """Required for, and allowed only with, attempt_unreadable."""
+
     def __init__(
         self,
         *,
@@ -1013,14 +1046,45 @@ class QuarantinePaymentRequest(_message.Message):
         reason: Global___QuarantineReason.ValueType = ...,
         context: _common_pb2.CheckoutContext | None = ...,
         report: Global___PaymentReport | None = ...,
+        encrypted_content: Global___EncryptedContent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "encrypted_content", b"encrypted_content", "payment", b"payment", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "payment", b"payment", "reason", b"reason", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "encrypted_content", b"encrypted_content", "payment", b"payment", "reason", b"reason", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QuarantinePaymentRequest: _TypeAlias = QuarantinePaymentRequest  # noqa: Y015
+
+@_typing.final
+class EncryptedContent(_message.Message):
+    """Content of an attempt as checkout-session stores it, which cannot be decrypted now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    """At most 512 KiB."""
+    key_id: _builtins.str
+    """Id of the key that it is encrypted with; empty if it is unknown."""
+    user_id: _builtins.str
+    """Owner of the attempt. Empty for a guest."""
+    def __init__(
+        self,
+        *,
+        content: _builtins.bytes = ...,
+        key_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "key_id", b"key_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EncryptedContent: _TypeAlias = EncryptedContent  # noqa: Y015
 
 @_typing.final
 class QuarantinePaymentResponse(_message.Message):
@@ -1417,6 +1481,49 @@ class ActivateSubscriptionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ActivateSubscriptionResponse: _TypeAlias = ActivateSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class CancelPendingSubscriptionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    expected_version: _builtins.int
+    """Version that was read before."""
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_version", b"expected_version", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPendingSubscriptionRequest: _TypeAlias = CancelPendingSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class CancelPendingSubscriptionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription: ...
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPendingSubscriptionResponse: _TypeAlias = CancelPendingSubscriptionResponse  # noqa: Y015
 
 @_typing.final
 class FailActivationRequest(_message.Message):

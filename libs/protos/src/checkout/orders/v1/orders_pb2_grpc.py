@@ -87,6 +87,11 @@ class OrdersServiceStub:
                 request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionRequest.SerializeToString,
                 response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionResponse.FromString,
                 _registered_method=True)
+        self.CancelPendingSubscription = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/CancelPendingSubscription',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.CancelPendingSubscriptionRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.CancelPendingSubscriptionResponse.FromString,
+                _registered_method=True)
         self.FailActivation = channel.unary_unary(
                 '/checkout.orders.v1.OrdersService/FailActivation',
                 request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationRequest.SerializeToString,
@@ -138,7 +143,8 @@ class OrdersServiceServicer:
     def RecordPurchase(self, request, context):
         """Records the purchase of a succeeded intent in one transaction, whose first row is the payment decision (P3).
         The same intent again returns the existing decision. A second intent of an attempt that has its purchase is
-        quarantined as duplicate_payment. An unresolved attempt_missing quarantine becomes the purchase.
+        quarantined as duplicate_payment. A payment that was refunded in full is quarantined as refunded. An unresolved
+        attempt_missing or attempt_unreadable quarantine becomes the purchase.
         Errors: INVALID_ARGUMENT also if the sums do not agree (P5).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -147,7 +153,9 @@ class OrdersServiceServicer:
 
     def QuarantinePayment(self, request, context):
         """Quarantines a succeeded intent for a person to resolve, with the attempt's content if there is any. An intent
-        that was decided before keeps its decision, which is returned.
+        that was decided before keeps its decision, which is returned: without content this also answers what an attempt
+        became that is gone. For attempt_missing, orders chooses duplicate_payment if another intent has the attempt's
+        purchase. A payment that was refunded in full is refunded, whatever the reason of the request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +221,16 @@ class OrdersServiceServicer:
         A subscription that is bound to the same one already is returned unchanged. A failed activation may still be bound.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read the row again, then ask Stripe again;
         FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another Stripe subscription.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelPendingSubscription(self, request, context):
+        """Cancels a subscription that is not created at Stripe yet: no later activation creates it. One that is cancelled
+        already is returned unchanged.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
+        (subscription_activated) if it is bound to a Stripe subscription, which has to be cancelled there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -336,6 +354,11 @@ def add_OrdersServiceServicer_to_server(servicer, server):
                     servicer.ActivateSubscription,
                     request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionRequest.FromString,
                     response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionResponse.SerializeToString,
+            ),
+            'CancelPendingSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelPendingSubscription,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.CancelPendingSubscriptionRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.CancelPendingSubscriptionResponse.SerializeToString,
             ),
             'FailActivation': grpc.unary_unary_rpc_method_handler(
                     servicer.FailActivation,
@@ -651,6 +674,33 @@ class OrdersService:
             '/checkout.orders.v1.OrdersService/ActivateSubscription',
             checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionRequest.SerializeToString,
             checkout_dot_orders_dot_v1_dot_orders__pb2.ActivateSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelPendingSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/CancelPendingSubscription',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.CancelPendingSubscriptionRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.CancelPendingSubscriptionResponse.FromString,
             options,
             channel_credentials,
             insecure,

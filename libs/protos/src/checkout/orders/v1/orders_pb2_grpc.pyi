@@ -39,12 +39,15 @@ class OrdersServiceStub:
     RecordPurchase: _grpc.UnaryUnaryMultiCallable[_orders_pb2.RecordPurchaseRequest, _orders_pb2.RecordPurchaseResponse]
     """Records the purchase of a succeeded intent in one transaction, whose first row is the payment decision (P3).
     The same intent again returns the existing decision. A second intent of an attempt that has its purchase is
-    quarantined as duplicate_payment. An unresolved attempt_missing quarantine becomes the purchase.
+    quarantined as duplicate_payment. A payment that was refunded in full is quarantined as refunded. An unresolved
+    attempt_missing or attempt_unreadable quarantine becomes the purchase.
     Errors: INVALID_ARGUMENT also if the sums do not agree (P5).
     """
     QuarantinePayment: _grpc.UnaryUnaryMultiCallable[_orders_pb2.QuarantinePaymentRequest, _orders_pb2.QuarantinePaymentResponse]
     """Quarantines a succeeded intent for a person to resolve, with the attempt's content if there is any. An intent
-    that was decided before keeps its decision, which is returned.
+    that was decided before keeps its decision, which is returned: without content this also answers what an attempt
+    became that is gone. For attempt_missing, orders chooses duplicate_payment if another intent has the attempt's
+    purchase. A payment that was refunded in full is refunded, whatever the reason of the request.
     """
     ListQuarantinedPayments: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListQuarantinedPaymentsRequest, _orders_pb2.ListQuarantinedPaymentsResponse]
     """Lists quarantined payments, newest first."""
@@ -75,6 +78,12 @@ class OrdersServiceStub:
     A subscription that is bound to the same one already is returned unchanged. A failed activation may still be bound.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read the row again, then ask Stripe again;
     FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another Stripe subscription.
+    """
+    CancelPendingSubscription: _grpc.UnaryUnaryMultiCallable[_orders_pb2.CancelPendingSubscriptionRequest, _orders_pb2.CancelPendingSubscriptionResponse]
+    """Cancels a subscription that is not created at Stripe yet: no later activation creates it. One that is cancelled
+    already is returned unchanged.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
+    (subscription_activated) if it is bound to a Stripe subscription, which has to be cancelled there.
     """
     FailActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]
     """Records that Stripe definitely refused to create the subscription, and advances the generation. A subscription that
@@ -122,12 +131,15 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     RecordPurchase: _aio.UnaryUnaryMultiCallable[_orders_pb2.RecordPurchaseRequest, _orders_pb2.RecordPurchaseResponse]  # type: ignore[assignment]
     """Records the purchase of a succeeded intent in one transaction, whose first row is the payment decision (P3).
     The same intent again returns the existing decision. A second intent of an attempt that has its purchase is
-    quarantined as duplicate_payment. An unresolved attempt_missing quarantine becomes the purchase.
+    quarantined as duplicate_payment. A payment that was refunded in full is quarantined as refunded. An unresolved
+    attempt_missing or attempt_unreadable quarantine becomes the purchase.
     Errors: INVALID_ARGUMENT also if the sums do not agree (P5).
     """
     QuarantinePayment: _aio.UnaryUnaryMultiCallable[_orders_pb2.QuarantinePaymentRequest, _orders_pb2.QuarantinePaymentResponse]  # type: ignore[assignment]
     """Quarantines a succeeded intent for a person to resolve, with the attempt's content if there is any. An intent
-    that was decided before keeps its decision, which is returned.
+    that was decided before keeps its decision, which is returned: without content this also answers what an attempt
+    became that is gone. For attempt_missing, orders chooses duplicate_payment if another intent has the attempt's
+    purchase. A payment that was refunded in full is refunded, whatever the reason of the request.
     """
     ListQuarantinedPayments: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListQuarantinedPaymentsRequest, _orders_pb2.ListQuarantinedPaymentsResponse]  # type: ignore[assignment]
     """Lists quarantined payments, newest first."""
@@ -158,6 +170,12 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     A subscription that is bound to the same one already is returned unchanged. A failed activation may still be bound.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read the row again, then ask Stripe again;
     FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another Stripe subscription.
+    """
+    CancelPendingSubscription: _aio.UnaryUnaryMultiCallable[_orders_pb2.CancelPendingSubscriptionRequest, _orders_pb2.CancelPendingSubscriptionResponse]  # type: ignore[assignment]
+    """Cancels a subscription that is not created at Stripe yet: no later activation creates it. One that is cancelled
+    already is returned unchanged.
+    Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
+    (subscription_activated) if it is bound to a Stripe subscription, which has to be cancelled there.
     """
     FailActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]  # type: ignore[assignment]
     """Records that Stripe definitely refused to create the subscription, and advances the generation. A subscription that
@@ -208,7 +226,8 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.RecordPurchaseResponse, _abc.Awaitable[_orders_pb2.RecordPurchaseResponse]]:
         """Records the purchase of a succeeded intent in one transaction, whose first row is the payment decision (P3).
         The same intent again returns the existing decision. A second intent of an attempt that has its purchase is
-        quarantined as duplicate_payment. An unresolved attempt_missing quarantine becomes the purchase.
+        quarantined as duplicate_payment. A payment that was refunded in full is quarantined as refunded. An unresolved
+        attempt_missing or attempt_unreadable quarantine becomes the purchase.
         Errors: INVALID_ARGUMENT also if the sums do not agree (P5).
         """
 
@@ -219,7 +238,9 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.QuarantinePaymentResponse, _abc.Awaitable[_orders_pb2.QuarantinePaymentResponse]]:
         """Quarantines a succeeded intent for a person to resolve, with the attempt's content if there is any. An intent
-        that was decided before keeps its decision, which is returned.
+        that was decided before keeps its decision, which is returned: without content this also answers what an attempt
+        became that is gone. For attempt_missing, orders chooses duplicate_payment if another intent has the attempt's
+        purchase. A payment that was refunded in full is refunded, whatever the reason of the request.
         """
 
     @_abc_1.abstractmethod
@@ -298,6 +319,18 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         A subscription that is bound to the same one already is returned unchanged. A failed activation may still be bound.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read the row again, then ask Stripe again;
         FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another Stripe subscription.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelPendingSubscription(
+        self,
+        request: _orders_pb2.CancelPendingSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.CancelPendingSubscriptionResponse, _abc.Awaitable[_orders_pb2.CancelPendingSubscriptionResponse]]:
+        """Cancels a subscription that is not created at Stripe yet: no later activation creates it. One that is cancelled
+        already is returned unchanged.
+        Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
+        (subscription_activated) if it is bound to a Stripe subscription, which has to be cancelled there.
         """
 
     @_abc_1.abstractmethod

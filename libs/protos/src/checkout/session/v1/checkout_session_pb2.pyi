@@ -71,7 +71,7 @@ Global___DeleteReason: _TypeAlias = DeleteReason  # noqa: Y015
 
 @_typing.final
 class Attempt(_message.Message):
-    """A stored attempt. Its content never changes; only close_reason may be set, once."""
+    """A stored attempt. Its content never changes; only close_reason and successor may be set, once each."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -81,12 +81,15 @@ class Attempt(_message.Message):
     INTENT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     CLOSE_REASON_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     """A UUID in its canonical lower-case form."""
     request_hash: _builtins.bytes
     """SHA-256 of the client's request, taken before pricing; 32 bytes."""
     close_reason: Global___CloseReason.ValueType
     """Unspecified while the attempt is open."""
+    successor: _builtins.str
+    """Id of the attempt that superseded it. Empty for none."""
     @_builtins.property
     def context(self) -> _common_pb2.CheckoutContext: ...
     @_builtins.property
@@ -104,10 +107,11 @@ class Attempt(_message.Message):
         intent: _common_pb2.Intent | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         close_reason: Global___CloseReason.ValueType = ...,
+        successor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "intent", b"intent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "close_reason", b"close_reason", "context", b"context", "created_at", b"created_at", "intent", b"intent", "request_hash", b"request_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "close_reason", b"close_reason", "context", b"context", "created_at", b"created_at", "intent", b"intent", "request_hash", b"request_hash", "successor", b"successor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -124,12 +128,15 @@ class Tombstone(_message.Message):
     CLOSE_REASON_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     DELETED_AT_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     reason: Global___DeleteReason.ValueType
     close_reason: Global___CloseReason.ValueType
     """Set if the attempt was closed before it was deleted."""
     user_id: _builtins.str
     """Owner, who alone may learn the attempt's outcome. Empty for a guest."""
+    successor: _builtins.str
+    """Id of the attempt that superseded it. Empty for none."""
     @_builtins.property
     def deleted_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -140,14 +147,62 @@ class Tombstone(_message.Message):
         close_reason: Global___CloseReason.ValueType = ...,
         user_id: _builtins.str = ...,
         deleted_at: _timestamp_pb2.Timestamp | None = ...,
+        successor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deleted_at", b"deleted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "close_reason", b"close_reason", "deleted_at", b"deleted_at", "reason", b"reason", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "close_reason", b"close_reason", "deleted_at", b"deleted_at", "reason", b"reason", "successor", b"successor", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tombstone: _TypeAlias = Tombstone  # noqa: Y015
+
+@_typing.final
+class UnreadableAttempt(_message.Message):
+    """A stored attempt whose content cannot be decrypted now: its key is not configured, or it was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    INTENT_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_CONTENT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    CLOSE_REASON_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
+    attempt_id: _builtins.str
+    user_id: _builtins.str
+    """Owner. Empty for a guest."""
+    encrypted_content: _builtins.bytes
+    """Stored bytes as they are, encrypted."""
+    key_id: _builtins.str
+    """Id of the key that they are encrypted with; empty if the bytes do not tell."""
+    close_reason: Global___CloseReason.ValueType
+    """Unspecified while the attempt is open."""
+    successor: _builtins.str
+    """Id of the attempt that superseded it. Empty for none."""
+    @_builtins.property
+    def intent(self) -> _common_pb2.Intent:
+        """Intent that pays for this attempt."""
+
+    def __init__(
+        self,
+        *,
+        attempt_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        intent: _common_pb2.Intent | None = ...,
+        encrypted_content: _builtins.bytes = ...,
+        key_id: _builtins.str = ...,
+        close_reason: Global___CloseReason.ValueType = ...,
+        successor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "close_reason", b"close_reason", "encrypted_content", b"encrypted_content", "intent", b"intent", "key_id", b"key_id", "successor", b"successor", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnreadableAttempt: _TypeAlias = UnreadableAttempt  # noqa: Y015
 
 @_typing.final
 class SaveAttemptRequest(_message.Message):
@@ -232,21 +287,25 @@ class GetAttemptResponse(_message.Message):
 
     ATTEMPT_FIELD_NUMBER: _builtins.int
     TOMBSTONE_FIELD_NUMBER: _builtins.int
+    UNREADABLE_ATTEMPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def attempt(self) -> Global___Attempt: ...
     @_builtins.property
     def tombstone(self) -> Global___Tombstone: ...
+    @_builtins.property
+    def unreadable_attempt(self) -> Global___UnreadableAttempt: ...
     def __init__(
         self,
         *,
         attempt: Global___Attempt | None = ...,
         tombstone: Global___Tombstone | None = ...,
+        unreadable_attempt: Global___UnreadableAttempt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "result", b"result", "tombstone", b"tombstone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "result", b"result", "tombstone", b"tombstone", "unreadable_attempt", b"unreadable_attempt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "result", b"result", "tombstone", b"tombstone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "result", b"result", "tombstone", b"tombstone", "unreadable_attempt", b"unreadable_attempt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["attempt", "tombstone"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["attempt", "tombstone", "unreadable_attempt"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
@@ -258,18 +317,22 @@ class CloseAttemptRequest(_message.Message):
 
     ATTEMPT_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     reason: Global___CloseReason.ValueType
     """Required."""
+    successor: _builtins.str
+    """Id of the attempt that supersedes it. Empty to name none."""
     def __init__(
         self,
         *,
         attempt_id: _builtins.str = ...,
         reason: Global___CloseReason.ValueType = ...,
+        successor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "reason", b"reason", "successor", b"successor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,14 +342,33 @@ Global___CloseAttemptRequest: _TypeAlias = CloseAttemptRequest  # noqa: Y015
 class CloseAttemptResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    TOMBSTONE_FIELD_NUMBER: _builtins.int
+    UNREADABLE_ATTEMPT_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_FIELD_NUMBER: _builtins.int
+    successor: _builtins.str
+    """Successor that stands, which may be another one than the request's. Empty if there is none."""
+    @_builtins.property
+    def attempt(self) -> Global___Attempt: ...
+    @_builtins.property
+    def tombstone(self) -> Global___Tombstone: ...
+    @_builtins.property
+    def unreadable_attempt(self) -> Global___UnreadableAttempt: ...
     def __init__(
         self,
+        *,
+        attempt: Global___Attempt | None = ...,
+        tombstone: Global___Tombstone | None = ...,
+        unreadable_attempt: Global___UnreadableAttempt | None = ...,
+        successor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "result", b"result", "tombstone", b"tombstone", "unreadable_attempt", b"unreadable_attempt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "result", b"result", "successor", b"successor", "tombstone", b"tombstone", "unreadable_attempt", b"unreadable_attempt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["attempt", "tombstone", "unreadable_attempt"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___CloseAttemptResponse: _TypeAlias = CloseAttemptResponse  # noqa: Y015
 

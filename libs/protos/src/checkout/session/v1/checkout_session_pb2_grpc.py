@@ -29,8 +29,8 @@ class CheckoutSessionServiceStub:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
 
-    A stored attempt that cannot be decrypted is UNAVAILABLE (attempt_unreadable) in the rpcs that return it. It is not
-    lost, and can be read once its key is configured.
+    A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
+    CloseAttempt return what is known about it (UnreadableAttempt).
     """
 
     def __init__(self, channel):
@@ -65,8 +65,8 @@ class CheckoutSessionServiceServicer:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
 
-    A stored attempt that cannot be decrypted is UNAVAILABLE (attempt_unreadable) in the rpcs that return it. It is not
-    lost, and can be read once its key is configured.
+    A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
+    CloseAttempt return what is known about it (UnreadableAttempt).
     """
 
     def SaveAttempt(self, request, context):
@@ -83,7 +83,7 @@ class CheckoutSessionServiceServicer:
 
     def GetAttempt(self, request, context):
         """Returns the whole attempt, or the tombstone that its deletion left.
-        Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable, attempt_unreadable).
+        Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +92,10 @@ class CheckoutSessionServiceServicer:
     def CloseAttempt(self, request, context):
         """Refuses further saves of this id and keeps the content, so that a payment in progress can still be fulfilled.
         Called before the attempt's intent is cancelled. An id that was never saved is closed too, which stops an initiate
-        in flight. The first reason stays. Closing a deleted attempt changes nothing.
+        in flight. The first reason stays. A deleted attempt stays deleted.
+        A successor is written if the id has none yet, whether it is open, closed, deleted or was never saved, and the
+        response names the one that stands: of two callers that supersede the same attempt at once, exactly one is its
+        successor.
         Errors: INVALID_ARGUMENT; UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -143,8 +146,8 @@ class CheckoutSessionService:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
 
-    A stored attempt that cannot be decrypted is UNAVAILABLE (attempt_unreadable) in the rpcs that return it. It is not
-    lost, and can be read once its key is configured.
+    A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
+    CloseAttempt return what is known about it (UnreadableAttempt).
     """
 
     @staticmethod

@@ -30,8 +30,8 @@ class CheckoutSessionServiceStub:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
 
-    A stored attempt that cannot be decrypted is UNAVAILABLE (attempt_unreadable) in the rpcs that return it. It is not
-    lost, and can be read once its key is configured.
+    A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
+    CloseAttempt return what is known about it (UnreadableAttempt).
     """
 
     @_typing.overload
@@ -48,12 +48,15 @@ class CheckoutSessionServiceStub:
     """
     GetAttempt: _grpc.UnaryUnaryMultiCallable[_checkout_session_pb2.GetAttemptRequest, _checkout_session_pb2.GetAttemptResponse]
     """Returns the whole attempt, or the tombstone that its deletion left.
-    Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable, attempt_unreadable).
+    Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
     """
     CloseAttempt: _grpc.UnaryUnaryMultiCallable[_checkout_session_pb2.CloseAttemptRequest, _checkout_session_pb2.CloseAttemptResponse]
     """Refuses further saves of this id and keeps the content, so that a payment in progress can still be fulfilled.
     Called before the attempt's intent is cancelled. An id that was never saved is closed too, which stops an initiate
-    in flight. The first reason stays. Closing a deleted attempt changes nothing.
+    in flight. The first reason stays. A deleted attempt stays deleted.
+    A successor is written if the id has none yet, whether it is open, closed, deleted or was never saved, and the
+    response names the one that stands: of two callers that supersede the same attempt at once, exactly one is its
+    successor.
     Errors: INVALID_ARGUMENT; UNAVAILABLE.
     """
     DeleteAttempt: _grpc.UnaryUnaryMultiCallable[_checkout_session_pb2.DeleteAttemptRequest, _checkout_session_pb2.DeleteAttemptResponse]
@@ -67,8 +70,8 @@ class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
 
-    A stored attempt that cannot be decrypted is UNAVAILABLE (attempt_unreadable) in the rpcs that return it. It is not
-    lost, and can be read once its key is configured.
+    A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
+    CloseAttempt return what is known about it (UnreadableAttempt).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -82,12 +85,15 @@ class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
     """
     GetAttempt: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.GetAttemptRequest, _checkout_session_pb2.GetAttemptResponse]  # type: ignore[assignment]
     """Returns the whole attempt, or the tombstone that its deletion left.
-    Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable, attempt_unreadable).
+    Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
     """
     CloseAttempt: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.CloseAttemptRequest, _checkout_session_pb2.CloseAttemptResponse]  # type: ignore[assignment]
     """Refuses further saves of this id and keeps the content, so that a payment in progress can still be fulfilled.
     Called before the attempt's intent is cancelled. An id that was never saved is closed too, which stops an initiate
-    in flight. The first reason stays. Closing a deleted attempt changes nothing.
+    in flight. The first reason stays. A deleted attempt stays deleted.
+    A successor is written if the id has none yet, whether it is open, closed, deleted or was never saved, and the
+    response names the one that stands: of two callers that supersede the same attempt at once, exactly one is its
+    successor.
     Errors: INVALID_ARGUMENT; UNAVAILABLE.
     """
     DeleteAttempt: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.DeleteAttemptRequest, _checkout_session_pb2.DeleteAttemptResponse]  # type: ignore[assignment]
@@ -100,8 +106,8 @@ class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
 
-    A stored attempt that cannot be decrypted is UNAVAILABLE (attempt_unreadable) in the rpcs that return it. It is not
-    lost, and can be read once its key is configured.
+    A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
+    CloseAttempt return what is known about it (UnreadableAttempt).
     """
 
     @_abc_1.abstractmethod
@@ -125,7 +131,7 @@ class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_checkout_session_pb2.GetAttemptResponse, _abc.Awaitable[_checkout_session_pb2.GetAttemptResponse]]:
         """Returns the whole attempt, or the tombstone that its deletion left.
-        Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable, attempt_unreadable).
+        Errors: NOT_FOUND (attempt_not_found); INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
         """
 
     @_abc_1.abstractmethod
@@ -136,7 +142,10 @@ class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_checkout_session_pb2.CloseAttemptResponse, _abc.Awaitable[_checkout_session_pb2.CloseAttemptResponse]]:
         """Refuses further saves of this id and keeps the content, so that a payment in progress can still be fulfilled.
         Called before the attempt's intent is cancelled. An id that was never saved is closed too, which stops an initiate
-        in flight. The first reason stays. Closing a deleted attempt changes nothing.
+        in flight. The first reason stays. A deleted attempt stays deleted.
+        A successor is written if the id has none yet, whether it is open, closed, deleted or was never saved, and the
+        response names the one that stands: of two callers that supersede the same attempt at once, exactly one is its
+        successor.
         Errors: INVALID_ARGUMENT; UNAVAILABLE.
         """
 

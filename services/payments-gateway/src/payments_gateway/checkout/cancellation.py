@@ -1,0 +1,29 @@
+"""Ends attempts that nobody may pay any more: close, cancel at Stripe, and delete once Stripe says it is cancelled."""
+
+from payments_gateway.domain.attempts import Attempt, AttemptsPort, CloseReason, DeleteReason, UnreadableAttempt
+from payments_gateway.domain.intents import IntentStatus, StripeIntent, StripeIntentsPort
+
+
+class Cancellation:
+    """Cancels attempts. Safe to repeat after a crash at any line."""
+
+    def __init__(self, attempts: AttemptsPort, intents: StripeIntentsPort) -> None:
+        self._attempts = attempts
+        self._intents = intents
+
+    async def close_and_cancel(self, attempt: Attempt | UnreadableAttempt, reason: CloseReason) -> StripeIntent:
+        """Close an attempt and cancel its intent. See `cancel_closed`."""
+        # Close before cancel: else a retry of its request could save and release a new intent in between.
+        await self._attempts.close(attempt.attempt_id, reason)
+        return await self.cancel_closed(attempt)
+
+    async def cancel_closed(self, attempt: Attempt | UnreadableAttempt) -> StripeIntent:
+        """Cancel the intent of a closed attempt, and return it as Stripe shows it then: the caller judges by that.
+
+        Only the content of a cancelled one is deleted (P4). It may have been paid, or be processing, instead.
+        Raises IntentNotFound, StripeUnavailable, ServiceUnavailable.
+        """
+        intent = await self._intents.cancel(attempt.intent)
+        if intent.status is IntentStatus.CANCELED:
+            await self._attempts.delete(attempt.attempt_id, DeleteReason.CANCELLED)
+        return intent

@@ -21,6 +21,7 @@ from payments_gateway.domain.attempts import (
     RequestHashMismatch,
     SavedAttempt,
     Tombstone,
+    UnreadableAttempt,
 )
 from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.money import Money
@@ -287,9 +288,21 @@ class FakeOrders:
         return self._decide(payment, purchase, context, report)
 
     async def quarantine(
-        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
+        self,
+        payment: Payment,
+        reason: QuarantineReason,
+        content: CheckoutContext | UnreadableAttempt | None,
+        report: PaymentReport,
     ) -> PaymentDecision:
-        return self.decisions.get(payment.intent.id) or self._quarantine(payment, reason, context, report)
+        existing = self.decisions.get(payment.intent.id)
+        if isinstance(existing, Purchase):
+            return self._current(existing)
+        if existing is not None:
+            return replace(existing, already_recorded=True)
+        if reason is QuarantineReason.ATTEMPT_MISSING and payment.attempt_id in self._purchases:
+            reason = QuarantineReason.DUPLICATE_PAYMENT
+        context = content if isinstance(content, CheckoutContext) else None
+        return self._quarantine(payment, reason, context, report)
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
         return self._current(self._purchases[attempt_id]) if attempt_id in self._purchases else None
@@ -357,7 +370,10 @@ class FakeOrders:
 
 
 def _is_promotable(decision: PaymentDecision) -> bool:
-    return isinstance(decision, QuarantinedPayment) and decision.reason is QuarantineReason.ATTEMPT_MISSING
+    return isinstance(decision, QuarantinedPayment) and decision.reason in (
+        QuarantineReason.ATTEMPT_MISSING,
+        QuarantineReason.ATTEMPT_UNREADABLE,
+    )
 
 
 def _slice_of(page_size: int, page_token: str | None) -> tuple[int, int]:

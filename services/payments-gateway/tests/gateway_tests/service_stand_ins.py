@@ -61,6 +61,7 @@ class OrdersStandIn(_StandIn):
     GetSubscription = ListSubscriptions = BeginActivation = ActivateSubscription = _StandIn.next_answer
     FailActivation = ApplySubscriptionState = GetCustomer = PutCustomer = _StandIn.next_answer
     GetRefund = ApplyRefund = GetDispute = ApplyDispute = _StandIn.next_answer
+    CancelPendingSubscription = _StandIn.next_answer
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[grpc.aio.Channel]:

@@ -1,11 +1,19 @@
 """Purchases and quarantined payments, and the port to orders, which records them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from payments_gateway.domain.attempts import Address, CheckoutContext, Contact, IntentRef, LineItem, ShippingOption
+from payments_gateway.domain.attempts import (
+    Address,
+    CheckoutContext,
+    Contact,
+    IntentRef,
+    LineItem,
+    ShippingOption,
+    UnreadableAttempt,
+)
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.subscriptions import Subscription
@@ -127,6 +135,8 @@ class QuarantinedPayment:
     reason: QuarantineReason
     content_kept: bool
     """True if the attempt's content is stored with it, or was until it was erased."""
+    already_recorded: bool = field(default=False, compare=False)
+    """True if an earlier report was answered with this decision."""
 
 
 PaymentDecision = Purchase | QuarantinedPayment
@@ -154,9 +164,16 @@ class OrdersPort(Protocol):
         """Record a purchase, or return the earlier decision. Raises PurchaseRefused."""
 
     async def quarantine(
-        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
+        self,
+        payment: Payment,
+        reason: QuarantineReason,
+        content: CheckoutContext | UnreadableAttempt | None,
+        report: PaymentReport,
     ) -> PaymentDecision:
-        """Quarantine the payment, or return the earlier decision. Raises QuarantineRefused."""
+        """Quarantine the payment, or return the earlier decision. Raises QuarantineRefused.
+
+        orders decides `duplicate_payment` instead of `attempt_missing` where another intent has the purchase.
+        """
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
         """Return the attempt's purchase; None if it has none."""

@@ -6,7 +6,7 @@ from typing import Final
 import grpc
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
-from payments_gateway.domain.attempts import CheckoutContext, LineItem
+from payments_gateway.domain.attempts import CheckoutContext, LineItem, UnreadableAttempt
 from payments_gateway.domain.purchases import (
     Order,
     OrderNotFound,
@@ -70,16 +70,21 @@ class OrdersClient:
             response = await self._client.call(self._stub.RecordPurchase, request)
         except InvalidRequest as refused:
             raise PurchaseRefused(str(refused)) from refused
-        return _decision_from_proto(response.decision)
+        return _decision_from_proto(response)
 
     async def quarantine(
-        self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
+        self,
+        payment: Payment,
+        reason: QuarantineReason,
+        content: CheckoutContext | UnreadableAttempt | None,
+        report: PaymentReport,
     ) -> PaymentDecision:
         """Quarantine the payment, or return the decision that was made before."""
         request = orders_pb2.QuarantinePaymentRequest(
             payment=_payment_to_proto(payment),
             reason=_REASONS.to_proto(reason),
-            context=context_to_proto(context) if context else None,
+            context=context_to_proto(content) if isinstance(content, CheckoutContext) else None,
+            encrypted_content=_encrypted_to_proto(content) if isinstance(content, UnreadableAttempt) else None,
             report=_report_to_proto(report),
         )
         try:
@@ -87,7 +92,7 @@ class OrdersClient:
         except InvalidRequest as refused:
             # The payment must not be lost: fail, so that it is reported again (P3).
             raise QuarantineRefused(str(refused)) from refused
-        return _decision_from_proto(response.decision)
+        return _decision_from_proto(response)
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
         """Return the attempt's purchase; None if there is none."""
@@ -129,13 +134,22 @@ def _report_to_proto(report: PaymentReport) -> orders_pb2.PaymentReport:
     )
 
 
-def _decision_from_proto(message: orders_pb2.PaymentDecision) -> PaymentDecision:
-    if message.HasField("purchase"):
-        return _purchase_from_proto(message.purchase)
-    quarantined = message.quarantined_payment
+def _encrypted_to_proto(attempt: UnreadableAttempt) -> orders_pb2.EncryptedContent:
+    return orders_pb2.EncryptedContent(
+        content=attempt.encrypted_content, key_id=attempt.key_id, user_id=attempt.user_id or ""
+    )
+
+
+def _decision_from_proto(
+    response: orders_pb2.RecordPurchaseResponse | orders_pb2.QuarantinePaymentResponse,
+) -> PaymentDecision:
+    if response.decision.HasField("purchase"):
+        return _purchase_from_proto(response.decision.purchase)
+    quarantined = response.decision.quarantined_payment
     return QuarantinedPayment(
         _REASONS.from_proto(quarantined.reason, QuarantineReason.UNKNOWN),
         content_kept=quarantined.HasField("context") or quarantined.HasField("erased_at"),
+        already_recorded=response.already_recorded,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.orders.v1 import orders_pb2 as pb
-from payments_gateway.domain.attempts import CheckoutContext
+from payments_gateway.domain.attempts import CheckoutContext, UnreadableAttempt
 from payments_gateway.domain.purchases import (
     Order,
     OrderNotFound,
@@ -139,6 +139,28 @@ async def test_a_payment_is_quarantined(
     assert request.reason == pb.QUARANTINE_REASON_ATTEMPT_MISSING
     assert request.HasField("context") == (context is not None)
     assert request.report == pb.PaymentReport(channel=pb.REPORT_CHANNEL_BROWSER_RETURN)
+
+
+async def test_an_unreadable_attempt_is_quarantined_with_its_encrypted_content(
+    client: OrdersClient, orders: OrdersStandIn
+) -> None:
+    """Its bytes, key and owner are sent as they are; the answer says if an earlier report was answered so."""
+    quarantined = pb.QuarantinedPayment(reason=pb.QUARANTINE_REASON_ATTEMPT_UNREADABLE)
+    orders.answer = pb.QuarantinePaymentResponse(
+        decision=pb.PaymentDecision(quarantined_payment=quarantined), already_recorded=True
+    )
+    unreadable = UnreadableAttempt(ATTEMPT_ID, "user_1", REF, b"encrypted", "k1", close_reason=None)
+    reason = QuarantineReason.ATTEMPT_UNREADABLE
+
+    decision = await client.quarantine(PAYMENT, reason, unreadable, WEBHOOK)
+
+    [request] = orders.requests
+    assert decision == QuarantinedPayment(reason, content_kept=False)
+    assert isinstance(decision, QuarantinedPayment)
+    assert decision.already_recorded
+    assert request.reason == pb.QUARANTINE_REASON_ATTEMPT_UNREADABLE
+    assert request.encrypted_content == pb.EncryptedContent(content=b"encrypted", key_id="k1", user_id="user_1")
+    assert not request.HasField("context")
 
 
 async def test_a_payment_without_a_sum_has_none_on_the_wire(client: OrdersClient, orders: OrdersStandIn) -> None:

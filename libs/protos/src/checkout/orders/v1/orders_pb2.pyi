@@ -67,7 +67,7 @@ class _QuarantineReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Quar
     QUARANTINE_REASON_ATTEMPT_UNREADABLE: _QuarantineReason.ValueType  # 6
     """The attempt's content cannot be decrypted. With its key back, the payment may still become the purchase."""
     QUARANTINE_REASON_REFUNDED: _QuarantineReason.ValueType  # 7
-    """The payment was refunded in full before it became a purchase. There is nothing left to resolve."""
+    """The payment was refunded in full before it became a purchase, which resolved it. Unresolved, its refund failed."""
 
 class QuarantineReason(_QuarantineReason, metaclass=_QuarantineReasonEnumTypeWrapper):
     """Reason why a payment is quarantined."""
@@ -86,7 +86,7 @@ QUARANTINE_REASON_UNRECORDABLE: QuarantineReason.ValueType  # 5
 QUARANTINE_REASON_ATTEMPT_UNREADABLE: QuarantineReason.ValueType  # 6
 """The attempt's content cannot be decrypted. With its key back, the payment may still become the purchase."""
 QUARANTINE_REASON_REFUNDED: QuarantineReason.ValueType  # 7
-"""The payment was refunded in full before it became a purchase. There is nothing left to resolve."""
+"""The payment was refunded in full before it became a purchase, which resolved it. Unresolved, its refund failed."""
 Global___QuarantineReason: _TypeAlias = QuarantineReason  # noqa: Y015
 
 class _OrderStatus:
@@ -839,7 +839,7 @@ Global___Dispute: _TypeAlias = Dispute  # noqa: Y015
 
 @_typing.final
 class QuarantinedPayment(_message.Message):
-    """Payment that a person has to resolve."""
+    """Payment that became no purchase. A person has to resolve it, unless it is resolved."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -850,6 +850,7 @@ class QuarantinedPayment(_message.Message):
     QUARANTINED_AT_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
     UNREADABLE_CONTENT_FIELD_NUMBER: _builtins.int
+    RESOLVED_AT_FIELD_NUMBER: _builtins.int
     reason: Global___QuarantineReason.ValueType
     @_builtins.property
     def payment(self) -> Global___Payment: ...
@@ -869,6 +870,10 @@ class QuarantinedPayment(_message.Message):
     def unreadable_content(self) -> Global___UnreadableContent:
         """Set instead of context if the stored content cannot be read now. It is not lost: its key makes it readable again."""
 
+    @_builtins.property
+    def resolved_at(self) -> _timestamp_pb2.Timestamp:
+        """Time when a person, or a refund in full, resolved it. Absent while a person has to."""
+
     def __init__(
         self,
         *,
@@ -879,10 +884,11 @@ class QuarantinedPayment(_message.Message):
         quarantined_at: _timestamp_pb2.Timestamp | None = ...,
         erased_at: _timestamp_pb2.Timestamp | None = ...,
         unreadable_content: Global___UnreadableContent | None = ...,
+        resolved_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "report", b"report", "unreadable_content", b"unreadable_content"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "report", b"report", "resolved_at", b"resolved_at", "unreadable_content", b"unreadable_content"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "reason", b"reason", "report", b"report", "unreadable_content", b"unreadable_content"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "erased_at", b"erased_at", "payment", b"payment", "quarantined_at", b"quarantined_at", "reason", b"reason", "report", b"report", "resolved_at", b"resolved_at", "unreadable_content", b"unreadable_content"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

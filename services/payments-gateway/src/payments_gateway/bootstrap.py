@@ -29,9 +29,11 @@ from payments_gateway.api.shop_bodies import ConfigBody
 from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.checkout.attempt_ids import AttemptIds
+from payments_gateway.checkout.cancellation import Cancellation
 from payments_gateway.checkout.catalogue_cache import CatalogueCache
 from payments_gateway.checkout.complete import CompleteCheckout
 from payments_gateway.checkout.customers import Customers
+from payments_gateway.checkout.expiry import Expiry
 from payments_gateway.checkout.initiate import Initiate
 from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
@@ -83,7 +85,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         subscriptions = SubscriptionsClient(orders_channel, timeout_seconds=timeout_seconds)
         customers = CustomersClient(orders_channel, timeout_seconds=timeout_seconds)
         intents = StripeIntents(urgent_stripe)
-        background_intents = SingleFlightIntents(StripeIntents(background_stripe))
+        background_intents = StripeIntents(background_stripe)
         billing = StripeSubscriptions(urgent_stripe)
         background_billing = StripeSubscriptions(background_stripe)
         catalogue = _catalogue_cache(settings, background_stripe)
@@ -106,8 +108,14 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             pay_by=timedelta(hours=settings.pay_by_hours),
             now=now,
         )
-        complete = CompleteCheckout(attempts, orders, intents, fulfilment)
-        statuses = CheckoutStatusReader(attempts, orders, background_intents, incomplete_payments)
+        complete = CompleteCheckout(attempts, orders, intents, Expiry(Cancellation(attempts, intents), now), fulfilment)
+        statuses = CheckoutStatusReader(
+            attempts,
+            orders,
+            SingleFlightIntents(background_intents),
+            Expiry(Cancellation(attempts, background_intents), now),
+            incomplete_payments,
+        )
         cancels = SubscriptionCancel(subscriptions, billing, sync)
         refunds = StripeMirror(
             "refund",

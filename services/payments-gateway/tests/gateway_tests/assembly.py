@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import Final, Generic
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
+from payments_gateway.checkout.cancellation import Cancellation
 from payments_gateway.checkout.catalogue_cache import CatalogueCache
 from payments_gateway.checkout.complete import CompleteCheckout
 from payments_gateway.checkout.customers import Customers
+from payments_gateway.checkout.expiry import Expiry
 from payments_gateway.checkout.initiate import Initiate
 from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
@@ -85,8 +87,9 @@ class Gateway:
             ),
             subscriptions=self.sync,
         )
-        self.complete = CompleteCheckout(self.attempts, self.orders, self.intents, self.fulfilment)
-        self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, self.incomplete_payments)
+        expiry = Expiry(Cancellation(self.attempts, self.intents), self.clock.now)
+        self.complete = CompleteCheckout(self.attempts, self.orders, self.intents, expiry, self.fulfilment)
+        self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, expiry, self.incomplete_payments)
 
     def another_sync(self) -> SubscriptionSync:
         """Return a sync as another gateway process has it, with locks of its own."""

@@ -1,6 +1,7 @@
 """Completes a checkout when the browser returns from paying: retrieves the intent, then fulfils as the webhook does."""
 
-from payments_gateway.domain.attempts import Attempt, AttemptsPort, IntentRef
+from payments_gateway.checkout.expiry import Expiry
+from payments_gateway.domain.attempts import Attempt, AttemptsPort, IntentRef, UnreadableAttempt
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound, IntentMismatch, PaymentNotSucceeded
 from payments_gateway.domain.intents import PENDING_STATUSES, IntentReader, IntentStatus
@@ -12,11 +13,17 @@ class CompleteCheckout:
     """Completes checkouts before, while or after the webhook does (ADR 4)."""
 
     def __init__(
-        self, attempts: AttemptsPort, orders: OrdersPort, intents: IntentReader, fulfilment: Fulfilment
+        self,
+        attempts: AttemptsPort,
+        orders: OrdersPort,
+        intents: IntentReader,
+        expiry: Expiry,
+        fulfilment: Fulfilment,
     ) -> None:
         self._attempts = attempts
         self._orders = orders
         self._intents = intents
+        self._expiry = expiry
         self._fulfilment = fulfilment
 
     async def complete(self, attempt_id: str, ref: IntentRef, caller: Caller) -> PaymentDecision | None:
@@ -33,9 +40,12 @@ class CompleteCheckout:
             raise AttemptNotFound
         if purchase is not None and purchase.intent_id == ref.id:
             return await self._fulfilment.activate_for_buyer(purchase)
-        # The client is not believed about the intent (P6): Stripe's copy must name this attempt.
         intent = await self._intents.retrieve(ref)
-        if intent.attempt_id != attempt_id:
+        # The client is not believed about the intent (P6): the attempt or Stripe's metadata must say that they belong
+        # together. Metadata is only a hint, because it can be edited at Stripe (ADR 30).
+        if isinstance(found, Attempt | UnreadableAttempt) and found.intent == intent.ref:
+            intent = await self._expiry.enforce(found, self._expiry.reason(found), intent)
+        elif intent.attempt_id != attempt_id:
             raise IntentMismatch
         if intent.status in PENDING_STATUSES:
             return None

@@ -4,12 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from payments_gateway.domain.attempts import Attempt, AttemptsPort, CloseReason, DeleteReason, Tombstone
+from payments_gateway.checkout.expiry import Expiry
+from payments_gateway.domain.attempts import (
+    AttemptsPort,
+    CloseReason,
+    DeleteReason,
+    FoundAttempt,
+    Tombstone,
+    UnreadableAttempt,
+)
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.domain.intents import PENDING_STATUSES, IntentReader, IntentStatus, StripeIntent
 from payments_gateway.domain.purchases import OrdersPort, Purchase
 from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
+from servicekit.grpc_client import ServiceUnavailable
 
 
 class CheckoutState(StrEnum):
@@ -36,35 +45,58 @@ class CheckoutStatus:
 
 
 class CheckoutStatusReader:
-    """Reads the state of checkouts."""
+    """Reads the state of checkouts, and ends those that nobody may pay any more."""
 
     def __init__(
-        self, attempts: AttemptsPort, orders: OrdersPort, intents: IntentReader, incomplete_payments: IncompletePayments
+        self,
+        attempts: AttemptsPort,
+        orders: OrdersPort,
+        intents: IntentReader,
+        expiry: Expiry,
+        incomplete_payments: IncompletePayments,
     ) -> None:
         self._attempts = attempts
         self._orders = orders
         self._intents = intents
+        self._expiry = expiry
         self._incomplete_payments = incomplete_payments
 
     async def status(self, attempt_id: str, caller: Caller) -> CheckoutStatus:
-        """Return the attempt's state. Raises AttemptNotFound, StripeUnavailable, ServiceUnavailable."""
+        """Return the attempt's state.
+
+        Raises AttemptNotFound, IntentNotFound, StripeUnavailable, ServiceUnavailable.
+        """
         found = await self._attempts.find(attempt_id)
         if found is not None and not caller.owns(found.user_id):
             raise AttemptNotFound
-        if isinstance(found, Attempt):
-            return CheckoutStatus(_state_of_intent(await self._intents.retrieve(found.intent), found.close_reason))
-        if found is not None and found.reason is DeleteReason.CANCELLED:
+        if isinstance(found, Tombstone) and found.reason is DeleteReason.CANCELLED:
             return CheckoutStatus(_state_after_cancel(found.close_reason))
-        return await self._status_after_decision(attempt_id, found, caller)
+        if found is None or isinstance(found, Tombstone):
+            return await self._status_after_decision(attempt_id, found, caller)
+        reason = self._expiry.reason(found)
+        intent = await self._expiry.enforce(found, reason, await self._intents.retrieve(found.intent))
+        if isinstance(found, UnreadableAttempt):
+            return await self._status_of_unreadable(found, intent, caller)
+        return CheckoutStatus(_state_of_intent(intent, reason))
+
+    async def _status_of_unreadable(
+        self, attempt: UnreadableAttempt, intent: StripeIntent, caller: Caller
+    ) -> CheckoutStatus:
+        if intent.status is IntentStatus.SUCCEEDED:
+            return await self._status_after_decision(attempt.attempt_id, attempt, caller)
+        if intent.is_payable and attempt.close_reason is None:
+            # Its pay-by cannot be read, and initiate does not release its secret: it may not be called open.
+            raise ServiceUnavailable("checkout-session")
+        return CheckoutStatus(_state_of_intent(intent, attempt.close_reason))
 
     async def _status_after_decision(
-        self, attempt_id: str, tombstone: Tombstone | None, caller: Caller
+        self, attempt_id: str, found: FoundAttempt | None, caller: Caller
     ) -> CheckoutStatus:
         purchase = await self._orders.find_purchase(attempt_id)
         if purchase is not None and purchase.is_visible_to(caller):
             secrets = await self._incomplete_payments.client_secrets(purchase.subscriptions)
             return CheckoutStatus(CheckoutState.COMPLETED, purchase, secrets)
-        if tombstone is None or purchase is not None:
+        if found is None or purchase is not None:
             raise AttemptNotFound
         return CheckoutStatus(CheckoutState.NEEDS_REVIEW)
 

@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from payments_gateway.domain.attempts import IntentKind
 from payments_gateway.domain.intents import IntentStatus
@@ -117,6 +118,34 @@ def test_a_captured_delivery_cannot_be_refreshed_by_a_second_timestamp(signature
     """The timestamp that is checked might not be the one that was signed."""
     with pytest.raises(BadSignature):
         WEBHOOKS.read(BODY, signature)
+
+
+@pytest.mark.parametrize("seconds", [-301, -86_400, 301, 10**9])
+def test_a_wrong_clock_is_told_from_an_attack(caplog: pytest.LogCaptureFixture, seconds: int) -> None:
+    """A correct MAC of another time is an error that names the skew, and a metric."""
+    before = skewed()
+
+    with pytest.raises(BadSignature):
+        WEBHOOKS.read(BODY, signature_of(BODY, NOW + seconds, NEW_SECRET))
+
+    assert [(record.levelname, record.__dict__["skew_seconds"]) for record in caplog.records] == [("ERROR", seconds)]
+    assert skewed() == before + 1
+
+
+@pytest.mark.parametrize("signature", [f"t={NOW - 301},{V1}", f"t={NOW + 301},v1={'0' * 64}", "t=1", "nonsense", None])
+def test_strangers_cannot_fill_the_log(caplog: pytest.LogCaptureFixture, signature: str | None) -> None:
+    """Without a correct MAC nothing is logged about a delivery's time."""
+    before = skewed()
+
+    with pytest.raises(BadSignature):
+        WEBHOOKS.read(BODY, signature)
+
+    assert (caplog.records, skewed()) == ([], before)
+
+
+def skewed() -> float:
+    """Return how many deliveries had a correct MAC of another time."""
+    return REGISTRY.get_sample_value("holdfast_webhook_skewed_signatures_total") or 0.0
 
 
 def test_without_secrets_no_signature_is_valid() -> None:

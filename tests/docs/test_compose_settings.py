@@ -117,6 +117,23 @@ def test_it_starts_in_development_by_default_and_in_production_when_filled_in(
     assert not read_settings(monkeypatch, service, PRODUCTION).in_development
 
 
+def test_the_drain_outlasts_every_deadline_and_the_grace_period_the_drain() -> None:
+    """A request in flight at SIGTERM ends by itself, and the process ends before it is killed."""
+    gateway, *others = (
+        _defaults_of(settings) for settings in (GatewaySettings, CheckoutSessionSettings, OrdersSettings)
+    )
+    config = yaml.load(COMPOSE, Loader=_ComposeLoader)  # noqa: S506 - a safe loader
+    grace = {name: config["services"][name]["stop_grace_period"] for name in SETTINGS}
+
+    assert gateway["drain_seconds"] > gateway["request_deadline_seconds"]
+    assert all(each["drain_seconds"] > gateway["service_timeout_seconds"] for each in others)
+    assert min(int(period.removesuffix("s")) for period in grace.values()) > gateway["drain_seconds"] + 5
+
+
+def _defaults_of(settings: type[ServiceSettings]) -> dict[str, Any]:
+    return {name: field.default for name, field in settings.model_fields.items()}
+
+
 @pytest.mark.parametrize("missing", [*sorted(SECRETS), "COMPOSE_FILE"])
 def test_production_refuses_sample_secrets_and_the_simulator(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """A forgotten variable leaves a sample secret, and a service refuses it by name (ADR 19)."""

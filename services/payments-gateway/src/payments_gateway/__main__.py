@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 _VERBOSE_LOGGERS = ("stripe", "uvicorn")
 """Below WARNING they log every request, Stripe's with query strings and bodies (P7)."""
+_CUT_WITHIN_SECONDS = 1.0
+"""Time for a cancelled request to be answered."""
 
 
 def main() -> None:
@@ -46,11 +49,18 @@ async def serve(settings: GatewaySettings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Server without signal handlers: uvicorn would raise a signal again at its end, and interrupt our shutdown."""
+    """Server that leaves signals to us, and whose cut requests are answered before it ends."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
+        """Handle no signal: uvicorn would raise it again at its end, and interrupt our shutdown."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain; then wait for the answers of requests that uvicorn has just cancelled, which it does not."""
+        await super().shutdown(sockets)
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_CUT_WITHIN_SECONDS)
 
 
 def _uvicorn_config(settings: GatewaySettings, app: object) -> uvicorn.Config:

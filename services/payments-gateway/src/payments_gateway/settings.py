@@ -41,6 +41,13 @@ class GatewaySettings(ServiceSettings):
     request_deadline_seconds: float = Field(
         default=25.0, gt=0, le=300, description="A request that takes longer gets a 503."
     )
+    drain_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=310,
+        description="Seconds that requests in flight get to finish after SIGTERM; then they get a 503. Should be more "
+        "than the request deadline.",
+    )
     checkout_session_target: str = Field(description="gRPC address of checkout-session, host:port.")
     orders_target: str = Field(description="gRPC address of orders, host:port.")
     service_timeout_seconds: float = Field(

@@ -24,7 +24,7 @@ _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELET
 class RequestLogMiddleware:
     """ASGI middleware. Logs route templates, since real paths hold attempt ids, and never query strings (P7).
 
-    A request that takes longer than `deadline_seconds` gets a 503.
+    A request that takes longer than `deadline_seconds`, or that the server cancels at the end of its drain, gets a 503.
     """
 
     def __init__(self, app: ASGIApp, *, deadline_seconds: float) -> None:
@@ -43,7 +43,8 @@ class RequestLogMiddleware:
             with deadline(self._deadline_seconds):
                 async with asyncio.timeout(self._deadline_seconds):
                     await self._app(scope, receive, response.send)
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError):
+            # The server cancels no other requests than those that outlast its drain. Another gateway can serve them.
             await response.send_problem(UNAVAILABLE, scope, receive)
         except Exception:  # noqa: BLE001 — the one place that turns the unexpected into a 500
             _log.exception("unexpected failure")

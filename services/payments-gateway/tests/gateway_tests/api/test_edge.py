@@ -165,6 +165,26 @@ async def test_a_request_that_takes_too_long_is_answered(gateway: Gateway) -> No
     assert soon.status == 200
 
 
+async def test_a_request_that_outlasts_the_drain_is_answered(gateway: Gateway) -> None:
+    """The server cancels it: 503 and Retry-After, so that the client repeats it at another gateway."""
+    held = asyncio.Event()
+
+    async def hold() -> None:
+        held.set()
+        await asyncio.Event().wait()
+
+    gateway.wire.meanwhile("attempts.save", hold)
+    async with served(Edge(gateway)) as http:
+        asking = asyncio.create_task(post(http, INITIATE, checkout_json()))
+        await held.wait()
+        (request,) = [task for task in asyncio.all_tasks() if "run_asgi" in repr(task)]
+        request.cancel()
+        cut = await asking
+
+    assert (cut.status, cut.kind, cut.headers["Retry-After"]) == (503, "temporarily_unavailable", "2")
+    assert cut.json["requestId"] == cut.headers["X-Request-Id"]
+
+
 async def test_p7_an_unexpected_error_shows_no_detail(
     http: aiohttp.ClientSession, gateway: Gateway, log_lines: list[str]
 ) -> None:

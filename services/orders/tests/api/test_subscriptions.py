@@ -1,5 +1,6 @@
 """Activation of subscriptions, their states at Stripe, and the reads, one call at a time."""
 
+import json
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -248,3 +249,19 @@ async def test_a_user_lists_its_own_subscriptions_newest_first(orders: Client) -
     newest_first = sorted(mine, key=lambda each: (each.created_at.ToNanoseconds(), each.id), reverse=True)
     assert [*first.subscriptions, *second.subscriptions] == newest_first
     assert (len(first.subscriptions), second.next_page_token) == (4, "")
+
+
+async def test_p7_what_changes_a_subscription_is_in_the_outbox(orders: Client, sql: Any) -> None:
+    """Bound, failed or changed at Stripe, each once; a state that is repeated announces nothing."""
+    failed = await fail(orders, await begun(orders))
+    bound = await activate(orders, await begun(orders))
+    past_due = stripe_state(bound.stripe_subscription_id, pb.SUBSCRIPTION_STATUS_PAST_DUE)
+
+    for _ in range(2):
+        bound = await apply(orders, bound, past_due)
+
+    rows = await sql.fetch("SELECT topic, aggregate_id, payload FROM outbox WHERE topic LIKE 'sub%' ORDER BY id")
+    assert [(row["topic"], row["aggregate_id"], json.loads(row["payload"])) for row in rows] == [
+        ("subscription.changed", each.id, {"subscription_id": each.id, "status": status})
+        for each, status in ((failed, "activation_failed"), (bound, "active"), (bound, "past_due"))
+    ]

@@ -15,6 +15,9 @@ class OrderStatus(StrEnum):
     """Status of an order."""
 
     PAID = "paid"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+    DISPUTED = "disputed"
 
 
 @dataclass(frozen=True, slots=True)

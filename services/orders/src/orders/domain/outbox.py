@@ -1,4 +1,4 @@
-"""Events for other systems: ids, a reason and amounts only, no personal data (P7)."""
+"""Events for other systems: ids, statuses, a reason and amounts only, no personal data (P7)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from orders.domain.checkout import Money
 from orders.domain.purchases import Purchase, QuarantinedPayment
+from orders.domain.subscriptions import Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,13 @@ class OutboxEvent:
             "currency": payment.received.currency if payment.received else None,
         }
         return cls("payment.quarantined", payment.intent.id, payload)
+
+    @classmethod
+    def subscription_changed(cls, subscription: Subscription) -> Self:
+        """Build the event of a subscription that was bound, failed or changed at Stripe."""
+        subscription_id = str(subscription.id)
+        payload = {"subscription_id": subscription_id, "status": subscription.status.value}
+        return cls("subscription.changed", subscription_id, payload)
 
     @classmethod
     def order_erased(cls, order_id: str) -> Self:

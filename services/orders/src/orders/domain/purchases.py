@@ -25,6 +25,8 @@ class QuarantineReason(StrEnum):
     INTENT_MISMATCH = "intent_mismatch"
     DUPLICATE_PAYMENT = "duplicate_payment"
     UNRECORDABLE = "unrecordable"
+    ATTEMPT_UNREADABLE = "attempt_unreadable"
+    REFUNDED = "refunded"
 
 
 @dataclass(frozen=True, slots=True)

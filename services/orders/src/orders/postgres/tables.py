@@ -215,7 +215,7 @@ class DisputeRow(Row):
 
 
 class OutboxRow(Row):
-    """Event for other systems: ids, a reason and amounts only, no personal data (P7)."""
+    """Event for other systems: ids, statuses, a reason and amounts only, no personal data (P7)."""
 
     __tablename__ = "outbox"
 
@@ -229,8 +229,9 @@ class OutboxRow(Row):
     __table_args__ = (
         Index("outbox_unpublished", "id", postgresql_where=text("published_at IS NULL")),
         CheckConstraint(
-            "payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id', 'reason',"
-            " 'total_minor', 'amount_minor', 'currency'] = '{}'::jsonb",
+            "payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id', 'refund_id',"
+            " 'dispute_id', 'reason', 'status', 'order_status', 'total_minor', 'amount_minor', 'refunded_minor',"
+            " 'disputed_minor', 'currency'] = '{}'::jsonb",
             name="no_personal_data",
         ),
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+from orders.domain.outbox import OutboxEvent
 from orders.domain.pagination import Cursor, Page, PageRequest, paginate
 from orders.domain.subscriptions import (
     StripeSnapshot,
@@ -42,6 +43,7 @@ class SubscriptionWriter:
         async with self._begin() as unit:
             if await unit.subscriptions.bind(subscription_id, snapshot):
                 await _put_invoice(unit, subscription_id, snapshot)
+                await self._announce(unit, await _get(unit, subscription_id))
             else:
                 await unit.subscriptions.lock(subscription_id)
                 _require_bound(await _get(unit, subscription_id), snapshot)
@@ -59,6 +61,8 @@ class SubscriptionWriter:
             if not failed:
                 await unit.subscriptions.lock(subscription_id)
             current = await _get(unit, subscription_id)
+            if failed:
+                await self._announce(unit, current)
             await unit.commit()
         if not failed and current.status is SubscriptionStatus.PENDING:
             raise VersionConflict
@@ -70,13 +74,19 @@ class SubscriptionWriter:
         Raises SubscriptionNotFound, VersionConflict, StripeSubscriptionMismatch.
         """
         async with self._begin() as unit:
+            before = await _get(unit, subscription_id)
             if not await unit.subscriptions.apply_state(subscription_id, snapshot):
                 current = await _get(unit, subscription_id)
                 raise VersionConflict if current.is_bound_to(snapshot.state) else StripeSubscriptionMismatch
             await _put_invoice(unit, subscription_id, snapshot)
             applied = await _get(unit, subscription_id)
+            if applied.state != before.state:
+                await self._announce(unit, applied)
             await unit.commit()
         return applied
+
+    async def _announce(self, unit: UnitOfWork, changed: Subscription) -> None:
+        await unit.enqueue_event(OutboxEvent.subscription_changed(changed), self._now())
 
 
 async def _get(unit: UnitOfWork, subscription_id: UUID) -> Subscription:

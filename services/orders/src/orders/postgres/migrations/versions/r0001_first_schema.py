@@ -10,9 +10,10 @@ depends_on = None
 _TYPES = {
     "intent_kind": "'payment', 'setup'",
     "payment_outcome": "'purchase', 'quarantined'",
-    "quarantine_reason": "'attempt_missing', 'amount_mismatch', 'intent_mismatch', 'duplicate_payment', 'unrecordable'",
+    "quarantine_reason": "'attempt_missing', 'amount_mismatch', 'intent_mismatch', 'duplicate_payment', "
+    "'unrecordable', 'attempt_unreadable', 'refunded'",
     "report_channel": "'webhook', 'browser_return', 'reconciler'",
-    "order_status": "'paid'",
+    "order_status": "'paid', 'partially_refunded', 'refunded', 'disputed'",
     "subscription_status": "'pending', 'activation_failed', 'incomplete', 'incomplete_expired', "
     "'trialing', 'active', 'past_due', 'unpaid', 'paused', 'canceled'",
     "billing_interval": "'day', 'week', 'month', 'year'",
@@ -279,8 +280,9 @@ CREATE TABLE outbox (
     published_at timestamptz,
     CONSTRAINT outbox_pkey PRIMARY KEY (id),
     CONSTRAINT outbox_no_personal_data_check
-        CHECK (payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id', 'reason',
-                               'total_minor', 'amount_minor', 'currency'] = '{}'::jsonb)
+        CHECK (payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id',
+                               'refund_id', 'dispute_id', 'reason', 'status', 'order_status', 'total_minor',
+                               'amount_minor', 'refunded_minor', 'disputed_minor', 'currency'] = '{}'::jsonb)
 )
 """
 

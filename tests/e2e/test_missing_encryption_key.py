@@ -47,4 +47,4 @@ async def test_p3_a_payment_whose_attempt_cannot_be_decrypted_waits_for_the_key(
     assert decided_meanwhile is None
     assert kept_meanwhile
     assert order["total_minor"] == checkout.amount
-    assert '"attempt_unreadable"' in system.backend.log_of("checkout-session")
+    assert '"unreadable_attempt"' in system.backend.log_of("checkout-session")

@@ -28,6 +28,7 @@ _VALUES: Final[dict[str, Any]] = {
     "seconds": 4_000_000_000,
     "nanos": 0,
     "subscription_id": _OTHER_ATTEMPT,
+    "successor": _OTHER_ATTEMPT,
     "supersedes": _OTHER_ATTEMPT,
     "version": 0,
 }

@@ -6,7 +6,13 @@ import pytest
 
 from checkout.common.v1 import common_pb2
 from checkout_rules.carts import context_violations
-from checkout_rules.limits import MAX_CART_LINES, MAX_ID_BYTES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
+from checkout_rules.limits import (
+    MAX_ADDRESS_CHARACTERS,
+    MAX_CART_LINES,
+    MAX_ID_BYTES,
+    MAX_NAME_CHARACTERS,
+    MAX_TEXT_CHARACTERS,
+)
 
 PAYMENT: Final = common_pb2.Intent.KIND_PAYMENT
 SETUP: Final = common_pb2.Intent.KIND_SETUP
@@ -19,11 +25,11 @@ TEXTS: Final = {  # by path: the limit, and True where the text is required
     "contact.name": (MAX_NAME_CHARACTERS, True),
     "contact.email": (MAX_TEXT_CHARACTERS, True),
     "contact.phone": (MAX_TEXT_CHARACTERS, False),
-    "shipping_address.line1": (MAX_TEXT_CHARACTERS, True),
-    "shipping_address.line2": (MAX_TEXT_CHARACTERS, False),
-    "shipping_address.city": (MAX_TEXT_CHARACTERS, False),
-    "shipping_address.state": (MAX_TEXT_CHARACTERS, False),
-    "shipping_address.postal_code": (MAX_TEXT_CHARACTERS, False),
+    "shipping_address.line1": (MAX_ADDRESS_CHARACTERS, True),
+    "shipping_address.line2": (MAX_ADDRESS_CHARACTERS, False),
+    "shipping_address.city": (MAX_ADDRESS_CHARACTERS, False),
+    "shipping_address.state": (MAX_ADDRESS_CHARACTERS, False),
+    "shipping_address.postal_code": (MAX_ADDRESS_CHARACTERS, False),
     "shipping_option.shipping_rate_id": (MAX_ID_BYTES, True),
     "shipping_option.name": (MAX_NAME_CHARACTERS, True),
     "items[0].price_id": (MAX_ID_BYTES, True),

@@ -20,6 +20,7 @@ from checkout_rules.fields import (
     text_violations,
 )
 from checkout_rules.limits import (
+    MAX_ADDRESS_CHARACTERS,
     MAX_BILLING_INTERVALS,
     MAX_CART_LINES,
     MAX_INTERVAL_COUNTS,
@@ -68,11 +69,9 @@ def _contact_violations(contact: common_pb2.Contact) -> Iterator[FieldViolation]
 
 
 def _address_violations(address: common_pb2.Address) -> Iterator[FieldViolation]:
-    yield from required_text_violations("line1", address.line1)
-    yield from text_violations("line2", address.line2)
-    yield from text_violations("city", address.city)
-    yield from text_violations("state", address.state)
-    yield from text_violations("postal_code", address.postal_code)
+    yield from required_text_violations("line1", address.line1, MAX_ADDRESS_CHARACTERS)
+    for field in ("line2", "city", "state", "postal_code"):
+        yield from text_violations(field, getattr(address, field), MAX_ADDRESS_CHARACTERS)
     yield from country_violations("country", address.country)
 
 

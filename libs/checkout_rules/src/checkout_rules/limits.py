@@ -7,14 +7,18 @@ MAX_CART_LINES: Final = 200
 MAX_ID_BYTES: Final = 255
 """Stripe's limit for the ids of its objects, and OpenID Connect's for user ids. Both are ASCII."""
 
-MAX_NAME_CHARACTERS: Final = 256
+MAX_NAME_CHARACTERS: Final = 250
 """Names of buyers, products and shipping options."""
 
+MAX_ADDRESS_CHARACTERS: Final = 200
+"""Each field of an address."""
+
 MAX_TEXT_CHARACTERS: Final = 512
-"""E-mail addresses, phone numbers and address lines."""
+"""E-mail addresses and phone numbers."""
 
 MAX_CONTEXT_BYTES: Final = 512 * 1024
-"""Serialized checkout context. The limits above keep every valid one below it."""
+"""Serialized checkout context that orders stores. The limits above keep every valid one below it. checkout-session
+accepts less of a new attempt (CHECKOUT_SESSION_MAX_ATTEMPT_BYTES)."""
 
 MAX_ATTEMPT_ID_CHARACTERS: Final = 500
 """Stripe's limit for a metadata value. A payment may name any text as its attempt."""

@@ -67,10 +67,10 @@ class CheckoutSessionSettings(GrpcServiceSettings, EncryptionSettings):
         default=600, ge=1, le=7 * _DAY_SECONDS, description="Seconds from a save until the attempt first comes due."
     )
     max_attempt_bytes: int = Field(
-        default=MAX_CONTEXT_BYTES,
+        default=64 * 1024,
         ge=1024,
         le=MAX_CONTEXT_BYTES,  # the largest that orders accepts for the quarantine (P4)
-        description="Maximum size of an attempt's checkout context, serialized.",
+        description="Maximum size of a new attempt's checkout context, serialized.",
     )
 
     @model_validator(mode="after")

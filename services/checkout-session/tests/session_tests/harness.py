@@ -128,9 +128,11 @@ def get(attempt_id: str) -> pb.GetAttemptRequest:
     return pb.GetAttemptRequest(attempt_id=attempt_id)
 
 
-def close(attempt_id: str, reason: pb.CloseReason.ValueType = pb.CLOSE_REASON_SUPERSEDED) -> pb.CloseAttemptRequest:
+def close(
+    attempt_id: str, reason: pb.CloseReason.ValueType = pb.CLOSE_REASON_SUPERSEDED, successor: str = ""
+) -> pb.CloseAttemptRequest:
     """Return a request to close."""
-    return pb.CloseAttemptRequest(attempt_id=attempt_id, reason=reason)
+    return pb.CloseAttemptRequest(attempt_id=attempt_id, reason=reason, successor=successor)
 
 
 def delete(attempt_id: str, reason: pb.DeleteReason.ValueType = pb.DELETE_REASON_CANCELLED) -> pb.DeleteAttemptRequest:

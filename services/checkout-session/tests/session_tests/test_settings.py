@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from checkout_rules.limits import MAX_CONTEXT_BYTES
 from checkout_session.domain.durability import DurabilityLevel, DurabilityPolicy
 from checkout_session.settings import CheckoutSessionSettings
 
@@ -19,11 +18,11 @@ def settings_with(**values: Any) -> CheckoutSessionSettings:
 
 
 def test_the_defaults_suit_production() -> None:
-    """Attempts stay 35 days in an append-only file, the largest cart fits, and the URL is a secret as a whole."""
+    """Attempts of at most 64 KiB stay 35 days in an append-only file, and the URL is a secret as a whole."""
     settings = settings_with()
 
     assert settings.attempt_ttl.days == 35
-    assert settings.max_attempt_bytes == MAX_CONTEXT_BYTES
+    assert settings.max_attempt_bytes == 64 * 1024
     assert settings.durability_policy == DurabilityPolicy(DurabilityLevel.AOF)
     assert not settings.in_development
     assert "secret" not in f"{settings!r} {settings.model_dump_json()}"
@@ -49,6 +48,7 @@ def test_a_redis_beyond_this_machine_is_encrypted(redis: str, path: str) -> None
         ({"redis_url": None}, "redis_url"),
         ({"redis_url": "http://redis.example"}, "redis_url"),
         ({"attempt_ttl_seconds": 30 * 24 * 60 * 60}, "attempt_ttl_seconds"),
+        ({"max_attempt_bytes": 512 * 1024 + 1}, "max_attempt_bytes"),
         ({"redis_url": "redis://127.0.0.1"} | TLS_FILES, "requires a URL that begins with rediss"),
         ({"redis_url": f"{REDIS_URL}?ssl_cert_reqs=none"}, "set TLS by CHECKOUT_SESSION_REDIS_TLS_CA_FILE"),
         ({"durability": "none"}, "starts in development only"),

@@ -6,6 +6,7 @@ from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2 as pb
 from checkout_rules.carts import context_violations
 from checkout_rules.limits import (
+    MAX_ADDRESS_CHARACTERS,
     MAX_ATTEMPT_ID_CHARACTERS,
     MAX_CART_LINES,
     MAX_CONTEXT_BYTES,
@@ -26,7 +27,8 @@ ATTEMPT_ID = WIDE * MAX_ATTEMPT_ID_CHARACTERS
 AMOUNT = 2**63 - 1
 MONEY = common_pb2.Money(minor_units=AMOUNT, currency="eur")
 CONTACT = common_pb2.Contact(name=NAME, email=TEXT, phone=TEXT)
-ADDRESS = common_pb2.Address(line1=TEXT, line2=TEXT, city=TEXT, state=TEXT, postal_code=TEXT, country="GB")
+LINE = WIDE * MAX_ADDRESS_CHARACTERS
+ADDRESS = common_pb2.Address(line1=LINE, line2=LINE, city=LINE, state=LINE, postal_code=LINE, country="GB")
 OPTION = common_pb2.ShippingOption(shipping_rate_id=ID, name=NAME, amount=MONEY)
 ITEM: dict[str, Any] = {"price_id": ID, "product_id": ID, "name": NAME, "quantity": AMOUNT, "unit_price": MONEY}
 ALL_OTHER_FIELDS = 1024

@@ -10,7 +10,7 @@ import grpc
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
 from checkout_rules.fields import uuid_violations
-from checkout_session.api.validation import reason_violations, save_violations
+from checkout_session.api.validation import close_violations, reason_violations, save_violations
 from checkout_session.domain.attempts import (
     AttemptClosed,
     AttemptNotFound,
@@ -23,6 +23,7 @@ from checkout_session.proto_mapping import (
     CLOSE_REASONS,
     DELETE_REASONS,
     attempt_to_proto,
+    closed_to_proto,
     draft_from_proto,
     found_to_proto,
 )
@@ -40,7 +41,7 @@ ERRORS: Final[ErrorTable] = {
     AttemptClosed: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "attempt_closed"),
     RequestHashMismatch: ErrorAnswer(grpc.StatusCode.ALREADY_EXISTS, "request_hash_mismatch"),
     AttemptTooLarge: ErrorAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, "attempt_too_large"),
-    # Not NOT_FOUND: a paid attempt would be quarantined as missing. Stripe retries until the key is back.
+    # Answer of a save alone. The caller must not release a secret for an attempt that nobody can read.
     AttemptUnreadable: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "attempt_unreadable"),
     StoreUnavailable: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "store_unavailable"),
 }
@@ -69,7 +70,7 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
     async def GetAttempt(  # noqa: N802 — the contract's name
         self, request: pb.GetAttemptRequest, context: grpc.ServicerContext
     ) -> pb.GetAttemptResponse:
-        """Answer the attempt or its tombstone."""
+        """Answer the attempt, readable or not, or its tombstone."""
         raise_if_invalid(uuid_violations("attempt_id", request.attempt_id))
         bind_attempt(request.attempt_id)
         async with _within_deadline(context):
@@ -79,14 +80,13 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
     async def CloseAttempt(  # noqa: N802 — the contract's name
         self, request: pb.CloseAttemptRequest, context: grpc.ServicerContext
     ) -> pb.CloseAttemptResponse:
-        """Refuse further saves, keep the content."""
-        raise_if_invalid(
-            (*uuid_violations("attempt_id", request.attempt_id), *reason_violations(request.reason, CLOSE_REASONS))
-        )
+        """Refuse further saves, keep the content, and answer the successor that stands."""
+        raise_if_invalid(close_violations(request))
         bind_attempt(request.attempt_id)
+        reason = CLOSE_REASONS.from_valid_proto(request.reason)
         async with _within_deadline(context):
-            await self._store.close(request.attempt_id, CLOSE_REASONS.from_valid_proto(request.reason))
-        return pb.CloseAttemptResponse()
+            closed = await self._store.close(request.attempt_id, reason, request.successor)
+        return closed_to_proto(closed)
 
     async def DeleteAttempt(  # noqa: N802 — the contract's name
         self, request: pb.DeleteAttemptRequest, context: grpc.ServicerContext

@@ -10,7 +10,7 @@ from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_rules.carts import context_violations
 from checkout_rules.fields import required_id_violations, uuid_violations
-from checkout_session.proto_mapping import INTENT_KINDS
+from checkout_session.proto_mapping import CLOSE_REASONS, INTENT_KINDS
 from servicekit.enum_codec import EnumCodec
 from servicekit.violations import FieldViolation, within
 
@@ -32,6 +32,13 @@ def save_violations(request: pb.SaveAttemptRequest) -> Iterator[FieldViolation]:
     yield from within("context", _attempt_violations(request.context, request.attempt_id))
 
 
+def close_violations(request: pb.CloseAttemptRequest) -> Iterator[FieldViolation]:
+    """Check a request to close."""
+    yield from uuid_violations("attempt_id", request.attempt_id)
+    yield from reason_violations(request.reason, CLOSE_REASONS)
+    yield from _other_attempt_violations("successor", request.successor, request.attempt_id)
+
+
 def reason_violations(reason: int, codec: EnumCodec[Any, Any]) -> Iterator[FieldViolation]:
     """Check the reason of a request to close or delete."""
     if codec.from_proto(reason) is None:
@@ -44,10 +51,15 @@ def _attempt_violations(context: common_pb2.CheckoutContext, attempt_id: str) ->
         yield FieldViolation("pay_by", "is required")
     elif not _is_time(context.pay_by):
         yield FieldViolation("pay_by", "must lie between the years 1 and 9999")
-    if context.supersedes:
-        yield from uuid_violations("supersedes", context.supersedes)
-        if context.supersedes == attempt_id:
-            yield FieldViolation("supersedes", "must name another attempt")
+    yield from _other_attempt_violations("supersedes", context.supersedes, attempt_id)
+
+
+def _other_attempt_violations(field: str, value: str, attempt_id: str) -> Iterator[FieldViolation]:
+    """Check the id of another attempt, which may be empty."""
+    if value:
+        yield from uuid_violations(field, value)
+        if value == attempt_id:
+            yield FieldViolation(field, "must name another attempt")
 
 
 def _is_time(stamp: Timestamp) -> bool:

@@ -1,6 +1,6 @@
 """The checkout attempt, its tombstone, and the port of the store that keeps both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -38,7 +38,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A checkout attempt. Its content never changes; only a close reason may be added, once."""
+    """A checkout attempt. Its content never changes; only a close reason and a successor may be added, once each."""
 
     attempt_id: str
     request_hash: bytes
@@ -52,6 +52,29 @@ class Attempt:
     created_at: datetime
     close_reason: CloseReason | None = None
     """None while the attempt is open."""
+    successor: str = ""
+    """Id of the attempt that superseded it; empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableAttempt:
+    """A stored attempt whose content cannot be decrypted now, and what is stored beside the content.
+
+    Whoever can write to the store can change these fields. They are used only while the content cannot be read.
+    """
+
+    attempt_id: str
+    user_id: str
+    """The owner; empty for a guest."""
+    intent: Intent
+    encrypted_content: bytes = field(repr=False)
+    """The stored bytes as they are."""
+    key_id: str
+    """Id of the key that they are encrypted with; empty if they do not tell."""
+    close_reason: CloseReason | None
+    """None while the attempt is open."""
+    successor: str
+    """Id of the attempt that superseded it; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +89,21 @@ class Tombstone:
     """The owner; empty for a guest and for an id that was never saved."""
     deleted_at: datetime
     """Rounded down to the second."""
+    successor: str
+    """Id of the attempt that superseded it; empty for none."""
+
+
+FoundAttempt = Attempt | Tombstone | UnreadableAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedAttempt:
+    """Result of a close: what stands under the id then."""
+
+    found: FoundAttempt | None
+    """None if the id was never saved."""
+    successor: str
+    """Successor that stands, which may be another one than was asked for; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +135,10 @@ class AttemptUnreadable(Exception):
     The attempt is neither lost nor deleted. It can be read again once the key is back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key_id: str) -> None:
         super().__init__("the stored attempt cannot be read")
+        self.key_id = key_id
+        """Id of the key that the content is encrypted with; empty if the content does not tell."""
 
 
 class StoreUnavailable(Exception):
@@ -112,7 +152,7 @@ class AttemptStore(Protocol):
     """Store of attempts and tombstones.
 
     Concurrent changes to one attempt are serialized, and each is atomic. Every method may be repeated. Every method
-    raises StoreUnavailable; `save` and `find` raise AttemptUnreadable. `close` and `delete` need no encryption key.
+    raises StoreUnavailable. Only `save` raises AttemptUnreadable: it must not answer an attempt that nobody can read.
     """
 
     async def save(self, attempt: Attempt) -> Saved:
@@ -122,14 +162,15 @@ class AttemptStore(Protocol):
         """
         ...
 
-    async def find(self, attempt_id: str) -> Attempt | Tombstone:
+    async def find(self, attempt_id: str) -> FoundAttempt:
         """Return the attempt, or the tombstone that its deletion left. Raises AttemptNotFound."""
         ...
 
-    async def close(self, attempt_id: str, reason: CloseReason) -> None:
+    async def close(self, attempt_id: str, reason: CloseReason, successor: str = "") -> ClosedAttempt:
         """Refuse further saves of this id, keep the content, and make a stored attempt due at once.
 
-        The first reason stays. Closing a deleted attempt changes nothing.
+        The first reason stays, and so does the first successor. A deleted attempt stays deleted and can still get a
+        successor.
         """
         ...
 

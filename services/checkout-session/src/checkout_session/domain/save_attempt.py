@@ -9,9 +9,11 @@ from checkout_session.domain.attempts import (
     AttemptClosed,
     AttemptNotFound,
     AttemptStore,
+    AttemptUnreadable,
     Intent,
     Saved,
     Tombstone,
+    UnreadableAttempt,
 )
 from servicekit.violations import FieldViolation, InvalidRequest
 
@@ -90,4 +92,6 @@ class AttemptSaver:
             raise PayByPassed from None
         if isinstance(found, Tombstone) or found.close_reason is not None:
             raise AttemptClosed
+        if isinstance(found, UnreadableAttempt):
+            raise AttemptUnreadable(found.key_id)
         return await self._store.save(found)  # only a save confirms that it is stored durably (ADR 9)

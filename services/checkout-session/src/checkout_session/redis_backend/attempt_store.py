@@ -2,23 +2,29 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from redis.exceptions import MasterDownError, ReadOnlyError, RedisError
+from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError
 
 from checkout_session.domain.attempts import (
     Attempt,
     AttemptClosed,
     AttemptNotFound,
+    AttemptUnreadable,
+    ClosedAttempt,
     CloseReason,
     DeleteReason,
+    FoundAttempt,
+    Intent,
+    IntentKind,
     Saved,
     StoreUnavailable,
     Tombstone,
+    UnreadableAttempt,
 )
 from checkout_session.redis_backend import scripts
 from checkout_session.redis_backend.encryption import AttemptEncryption
@@ -30,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 TOMBSTONE_TTL: Final = timedelta(days=35)
 """Longer than Stripe retries webhooks and lists events (30 days), so no report of a payment outlives it."""
+
+_Fields = dict[str, bytes]
+"""Fields of a hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +69,38 @@ class RedisAttemptStore:
 
     async def save(self, attempt: Attempt) -> Saved:
         """See AttemptStore.save."""
-        attempt_id, keys = attempt.attempt_id, keys_of(attempt.attempt_id).in_order()
-        content = self._encryption.encrypt(attempt)
+        attempt_id, keys = attempt.attempt_id, keys_of(attempt.attempt_id)
+        fields = (self._encryption.encrypt(attempt), attempt.user_id, attempt.intent.id, attempt.intent.kind.value)
         async with self._redis_errors():
-            result = await self._primaries.run(
-                scripts.SAVE, keys, content, attempt.user_id, self._attempt_ttl, attempt_id, self._first_check
-            )
+            try:
+                result = await self._primaries.run(
+                    scripts.SAVE, keys.in_order(), *fields, self._attempt_ttl, attempt_id, self._first_check
+                )
+            except OutOfMemoryError:  # nothing ran; what is stored can still be answered
+                result = await self._primaries.run(scripts.REPLAY, (keys.attempt, keys.closed))
         if result is None:
             raise AttemptClosed
         stored, replayed = result
         return Saved(self._encryption.decrypt(attempt_id, stored) if replayed else attempt, replayed=bool(replayed))
 
-    async def find(self, attempt_id: str) -> Attempt | Tombstone:
+    async def find(self, attempt_id: str) -> FoundAttempt:
         """See AttemptStore.find."""
         keys = keys_of(attempt_id)
         async with self._redis_errors():
-            content, close_reason, delete_reason, user_id, deleted_at = await self._primaries.run(
-                scripts.FIND, (keys.attempt, keys.closed)
-            )
-        closed = None if close_reason is None else CloseReason(close_reason.decode())
-        if delete_reason is not None:
-            return Tombstone(
-                attempt_id=attempt_id,
-                reason=DeleteReason(delete_reason.decode()),
-                close_reason=closed,
-                user_id=user_id.decode(),
-                deleted_at=datetime.fromtimestamp(int(deleted_at), UTC),
-            )
-        if content is None:
+            attempt, marker = await self._primaries.run(scripts.FIND, (keys.attempt, keys.closed))
+        found = self._found(attempt_id, _fields(attempt), _fields(marker))
+        if found is None:
             raise AttemptNotFound
-        return replace(self._encryption.decrypt(attempt_id, content), close_reason=closed)
+        return found
 
-    async def close(self, attempt_id: str, reason: CloseReason) -> None:
+    async def close(self, attempt_id: str, reason: CloseReason, successor: str = "") -> ClosedAttempt:
         """See AttemptStore.close."""
         async with self._redis_errors():
-            await self._primaries.run(
-                scripts.CLOSE, keys_of(attempt_id).in_order(), reason.value, self._marker_ttl, attempt_id
+            attempt, marker = await self._primaries.run(
+                scripts.CLOSE, keys_of(attempt_id).in_order(), reason.value, self._marker_ttl, attempt_id, successor
             )
+        closed = _fields(marker)
+        return ClosedAttempt(self._found(attempt_id, _fields(attempt), closed), _successor(closed))
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
         """See AttemptStore.delete."""
@@ -104,6 +108,34 @@ class RedisAttemptStore:
             await self._primaries.run(
                 scripts.DELETE, keys_of(attempt_id).in_order(), reason.value, self._marker_ttl, attempt_id
             )
+
+    def _found(self, attempt_id: str, attempt: _Fields, marker: _Fields) -> FoundAttempt | None:
+        """Read an attempt's hash and its marker. None if the id was never saved."""
+        close_reason = CloseReason(marker["close_reason"].decode()) if "close_reason" in marker else None
+        if "delete_reason" in marker:
+            return Tombstone(
+                attempt_id=attempt_id,
+                reason=DeleteReason(marker["delete_reason"].decode()),
+                close_reason=close_reason,
+                user_id=marker["user_id"].decode(),
+                deleted_at=datetime.fromtimestamp(int(marker["deleted_at"]), UTC),
+                successor=_successor(marker),
+            )
+        if not attempt:
+            return None
+        try:
+            decrypted = self._encryption.decrypt(attempt_id, attempt["content"])
+        except AttemptUnreadable as unreadable:
+            return UnreadableAttempt(
+                attempt_id=attempt_id,
+                user_id=attempt["user_id"].decode(),
+                intent=Intent(attempt["intent_id"].decode(), IntentKind(attempt["intent_kind"].decode())),
+                encrypted_content=attempt["content"],
+                key_id=unreadable.key_id,
+                close_reason=close_reason,
+                successor=_successor(marker),
+            )
+        return replace(decrypted, close_reason=close_reason, successor=_successor(marker))
 
     @asynccontextmanager
     async def _redis_errors(self) -> AsyncIterator[None]:
@@ -118,6 +150,15 @@ class RedisAttemptStore:
         except (RedisError, TimeoutError) as failure:
             _log.warning("store unavailable", extra={"cause": type(failure).__name__})
             raise StoreUnavailable from failure
+
+
+def _fields(flat: Sequence[bytes]) -> _Fields:
+    """Return the fields of a hash, which a script returns as names and values in turn."""
+    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _successor(marker: _Fields) -> str:
+    return marker.get("successor", b"").decode()
 
 
 def _seconds(duration: timedelta) -> int:

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_session.domain.attempts import Attempt, AttemptUnreadable
 from checkout_session.proto_mapping import attempt_from_proto, attempt_to_proto
-from servicekit.encryption import Keyring, Unreadable
+from servicekit.encryption import Keyring, Unreadable, key_id_of
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +35,9 @@ class AttemptEncryption:
         except Unreadable as unreadable:
             raise _reported(attempt_id, type(unreadable).__name__, unreadable.key_id) from unreadable
         except DecodeError as malformed:
-            raise _reported(attempt_id, type(malformed).__name__, "") from malformed
+            raise _reported(attempt_id, type(malformed).__name__, key_id_of(stored)) from malformed
         if message.attempt_id != attempt_id:  # encrypted content cannot be moved, unencrypted content can
-            raise _reported(attempt_id, "OtherAttempt", "")
+            raise _reported(attempt_id, "OtherAttempt", key_id_of(stored))
         return attempt_from_proto(message)
 
 
@@ -49,4 +49,4 @@ def _reported(attempt_id: str, cause: str, key_id: str) -> AttemptUnreadable:
     UNREADABLE.labels(cause).inc()
     fields = {"cause": cause, "key_id": key_id, "unreadable_attempt": attempt_id[:8]}
     _log.error("stored attempt cannot be decrypted", extra=fields)
-    return AttemptUnreadable()
+    return AttemptUnreadable(key_id)

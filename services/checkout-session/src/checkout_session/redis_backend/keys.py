@@ -16,9 +16,9 @@ class AttemptKeys:
     """The keys of one attempt, in the order of the scripts' KEYS."""
 
     attempt: str
-    """Hash of the encrypted attempt and its owner, whom the tombstone keeps."""
+    """Hash of the encrypted attempt and, in clear, its owner and its intent."""
     closed: str
-    """Hash that refuses saves: close reason and, once the attempt is deleted, the fields of its tombstone."""
+    """Hash that refuses saves: close reason, successor and, once the attempt is deleted, its tombstone's fields."""
     due: str
     """Sorted set of the shard: attempt id by next check time, in seconds of Redis TIME."""
 

@@ -79,6 +79,29 @@ async def test_a_close_never_leaves_an_open_attempt(stub: Stub) -> None:
     assert len(seen) == 2, "the race always went the same way: it proves nothing"
 
 
+async def test_of_several_successors_one_stands_for_all(valkey: RedisServer, redis: Redis) -> None:
+    """Twenty tabs supersede one attempt at once, through two services, while it is saved and deleted: one wins."""
+    winners = set()
+    async with run_service(valkey.url) as one, run_service(valkey.url) as other:
+        stubs = [Stub(one), Stub(other)]
+        for _ in range(ROUNDS // 6):
+            request, successors = new_request(), [new_request().attempt_id for _ in range(CALLS)]
+
+            *answers, _, _ = await at_once(
+                *(
+                    stubs[at % 2].CloseAttempt(close(request.attempt_id, successor=successor))
+                    for at, successor in enumerate(successors)
+                ),
+                stubs[0].SaveAttempt(request),
+                stubs[1].DeleteAttempt(delete(request.attempt_id)),
+            )
+
+            found = await stubs[0].GetAttempt(get(request.attempt_id))
+            assert {answer.successor for answer in answers} == {found.tombstone.successor}
+            winners.add(successors.index(found.tombstone.successor))
+    assert len(winners) > 1, "the race always went the same way: it proves nothing"
+
+
 async def test_a_delete_never_leaves_content(stub: Stub, redis: Redis) -> None:
     """Save against delete: a tombstone remains, and nothing is due."""
     seen = set()

@@ -1,5 +1,6 @@
 """Every rpc with each of its answers, through a real gRPC server and on a real Valkey."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from redis.asyncio import Redis
 
 from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
-from checkout_rules.limits import MAX_ID_BYTES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
+from checkout_rules.limits import MAX_ADDRESS_CHARACTERS, MAX_CONTEXT_BYTES, MAX_ID_BYTES, MAX_NAME_CHARACTERS
 from checkout_session.redis_backend.keys import keys_of
 from servicekit.errors import ReportedError
 from tests.containers.choice import RedisServer
@@ -96,6 +97,8 @@ async def test_save_names_every_fault(stub: Stub, redis: Redis) -> None:
     [
         ("GetAttempt", get(UNKNOWN_ID.upper()), ["attempt_id"]),
         ("CloseAttempt", close("x", pb.CLOSE_REASON_UNSPECIFIED), ["attempt_id", "reason"]),
+        ("CloseAttempt", close(UNKNOWN_ID, successor=UNKNOWN_ID), ["successor"]),
+        ("CloseAttempt", close(UNKNOWN_ID, successor=UNKNOWN_ID.upper()), ["successor"]),
         ("DeleteAttempt", delete("x", pb.DELETE_REASON_UNSPECIFIED), ["attempt_id", "reason"]),
     ],
 )
@@ -107,8 +110,8 @@ async def test_other_rpcs_name_their_faults(stub: Stub, method: str, request_: A
     assert [violation.field for violation in error.violations] == fields
 
 
-async def test_the_largest_cart_is_saved(stub: Stub) -> None:
-    """200 lines with the longest ids and names are saved and found whole."""
+async def test_the_largest_cart_is_saved(valkey: RedisServer, redis: Redis) -> None:
+    """200 lines with the longest ids and names are saved and found whole, where the setting allows it."""
     request = new_request()
     del request.context.items[:]
     price = common_pb2.Money(minor_units=100, currency="eur")
@@ -122,16 +125,23 @@ async def test_the_largest_cart_is_saved(stub: Stub) -> None:
         )
     request.context.total.minor_units = 200 * 100 + 490
 
-    await stub.SaveAttempt(request)
+    async with run_service(valkey.url, max_attempt_bytes=MAX_CONTEXT_BYTES) as channel:
+        await Stub(channel).SaveAttempt(request)
+    async with run_service(valkey.url) as channel:
+        found = await Stub(channel).GetAttempt(get(request.attempt_id))
+        request.attempt_id = UNKNOWN_ID
+        error = await refusal(Stub(channel).SaveAttempt(request))
 
-    found = await stub.GetAttempt(get(request.attempt_id))
     assert found.attempt.context == request.context
+    assert error.reason == "attempt_too_large"
 
 
 async def test_save_refuses_an_attempt_over_the_limit(valkey: RedisServer, redis: Redis) -> None:
     """RESOURCE_EXHAUSTED, reason attempt_too_large, and nothing stored."""
     request = new_request()
-    request.context.shipping_address.line1 = request.context.shipping_address.line2 = "n" * MAX_TEXT_CHARACTERS
+    request.context.shipping_address.line1 = request.context.shipping_address.line2 = (
+        "\U0001f6d2" * MAX_ADDRESS_CHARACTERS
+    )
     async with run_service(valkey.url, max_attempt_bytes=1024) as channel:
         error = await refusal(Stub(channel).SaveAttempt(request))
 
@@ -166,6 +176,20 @@ async def test_get_does_not_find_an_id_that_was_never_saved(stub: Stub, *, close
     error = await refusal(stub.GetAttempt(get(UNKNOWN_ID)))
 
     assert error == ReportedError(grpc.StatusCode.NOT_FOUND, "attempt_not_found")
+
+
+async def test_close_answers_what_stands(stub: Stub) -> None:
+    """The attempt with reason and successor; for an id that was never saved the successor alone."""
+    request, successor = new_request(), str(uuid.uuid4())
+    saved = await stub.SaveAttempt(request)
+
+    closed = await stub.CloseAttempt(close(request.attempt_id, successor=successor))
+    unknown = await stub.CloseAttempt(close(UNKNOWN_ID, successor=successor))
+
+    expected = pb.Attempt(close_reason=pb.CLOSE_REASON_SUPERSEDED, successor=successor)
+    expected.MergeFrom(saved.attempt)
+    assert closed == pb.CloseAttemptResponse(attempt=expected, successor=successor)
+    assert unknown == pb.CloseAttemptResponse(successor=successor)
 
 
 async def test_p7_logs_contain_nothing_personal(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,12 +6,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from checkout_session.domain.attempts import AttemptClosed, CloseReason, DeleteReason, Intent, IntentKind
+from checkout_session.domain.attempts import (
+    AttemptClosed,
+    AttemptUnreadable,
+    CloseReason,
+    DeleteReason,
+    Intent,
+    IntentKind,
+)
 from checkout_session.domain.save_attempt import AttemptSaver, AttemptTooLarge, Draft, PayByPassed, RequestHashMismatch
-from checkout_session.redis_backend.attempt_store import RedisAttemptStore
+from checkout_session.redis_backend.attempt_store import RedisAttemptStore, Retention
 from checkout_session.redis_backend.primaries import StandalonePrimaries
+from servicekit.encryption import Keyring
 
-from ..harness import new_attempt, store_on
+from ..harness import KEYS, new_attempt, store_on
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 PAY_BY = NOW + timedelta(days=1)
@@ -88,4 +96,16 @@ async def test_a_late_repeat_of_a_closed_attempt_is_refused(
         await store.delete(draft.attempt_id, DeleteReason.CANCELLED)
 
     with pytest.raises(AttemptClosed):
+        await saver_at(store, PAY_BY).save(draft)
+
+
+async def test_a_late_repeat_of_an_unreadable_attempt_is_refused(
+    store: RedisAttemptStore, draft: Draft, redis: Redis
+) -> None:
+    """As an early one is: no secret is released for an attempt that nobody can read."""
+    keyring = Keyring.parse(KEYS)
+    encrypted = RedisAttemptStore(StandalonePrimaries(redis), Retention(), keyring=keyring, timeout_seconds=20)
+    await saver_at(encrypted, NOW).save(draft)
+
+    with pytest.raises(AttemptUnreadable):
         await saver_at(store, PAY_BY).save(draft)

@@ -5,6 +5,7 @@ while a disk is slow, and answers everything else from memory.
 """
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ Change = Callable[[RedisAttemptStore, Attempt], Awaitable[Any]]
 CHANGES: Final[dict[str, Change]] = {
     "save": lambda store, attempt: store.save(attempt),
     "close": lambda store, attempt: store.close(attempt.attempt_id, CloseReason.SUPERSEDED),
+    "supersede": lambda store, attempt: store.close(attempt.attempt_id, CloseReason.SUPERSEDED, str(uuid.uuid4())),
     "delete": lambda store, attempt: store.delete(attempt.attempt_id, DeleteReason.RECORDED),
 }
 

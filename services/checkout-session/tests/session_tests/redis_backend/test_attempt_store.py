@@ -1,6 +1,6 @@
 """The attempt store: its contract on each topology, and its keys, lifetimes and scripts on one server."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -10,8 +10,10 @@ from redis.asyncio import Redis
 
 from checkout.common.v1 import common_pb2
 from checkout_session.domain.attempts import (
+    Attempt,
     AttemptClosed,
     AttemptNotFound,
+    ClosedAttempt,
     CloseReason,
     DeleteReason,
     Intent,
@@ -33,6 +35,8 @@ from ..harness import new_attempt, opened, store_on
 DAY: Final = 24 * 60 * 60
 NO_ROOM: Final = "1mb"
 """A maxmemory below that of an empty server: every write that could need memory is refused."""
+SUCCESSOR: Final = "5c1de0f2-0000-4000-8000-000000000001"
+ANOTHER: Final = "5c1de0f2-0000-4000-8000-000000000002"
 FIXTURES: Final = {"standalone": "valkey", "cluster": "cluster", "sentinel": "sentinels"}
 
 
@@ -71,14 +75,14 @@ async def test_the_life_of_an_attempt(any_store: RedisAttemptStore) -> None:
     assert await any_store.save(another) == Saved(attempt, replayed=True)
     assert await any_store.find(attempt.attempt_id) == attempt
     for reason in (CloseReason.SUPERSEDED, CloseReason.PAY_BY_PASSED):
-        await any_store.close(attempt.attempt_id, reason)
+        assert await any_store.close(attempt.attempt_id, reason) == ClosedAttempt(closed, "")
         assert await any_store.find(attempt.attempt_id) == closed
         with pytest.raises(AttemptClosed):
             await any_store.save(attempt)
     await any_store.delete(attempt.attempt_id, DeleteReason.RECORDED)
     tombstone = await any_store.find(attempt.attempt_id)
     await any_store.delete(attempt.attempt_id, DeleteReason.CANCELLED)
-    await any_store.close(attempt.attempt_id, CloseReason.PAY_BY_PASSED)
+    assert await any_store.close(attempt.attempt_id, CloseReason.PAY_BY_PASSED) == ClosedAttempt(tombstone, "")
     with pytest.raises(AttemptClosed):
         await any_store.save(attempt)
 
@@ -86,8 +90,58 @@ async def test_the_life_of_an_attempt(any_store: RedisAttemptStore) -> None:
     assert await any_store.find(attempt.attempt_id) == tombstone
     assert is_near(tombstone.deleted_at, datetime.now(UTC))
     assert tombstone == Tombstone(
-        attempt.attempt_id, DeleteReason.RECORDED, CloseReason.SUPERSEDED, "user_1", tombstone.deleted_at
+        attempt.attempt_id, DeleteReason.RECORDED, CloseReason.SUPERSEDED, "user_1", tombstone.deleted_at, ""
     )
+
+
+async def never_saved(_: RedisAttemptStore, __: Attempt) -> None:
+    """Leave the id unknown."""
+    return
+
+
+async def opened_once(store: RedisAttemptStore, attempt: Attempt) -> Attempt:
+    """Save the attempt; return it as superseded."""
+    await store.save(attempt)
+    return replace(attempt, close_reason=CloseReason.SUPERSEDED, successor=SUCCESSOR)
+
+
+async def closed_before(store: RedisAttemptStore, attempt: Attempt) -> Attempt:
+    """Save and close the attempt; return it as superseded. Its first reason stays."""
+    await store.save(attempt)
+    await store.close(attempt.attempt_id, CloseReason.PAY_BY_PASSED)
+    return replace(attempt, close_reason=CloseReason.PAY_BY_PASSED, successor=SUCCESSOR)
+
+
+async def deleted_before(store: RedisAttemptStore, attempt: Attempt) -> Tombstone:
+    """Save and delete the attempt; return its tombstone as superseded. It stays without a close reason."""
+    await store.save(attempt)
+    await store.delete(attempt.attempt_id, DeleteReason.RECORDED)
+    tombstone = await store.find(attempt.attempt_id)
+    assert isinstance(tombstone, Tombstone)
+    return replace(tombstone, successor=SUCCESSOR)
+
+
+@pytest.mark.parametrize("prepare", [never_saved, opened_once, closed_before, deleted_before])
+async def test_an_id_gets_one_successor(
+    any_store: RedisAttemptStore, prepare: Callable[..., Awaitable[Attempt | Tombstone | None]]
+) -> None:
+    """Whatever stands under it. Every close answers the first successor, the tombstone keeps it, and a save fails."""
+    attempt = new_attempt()
+    superseded = await prepare(any_store, attempt)
+
+    answers = [
+        await any_store.close(attempt.attempt_id, CloseReason.SUPERSEDED, successor)
+        for successor in (SUCCESSOR, ANOTHER, "")
+    ]
+
+    assert answers == [ClosedAttempt(superseded, SUCCESSOR)] * 3
+    with pytest.raises(AttemptClosed):
+        await any_store.save(attempt)
+    await any_store.delete(attempt.attempt_id, DeleteReason.CANCELLED)
+    tombstone = await any_store.find(attempt.attempt_id)
+    assert isinstance(tombstone, Tombstone)
+    assert tombstone.successor == SUCCESSOR
+    assert tombstone.close_reason == (superseded.close_reason if superseded else CloseReason.SUPERSEDED)
 
 
 async def test_an_id_can_be_closed_before_it_is_saved(store: RedisAttemptStore, redis: Redis) -> None:
@@ -139,14 +193,15 @@ async def test_the_due_time_follows_the_attempt(store: RedisAttemptStore, redis:
 
 
 async def test_an_attempt_is_stored_as_protobuf(store: RedisAttemptStore, redis: Redis) -> None:
-    """Without keys, its hash holds the contract's message behind the byte for unencrypted content, and the owner."""
+    """Without keys, its hash holds the contract's message behind the byte for unencrypted content; owner and intent."""
     attempt = new_attempt()
 
     await store.save(attempt)
 
     message = attempt_to_proto(attempt).SerializeToString()
     stored = await redis.hgetall(keys_of(attempt.attempt_id).attempt)
-    assert stored == {b"content": b"\0" + message, b"user_id": b"user_1"}
+    clear = {b"user_id": b"user_1", b"intent_id": b"pi_first", b"intent_kind": b"payment"}
+    assert stored == {b"content": b"\0" + message} | clear
 
 
 async def test_p7_a_tombstone_holds_no_content(store: RedisAttemptStore, redis: Redis) -> None:
@@ -154,14 +209,17 @@ async def test_p7_a_tombstone_holds_no_content(store: RedisAttemptStore, redis: 
     content = common_pb2.CheckoutContext(user_id="user_1", contact=common_pb2.Contact(name="Ada Buyer"))
     attempt = new_attempt(content=content.SerializeToString())
     await store.save(attempt)
-    await store.close(attempt.attempt_id, CloseReason.SUPERSEDED)
+    await store.close(attempt.attempt_id, CloseReason.SUPERSEDED, SUCCESSOR)
 
     await store.delete(attempt.attempt_id, DeleteReason.CANCELLED)
 
     keys = keys_of(attempt.attempt_id)
     assert await redis.keys() == [keys.closed.encode()]
     tombstone = await redis.hgetall(keys.closed)
-    assert set(tombstone) == {b"close_reason", b"closed_at", b"delete_reason", b"deleted_at", b"user_id"}
+    assert set(tombstone) == {
+        *(b"close_reason", b"closed_at", b"successor"),
+        *(b"delete_reason", b"deleted_at", b"user_id"),
+    }
     assert not any(b"Ada" in value for value in tombstone.values())
 
 
@@ -194,8 +252,11 @@ async def test_a_closed_marker_outlives_its_attempt(redis: Redis) -> None:
     assert await redis.ttl(keys.closed) >= await redis.ttl(keys.attempt) > 89 * DAY
 
 
-async def test_only_the_first_deletion_renews_the_marker(redis: Redis, store: RedisAttemptStore) -> None:
-    """A tombstone stays 35 days from the deletion; repeated webhooks do not keep it for ever."""
+@pytest.mark.parametrize("change", ["delete", "supersede"])
+async def test_only_the_first_deletion_and_successor_renew_the_marker(
+    redis: Redis, store: RedisAttemptStore, change: str
+) -> None:
+    """A marker stays 35 days from its last change; repeated webhooks and back buttons do not keep it for ever."""
     attempt = new_attempt()
     closed = keys_of(attempt.attempt_id).closed
     await store.close(attempt.attempt_id, CloseReason.SUPERSEDED)
@@ -203,7 +264,10 @@ async def test_only_the_first_deletion_renews_the_marker(redis: Redis, store: Re
     for _ in range(2):
         await redis.expire(closed, DAY)
 
-        await store.delete(attempt.attempt_id, DeleteReason.CANCELLED)
+        if change == "delete":
+            await store.delete(attempt.attempt_id, DeleteReason.CANCELLED)
+        else:
+            await store.close(attempt.attempt_id, CloseReason.SUPERSEDED, SUCCESSOR)
 
         lifetimes.append(await redis.ttl(closed))
 
@@ -230,7 +294,7 @@ async def test_scripts_are_sent_only_to_a_server_without_them(redis: Redis, stor
     assert (calls["cmdstat_eval"]["calls"], calls["cmdstat_evalsha"]["calls"]) == (4, 9)
 
 
-@pytest.mark.parametrize("name", ["SAVE", "FIND", "CLOSE", "DELETE"])
+@pytest.mark.parametrize("name", ["SAVE", "REPLAY", "FIND", "CLOSE", "DELETE"])
 def test_a_script_contains_no_key(name: str) -> None:
     """Redis Cluster must know every key from KEYS; the engine line makes servers enforce it."""
     script: scripts.Script = getattr(scripts, name)
@@ -241,7 +305,7 @@ def test_a_script_contains_no_key(name: str) -> None:
 
 
 async def test_a_full_redis_takes_no_attempt_and_does_the_rest() -> None:
-    """Nothing is evicted and nothing half stored. Fulfilling what is stored makes room."""
+    """Nothing is evicted and nothing half stored; a repeated save is answered. Fulfilling what is stored makes room."""
     with EmbeddedValkey.temporary(appendonly=False) as server:
         redis = connect(server.url, Limits(redis_timeout_seconds=5))
         store, stored, refused = store_on(StandalonePrimaries(redis)), new_attempt(), new_attempt()
@@ -253,7 +317,10 @@ async def test_a_full_redis_takes_no_attempt_and_does_the_rest() -> None:
 
         assert await redis.exists(keys_of(refused.attempt_id).attempt) == 0
         assert await store.find(stored.attempt_id) == stored
-        await store.close(stored.attempt_id, CloseReason.SUPERSEDED)
+        assert await store.save(replace(stored, request_hash=b"o" * 32)) == Saved(stored, replayed=True)
+        assert (await store.close(stored.attempt_id, CloseReason.SUPERSEDED, SUCCESSOR)).successor == SUCCESSOR
+        with pytest.raises(AttemptClosed):
+            await store.save(stored)
         await store.delete(stored.attempt_id, DeleteReason.CANCELLED)
         assert isinstance(await store.find(stored.attempt_id), Tombstone)
         await redis.config_set("maxmemory", "0")

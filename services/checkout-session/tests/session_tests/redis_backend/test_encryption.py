@@ -1,4 +1,4 @@
-"""Stored attempts are encrypted, and one that cannot be decrypted is unavailable, never missing."""
+"""Stored attempts are encrypted, and one that cannot be decrypted is unreadable, never missing."""
 
 import base64
 from collections.abc import Callable
@@ -51,7 +51,7 @@ async def content_of(redis: Redis, attempt_id: str) -> bytes:
 
 
 async def test_p7_redis_holds_nothing_that_the_buyer_typed(valkey: RedisServer, redis: Redis) -> None:
-    """Nor the intent, nor the hash by which a guess at the data could be checked; without keys all of it shows."""
+    """Nor the cart, nor the hash by which a guess at the data could be checked; without keys all of it shows."""
     request = personal_request()
     async with run_service(valkey.url, encryption_keys="clear") as channel:
         await Stub(channel).SaveAttempt(request)
@@ -63,17 +63,20 @@ async def test_p7_redis_holds_nothing_that_the_buyer_typed(valkey: RedisServer, 
         found = await Stub(channel).GetAttempt(get(request.attempt_id))
 
     encrypted = await dump(redis)
-    secrets = (*PERSONAL, "pi_first", "price_mug", repr(request.request_hash)[2:-1])
+    secrets = (*PERSONAL, "price_mug", repr(request.request_hash)[2:-1])
     assert [word for word in secrets if word not in unencrypted] == []
     assert [word for word in secrets if word in encrypted] == []
     assert "user_1" in encrypted
     assert found.attempt.context == request.context
 
 
-async def test_an_attempt_of_an_unknown_key_is_unavailable_until_the_key_is_back(
+async def test_an_attempt_of_an_unknown_key_is_unreadable_until_the_key_is_back(
     valkey: RedisServer, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Never NOT_FOUND: the payment would be quarantined as one without an attempt. Log and metric name the cause."""
+    """Never NOT_FOUND: the payment would be quarantined as one without an attempt. Log and metric name the cause.
+
+    A repeated save is refused: no client secret is released for an attempt that nobody can read.
+    """
     request = new_request()
     metric, labels = "holdfast_attempts_unreadable_total", {"cause": "UnknownKey"}
     counted = REGISTRY.get_sample_value(metric, labels) or 0
@@ -83,9 +86,17 @@ async def test_an_attempt_of_an_unknown_key_is_unavailable_until_the_key_is_back
 
     async with run_service(valkey.url, encryption_keys=K1) as channel:
         stub = Stub(channel)
-        errors = [await refusal(stub.GetAttempt(get(request.attempt_id))), await refusal(stub.SaveAttempt(request))]
+        found = await stub.GetAttempt(get(request.attempt_id))
+        error = await refusal(stub.SaveAttempt(request))
 
-    assert errors == [UNREADABLE, UNREADABLE]
+    assert error == UNREADABLE
+    assert found.unreadable_attempt == pb.UnreadableAttempt(
+        attempt_id=request.attempt_id,
+        user_id="user_1",
+        intent=request.intent,
+        encrypted_content=await content_of(redis, request.attempt_id),
+        key_id="k2",
+    )
     assert await dump(redis) == before
     assert REGISTRY.get_sample_value(metric, labels) == counted + 2
     record, _ = (each.__dict__ for each in caplog.records if each.message == "stored attempt cannot be decrypted")
@@ -98,24 +109,41 @@ async def test_an_attempt_of_an_unknown_key_is_unavailable_until_the_key_is_back
 
 
 async def test_an_attempt_of_a_lost_key_can_be_closed_and_deleted(valkey: RedisServer, redis: Redis) -> None:
-    """Neither needs the content, and the tombstone still names the owner."""
+    """Neither needs the content: the answer names owner, intent and successor, and the tombstone the owner."""
     request = new_request()
     async with run_service(valkey.url, encryption_keys=K2) as channel:
         await Stub(channel).SaveAttempt(request)
 
     async with run_service(valkey.url, encryption_keys=K1) as channel:
         stub = Stub(channel)
-        await stub.CloseAttempt(close(request.attempt_id))
+        closed = await stub.CloseAttempt(close(request.attempt_id, successor=new_request().attempt_id))
+        unreadable = await stub.GetAttempt(get(request.attempt_id))
         await stub.DeleteAttempt(delete(request.attempt_id))
         found = await stub.GetAttempt(get(request.attempt_id))
 
+    assert closed.unreadable_attempt == unreadable.unreadable_attempt
+    assert (closed.unreadable_attempt.user_id, closed.unreadable_attempt.intent) == ("user_1", request.intent)
+    assert closed.unreadable_attempt.close_reason == pb.CLOSE_REASON_SUPERSEDED
+    assert closed.unreadable_attempt.successor == closed.successor == found.tombstone.successor != ""
     assert (found.tombstone.user_id, found.tombstone.close_reason) == ("user_1", pb.CLOSE_REASON_SUPERSEDED)
     assert await redis.exists(keys_of(request.attempt_id).attempt) == 0
 
 
-@pytest.mark.parametrize("encryption_keys", [K1, "clear"])
+async def test_the_fields_in_clear_are_ignored_while_the_content_can_be_read(stub: Stub, redis: Redis) -> None:
+    """Write access to Redis is not enough to give an attempt another owner or another intent (P5)."""
+    request = new_request()
+    saved = await stub.SaveAttempt(request)
+    planted: dict[Any, Any] = {"user_id": "thief", "intent_id": "pi_thief", "intent_kind": "setup"}
+    await redis.hset(keys_of(request.attempt_id).attempt, mapping=planted)
+
+    found = await stub.GetAttempt(get(request.attempt_id))
+
+    assert found.attempt == saved.attempt
+
+
+@pytest.mark.parametrize(("encryption_keys", "key_id"), [(K1, "k1"), ("clear", "clear")])
 async def test_the_content_of_another_attempt_is_refused(
-    valkey: RedisServer, redis: Redis, encryption_keys: str
+    valkey: RedisServer, redis: Redis, encryption_keys: str, key_id: str
 ) -> None:
     """Write access to Redis is not enough to swap attempts; nothing is deleted."""
     request, other = new_request(), new_request()
@@ -125,35 +153,36 @@ async def test_the_content_of_another_attempt_is_refused(
         await stub.SaveAttempt(other)
         await redis.hset(keys_of(request.attempt_id).attempt, "content", await content_of(redis, other.attempt_id))
 
-        error = await refusal(stub.GetAttempt(get(request.attempt_id)))
+        found = await stub.GetAttempt(get(request.attempt_id))
 
-        assert error == UNREADABLE
+        assert found.unreadable_attempt.key_id == key_id
         assert (await stub.GetAttempt(get(other.attempt_id))).attempt.attempt_id == other.attempt_id
     assert await redis.exists(keys_of(request.attempt_id).attempt) == 1
 
 
 @pytest.mark.parametrize(
-    ("encryption_keys", "change"),
+    ("encryption_keys", "change", "key_id"),
     [
-        (K1, lambda value: value[:-1] + bytes([value[-1] ^ 1])),
-        (K1, lambda value: value[:40]),
-        ("clear", lambda _: b"\0\xff\xff\xff"),
+        (K1, lambda value: value[:-1] + bytes([value[-1] ^ 1]), "k1"),
+        (K1, lambda value: value[:40], "k1"),
+        (K1, lambda _: b"", ""),
+        ("clear", lambda _: b"\0\xff\xff\xff", "clear"),
     ],
-    ids=["changed", "cut", "malformed"],
+    ids=["changed", "cut", "empty", "malformed"],
 )
 async def test_changed_content_is_refused(
-    valkey: RedisServer, redis: Redis, encryption_keys: str, change: Callable[[bytes], bytes]
+    valkey: RedisServer, redis: Redis, encryption_keys: str, change: Callable[[bytes], bytes], key_id: str
 ) -> None:
-    """It is unavailable, not an internal error, and stays where it is."""
+    """It is unreadable, not an internal error, and stays where it is."""
     request = new_request()
     async with run_service(valkey.url, encryption_keys=encryption_keys) as channel:
         await Stub(channel).SaveAttempt(request)
         changed = change(await content_of(redis, request.attempt_id))
         await redis.hset(keys_of(request.attempt_id).attempt, "content", changed)
 
-        error = await refusal(Stub(channel).GetAttempt(get(request.attempt_id)))
+        found = await Stub(channel).GetAttempt(get(request.attempt_id))
 
-    assert error == UNREADABLE
+    assert (found.unreadable_attempt.key_id, found.unreadable_attempt.encrypted_content) == (key_id, changed)
     assert await content_of(redis, request.attempt_id) == changed
 
 
@@ -166,4 +195,6 @@ async def test_planted_unencrypted_content_is_refused(stub: Stub, redis: Redis) 
     planted.context.shipping_address.line1 = "1 Thief Street"
     await redis.hset(keys_of(request.attempt_id).attempt, "content", b"\0" + planted.SerializeToString())
 
-    assert await refusal(stub.GetAttempt(get(request.attempt_id))) == UNREADABLE
+    found = await stub.GetAttempt(get(request.attempt_id))
+
+    assert (found.WhichOneof("result"), found.unreadable_attempt.key_id) == ("unreadable_attempt", "clear")

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, va
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from checkout_rules.limits import MAX_ID_BYTES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
+from checkout_rules.limits import MAX_ADDRESS_CHARACTERS, MAX_ID_BYTES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
 from payments_gateway.domain.attempts import is_attempt_id
 
 _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cs"})
@@ -37,7 +37,7 @@ def _uuid(text: str) -> str:
 
 Text = Annotated[StrictStr, AfterValidator(_clean_text)]
 Name = Annotated[Text, Field(max_length=MAX_NAME_CHARACTERS)]
-AddressLine = Annotated[Text, Field(max_length=MAX_TEXT_CHARACTERS)]
+AddressLine = Annotated[Text, Field(max_length=MAX_ADDRESS_CHARACTERS)]
 Email = Annotated[
     StrictStr, AfterValidator(_email), Field(max_length=MAX_TEXT_CHARACTERS, json_schema_extra={"format": "email"})
 ]

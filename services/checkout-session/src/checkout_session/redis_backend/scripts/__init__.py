@@ -36,6 +36,7 @@ def _load(name: str) -> Script:
 
 
 SAVE: Final = _load("save")
+REPLAY: Final = _load("replay")
 FIND: Final = _load("find")
 CLOSE: Final = _load("close")
 DELETE: Final = _load("delete")

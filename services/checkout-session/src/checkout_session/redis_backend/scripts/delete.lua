@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Deletes an attempt and leaves a tombstone. The first reason stays.
+-- Deletes an attempt and leaves a tombstone, with the close reason and the successor that stand. The first reason stays.
 -- KEYS: attempt, closed, due. ARGV: delete reason, the tombstone's TTL, attempt id.
 -- The owner is stored beside the content, so deleting needs no encryption key (ADR 11).
 -- allow-oom: deleting frees memory.

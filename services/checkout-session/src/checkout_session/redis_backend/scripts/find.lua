@@ -1,4 +1,3 @@
 #!lua flags=no-writes
--- Reads an attempt and its closed marker at one moment. KEYS: attempt, closed.
-local closed = redis.call('HMGET', KEYS[2], 'close_reason', 'delete_reason', 'user_id', 'deleted_at')
-return { redis.call('HGET', KEYS[1], 'content'), closed[1], closed[2], closed[3], closed[4] }
+-- Reads an attempt and its closed marker at one moment. KEYS: attempt, closed. Returns the fields and values of each.
+return { redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2]) }

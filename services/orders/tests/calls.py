@@ -34,6 +34,14 @@ async def activate(
     return (await orders.ActivateSubscription(request)).subscription
 
 
+async def cancel(orders: Client, subscription: pb.Subscription) -> pb.Subscription:
+    """Cancel a pending subscription at its version."""
+    request = pb.CancelPendingSubscriptionRequest(
+        subscription_id=subscription.id, expected_version=subscription.version
+    )
+    return (await orders.CancelPendingSubscription(request)).subscription
+
+
 async def fail(orders: Client, subscription: pb.Subscription, failure: str = "resource_missing") -> pb.Subscription:
     """Record a definite refusal at the subscription's version."""
     request = pb.FailActivationRequest(

@@ -10,12 +10,13 @@ import pytest
 
 from checkout.orders.v1 import orders_pb2 as pb
 
-from ..builders import YEAR, cart, invoice, recurring_line, stripe_state, timestamp
-from ..calls import activate, apply, begin, begun, fail, read
+from ..builders import YEAR, cart, invoice, line, recurring_line, stripe_state, timestamp
+from ..calls import activate, apply, begin, begun, cancel, fail, read
 from ..service import MISMATCH, VERSION_CONFLICT, Client, count, error_of
 
 FAILED = pb.SUBSCRIPTION_STATUS_ACTIVATION_FAILED
 ACTIVE = pb.SUBSCRIPTION_STATUS_ACTIVE
+CANCELED = pb.SUBSCRIPTION_STATUS_CANCELED
 
 
 async def test_a_begin_is_recorded_once(orders: Client) -> None:
@@ -122,20 +123,91 @@ async def test_a_bound_subscription_neither_fails_nor_begins(orders: Client) -> 
     assert late == [bound] * 3
 
 
+async def test_a_cancelled_subscription_begins_no_activation(orders: Client) -> None:
+    """Pending or failed: nobody may create it at Stripe, and a repeat of anything changes nothing."""
+    (pending,) = (await orders.RecordPurchase(cart(recurring_line(1)))).decision.purchase.subscriptions
+    failed = await fail(orders, await begun(orders))
+
+    for subscription in (pending, failed):
+        cancelled = await cancel(orders, subscription)
+
+        assert (cancelled.status, cancelled.activation_failure, cancelled.version) == (
+            CANCELED,
+            "",
+            subscription.version + 1,
+        )
+        assert cancelled.HasField("cancel_requested_at")
+        assert not cancelled.HasField("activation_began_at")
+        assert await begin(orders, cancelled) == cancelled
+        assert await cancel(orders, subscription) == cancelled
+        assert await fail(orders, cancelled) == cancelled
+
+
+async def test_a_cancel_shows_an_activation_that_was_under_way(orders: Client) -> None:
+    """It may exist at Stripe, until its generation is abandoned: then nothing is left to do."""
+    subscription = await begun(orders)
+
+    cancelled = await cancel(orders, subscription)
+    refused = [await fail(orders, each) for each in (cancelled, subscription)]
+    ended = await begin(orders, cancelled, abandon_generation=1)
+
+    assert cancelled.activation_began_at == subscription.activation_began_at
+    assert refused == [cancelled] * 2
+    assert (ended.status, ended.activation_generation, ended.version) == (CANCELED, 2, cancelled.version + 1)
+    assert not ended.HasField("activation_began_at")
+
+
+async def test_a_cancelled_subscription_is_bound_only_when_it_has_ended_at_stripe(orders: Client) -> None:
+    """Whoever finds it alive must cancel it there first: the row is never shown as anything but cancelled."""
+    cancelled = await cancel(orders, await begun(orders))
+
+    alive = await error_of(activate(orders, cancelled, stripe_state()))
+    bound = await activate(orders, cancelled, stripe_state(status=CANCELED))
+
+    assert alive == VERSION_CONFLICT
+    assert (bound.status, bound.stripe_subscription_id) == (CANCELED, "sub_1")
+    assert await cancel(orders, bound) == bound
+
+
+async def test_a_bound_subscription_has_to_be_cancelled_at_stripe(orders: Client) -> None:
+    """At any version of the caller."""
+    subscription = await begun(orders)
+    bound = await activate(orders, subscription)
+
+    errors = [await error_of(cancel(orders, each)) for each in (subscription, bound)]
+
+    assert [error.reason for error in errors] == ["subscription_activated"] * 2
+    assert await read(orders, bound) == bound
+
+
+async def test_a_subscription_without_a_payment_method_has_failed(orders: Client) -> None:
+    """The order is recorded with it. It can be cancelled, or bound to one that a person created."""
+    request = cart(line(1), recurring_line(2))
+    request.payment.payment_method_id = ""
+
+    purchase = (await orders.RecordPurchase(request)).decision.purchase
+    (subscription,) = purchase.subscriptions
+
+    assert purchase.order.number
+    assert (subscription.status, subscription.activation_failure) == (FAILED, "payment_method_missing")
+    assert (await activate(orders, subscription)).status == ACTIVE
+
+
 async def test_an_outdated_version_is_not_written(orders: Client) -> None:
-    """Neither a binding, a refusal nor a state, and not the invoice that came with it."""
+    """Neither a binding, a cancel, a refusal nor a state, and not the invoice that came with it."""
     subscription = await begun(orders)
     newer = await begin(orders, subscription, abandon_generation=1)
 
     errors = [
         await error_of(activate(orders, subscription, None, invoice())),
+        await error_of(cancel(orders, subscription)),
         await error_of(fail(orders, subscription)),
     ]
     bound = await activate(orders, newer, stripe_state())
     canceled = await apply(orders, bound, stripe_state(status=pb.SUBSCRIPTION_STATUS_CANCELED))
     errors.append(await error_of(apply(orders, bound, stripe_state(), invoice())))
 
-    assert errors == [VERSION_CONFLICT] * 3
+    assert errors == [VERSION_CONFLICT] * 4
     assert await read(orders, subscription) == canceled
     assert list(canceled.invoices) == []
 
@@ -217,6 +289,7 @@ async def test_the_newest_24_invoices_are_returned(orders: Client) -> None:
         lambda orders, _: orders.GetSubscription(pb.GetSubscriptionRequest(stripe_subscription_id="sub_unknown")),
         begin,
         activate,
+        cancel,
         fail,
         lambda orders, unknown: apply(orders, unknown, stripe_state()),
     ],

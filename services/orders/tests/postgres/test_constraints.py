@@ -66,6 +66,8 @@ SUBSCRIPTION = {
     ),
     "subscriptions_stripe_id_iff_activated_check": "UPDATE subscriptions SET status = 'active'",
     "subscriptions_stripe_state_needs_stripe_id_check": "UPDATE subscriptions SET ended_at = now()",
+    "subscriptions_cancelled_has_ended_check": "UPDATE subscriptions SET cancel_requested_at = now()",
+    "subscriptions_pending_can_be_created_check": "UPDATE subscriptions SET stripe_payment_method_id = NULL",
     "subscriptions_failure_iff_failed_check": "UPDATE subscriptions SET activation_failure = 'resource_missing'",
     "subscriptions_trial_days_check": "UPDATE subscriptions SET trial_days = 731",
     "subscriptions_activation_generation_check": "UPDATE subscriptions SET activation_generation = 0",

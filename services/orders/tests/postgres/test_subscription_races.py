@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from ..builders import cart, invoice, recurring_line, stripe_state
-from ..calls import activate, apply, begin, begun, fail, read
+from ..calls import activate, apply, begin, begun, cancel, fail, read
 from ..service import MISMATCH, VERSION_CONFLICT, Client, count, error_of, lock_waiters, outcomes, until
 from .test_outages import locked
 
@@ -82,6 +82,34 @@ async def test_an_activation_and_a_refusal_at_once_are_one_of_the_two(orders: Cl
         assert current.version == subscription.version + 1
         assert all(answer == current for answer in answers)
         assert errors in ([], [VERSION_CONFLICT])
+
+
+async def test_a_cancel_and_an_activation_at_once_are_one_of_the_two(orders: Client) -> None:
+    """The later one gets a conflict, reads the row again and goes the other way: to Stripe, or to no activation."""
+    for number in range(ROUNDS):
+        subscription = await begun(orders)
+
+        answers, errors = await outcomes(
+            [activate(orders, subscription, stripe_state(f"sub_{number}")), cancel(orders, subscription)]
+        )
+
+        current = await read(orders, subscription)
+        assert answers == [current]
+        assert current.version == subscription.version + 1
+        assert [error.reason for error in errors] == [
+            "version_conflict" if current.HasField("cancel_requested_at") else "subscription_activated"
+        ]
+
+
+async def test_concurrent_cancels_are_one_cancel(orders: Client) -> None:
+    """Every caller gets the same row."""
+    for _ in range(ROUNDS):
+        subscription = await begun(orders)
+
+        answers = await asyncio.gather(*(cancel(orders, subscription) for _ in range(AT_ONCE)))
+
+        assert answers == [answers[0]] * AT_ONCE
+        assert answers[0].version == subscription.version + 1
 
 
 async def test_of_states_written_at_once_one_is_written(orders: Client, sql: Any) -> None:

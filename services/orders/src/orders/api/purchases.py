@@ -50,9 +50,6 @@ def paid_attempt_from_proto(request: orders_pb2.RecordPurchaseRequest) -> PaidAt
         fields.raise_if_invalid()
         context = context_from_proto(request.context)
         fields.require(payment.received in (None, context.total), "payment.received", "must equal context.total")
-        if any(item.recurring for item in context.items):
-            known = payment.payment_method_id is not None
-            fields.require(known, "payment.payment_method_id", "is required with recurring lines")
     content = AttemptContent(context.user_id, request.context.SerializeToString())
     return PaidAttempt(payment, context, content, report)
 

@@ -10,7 +10,7 @@ from checkout.orders.v1 import orders_pb2 as pb
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
 from orders.api import paging, purchases, refunds, subscriptions
 from orders.domain.pagination import encode_page_token
-from orders.domain.subscriptions import StripeSubscriptionMismatch, SubscriptionNotFound
+from orders.domain.subscriptions import StripeSubscriptionMismatch, SubscriptionActivated, SubscriptionNotFound
 from orders.usecases.customers import CustomerNotFound, CustomerService
 from orders.usecases.purchases import OrderNotFound, PurchaseNotFound, PurchaseReader, PurchaseRecorder
 from orders.usecases.quarantine import QuarantineService
@@ -36,6 +36,7 @@ ERRORS: Final[ErrorTable] = {
     CustomerNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "customer_not_found"),
     VersionConflict: ErrorAnswer(grpc.StatusCode.ABORTED, "version_conflict"),
     StripeSubscriptionMismatch: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch"),
+    SubscriptionActivated: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "subscription_activated"),
 }
 """Status and reason of each exception."""
 
@@ -199,6 +200,17 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
             context, lambda: self._use_cases.subscription_writer.activate(subscription_id, snapshot)
         )
         return pb.ActivateSubscriptionResponse(subscription=subscriptions.subscription_to_proto(subscription))
+
+    async def CancelPendingSubscription(  # noqa: N802 - the contract's name
+        self, request: pb.CancelPendingSubscriptionRequest, context: grpc.ServicerContext
+    ) -> pb.CancelPendingSubscriptionResponse:
+        """Cancel a subscription that is not created at Stripe yet."""
+        cancel = subscriptions.pending_cancel_from_proto(request)
+        subscription = await self._run(
+            context,
+            lambda: self._use_cases.subscription_writer.cancel_pending(cancel.subscription_id, cancel.expected_version),
+        )
+        return pb.CancelPendingSubscriptionResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
     async def FailActivation(  # noqa: N802 - the contract's name
         self, request: pb.FailActivationRequest, context: grpc.ServicerContext

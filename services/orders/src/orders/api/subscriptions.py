@@ -34,6 +34,14 @@ class BeginActivation:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingCancel:
+    """Subscription to cancel before it is created at Stripe."""
+
+    subscription_id: UUID
+    expected_version: int
+
+
+@dataclass(frozen=True, slots=True)
 class ActivationFailure:
     """Definite refusal by Stripe to create a subscription, with its error code."""
 
@@ -68,6 +76,15 @@ def begin_activation_from_proto(request: orders_pb2.BeginActivationRequest) -> B
         subscription_id = fields.uuid("subscription_id", request.subscription_id)
         fields.require(request.abandon_generation >= 0, "abandon_generation", "must not be negative")
     return BeginActivation(subscription_id, request.abandon_generation)
+
+
+def pending_cancel_from_proto(request: orders_pb2.CancelPendingSubscriptionRequest) -> PendingCancel:
+    """Read a subscription to cancel."""
+    with FieldReader() as fields:
+        return PendingCancel(
+            subscription_id=fields.uuid("subscription_id", request.subscription_id),
+            expected_version=fields.version("expected_version", request.expected_version),
+        )
 
 
 def activation_failure_from_proto(request: orders_pb2.FailActivationRequest) -> ActivationFailure:
@@ -165,7 +182,7 @@ def subscription_to_proto(subscription: Subscription) -> orders_pb2.Subscription
         intent=intent_to_proto(subscription.intent),
         user_id=subscription.user_id or "",
         stripe_customer_id=subscription.stripe_customer_id,
-        payment_method_id=subscription.payment_method_id,
+        payment_method_id=subscription.payment_method_id or "",
         recurring=_recurring_to_proto(subscription.recurring),
         items=map(_item_to_proto, subscription.items),
         version=subscription.version,
@@ -178,6 +195,7 @@ def subscription_to_proto(subscription: Subscription) -> orders_pb2.Subscription
         state=_state_to_proto(state) if state else None,
         invoices=map(_invoice_to_proto, subscription.invoices),
         erased_at=timestamp_to_proto(subscription.erased_at),
+        cancel_requested_at=timestamp_to_proto(subscription.cancel_requested_at),
     )
 
 

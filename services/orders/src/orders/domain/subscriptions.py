@@ -12,6 +12,8 @@ from orders.domain.payments import Intent, Payment
 
 MAX_INVOICES: Final = 24
 """Number of invoices that are read with a subscription, newest first."""
+PAYMENT_METHOD_MISSING: Final = "payment_method_missing"
+"""Failure of an activation that is never tried: the payment named no payment method."""
 
 
 class SubscriptionStatus(StrEnum):
@@ -27,6 +29,10 @@ class SubscriptionStatus(StrEnum):
     UNPAID = "unpaid"
     PAUSED = "paused"
     CANCELED = "canceled"
+
+
+ENDED_STATUSES: Final = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})
+"""Final statuses. Stripe gives the second to an incomplete subscription that is cancelled."""
 
 
 class InvoiceStatus(StrEnum):
@@ -45,6 +51,10 @@ class SubscriptionNotFound(LookupError):
 
 class StripeSubscriptionMismatch(Exception):
     """The row is bound to another Stripe subscription, or that one to another row. Must never happen."""
+
+
+class SubscriptionActivated(Exception):
+    """The subscription exists at Stripe, and has to be cancelled there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ class Activation:
     """Progress of the creation at Stripe.
 
     `generation` selects the idempotency key, `began_at` is the first try with that key, and `failure` is Stripe's
-    error code after a definite refusal.
+    error code after a definite refusal, or PAYMENT_METHOD_MISSING.
     """
 
     generation: int = 1
@@ -105,7 +115,7 @@ class Subscription:
     """Recurring lines of an attempt that share a billing interval. `state` is None until it is bound.
 
     An erased subscription has no user. Contact and address of the buyer are stored with it, for the delivery, but not
-    read back.
+    read back. `cancel_requested_at` is set if it was cancelled before it was bound.
     """
 
     id: UUID
@@ -113,7 +123,7 @@ class Subscription:
     intent: Intent
     user_id: str | None
     stripe_customer_id: str
-    payment_method_id: str
+    payment_method_id: str | None
     recurring: Recurring
     currency: str
     items: tuple[LineItem, ...]
@@ -124,6 +134,7 @@ class Subscription:
     state: StripeState | None = None
     invoices: tuple[SubscriptionInvoice, ...] = ()
     erased_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
 
     @property
     def stripe_subscription_id(self) -> str | None:
@@ -138,20 +149,24 @@ class Subscription:
 def subscriptions_from_payment(
     payment: Payment, context: CheckoutContext, *, new_id: Callable[[], UUID], at: datetime
 ) -> tuple[Subscription, ...]:
-    """Build the pending subscriptions of an attempt: one for each billing interval, in the order of the cart."""
+    """Build the subscriptions of an attempt: one for each billing interval, in the order of the cart.
+
+    They are pending; without a payment method their activation has failed already, and the order stands by itself.
+    """
     periods: dict[tuple[BillingInterval, int], list[LineItem]] = {}
     for item in context.items:
         if item.recurring is not None:
             periods.setdefault(item.recurring.period, []).append(item)
-    return tuple(_pending(payment, context, lines, subscription_id=new_id(), at=at) for lines in periods.values())
+    return tuple(_new(payment, context, lines, subscription_id=new_id(), at=at) for lines in periods.values())
 
 
-def _pending(
+def _new(
     payment: Payment, context: CheckoutContext, lines: list[LineItem], *, subscription_id: UUID, at: datetime
 ) -> Subscription:
     recurring = lines[0].recurring
-    if recurring is None or payment.payment_method_id is None or context.stripe_customer_id is None:
-        raise ValueError("a subscription needs a recurring price, a customer and a payment method")
+    if recurring is None or context.stripe_customer_id is None:
+        raise ValueError("a subscription needs a recurring price and a customer")
+    failure = None if payment.payment_method_id else PAYMENT_METHOD_MISSING
     return Subscription(
         id=subscription_id,
         checkout_attempt_id=payment.attempt_id,
@@ -164,6 +179,6 @@ def _pending(
         items=tuple(lines),
         version=1,
         created_at=at,
-        activation=Activation(),
-        status=SubscriptionStatus.PENDING,
+        activation=Activation(failure=failure),
+        status=SubscriptionStatus.ACTIVATION_FAILED if failure else SubscriptionStatus.PENDING,
     )

@@ -11,7 +11,7 @@ from orders.postgres.rows import item_to_row, recipient_to_row
 
 
 def subscription_to_row(subscription: Subscription, context: CheckoutContext, position: int) -> dict[str, Any]:
-    """Return the row of a pending subscription; `position` is that among the subscriptions of its attempt."""
+    """Return the row of a new subscription; `position` is that among the subscriptions of its attempt."""
     return {
         "id": subscription.id,
         "checkout_attempt_id": subscription.checkout_attempt_id,
@@ -20,6 +20,7 @@ def subscription_to_row(subscription: Subscription, context: CheckoutContext, po
         "stripe_customer_id": subscription.stripe_customer_id,
         "stripe_payment_method_id": subscription.payment_method_id,
         "status": subscription.status,
+        "activation_failure": subscription.activation.failure,
         "version": subscription.version,
         "interval": subscription.recurring.interval,
         "interval_count": subscription.recurring.interval_count,
@@ -91,6 +92,7 @@ def subscription_from_row(row: Row[Any], items: list[Row[Any]], invoices: list[R
         state=_state_from_row(row),
         invoices=tuple(map(_invoice_from_row, invoices)),
         erased_at=row.erased_at,
+        cancel_requested_at=row.cancel_requested_at,
     )
 
 

@@ -2,7 +2,23 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, Integer, Select, Uuid, any_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    DateTime,
+    Integer,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
 from orders.domain.subscriptions import MAX_INVOICES, SubscriptionStatus
@@ -22,22 +38,37 @@ INSERT_SUBSCRIPTION_ITEMS = insert(SUBSCRIPTION_ITEMS)
 _key = SUBSCRIPTIONS.c.id == bindparam("key_id")
 _has_version = SUBSCRIPTIONS.c.version == bindparam("expected_version")
 _unbound = SUBSCRIPTIONS.c.stripe_subscription_id.is_(None)
+_not_cancelled = SUBSCRIPTIONS.c.cancel_requested_at.is_(None)
 _abandoned = SUBSCRIPTIONS.c.activation_generation == bindparam("abandoned_generation", type_=Integer)
 
 # A commit waits for the synchronous standbys only if the transaction wrote something, if only a lock.
 LOCK_SUBSCRIPTION = select(SUBSCRIPTIONS.c.id).where(_key).with_for_update()
 
 # A generation that has started already is left alone, so that two concurrent activations do not overtake each other.
+# A cancelled subscription starts no generation: abandoning the one that was under way ends its activation.
 BEGIN_ACTIVATION = (
     update(SUBSCRIPTIONS)
-    .where(_key, _unbound, or_(SUBSCRIPTIONS.c.activation_began_at.is_(None), _abandoned))
+    .where(_key, _unbound, or_(and_(SUBSCRIPTIONS.c.activation_began_at.is_(None), _not_cancelled), _abandoned))
     .values(
+        activation_began_at=case((_not_cancelled, bindparam("began_at", type_=DateTime(timezone=True)))),
         activation_generation=SUBSCRIPTIONS.c.activation_generation + case((_abandoned, 1), else_=0),
         version=SUBSCRIPTIONS.c.version + 1,
     )
 )
 
-BIND = update(SUBSCRIPTIONS).where(_key, _has_version, _unbound).returning(SUBSCRIPTIONS.c.id)
+# A cancelled subscription is bound only after it has ended at Stripe.
+BIND = (
+    update(SUBSCRIPTIONS)
+    .where(_key, _has_version, _unbound, or_(_not_cancelled, bindparam("has_ended", type_=Boolean)))
+    .returning(SUBSCRIPTIONS.c.id)
+)
+
+CANCEL_PENDING = (
+    update(SUBSCRIPTIONS)
+    .where(_key, _has_version, _unbound, _not_cancelled)
+    .values(status=SubscriptionStatus.CANCELED, activation_failure=None, version=SUBSCRIPTIONS.c.version + 1)
+    .returning(SUBSCRIPTIONS.c.id)
+)
 
 FAIL_ACTIVATION = (
     update(SUBSCRIPTIONS)
@@ -45,6 +76,7 @@ FAIL_ACTIVATION = (
         _key,
         _has_version,
         _unbound,
+        _not_cancelled,
         or_(
             SUBSCRIPTIONS.c.status == SubscriptionStatus.PENDING,
             SUBSCRIPTIONS.c.activation_began_at.is_not(None),

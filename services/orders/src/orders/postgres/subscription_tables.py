@@ -50,7 +50,7 @@ class SubscriptionRow(Row):
     shipping_postal_code: Mapped[str | None]
     shipping_country: Mapped[str | None]
     stripe_customer_id: Mapped[str]
-    stripe_payment_method_id: Mapped[str]
+    stripe_payment_method_id: Mapped[str | None]
     version: Mapped[int] = mapped_column(server_default=text("1"))
     activation_generation: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     activation_began_at: Mapped[datetime | None]
@@ -66,6 +66,7 @@ class SubscriptionRow(Row):
     latest_invoice_id: Mapped[str | None]
     created_at: Mapped[datetime]
     erased_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
 
     __table_args__ = (
         # Its first column is the attempt, so it serves the look-up by attempt too.
@@ -83,9 +84,14 @@ class SubscriptionRow(Row):
         CheckConstraint("trial_days BETWEEN 0 AND 730", name="trial_days"),
         CheckConstraint("activation_generation >= 1", name="activation_generation"),
         CheckConstraint(
-            "(stripe_subscription_id IS NULL) = (status IN ('pending', 'activation_failed'))",
+            "(stripe_subscription_id IS NULL) = (status IN ('pending', 'activation_failed')"
+            " OR status = 'canceled' AND cancel_requested_at IS NOT NULL AND stripe_subscription_id IS NULL)",
             name="stripe_id_iff_activated",
         ),
+        CheckConstraint(
+            "cancel_requested_at IS NULL OR status NOT IN ('pending', 'activation_failed')", name="cancelled_has_ended"
+        ),
+        CheckConstraint("stripe_payment_method_id IS NOT NULL OR status <> 'pending'", name="pending_can_be_created"),
         CheckConstraint(
             "stripe_subscription_id IS NOT NULL OR NOT cancel_at_period_end AND num_nonnulls(current_period_end,"
             " trial_end, cancel_at, canceled_at, ended_at, latest_invoice_id) = 0",
@@ -99,9 +105,14 @@ class SubscriptionRow(Row):
         ),
         CheckConstraint(erased_has_no_personal_data(*PERSONAL_COLUMNS), name="erased_has_no_personal_data"),
         Index("subscriptions_by_user", "user_id", "created_at", "id"),
-        # Subscriptions that are still to be activated: few, and asked for often.
+        # Subscriptions that are still to be activated, or cancelled while they were: few, and asked for often.
         Index(
-            "subscriptions_not_activated", "created_at", "id", postgresql_where=text("stripe_subscription_id IS NULL")
+            "subscriptions_not_activated",
+            "created_at",
+            "id",
+            postgresql_where=text(
+                "stripe_subscription_id IS NULL AND (status <> 'canceled' OR activation_began_at IS NOT NULL)"
+            ),
         ),
     )
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orders.domain.checkout import CheckoutContext
 from orders.domain.pagination import Cursor
 from orders.domain.subscriptions import (
+    ENDED_STATUSES,
     StripeSnapshot,
     StripeSubscriptionMismatch,
     Subscription,
@@ -72,7 +73,7 @@ class PostgresSubscriptionRepository:
 
     async def begin_activation(self, subscription_id: UUID, abandon_generation: int, at: datetime) -> None:
         """Update the row if there is anything to record."""
-        values = {"key_id": subscription_id, "abandoned_generation": abandon_generation, "activation_began_at": at}
+        values = {"key_id": subscription_id, "abandoned_generation": abandon_generation, "began_at": at}
         await self._connection.execute(statements.BEGIN_ACTIVATION, values)
 
     async def bind(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:
@@ -82,6 +83,7 @@ class PostgresSubscriptionRepository:
             **state_to_row(snapshot.state, snapshot.expected_version + 1),
             "stripe_subscription_id": snapshot.state.stripe_subscription_id,
             "activation_failure": None,
+            "has_ended": snapshot.state.status in ENDED_STATUSES,
         }
         try:
             async with self._connection.begin_nested():
@@ -90,6 +92,11 @@ class PostgresSubscriptionRepository:
             if constraint_of(error) != ONE_ROW_PER_STRIPE_SUBSCRIPTION:
                 raise
             raise StripeSubscriptionMismatch from None
+
+    async def cancel_pending(self, subscription_id: UUID, expected_version: int, at: datetime) -> bool:
+        """Update the row if it has the version."""
+        values = {**_key(subscription_id, expected_version), "cancel_requested_at": at}
+        return await affected(self._connection, statements.CANCEL_PENDING, values)
 
     async def fail_activation(self, subscription_id: UUID, expected_version: int, failure: str) -> bool:
         """Update the row if it has the version."""

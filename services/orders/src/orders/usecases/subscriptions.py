@@ -14,6 +14,7 @@ from orders.domain.subscriptions import (
     StripeSnapshot,
     StripeSubscriptionMismatch,
     Subscription,
+    SubscriptionActivated,
     SubscriptionNotFound,
     SubscriptionStatus,
 )
@@ -51,8 +52,25 @@ class SubscriptionWriter:
             await unit.commit()
         return bound
 
+    async def cancel_pending(self, subscription_id: UUID, expected_version: int) -> Subscription:
+        """Cancel a subscription that is not bound. One that is cancelled already is returned unchanged.
+
+        Raises SubscriptionNotFound, VersionConflict, SubscriptionActivated.
+        """
+        async with self._begin() as unit:
+            cancelled = await unit.subscriptions.cancel_pending(subscription_id, expected_version, self._now())
+            if not cancelled:
+                await unit.subscriptions.lock(subscription_id)
+            current = await _get(unit, subscription_id)
+            if cancelled:
+                await self._announce(unit, current)
+            await unit.commit()
+        if current.cancel_requested_at is None:
+            raise SubscriptionActivated if current.state else VersionConflict
+        return current
+
     async def fail(self, subscription_id: UUID, expected_version: int, failure: str) -> Subscription:
-        """Record a definite refusal by Stripe. One that is bound or has failed already is returned unchanged.
+        """Record a definite refusal by Stripe. One that is bound, cancelled or failed already is returned unchanged.
 
         Raises SubscriptionNotFound, VersionConflict.
         """

@@ -92,19 +92,24 @@ class SubscriptionRepository(Protocol):
     async def begin_activation(self, subscription_id: UUID, abandon_generation: int, at: datetime) -> None:
         """Record the start of a generation; advance the generation first if it is the one to abandon.
 
-        Changes nothing, not even the version, if the generation has started already or the subscription is bound.
+        Changes nothing, not even the version, if the generation has started already or the subscription is bound. A
+        cancelled subscription starts no generation.
         """
 
     async def bind(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:
-        """Bind the subscription and write the state. False unless it is unbound and has the expected version.
+        """Bind the subscription and write the state.
 
+        False unless it is unbound and has the expected version. A cancelled one is bound only to what has ended.
         Raises StripeSubscriptionMismatch if another subscription is bound to the same Stripe subscription.
         """
+
+    async def cancel_pending(self, subscription_id: UUID, expected_version: int, at: datetime) -> bool:
+        """Cancel a subscription. False unless it is unbound, not cancelled yet, and has the expected version."""
 
     async def fail_activation(self, subscription_id: UUID, expected_version: int, failure: str) -> bool:
         """Record a definite refusal by Stripe and advance the generation.
 
-        False unless it is unbound, has the expected version, and is pending or was started again.
+        False unless it is unbound, not cancelled, has the expected version, and is pending or was started again.
         """
 
     async def apply_state(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:

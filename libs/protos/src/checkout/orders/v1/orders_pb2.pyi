@@ -129,7 +129,7 @@ class _SubscriptionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Su
     SUBSCRIPTION_STATUS_PENDING: _SubscriptionStatus.ValueType  # 1
     """Recorded, not created at Stripe yet."""
     SUBSCRIPTION_STATUS_ACTIVATION_FAILED: _SubscriptionStatus.ValueType  # 2
-    """Stripe definitely refused to create it. A person has to resolve it."""
+    """Stripe definitely refused to create it, or there is no payment method. A person has to resolve it."""
     SUBSCRIPTION_STATUS_INCOMPLETE: _SubscriptionStatus.ValueType  # 3
     """The first charge failed or waits for the buyer."""
     SUBSCRIPTION_STATUS_INCOMPLETE_EXPIRED: _SubscriptionStatus.ValueType  # 4
@@ -147,7 +147,7 @@ SUBSCRIPTION_STATUS_UNSPECIFIED: SubscriptionStatus.ValueType  # 0
 SUBSCRIPTION_STATUS_PENDING: SubscriptionStatus.ValueType  # 1
 """Recorded, not created at Stripe yet."""
 SUBSCRIPTION_STATUS_ACTIVATION_FAILED: SubscriptionStatus.ValueType  # 2
-"""Stripe definitely refused to create it. A person has to resolve it."""
+"""Stripe definitely refused to create it, or there is no payment method. A person has to resolve it."""
 SUBSCRIPTION_STATUS_INCOMPLETE: SubscriptionStatus.ValueType  # 3
 """The first charge failed or waits for the buyer."""
 SUBSCRIPTION_STATUS_INCOMPLETE_EXPIRED: SubscriptionStatus.ValueType  # 4
@@ -544,13 +544,13 @@ class Subscription(_message.Message):
     """Empty for a guest's subscription and for an erased one."""
     stripe_customer_id: _builtins.str
     payment_method_id: _builtins.str
-    """Stripe PaymentMethod that the subscription starts with."""
+    """Stripe PaymentMethod that the subscription starts with. Empty if the payment named none."""
     version: _builtins.int
     """Advances with every write. A state that was read at Stripe is written only if the row has the version read before."""
     activation_generation: _builtins.int
     """Generation of the idempotency key that creates it at Stripe; starts at 1."""
     activation_failure: _builtins.str
-    """Stripe's error code, for ACTIVATION_FAILED."""
+    """For ACTIVATION_FAILED: Stripe's error code, or payment_method_missing if the payment named no payment method."""
     status: Global___SubscriptionStatus.ValueType
     stripe_subscription_id: _builtins.str
     """Empty until it is bound."""
@@ -570,7 +570,7 @@ class Subscription(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def activation_began_at(self) -> _timestamp_pb2.Timestamp:
-        """Time of the first activation with this generation. Absent before."""
+        """Time of the first activation with this generation. Absent before, and after a cancelled one was not found at Stripe."""
 
     @_builtins.property
     def state(self) -> Global___StripeSubscriptionState:

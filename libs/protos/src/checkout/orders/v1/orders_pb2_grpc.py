@@ -209,7 +209,8 @@ class OrdersServiceServicer:
     def BeginActivation(self, request, context):
         """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
         first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
-        subscription is bound to a Stripe subscription.
+        subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
+        under way changes it, and ends that. The caller must not create a cancelled subscription.
         Errors: NOT_FOUND (subscription_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -219,6 +220,8 @@ class OrdersServiceServicer:
     def ActivateSubscription(self, request, context):
         """Binds a subscription to the Stripe subscription that was created for it, and writes the state that was read there.
         A subscription that is bound to the same one already is returned unchanged. A failed activation may still be bound.
+        One that was cancelled is bound only with a state that has ended, else the answer is version_conflict: cancel it at
+        Stripe first.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read the row again, then ask Stripe again;
         FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another Stripe subscription.
         """
@@ -227,8 +230,9 @@ class OrdersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelPendingSubscription(self, request, context):
-        """Cancels a subscription that is not created at Stripe yet: no later activation creates it. One that is cancelled
-        already is returned unchanged.
+        """Cancels a subscription that is not created at Stripe yet, or whose activation failed: no later activation creates
+        it. One that is cancelled already is returned unchanged. With an activation_began_at it may exist at Stripe, where
+        whoever finds it cancels it before binding it.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
         (subscription_activated) if it is bound to a Stripe subscription, which has to be cancelled there.
         """
@@ -238,7 +242,7 @@ class OrdersServiceServicer:
 
     def FailActivation(self, request, context):
         """Records that Stripe definitely refused to create the subscription, and advances the generation. A subscription that
-        is bound, or that failed and was not begun again, is returned unchanged.
+        is bound or cancelled, or that failed and was not begun again, is returned unchanged.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

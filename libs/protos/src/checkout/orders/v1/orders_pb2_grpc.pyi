@@ -70,24 +70,28 @@ class OrdersServiceStub:
     BeginActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.BeginActivationRequest, _orders_pb2.BeginActivationResponse]
     """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
     first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
-    subscription is bound to a Stripe subscription.
+    subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
+    under way changes it, and ends that. The caller must not create a cancelled subscription.
     Errors: NOT_FOUND (subscription_not_found).
     """
     ActivateSubscription: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]
     """Binds a subscription to the Stripe subscription that was created for it, and writes the state that was read there.
     A subscription that is bound to the same one already is returned unchanged. A failed activation may still be bound.
+    One that was cancelled is bound only with a state that has ended, else the answer is version_conflict: cancel it at
+    Stripe first.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read the row again, then ask Stripe again;
     FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another Stripe subscription.
     """
     CancelPendingSubscription: _grpc.UnaryUnaryMultiCallable[_orders_pb2.CancelPendingSubscriptionRequest, _orders_pb2.CancelPendingSubscriptionResponse]
-    """Cancels a subscription that is not created at Stripe yet: no later activation creates it. One that is cancelled
-    already is returned unchanged.
+    """Cancels a subscription that is not created at Stripe yet, or whose activation failed: no later activation creates
+    it. One that is cancelled already is returned unchanged. With an activation_began_at it may exist at Stripe, where
+    whoever finds it cancels it before binding it.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
     (subscription_activated) if it is bound to a Stripe subscription, which has to be cancelled there.
     """
     FailActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]
     """Records that Stripe definitely refused to create the subscription, and advances the generation. A subscription that
-    is bound, or that failed and was not begun again, is returned unchanged.
+    is bound or cancelled, or that failed and was not begun again, is returned unchanged.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict).
     """
     ApplySubscriptionState: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]
@@ -162,24 +166,28 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     BeginActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.BeginActivationRequest, _orders_pb2.BeginActivationResponse]  # type: ignore[assignment]
     """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
     first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
-    subscription is bound to a Stripe subscription.
+    subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
+    under way changes it, and ends that. The caller must not create a cancelled subscription.
     Errors: NOT_FOUND (subscription_not_found).
     """
     ActivateSubscription: _aio.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]  # type: ignore[assignment]
     """Binds a subscription to the Stripe subscription that was created for it, and writes the state that was read there.
     A subscription that is bound to the same one already is returned unchanged. A failed activation may still be bound.
+    One that was cancelled is bound only with a state that has ended, else the answer is version_conflict: cancel it at
+    Stripe first.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read the row again, then ask Stripe again;
     FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another Stripe subscription.
     """
     CancelPendingSubscription: _aio.UnaryUnaryMultiCallable[_orders_pb2.CancelPendingSubscriptionRequest, _orders_pb2.CancelPendingSubscriptionResponse]  # type: ignore[assignment]
-    """Cancels a subscription that is not created at Stripe yet: no later activation creates it. One that is cancelled
-    already is returned unchanged.
+    """Cancels a subscription that is not created at Stripe yet, or whose activation failed: no later activation creates
+    it. One that is cancelled already is returned unchanged. With an activation_began_at it may exist at Stripe, where
+    whoever finds it cancels it before binding it.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
     (subscription_activated) if it is bound to a Stripe subscription, which has to be cancelled there.
     """
     FailActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.FailActivationRequest, _orders_pb2.FailActivationResponse]  # type: ignore[assignment]
     """Records that Stripe definitely refused to create the subscription, and advances the generation. A subscription that
-    is bound, or that failed and was not begun again, is returned unchanged.
+    is bound or cancelled, or that failed and was not begun again, is returned unchanged.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict).
     """
     ApplySubscriptionState: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]  # type: ignore[assignment]
@@ -305,7 +313,8 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.BeginActivationResponse, _abc.Awaitable[_orders_pb2.BeginActivationResponse]]:
         """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
         first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
-        subscription is bound to a Stripe subscription.
+        subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
+        under way changes it, and ends that. The caller must not create a cancelled subscription.
         Errors: NOT_FOUND (subscription_not_found).
         """
 
@@ -317,6 +326,8 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.ActivateSubscriptionResponse, _abc.Awaitable[_orders_pb2.ActivateSubscriptionResponse]]:
         """Binds a subscription to the Stripe subscription that was created for it, and writes the state that was read there.
         A subscription that is bound to the same one already is returned unchanged. A failed activation may still be bound.
+        One that was cancelled is bound only with a state that has ended, else the answer is version_conflict: cancel it at
+        Stripe first.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict): read the row again, then ask Stripe again;
         FAILED_PRECONDITION (stripe_subscription_mismatch) if it is bound to another Stripe subscription.
         """
@@ -327,8 +338,9 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orders_pb2.CancelPendingSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.CancelPendingSubscriptionResponse, _abc.Awaitable[_orders_pb2.CancelPendingSubscriptionResponse]]:
-        """Cancels a subscription that is not created at Stripe yet: no later activation creates it. One that is cancelled
-        already is returned unchanged.
+        """Cancels a subscription that is not created at Stripe yet, or whose activation failed: no later activation creates
+        it. One that is cancelled already is returned unchanged. With an activation_began_at it may exist at Stripe, where
+        whoever finds it cancels it before binding it.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
         (subscription_activated) if it is bound to a Stripe subscription, which has to be cancelled there.
         """
@@ -340,7 +352,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.FailActivationResponse, _abc.Awaitable[_orders_pb2.FailActivationResponse]]:
         """Records that Stripe definitely refused to create the subscription, and advances the generation. A subscription that
-        is bound, or that failed and was not begun again, is returned unchanged.
+        is bound or cancelled, or that failed and was not begun again, is returned unchanged.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict).
         """
 

@@ -144,7 +144,7 @@ CREATE TABLE subscriptions (
     shipping_postal_code text,
     shipping_country text,
     stripe_customer_id text NOT NULL,
-    stripe_payment_method_id text NOT NULL,
+    stripe_payment_method_id text,
     version bigint DEFAULT 1 NOT NULL,
     activation_generation integer DEFAULT 1 NOT NULL,
     activation_began_at timestamptz,
@@ -160,6 +160,7 @@ CREATE TABLE subscriptions (
     latest_invoice_id text,
     created_at timestamptz NOT NULL,
     erased_at timestamptz,
+    cancel_requested_at timestamptz,
     CONSTRAINT subscriptions_pkey PRIMARY KEY (id),
     CONSTRAINT subscriptions_one_per_interval UNIQUE (checkout_attempt_id, interval, interval_count),
     CONSTRAINT subscriptions_stripe_subscription_id_key UNIQUE (stripe_subscription_id),
@@ -172,7 +173,12 @@ CREATE TABLE subscriptions (
     CONSTRAINT subscriptions_trial_days_check CHECK (trial_days BETWEEN 0 AND 730),
     CONSTRAINT subscriptions_activation_generation_check CHECK (activation_generation >= 1),
     CONSTRAINT subscriptions_stripe_id_iff_activated_check
-        CHECK ((stripe_subscription_id IS NULL) = (status IN ('pending', 'activation_failed'))),
+        CHECK ((stripe_subscription_id IS NULL) = (status IN ('pending', 'activation_failed')
+               OR status = 'canceled' AND cancel_requested_at IS NOT NULL AND stripe_subscription_id IS NULL)),
+    CONSTRAINT subscriptions_cancelled_has_ended_check
+        CHECK (cancel_requested_at IS NULL OR status NOT IN ('pending', 'activation_failed')),
+    CONSTRAINT subscriptions_pending_can_be_created_check
+        CHECK (stripe_payment_method_id IS NOT NULL OR status <> 'pending'),
     CONSTRAINT subscriptions_stripe_state_needs_stripe_id_check
         CHECK (stripe_subscription_id IS NOT NULL OR NOT cancel_at_period_end
                AND num_nonnulls(current_period_end, trial_end, cancel_at, canceled_at, ended_at,
@@ -304,7 +310,7 @@ _INDEXES = (
     "CREATE INDEX payments_quarantined ON payments (decided_at, intent_id) WHERE outcome = 'quarantined'",
     "CREATE INDEX orders_by_user ON orders (user_id, created_at, id)",
     "CREATE INDEX subscriptions_by_user ON subscriptions (user_id, created_at, id)",
-    "CREATE INDEX subscriptions_not_activated ON subscriptions (created_at, id) WHERE stripe_subscription_id IS NULL",
+    "CREATE INDEX subscriptions_not_activated ON subscriptions (created_at, id) WHERE stripe_subscription_id IS NULL AND (status <> 'canceled' OR activation_began_at IS NOT NULL)",  # noqa: E501 - one statement a line
     "CREATE INDEX subscription_invoices_newest ON subscription_invoices (subscription_id, created_at, stripe_invoice_id)",  # noqa: E501 - one statement a line
     "CREATE INDEX refunds_intent_id_idx ON refunds (intent_id)",
     "CREATE INDEX disputes_intent_id_idx ON disputes (intent_id)",

@@ -116,7 +116,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             Expiry(Cancellation(attempts, background_intents), now),
             incomplete_payments,
         )
-        cancels = SubscriptionCancel(subscriptions, billing, sync)
+        cancels = SubscriptionCancel(subscriptions, billing, activation, sync)
         refunds = StripeMirror(
             "refund",
             StripeRefunds(background_stripe),

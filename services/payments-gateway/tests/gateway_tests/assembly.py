@@ -76,7 +76,7 @@ class Gateway:
         )
         self.sync = self.another_sync()
         self.incomplete_payments = IncompletePayments(self.billing)
-        self.cancels = SubscriptionCancel(self.subscriptions, self.billing, self.sync)
+        self.cancels = SubscriptionCancel(self.subscriptions, self.billing, self.activation, self.sync)
         refunds = StripeMirror("refund", _NoStripeObjects[Refund](), FakeMirrorRepository[Refund](), livemode=False)
         self.dispatcher = WebhookDispatcher(
             fulfilment=self.fulfilment,

@@ -41,9 +41,12 @@ from payments_gateway.domain.purchases import (
 from payments_gateway.domain.refunds import MirroredT
 from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import (
+    ENDED_STATUSES,
+    PAYMENT_METHOD_MISSING,
     StripeSubscriptionMismatch,
     StripeSubscriptionState,
     Subscription,
+    SubscriptionActivated,
     SubscriptionInvoice,
     SubscriptionItem,
     SubscriptionNotFound,
@@ -132,7 +135,7 @@ class FakeSubscriptions:
 
     def _record(self, payment: Payment, context: CheckoutContext, lines: list[LineItem]) -> Subscription:
         assert context.stripe_customer_id is not None
-        assert payment.payment_method_id is not None
+        failed = payment.payment_method_id is None
         assert lines[0].recurring is not None
         recorded = Subscription(
             id=str(uuid.UUID(int=len(self.by_id) + 1, version=4)),
@@ -147,7 +150,8 @@ class FakeSubscriptions:
             ),
             version=0,
             created_at=self._now(),
-            status=SubscriptionStatus.PENDING,
+            status=SubscriptionStatus.ACTIVATION_FAILED if failed else SubscriptionStatus.PENDING,
+            activation_failure=PAYMENT_METHOD_MISSING if failed else None,
         )
         return self._write(recorded)
 
@@ -177,7 +181,13 @@ class FakeSubscriptions:
             return found
         if abandon_generation == found.activation_generation:
             found = replace(found, activation_generation=found.activation_generation + 1, activation_began_at=None)
-        return found if found.activation_began_at else self._write(replace(found, activation_began_at=self._now()))
+            return self._write(replace(found, activation_began_at=self._begins_at(found)))
+        if found.activation_began_at or found.cancel_requested_at:
+            return found
+        return self._write(replace(found, activation_began_at=self._now()))
+
+    def _begins_at(self, found: Subscription) -> datetime | None:
+        return None if found.cancel_requested_at else self._now()
 
     async def activate(
         self,
@@ -191,7 +201,26 @@ class FakeSubscriptions:
             return found
         if found.is_bound or self._bound_to(state.stripe_subscription_id):
             raise StripeSubscriptionMismatch
+        if found.cancel_requested_at and state.status not in ENDED_STATUSES:
+            raise VersionConflict
         return self._apply(found, expected_version, state, invoice)
+
+    async def cancel_pending(self, subscription_id: str, expected_version: int) -> Subscription:
+        found = await self.get_subscription(subscription_id)
+        if found.cancel_requested_at:
+            return found
+        if found.is_bound:
+            raise SubscriptionActivated
+        if found.version != expected_version:
+            raise VersionConflict
+        return self._write(
+            replace(
+                found,
+                status=SubscriptionStatus.CANCELED,
+                activation_failure=None,
+                cancel_requested_at=self._now(),
+            )
+        )
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
         found = await self.get_subscription(subscription_id)
@@ -204,6 +233,7 @@ class FakeSubscriptions:
             replace(
                 found,
                 status=SubscriptionStatus.ACTIVATION_FAILED,
+                activation_failure=failure,
                 activation_generation=found.activation_generation + 1,
                 activation_began_at=None,
             )
@@ -239,6 +269,7 @@ class FakeSubscriptions:
             replace(
                 found,
                 status=state.status,
+                activation_failure=None,
                 stripe_subscription_id=state.stripe_subscription_id,
                 state=state,
                 invoices=(invoice, *others) if invoice else others,

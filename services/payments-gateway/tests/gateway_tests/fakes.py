@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -60,6 +60,28 @@ class Wire:
         for fault in self._faults:
             if fault.call in {name, position} and fault.after_effect is after_effect:
                 raise fault.failure
+
+
+class SlowWire(Wire):
+    """A wire whose calls take as long as the example says, before their effect and after it."""
+
+    def __init__(self, pauses: Iterator[int]) -> None:
+        super().__init__()
+        self._pauses = pauses
+
+    @asynccontextmanager
+    async def call(self, name: str) -> AsyncIterator[None]:
+        """Surround the effect of one call."""
+        await pause(next(self._pauses))
+        async with super().call(name):
+            yield
+        await pause(next(self._pauses))
+
+
+async def pause(steps: int) -> None:
+    """Let other tasks run for some steps of the event loop."""
+    for _ in range(steps):
+        await asyncio.sleep(0)
 
 
 def wired(wire: Wire, name: str, port: Port) -> Port:

@@ -32,7 +32,7 @@ from payments_gateway.domain.stripe_billing import SubscriptionRefused
 from payments_gateway.domain.stripe_errors import StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import SubscriptionNotFound
 from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature
-from payments_gateway.subscriptions.cancel import SubscriptionEnded, SubscriptionNotActiveYet
+from payments_gateway.subscriptions.cancel import SubscriptionEnded
 from servicekit.grpc_client import ServiceUnavailable
 from servicekit.json_logging import request_id
 from servicekit.violations import FieldViolation, InvalidRequest
@@ -94,7 +94,6 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     PaymentProcessing: Problem(409, "payment_processing", "A payment of the checkout is processing"),
     PaymentNotSucceeded: Problem(409, "payment_not_succeeded", "The payment has not succeeded"),
     IntentMismatch: Problem(409, "intent_mismatch", "The intent does not belong to the checkout"),
-    SubscriptionNotActiveYet: Problem(409, "subscription_not_active_yet", "Subscription is not active yet"),
     SubscriptionEnded: Problem(409, "subscription_ended", "Subscription has ended"),
     SubscriptionRefused: Problem(409, "subscription_refused", "Stripe refused the change of the subscription"),
     BadSignature: Problem(400, "bad_signature", "Webhook signature is missing, invalid or outdated"),

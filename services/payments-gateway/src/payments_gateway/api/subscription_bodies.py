@@ -44,8 +44,13 @@ class SubscriptionBody(Body):
         "canceled",
         "unknown",
     ] = Field(
-        description="Stripe's status; pending until Stripe has created it, activation_failed where Stripe refuses to, "
-        "unknown while the gateway is older than orders."
+        description="Stripe's status; pending until Stripe has created it, activation_failed where Stripe refuses to "
+        "or a payment method is missing, unknown while the gateway is older than orders."
+    )
+    activation_failure: str | None = Field(
+        default=None,
+        description="With status activation_failed: payment_method_missing if the payment named no payment method, "
+        "else Stripe's error code.",
     )
     checkout_attempt_id: str
     items: list[BoughtItemBody]
@@ -75,7 +80,9 @@ class CancelSubscriptionBody(RequestBody):
     """Mode of ending a subscription."""
 
     mode: Literal["at_period_end", "now", "undo"] = Field(
-        default="at_period_end", description="undo reverts at_period_end while the period lasts."
+        default="at_period_end",
+        description="undo reverts at_period_end while the period lasts. A subscription that is pending or whose "
+        "activation failed has no period yet: it ends at once, for good.",
     )
 
 
@@ -85,6 +92,7 @@ def subscription_to_body(subscription: Subscription, client_secret: str | None =
     return SubscriptionBody(
         id=subscription.id,
         status=subscription.status.value,
+        activation_failure=subscription.activation_failure,
         checkout_attempt_id=subscription.checkout_attempt_id,
         items=[item_to_body(item) for item in subscription.items],
         currency=subscription.amount.currency,
@@ -94,7 +102,7 @@ def subscription_to_body(subscription: Subscription, client_secret: str | None =
         trial_end=state.trial_end if state else None,
         current_period_end=state.current_period_end if state else None,
         cancel_at_period_end=state is not None and state.cancel_at_period_end,
-        ended_at=state.ended_at if state else None,
+        ended_at=state.ended_at if state else subscription.cancel_requested_at,
         created_at=subscription.created_at,
         payment=FirstPaymentBody(client_secret=client_secret) if client_secret else None,
     )

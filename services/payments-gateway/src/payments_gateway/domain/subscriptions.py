@@ -8,6 +8,8 @@ from typing import Final, Protocol
 from payments_gateway.domain.attempts import Recurring
 from payments_gateway.domain.money import Money
 
+PAYMENT_METHOD_MISSING: Final = "payment_method_missing"
+"""Failure of an activation that is never tried: the payment named no payment method."""
 SUBSCRIPTION_ID_KEY: Final = "subscriptionId"
 """The one metadata key of Holdfast's Stripe subscriptions."""
 
@@ -21,7 +23,7 @@ class SubscriptionStatus(StrEnum):
     PENDING = "pending"
     """Recorded, not yet created at Stripe."""
     ACTIVATION_FAILED = "activation_failed"
-    """Stripe refused for good to create it; a person has to resolve it."""
+    """Stripe refused for good to create it, or there is no payment method; a person has to resolve it."""
     INCOMPLETE = "incomplete"
     """The first charge was declined or needs the buyer."""
     INCOMPLETE_EXPIRED = "incomplete_expired"
@@ -106,8 +108,8 @@ class Subscription:
     checkout_attempt_id: str
     user_id: str | None
     stripe_customer_id: str
-    payment_method_id: str
-    """The PaymentMethod that it is created with."""
+    payment_method_id: str | None
+    """The PaymentMethod that it is created with; None if the payment named none."""
     recurring: Recurring
     items: tuple[SubscriptionItem, ...]
     version: int
@@ -118,6 +120,10 @@ class Subscription:
     """Number in the idempotency key that creates it at Stripe."""
     activation_began_at: datetime | None = None
     """Time at which this generation first began."""
+    activation_failure: str | None = None
+    """With ACTIVATION_FAILED: Stripe's error code, or PAYMENT_METHOD_MISSING."""
+    cancel_requested_at: datetime | None = None
+    """Time at which it was cancelled, if that was before it was bound."""
     stripe_subscription_id: str | None = None
     """None until it is bound."""
     state: StripeSubscriptionState | None = None
@@ -129,7 +135,9 @@ class Subscription:
 
     @property
     def may_need_activation(self) -> bool:
-        """True if it is pending, or has a status of a newer version and no Stripe subscription yet."""
+        """True if it is pending, was cancelled while it was being created, or is unbound with an unknown status."""
+        if self.cancel_requested_at is not None:
+            return not self.is_bound and self.activation_began_at is not None
         if self.status is SubscriptionStatus.UNKNOWN:
             return not self.is_bound
         return self.status is SubscriptionStatus.PENDING
@@ -162,6 +170,10 @@ class StripeSubscriptionMismatch(Exception):
     """The subscription is bound to another Stripe subscription, or the Stripe subscription to another one of ours."""
 
 
+class SubscriptionActivated(Exception):
+    """The subscription exists at Stripe, and has to be cancelled there."""
+
+
 class SubscriptionsPort(Protocol):
     """orders, which owns subscriptions. Every method may raise ServiceUnavailable and SubscriptionNotFound."""
 
@@ -177,7 +189,8 @@ class SubscriptionsPort(Protocol):
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
         """Record that the subscription is about to be created at Stripe; a generation's first start time stays.
 
-        With abandon_generation, advance the generation if it is still that one.
+        With abandon_generation, advance the generation if it is still that one. A cancelled subscription begins no
+        generation and must not be created.
         """
 
     async def activate(
@@ -190,11 +203,20 @@ class SubscriptionsPort(Protocol):
         """Bind the subscription to the Stripe subscription that was created for it.
 
         Raises VersionConflict, StripeSubscriptionMismatch, UnsupportedStripeObject. A subscription that is
-        bound to the same one already is returned as it is.
+        bound to the same one already is returned as it is. A cancelled one is bound only to one that has ended.
+        """
+
+    async def cancel_pending(self, subscription_id: str, expected_version: int) -> Subscription:
+        """Cancel a subscription that is not bound; a cancelled one is returned as it is.
+
+        Raises VersionConflict, SubscriptionActivated.
         """
 
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
-        """Record a definite refusal, with Stripe's error code. Raises VersionConflict."""
+        """Record a definite refusal, with Stripe's error code. Raises VersionConflict.
+
+        A subscription that is bound, cancelled or failed already is returned as it is.
+        """
 
     async def apply_state(
         self,

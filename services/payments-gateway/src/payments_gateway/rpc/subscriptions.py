@@ -16,6 +16,7 @@ from payments_gateway.domain.subscriptions import (
     StripeSubscriptionMismatch,
     StripeSubscriptionState,
     Subscription,
+    SubscriptionActivated,
     SubscriptionInvoice,
     SubscriptionItem,
     SubscriptionNotFound,
@@ -37,6 +38,7 @@ _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "subscription_not_found": SubscriptionNotFound,
     "version_conflict": VersionConflict,
     "stripe_subscription_mismatch": StripeSubscriptionMismatch,
+    "subscription_activated": SubscriptionActivated,
 }
 
 _STATUSES: Final = EnumCodec(SubscriptionStatus, orders_pb2.SubscriptionStatus)
@@ -103,6 +105,14 @@ class SubscriptionsClient:
             response = await self._client.call(self._stub.ActivateSubscription, request)
         return subscription_from_proto(response.subscription)
 
+    async def cancel_pending(self, subscription_id: str, expected_version: int) -> Subscription:
+        """Cancel a subscription that is not bound."""
+        request = orders_pb2.CancelPendingSubscriptionRequest(
+            subscription_id=subscription_id, expected_version=expected_version
+        )
+        response = await self._client.call(self._stub.CancelPendingSubscription, request)
+        return subscription_from_proto(response.subscription)
+
     async def fail_activation(self, subscription_id: str, expected_version: int, failure: str) -> Subscription:
         """Record that Stripe refused for good."""
         request = orders_pb2.FailActivationRequest(
@@ -145,7 +155,7 @@ def subscription_from_proto(message: orders_pb2.Subscription) -> Subscription:
         checkout_attempt_id=message.checkout_attempt_id,
         user_id=message.user_id or None,
         stripe_customer_id=message.stripe_customer_id,
-        payment_method_id=message.payment_method_id,
+        payment_method_id=message.payment_method_id or None,
         recurring=recurring_from_proto(message.recurring),
         items=tuple(_item_from_proto(item) for item in message.items),
         version=message.version,
@@ -153,6 +163,8 @@ def subscription_from_proto(message: orders_pb2.Subscription) -> Subscription:
         status=_STATUSES.from_proto(message.status, SubscriptionStatus.UNKNOWN),
         activation_generation=message.activation_generation,
         activation_began_at=_optional_time(message, "activation_began_at"),
+        activation_failure=message.activation_failure or None,
+        cancel_requested_at=_optional_time(message, "cancel_requested_at"),
         stripe_subscription_id=message.stripe_subscription_id or None,
         state=_state_from_proto(message.state) if message.HasField("state") else None,
         invoices=tuple(_invoice_from_proto(invoice) for invoice in message.invoices),

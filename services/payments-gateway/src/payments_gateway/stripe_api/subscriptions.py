@@ -51,6 +51,8 @@ class StripeSubscriptions:
 
     async def create(self, subscription: Subscription) -> StripeSubscription:
         """Create the Stripe subscription, once per generation of its activation."""
+        if subscription.payment_method_id is None:
+            raise ValueError("a subscription needs a payment method")
         # Every parameter must be the same in each call, or Stripe refuses the idempotency key (ADR 15).
         params: SubscriptionCreateParams = {
             "customer": subscription.stripe_customer_id,

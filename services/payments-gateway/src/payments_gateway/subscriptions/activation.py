@@ -2,7 +2,8 @@
 
 It may run concurrently or be killed after any line: the idempotency key makes Stripe return the same subscription
 again. Where Stripe may have forgotten the key, or replays a failure under it, existing subscriptions are searched
-before another one is created.
+before another one is created. A subscription that was cancelled meanwhile is never created; if it is found at Stripe
+after all, it is cancelled there before it is bound (ADR 29).
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from payments_gateway.domain.stripe_errors import (
     UnsupportedStripeObject,
 )
 from payments_gateway.domain.subscriptions import (
+    ENDED_STATUSES,
     StripeSubscriptionMismatch,
     Subscription,
     SubscriptionsPort,
@@ -38,6 +40,8 @@ _KEY_TRUSTED_FOR: Final = timedelta(hours=12)
 """Stripe may forget an idempotency key after 24 hours; half of that leaves room for clock skew."""
 _KEY_ABANDONED_AFTER: Final = timedelta(hours=13)
 """A worker that still trusted the key has heard from Stripe by then, even with clock skew."""
+_CREATION_ENDED_AFTER: Final = timedelta(minutes=10)
+"""A worker that began before the cancellation has heard from Stripe by then, even with clock skew."""
 _MAX_ROUNDS: Final = 3
 """Keys tried, or version conflicts met, in one run; the next run continues."""
 _NOT_FOUND_CODE: Final = "resource_missing"
@@ -67,7 +71,7 @@ class Activation:
         self._now = now
 
     async def activate_all(self, purchase: Purchase, *, within_seconds: float | None = None) -> Activated:
-        """Activate every pending subscription of a purchase. A failure of one does not stop the others."""
+        """Activate what is left of a purchase's subscriptions. A failure of one does not stop the others."""
         slots = asyncio.Semaphore(_MAX_CONCURRENT)
         pending = [each.id for each in purchase.subscriptions if each.may_need_activation]
         tasks = {each: asyncio.create_task(self._activate_in_slot(each, slots)) for each in pending}
@@ -85,12 +89,13 @@ class Activation:
     async def activate(self, subscription_id: str) -> Subscription:
         """Create a pending subscription at Stripe, or find it there, and bind it; return its present state.
 
+        One that was cancelled while it was being created is only searched, and cancelled at Stripe.
         A definite refusal of Stripe's is recorded, not raised. Raises StripeUnavailable, UnsupportedStripeObject,
         ConflictRetriesExhausted, ServiceUnavailable; the call may be repeated.
         """
         subscription = await self._subscriptions.begin_activation(subscription_id)
         for _ in range(_MAX_ROUNDS):
-            if subscription.status is not SubscriptionStatus.PENDING:
+            if not subscription.may_need_activation:
                 return subscription
             try:
                 created = await self._find_or_create(subscription)
@@ -116,10 +121,13 @@ class Activation:
     async def bind(self, subscription: Subscription, created: StripeSubscription) -> Subscription:
         """Bind a subscription to the Stripe subscription that was created for it and read after it.
 
+        That of a cancelled subscription is cancelled first: if that fails, the row still shows what is left to do.
         Raises NotFoundAtStripe, UnsupportedStripeObject, StripeUnavailable, ConflictRetriesExhausted,
         ServiceUnavailable.
         """
         for _ in range(_MAX_ROUNDS):
+            if subscription.cancel_requested_at is not None and created.state.status not in ENDED_STATUSES:
+                created = await self._billing.cancel_now(created.id)
             try:
                 bound = await self._subscriptions.activate(
                     subscription.id, subscription.version, created.state, created.latest_invoice
@@ -130,13 +138,16 @@ class Activation:
             except StripeSubscriptionMismatch:
                 return await self._report_duplicate(subscription, created)
             else:
-                _log.info("subscription activated", extra={"subscription": bound.id, "status": bound.status.value})
-                ACTIVATIONS.labels("activated").inc()
+                outcome = "canceled" if bound.cancel_requested_at else "activated"
+                _log.info(f"subscription {outcome}", extra={"subscription": bound.id, "status": bound.status.value})
+                ACTIVATIONS.labels(outcome).inc()
                 return bound
         raise ConflictRetriesExhausted
 
     async def _find_or_create(self, subscription: Subscription) -> StripeSubscription | None:
         """Return the Stripe subscription; None if none was created and this generation's key is exhausted."""
+        if subscription.cancel_requested_at is not None:
+            return await self._find_cancelled(subscription, subscription.cancel_requested_at)
         began_at = subscription.activation_began_at
         age = self._now() - began_at if began_at else timedelta()
         if age > _KEY_TRUSTED_FOR:
@@ -151,11 +162,20 @@ class Activation:
             # The replayed failure may have come after the creation: only the list of subscriptions shows that.
             return await self._billing.find_existing(subscription)
 
+    async def _find_cancelled(self, subscription: Subscription, cancelled_at: datetime) -> StripeSubscription | None:
+        """Return the Stripe subscription of a cancelled one; None if none was created and none will be."""
+        found = await self._billing.find_existing(subscription)
+        if found is None and self._now() - cancelled_at <= _CREATION_ENDED_AFTER:
+            raise StripeUnavailable  # a worker that began before the cancellation may still create it
+        return found
+
     async def _record_refusal(self, subscription: Subscription, code: str) -> Subscription:
         try:
             failed = await self._subscriptions.fail_activation(subscription.id, subscription.version, code)
         except VersionConflict:
             return await self._subscriptions.begin_activation(subscription.id)
+        if failed.status is not SubscriptionStatus.ACTIVATION_FAILED:
+            return failed  # it was bound or cancelled meanwhile
         _log.error("Stripe refused a bought subscription", extra={"subscription": subscription.id, "reason": code})
         ACTIVATIONS.labels("refused").inc()
         return failed

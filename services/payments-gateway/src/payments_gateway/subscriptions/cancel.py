@@ -1,23 +1,31 @@
 """Cancels a user's subscription at once or at the end of its period, or takes the latter back.
 
-The change is made at Stripe first, whose state is authoritative, and then written to orders.
+The change is made at Stripe first, whose state is authoritative, and then written to orders. A subscription that is not
+bound to one at Stripe is cancelled in orders, at once in any mode: no period has been paid (ADR 29).
 """
 
+import logging
 from enum import StrEnum
 from typing import Final
 
+from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSubscriptionsPort, SubscriptionRefused
-from payments_gateway.domain.stripe_errors import NotFoundAtStripe
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import (
     ENDED_STATUSES,
     Subscription,
+    SubscriptionActivated,
     SubscriptionNotFound,
     SubscriptionsPort,
-    SubscriptionStatus,
 )
+from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.sync import SubscriptionSync
+from servicekit.grpc_client import ServiceUnavailable
 
-_NOT_AT_STRIPE: Final = frozenset({SubscriptionStatus.PENDING, SubscriptionStatus.ACTIVATION_FAILED})
+_log = logging.getLogger(__name__)
+
+_MAX_CONFLICTS: Final = 5
+"""Writes of an activation that may be met before it is done."""
 
 
 class CancelMode(StrEnum):
@@ -30,10 +38,6 @@ class CancelMode(StrEnum):
     """Take back AT_PERIOD_END."""
 
 
-class SubscriptionNotActiveYet(Exception):
-    """The subscription does not exist at Stripe, so it cannot be cancelled there."""
-
-
 class SubscriptionEnded(Exception):
     """The subscription has ended and cannot be resumed."""
 
@@ -42,29 +46,60 @@ class SubscriptionCancel:
     """Cancels subscriptions for their owners. Safe to repeat after a crash at any line."""
 
     def __init__(
-        self, subscriptions: SubscriptionsPort, billing: StripeSubscriptionsPort, sync: SubscriptionSync
+        self,
+        subscriptions: SubscriptionsPort,
+        billing: StripeSubscriptionsPort,
+        activation: Activation,
+        sync: SubscriptionSync,
     ) -> None:
         self._subscriptions = subscriptions
         self._billing = billing
+        self._activation = activation
         self._sync = sync
 
     async def cancel(self, subscription_id: str, user_id: str, mode: CancelMode) -> Subscription:
         """Apply the mode and return the subscription's present state. Cancelling an ended one changes nothing.
 
-        Raises SubscriptionNotFound, SubscriptionNotActiveYet, SubscriptionEnded, SubscriptionRefused,
-        ConflictRetriesExhausted, StripeUnavailable, ServiceUnavailable.
+        Raises SubscriptionNotFound, SubscriptionEnded, SubscriptionRefused, ConflictRetriesExhausted,
+        StripeUnavailable, ServiceUnavailable.
         """
         subscription = await self._subscriptions.get_subscription(subscription_id)
         if subscription.user_id != user_id:
             raise SubscriptionNotFound
-        if subscription.status in _NOT_AT_STRIPE or subscription.stripe_subscription_id is None:
-            raise SubscriptionNotActiveYet
-        if subscription.status not in ENDED_STATUSES:
+        if not subscription.is_bound and mode is not CancelMode.UNDO:
+            subscription = await self._cancel_pending(subscription)
+        if subscription.stripe_subscription_id is not None and subscription.status not in ENDED_STATUSES:
             snapshot = await self._change(subscription.stripe_subscription_id, mode)
             subscription = await self._sync.apply_snapshot(subscription, snapshot, self._billing)
         if subscription.status in ENDED_STATUSES and mode is CancelMode.UNDO:
             raise SubscriptionEnded
         return subscription
+
+    async def _cancel_pending(self, subscription: Subscription) -> Subscription:
+        """Cancel a subscription that is not bound; return it unchanged if it is bound meanwhile."""
+        for _ in range(_MAX_CONFLICTS):
+            try:
+                cancelled = await self._subscriptions.cancel_pending(subscription.id, subscription.version)
+            except (VersionConflict, SubscriptionActivated):
+                subscription = await self._subscriptions.get_subscription(subscription.id)
+                if subscription.is_bound:
+                    return subscription
+            else:
+                return await self._end_activation(cancelled)
+        raise ConflictRetriesExhausted
+
+    async def _end_activation(self, cancelled: Subscription) -> Subscription:
+        """End an activation that is under way, if possible at once: whoever finds it at Stripe later cancels it."""
+        if not cancelled.may_need_activation:
+            return cancelled
+        try:
+            return await self._activation.activate(cancelled.id)
+        except (StripeUnavailable, UnsupportedStripeObject, ConflictRetriesExhausted, ServiceUnavailable) as error:
+            _log.warning(
+                "a cancelled subscription may still be created at Stripe",
+                extra={"subscription": cancelled.id, "reason": type(error).__name__},
+            )
+            return cancelled
 
     async def _change(self, stripe_subscription_id: str, mode: CancelMode) -> StripeSubscription:
         try:

@@ -105,7 +105,7 @@ class SubscriptionSync:
             subscription = await self._activation.bind(subscription, snapshot)  # the event came before the creator
             if subscription.state == snapshot.state and _has_invoices(subscription, snapshot, event):
                 return "bound"
-            # The creator was faster after all, with an older state.
+            # The creator was faster after all, with an older state; or a cancelled subscription was ended here.
             snapshot = await self._billing.retrieve(snapshot.id)
         if subscription.stripe_subscription_id != snapshot.id:
             _log.warning(

@@ -286,20 +286,23 @@ async def test_one_that_ended_at_stripe_meanwhile(
     assert gateway.subscriptions.by_id[subscription.id].status is SubscriptionStatus.CANCELED
 
 
-@pytest.mark.parametrize("mode", ["at_period_end", "now", "undo"])
-async def test_a_pending_subscription_cannot_be_cancelled(
-    http: aiohttp.ClientSession, gateway: Gateway, mode: str
-) -> None:
-    """409 until Stripe has created it."""
+@pytest.mark.parametrize("mode", ["at_period_end", "now"])
+async def test_a_pending_subscription_ends_at_once(http: aiohttp.ClientSession, gateway: Gateway, mode: str) -> None:
+    """In either mode, also while Stripe is away; it cannot be resumed, and is never created."""
     gateway.wire.fail("billing.create", StripeUnavailable())
+    gateway.wire.fail("billing.find_existing", StripeUnavailable())
     with pytest.raises(StripeUnavailable):
         await subscribed(gateway, user_id="user_ada")
-    gateway.wire.heal()
     [subscription] = gateway.subscriptions.by_id.values()
 
-    answer = await cancel(http, subscription, mode=mode)
+    pending = await cancel(http, subscription, mode="undo")
+    ended = await cancel(http, subscription, mode=mode)
+    undone = await cancel(http, subscription, mode="undo")
 
-    assert (answer.status, answer.kind) == (409, "subscription_not_active_yet")
+    assert (pending.status, pending.json["status"]) == (200, "pending")
+    assert (ended.status, ended.json["status"], "endedAt" in ended.json) == (200, "canceled", True)
+    assert (undone.status, undone.kind) == (409, "subscription_ended")
+    assert gateway.fake_billing.created == {}
 
 
 async def test_another_mode_is_named(http: aiohttp.ClientSession, gateway: Gateway) -> None:

@@ -17,6 +17,7 @@ from payments_gateway.domain.subscriptions import (
     StripeSubscriptionMismatch,
     StripeSubscriptionState,
     Subscription,
+    SubscriptionActivated,
     SubscriptionInvoice,
     SubscriptionItem,
     SubscriptionNotFound,
@@ -84,6 +85,13 @@ BOUND = replace(
     state=STATE,
     invoices=(INVOICE,),
 )
+FAILED = replace(
+    PENDING,
+    payment_method_id=None,
+    status=SubscriptionStatus.ACTIVATION_FAILED,
+    activation_failure="payment_method_missing",
+)
+CANCELLED = replace(PENDING, status=SubscriptionStatus.CANCELED, cancel_requested_at=BEGAN)
 
 
 def subscription_message(subscription: Subscription) -> pb.Subscription:
@@ -94,7 +102,7 @@ def subscription_message(subscription: Subscription) -> pb.Subscription:
         checkout_attempt_id=subscription.checkout_attempt_id,
         user_id=subscription.user_id or "",
         stripe_customer_id=subscription.stripe_customer_id,
-        payment_method_id=subscription.payment_method_id,
+        payment_method_id=subscription.payment_method_id or "",
         recurring=recurring_to_proto(subscription.recurring),
         items=[
             pb.SubscriptionItem(
@@ -107,6 +115,7 @@ def subscription_message(subscription: Subscription) -> pb.Subscription:
             for item in subscription.items
         ],
         version=subscription.version,
+        activation_failure=subscription.activation_failure or "",
         activation_generation=subscription.activation_generation,
         status=pb.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{subscription.status.name}"),
         stripe_subscription_id=subscription.stripe_subscription_id or "",
@@ -116,6 +125,8 @@ def subscription_message(subscription: Subscription) -> pb.Subscription:
     message.created_at.FromDatetime(subscription.created_at)
     if began is not None:
         message.activation_began_at.FromDatetime(began)
+    if subscription.cancel_requested_at is not None:
+        message.cancel_requested_at.FromDatetime(subscription.cancel_requested_at)
     return message
 
 
@@ -132,7 +143,9 @@ async def client(orders: OrdersStandIn) -> AsyncIterator[SubscriptionsClient]:
         yield SubscriptionsClient(channel, timeout_seconds=5)
 
 
-@pytest.mark.parametrize("subscription", [PENDING, BOUND], ids=["pending", "bound"])
+@pytest.mark.parametrize(
+    "subscription", [PENDING, FAILED, CANCELLED, BOUND], ids=["pending", "failed", "cancelled", "bound"]
+)
 async def test_a_subscription_is_read_by_either_id(
     client: SubscriptionsClient, orders: OrdersStandIn, subscription: Subscription
 ) -> None:
@@ -195,24 +208,27 @@ async def test_an_erased_subscription_says_so(client: SubscriptionsClient, order
 async def test_a_write_sends_the_expected_version_and_the_state(
     client: SubscriptionsClient, orders: OrdersStandIn
 ) -> None:
-    """Begin, activate, fail and apply; begin has no version."""
+    """Begin, activate, cancel, fail and apply; begin has no version."""
     row_id = BOUND.id
     message = subscription_message(BOUND)
     orders.answer = pb.BeginActivationResponse(subscription=message)
     begun = [await client.begin_activation(row_id), await client.begin_activation(row_id, abandon_generation=2)]
     orders.answer = pb.ActivateSubscriptionResponse(subscription=message)
     activated = await client.activate(row_id, 3, STATE, INVOICE)
+    orders.answer = pb.CancelPendingSubscriptionResponse(subscription=message)
+    cancelled = await client.cancel_pending(row_id, 8)
     orders.answer = pb.FailActivationResponse(subscription=message)
     failed = await client.fail_activation(row_id, 4, "resource_missing")
     orders.answer = pb.ApplySubscriptionStateResponse(subscription=message)
     applied = await client.apply_state(row_id, 5, STATE, INVOICE)
 
-    assert [*begun, activated, failed, applied] == [BOUND] * 5
+    assert [*begun, activated, cancelled, failed, applied] == [BOUND] * 6
     state, invoice = state_to_proto(STATE), invoice_to_proto(INVOICE)
     assert orders.requests == [
         pb.BeginActivationRequest(subscription_id=row_id),
         pb.BeginActivationRequest(subscription_id=row_id, abandon_generation=2),
         pb.ActivateSubscriptionRequest(subscription_id=row_id, expected_version=3, state=state, invoice=invoice),
+        pb.CancelPendingSubscriptionRequest(subscription_id=row_id, expected_version=8),
         pb.FailActivationRequest(subscription_id=row_id, expected_version=4, failure="resource_missing"),
         pb.ApplySubscriptionStateRequest(subscription_id=row_id, expected_version=5, state=state, invoice=invoice),
     ]
@@ -237,6 +253,7 @@ async def test_a_page_of_subscriptions_is_read(
         (grpc.StatusCode.NOT_FOUND, "subscription_not_found", SubscriptionNotFound),
         (grpc.StatusCode.ABORTED, "version_conflict", VersionConflict),
         (grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch", StripeSubscriptionMismatch),
+        (grpc.StatusCode.FAILED_PRECONDITION, "subscription_activated", SubscriptionActivated),
         (grpc.StatusCode.ABORTED, "something_else", ServiceUnavailable),
         (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", UnsupportedStripeObject),
     ],

@@ -1,7 +1,7 @@
 """Stripe sends many events about one change: one fetch serves all events that came before it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -21,7 +21,7 @@ from payments_gateway.subscriptions.sync import SubscriptionSync
 from ..assembly import Gateway
 from ..billing_samples import CLUB_CONTEXT
 from ..fake_stripe import FakeBilling
-from ..fakes import Wire, until
+from ..fakes import SlowWire, pause, until
 from ..samples import ATTEMPT_ID, YEARLY
 from ..simulated_billing import Billing, event
 
@@ -230,25 +230,3 @@ async def _redeliver(sync: SubscriptionSync, recorded: Subscription) -> None:
             return await sync.on_event(event(recorded, "sub_1"))
         except ConflictRetriesExhausted:
             continue
-
-
-class SlowWire(Wire):
-    """A wire whose calls take as long as the example says, before their effect and after it."""
-
-    def __init__(self, pauses: Iterator[int]) -> None:
-        super().__init__()
-        self._pauses = pauses
-
-    @asynccontextmanager
-    async def call(self, name: str) -> AsyncIterator[None]:
-        """Surround the effect of one call."""
-        await pause(next(self._pauses))
-        async with super().call(name):
-            yield
-        await pause(next(self._pauses))
-
-
-async def pause(steps: int) -> None:
-    """Let other tasks run for some steps of the event loop."""
-    for _ in range(steps):
-        await asyncio.sleep(0)

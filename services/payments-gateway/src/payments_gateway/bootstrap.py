@@ -97,18 +97,21 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         sync = SubscriptionSync(subscriptions, background_billing, activation, livemode=livemode)
         incomplete_payments = IncompletePayments(background_billing)
         payment_guard = PaymentGuard(fulfilment, orders)
+        cancellation = Cancellation(attempts, intents)
+        expiry = Expiry(cancellation, now)
         initiate = Initiate(
             ids=AttemptIds(settings.attempt_id_secret.get_secret_value().encode()),
             catalogue=catalogue,
             intents=intents,
             customers=Customers(StripeCustomers(urgent_stripe), customers),
             attempts=attempts,
-            supersede=Supersede(attempts, intents, payment_guard),
+            supersede=Supersede(attempts, cancellation, payment_guard),
+            expiry=expiry,
             payment_guard=payment_guard,
             pay_by=timedelta(hours=settings.pay_by_hours),
             now=now,
         )
-        complete = CompleteCheckout(attempts, orders, intents, Expiry(Cancellation(attempts, intents), now), fulfilment)
+        complete = CompleteCheckout(attempts, orders, intents, expiry, fulfilment)
         statuses = CheckoutStatusReader(
             attempts,
             orders,

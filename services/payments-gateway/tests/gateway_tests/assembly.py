@@ -62,7 +62,9 @@ class Gateway:
         self.activation = Activation(self.subscriptions, self.billing, now=self.clock.now)
         self.fulfilment = Fulfilment(self.attempts, self.orders, self.activation, livemode=False)
         payment_guard = PaymentGuard(self.fulfilment, self.orders)
-        self.supersede = Supersede(self.attempts, self.intents, payment_guard)
+        cancellation = Cancellation(self.attempts, self.intents)
+        expiry = Expiry(cancellation, self.clock.now)
+        self.supersede = Supersede(self.attempts, cancellation, payment_guard)
         self.initiate = Initiate(
             ids=self.ids,
             catalogue=self.catalogue,
@@ -70,6 +72,7 @@ class Gateway:
             customers=Customers(self.stripe_customers, self.customers),
             attempts=self.attempts,
             supersede=self.supersede,
+            expiry=expiry,
             payment_guard=payment_guard,
             pay_by=PAY_BY,
             now=self.clock.now,
@@ -87,7 +90,6 @@ class Gateway:
             ),
             subscriptions=self.sync,
         )
-        expiry = Expiry(Cancellation(self.attempts, self.intents), self.clock.now)
         self.complete = CompleteCheckout(self.attempts, self.orders, self.intents, expiry, self.fulfilment)
         self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, expiry, self.incomplete_payments)
 

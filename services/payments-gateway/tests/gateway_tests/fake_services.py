@@ -53,6 +53,7 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionPage,
     SubscriptionStatus,
 )
+from servicekit.grpc_client import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 
 
@@ -64,6 +65,7 @@ class FakeAttempts:
         self._closed: dict[str, CloseReason] = {}
         self._tombstones: dict[str, Tombstone] = {}
         self._successors: dict[str, str] = {}
+        self._unreadable: set[str] = set()
 
     async def save(
         self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: IntentRef
@@ -71,6 +73,8 @@ class FakeAttempts:
         if attempt_id in self._closed or attempt_id in self._tombstones:
             raise AttemptClosed
         attempt = Attempt(attempt_id, request_hash, context, intent, close_reason=None)
+        if attempt_id in self._unreadable:
+            raise ServiceUnavailable("checkout-session")
         stored = self._stored.setdefault(attempt_id, attempt)
         if stored.request_hash != request_hash:
             raise RequestHashMismatch
@@ -91,14 +95,19 @@ class FakeAttempts:
         user_id = attempt.user_id if attempt else None
         self._tombstones.setdefault(attempt_id, Tombstone(attempt_id, reason, self._closed.get(attempt_id), user_id))
 
-    def at(self, attempt_id: str) -> Attempt | Tombstone | None:
+    def at(self, attempt_id: str) -> FoundAttempt | None:
         """Return what is stored for an id, without a call."""
         successor = self._successors.get(attempt_id)
         if attempt_id in self._tombstones:
             return replace(self._tombstones[attempt_id], successor=successor)
         if attempt_id not in self._stored:
             return None
-        return replace(self._stored[attempt_id], close_reason=self._closed.get(attempt_id), successor=successor)
+        stored = replace(self._stored[attempt_id], close_reason=self._closed.get(attempt_id), successor=successor)
+        return _unreadable(stored) if attempt_id in self._unreadable else stored
+
+    def make_unreadable(self, attempt_id: str) -> None:
+        """Let the content be encrypted with a key that is not configured."""
+        self._unreadable.add(attempt_id)
 
     def put(self, attempt: Attempt) -> None:
         """Store an attempt without a call."""
@@ -114,6 +123,18 @@ class FakeAttempts:
     def stored(self) -> list[Attempt]:
         """Return every attempt whose content is stored."""
         return list(self._stored.values())
+
+
+def _unreadable(stored: Attempt) -> UnreadableAttempt:
+    return UnreadableAttempt(
+        attempt_id=stored.attempt_id,
+        user_id=stored.user_id,
+        intent=stored.intent,
+        encrypted_content=b"encrypted",
+        key_id="another-key",
+        close_reason=stored.close_reason,
+        successor=stored.successor,
+    )
 
 
 class FakeSubscriptions:

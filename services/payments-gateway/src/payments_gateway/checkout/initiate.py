@@ -1,4 +1,8 @@
-"""Begins a checkout: price the cart, create the intent, save the attempt, and only then release the secret (P2)."""
+"""Begins a checkout: price the cart, create the intent, save the attempt, and only then release the secret (P2).
+
+The attempt that it replaces is touched after the new one is saved, and ended before the new secret is released. What
+stands under the id is asked for only where something is off: the id may have been used before.
+"""
 
 import logging
 from collections.abc import Callable
@@ -8,8 +12,9 @@ from typing import Final
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.carts import Cart, PricedCart, RecurringSum, amount_due_today, price_cart, recurring_sums
-from payments_gateway.checkout.catalogue_cache import CatalogueCache
+from payments_gateway.checkout.catalogue_cache import CatalogueCache, CatalogueUnavailable
 from payments_gateway.checkout.customers import Customers, Payer
+from payments_gateway.checkout.expiry import Expiry
 from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.domain.attempts import (
@@ -19,12 +24,14 @@ from payments_gateway.domain.attempts import (
     AttemptsPort,
     CheckoutContext,
     Contact,
+    FoundAttempt,
     IntentKind,
-    IntentRef,
     RequestHashMismatch,
     Tombstone,
+    UnreadableAttempt,
 )
 from payments_gateway.domain.callers import Caller
+from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.domain.intents import (
     CustomerMissing,
     IntentNotFound,
@@ -36,7 +43,9 @@ from payments_gateway.domain.intents import (
 )
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, IdempotencyKeyReused, StripeUnavailable
+from servicekit.grpc_client import ServiceUnavailable
 from servicekit.json_logging import bind_attempt
+from servicekit.violations import InvalidRequest
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +55,18 @@ _MAX_FRESH_FAILURES: Final = 2
 """Keys that one request may exhaust. Stripe is failing then, and the other keys are kept for later (ADR 8)."""
 _MAX_MISSING_CUSTOMERS: Final = 2
 """Customers that one request may find deleted at Stripe."""
+_NOT_CREATED: Final = (
+    AttemptClosed,
+    AttemptNotFound,
+    CatalogueUnavailable,
+    IntentRefused,
+    InvalidRequest,
+    RequestHashMismatch,
+    ServiceUnavailable,
+    StripeUnavailable,
+)
+"""Failures to create an intent that an attempt stored by an earlier request outweighs: prices may have changed since,
+the superseded attempt may be forgotten, or a dependency is away that a retry does not need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +102,16 @@ class Checkout:
         return f"Checkout({self.amount})"
 
 
+@dataclass(frozen=True, slots=True)
+class _Created:
+    """An intent, and the content to be stored with it."""
+
+    intent: StripeIntent
+    context: CheckoutContext
+    key_was_used: bool
+    """True if Stripe knew the attempt's first idempotency key: an earlier request may have stored the attempt."""
+
+
 class Initiate:
     """Begins checkouts, and returns the same one to a retry."""
 
@@ -93,6 +124,7 @@ class Initiate:
         customers: Customers,
         attempts: AttemptsPort,
         supersede: Supersede,
+        expiry: Expiry,
         payment_guard: PaymentGuard,
         pay_by: timedelta,
         now: Callable[[], datetime],
@@ -104,6 +136,7 @@ class Initiate:
         self._customers = customers
         self._attempts = attempts
         self._supersede = supersede
+        self._expiry = expiry
         self._payment_guard = payment_guard
         self._pay_by = pay_by
         self._now = now
@@ -116,21 +149,39 @@ class Initiate:
         """
         attempt_id = self._ids.derive(caller, idempotency_key)
         bind_attempt(attempt_id)
-        if idempotency_key is not None:
-            if (found := await self._attempts.find(attempt_id)) is not None:
-                return await self._resume(await self._save_again(found, request.request_hash), request.request_hash)
-            # checkout-session may have lost the attempt after its payment.
-            await self._payment_guard.ensure_not_purchased(attempt_id)
+        try:
+            created = await self._create(attempt_id, request, caller)
+        except _NOT_CREATED:
+            if idempotency_key is None or (found := await self._find_standing(attempt_id, request)) is None:
+                raise
+            return await self._resume(found, request, caller)
+        if idempotency_key is not None and created.key_was_used:
+            found = await self._find_standing(attempt_id, request)
+            if found is not None:
+                return await self._resume(found, request, caller, created.intent)
+        return await self._save_and_release(attempt_id, request, caller, created)
+
+    async def _create(self, attempt_id: str, request: CheckoutRequest, caller: Caller) -> _Created:
         catalogue = await self._catalogue.with_prices(line.price_id for line in request.cart.lines)
         cart = price_cart(request.cart, catalogue)
         if request.supersedes is not None:
-            await self._supersede.supersede(request.supersedes, caller)
+            await self._supersede.ensure_replaceable(request.supersedes, caller)
         context = self._context(request, caller, cart)
         if cart.has_subscriptions:
             customer_id = await self._customers.get_or_create(_payer(attempt_id, context))
             context = replace(context, stripe_customer_id=customer_id)
-        intent, context = await self._create_intent(attempt_id, context)
-        return await self._save_and_release(attempt_id, request.request_hash, context, intent)
+        return await self._create_intent(attempt_id, context)
+
+    async def _find_standing(self, attempt_id: str, request: CheckoutRequest) -> FoundAttempt | None:
+        """Return what stands under an id that may have been used before.
+
+        Raises AlreadyPaid if only orders knows it: checkout-session may have lost the attempt after its payment.
+        """
+        found = await self._attempts.find(attempt_id)
+        if found is None:
+            await self._payment_guard.ensure_not_purchased(attempt_id)
+            return None
+        return await self._save_again(found, request.request_hash)
 
     def _context(self, request: CheckoutRequest, caller: Caller, cart: PricedCart) -> CheckoutContext:
         return CheckoutContext(
@@ -144,7 +195,7 @@ class Initiate:
             supersedes=request.supersedes,
         )
 
-    async def _create_intent(self, attempt_id: str, context: CheckoutContext) -> tuple[StripeIntent, CheckoutContext]:
+    async def _create_intent(self, attempt_id: str, context: CheckoutContext) -> _Created:
         """Create an intent under the first usable key. The context returned names its customer."""
         fresh_failures = missing_customers = 0
         for generation in range(_KEYS_PER_ATTEMPT):
@@ -167,7 +218,7 @@ class Initiate:
                 continue
             # A key that was used before may replay an intent that was cancelled since.
             if intent.status is not IntentStatus.CANCELED:
-                return intent, context
+                return _Created(intent, context, key_was_used=intent.replayed or generation > 0)
         raise AttemptClosed  # every key of this attempt is exhausted
 
     async def _replace_customer(self, attempt_id: str, context: CheckoutContext) -> CheckoutContext:
@@ -177,53 +228,74 @@ class Initiate:
         return replace(context, stripe_customer_id=customer_id)
 
     async def _save_and_release(
-        self, attempt_id: str, request_hash: bytes, context: CheckoutContext, intent: StripeIntent
+        self, attempt_id: str, request: CheckoutRequest, caller: Caller, created: _Created
     ) -> Checkout:
+        intent = created.intent
         try:
-            saved = await self._attempts.save(attempt_id, request_hash, context, intent.ref)
+            saved = await self._attempts.save(attempt_id, request.request_hash, created.context, intent.ref)
         except (AttemptClosed, RequestHashMismatch):
             found = await self._attempts.find(attempt_id)
-            await self._cancel_if_unused(intent.ref, found)
             if found is None:
+                await self._cancel_unless_used(intent, None)
+                await self._payment_guard.ensure_not_processing(None, intent)
                 raise
-            return await self._resume(found, request_hash)  # raises the reason: it may be paid by now
+            return await self._resume(found, request, caller, intent)  # raises the reason: it may be paid by now
         if saved.replayed:
-            await self._cancel_if_unused(intent.ref, saved.attempt)
-            return await self._resume(saved.attempt, request_hash)
+            return await self._resume(saved.attempt, request, caller, intent)
         # If checkout-session lost the attempt, the key may replay an intent whose secret was released before.
         await self._payment_guard.ensure_not_processing(saved.attempt, intent)
-        return _checkout(saved.attempt, intent)
+        return await self._release(saved.attempt, intent, caller)
 
-    async def _cancel_if_unused(self, ref: IntentRef, found: Attempt | Tombstone | None) -> None:
+    async def _release(self, attempt: Attempt, intent: StripeIntent, caller: Caller) -> Checkout:
+        """Return what the buyer pays with, once nobody can pay what the attempt supersedes."""
+        if attempt.context.supersedes is not None:
+            await self._supersede.supersede(attempt.context.supersedes, attempt, caller)
+        return _checkout(attempt, intent)
+
+    async def _cancel_unless_used(self, intent: StripeIntent, found: FoundAttempt | None) -> None:
         """Cancel an intent that lost to another request's. A failure is harmless: its secret was never released."""
-        if isinstance(found, Attempt) and found.intent == ref:
+        if not intent.is_payable or (isinstance(found, Attempt | UnreadableAttempt) and found.intent == intent.ref):
             return
         try:
-            await self._intents.cancel(ref)
+            await self._intents.cancel(intent.ref)
         except (StripeUnavailable, IntentNotFound, IntentRefused):
             _log.warning("unused intent could not be cancelled")
 
-    async def _save_again(self, found: Attempt | Tombstone, request_hash: bytes) -> Attempt | Tombstone:
+    async def _save_again(self, found: FoundAttempt, request_hash: bytes) -> FoundAttempt:
         """Save an attempt that was found: its first save may not have reached the required durability (P2, ADR 9)."""
-        if isinstance(found, Tombstone) or found.close_reason is not None or found.request_hash != request_hash:
+        if not isinstance(found, Attempt) or found.close_reason is not None or found.request_hash != request_hash:
             return found
         try:
             return (await self._attempts.save(found.attempt_id, request_hash, found.context, found.intent)).attempt
         except AttemptClosed:
             return await self._attempts.find(found.attempt_id) or found
 
-    async def _resume(self, found: Attempt | Tombstone, request_hash: bytes) -> Checkout:
-        """Release the stored attempt's secret again, if it is this request's and still payable."""
+    async def _resume(
+        self, found: FoundAttempt, request: CheckoutRequest, caller: Caller, created: StripeIntent | None = None
+    ) -> Checkout:
+        """Release the stored attempt's secret, if it is this request's and still payable.
+
+        `created` is the intent that this request created, or that Stripe replayed as it is now.
+        """
+        if created is not None:
+            await self._cancel_unless_used(created, found)
+        if isinstance(found, UnreadableAttempt):
+            raise ServiceUnavailable("checkout-session")
         if isinstance(found, Tombstone):
             await self._payment_guard.ensure_not_paid(found)
             raise AttemptClosed
-        if found.request_hash != request_hash:
+        if found.request_hash != request.request_hash:
             raise RequestHashMismatch
-        intent = await self._intents.retrieve(found.intent)
+        if created is not None and created.ref == found.intent:
+            intent = created
+        else:
+            intent = await self._intents.retrieve(found.intent)
+        over = self._expiry.reason(found)
+        intent = await self._expiry.enforce(found, over, intent)
         await self._payment_guard.ensure_not_processing(found, intent)
-        if found.close_reason is not None or not intent.is_payable or found.context.pay_by <= self._now():
+        if over is not None or not intent.is_payable:
             raise AttemptClosed
-        return _checkout(found, intent)
+        return await self._release(found, intent, caller)
 
 
 def _payer(attempt_id: str, context: CheckoutContext) -> Payer:

@@ -1,6 +1,6 @@
 """Guards against a second payment of an attempt that is paid or whose payment is processing."""
 
-from payments_gateway.domain.attempts import Attempt, DeleteReason, Tombstone
+from payments_gateway.domain.attempts import Attempt, DeleteReason, Tombstone, UnreadableAttempt
 from payments_gateway.domain.errors import AlreadyPaid, PaymentProcessing
 from payments_gateway.domain.intents import PENDING_STATUSES, IntentStatus, StripeIntent
 from payments_gateway.domain.purchases import OrdersPort
@@ -25,9 +25,11 @@ class PaymentGuard:
         if purchase is not None:
             raise AlreadyPaid(purchase)
 
-    async def ensure_not_processing(self, attempt: Attempt, intent: StripeIntent) -> None:
+    async def ensure_not_processing(self, attempt: Attempt | UnreadableAttempt | None, intent: StripeIntent) -> None:
         """Fulfil a succeeded intent and raise AlreadyPaid; raise PaymentProcessing if it can still succeed."""
         if intent.status is IntentStatus.SUCCEEDED:
+            if isinstance(attempt, UnreadableAttempt):
+                raise AlreadyPaid(None)  # the webhook fulfils it once its key is back, or quarantines it
             raise AlreadyPaid(await self._fulfilment.fulfil_for_buyer(intent, attempt))
         if intent.status in PENDING_STATUSES:
             raise PaymentProcessing

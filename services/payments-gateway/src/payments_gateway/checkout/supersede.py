@@ -1,44 +1,110 @@
-"""Replaces an attempt when the buyer changed the cart: the old intent must become unpayable first."""
+"""Replaces an attempt by that of a changed cart. Attempts that were replaced form a chain (ADR 26).
 
+Of a chain at most one intent can be paid by somebody who has its secret: the new attempt's secret is released only
+after each attempt before it was cancelled, and an attempt is appended only at the chain's end.
+"""
+
+import logging
+from typing import Final
+
+from payments_gateway.checkout.cancellation import Cancellation
 from payments_gateway.checkout.payment_guard import PaymentGuard
-from payments_gateway.domain.attempts import AttemptsPort, CloseReason, DeleteReason, Tombstone
+from payments_gateway.domain.attempts import (
+    Attempt,
+    AttemptClosed,
+    AttemptsPort,
+    CloseReason,
+    FoundAttempt,
+    Tombstone,
+)
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
-from payments_gateway.domain.intents import IntentStatus, StripeIntentsPort
+from payments_gateway.domain.intents import IntentNotFound, IntentRefused, IntentStatus
+from payments_gateway.domain.stripe_errors import StripeUnavailable
+from servicekit.grpc_client import ServiceUnavailable
+
+_log = logging.getLogger(__name__)
+
+_MAX_LINKS: Final = 32
+"""Attempts of a chain that one request follows. A longer way is that of a page left open while the cart changed on
+another 32 times: its buyer has to begin a new checkout."""
 
 
 class Supersede:
-    """Cancels and deletes replaced attempts. Safe to repeat after a crash at any line."""
+    """Ends the attempts that a new one replaces. Safe to repeat after a crash at any line."""
 
-    def __init__(self, attempts: AttemptsPort, intents: StripeIntentsPort, payment_guard: PaymentGuard) -> None:
+    def __init__(self, attempts: AttemptsPort, cancellation: Cancellation, payment_guard: PaymentGuard) -> None:
         self._attempts = attempts
-        self._intents = intents
+        self._cancellation = cancellation
         self._payment_guard = payment_guard
 
-    async def supersede(self, attempt_id: str, caller: Caller) -> None:
-        """Make an attempt unpayable and delete it.
-
-        Raises AttemptNotFound, AlreadyPaid, PaymentProcessing, StripeUnavailable, ServiceUnavailable.
-        """
+    async def ensure_replaceable(self, attempt_id: str, caller: Caller) -> None:
+        """Raise AttemptNotFound or AlreadyPaid if the caller cannot replace the attempt. Changes nothing."""
         old = await self._attempts.find(attempt_id)
         if old is None or not caller.owns(old.user_id):
             raise AttemptNotFound
-        if isinstance(old, Tombstone):
-            await self._ensure_not_paid(old, caller)
+        if not isinstance(old, Tombstone):
             return
-        # Close before cancel: else a retry of the old request could save and release a new intent in between.
-        await self._attempts.close(attempt_id, CloseReason.SUPERSEDED)
-        intent = await self._intents.cancel(old.intent)
-        await self._payment_guard.ensure_not_processing(old, intent)
-        if intent.status is not IntentStatus.CANCELED:
-            raise PaymentProcessing
-        await self._attempts.delete(attempt_id, DeleteReason.CANCELLED)
-
-    async def _ensure_not_paid(self, old: Tombstone, caller: Caller) -> None:
-        """Show the purchase to its owner alone: the tombstone of a lost attempt names no owner, its purchase does."""
         try:
             await self._payment_guard.ensure_not_paid(old)
         except AlreadyPaid as paid:
+            # The tombstone of a lost attempt names no owner, its purchase does.
             if paid.purchase is not None and not paid.purchase.is_visible_to(caller):
                 raise AttemptNotFound from None
             raise
+
+    async def supersede(self, attempt_id: str, new: Attempt, caller: Caller) -> None:
+        """Replace an attempt, and those that replaced it, by a stored one whose secret is not released yet.
+
+        If a payment came first the new attempt is given up. Raises AlreadyPaid, PaymentProcessing, AttemptClosed if the
+        chain is too long or has an intent that Stripe does not know, StripeUnavailable, ServiceUnavailable.
+        """
+        try:
+            await self._end_chain(attempt_id, new)
+        except AlreadyPaid as paid:
+            await self._give_up(new)
+            # Further attempts of the chain may belong to somebody else: a guest's may be continued by a user.
+            is_shown = paid.purchase is not None and paid.purchase.is_visible_to(caller)
+            raise AlreadyPaid(paid.purchase if is_shown else None) from None
+        except (PaymentProcessing, AttemptClosed):
+            await self._give_up(new)
+            raise
+
+    async def _end_chain(self, attempt_id: str, new: Attempt) -> None:
+        link = attempt_id
+        for _ in range(_MAX_LINKS):
+            # Close before cancel: else a retry of its request could save and release a new intent in between.
+            closed = await self._attempts.close(link, CloseReason.SUPERSEDED, successor=new.attempt_id)
+            # Its own payment counts first: its successor may have been given up because of it.
+            await self._end(closed.found)
+            if closed.successor == new.attempt_id:
+                return
+            if closed.successor is None:
+                raise ServiceUnavailable("checkout-session")  # it always answers one
+            link = closed.successor
+        _log.error("chain of superseded attempts is too long")
+        raise AttemptClosed
+
+    async def _end(self, link: FoundAttempt | None) -> None:
+        """Make a closed attempt unpayable and delete it. One that was never saved has no intent to cancel."""
+        if link is None:
+            return
+        if isinstance(link, Tombstone):
+            await self._payment_guard.ensure_not_paid(link)
+            return
+        try:
+            intent = await self._cancellation.cancel_closed(link)
+        except IntentNotFound:
+            # Nothing tells that it cannot be paid, for example at the account that the shop had before.
+            _log.exception("intent of a superseded attempt is unknown to Stripe")
+            raise AttemptClosed from None
+        await self._payment_guard.ensure_not_processing(link, intent)
+        if intent.status is not IntentStatus.CANCELED:
+            raise PaymentProcessing
+
+    async def _give_up(self, new: Attempt) -> None:
+        """Cancel and delete the new attempt. A failure is harmless: its secret was never released."""
+        try:
+            await self._cancellation.close_and_cancel(new, CloseReason.SUPERSEDED)
+        except (ServiceUnavailable, StripeUnavailable, IntentNotFound, IntentRefused):
+            _log.warning("new checkout could not be cancelled", exc_info=True)

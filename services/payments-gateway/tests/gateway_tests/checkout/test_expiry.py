@@ -14,7 +14,7 @@ from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.grpc_client import ServiceUnavailable
 
 from ..assembly import PAY_BY, Gateway
-from ..samples import ATTEMPT_ID
+from ..samples import ATTEMPT_ID, OTHER_ATTEMPT_ID
 
 PAY_BY_SECONDS = PAY_BY.total_seconds()
 EXPIRED = Tombstone(ATTEMPT_ID, DeleteReason.CANCELLED, CloseReason.PAY_BY_PASSED, user_id=None)
@@ -151,11 +151,11 @@ async def test_p4_a_repeat_ends_it_after_a_failure_at_any_step(
 @pytest.mark.parametrize("step", ["attempts.close", "intents.cancel", "attempts.delete"])
 async def test_a_poll_during_a_superseding_ends_the_attempt_as_it_does(gateway: Gateway, step: str) -> None:
     """Both cancel the same intent, and the superseding succeeds whichever is first."""
-    stored = gateway.stored_attempt()
+    stored, new = gateway.stored_attempt(), gateway.stored_attempt(attempt_id=OTHER_ATTEMPT_ID)
     gateway.clock.advance(PAY_BY_SECONDS)
     gateway.wire.meanwhile(step, lambda: gateway.statuses.status(ATTEMPT_ID, GUEST))
 
-    await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
+    await gateway.supersede.supersede(ATTEMPT_ID, new, GUEST)
 
     assert gateway.status_of(stored.intent) == "canceled"
-    assert gateway.attempts.stored() == []
+    assert gateway.attempts.stored() == [new]

@@ -1,6 +1,5 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
@@ -64,6 +63,16 @@ async def test_p2_the_secret_is_released_after_the_attempt_is_saved_with_its_int
     assert (checkout.client_secret, checkout.attempt_id) == (intent.client_secret, intent.attempt_id)
 
 
+@pytest.mark.parametrize("key", [None, KEY], ids=["without a key", "with a key"])
+async def test_a_fresh_checkout_is_one_call_to_stripe_and_one_to_checkout_session(
+    gateway: Gateway, key: str | None
+) -> None:
+    """Orders is not asked, so that it may be away."""
+    await gateway.initiate.begin(MUG, BUYER, key)
+
+    assert gateway.wire.calls == ["intents.create", "attempts.save"]
+
+
 async def test_p2_an_attempt_that_was_found_is_saved_again_before_its_secret_leaves(gateway: Gateway) -> None:
     """A failed save may have left the attempt where a crash loses it, so finding it is not enough."""
     gateway.wire.fail("attempts.save", ServiceUnavailable("checkout-session"), after_effect=True)
@@ -101,16 +110,15 @@ async def test_a_cart_that_cannot_be_sold_leaves_no_trace(gateway: Gateway) -> N
 @CALLERS
 @CARTS
 async def test_a_retry_is_given_the_same_checkout(gateway: Gateway, asked: CheckoutRequest, caller: Caller) -> None:
-    """With the stored prices and the first pay-by, even if the catalogue changed; nothing is created again."""
+    """With the first pay-by. Nothing is created again, and orders is not asked for a purchase."""
     first = await begin(gateway, asked, caller)
-    gateway.source.catalogue = replace(gateway.source.catalogue, prices={})
     gateway.clock.advance(3600)
 
     second = await begin(gateway, asked, caller)
 
     assert second == first
     assert len(gateway.intents.all()) == 1
-    assert gateway.wire.calls[-3:] == ["attempts.find", "attempts.save", "intents.retrieve"]
+    assert gateway.wire.calls[-3:] == ["intents.create", "attempts.find", "attempts.save"]
 
 
 @CALLERS
@@ -137,14 +145,14 @@ async def test_p2_a_retry_completes_after_a_crash_at_any_call(
 
 @pytest.mark.parametrize("other", [checkout_request(("price_pen", 1)), CLUB], ids=["another sum", "another kind"])
 async def test_a_key_with_other_content_is_refused(gateway: Gateway, other: CheckoutRequest) -> None:
-    """The first checkout stays payable, and Stripe is not asked."""
-    first = await begin(gateway)
+    """The first checkout stays payable, and no other intent is created."""
+    await begin(gateway)
 
     with pytest.raises(RequestHashMismatch):
         await begin(gateway, other)
 
-    assert gateway.status_of(stored_for(gateway, first).intent) == "requires_payment_method"
-    assert gateway.wire.calls.count("intents.create") == 1
+    [intent] = gateway.intents.all()
+    assert intent.is_payable
 
 
 Arrange = Callable[[Gateway, Attempt], object]
@@ -234,14 +242,16 @@ async def test_p3_a_retry_of_a_paid_checkout_shows_the_purchase(
     assert gateway.attempts.stored() == []
 
 
-async def test_a_bought_attempt_that_the_store_lost_is_not_begun_again(gateway: Gateway) -> None:
-    """Even once Stripe forgot the key, the retry is shown the purchase and gets no secret."""
+@pytest.mark.parametrize("retried", [MUG, checkout_request(("price_pen", 3)), checkout_request(("price_gone", 1))])
+async def test_a_bought_attempt_that_the_store_lost_is_not_begun_again(
+    gateway: Gateway, retried: CheckoutRequest
+) -> None:
+    """The retry is shown the purchase and gets no secret: with the same cart, with another, or with one unsellable."""
     await begun_and(gateway, pay_and_report)
     gateway.attempts.lose(gateway.ids.derive(GUEST, KEY))
-    gateway.intents.forget_keys()
 
     with pytest.raises(AlreadyPaid) as refusal:
-        await begin(gateway, checkout_request(("price_pen", 3)))
+        await begin(gateway, retried)
 
     assert [refusal.value.purchase] == gateway.orders.purchases()
     assert gateway.attempts.stored() == []
@@ -298,38 +308,6 @@ async def test_while_stripe_fails_a_request_exhausts_two_keys_at_most(gateway: G
     await begin(gateway)
 
     assert gateway.wire.calls.count("intents.create") == 2 + 3
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [(MUG, "price_pen"), (MUG, "price_club"), (CLUB, "price_mug"), (MIXED, "price_club"), (CLUB, "price_almanac")],
-)
-async def test_a_changed_cart_replaces_the_old_attempt(gateway: Gateway, before: CheckoutRequest, after: str) -> None:
-    """The old intent, of either kind, is cancelled and its attempt deleted before the new intent is created."""
-    first = await gateway.initiate.begin(before, BUYER, None)
-    old = stored_for(gateway, first).intent
-    request = checkout_request((after, 1), supersedes=first.attempt_id)
-
-    second = await gateway.initiate.begin(request, BUYER, None)
-
-    assert gateway.status_of(old) == "canceled"
-    assert gateway.wire.calls[-2:] == ["intents.create", "attempts.save"]
-    assert gateway.attempts.stored() == [stored_for(gateway, second)]
-    assert stored_for(gateway, second).context.supersedes == first.attempt_id
-
-
-async def test_a_retry_completes_after_the_old_attempt_is_deleted(gateway: Gateway) -> None:
-    """The old attempt is deleted by then; the retry begins the new one all the same."""
-    first = await gateway.initiate.begin(MUG, GUEST, None)
-    request = checkout_request(("price_pen", 1), supersedes=first.attempt_id)
-    gateway.wire.fail("intents.create", StripeUnavailable())
-    with pytest.raises(StripeUnavailable):
-        await begin(gateway, request)
-    gateway.wire.heal()
-
-    second = await begin(gateway, request)
-
-    assert gateway.attempts.stored() == [stored_for(gateway, second)]
 
 
 @CALLERS

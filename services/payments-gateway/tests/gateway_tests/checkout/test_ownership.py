@@ -15,7 +15,7 @@ from ..samples import ATTEMPT_ID, checkout_request
 USE_CASES: dict[str, Callable[[Gateway, Caller], Awaitable[object]]] = {
     "status": lambda gateway, caller: gateway.statuses.status(ATTEMPT_ID, caller),
     "complete": lambda gateway, caller: gateway.complete.complete(ATTEMPT_ID, gateway.intents.all()[-1].ref, caller),
-    "supersede": lambda gateway, caller: gateway.supersede.supersede(ATTEMPT_ID, caller),
+    "supersede": lambda gateway, caller: gateway.supersede.ensure_replaceable(ATTEMPT_ID, caller),
     "initiate": lambda gateway, caller: gateway.initiate.begin(checkout_request(supersedes=ATTEMPT_ID), caller, None),
 }
 

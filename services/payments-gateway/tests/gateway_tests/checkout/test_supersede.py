@@ -1,18 +1,40 @@
+"""A chain of attempts that replaced each other: it ends in one payable intent, or at the link that is paid."""
+
+import uuid
+from itertools import pairwise
+
 import pytest
 
 from payments_gateway.access.tokens import GUEST
-from payments_gateway.domain.attempts import Attempt, CloseReason, DeleteReason, Tombstone
+from payments_gateway.domain.attempts import Attempt, AttemptClosed, CloseReason, DeleteReason, Tombstone
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
 from payments_gateway.domain.intents import IntentStatus
+from payments_gateway.domain.stripe_errors import StripeUnavailable
+from servicekit.grpc_client import ServiceUnavailable
 
 from ..assembly import Gateway
 from ..fakes import Crash
-from ..samples import ATTEMPT_ID, CONTEXT
+from ..samples import ATTEMPT_ID, CONTEXT, attempt, intent_ref
 
-STEPS = ["attempts.find", "attempts.close", "intents.cancel", "attempts.delete"]
-SUPERSEDED = Tombstone(ATTEMPT_ID, DeleteReason.CANCELLED, CloseReason.SUPERSEDED, user_id=None)
+STEPS = ["attempts.close", "intents.cancel", "attempts.delete"]
+MIDDLE_ID, NEW_ID = "9e2a5b63-7d2f-4b66-8a1f-1e6a5d1bac22", "0c1d2e3f-4a5b-4c6d-8e7f-8a9b0c1d2e3f"
 ADA, BOB = Caller("user_ada"), Caller("user_bob")
+
+
+def superseded(attempt_id: str, *, by: str | None) -> Tombstone:
+    """Return what is left of an attempt that was cancelled for another."""
+    return Tombstone(attempt_id, DeleteReason.CANCELLED, CloseReason.SUPERSEDED, user_id=None, successor=by)
+
+
+GIVEN_UP = superseded(NEW_ID, by=None)
+
+
+async def supersede(gateway: Gateway, caller: Caller = GUEST) -> None:
+    """Replace the tests' attempt by a new one, which is stored the first time."""
+    new = gateway.attempts.at(NEW_ID) or gateway.stored_attempt(attempt_id=NEW_ID)
+    assert isinstance(new, Attempt)
+    await gateway.supersede.supersede(ATTEMPT_ID, new, caller)
 
 
 @pytest.mark.parametrize("caller", [GUEST, ADA])
@@ -20,26 +42,25 @@ async def test_p4_an_attempt_is_closed_then_cancelled_then_deleted(gateway: Gate
     """A guest's attempt may be replaced by anybody who has its id; a repeat changes nothing."""
     old = gateway.stored_attempt()
 
-    await gateway.supersede.supersede(ATTEMPT_ID, caller)
-    await gateway.supersede.supersede(ATTEMPT_ID, caller)
+    await supersede(gateway, caller)
+    await supersede(gateway, caller)
 
-    assert gateway.wire.calls == [*STEPS, "attempts.find"]
+    assert gateway.wire.calls == [*STEPS, "attempts.close"]
     assert gateway.status_of(old.intent) == "canceled"
-    assert gateway.attempts.at(ATTEMPT_ID) == SUPERSEDED
+    assert gateway.attempts.at(ATTEMPT_ID) == superseded(ATTEMPT_ID, by=NEW_ID)
+    assert isinstance(gateway.attempts.at(NEW_ID), Attempt)
 
 
 async def test_p3_an_attempt_that_turns_out_paid_is_fulfilled(gateway: Gateway) -> None:
-    """Stripe refuses the cancel because the buyer has just paid; a repeat is shown the same purchase."""
+    """Stripe refuses the cancel because the buyer has just paid; the new attempt is given up."""
     gateway.paid_attempt()
 
-    for _ in range(2):
-        with pytest.raises(AlreadyPaid) as refusal:
-            await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
-        assert [refusal.value.purchase] == gateway.orders.purchases()
+    with pytest.raises(AlreadyPaid) as refusal:
+        await supersede(gateway)
 
-    left = gateway.attempts.at(ATTEMPT_ID)
-    assert isinstance(left, Tombstone)
-    assert left.reason is DeleteReason.RECORDED
+    assert [refusal.value.purchase] == gateway.orders.purchases()
+    assert [intent.status.value for intent in gateway.intents.all()] == ["succeeded", "canceled"]
+    assert gateway.attempts.at(NEW_ID) == GIVEN_UP
 
 
 @pytest.mark.parametrize("status", [IntentStatus.REQUIRES_ACTION, IntentStatus.UNKNOWN])
@@ -49,7 +70,7 @@ async def test_p4_content_stays_until_the_intent_is_cancelled(gateway: Gateway, 
     gateway.intents.refuse_cancels(status)
 
     with pytest.raises(PaymentProcessing):
-        await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
+        await supersede(gateway)
 
     left = gateway.attempts.at(ATTEMPT_ID)
     assert isinstance(left, Attempt)
@@ -58,14 +79,16 @@ async def test_p4_content_stays_until_the_intent_is_cancelled(gateway: Gateway, 
 
 @pytest.mark.parametrize("reason", [DeleteReason.RECORDED, DeleteReason.QUARANTINED])
 async def test_a_decided_attempt_is_paid(gateway: Gateway, reason: DeleteReason) -> None:
-    """The tombstone is enough, even without a purchase to show."""
+    """The tombstone is enough, even without a purchase to show: before anything is begun, and after."""
     gateway.stored_attempt()
     await gateway.attempts.delete(ATTEMPT_ID, reason)
 
-    with pytest.raises(AlreadyPaid) as refusal:
-        await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
+    for refuse in (gateway.supersede.ensure_replaceable(ATTEMPT_ID, GUEST), supersede(gateway)):
+        with pytest.raises(AlreadyPaid) as refusal:
+            await refuse
+        assert refusal.value.purchase is None
 
-    assert refusal.value.purchase is None
+    assert gateway.attempts.at(NEW_ID) == GIVEN_UP
 
 
 @pytest.mark.parametrize("caller", [GUEST, BOB])
@@ -78,9 +101,9 @@ async def test_somebody_elses_purchase_is_not_shown_when_its_tombstone_names_nob
     await gateway.attempts.delete(ATTEMPT_ID, DeleteReason.RECORDED)
 
     with pytest.raises((AttemptNotFound, AlreadyPaid)) as others:
-        await gateway.supersede.supersede(ATTEMPT_ID, caller)
+        await gateway.supersede.ensure_replaceable(ATTEMPT_ID, caller)
     with pytest.raises(AlreadyPaid) as owners:
-        await gateway.supersede.supersede(ATTEMPT_ID, ADA)
+        await gateway.supersede.ensure_replaceable(ATTEMPT_ID, ADA)
 
     assert isinstance(others.value, AttemptNotFound)
     assert owners.value.purchase == purchase
@@ -91,7 +114,7 @@ async def test_p4_an_attempt_whose_payment_is_processing_keeps_its_content(gatew
     old = gateway.stored_attempt()
     gateway.intents.change(old.intent, status=IntentStatus.PROCESSING)
     with pytest.raises(PaymentProcessing):
-        await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
+        await supersede(gateway)
     [stored] = gateway.attempts.stored()
 
     await gateway.fulfil(gateway.intents.pay(old.intent))
@@ -99,6 +122,7 @@ async def test_p4_an_attempt_whose_payment_is_processing_keeps_its_content(gatew
     [purchase] = gateway.orders.purchases()
     assert stored.context == CONTEXT
     assert purchase.intent_id == old.intent.id
+    assert gateway.attempts.at(NEW_ID) == GIVEN_UP
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
@@ -111,12 +135,143 @@ async def test_p4_a_repeat_completes_after_a_crash_at_any_step(
     gateway.wire.fail(step, Crash(), after_effect=after_effect)
 
     with pytest.raises(Crash):
-        await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
+        await supersede(gateway)
     is_payable = gateway.status_of(old.intent) != "canceled"
-    is_stored = bool(gateway.attempts.stored())
+    is_stored = isinstance(gateway.attempts.at(ATTEMPT_ID), Attempt)
     gateway.wire.heal()
-    await gateway.supersede.supersede(ATTEMPT_ID, GUEST)
+    await supersede(gateway)
 
     assert is_stored or not is_payable
     assert gateway.status_of(old.intent) == "canceled"
-    assert gateway.attempts.at(ATTEMPT_ID) == SUPERSEDED
+    assert gateway.attempts.at(ATTEMPT_ID) == superseded(ATTEMPT_ID, by=NEW_ID)
+
+
+async def test_an_attempt_that_is_paid_between_close_and_cancel_ends_the_repeat(gateway: Gateway) -> None:
+    """The request before was killed in between, and the buyer paid in the old tab."""
+    old = gateway.stored_attempt()
+    gateway.wire.fail("intents.cancel", Crash())
+    with pytest.raises(Crash):
+        await supersede(gateway)
+    gateway.wire.heal()
+    gateway.intents.pay(old.intent)
+
+    with pytest.raises(AlreadyPaid) as refusal:
+        await supersede(gateway)
+
+    assert [refusal.value.purchase] == gateway.orders.purchases()
+    assert gateway.attempts.at(NEW_ID) == GIVEN_UP
+
+
+@pytest.mark.parametrize(
+    ("call", "failure"),
+    [("intents.cancel", StripeUnavailable()), ("attempts.delete", ServiceUnavailable("checkout-session"))],
+)
+async def test_a_new_attempt_that_cannot_be_given_up_changes_no_answer(
+    gateway: Gateway, call: str, failure: Exception
+) -> None:
+    """Nobody has its secret."""
+    await gateway.fulfil(gateway.paid_attempt())
+    gateway.wire.fail(call, failure)
+
+    with pytest.raises(AlreadyPaid):
+        await supersede(gateway)
+
+
+async def test_an_intent_that_stripe_does_not_know_is_not_called_unpayable(gateway: Gateway) -> None:
+    """It may be payable at an account that the shop had before. Its content stays, and no secret is released."""
+    gateway.attempts.put(attempt(intent_ref("pi_of_another_account")))
+
+    with pytest.raises(AttemptClosed):
+        await supersede(gateway)
+
+    assert isinstance(gateway.attempts.at(ATTEMPT_ID), Attempt)
+    assert gateway.attempts.at(NEW_ID) == GIVEN_UP
+
+
+async def middle_of_a_chain(gateway: Gateway, *, user_id: str | None = None) -> Attempt:
+    """Replace the tests' attempt by another, whose secret is released."""
+    gateway.stored_attempt()
+    middle = gateway.stored_attempt(attempt_id=MIDDLE_ID, user_id=user_id)
+    await gateway.supersede.supersede(ATTEMPT_ID, middle, GUEST)
+    return middle
+
+
+async def test_the_head_of_the_chain_is_superseded(gateway: Gateway) -> None:
+    """The back button: a buyer whose page still has the first attempt ends the second one too."""
+    middle = await middle_of_a_chain(gateway)
+    gateway.wire.calls.clear()
+
+    await supersede(gateway)
+
+    assert gateway.wire.calls == ["attempts.close", *STEPS]
+    assert gateway.status_of(middle.intent) == "canceled"
+    assert gateway.attempts.at(MIDDLE_ID) == superseded(MIDDLE_ID, by=NEW_ID)
+    assert gateway.attempts.at(ATTEMPT_ID) == superseded(ATTEMPT_ID, by=MIDDLE_ID)
+
+
+async def test_p3_a_paid_head_ends_the_chain(gateway: Gateway) -> None:
+    """Reported or not, its purchase is shown and the new attempt given up, whichever link the buyer's page names."""
+    middle = await middle_of_a_chain(gateway)
+    gateway.intents.pay(middle.intent)
+
+    with pytest.raises(AlreadyPaid) as fulfilled:
+        await supersede(gateway)
+    gateway.attempts.lose(NEW_ID)
+    with pytest.raises(AlreadyPaid) as recorded:
+        await supersede(gateway)
+
+    [purchase] = gateway.orders.purchases()
+    assert fulfilled.value.purchase == recorded.value.purchase == purchase
+    assert gateway.attempts.at(NEW_ID) == GIVEN_UP
+
+
+async def test_p3_a_link_is_judged_before_its_successor(gateway: Gateway) -> None:
+    """The successor was given up because of the payment that the link turned out to have."""
+    old = gateway.stored_attempt()
+    gateway.intents.change(old.intent, status=IntentStatus.PROCESSING)
+    middle = gateway.stored_attempt(attempt_id=MIDDLE_ID)
+    with pytest.raises(PaymentProcessing):
+        await gateway.supersede.supersede(ATTEMPT_ID, middle, GUEST)
+    gateway.intents.pay(old.intent)
+
+    with pytest.raises(AlreadyPaid) as refusal:
+        await supersede(gateway)
+
+    assert [refusal.value.purchase] == gateway.orders.purchases()
+    assert gateway.attempts.at(MIDDLE_ID) == superseded(MIDDLE_ID, by=None)  # it was not asked
+
+
+async def test_p6_a_users_purchase_is_not_shown_to_the_guest_whose_chain_it_continued(gateway: Gateway) -> None:
+    """The guest is told that it is paid, and no more."""
+    middle = await middle_of_a_chain(gateway, user_id="user_ada")
+    await gateway.fulfil(gateway.intents.pay(middle.intent))
+
+    with pytest.raises(AlreadyPaid) as refusal:
+        await supersede(gateway, GUEST)
+
+    assert refusal.value.purchase is None
+
+
+async def test_a_successor_whose_save_is_in_flight_cannot_be_saved_any_more(gateway: Gateway) -> None:
+    """It is closed before it is there."""
+    gateway.stored_attempt()
+    await gateway.attempts.close(ATTEMPT_ID, CloseReason.SUPERSEDED, successor=MIDDLE_ID)
+
+    await supersede(gateway)
+
+    with pytest.raises(AttemptClosed):
+        await gateway.attempts.save(MIDDLE_ID, b"h" * 32, CONTEXT, intent_ref("pi_late"))
+
+
+async def test_a_chain_that_is_too_long_is_not_followed_to_its_end(gateway: Gateway) -> None:
+    """The buyer has to begin a new checkout, and the new attempt's secret is not released."""
+    ids = [ATTEMPT_ID, *(str(uuid.UUID(int=number, version=4)) for number in range(40))]
+    for link, successor in pairwise(ids):
+        await gateway.attempts.close(link, CloseReason.SUPERSEDED, successor=successor)
+    gateway.wire.calls.clear()
+
+    with pytest.raises(AttemptClosed):
+        await supersede(gateway)
+
+    assert gateway.wire.calls.count("attempts.close") == 32 + 1
+    assert gateway.attempts.at(NEW_ID) == GIVEN_UP

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
@@ -150,6 +150,20 @@ def intent_ref_from_body(body: CompleteCheckoutBody) -> IntentRef:
     raise InvalidRequest([FieldViolation("paymentIntentId", "or setupIntentId is required, and only one of them")])
 
 
+_STATUS_MEANINGS: Final = """\
+- `open`: can be paid until its payBy. The same request with the same Idempotency-Key returns its client secret.
+- `requires_action`: the buyer must authenticate, with the same client secret.
+- `payment_failed`: the last try was declined; the buyer may try again with the same client secret.
+- `processing`: paid or at the bank, and not recorded yet. Ask again later; do not let the buyer pay again.
+- `completed`: `purchase` says what was bought.
+- `expired`: not paid in time, and not payable any more. Begin another checkout, with a new key, that supersedes it.
+- `superseded`: replaced after a change of the cart, and not payable any more. Go on with the newer checkout; if its \
+id is lost, begin another that supersedes this one. If the newer one is paid, that is answered `already_paid`.
+- `needs_review`: the payment arrived, and a person decides what becomes of it. Its sum differs, it was refunded \
+before it was recorded, or the checkout's content is lost or unreadable. Thank the buyer; do not ask for money again.
+"""
+
+
 class CheckoutStatusBody(Body):
     """Status of a checkout."""
 
@@ -162,7 +176,7 @@ class CheckoutStatusBody(Body):
         "expired",
         "superseded",
         "needs_review",
-    ]
+    ] = Field(description=_STATUS_MEANINGS)
     purchase: PurchaseBody | None = Field(default=None, description="With status completed.")
 
 

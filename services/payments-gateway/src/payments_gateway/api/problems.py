@@ -61,10 +61,23 @@ class FieldError(BaseModel):
     message: str = Field(description="What the field must be.", examples=["must be greater than or equal to 1"])
 
 
+_TYPE_MEANINGS: Final = """\
+Stable; clients act on it. What to do after a conflict about a checkout:
+- `already_paid`: show `purchase`. Without one, the payment is reviewed or its purchase was erased: ask for no money.
+- `payment_processing`: a payment may still succeed. Poll the status of the checkout; do not let the buyer pay again.
+- `attempt_closed`: expired, superseded or cancelled. Begin another checkout, with a new key, that supersedes it.
+- `payment_not_succeeded`: not paid. Read the status: it says if the buyer may try again or must begin anew.
+- `intent_mismatch`: the intent is another checkout's. Read the status of the checkout that was stored.
+- `idempotency_key_reused`: use a new key for a changed cart, and name the old checkout in `supersedes`.
+
+`temporarily_unavailable`: the same request may be repeated after Retry-After. Nothing is lost or done twice by that.
+"""
+
+
 class ProblemBody(BaseModel):
     """RFC 9457 problem details."""
 
-    type: str = Field(description="Stable; clients act on it.", examples=[TYPE_PREFIX + "invalid_request"])
+    type: str = Field(description=_TYPE_MEANINGS, examples=[TYPE_PREFIX + "invalid_request"])
     title: str = Field(examples=["The request is invalid"])
     status: int = Field(examples=[422])
     request_id: str = Field(serialization_alias="requestId", description="Names this request in the shop's logs.")

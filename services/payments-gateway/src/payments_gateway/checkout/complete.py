@@ -42,7 +42,7 @@ class CompleteCheckout:
             return await self._fulfilment.activate_for_buyer(purchase)
         intent = await self._intents.retrieve(ref)
         # The client is not believed about the intent (P6): the attempt or Stripe's metadata must say that they belong
-        # together. Metadata is only a hint, because it can be edited at Stripe (ADR 30).
+        # together. Metadata is only a hint, because it can be edited at Stripe (ADR 4).
         if isinstance(found, Attempt | UnreadableAttempt) and found.intent == intent.ref:
             intent = await self._expiry.enforce(found, self._expiry.reason(found), intent)
         elif intent.attempt_id != attempt_id:

@@ -157,6 +157,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
                 operations_routes(Readiness(readiness)),
             ],
             access_control=_access_control(settings, jwks),
+            customer_portal_url=settings.customer_portal_url,
             cors_origins=settings.cors_origins,
             deadline_seconds=settings.request_deadline_seconds,
         )
@@ -223,7 +224,11 @@ def _webhooks(settings: GatewaySettings) -> StripeWebhooks:
 
 
 def _config(settings: GatewaySettings) -> ConfigBody:
-    return ConfigBody(publishable_key=settings.stripe_publishable_key, stripe_js_url=settings.stripe_js_url)
+    return ConfigBody(
+        publishable_key=settings.stripe_publishable_key,
+        stripe_js_url=settings.stripe_js_url,
+        customer_portal_url=settings.customer_portal_url,
+    )
 
 
 def _jwks_cache(settings: GatewaySettings) -> JwksCache | None:

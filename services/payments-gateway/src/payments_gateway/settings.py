@@ -71,6 +71,10 @@ class GatewaySettings(ServiceSettings):
     stripe_js_url: str = Field(
         default="https://js.stripe.com/v3/", description="Address of Stripe.js, for the frontend."
     )
+    customer_portal_url: Url | None = Field(
+        default=None,
+        description="Login link of Stripe's customer portal, where buyers end subscriptions. Unset: guests cannot.",
+    )
     stripe_timeout_seconds: float = Field(default=8.0, gt=0, le=80, description="Timeout of one try of a request.")
     stripe_max_retries: int = Field(
         default=2, ge=0, le=5, description="Retries of a request, with the same idempotency key."
@@ -239,6 +243,8 @@ class GatewaySettings(ServiceSettings):
             and self.oidc_issuer is None,
             "GATEWAY_OIDC_JWKS_URL: outside development the issuer's keys must come over https": jwks_url is not None
             and not jwks_url.startswith("https://"),
+            "GATEWAY_CUSTOMER_PORTAL_URL: outside development it must be https": self.customer_portal_url is not None
+            and not self.customer_portal_url.startswith("https://"),
             "GATEWAY_TRUSTED_PROXIES: outside development no network may be that large": any(
                 network.prefixlen < _MIN_PREFIX_LENGTHS[network.version] for network in self.trusted_proxies
             ),

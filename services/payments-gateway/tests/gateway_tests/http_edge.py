@@ -35,6 +35,7 @@ INITIATE: Final = "/api/stripe/initiate-checkout"
 WEBHOOK: Final = "/api/stripe/webhook"
 JWT_SECRET: Final = "the-shop-signs-its-tokens-with-this"
 WEBHOOK_SECRET: Final = "whsec_of_the_tests"
+PORTAL_URL: Final = "https://billing.example/p/login/1"
 SHOP_ORIGIN: Final = "https://shop.example"
 AMPLE: Final = Rate(per_minute=1e6, burst=1_000_000)
 
@@ -70,11 +71,17 @@ class Edge:
                 subscription_routes(gateway.subscriptions, gateway.incomplete_payments, gateway.cancels),
                 webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.dispatcher),
                 shop_routes(
-                    gateway.catalogue, ConfigBody(publishable_key="pk_test_1", stripe_js_url="https://js.example/")
+                    gateway.catalogue,
+                    ConfigBody(
+                        publishable_key="pk_test_1",
+                        stripe_js_url="https://js.example/",
+                        customer_portal_url=PORTAL_URL,
+                    ),
                 ),
                 operations_routes(Readiness([gateway.catalogue.check_ready])),
             ],
             access_control=self._access_control(),
+            customer_portal_url=PORTAL_URL,
             cors_origins=[SHOP_ORIGIN],
             deadline_seconds=self.deadline_seconds,
         )

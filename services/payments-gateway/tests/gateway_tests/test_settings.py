@@ -13,6 +13,7 @@ VALID = {
     "GATEWAY_ATTEMPT_ID_SECRET": "hush-attempt-ids-hush-attempt-ids",
     "GATEWAY_STRIPE_WEBHOOK_SECRETS": "whsec_hush1, whsec_hush2",
     "GATEWAY_JWT_SECRET": "hush-tokens-hush-tokens-hush-tokens",
+    "GATEWAY_CUSTOMER_PORTAL_URL": "https://billing.example/p/login/1",
     "GATEWAY_CORS_ORIGINS": "https://shop.example,http://localhost:5173",
 }
 
@@ -51,6 +52,7 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert settings.cors_origins == ("https://shop.example", "http://localhost:5173")
     assert [secret.get_secret_value() for secret in settings.stripe_webhook_secrets] == ["whsec_hush1", "whsec_hush2"]
     assert "hush" not in repr(settings)
+    assert settings.customer_portal_url == "https://billing.example/p/login/1"
     assert not settings.in_development
 
 
@@ -91,6 +93,7 @@ def test_print_settings_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: p
         ({"CORS_ORIGINS": "hush.example"}, "CORS_ORIGINS"),
         ({"CORS_ORIGINS": "https://hush.example/"}, "CORS_ORIGINS"),
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS"),
+        ({"CUSTOMER_PORTAL_URL": "hush.example"}, "CUSTOMER_PORTAL_URL"),
         ({"LISTEN": "hush"}, "LISTEN"),
         ({"PAY_BY_HOURS": "0"}, "PAY_BY_HOURS"),
         ({"PAY_BY_HOURS": "inf"}, "PAY_BY_HOURS"),
@@ -144,6 +147,7 @@ def test_invalid_settings_do_not_start(
         ({"ORDERS_TARGET": REMOTE}, "ORDERS_TARGET: beyond this machine only with TLS"),
         ({**OIDC, "OIDC_JWKS_URL": "http://id.shop.example/keys"}, "OIDC_JWKS_URL"),
         ({**OIDC, "OIDC_ISSUER": "http://id.shop.example", "OIDC_JWKS_URL": None}, "OIDC_JWKS_URL"),
+        ({"CUSTOMER_PORTAL_URL": "http://billing.example/p/login/1"}, "CUSTOMER_PORTAL_URL"),
         ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES"),
         ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES"),
         ({"TRUSTED_PROXIES": "10.0.0.0/8,128.0.0.0/1"}, "TRUSTED_PROXIES"),
@@ -152,7 +156,7 @@ def test_invalid_settings_do_not_start(
 def test_unsafe_settings_start_only_in_development(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changes: dict[str, str | None], named: str
 ) -> None:
-    """No webhook secret, nobody who can sign in, a published secret, plaintext, keys over HTTP, vast proxy networks."""
+    """No webhook secret, nobody to sign in, a published secret, plaintext, keys or a portal over HTTP, vast proxies."""
     code, told = refused(monkeypatch, capsys, **changes)
 
     assert code == 2

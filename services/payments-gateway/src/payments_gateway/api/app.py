@@ -16,7 +16,12 @@ _CORS_MAX_AGE_SECONDS: Final = 600
 
 
 def create_app(
-    routes: Sequence[APIRouter], *, access_control: AccessControl, cors_origins: Sequence[str], deadline_seconds: float
+    routes: Sequence[APIRouter],
+    *,
+    access_control: AccessControl,
+    customer_portal_url: str | None,
+    cors_origins: Sequence[str],
+    deadline_seconds: float,
 ) -> FastAPI:
     """Return the app. The middleware that is added last is outermost."""
     app = OpenApiApp(
@@ -27,6 +32,7 @@ def create_app(
         redirect_slashes=False,  # a redirect would name the host that the client sent
     )
     app.state.access_control = access_control
+    app.state.customer_portal_url = customer_portal_url
     for router in routes:
         app.include_router(router)
     install_error_handlers(app)

@@ -15,6 +15,7 @@ from payments_gateway.api.checkout_bodies import (
     intent_ref_from_body,
     status_to_body,
 )
+from payments_gateway.api.customer_portal import CustomerPortalUrl
 from payments_gateway.api.fields import Uuid
 from payments_gateway.api.order_bodies import PurchaseBody, decision_to_body
 from payments_gateway.api.problems import describe_problems
@@ -50,20 +51,20 @@ def checkout_routes(initiate: Initiate, complete: CompleteCheckout, statuses: Ch
         responses={202: {"model": PurchaseBody, "description": "The payment is processing"}},
     )
     async def complete_checkout(
-        body: CompleteCheckoutBody, caller: RateLimitedCaller, response: Response
+        body: CompleteCheckoutBody, caller: RateLimitedCaller, response: Response, portal_url: CustomerPortalUrl
     ) -> PurchaseBody:
         """Ask Stripe if the checkout is paid, and record the purchase unless the webhook has."""
         bind_attempt(body.checkout_attempt_id)
         decision = await complete.complete(body.checkout_attempt_id, intent_ref_from_body(body), caller)
         response.status_code = 202 if decision is None else 200
-        return decision_to_body(decision)
+        return decision_to_body(decision, portal_url)
 
     @routes.get("/checkout/{checkout_attempt_id}", summary="Read the status of a checkout")
     async def read_checkout_status(
-        checkout_attempt_id: Annotated[Uuid, Path()], caller: RateLimitedCaller
+        checkout_attempt_id: Annotated[Uuid, Path()], caller: RateLimitedCaller, portal_url: CustomerPortalUrl
     ) -> CheckoutStatusBody:
         """Return the checkout's status, with the purchase once it is completed."""
         bind_attempt(checkout_attempt_id)
-        return status_to_body(await statuses.status(checkout_attempt_id, caller))
+        return status_to_body(await statuses.status(checkout_attempt_id, caller), portal_url)
 
     return routes

@@ -180,9 +180,9 @@ class CheckoutStatusBody(Body):
     purchase: PurchaseBody | None = Field(default=None, description="With status completed.")
 
 
-def status_to_body(status: CheckoutStatus) -> CheckoutStatusBody:
+def status_to_body(status: CheckoutStatus, portal_url: str | None) -> CheckoutStatusBody:
     """Show a checkout's status."""
     return CheckoutStatusBody(
         status=status.state.value,
-        purchase=purchase_to_body(status.purchase, status.incomplete_payments) if status.purchase else None,
+        purchase=purchase_to_body(status.purchase, portal_url, status.incomplete_payments) if status.purchase else None,
     )

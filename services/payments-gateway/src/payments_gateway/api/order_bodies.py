@@ -93,6 +93,12 @@ class PurchaseBody(Body):
     subscriptions: list[SubscriptionBody] = Field(
         default=[], description="One for each billing interval; empty for one-time carts."
     )
+    customer_portal_url: str | None = Field(
+        default=None,
+        description="With subscriptions, if the shop has it: Stripe's customer portal, where the buyer can end them. "
+        "It sends a login link to the buyer's e-mail address.",
+        examples=["https://billing.stripe.com/p/login/test_28o"],
+    )
 
 
 def order_to_body(order: Order) -> OrderBody:
@@ -109,21 +115,24 @@ def order_page_to_body(page: OrderPage) -> OrderPageBody:
     return OrderPageBody(orders=[order_to_body(order) for order in page.orders], next_cursor=page.next_page_token)
 
 
-def decision_to_body(decision: PaymentDecision | None) -> PurchaseBody:
+def decision_to_body(decision: PaymentDecision | None, portal_url: str | None) -> PurchaseBody:
     """Show the decision about a payment; None while the payment is processing."""
     if decision is None:
         return PurchaseBody(status="processing")
     if isinstance(decision, Purchase):
-        return purchase_to_body(decision)
+        return purchase_to_body(decision, portal_url)
     return PurchaseBody(status="needs_review")
 
 
-def purchase_to_body(purchase: Purchase, client_secrets: Mapping[str, str] = _NO_SECRETS) -> PurchaseBody:
+def purchase_to_body(
+    purchase: Purchase, portal_url: str | None, client_secrets: Mapping[str, str] = _NO_SECRETS
+) -> PurchaseBody:
     """Show a purchase without personal data (P7), with client secrets of open first charges by subscription id."""
     return PurchaseBody(
         status="completed",
         order=_order_summary_to_body(purchase.order) if purchase.order else None,
         subscriptions=[subscription_to_body(each, client_secrets.get(each.id)) for each in purchase.subscriptions],
+        customer_portal_url=portal_url if purchase.subscriptions else None,
     )
 
 

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from payments_gateway.access.jwks_cache import JwksUnavailable
 from payments_gateway.access.rate_limits import RateLimited
 from payments_gateway.access.tokens import Unauthenticated
+from payments_gateway.api.customer_portal import customer_portal_url
 from payments_gateway.api.order_bodies import PurchaseBody, purchase_to_body
 from payments_gateway.api.validation_errors import is_malformed_json, violations_of
 from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable
@@ -174,12 +175,12 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _respond_to_http_exception)
 
 
-async def _respond_by_table(_request: Request, error: Exception) -> JSONResponse:
+async def _respond_by_table(request: Request, error: Exception) -> JSONResponse:
     problem = next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
     return problem_response(
         problem,
         violations=error.violations if isinstance(error, InvalidRequest) else (),
-        purchase=_purchase_of(error),
+        purchase=_purchase_of(error, customer_portal_url(request)),
         retry_after_seconds=_retry_after_seconds(error),
     )
 
@@ -192,9 +193,9 @@ def _retry_after_seconds(error: Exception) -> int | None:
     return None
 
 
-def _purchase_of(error: Exception) -> PurchaseBody | None:
+def _purchase_of(error: Exception, portal_url: str | None) -> PurchaseBody | None:
     if isinstance(error, AlreadyPaid) and error.purchase is not None:
-        return purchase_to_body(error.purchase)
+        return purchase_to_body(error.purchase, portal_url)
     return None
 
 

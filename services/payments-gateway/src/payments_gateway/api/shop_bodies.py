@@ -48,10 +48,14 @@ class CatalogueBody(Body):
 
 
 class ConfigBody(Body):
-    """Settings with which the frontend loads Stripe.js."""
+    """Settings with which the frontend loads Stripe.js and shows how to end a subscription."""
 
     publishable_key: str
     stripe_js_url: str
+    customer_portal_url: str | None = Field(
+        default=None,
+        description="Stripe's customer portal, where buyers can end their subscriptions. Absent if the shop has none.",
+    )
 
 
 def catalogue_to_body(catalogue: Catalogue) -> CatalogueBody:

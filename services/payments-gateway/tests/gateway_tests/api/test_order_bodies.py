@@ -50,6 +50,6 @@ def test_an_order_shows_refunded_and_disputed_amounts() -> None:
 )
 def test_a_decision_is_shown_by_its_outcome(decision: PaymentDecision | None, status: str) -> None:
     """A quarantined payment is neither failed nor an order; a payment without decision is processing."""
-    body = decision_to_body(decision)
+    body = decision_to_body(decision, None)
 
     assert (body.status, body.order is not None) == (status, status == "completed")

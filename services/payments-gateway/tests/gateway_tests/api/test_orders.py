@@ -6,7 +6,7 @@ import pytest
 from payments_gateway.domain.purchases import Order, Purchase
 
 from ..assembly import Gateway
-from ..http_edge import get, token_for
+from ..http_edge import PORTAL_URL, get, token_for
 from ..samples import ADA, ATTEMPT_ID, CONTEXT, LONDON
 
 TOKEN = token_for("user_ada")
@@ -126,4 +126,8 @@ async def test_without_current_prices_nothing_is_sold(http: aiohttp.ClientSessio
     catalogue, config = await get(http, "/api/catalog"), await get(http, "/api/config")
 
     assert (catalogue.status, catalogue.kind) == (503, "temporarily_unavailable")
-    assert config.json == {"publishableKey": "pk_test_1", "stripeJsUrl": "https://js.example/"}
+    assert config.json == {
+        "publishableKey": "pk_test_1",
+        "stripeJsUrl": "https://js.example/",
+        "customerPortalUrl": PORTAL_URL,
+    }

@@ -16,7 +16,7 @@ from payments_gateway.domain.subscriptions import Subscription, SubscriptionStat
 
 from ..assembly import Gateway
 from ..billing_samples import CLUB, CLUB_CONTEXT, subscription_json
-from ..http_edge import Answer, deliver, get, post, token_for
+from ..http_edge import PORTAL_URL, Answer, deliver, get, post, token_for
 from ..samples import ATTEMPT_ID, attempt
 
 ADA = token_for("user_ada")
@@ -317,11 +317,12 @@ async def test_another_mode_is_named(http: aiohttp.ClientSession, gateway: Gatew
 async def test_a_mixed_purchase_shows_a_subscription_for_each_interval(
     http: aiohttp.ClientSession, gateway: Gateway
 ) -> None:
-    """In the order of the cart."""
+    """In the order of the cart, with the portal where a guest can end them."""
     await subscribed(gateway, CLUB, ALMANAC)
 
     answer = await get(http, f"/api/checkout/{ATTEMPT_ID[:-2]}01")
 
+    assert answer.json["purchase"]["customerPortalUrl"] == PORTAL_URL
     shown = answer.json["purchase"]["subscriptions"]
     assert [(each["interval"], each["amount"]) for each in shown] == [("month", 1800), ("year", 9000)]
 

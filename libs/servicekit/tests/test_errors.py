@@ -10,8 +10,9 @@ from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import status_pb2
 
 from servicekit.errors import DETAILS_KEY, ErrorAnswer, ErrorTable, ReportedError, answer_for, read_error, to_status
-from servicekit.grpc_client import RpcClient, ServiceUnavailable, UnexpectedAnswer, open_channel
+from servicekit.grpc_client import RpcClient, UnexpectedAnswer, open_channel
 from servicekit.grpc_server import GrpcServer
+from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]

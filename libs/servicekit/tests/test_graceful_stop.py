@@ -16,7 +16,8 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from servicekit.grpc_client import RpcClient, ServiceUnavailable, open_channel
+from servicekit.grpc_client import RpcClient, open_channel
+from servicekit.unavailable import ServiceUnavailable
 
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]
 PROGRAM: Final = Path(__file__).with_name("echo_process.py")

@@ -12,9 +12,10 @@ import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
 from servicekit.errors import ErrorAnswer, ErrorTable
-from servicekit.grpc_client import RpcClient, ServiceUnavailable, UnexpectedAnswer
+from servicekit.grpc_client import RpcClient, UnexpectedAnswer
 from servicekit.grpc_server import GrpcServer
 from servicekit.json_logging import request_id
+from servicekit.unavailable import ServiceUnavailable
 
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]

@@ -17,8 +17,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from devstack.certificates import Authority, CertificateFolder
 from servicekit.certificates import Certificates, TlsFiles
-from servicekit.grpc_client import RpcClient, ServiceUnavailable, open_channel
+from servicekit.grpc_client import RpcClient, open_channel
 from servicekit.grpc_server import GrpcServer, MutualTls
+from servicekit.unavailable import ServiceUnavailable
 
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]

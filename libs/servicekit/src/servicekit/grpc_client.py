@@ -11,6 +11,7 @@ from servicekit.errors import INVALID_REQUEST_REASON, ReportedError, read_error
 from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from servicekit.grpc_tls import ReloadingChannel
 from servicekit.json_logging import request_id
+from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import InvalidRequest
 
 _SERVICE_CONFIG: Final = {
@@ -44,14 +45,6 @@ Response = TypeVar("Response")
 
 ErrorNames = Mapping[str, Callable[[], Exception]]
 """Exception to raise for each ErrorInfo reason: a class that takes no arguments."""
-
-
-class ServiceUnavailable(Exception):
-    """The other service did not answer in time or cannot be reached. The same call may succeed later."""
-
-    def __init__(self, service: str) -> None:
-        super().__init__(f"{service} is unavailable")
-        self.service = service
 
 
 class UnexpectedAnswer(Exception):

@@ -53,7 +53,7 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionPage,
     SubscriptionStatus,
 )
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 
 

@@ -34,8 +34,8 @@ from payments_gateway.domain.stripe_errors import StripeUnavailable, Unsupported
 from payments_gateway.domain.subscriptions import SubscriptionNotFound
 from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature
 from payments_gateway.subscriptions.cancel import SubscriptionEnded
-from servicekit.grpc_client import ServiceUnavailable
 from servicekit.json_logging import request_id
+from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 
 MEDIA_TYPE: Final = "application/problem+json"

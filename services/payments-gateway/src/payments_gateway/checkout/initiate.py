@@ -43,8 +43,8 @@ from payments_gateway.domain.intents import (
 )
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, IdempotencyKeyReused, StripeUnavailable
-from servicekit.grpc_client import ServiceUnavailable
 from servicekit.json_logging import bind_attempt
+from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import InvalidRequest
 
 _log = logging.getLogger(__name__)

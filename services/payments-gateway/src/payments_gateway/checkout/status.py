@@ -18,7 +18,7 @@ from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.domain.intents import PENDING_STATUSES, IntentReader, IntentStatus, StripeIntent
 from payments_gateway.domain.purchases import OrdersPort, Purchase
 from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 
 
 class CheckoutState(StrEnum):

@@ -25,7 +25,8 @@ from payments_gateway.domain.attempts import (
 from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.rpc.messages import context_from_proto, context_to_proto, intent_from_proto, intent_to_proto
 from servicekit.enum_codec import EnumCodec
-from servicekit.grpc_client import RpcClient, ServiceUnavailable
+from servicekit.grpc_client import RpcClient
+from servicekit.unavailable import ServiceUnavailable
 
 _log = logging.getLogger(__name__)
 

@@ -31,7 +31,8 @@ from payments_gateway.rpc.messages import (
     time_to_proto,
 )
 from servicekit.enum_codec import EnumCodec
-from servicekit.grpc_client import RpcClient, ServiceUnavailable
+from servicekit.grpc_client import RpcClient
+from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import InvalidRequest
 
 _ERRORS: Final[Mapping[str, type[Exception]]] = {

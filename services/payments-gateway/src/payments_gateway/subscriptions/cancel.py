@@ -20,7 +20,7 @@ from payments_gateway.domain.subscriptions import (
 )
 from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.sync import SubscriptionSync
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 
 _log = logging.getLogger(__name__)
 

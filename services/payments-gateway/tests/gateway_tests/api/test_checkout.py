@@ -10,7 +10,7 @@ from payments_gateway.domain.attempts import Attempt, AttemptTooLarge, Contact
 from payments_gateway.domain.intents import IntentRefused, IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import Gateway
 from ..http_edge import INITIATE, get, post, post_raw, token_for

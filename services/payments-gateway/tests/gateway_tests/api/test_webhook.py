@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from payments_gateway.domain.errors import ConflictRetriesExhausted
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import Gateway
 from ..http_edge import WEBHOOK, ask, deliver, event_body, post_raw, signature_of

@@ -11,7 +11,7 @@ from payments_gateway.domain.errors import PaymentNotSucceeded
 from payments_gateway.domain.intents import PAYABLE_STATUSES, PENDING_STATUSES, IntentStatus
 from payments_gateway.domain.purchases import Purchase
 from payments_gateway.domain.stripe_errors import StripeUnavailable
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import PAY_BY, Gateway
 from ..samples import ATTEMPT_ID, OTHER_ATTEMPT_ID

@@ -12,7 +12,7 @@ from payments_gateway.domain.errors import AlreadyPaid, PaymentProcessing
 from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import PAY_BY, Gateway
 from ..samples import ATTEMPT_ID, catalogue, checkout_request, price

@@ -11,7 +11,7 @@ from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
 from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.stripe_errors import StripeUnavailable
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import Gateway
 from ..fakes import Crash

@@ -18,7 +18,8 @@ from payments_gateway.domain.attempts import (
 )
 from payments_gateway.rpc.attempts import AttemptsClient
 from payments_gateway.rpc.messages import context_to_proto, intent_to_proto
-from servicekit.grpc_client import ServiceUnavailable, UnexpectedAnswer
+from servicekit.grpc_client import UnexpectedAnswer
+from servicekit.unavailable import ServiceUnavailable
 
 from ..billing_samples import CLUB_CONTEXT
 from ..samples import ATTEMPT_ID, CONTEXT, attempt, intent_ref

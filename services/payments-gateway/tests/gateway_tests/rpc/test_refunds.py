@@ -11,7 +11,7 @@ from payments_gateway.domain.money import Money
 from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentRef, Refund, RefundStatus
 from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 
 from ..service_stand_ins import OrdersStandIn, Refusal

@@ -31,7 +31,7 @@ from payments_gateway.rpc.subscriptions import (
     state_to_proto,
     subscription_from_proto,
 )
-from servicekit.grpc_client import ServiceUnavailable
+from servicekit.unavailable import ServiceUnavailable
 
 from ..samples import ATTEMPT_ID
 from ..service_stand_ins import OrdersStandIn, Refusal

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import pytest
 
-from checkout_session.domain.attempts import Attempt, AttemptNotFound, CloseReason, DeleteReason, StoreUnavailable
+from checkout_session.domain.attempts import Attempt, CloseReason, DeleteReason, StoreUnavailable
 from checkout_session.domain.durability import IN_MEMORY, DurabilityLevel, DurabilityPolicy
 from checkout_session.domain.save_attempt import AttemptSaver, Draft
 from checkout_session.redis_backend.attempt_store import RedisAttemptStore
 from checkout_session.redis_backend.connection import Limits
+from checkout_session.redis_backend.keys import keys_of
 from checkout_session.redis_backend.readiness import RedisReadiness, require_durable
 from devstack.embedded_valkey import EmbeddedValkey
 from servicekit.health import NotReady
@@ -74,12 +75,10 @@ async def check(url: str, policy: DurabilityPolicy, limits: Limits = GENEROUS) -
         await RedisReadiness(primaries, policy, timeout_seconds=limits.store_timeout_seconds).check()
 
 
-async def found(store: RedisAttemptStore, attempt: Attempt) -> object:
-    """Return the result of `find`, or that nothing is found."""
-    try:
-        return await store.find(attempt.attempt_id)
-    except AttemptNotFound:
-        return AttemptNotFound
+def stored(server: EmbeddedValkey, attempt: Attempt) -> list[Any]:
+    """Return the names of an attempt's fields, and its closed marker."""
+    keys = keys_of(attempt.attempt_id)
+    return [sorted(server.execute("HKEYS", keys.attempt)), server.execute("HGETALL", keys.closed)]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -92,15 +91,16 @@ async def test_a_change_that_is_not_on_disk_is_not_acknowledged(
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
                 await CHANGES[change](store, attempt)
-        before = await found(store, attempt)
+    before = stored(server, attempt)
     set_appendfsync(server, "always")
 
     async with store_at(server, FSYNC, GENEROUS) as store:
         await CHANGES[change](store, attempt)
 
-        await asyncio.to_thread(server.kill)
-        await asyncio.to_thread(server.start)
-        assert await found(store, attempt) == before
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+    assert stored(server, attempt) == before
+    assert any(before)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -128,6 +128,21 @@ async def test_a_repeat_after_pay_by_waits_for_the_disk_too(server: EmbeddedValk
         saver = AttemptSaver(store, now=lambda: datetime.now(UTC), max_attempt_bytes=1024)
         with pytest.raises(StoreUnavailable):
             await saver.save(late)
+
+
+async def test_a_repeat_on_a_full_server_waits_for_the_disk_too(server: EmbeddedValkey, attempt: Attempt) -> None:
+    """A full server refuses the script that stores; the one that only answers confirms what it answers (P2)."""
+    set_appendfsync(server, "no")
+    async with store_at(server, IN_MEMORY) as careless:
+        await careless.save(attempt)
+    server.execute("CONFIG", "SET", "maxmemory", "1mb")
+
+    async with store_at(server, FSYNC) as store:
+        with pytest.raises(StoreUnavailable):
+            await store.save(attempt)
+    set_appendfsync(server, "always")
+    async with store_at(server, FSYNC, GENEROUS) as store:
+        assert (await store.save(attempt)).replayed
 
 
 async def test_changes_that_wait_leave_connections_for_reads(
@@ -173,7 +188,7 @@ async def test_a_change_on_a_replicas_disk_outlives_the_primary(server: Embedded
         await asyncio.to_thread(replica.start)
 
         async with store_at(replica, FSYNC, GENEROUS) as survivor:
-            assert await found(survivor, attempt) == attempt
+            assert await survivor.find(attempt.attempt_id) == attempt
 
 
 async def until_replicated(server: EmbeddedValkey) -> None:

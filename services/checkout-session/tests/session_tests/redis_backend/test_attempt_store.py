@@ -1,5 +1,6 @@
 """The attempt store: its contract on each topology, and its keys, lifetimes and scripts on one server."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -317,7 +318,8 @@ async def test_a_full_redis_takes_no_attempt_and_does_the_rest() -> None:
 
         assert await redis.exists(keys_of(refused.attempt_id).attempt) == 0
         assert await store.find(stored.attempt_id) == stored
-        assert await store.save(replace(stored, request_hash=b"o" * 32)) == Saved(stored, replayed=True)
+        [again] = await asyncio.gather(store.save(replace(stored, user_id="user_2")), return_exceptions=True)
+        assert again == Saved(stored, replayed=True)
         assert (await store.close(stored.attempt_id, CloseReason.SUPERSEDED, SUCCESSOR)).successor == SUCCESSOR
         with pytest.raises(AttemptClosed):
             await store.save(stored)

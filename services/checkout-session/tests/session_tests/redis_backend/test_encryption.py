@@ -15,7 +15,7 @@ from checkout_session.redis_backend.keys import keys_of
 from servicekit.errors import ReportedError
 from tests.containers.choice import RedisServer
 
-from ..harness import Stub, close, delete, get, new_request, refusal, run_service
+from ..harness import Stub, close, delete, get, new_request, outcome, refusal, run_service
 
 K1: Final = "k1:" + base64.b64encode(bytes(range(32))).decode()
 K2: Final = "k2:" + base64.b64encode(bytes(range(1, 33))).decode()
@@ -86,17 +86,18 @@ async def test_an_attempt_of_an_unknown_key_is_unreadable_until_the_key_is_back(
 
     async with run_service(valkey.url, encryption_keys=K1) as channel:
         stub = Stub(channel)
-        found = await stub.GetAttempt(get(request.attempt_id))
+        found = await outcome(stub.GetAttempt(get(request.attempt_id)))
         error = await refusal(stub.SaveAttempt(request))
 
-    assert error == UNREADABLE
-    assert found.unreadable_attempt == pb.UnreadableAttempt(
+    unreadable = pb.UnreadableAttempt(
         attempt_id=request.attempt_id,
         user_id="user_1",
         intent=request.intent,
         encrypted_content=await content_of(redis, request.attempt_id),
         key_id="k2",
     )
+    assert found == pb.GetAttemptResponse(unreadable_attempt=unreadable)
+    assert error == UNREADABLE
     assert await dump(redis) == before
     assert REGISTRY.get_sample_value(metric, labels) == counted + 2
     record, _ = (each.__dict__ for each in caplog.records if each.message == "stored attempt cannot be decrypted")

@@ -25,7 +25,7 @@ SETTINGS = {
     "POSTGRES_PASSWORD": secrets.token_hex(16),
     "CHECKOUT_SESSION_ENCRYPTION_KEYS": f"k1:{b64encode(secrets.token_bytes(32)).decode()}",
     "ORDERS_ENCRYPTION_KEYS": f"k1:{b64encode(secrets.token_bytes(32)).decode()}",
-    "GATEWAY_ATTEMPT_ID_SECRET": secrets.token_hex(16),
+    "GATEWAY_ATTEMPT_ID_SECRETS": secrets.token_hex(16),
 }
 
 

@@ -78,7 +78,7 @@ def secrets_of_system(system: System) -> list[Canary]:
         secret("Stripe's secret key", addresses.stripe_secret_key),
         secret("webhook secret", addresses.webhook_secret),
         secret("JWT secret", addresses.jwt_secret),
-        secret("attempt id secret", of("gateway")["ATTEMPT_ID_SECRET"]),
+        secret("attempt id secret", of("gateway")["ATTEMPT_ID_SECRETS"]),
         secret("Redis password", urlsplit(addresses.redis).password or "?"),
         secret("PostgreSQL password", urlsplit(addresses.postgres).password or "?"),
         secret("attempt encryption keys", of("checkout-session")["ENCRYPTION_KEYS"].partition(":")[2]),

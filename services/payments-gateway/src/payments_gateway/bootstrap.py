@@ -90,6 +90,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         background_billing = StripeSubscriptions(background_stripe)
         catalogue = _catalogue_cache(settings, background_stripe)
         jwks = _jwks_cache(settings)
+        ids = AttemptIds([secret.get_secret_value().encode() for secret in settings.attempt_id_secrets])
 
         # Use cases.
         activation = Activation(subscriptions, billing, now=now)
@@ -100,7 +101,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         cancellation = Cancellation(attempts, intents)
         expiry = Expiry(cancellation, now)
         initiate = Initiate(
-            ids=AttemptIds(settings.attempt_id_secret.get_secret_value().encode()),
+            ids=ids,
             catalogue=catalogue,
             intents=intents,
             customers=Customers(StripeCustomers(urgent_stripe), customers),
@@ -149,7 +150,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             await stack.enter_async_context(jwks.refresh_in_background())
         yield create_app(
             [
-                checkout_routes(initiate, complete, statuses),
+                checkout_routes(initiate, complete, statuses, ids),
                 order_routes(orders),
                 subscription_routes(subscriptions, incomplete_payments, cancels),
                 webhook_routes(_webhooks(settings), dispatcher),

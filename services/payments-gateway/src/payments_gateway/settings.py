@@ -99,8 +99,11 @@ class GatewaySettings(ServiceSettings):
     )
 
     # Checkouts and prices.
-    attempt_id_secret: SecretStr = Field(
-        description="Key of the hash that makes an attempt id of an Idempotency-Key. The same on every gateway."
+    attempt_id_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        min_length=1,
+        max_length=2,
+        description="Keys that make attempt ids and prove that they are ours, comma separated; two during a rotation: "
+        "the first makes new ids. The same on every gateway.",
     )
     pay_by_hours: float = Field(default=24.0, gt=0, le=24 * 14, description="Time that a buyer has to pay.")
     catalogue_refresh_seconds: float = Field(
@@ -178,7 +181,14 @@ class GatewaySettings(ServiceSettings):
         default=200, description="Requests that ask Stripe about a checkout or subscription from one address at once."
     )
 
-    @field_validator("cors_origins", "stripe_webhook_secrets", "oidc_algorithms", "trusted_proxies", mode="before")
+    @field_validator(
+        "cors_origins",
+        "stripe_webhook_secrets",
+        "attempt_id_secrets",
+        "oidc_algorithms",
+        "trusted_proxies",
+        mode="before",
+    )
     @classmethod
     def _split_on_commas(cls, given: object) -> object:
         if isinstance(given, str):
@@ -192,11 +202,18 @@ class GatewaySettings(ServiceSettings):
             raise ValueError("must begin with sk_test_, rk_test_, sk_live_ or rk_live_")
         return key
 
-    @field_validator("attempt_id_secret", "jwt_secret")
+    @field_validator("attempt_id_secrets")
+    @classmethod
+    def _are_long_enough(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for secret in secrets:
+            _check_length(secret)
+        return secrets
+
+    @field_validator("jwt_secret")
     @classmethod
     def _is_long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and len(secret.get_secret_value()) < _MIN_SECRET_CHARACTERS:
-            raise ValueError(f"must have at least {_MIN_SECRET_CHARACTERS} characters")
+        if secret is not None:
+            _check_length(secret)
         return secret
 
     @field_validator("trusted_proxies")
@@ -265,3 +282,8 @@ class GatewaySettings(ServiceSettings):
     def livemode(self) -> bool:
         """True if the secret key moves real money."""
         return self.stripe_secret_key.get_secret_value().startswith(_LIVE_KEY_PREFIXES)
+
+
+def _check_length(secret: SecretStr) -> None:
+    if len(secret.get_secret_value()) < _MIN_SECRET_CHARACTERS:
+        raise ValueError(f"must have at least {_MIN_SECRET_CHARACTERS} characters")

@@ -33,7 +33,7 @@ from payments_gateway.webhook_dispatcher import WebhookDispatcher
 from .fake_services import FakeAttempts, FakeCustomerRepository, FakeMirrorRepository, FakeOrders, FakeSubscriptions
 from .fake_stripe import FakeBilling, FakeCatalogueSource, FakeIntents, FakeStripeCustomers
 from .fakes import FakeClock, Wire, until, wired
-from .samples import ATTEMPT_ID, CONTEXT, SHOP, attempt
+from .samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, CONTEXT, SHOP, attempt
 
 PAY_BY: Final = timedelta(hours=24)
 WEBHOOK: Final = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
@@ -55,7 +55,7 @@ class Gateway:
         self.billing: StripeSubscriptionsPort = wired(self.wire, "billing", billing or self.fake_billing)
         self.orders = wired(self.wire, "orders", FakeOrders(self.clock.now, self.subscriptions))
         self.source = FakeCatalogueSource(SHOP)
-        self.ids = AttemptIds(b"attempt-id-secret-of-the-tests..")
+        self.ids = AttemptIds([ATTEMPT_ID_SECRET])
         self.catalogue = CatalogueCache(
             self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=0.01, monotonic=self.clock.seconds
         )

@@ -66,7 +66,7 @@ class Edge:
         gateway = self.gateway
         return create_app(
             [
-                checkout_routes(gateway.initiate, gateway.complete, gateway.statuses),
+                checkout_routes(gateway.initiate, gateway.complete, gateway.statuses, gateway.ids),
                 order_routes(gateway.orders),
                 subscription_routes(gateway.subscriptions, gateway.incomplete_payments, gateway.cancels),
                 webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.dispatcher),
@@ -202,7 +202,13 @@ def event_body(intent: StripeIntent, **changes: Any) -> bytes:
         "livemode": intent.livemode,
         "client_secret": intent.client_secret,
     }
-    event = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "data": {"object": shown}}
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "created": 1_900_000_000,
+        "data": {"object": shown},
+    }
     return json.dumps({**event, **changes}).encode()
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.carts import Cart, CartLine
 from payments_gateway.checkout.initiate import CheckoutRequest
 from payments_gateway.domain.attempts import (
@@ -19,6 +20,7 @@ from payments_gateway.domain.attempts import (
     Recurring,
     ShippingOption,
 )
+from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.catalogue import Catalogue, Price, ShippingRate
 from payments_gateway.domain.money import Money
 
@@ -130,8 +132,17 @@ CONTEXT: Final = CheckoutContext(
     supersedes=None,
 )
 
-ATTEMPT_ID: Final = "7d1f4a52-6c1e-4a55-9f0e-0d5f4c0a9b11"
-OTHER_ATTEMPT_ID: Final = "9e2a5b63-7d2f-4b66-8a1f-1e6a5d1bac22"
+ATTEMPT_ID_SECRET: Final = b"attempt-id-secret-of-the-tests.."
+
+
+def attempt_id_of(key: str, secret: bytes = ATTEMPT_ID_SECRET) -> str:
+    """Return an attempt id of ours, or of the shop that has this secret."""
+    return AttemptIds([secret]).derive(Caller("user_ada"), key)
+
+
+ATTEMPT_ID: Final = attempt_id_of("first checkout")
+OTHER_ATTEMPT_ID: Final = attempt_id_of("other checkout")
+FOREIGN_ATTEMPT_ID: Final = attempt_id_of("first checkout", b"attempt-id-secret-of-other-shop.")
 
 
 def attempt(ref: IntentRef, *, user_id: str | None = None, attempt_id: str = ATTEMPT_ID) -> Attempt:

@@ -14,6 +14,8 @@ from aiohttp import web
 from payments_gateway.stripe_api.http import StripeHttp
 from payments_gateway.stripe_api.rate_limiter import Priority, StripeLimiter
 
+from .samples import ATTEMPT_ID
+
 stripe.enable_telemetry = False  # it writes a file
 
 
@@ -122,7 +124,7 @@ def intent_json(intent_id: str = "pi_1", **changes: Any) -> dict[str, Any]:
         "amount_received": 0,
         "currency": "usd",
         "livemode": False,
-        "metadata": {"checkoutAttemptId": "7d1f4a52-6c1e-4a55-9f0e-0d5f4c0a9b11"},
+        "metadata": {"checkoutAttemptId": ATTEMPT_ID},
         "client_secret": f"{intent_id}_secret_hush",
         "last_payment_error": None,
     }

@@ -10,7 +10,7 @@ VALID = {
     "GATEWAY_ORDERS_TARGET": "127.0.0.1:50052",
     "GATEWAY_STRIPE_SECRET_KEY": "sk_test_hush-hush",
     "GATEWAY_STRIPE_PUBLISHABLE_KEY": "pk_test_1",
-    "GATEWAY_ATTEMPT_ID_SECRET": "hush-attempt-ids-hush-attempt-ids",
+    "GATEWAY_ATTEMPT_ID_SECRETS": "hush-attempt-ids-hush-attempt-ids, hush-earlier-ids-hush-earlier-ids",
     "GATEWAY_STRIPE_WEBHOOK_SECRETS": "whsec_hush1, whsec_hush2",
     "GATEWAY_JWT_SECRET": "hush-tokens-hush-tokens-hush-tokens",
     "GATEWAY_CUSTOMER_PORTAL_URL": "https://billing.example/p/login/1",
@@ -73,6 +73,7 @@ def test_print_settings_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert shown["orders_target"] == "127.0.0.1:50052"
     assert shown["stripe_secret_key"] == "**********"
     assert shown["stripe_webhook_secrets"] == ["**********", "**********"]
+    assert shown["attempt_id_secrets"] == ["**********", "**********"]
     assert shown["oidc_algorithms"] == ["ES256", "EdDSA"]
     assert shown["trusted_proxies"] == ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32"]
 
@@ -81,8 +82,10 @@ def test_print_settings_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: p
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"ATTEMPT_ID_SECRET": "hush-too-short"}, "ATTEMPT_ID_SECRET"),
-        ({"ATTEMPT_ID_SECRET": None}, "ATTEMPT_ID_SECRET"),
+        ({"ATTEMPT_ID_SECRETS": "hush-attempt-ids-hush-attempt-ids,hush-too-short"}, "ATTEMPT_ID_SECRETS"),
+        ({"ATTEMPT_ID_SECRETS": None}, "ATTEMPT_ID_SECRETS"),
+        ({"ATTEMPT_ID_SECRETS": " , "}, "ATTEMPT_ID_SECRETS"),
+        ({"ATTEMPT_ID_SECRETS": ",".join(["hush-attempt-ids-hush-attempt-ids"] * 3)}, "ATTEMPT_ID_SECRETS"),
         ({"JWT_SECRET": "hush-too-short"}, "JWT_SECRET"),
         ({"STRIPE_WEBHOOK_SECRETS": "whsec_hush1,whsec_hush2,whsec_hush3"}, "STRIPE_WEBHOOK_SECRETS"),
         ({"STRIPE_SECRET_KEY": None}, "STRIPE_SECRET_KEY"),

@@ -27,7 +27,7 @@ def gateway_settings(
         "STRIPE_PUBLISHABLE_KEY": access.publishable_key,
         "STRIPE_WEBHOOK_SECRETS": ",".join(webhook_secrets),
         "JWT_SECRET": home.persistent_secret("jwt"),
-        "ATTEMPT_ID_SECRET": home.persistent_secret("attempt-id"),
+        "ATTEMPT_ID_SECRETS": home.persistent_secret("attempt-id"),
         "ALLOW_GUESTS": "true",
         "CORS_ORIGINS": FRONTEND_ORIGINS,
         **({} if rate_limits else UNLIMITED_RATES),

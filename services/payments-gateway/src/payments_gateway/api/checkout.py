@@ -19,6 +19,7 @@ from payments_gateway.api.customer_portal import CustomerPortalUrl
 from payments_gateway.api.fields import Uuid
 from payments_gateway.api.order_bodies import PurchaseBody, decision_to_body
 from payments_gateway.api.problems import describe_problems
+from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.complete import CompleteCheckout
 from payments_gateway.checkout.initiate import Initiate
 from payments_gateway.checkout.status import CheckoutStatusReader
@@ -29,8 +30,10 @@ IdempotencyKey = Annotated[
 ]
 
 
-def checkout_routes(initiate: Initiate, complete: CompleteCheckout, statuses: CheckoutStatusReader) -> APIRouter:
-    """Return the routes of a checkout."""
+def checkout_routes(
+    initiate: Initiate, complete: CompleteCheckout, statuses: CheckoutStatusReader, ids: AttemptIds
+) -> APIRouter:
+    """Return the routes of a checkout. An id that none of our secrets made is not found, without a call to anybody."""
     routes = APIRouter(prefix="/api", tags=["checkout"], responses=describe_problems(400, 401, 404, 409, 422, 429, 503))
 
     @routes.post("/stripe/initiate-checkout", summary="Initiate a checkout")
@@ -42,6 +45,8 @@ def checkout_routes(initiate: Initiate, complete: CompleteCheckout, statuses: Ch
     ) -> CheckoutBody:
         """Store the cart, and return what Stripe.js needs to take the payment."""
         response.headers["Cache-Control"] = "no-store"  # the body has a client secret
+        if body.supersedes is not None:
+            ids.ensure_ours(body.supersedes)
         return checkout_to_body(await initiate.begin(checkout_request_from_body(body), caller, idempotency_key))
 
     @routes.post(
@@ -55,6 +60,7 @@ def checkout_routes(initiate: Initiate, complete: CompleteCheckout, statuses: Ch
     ) -> PurchaseBody:
         """Ask Stripe if the checkout is paid, and record the purchase unless the webhook has."""
         bind_attempt(body.checkout_attempt_id)
+        ids.ensure_ours(body.checkout_attempt_id)
         decision = await complete.complete(body.checkout_attempt_id, intent_ref_from_body(body), caller)
         response.status_code = 202 if decision is None else 200
         return decision_to_body(decision, portal_url)
@@ -65,6 +71,7 @@ def checkout_routes(initiate: Initiate, complete: CompleteCheckout, statuses: Ch
     ) -> CheckoutStatusBody:
         """Return the checkout's status, with the purchase once it is completed."""
         bind_attempt(checkout_attempt_id)
+        ids.ensure_ours(checkout_attempt_id)
         return status_to_body(await statuses.status(checkout_attempt_id, caller), portal_url)
 
     return routes

@@ -14,7 +14,7 @@ from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import Gateway
 from ..http_edge import INITIATE, get, post, post_raw, token_for
-from ..samples import ADA, ATTEMPT_ID, LONDON, OTHER_ATTEMPT_ID, address_json, checkout_json
+from ..samples import ADA, ATTEMPT_ID, FOREIGN_ATTEMPT_ID, LONDON, OTHER_ATTEMPT_ID, address_json, checkout_json
 
 KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
 STATUS = f"/api/checkout/{ATTEMPT_ID}"
@@ -252,3 +252,25 @@ async def test_the_status_of_a_checkout_is_read(http: aiohttp.ClientSession, gat
     assert (unknown.status, unknown.kind) == (404, "checkout_not_found")
     assert (invalid.status, invalid.fields) == (422, ["checkout_attempt_id"])
     assert (known.status, known.json) == (200, {"status": "open", "purchase": None})
+
+
+MISTYPED = f"{ATTEMPT_ID[:-1]}{'0' if ATTEMPT_ID[-1] != '0' else '1'}"
+
+
+@pytest.mark.parametrize("forged", [FOREIGN_ATTEMPT_ID, MISTYPED, KEY], ids=["foreign", "mistyped", "random"])
+@pytest.mark.parametrize("stored", [False, True], ids=["unknown", "stored"])
+async def test_an_id_that_is_not_ours_is_not_found_without_a_call(
+    http: aiohttp.ClientSession, gateway: Gateway, forged: str, *, stored: bool
+) -> None:
+    """On each route that takes one: it costs neither the services nor Stripe anything."""
+    if stored:
+        gateway.stored_attempt(attempt_id=forged)
+
+    answers = [
+        await get(http, f"/api/checkout/{forged}"),
+        await post(http, "/api/orders", {"checkoutAttemptId": forged, "paymentIntentId": "pi_1"}),
+        await post(http, INITIATE, checkout_json(supersedes=forged), Idempotency_Key=KEY),
+    ]
+
+    assert [(answer.status, answer.kind) for answer in answers] == [(404, "checkout_not_found")] * 3
+    assert gateway.wire.calls == []

@@ -17,7 +17,7 @@ from payments_gateway.domain.subscriptions import Subscription, SubscriptionStat
 from ..assembly import Gateway
 from ..billing_samples import CLUB, CLUB_CONTEXT, subscription_json
 from ..http_edge import PORTAL_URL, Answer, deliver, get, post, token_for
-from ..samples import ATTEMPT_ID, attempt
+from ..samples import attempt, attempt_id_of
 
 ADA = token_for("user_ada")
 ALMANAC = LineItem("price_almanac", "prod_almanac", "Almanac", 1, Money(9000, "usd"), Recurring(Interval.YEAR, 1, 0))
@@ -25,7 +25,7 @@ ALMANAC = LineItem("price_almanac", "prod_almanac", "Almanac", 1, Money(9000, "u
 
 def set_up(gateway: Gateway, *lines: LineItem, user_id: str | None = None, number: int = 1) -> StripeIntent:
     """Let a buyer set a payment method up for subscriptions; the attempt is stored."""
-    attempt_id = f"{ATTEMPT_ID[:-2]}{number:02}"
+    attempt_id = attempt_id_of(f"subscription {number}")
     ref = IntentRef(f"seti_{number}", IntentKind.SETUP)
     gateway.attempts.put(
         replace(
@@ -70,13 +70,21 @@ def setup_event(intent: StripeIntent) -> bytes:
         "client_secret": intent.client_secret,
         "payment_method": intent.payment_method_id,
     }
-    event = {"id": "evt_1", "object": "event", "type": "setup_intent.succeeded", "data": {"object": shown}}
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "type": "setup_intent.succeeded",
+        "created": 1_900_000_000,
+        "data": {"object": shown},
+    }
     return json.dumps(event).encode()
 
 
 def subscription_event(kind: str, shown: dict[str, Any]) -> bytes:
     """Return the body of an event about a subscription or an invoice."""
-    return json.dumps({"id": "evt_2", "object": "event", "type": kind, "data": {"object": shown}}).encode()
+    return json.dumps(
+        {"id": "evt_2", "object": "event", "type": kind, "created": 1_900_000_000, "data": {"object": shown}}
+    ).encode()
 
 
 async def cancel(http: aiohttp.ClientSession, subscription: Subscription, **body: str) -> Answer:
@@ -320,7 +328,7 @@ async def test_a_mixed_purchase_shows_a_subscription_for_each_interval(
     """In the order of the cart, with the portal where a guest can end them."""
     await subscribed(gateway, CLUB, ALMANAC)
 
-    answer = await get(http, f"/api/checkout/{ATTEMPT_ID[:-2]}01")
+    answer = await get(http, f"/api/checkout/{attempt_id_of('subscription 1')}")
 
     assert answer.json["purchase"]["customerPortalUrl"] == PORTAL_URL
     shown = answer.json["purchase"]["subscriptions"]

@@ -1,3 +1,4 @@
+import re
 import uuid
 
 import pytest
@@ -11,16 +12,17 @@ from payments_gateway.domain.callers import Caller
 from servicekit.violations import InvalidRequest
 
 KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
-IDS = AttemptIds(b"one secret")
+FIRST, SECOND = b"one secret", b"another secret"
+IDS = AttemptIds([FIRST])
 ADA = Caller("user_ada")
 
 
 def test_without_a_key_every_id_is_new() -> None:
-    """Two requests without a key are two checkouts."""
+    """Two requests without a key are two checkouts. Every id is a canonical UUID of version 8."""
     ids = {IDS.derive(GUEST, None) for _ in range(100)}
 
     assert len(ids) == 100
-    assert all(uuid.UUID(attempt_id).version == 4 for attempt_id in ids)
+    assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in ids)
 
 
 @pytest.mark.parametrize("caller", [GUEST, ADA])
@@ -28,9 +30,38 @@ def test_a_key_gives_its_caller_the_same_id_at_every_gateway(caller: Caller) -> 
     """A retry finds its attempt; without the secret nobody can compute the id."""
     derived = IDS.derive(caller, KEY)
 
-    assert derived == AttemptIds(b"one secret").derive(caller, KEY)
-    assert derived != AttemptIds(b"another secret").derive(caller, KEY)
+    assert derived == AttemptIds([FIRST]).derive(caller, KEY)
+    assert derived != AttemptIds([SECOND]).derive(caller, KEY)
     assert is_attempt_id(derived)
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["random", "derived"])
+def test_an_id_proves_which_secret_made_it(key: str | None) -> None:
+    """Ours is recognized during a rotation, with either secret first, and another shop's is not."""
+    ours = IDS.derive(ADA, key)
+
+    assert all(AttemptIds(secrets).is_ours(ours) for secrets in ([FIRST], [FIRST, SECOND], [SECOND, FIRST]))
+    assert not AttemptIds([SECOND]).is_ours(ours)
+    assert not IDS.is_ours(str(uuid.uuid4()))
+    assert not IDS.is_ours(ours.upper())
+    assert not IDS.is_ours("attempt")
+
+
+@given(st.integers(min_value=0, max_value=127))
+def test_an_id_with_any_bit_changed_is_not_ours(bit: int) -> None:
+    """A mistyped id is refused: payload, MAC, version and variant all count."""
+    ours = IDS.derive(ADA, KEY)
+
+    assert not IDS.is_ours(str(uuid.UUID(int=uuid.UUID(ours).int ^ 1 << bit)))
+
+
+def test_a_retry_after_a_rotation_knows_the_ids_of_the_other_secrets() -> None:
+    """So that it finds the attempt that was derived under the other secret; with one secret there is none to ask."""
+    rotated = AttemptIds([SECOND, FIRST])
+
+    assert rotated.derive_with_other_secrets(ADA, KEY) == [IDS.derive(ADA, KEY)]
+    assert rotated.derive(ADA, KEY) == AttemptIds([SECOND]).derive(ADA, KEY)
+    assert IDS.derive_with_other_secrets(ADA, KEY) == []
 
 
 def test_a_key_gives_every_caller_another_id() -> None:

@@ -94,7 +94,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
 
         # Use cases.
         activation = Activation(subscriptions, billing, now=now)
-        fulfilment = Fulfilment(attempts, orders, activation, livemode=livemode)
+        fulfilment = Fulfilment(attempts, orders, activation, ids, livemode=livemode, now=now)
         sync = SubscriptionSync(subscriptions, background_billing, activation, livemode=livemode)
         incomplete_payments = IncompletePayments(background_billing)
         payment_guard = PaymentGuard(fulfilment, orders)

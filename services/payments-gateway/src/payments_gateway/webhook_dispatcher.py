@@ -4,6 +4,7 @@ stripe_api/webhooks.py reads the events.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 
 from payments_gateway.domain.purchases import PaymentReport, ReportChannel
@@ -31,11 +32,11 @@ class WebhookDispatcher:
     disputes: StripeMirror[Dispute]
     subscriptions: SubscriptionSync
 
-    async def dispatch(self, event: WebhookEvent, event_id: str) -> None:
+    async def dispatch(self, event: WebhookEvent, event_id: str, created_at: datetime) -> None:
         """Return once the event's effect is committed."""
         match event:
             case IntentSucceeded(intent):
-                await self.fulfilment.fulfil(intent, PaymentReport(ReportChannel.WEBHOOK, event_id))
+                await self.fulfilment.fulfil(intent, PaymentReport(ReportChannel.WEBHOOK, event_id, created_at))
             case RefundChanged(refund_id):
                 await self.refunds.sync(refund_id)
             case ChargeRefunded(charge_id):

@@ -60,7 +60,9 @@ class Gateway:
             self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=0.01, monotonic=self.clock.seconds
         )
         self.activation = Activation(self.subscriptions, self.billing, now=self.clock.now)
-        self.fulfilment = Fulfilment(self.attempts, self.orders, self.activation, livemode=False)
+        self.fulfilment = Fulfilment(
+            self.attempts, self.orders, self.activation, self.ids, livemode=False, now=self.clock.now
+        )
         payment_guard = PaymentGuard(self.fulfilment, self.orders)
         cancellation = Cancellation(self.attempts, self.intents)
         expiry = Expiry(cancellation, self.clock.now)

@@ -109,6 +109,10 @@ class FakeAttempts:
         """Let the content be encrypted with a key that is not configured."""
         self._unreadable.add(attempt_id)
 
+    def make_readable(self, attempt_id: str) -> None:
+        """Configure the key again."""
+        self._unreadable.remove(attempt_id)
+
     def put(self, attempt: Attempt) -> None:
         """Store an attempt without a call."""
         self._stored[attempt.attempt_id] = attempt
@@ -315,6 +319,8 @@ class FakeOrders:
         """By intent id."""
         self.contents: dict[str, CheckoutContext] = {}
         """Recorded or quarantined content, by intent id."""
+        self.encrypted_contents: dict[str, bytes] = {}
+        """Quarantined content that could not be read, by intent id."""
         self.payments: dict[str, Payment] = {}
         """First report of each payment, by intent id."""
         self.reports: list[PaymentReport] = []
@@ -327,7 +333,7 @@ class FakeOrders:
             raise PurchaseRefused
         existing = self.decisions.get(payment.intent.id)
         if existing is not None and not _is_promotable(existing):
-            return self._current(existing) if isinstance(existing, Purchase) else existing
+            return self._standing(existing)
         if payment.attempt_id in self._purchases:
             return self._quarantine(payment, QuarantineReason.DUPLICATE_PAYMENT, context, report)
         has_order = any(item.recurring is None for item in context.items)
@@ -347,17 +353,22 @@ class FakeOrders:
         report: PaymentReport,
     ) -> PaymentDecision:
         existing = self.decisions.get(payment.intent.id)
-        if isinstance(existing, Purchase):
-            return self._current(existing)
         if existing is not None:
-            return replace(existing, already_recorded=True)
+            return self._standing(existing)
         if reason is QuarantineReason.ATTEMPT_MISSING and payment.attempt_id in self._purchases:
             reason = QuarantineReason.DUPLICATE_PAYMENT
+        if isinstance(content, UnreadableAttempt):
+            self.encrypted_contents[payment.intent.id] = content.encrypted_content
         context = content if isinstance(content, CheckoutContext) else None
         return self._quarantine(payment, reason, context, report)
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
         return self._current(self._purchases[attempt_id]) if attempt_id in self._purchases else None
+
+    def _standing(self, decision: PaymentDecision) -> PaymentDecision:
+        if isinstance(decision, Purchase):
+            return self._current(decision)
+        return replace(decision, already_recorded=True)
 
     def _current(self, purchase: Purchase) -> Purchase:
         current = tuple(self._subscriptions.by_id[each.id] for each in purchase.subscriptions)

@@ -25,7 +25,7 @@ def webhook_routes(webhooks: StripeWebhooks, dispatcher: WebhookDispatcher) -> A
         if delivery.account is not None:
             CONNECT_EVENTS.inc()
         elif delivery.event is not None:
-            await dispatcher.dispatch(delivery.event, delivery.id)
+            await dispatcher.dispatch(delivery.event, delivery.id, delivery.created_at)
         return {"received": True}
 
     return routes

@@ -28,10 +28,12 @@ class ReportChannel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PaymentReport:
-    """Origin of a report of a payment; recorded for operators, decides nothing."""
+    """Origin of a report of a payment, recorded for operators."""
 
     channel: ReportChannel
     stripe_event_id: str | None = None
+    event_created_at: datetime | None = None
+    """Time of Stripe's event; not recorded. It decides how long an unreadable attempt is waited for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,22 @@ database decides, and later calls obey the decision.
 """
 
 import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final
 
 from prometheus_client import Counter
 
-from payments_gateway.domain.attempts import Attempt, AttemptsPort, DeleteReason, Tombstone, is_attempt_id
+from payments_gateway.checkout.attempt_ids import AttemptIds
+from payments_gateway.domain.attempts import (
+    Attempt,
+    AttemptsPort,
+    DeleteReason,
+    FoundAttempt,
+    Tombstone,
+    UnreadableAttempt,
+    is_attempt_id,
+)
 from payments_gateway.domain.errors import IntentMismatch
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
@@ -27,12 +38,18 @@ from payments_gateway.domain.purchases import (
 from payments_gateway.subscriptions.activation import Activation
 from servicekit.deadline import seconds_left
 from servicekit.json_logging import bind_attempt
+from servicekit.unavailable import ServiceUnavailable
 
 _log = logging.getLogger(__name__)
 
 FULFILLED: Final = Counter("holdfast_fulfilments", "Succeeded intents, by channel and outcome.", ["channel", "outcome"])
+FOREIGN_SECRETS: Final = Counter(
+    "holdfast_attempt_ids_of_unknown_secret", "Reports of paid attempts whose id was made with a secret not configured."
+)
 
 _BROWSER_RETURN: Final = PaymentReport(ReportChannel.BROWSER_RETURN)
+_KEY_WAIT: Final = timedelta(hours=1)
+"""Age of an event up to which an unreadable attempt is waited for: its key may be on its way (ADR 28)."""
 _BUYER_WAIT_SECONDS: Final = 10.0
 """Limit of the activation while a buyer waits; subscriptions that take longer are shown as pending."""
 _RESPONSE_RESERVE_SECONDS: Final = 1.0
@@ -42,11 +59,22 @@ _RESPONSE_RESERVE_SECONDS: Final = 1.0
 class Fulfilment:
     """Fulfils succeeded intents of one mode."""
 
-    def __init__(self, attempts: AttemptsPort, orders: OrdersPort, activation: Activation, *, livemode: bool) -> None:
+    def __init__(
+        self,
+        attempts: AttemptsPort,
+        orders: OrdersPort,
+        activation: Activation,
+        ids: AttemptIds,
+        *,
+        livemode: bool,
+        now: Callable[[], datetime],
+    ) -> None:
         self._attempts = attempts
         self._orders = orders
         self._activation = activation
+        self._ids = ids
         self._livemode = livemode
+        self._now = now
 
     async def fulfil(self, intent: StripeIntent, report: PaymentReport) -> PaymentDecision | None:
         """Decide a succeeded intent, delete its attempt once that is safe (P4), and activate its subscriptions.
@@ -54,12 +82,16 @@ class Fulfilment:
         Returns None for an intent that is not ours. Raises ServiceUnavailable, StripeUnavailable or
         ConflictRetriesExhausted as long as anything is left to do; any channel may repeat the call.
         """
-        payment = self._payment_of(intent)
+        _ensure_succeeded(intent)
+        found = await self._find_named(intent)
+        payment = self._payment_of(intent, found)
         if payment is None:
             _count(report, "not_ours")
             return None
-        bind_attempt(payment.attempt_id)
-        decision = await self._decide(payment, await self._attempts.find(payment.attempt_id), report)
+        if isinstance(found, UnreadableAttempt) and self._is_recent(report):
+            _log.error("attempt cannot be decrypted, its payment waits", extra={"key_id": found.key_id})
+            raise ServiceUnavailable("checkout-session")
+        decision = await self._decide(payment, found, report)
         if not isinstance(decision, Purchase):
             return decision
         activated = await self._activation.activate_all(decision)
@@ -67,15 +99,19 @@ class Fulfilment:
             raise activated.error
         return activated.purchase
 
-    async def fulfil_for_buyer(self, intent: StripeIntent, found: Attempt | Tombstone | None) -> PaymentDecision:
+    async def fulfil_for_buyer(self, intent: StripeIntent, found: FoundAttempt | None) -> PaymentDecision:
         """Fulfil while a buyer waits, with the attempt or tombstone that the caller has just found.
 
-        Subscriptions that cannot be activated now stay pending: the webhook, which Stripe repeats, activates them.
-        Raises IntentMismatch if the intent does not name that attempt, ServiceUnavailable.
+        An unreadable attempt is left to the webhook, and shown as one that a person has to look at. Subscriptions that
+        cannot be activated now stay pending: the webhook, which Stripe repeats, activates them.
+        Raises IntentMismatch if the intent does not belong to that attempt, ServiceUnavailable.
         """
-        payment = self._payment_of(intent)
-        if payment is None or (found is not None and payment.attempt_id != found.attempt_id):
+        _ensure_succeeded(intent)
+        payment = self._payment_of(intent, found)
+        if payment is None:
             raise IntentMismatch
+        if isinstance(found, UnreadableAttempt):
+            return QuarantinedPayment(QuarantineReason.ATTEMPT_UNREADABLE, content_kept=False)
         decision = await self._decide(payment, found, _BROWSER_RETURN)
         return await self.activate_for_buyer(decision) if isinstance(decision, Purchase) else decision
 
@@ -87,21 +123,48 @@ class Fulfilment:
             _log.warning("subscriptions stay pending", extra={"reason": type(activated.error).__name__})
         return activated.purchase
 
-    def _payment_of(self, intent: StripeIntent) -> Payment | None:
-        if intent.status is not IntentStatus.SUCCEEDED:
-            raise ValueError("only a succeeded intent can be fulfilled")
+    async def _find_named(self, intent: StripeIntent) -> FoundAttempt | None:
+        """Find the attempt that the intent's metadata names. Any UUID may name ours, whatever secret made it."""
         if intent.attempt_id is None or not is_attempt_id(intent.attempt_id) or intent.livemode != self._livemode:
             return None
-        return Payment(intent.ref, intent.attempt_id, intent.received, intent.livemode, intent.payment_method_id)
+        bind_attempt(intent.attempt_id)
+        return await self._attempts.find(intent.attempt_id)
 
-    async def _decide(
-        self, payment: Payment, found: Attempt | Tombstone | None, report: PaymentReport
-    ) -> PaymentDecision:
-        if isinstance(found, Attempt):
-            decision = await self._decide_with_attempt(payment, found, report)
+    def _payment_of(self, intent: StripeIntent, found: FoundAttempt | None) -> Payment | None:
+        """Return None for an intent that is not ours, or not of the attempt that was found."""
+        attempt_id = self._attempt_id_of(intent, found)
+        if attempt_id is None or intent.livemode != self._livemode:
+            return None
+        return Payment(intent.ref, attempt_id, intent.received, intent.livemode, intent.payment_method_id)
+
+    def _attempt_id_of(self, intent: StripeIntent, found: FoundAttempt | None) -> str | None:
+        named = intent.attempt_id
+        if found is None:
+            # An id that proves to be ours was lost; any other belongs to another shop on this Stripe account.
+            return named if named is not None and self._ids.is_ours(named) else None
+        # The stored intent decides: metadata can be edited at Stripe.
+        if named != found.attempt_id and (isinstance(found, Tombstone) or found.intent != intent.ref):
+            return None
+        if not self._ids.is_ours(found.attempt_id):
+            _log.warning("attempt id was made with a secret that is no longer configured")
+            FOREIGN_SECRETS.inc()
+        return found.attempt_id
+
+    def _is_recent(self, report: PaymentReport) -> bool:
+        return report.event_created_at is not None and self._now() - report.event_created_at < _KEY_WAIT
+
+    async def _decide(self, payment: Payment, found: FoundAttempt | None, report: PaymentReport) -> PaymentDecision:
+        match found:
+            case Attempt():
+                decision = await self._decide_with_attempt(payment, found, report)
+            case UnreadableAttempt():
+                reason = QuarantineReason.ATTEMPT_UNREADABLE
+                decision = await self._orders.quarantine(payment, reason, found, report)
+            case _:
+                reason = QuarantineReason.ATTEMPT_MISSING
+                decision = await self._orders.quarantine(payment, reason, None, report)
+        if isinstance(found, Attempt | UnreadableAttempt):
             await self._delete_attempt(found, payment, decision)
-        else:
-            decision = await self._decide_without_attempt(payment, report)
         _log_decision(decision, report)
         return decision
 
@@ -115,23 +178,20 @@ class Fulfilment:
             _log.exception("purchase refused, payment goes to quarantine")
             return await self._orders.quarantine(payment, QuarantineReason.UNRECORDABLE, attempt.context, report)
 
-    async def _decide_without_attempt(self, payment: Payment, report: PaymentReport) -> PaymentDecision:
-        purchase = await self._orders.find_purchase(payment.attempt_id)
-        if purchase is None:
-            reason = QuarantineReason.ATTEMPT_MISSING
-        elif purchase.intent_id == payment.intent.id:
-            return purchase
-        else:
-            reason = QuarantineReason.DUPLICATE_PAYMENT
-        return await self._orders.quarantine(payment, reason, None, report)
-
-    async def _delete_attempt(self, attempt: Attempt, payment: Payment, decision: PaymentDecision) -> None:
+    async def _delete_attempt(
+        self, attempt: Attempt | UnreadableAttempt, payment: Payment, decision: PaymentDecision
+    ) -> None:
         if payment.intent != attempt.intent:
             return  # The attempt's own intent may still be paid: its content stays (P4).
         if isinstance(decision, Purchase):
             await self._attempts.delete(attempt.attempt_id, DeleteReason.RECORDED)
-        elif decision.content_kept:
+        elif decision.content_kept:  # Content that cannot be read now stays, to become the purchase (ADR 28).
             await self._attempts.delete(attempt.attempt_id, DeleteReason.QUARANTINED)
+
+
+def _ensure_succeeded(intent: StripeIntent) -> None:
+    if intent.status is not IntentStatus.SUCCEEDED:
+        raise ValueError("only a succeeded intent can be fulfilled")
 
 
 def _mismatch(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
@@ -145,8 +205,11 @@ def _mismatch(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
 
 def _log_decision(decision: PaymentDecision, report: PaymentReport) -> None:
     if isinstance(decision, QuarantinedPayment):
-        _log.error("payment quarantined", extra={"reason": decision.reason.value, "channel": report.channel.value})
-        _count(report, "quarantined")
+        # One payment alerts once, however often it is reported.
+        level = logging.INFO if decision.already_recorded else logging.ERROR
+        extra = {"reason": decision.reason.value, "channel": report.channel.value}
+        _log.log(level, "payment quarantined", extra={**extra, "reported_before": decision.already_recorded})
+        _count(report, "quarantined_before" if decision.already_recorded else "quarantined")
     else:
         number = decision.order.number if decision.order else None
         _log.info(

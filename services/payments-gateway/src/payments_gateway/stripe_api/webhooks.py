@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import stripe
@@ -46,6 +47,7 @@ class VerifiedDelivery:
 
     id: str
     """The event's id."""
+    created_at: datetime
     account: str | None
     """The connected account that the event belongs to; None for our own."""
     event: WebhookEvent | None
@@ -107,6 +109,7 @@ def _delivery(fields: Any) -> VerifiedDelivery:
     kind = str(fields["type"])
     return VerifiedDelivery(
         id=read_id(fields["id"]),
+        created_at=datetime.fromtimestamp(fields["created"], UTC),
         account=fields.get("account"),
         event=_READERS[kind](fields["data"]["object"]) if kind in _READERS else None,
     )

@@ -155,7 +155,7 @@ async def test_an_old_event_writes_stripes_present_state(mirrors: Mirrors, gatew
     delivery = webhooks.read(body, signature_of(body, gateway.clock.seconds()))
     assert delivery.event is not None
     for _ in range(2):
-        await dispatcher.dispatch(delivery.event, delivery.id)
+        await dispatcher.dispatch(delivery.event, delivery.id, delivery.created_at)
 
     assert mirrors.refund_copies.copies[refund_id].status is RefundStatus.FAILED
 

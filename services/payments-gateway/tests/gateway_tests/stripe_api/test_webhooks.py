@@ -32,7 +32,12 @@ INTENT: dict[str, Any] = {
     "currency": "usd",
     "livemode": False,
 }
-EVENT: dict[str, Any] = {"id": "evt_1", "type": "payment_intent.succeeded", "data": {"object": INTENT}}
+EVENT: dict[str, Any] = {
+    "id": "evt_1",
+    "type": "payment_intent.succeeded",
+    "created": 1_900_000_000,
+    "data": {"object": INTENT},
+}
 
 
 def body_of(**changes: Any) -> bytes:

@@ -372,7 +372,7 @@ class FakeOrders:
 
     def _current(self, purchase: Purchase) -> Purchase:
         current = tuple(self._subscriptions.by_id[each.id] for each in purchase.subscriptions)
-        return replace(purchase, subscriptions=current)
+        return replace(purchase, subscriptions=current, already_recorded=True)
 
     async def get_order(self, order_id: str) -> Order:
         for order in self._orders():

@@ -114,6 +114,8 @@ class Purchase:
     """None if only subscriptions were bought."""
     subscriptions: tuple[Subscription, ...] = ()
     """One for each billing interval, in the order of the cart."""
+    already_recorded: bool = field(default=False, compare=False)
+    """True if an earlier report was answered with this decision."""
 
     @property
     def user_id(self) -> str | None:

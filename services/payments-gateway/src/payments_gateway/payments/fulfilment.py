@@ -35,7 +35,7 @@ from payments_gateway.domain.purchases import (
     QuarantineReason,
     ReportChannel,
 )
-from payments_gateway.subscriptions.activation import Activation
+from payments_gateway.subscriptions.activation import Activation, report_missing_payment_methods
 from servicekit.deadline import seconds_left
 from servicekit.json_logging import bind_attempt
 from servicekit.unavailable import ServiceUnavailable
@@ -217,6 +217,8 @@ def _log_decision(decision: PaymentDecision, report: PaymentReport) -> None:
             extra={"order": number, "subscriptions": len(decision.subscriptions), "channel": report.channel.value},
         )
         _count(report, "purchase")
+        if not decision.already_recorded:
+            report_missing_payment_methods(decision)
 
 
 def _count(report: PaymentReport, outcome: str) -> None:

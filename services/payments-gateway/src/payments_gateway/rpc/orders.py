@@ -1,6 +1,7 @@
 """Purchases of orders, over gRPC."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import grpc
@@ -144,7 +145,7 @@ def _decision_from_proto(
     response: orders_pb2.RecordPurchaseResponse | orders_pb2.QuarantinePaymentResponse,
 ) -> PaymentDecision:
     if response.decision.HasField("purchase"):
-        return _purchase_from_proto(response.decision.purchase)
+        return replace(_purchase_from_proto(response.decision.purchase), already_recorded=response.already_recorded)
     quarantined = response.decision.quarantined_payment
     return QuarantinedPayment(
         _REASONS.from_proto(quarantined.reason, QuarantineReason.UNKNOWN),

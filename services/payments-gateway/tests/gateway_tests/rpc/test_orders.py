@@ -106,13 +106,16 @@ async def client(orders: OrdersStandIn) -> AsyncIterator[OrdersClient]:
 
 
 async def test_a_purchase_is_recorded_with_every_field(client: OrdersClient, orders: OrdersStandIn) -> None:
-    """Payment, content and report are sent; the purchase comes back."""
-    orders.answer = pb.RecordPurchaseResponse(decision=pb.PaymentDecision(purchase=PURCHASE_MESSAGE))
+    """Payment, content and report are sent; the purchase comes back, and if an earlier report was answered so."""
+    orders.answer = pb.RecordPurchaseResponse(
+        decision=pb.PaymentDecision(purchase=PURCHASE_MESSAGE), already_recorded=True
+    )
 
     decision = await client.record_purchase(PAYMENT, CONTEXT, WEBHOOK)
 
     [request] = orders.requests
     assert decision == PURCHASE
+    assert decision.already_recorded
     assert request == pb.RecordPurchaseRequest(
         payment=pb.Payment(
             intent=intent_to_proto(REF), attempt_id=ATTEMPT_ID, received=money_to_proto(CONTEXT.total), livemode=False

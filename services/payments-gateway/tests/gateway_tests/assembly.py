@@ -63,22 +63,11 @@ class Gateway:
         self.fulfilment = Fulfilment(
             self.attempts, self.orders, self.activation, self.ids, livemode=False, now=self.clock.now
         )
-        payment_guard = PaymentGuard(self.fulfilment, self.orders)
+        self._payment_guard = PaymentGuard(self.fulfilment, self.orders)
         cancellation = Cancellation(self.attempts, self.intents)
-        expiry = Expiry(cancellation, self.clock.now)
-        self.supersede = Supersede(self.attempts, cancellation, payment_guard)
-        self.initiate = Initiate(
-            ids=self.ids,
-            catalogue=self.catalogue,
-            intents=self.intents,
-            customers=Customers(self.stripe_customers, self.customers),
-            attempts=self.attempts,
-            supersede=self.supersede,
-            expiry=expiry,
-            payment_guard=payment_guard,
-            pay_by=PAY_BY,
-            now=self.clock.now,
-        )
+        self._expiry = Expiry(cancellation, self.clock.now)
+        self.supersede = Supersede(self.attempts, cancellation, self._payment_guard)
+        self.initiate = self.another_initiate(self.ids)
         self.sync = self.another_sync()
         self.incomplete_payments = IncompletePayments(self.billing)
         self.cancels = SubscriptionCancel(self.subscriptions, self.billing, self.activation, self.sync)
@@ -92,8 +81,25 @@ class Gateway:
             ),
             subscriptions=self.sync,
         )
-        self.complete = CompleteCheckout(self.attempts, self.orders, self.intents, expiry, self.fulfilment)
-        self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, expiry, self.incomplete_payments)
+        self.complete = CompleteCheckout(self.attempts, self.orders, self.intents, self._expiry, self.fulfilment)
+        self.statuses = CheckoutStatusReader(
+            self.attempts, self.orders, self.intents, self._expiry, self.incomplete_payments
+        )
+
+    def another_initiate(self, ids: AttemptIds) -> Initiate:
+        """Return the use case as a gateway process with these ids has it."""
+        return Initiate(
+            ids=ids,
+            catalogue=self.catalogue,
+            intents=self.intents,
+            customers=Customers(self.stripe_customers, self.customers),
+            attempts=self.attempts,
+            supersede=self.supersede,
+            expiry=self._expiry,
+            payment_guard=self._payment_guard,
+            pay_by=PAY_BY,
+            now=self.clock.now,
+        )
 
     def another_sync(self) -> SubscriptionSync:
         """Return a sync as another gateway process has it, with locks of its own."""

@@ -147,7 +147,7 @@ class Initiate:
         Raises InvalidRequest, RequestHashMismatch, AttemptClosed, AlreadyPaid, PaymentProcessing, AttemptNotFound (of
         supersedes), IntentRefused, CatalogueUnavailable, StripeUnavailable, ServiceUnavailable.
         """
-        attempt_id = self._ids.derive(caller, idempotency_key)
+        attempt_id = await self._attempt_id(caller, idempotency_key)
         bind_attempt(attempt_id)
         try:
             created = await self._create(attempt_id, request, caller)
@@ -160,6 +160,15 @@ class Initiate:
             if found is not None:
                 return await self._resume(found, request, caller, created.intent)
         return await self._save_and_release(attempt_id, request, caller, created)
+
+    async def _attempt_id(self, caller: Caller, idempotency_key: str | None) -> str:
+        """Return the id of a request. A retry during a rotation of secrets finds the attempt of the other one."""
+        derived = self._ids.derive(caller, idempotency_key)
+        if idempotency_key is not None:
+            for other_id in self._ids.derive_with_other_secrets(caller, idempotency_key):
+                if await self._attempts.find(other_id) is not None:
+                    return other_id
+        return derived
 
     async def _create(self, attempt_id: str, request: CheckoutRequest, caller: Caller) -> _Created:
         catalogue = await self._catalogue.with_prices(line.price_id for line in request.cart.lines)

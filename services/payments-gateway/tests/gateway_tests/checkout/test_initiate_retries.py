@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.initiate import Checkout, CheckoutRequest
 from payments_gateway.domain.attempts import AttemptClosed, DeleteReason
 from payments_gateway.domain.callers import Caller
@@ -15,7 +16,7 @@ from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import PAY_BY, Gateway
-from ..samples import ATTEMPT_ID, catalogue, checkout_request, price
+from ..samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, catalogue, checkout_request, price
 
 KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
 BUYER = Caller("user_ada")
@@ -74,6 +75,23 @@ async def test_a_retry_is_answered_with_what_is_stored(
     assert second == first
     assert "attempts.save" in gateway.wire.calls
     assert [intent.ref for intent in gateway.intents.all() if intent.is_payable] == [stored.intent]
+
+
+NEW = b"attempt-id-secret-after-rotation"
+
+
+@pytest.mark.parametrize(
+    "secrets", [[NEW, ATTEMPT_ID_SECRET], [ATTEMPT_ID_SECRET, NEW]], ids=["after the first step", "before it"]
+)
+async def test_a_retry_finds_the_checkout_across_a_rotation(gateway: Gateway, secrets: list[bytes]) -> None:
+    """Whichever gateway it meets: a second checkout could be paid as well."""
+    other = gateway.another_initiate(AttemptIds(secrets[::-1]))
+    first = await other.begin(MUG, BUYER, KEY)
+
+    second = await gateway.another_initiate(AttemptIds(secrets)).begin(MUG, BUYER, KEY)
+
+    assert second == first
+    assert len(gateway.intents.all()) == 1
 
 
 async def test_orders_is_asked_before_a_used_key_is_begun_again(gateway: Gateway) -> None:

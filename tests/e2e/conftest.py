@@ -20,7 +20,9 @@ from .harness.system import System, running_system
 from .timeouts import USUAL
 
 _HERE = Path(__file__).parent
-_SETTINGS: Final = {"gateway": USUAL, "gateway-2": USUAL}
+PORTAL_URL: Final = "https://billing.example/p/login/test_1"
+_GATEWAY: Final = {**USUAL, "CUSTOMER_PORTAL_URL": PORTAL_URL}
+_SETTINGS: Final = {"gateway": _GATEWAY, "gateway-2": _GATEWAY}
 Waiter = Callable[[Checkout], Awaitable[None]]
 
 

@@ -24,6 +24,7 @@ class OutgoingCall(StrEnum):
     BEGIN_ACTIVATION = f"{_ORDERS}/BeginActivation"
     ACTIVATE_SUBSCRIPTION = f"{_ORDERS}/ActivateSubscription"
     FAIL_ACTIVATION = f"{_ORDERS}/FailActivation"
+    CANCEL_PENDING = f"{_ORDERS}/CancelPendingSubscription"
     GET_SUBSCRIPTION = f"{_ORDERS}/GetSubscription"
     APPLY_STATE = f"{_ORDERS}/ApplySubscriptionState"
     GET_REFUND = f"{_ORDERS}/GetRefund"

@@ -21,12 +21,16 @@ _RECORDS_QUERY: Final = """
         SELECT 'payments', intent_id FROM payments
         UNION SELECT 'orders', checkout_attempt_id FROM orders
         UNION SELECT 'outbox', aggregate_id FROM outbox
-            WHERE aggregate_id NOT IN (SELECT intent_id FROM payments UNION SELECT id::text FROM orders)
+            WHERE aggregate_id NOT IN (
+                SELECT intent_id FROM payments UNION SELECT id::text FROM orders
+                UNION SELECT id::text FROM subscriptions
+                UNION SELECT intent_id FROM refunds UNION SELECT intent_id FROM disputes
+            )
     ) AS records(kind, key)
 """
 
 Records = Mapping[str, set[str]]
-"""Keys of stored records, by kind. The kind `outbox` holds only events that belong to no payment and no order."""
+"""Keys of stored records, by kind. The kind `outbox` holds only events that belong to no other record."""
 
 
 class Checks:

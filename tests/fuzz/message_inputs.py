@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import strategies as st
 
 from checkout.common.v1 import common_pb2
+from checkout.orders.v1 import orders_pb2
 
 from .json_inputs import CHANGE_COUNTS, INTEGERS, texts
 
@@ -56,6 +57,9 @@ def valid_message(descriptor: Descriptor, number: uuid.UUID) -> Any:
         one_time.CopyFrom(message.items[0])
         one_time.ClearField("recurring")
         one_time.price_id = "price_2"
+    if isinstance(message, orders_pb2.QuarantinePaymentRequest):
+        message.reason = orders_pb2.QUARANTINE_REASON_AMOUNT_MISMATCH
+        message.ClearField("encrypted_content")  # Allowed with another reason only, and without a context.
     return message
 
 

@@ -14,7 +14,6 @@ from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
 from orders.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
 from orders.postgres.connection import open_engine
 from orders.postgres.migrate import SchemaReadiness
-from orders.postgres.refunds import PostgresRefundRepository
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from orders.settings import OrdersSettings
 from orders.usecases.customers import CustomerService
@@ -94,7 +93,7 @@ def _use_cases(settings: OrdersSettings, engine: AsyncEngine) -> UseCases:
         recorder=PurchaseRecorder(begin, utc_now, uuid.uuid4, secrets.randbelow),
         quarantine=QuarantineService(begin, utc_now),
         reader=PurchaseReader(begin),
-        refunds=RefundService(PostgresRefundRepository(engine)),
+        refunds=RefundService(begin, utc_now),
         subscriptions=SubscriptionReader(begin),
         subscription_writer=SubscriptionWriter(begin, utc_now),
         customers=CustomerService(begin),

@@ -15,6 +15,7 @@ from ..builders import cart, line, mixed_cart, purchase, quarantine, quarantine_
 from ..calls import list_quarantined
 from ..service import Client, count, error_of
 
+ORDER_KEYS = {"order_id", "order_status", "refunded_minor", "disputed_minor"}
 FREE = line(90, quantity=1, unit_minor=0)
 
 
@@ -105,9 +106,9 @@ async def test_p3_a_purchase_is_read_back_as_it_was_recorded(
 @pytest.mark.parametrize(
     ("lines", "keys"),
     [
-        ([line(1)], {"order_id"}),
+        ([line(1)], ORDER_KEYS),
         ([recurring_line(1)], {"subscription_ids"}),
-        ([line(1), recurring_line(2)], {"order_id", "subscription_ids"}),
+        ([line(1), recurring_line(2)], ORDER_KEYS | {"subscription_ids"}),
     ],
 )
 async def test_p7_the_outbox_event_of_a_purchase_has_ids_and_amounts_only(
@@ -224,7 +225,15 @@ async def test_p3_a_purchase_cannot_be_quarantined(orders: Client, sql: Any) -> 
     assert await count(sql, "outbox") == [2]
 
 
-@pytest.mark.parametrize("reason", [reason for reason in pb.QuarantineReason.values() if reason > 1])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        pb.QUARANTINE_REASON_AMOUNT_MISMATCH,
+        pb.QUARANTINE_REASON_INTENT_MISMATCH,
+        pb.QUARANTINE_REASON_DUPLICATE_PAYMENT,
+        pb.QUARANTINE_REASON_UNRECORDABLE,
+    ],
+)
 async def test_p4_a_payment_is_quarantined_together_with_its_content(
     orders: Client, sql: Any, reason: pb.QuarantineReason.ValueType
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 from orders.domain.checkout import BillingInterval, CheckoutContext, Contact, LineItem, Money, Recurring
 from orders.domain.orders import Order
 from orders.domain.payments import Intent, IntentKind, Payment
+from orders.domain.refunds import RefundSums
 from orders.domain.subscriptions import SubscriptionStatus, subscriptions_from_payment
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
@@ -47,7 +48,7 @@ def test_p3_recurring_lines_become_one_subscription_for_each_billing_interval(
     cart = context(*lines)
 
     built = subscriptions_from_payment(PAYMENT, cart, new_id=uuid4, at=AT)
-    order = Order.from_payment(PAYMENT, cart, order_id=uuid4(), number="1", at=AT)
+    order = Order.from_payment(PAYMENT, cart, RefundSums({}, {}), order_id=uuid4(), number="1", at=AT)
 
     assert [(each.recurring, [item.price_id for item in each.items]) for each in built] == list(subscriptions.items())
     assert {each.status for each in built} <= {SubscriptionStatus.PENDING}

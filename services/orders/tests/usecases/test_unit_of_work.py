@@ -1,5 +1,6 @@
 """Use cases on a unit of work of PostgreSQL, where a test needs other random numbers or no commit."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -76,7 +77,8 @@ async def test_p4_content_is_attached_only_where_there_is_none(begin: PostgresUn
     existing = (await QuarantineService(begin, lambda: AT).quarantine(quarantined)).decision
 
     async with begin() as unit:
-        await unit.purchases.attach_content("pi_1", QuarantineReason.UNRECORDABLE, AttemptContent(None, b"second"))
+        second = replace(quarantined, reason=QuarantineReason.UNRECORDABLE, content=AttemptContent(None, b"second"))
+        await unit.purchases.amend_quarantine(second)
         await unit.commit()
 
     async with begin() as unit:

@@ -22,10 +22,18 @@ from orders.api.messages import (
     timestamp_to_proto,
 )
 from orders.api.subscriptions import subscription_to_proto
-from orders.domain.checkout import AttemptContent, LineItem, Money, ShippingOption, UnreadableCause
+from orders.domain.checkout import (
+    AttemptContent,
+    EncryptedContent,
+    LineItem,
+    Money,
+    ShippingOption,
+    UnreadableCause,
+    UnreadableContent,
+)
 from orders.domain.orders import Order, OrderStatus
 from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
-from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, QuarantineReason
+from orders.domain.purchases import AWAITING_REASONS, Decision, Purchase, QuarantinedPayment, QuarantineReason
 from orders.usecases.purchases import PaidAttempt
 from servicekit.enum_codec import EnumCodec
 from servicekit.violations import within
@@ -60,14 +68,16 @@ def quarantined_from_proto(request: orders_pb2.QuarantinePaymentRequest) -> Quar
     with FieldReader() as fields:
         payment = _payment_from_proto(fields, request.payment)
         reason = fields.enum("reason", request.reason, _REASONS)
-        possible = reason is not QuarantineReason.ATTEMPT_MISSING or not has_context
-        fields.require(possible, "context", "must be absent when the attempt is missing")
+        fields.require(reason is not QuarantineReason.REFUNDED, "reason", "is decided from the payment's refunds")
+        possible = reason not in AWAITING_REASONS or not has_context
+        fields.require(possible, "context", "must be absent when the attempt is missing or unreadable")
         # No attempt is larger: checkout-session refuses to save one.
         fields.require(
             request.context.ByteSize() <= MAX_CONTEXT_BYTES, "context", f"must have at most {MAX_CONTEXT_BYTES} bytes"
         )
+        encrypted = _encrypted_from_proto(fields, request, reason)
         report = _report_from_proto(fields, request.report)
-    content = _content_from_proto(request.context) if has_context else None
+    content = _content_from_proto(request.context) if has_context else encrypted
     return QuarantinedPayment(payment, reason, content, report, _NOT_YET)
 
 
@@ -113,8 +123,29 @@ def _report_from_proto(fields: FieldReader, message: orders_pb2.PaymentReport) -
 
 
 def _content_from_proto(context: common_pb2.CheckoutContext) -> AttemptContent:
-    user_id = context.user_id if is_storable_id(context.user_id) else ""
-    return AttemptContent(user_id or None, context.SerializeToString())
+    return AttemptContent(_storable_id(context.user_id) or None, context.SerializeToString())
+
+
+def _encrypted_from_proto(
+    fields: FieldReader, request: orders_pb2.QuarantinePaymentRequest, reason: QuarantineReason
+) -> EncryptedContent | None:
+    message = request.encrypted_content
+    if reason is not QuarantineReason.ATTEMPT_UNREADABLE:
+        absent = not request.HasField("encrypted_content")
+        fields.require(absent, "encrypted_content", "must be absent unless the attempt is unreadable")
+        return None
+    fields.require(message.content, "encrypted_content.content", "is required")
+    fields.require(
+        len(message.content) <= MAX_CONTEXT_BYTES,
+        "encrypted_content.content",
+        f"must have at most {MAX_CONTEXT_BYTES} bytes",
+    )
+    return EncryptedContent(_storable_id(message.user_id) or None, message.content, _storable_id(message.key_id))
+
+
+def _storable_id(text: str) -> str:
+    # A payment is quarantined whatever its content names.
+    return text if is_storable_id(text) else ""
 
 
 def decision_to_proto(decision: Decision) -> orders_pb2.PaymentDecision:
@@ -145,6 +176,7 @@ def quarantined_to_proto(quarantined: QuarantinedPayment) -> orders_pb2.Quaranti
         quarantined_at=timestamp_to_proto(quarantined.quarantined_at),
         erased_at=timestamp_to_proto(quarantined.erased_at),
         unreadable_content=unreadable,
+        resolved_at=timestamp_to_proto(quarantined.resolved_at),
     )
 
 
@@ -172,15 +204,23 @@ def order_to_proto(order: Order) -> orders_pb2.Order:
 def _content_to_proto(
     quarantined: QuarantinedPayment,
 ) -> tuple[common_pb2.CheckoutContext | None, orders_pb2.UnreadableContent | None]:
-    if quarantined.unreadable:
-        unreadable = quarantined.unreadable
-        return None, orders_pb2.UnreadableContent(key_id=unreadable.key_id, cause=_CAUSES.to_proto(unreadable.cause))
-    if quarantined.content is None:
-        return None, None
-    try:
-        return common_pb2.CheckoutContext.FromString(quarantined.content.serialized), None
-    except DecodeError:  # Unencrypted content can be changed by anybody with access to the database.
-        return None, orders_pb2.UnreadableContent(cause=_CAUSES.to_proto(UnreadableCause.NOT_AUTHENTIC))
+    match quarantined.unreadable or quarantined.content:
+        case UnreadableContent(key_id, cause):
+            return None, _unreadable_to_proto(key_id, cause)
+        case EncryptedContent(_, _, key_id):
+            return None, _unreadable_to_proto(
+                key_id, UnreadableCause.UNKNOWN_KEY if key_id else UnreadableCause.NOT_AUTHENTIC
+            )
+        case AttemptContent(_, serialized):
+            try:
+                return common_pb2.CheckoutContext.FromString(serialized), None
+            except DecodeError:  # Unencrypted content can be changed by anybody with access to the database.
+                return None, _unreadable_to_proto("", UnreadableCause.NOT_AUTHENTIC)
+    return None, None
+
+
+def _unreadable_to_proto(key_id: str, cause: UnreadableCause) -> orders_pb2.UnreadableContent:
+    return orders_pb2.UnreadableContent(key_id=key_id, cause=_CAUSES.to_proto(cause))
 
 
 def _payment_to_proto(payment: Payment) -> orders_pb2.Payment:

@@ -1,6 +1,6 @@
 """Content of a checkout attempt, as far as an order or a subscription needs it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -122,6 +122,18 @@ class AttemptContent:
 
     user_id: str | None
     serialized: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedContent:
+    """Content of an attempt that checkout-session cannot decrypt now, as it is stored there.
+
+    `key_id` names the key of checkout-session that it is encrypted with; empty if it is unknown.
+    """
+
+    user_id: str | None
+    encrypted: bytes = field(repr=False)
+    key_id: str
 
 
 class UnreadableCause(StrEnum):

@@ -9,15 +9,25 @@ from uuid import UUID
 
 from orders.domain.checkout import Address, CheckoutContext, Contact, LineItem, Money, ShippingOption
 from orders.domain.payments import Payment
+from orders.domain.refunds import RefundSums
 
 
 class OrderStatus(StrEnum):
-    """Status of an order."""
+    """Status of an order, which follows its refunds and disputes."""
 
     PAID = "paid"
     PARTIALLY_REFUNDED = "partially_refunded"
     REFUNDED = "refunded"
     DISPUTED = "disputed"
+
+    @classmethod
+    def after(cls, sums: RefundSums, total: Money) -> Self:
+        """Return the status of an order. A dispute goes before the refunds, in whatever currency it is."""
+        if sums.disputed:
+            return cls.DISPUTED
+        if sums.cover(total):
+            return cls.REFUNDED
+        return cls.PARTIALLY_REFUNDED if sums.refunded_in(total.currency) else cls.PAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +57,31 @@ class Order:
 
     @classmethod
     def from_payment(
-        cls, payment: Payment, context: CheckoutContext, *, order_id: UUID, number: str, at: datetime
+        cls,
+        payment: Payment,
+        context: CheckoutContext,
+        sums: RefundSums,
+        *,
+        order_id: UUID,
+        number: str,
+        at: datetime,
     ) -> Self:
-        """Build the order of a succeeded payment from the content of its attempt."""
+        """Build the order of a succeeded payment from the content of its attempt and what was refunded before."""
         return cls(
             id=order_id,
             number=number,
             checkout_attempt_id=payment.attempt_id,
             payment_intent_id=payment.intent.id,
             user_id=context.user_id,
-            status=OrderStatus.PAID,
+            status=OrderStatus.after(sums, context.total),
             total=context.total,
             contact=context.contact,
             shipping_address=context.shipping_address,
             shipping_option=context.shipping_option,
             items=context.one_time_items,
             created_at=at,
+            refunded=sums.refunded_in(context.total.currency),
+            disputed=sums.disputed_in(context.total.currency),
         )
 
 

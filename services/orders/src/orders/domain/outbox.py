@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from orders.domain.checkout import Money
+from orders.domain.orders import Order
 from orders.domain.purchases import Purchase, QuarantinedPayment
+from orders.domain.refunds import Dispute, Refund
 from orders.domain.subscriptions import Subscription
 
 
@@ -29,7 +31,9 @@ class OutboxEvent:
             "currency": total.currency,
         }
         if order:
-            payload["order_id"] = str(order.id)
+            payload |= _order_to_payload(order)
+            payload["refunded_minor"] = order.refunded.minor_units if order.refunded else 0
+            payload["disputed_minor"] = order.disputed.minor_units if order.disputed else 0
         if purchase.subscriptions:
             payload["subscription_ids"] = [str(each.id) for each in purchase.subscriptions]
         return cls("purchase.recorded", str(order.id) if order else intent_id, payload)
@@ -46,6 +50,18 @@ class OutboxEvent:
             "currency": payment.received.currency if payment.received else None,
         }
         return cls("payment.quarantined", payment.intent.id, payload)
+
+    @classmethod
+    def refund_changed(cls, refund: Refund, order: Order | None) -> Self:
+        """Build the event of a refund. Its aggregate is the payment; `order` is the payment's, if there is one yet."""
+        return cls("refund.changed", refund.intent_id, {"refund_id": refund.id, **_refund_to_payload(refund, order)})
+
+    @classmethod
+    def dispute_changed(cls, dispute: Dispute, order: Order | None) -> Self:
+        """Build the event of a dispute, in the same way."""
+        return cls(
+            "dispute.changed", dispute.intent_id, {"dispute_id": dispute.id, **_refund_to_payload(dispute, order)}
+        )
 
     @classmethod
     def subscription_changed(cls, subscription: Subscription) -> Self:
@@ -68,3 +84,17 @@ class OutboxEvent:
     def subscription_erased(cls, subscription_id: str) -> Self:
         """Build the event of a subscription whose personal data was erased."""
         return cls("subscription.erased", subscription_id, {"subscription_id": subscription_id})
+
+
+def _order_to_payload(order: Order) -> dict[str, Any]:
+    return {"order_id": str(order.id), "order_status": order.status.value}
+
+
+def _refund_to_payload(changed: Refund | Dispute, order: Order | None) -> dict[str, Any]:
+    return {
+        "intent_id": changed.intent_id,
+        "status": changed.status.value,
+        "amount_minor": changed.amount.minor_units,
+        "currency": changed.amount.currency,
+        **(_order_to_payload(order) if order else {}),
+    }

@@ -1,10 +1,11 @@
 """Decision on a succeeded intent: a purchase or a quarantined payment, never both, never neither (P3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final, Self
 
-from orders.domain.checkout import AttemptContent, UnreadableContent
+from orders.domain.checkout import AttemptContent, EncryptedContent, UnreadableContent
 from orders.domain.orders import Order
 from orders.domain.payments import Intent, Payment, PaymentReport
 from orders.domain.subscriptions import Subscription
@@ -29,6 +30,10 @@ class QuarantineReason(StrEnum):
     REFUNDED = "refunded"
 
 
+AWAITING_REASONS: Final = (QuarantineReason.ATTEMPT_MISSING, QuarantineReason.ATTEMPT_UNREADABLE)
+"""Reasons of payments that become the purchase once their attempt can be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Purchase:
     """Everything that an attempt bought, and the intent that paid. `order` is None for subscriptions alone."""
@@ -42,23 +47,33 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedPayment:
-    """Payment that a person has to resolve.
+    """Payment that became no purchase. A person has to resolve it, unless it is resolved.
 
-    `content` is None when the attempt was missing, when the content was erased, and when it is `unreadable`.
+    `content` is None when the attempt was missing, when the content was erased, and when it is `unreadable` here.
     """
 
     payment: Payment
     reason: QuarantineReason
-    content: AttemptContent | None
+    content: AttemptContent | EncryptedContent | None
     report: PaymentReport
     quarantined_at: datetime
     erased_at: datetime | None = None
     unreadable: UnreadableContent | None = None
+    reason_before_refund: QuarantineReason | None = None
+    """Reason that comes back if the refund fails; None if the payment would have become the purchase."""
+    resolved_at: datetime | None = None
 
-    @property
-    def has_content(self) -> bool:
-        """True if content is stored, readable or not."""
-        return self.content is not None or self.unreadable is not None
+    def refunded(self, at: datetime) -> Self:
+        """Return the same payment, refunded in full, which resolves it."""
+        return replace(self, reason=QuarantineReason.REFUNDED, reason_before_refund=self.reason, resolved_at=at)
+
+    def adds_to(self, stored: "QuarantinedPayment") -> bool:
+        """Return True if this request has content, or a reason, that the stored payment lacks."""
+        if isinstance(stored.content, AttemptContent) or stored.unreadable is not None:
+            return False
+        if isinstance(stored.content, EncryptedContent):
+            return isinstance(self.content, AttemptContent)
+        return self.content is not None or self.reason is QuarantineReason.DUPLICATE_PAYMENT
 
 
 Decision = Purchase | QuarantinedPayment

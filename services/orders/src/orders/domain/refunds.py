@@ -1,5 +1,6 @@
 """Refunds and disputes as Stripe last showed them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -71,3 +72,31 @@ class Dispute:
     reason: str | None
     created_at: datetime
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSums:
+    """Sums of an intent's refunds that succeeded or are under way, and of its disputes that are open or lost.
+
+    In minor units, by currency. Only the currency of the payment counts against its amount.
+    """
+
+    refunded: Mapping[str, int]
+    disputed: Mapping[str, int]
+
+    def refunded_in(self, currency: str) -> Money | None:
+        """Return what was refunded in a currency; None without any."""
+        return _sum_in(self.refunded, currency)
+
+    def disputed_in(self, currency: str) -> Money | None:
+        """Return what was disputed in a currency; None without any."""
+        return _sum_in(self.disputed, currency)
+
+    def cover(self, received: Money | None) -> bool:
+        """Return True if the whole amount was refunded. A setup intent received none, so nothing can be refunded."""
+        return received is not None and 0 < received.minor_units <= self.refunded.get(received.currency, 0)
+
+
+def _sum_in(sums: Mapping[str, int], currency: str) -> Money | None:
+    minor_units = sums.get(currency, 0)
+    return Money(minor_units, currency) if minor_units else None

@@ -85,7 +85,7 @@ async def _erase_payments(connection: AsyncConnection, subject: Subject, limit: 
     erased = await connection.execute(
         update(PAYMENTS)
         .where(PAYMENTS.c.intent_id == batch.c.intent_id)
-        .values(erased_at=at, user_id=None, attempt_content=None)
+        .values(erased_at=at, user_id=None, attempt_content=None, encrypted_content=None, encrypted_key_id=None)
         .returning(PAYMENTS.c.intent_id)
     )
     return [OutboxEvent.payment_erased(intent_id) for intent_id in erased.scalars()]
@@ -151,7 +151,8 @@ def _erasable_subscriptions(subject: Subject) -> ColumnElement[bool]:
 
 def _erasable_payments(subject: Subject) -> ColumnElement[bool]:
     """Select quarantined payments with personal data. Purchases are erased with their orders and subscriptions."""
-    has_personal_data = or_(PAYMENTS.c.user_id.is_not(None), PAYMENTS.c.attempt_content.is_not(None))
+    personal = (PAYMENTS.c.user_id, PAYMENTS.c.attempt_content, PAYMENTS.c.encrypted_content)
+    has_personal_data = or_(*(column.is_not(None) for column in personal))
     return and_(_payments_of(subject), PAYMENTS.c.outcome == Outcome.QUARANTINED, has_personal_data)
 
 

@@ -8,16 +8,17 @@ from uuid import UUID
 from sqlalchemy import Result, Row, exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orders.domain.checkout import AttemptContent, CheckoutContext, LineItem
-from orders.domain.orders import Order
+from orders.domain.checkout import CheckoutContext, LineItem
+from orders.domain.orders import Order, OrderStatus
 from orders.domain.pagination import Cursor
 from orders.domain.payments import Intent, Payment, PaymentReport
-from orders.domain.purchases import Decision, Outcome, Purchase, QuarantinedPayment, QuarantineReason
+from orders.domain.purchases import Decision, Outcome, Purchase, QuarantinedPayment
 from orders.postgres import statements
 from orders.postgres.connection import affected, constraint_of
 from orders.postgres.content_encryption import ContentCipher
 from orders.postgres.rows import (
     after_cursor,
+    content_to_row,
     order_from_row,
     order_item_from_row,
     order_items_to_rows,
@@ -65,15 +66,30 @@ class PostgresPurchaseRepository:
                 raise
             return False
 
-    async def attach_content(self, intent_id: str, reason: QuarantineReason, content: AttemptContent) -> None:
+    async def amend_quarantine(self, requested: QuarantinedPayment) -> None:
         """Update the decision row if it has no content."""
+        intent_id = requested.payment.intent.id
         values = {
             "key_intent_id": intent_id,
-            "new_reason": reason,
-            "attempt_content": self._cipher.encrypt(intent_id, content),
-            "user_id": content.user_id,
+            "new_reason": requested.reason,
+            "new_reason_before_refund": requested.reason_before_refund,
+            **content_to_row(intent_id, requested.content, self._cipher),
         }
-        await self._connection.execute(statements.ATTACH_CONTENT, values)
+        await self._connection.execute(statements.AMEND_QUARANTINE, values)
+
+    async def resolve_refunded(self, intent_id: str, at: datetime) -> bool:
+        """Update the decision row if it is an unresolved quarantine."""
+        values = {"key_intent_id": intent_id, "resolved_at": at}
+        return await affected(self._connection, statements.RESOLVE_REFUNDED, values)
+
+    async def reopen_refunded(self, intent_id: str) -> bool:
+        """Update the decision row if a refund resolved it."""
+        return await affected(self._connection, statements.REOPEN_REFUNDED, {"key_intent_id": intent_id})
+
+    async def has_other_purchase(self, attempt_id: str, intent_id: str) -> bool:
+        """Look into the index that allows one purchase for each attempt."""
+        values = {"attempt_id": attempt_id, "intent_id": intent_id}
+        return bool((await self._connection.execute(statements.HAS_OTHER_PURCHASE, values)).scalar_one())
 
     async def lock_decision(self, intent_id: str) -> Decision | None:
         """Lock the decision row, and read it in a second statement, which sees what the lock waited for.
@@ -83,7 +99,13 @@ class PostgresPurchaseRepository:
         """
         if (await self._connection.execute(statements.LOCK_DECISION, {"intent_id": intent_id})).first() is None:
             return None
-        row = (await self._connection.execute(statements.SELECT_DECISION, {"intent_id": intent_id})).one()
+        return await self.find_decision(intent_id)
+
+    async def find_decision(self, intent_id: str) -> Decision | None:
+        """Use one statement for a quarantined payment, and those of `find_purchase` for a purchase."""
+        row = (await self._connection.execute(statements.SELECT_DECISION, {"intent_id": intent_id})).first()
+        if row is None:
+            return None
         if row.outcome is Outcome.QUARANTINED:
             return quarantined_from_row(row, self._cipher)
         return await self._purchase(row)
@@ -94,6 +116,10 @@ class PostgresPurchaseRepository:
             return False
         await self._connection.execute(statements.INSERT_ORDER_ITEMS, order_items_to_rows(order))
         return True
+
+    async def put_order_status(self, order_id: UUID, status: OrderStatus) -> None:
+        """Update the order's row."""
+        await self._connection.execute(statements.PUT_ORDER_STATUS, {"key_id": order_id, "status": status})
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
         """Use two statements, and three more if there are subscriptions."""

@@ -1,15 +1,14 @@
-"""Refunds and disputes on PostgreSQL: one statement each, whose condition on the version decides every race."""
+"""Refunds and disputes on PostgreSQL. The condition on the version decides races of writers of one row."""
 
 from typing import Any
 
 from sqlalchemy import Executable, Row, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orders.domain.checkout import Money
-from orders.domain.refunds import Dispute, Refund
-from orders.postgres.connection import translate_errors
-from orders.postgres.statements import DISPUTES, REFUNDS
+from orders.domain.refunds import Dispute, Refund, RefundSums
+from orders.postgres.statements import DISPUTES, REFUNDS, SELECT_SUMS
 
 _SELECT_REFUND = select(*REFUNDS.columns).where(REFUNDS.c.stripe_refund_id == bindparam("key_id"))
 _SELECT_DISPUTE = select(*DISPUTES.columns).where(DISPUTES.c.stripe_dispute_id == bindparam("key_id"))
@@ -33,8 +32,8 @@ _UPDATE_DISPUTE = (
 class PostgresRefundRepository:
     """Implements RefundRepository."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
 
     async def find_refund(self, refund_id: str) -> Refund | None:
         """Read one row."""
@@ -54,6 +53,11 @@ class PostgresRefundRepository:
         """Insert the row, or update it if it has the version."""
         return await self._put(_INSERT_DISPUTE, _UPDATE_DISPUTE, dispute, _dispute_to_row(dispute))
 
+    async def sums_of(self, intent_id: str) -> RefundSums:
+        """Use one statement."""
+        row = (await self._connection.execute(SELECT_SUMS, {"intent_id": intent_id})).one()
+        return RefundSums(row.refunded or {}, row.disputed or {})
+
     async def _put(
         self, insert: Executable, change: Executable, written: Refund | Dispute, row: dict[str, Any]
     ) -> int | None:
@@ -65,9 +69,7 @@ class PostgresRefundRepository:
         return None if found is None else int(found.version)
 
     async def _first(self, statement: Executable, values: dict[str, Any]) -> Row[Any] | None:
-        with translate_errors():
-            async with self._engine.begin() as connection:
-                return (await connection.execute(statement, values)).first()
+        return (await self._connection.execute(statement, values)).first()
 
 
 def _refund_to_row(refund: Refund) -> dict[str, Any]:

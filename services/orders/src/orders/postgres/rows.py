@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Row, tuple_
 
@@ -12,6 +13,7 @@ from orders.domain.checkout import (
     AttemptContent,
     CheckoutContext,
     Contact,
+    EncryptedContent,
     LineItem,
     Money,
     ShippingOption,
@@ -24,6 +26,10 @@ from orders.domain.purchases import Outcome, QuarantinedPayment
 from orders.postgres.content_encryption import ContentCipher
 
 _log = logging.getLogger(__name__)
+
+_NO_CONTENT: Final[Mapping[str, None]] = MappingProxyType(
+    {"attempt_content": None, "encrypted_content": None, "encrypted_key_id": None}
+)
 
 
 def purchase_to_row(payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime) -> dict[str, Any]:
@@ -38,7 +44,7 @@ def purchase_to_row(payment: Payment, context: CheckoutContext, report: PaymentR
         "currency": received.currency,
         "outcome": Outcome.PURCHASE,
         "quarantine_reason": None,
-        "attempt_content": None,
+        **_NO_CONTENT,
         "user_id": context.user_id,
         "decided_at": at,
     }
@@ -46,33 +52,46 @@ def purchase_to_row(payment: Payment, context: CheckoutContext, report: PaymentR
 
 def quarantined_to_row(quarantined: QuarantinedPayment, cipher: ContentCipher) -> dict[str, Any]:
     """Return the row of `payments` for a quarantined payment."""
-    intent_id = quarantined.payment.intent.id
-    content = quarantined.content
     return {
         **_payment_to_row(quarantined.payment, quarantined.report),
         "outcome": Outcome.QUARANTINED,
         "quarantine_reason": quarantined.reason,
-        "attempt_content": cipher.encrypt(intent_id, content) if content else None,
-        "user_id": content.user_id if content else None,
+        "reason_before_refund": quarantined.reason_before_refund,
+        **content_to_row(quarantined.payment.intent.id, quarantined.content, cipher),
         "decided_at": quarantined.quarantined_at,
+        "resolved_at": quarantined.resolved_at,
     }
+
+
+def content_to_row(
+    intent_id: str, content: AttemptContent | EncryptedContent | None, cipher: ContentCipher
+) -> dict[str, Any]:
+    """Return the columns of a quarantined payment's content, and of the user that it belongs to."""
+    columns: dict[str, Any] = {**_NO_CONTENT, "user_id": content.user_id if content else None}
+    match content:
+        case AttemptContent():
+            columns["attempt_content"] = cipher.encrypt(intent_id, content)
+        case EncryptedContent(_, encrypted, key_id):
+            columns |= {"encrypted_content": encrypted, "encrypted_key_id": key_id}
+    return columns
 
 
 def quarantined_from_row(row: Row[Any], cipher: ContentCipher) -> QuarantinedPayment:
     """Read a quarantined payment."""
     received = None if row.amount_minor is None else Money(row.amount_minor, row.currency)
-    stored = row.attempt_content
-    content = None if stored is None else cipher.decrypt(row.intent_id, row.user_id, stored)
+    content = _content_from_row(row, cipher)
     return QuarantinedPayment(
         payment=Payment(
             Intent(row.intent_id, row.kind), row.attempt_id, received, row.livemode, row.stripe_payment_method_id
         ),
         reason=row.quarantine_reason,
-        content=content if isinstance(content, AttemptContent) else None,
+        content=None if isinstance(content, UnreadableContent) else content,
         report=PaymentReport(row.channel, row.stripe_event_id),
         quarantined_at=row.decided_at,
         erased_at=row.erased_at,
         unreadable=content if isinstance(content, UnreadableContent) else None,
+        reason_before_refund=row.reason_before_refund,
+        resolved_at=row.resolved_at,
     )
 
 
@@ -178,6 +197,16 @@ def _payment_to_row(payment: Payment, report: PaymentReport) -> dict[str, Any]:
         "stripe_event_id": report.stripe_event_id,
         "stripe_payment_method_id": payment.payment_method_id,
     }
+
+
+def _content_from_row(
+    row: Row[Any], cipher: ContentCipher
+) -> AttemptContent | EncryptedContent | UnreadableContent | None:
+    if row.encrypted_content is not None:
+        return EncryptedContent(row.user_id, row.encrypted_content, row.encrypted_key_id)
+    if row.attempt_content is None:
+        return None
+    return cipher.decrypt(row.intent_id, row.user_id, row.attempt_content)
 
 
 def _contact_from_row(row: Row[Any]) -> Contact | None:

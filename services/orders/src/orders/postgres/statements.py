@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     ScalarSelect,
     Table,
+    Text,
     Uuid,
     any_,
     bindparam,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
-from orders.domain.purchases import Outcome, QuarantineReason
+from orders.domain.purchases import AWAITING_REASONS, Outcome, QuarantineReason
 from orders.domain.refunds import DISPUTED_STATUSES, REFUNDED_STATUSES
 from orders.postgres.subscription_tables import SubscriptionRow
 from orders.postgres.tables import DisputeRow, OrderItemRow, OrderRow, OutboxRow, PaymentRow, RefundRow, Row
@@ -41,13 +42,15 @@ REFUNDS = table_of(RefundRow)
 DISPUTES = table_of(DisputeRow)
 
 
-def _amounts_by_currency(table: Table, statuses: Sequence[StrEnum]) -> ScalarSelect[Any]:
-    """Select the sums of an order's refunds or disputes, as a JSON object of minor units by currency."""
-    of_order = table.c.intent_id == ORDERS.c.payment_intent_id
+def _amounts_by_currency(
+    table: Table, statuses: Sequence[StrEnum], intent_id: ColumnElement[str] = ORDERS.c.payment_intent_id
+) -> ScalarSelect[Any]:
+    """Select the sums of an intent's refunds or disputes, as a JSON object of minor units by currency."""
+    of_intent = table.c.intent_id == intent_id
     counts = or_(*(table.c.status == status for status in statuses))
     sums = (
         select(table.c.currency, func.sum(table.c.amount_minor).label("sum_minor"))
-        .where(of_order, counts)
+        .where(of_intent, counts)
         .group_by(table.c.currency)
         .correlate(ORDERS)
         .subquery()
@@ -63,7 +66,21 @@ _ORDER_COLUMNS = (
     _amounts_by_currency(DISPUTES, DISPUTED_STATUSES).label("order_disputed"),
 )
 
-_awaits_attempt = (PAYMENTS.c.quarantine_reason == QuarantineReason.ATTEMPT_MISSING) & PAYMENTS.c.resolved_at.is_(None)
+# The lock of everything that decides, refunds or disputes an intent, whether or not it has a row yet (ADR 27). A
+# statement of its own: those after it see what was committed while it waited. A unit of work takes one lock, before any
+# row, and nobody who holds a row waits for it, so it is part of no deadlock. Intents with the same hash share it.
+LOCK_INTENT = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("intent_id", type_=Text), 0)))
+
+SELECT_SUMS = select(
+    _amounts_by_currency(REFUNDS, REFUNDED_STATUSES, bindparam("intent_id", type_=Text)).label("refunded"),
+    _amounts_by_currency(DISPUTES, DISPUTED_STATUSES, bindparam("intent_id", type_=Text)).label("disputed"),
+)
+
+_key = PAYMENTS.c.intent_id == bindparam("key_intent_id")
+_unresolved = PAYMENTS.c.resolved_at.is_(None)
+_awaits_attempt = PAYMENTS.c.quarantine_reason.in_(AWAITING_REASONS) & _unresolved
+# Unresolved, it would have become the purchase, and its refund failed.
+_refund_failed = (PAYMENTS.c.quarantine_reason == QuarantineReason.REFUNDED) & _unresolved
 
 # P3: both the primary key and the index for one purchase per attempt refuse a second decision. ON CONFLICT names no
 # constraint, because the later of two concurrent inserts may hit either of the table's unique indexes first.
@@ -71,15 +88,15 @@ INSERT_DECISION = postgres_insert(PAYMENTS).on_conflict_do_nothing().returning(P
 
 PROMOTE_TO_PURCHASE = (
     update(PAYMENTS)
-    .where(PAYMENTS.c.intent_id == bindparam("key_intent_id"), _awaits_attempt)
+    .where(_key, _awaits_attempt | _refund_failed, PAYMENTS.c.erased_at.is_(None))
     .returning(PAYMENTS.c.intent_id)
 )
 
 # P4: content that came first stays. P7: erased content does not come back.
-ATTACH_CONTENT = (
+AMEND_QUARANTINE = (
     update(PAYMENTS)
     .where(
-        PAYMENTS.c.intent_id == bindparam("key_intent_id"),
+        _key,
         PAYMENTS.c.outcome == Outcome.QUARANTINED,
         PAYMENTS.c.attempt_content.is_(None),
         PAYMENTS.c.erased_at.is_(None),
@@ -88,11 +105,51 @@ ATTACH_CONTENT = (
         quarantine_reason=case(
             (_awaits_attempt, bindparam("new_reason", type_=PAYMENTS.c.quarantine_reason.type)),
             else_=PAYMENTS.c.quarantine_reason,
-        )
+        ),
+        reason_before_refund=case(
+            (
+                PAYMENTS.c.reason_before_refund.in_(AWAITING_REASONS),
+                bindparam("new_reason_before_refund", type_=PAYMENTS.c.reason_before_refund.type),
+            ),
+            else_=PAYMENTS.c.reason_before_refund,
+        ),
     )
 )
 
+RESOLVE_REFUNDED = (
+    update(PAYMENTS)
+    .where(_key, PAYMENTS.c.outcome == Outcome.QUARANTINED, _unresolved)
+    .values(
+        quarantine_reason=QuarantineReason.REFUNDED,
+        reason_before_refund=func.nullif(PAYMENTS.c.quarantine_reason, QuarantineReason.REFUNDED),
+    )
+    .returning(PAYMENTS.c.intent_id)
+)
+
+REOPEN_REFUNDED = (
+    update(PAYMENTS)
+    .where(_key, PAYMENTS.c.quarantine_reason == QuarantineReason.REFUNDED, ~_unresolved)
+    .values(
+        quarantine_reason=func.coalesce(PAYMENTS.c.reason_before_refund, QuarantineReason.REFUNDED),
+        reason_before_refund=None,
+        resolved_at=None,
+    )
+    .returning(PAYMENTS.c.intent_id)
+)
+
+HAS_OTHER_PURCHASE = select(
+    select(PAYMENTS.c.intent_id)
+    .where(
+        PAYMENTS.c.attempt_id == bindparam("attempt_id"),
+        PAYMENTS.c.outcome == Outcome.PURCHASE,
+        PAYMENTS.c.intent_id != bindparam("intent_id"),
+    )
+    .exists()
+)
+
 INSERT_ORDER = postgres_insert(ORDERS).on_conflict_do_nothing(index_elements=[ORDERS.c.number]).returning(ORDERS.c.id)
+
+PUT_ORDER_STATUS = update(ORDERS).where(ORDERS.c.id == bindparam("key_id"))
 
 INSERT_ORDER_ITEMS = insert(ORDER_ITEMS)
 

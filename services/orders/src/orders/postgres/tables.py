@@ -66,7 +66,10 @@ class PaymentRow(Row):
     stripe_payment_method_id: Mapped[str | None]
     user_id: Mapped[str | None]
     quarantine_reason: Mapped[QuarantineReason | None]
+    reason_before_refund: Mapped[QuarantineReason | None]
     attempt_content: Mapped[bytes | None]
+    encrypted_content: Mapped[bytes | None]
+    encrypted_key_id: Mapped[str | None]
     channel: Mapped[ReportChannel]
     stripe_event_id: Mapped[str | None]
     decided_at: Mapped[datetime]
@@ -89,9 +92,24 @@ class PaymentRow(Row):
         CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount_with_currency"),
         CheckConstraint("amount_minor >= 0", name="amount_minor"),
         CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
-        CheckConstraint("outcome = 'quarantined' OR attempt_content IS NULL", name="content_only_if_quarantined"),
+        # The reason that comes back if the refund fails.
+        CheckConstraint(
+            "reason_before_refund IS NULL OR coalesce(quarantine_reason = 'refunded', false)"
+            " AND reason_before_refund <> 'refunded'",
+            name="reason_before_refund",
+        ),
+        CheckConstraint(
+            "outcome = 'quarantined' OR num_nonnulls(attempt_content, encrypted_content) = 0",
+            name="content_only_if_quarantined",
+        ),
+        # Content that checkout-session could not decrypt is replaced by content that it could.
+        CheckConstraint("num_nonnulls(attempt_content, encrypted_content) <= 1", name="one_content"),
+        CheckConstraint("(encrypted_content IS NULL) = (encrypted_key_id IS NULL)", name="encrypted_content_with_key"),
         CheckConstraint("outcome = 'quarantined' OR resolved_at IS NULL", name="resolved_only_if_quarantined"),
-        CheckConstraint(erased_has_no_personal_data("user_id", "attempt_content"), name="erased_has_no_personal_data"),
+        CheckConstraint(
+            erased_has_no_personal_data("user_id", "attempt_content", "encrypted_content"),
+            name="erased_has_no_personal_data",
+        ),
     )
 
 

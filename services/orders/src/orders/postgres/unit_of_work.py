@@ -1,4 +1,7 @@
-"""Unit of work on PostgreSQL: one transaction at the default isolation. Constraints decide every race."""
+"""Unit of work on PostgreSQL: one transaction at the default isolation.
+
+Constraints decide races between intents, and a lock those of one intent.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +14,9 @@ from orders.postgres.connection import commit, translate_errors
 from orders.postgres.content_encryption import ContentCipher
 from orders.postgres.customers import PostgresCustomerRepository
 from orders.postgres.purchases import PostgresPurchaseRepository
+from orders.postgres.refunds import PostgresRefundRepository
 from orders.postgres.rows import outbox_event_to_row
-from orders.postgres.statements import INSERT_OUTBOX_EVENT
+from orders.postgres.statements import INSERT_OUTBOX_EVENT, LOCK_INTENT
 from orders.postgres.subscriptions import PostgresSubscriptionRepository
 from orders.usecases.unit_of_work import UnitOfWork
 from servicekit.encryption import Keyring
@@ -40,7 +44,12 @@ class PostgresUnitOfWork:
         self._connection = connection
         self.subscriptions = PostgresSubscriptionRepository(connection)
         self.purchases = PostgresPurchaseRepository(connection, cipher, self.subscriptions)
+        self.refunds = PostgresRefundRepository(connection)
         self.customers = PostgresCustomerRepository(connection)
+
+    async def lock_intent(self, intent_id: str) -> None:
+        """Take an advisory lock, which is released with the transaction."""
+        await self._connection.execute(LOCK_INTENT, {"intent_id": intent_id})
 
     async def enqueue_event(self, event: OutboxEvent, at: datetime) -> None:
         """Insert an event into the outbox."""

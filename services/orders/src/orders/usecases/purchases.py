@@ -12,6 +12,7 @@ from orders.domain.outbox import OutboxEvent
 from orders.domain.pagination import Cursor, Page, PageRequest, paginate
 from orders.domain.payments import Payment, PaymentReport
 from orders.domain.purchases import DecisionResult, Purchase, QuarantinedPayment, QuarantineReason
+from orders.domain.refunds import RefundSums
 from orders.domain.subscriptions import subscriptions_from_payment
 from orders.usecases.quarantine import keep_existing, quarantine
 from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory
@@ -67,30 +68,36 @@ class PurchaseRecorder:
         return result
 
     async def _decide(self, unit: UnitOfWork, paid: PaidAttempt, at: datetime) -> DecisionResult:
+        await unit.lock_intent(paid.payment.intent.id)
+        sums = await unit.refunds.sums_of(paid.payment.intent.id)
+        if sums.cover(paid.payment.received):  # Nothing is shipped for money that was given back.
+            return await quarantine(unit, _refunded(paid, at))
         # The decision row comes first: nothing else may be written without it (P3).
         if await unit.purchases.decide_purchase(paid.payment, paid.context, paid.report, at):
-            return await self._write_purchase(unit, paid, at)
+            return await self._write_purchase(unit, paid, sums, at)
         existing = await unit.purchases.lock_decision(paid.payment.intent.id)
         if existing is None:  # Another intent has the attempt's purchase.
             return await quarantine(unit, _duplicate(paid, at))
         if isinstance(existing, QuarantinedPayment) and await unit.purchases.promote_to_purchase(
             paid.payment, paid.context, paid.report, at
         ):
-            return await self._write_purchase(unit, paid, at)
+            return await self._write_purchase(unit, paid, sums, at)
         return await keep_existing(unit, _duplicate(paid, at), existing)
 
-    async def _write_purchase(self, unit: UnitOfWork, paid: PaidAttempt, at: datetime) -> DecisionResult:
-        order = await self._add_order(unit, paid, at) if paid.context.one_time_items else None
+    async def _write_purchase(
+        self, unit: UnitOfWork, paid: PaidAttempt, sums: RefundSums, at: datetime
+    ) -> DecisionResult:
+        order = await self._add_order(unit, paid, sums, at) if paid.context.one_time_items else None
         subscriptions = subscriptions_from_payment(paid.payment, paid.context, new_id=self._new_id, at=at)
         await unit.subscriptions.add(subscriptions, paid.context)
         purchase = Purchase(paid.payment.attempt_id, paid.payment.intent, order, subscriptions)
         await unit.enqueue_event(OutboxEvent.purchase_recorded(purchase), at)
         return DecisionResult(purchase, already_recorded=False)
 
-    async def _add_order(self, unit: UnitOfWork, paid: PaidAttempt, at: datetime) -> Order:
+    async def _add_order(self, unit: UnitOfWork, paid: PaidAttempt, sums: RefundSums, at: datetime) -> Order:
         for _ in range(_NUMBER_TRIES):
             number = generate_order_number(self._random_below)
-            order = Order.from_payment(paid.payment, paid.context, order_id=self._new_id(), number=number, at=at)
+            order = Order.from_payment(paid.payment, paid.context, sums, order_id=self._new_id(), number=number, at=at)
             if await unit.purchases.add_order(order):
                 return order
         raise OrderNumbersExhausted
@@ -127,3 +134,8 @@ class PurchaseReader:
 
 def _duplicate(paid: PaidAttempt, at: datetime) -> QuarantinedPayment:
     return QuarantinedPayment(paid.payment, QuarantineReason.DUPLICATE_PAYMENT, paid.content, paid.report, at)
+
+
+def _refunded(paid: PaidAttempt, at: datetime) -> QuarantinedPayment:
+    reason = QuarantineReason.REFUNDED
+    return QuarantinedPayment(paid.payment, reason, paid.content, paid.report, at, resolved_at=at)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from orders.domain.outbox import OutboxEvent
 from orders.domain.pagination import Cursor, Page, PageRequest, paginate
-from orders.domain.purchases import Decision, DecisionResult, Purchase, QuarantinedPayment
+from orders.domain.purchases import Decision, DecisionResult, Purchase, QuarantinedPayment, QuarantineReason
 from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
@@ -23,8 +23,13 @@ class QuarantineService:
 
     async def quarantine(self, requested: QuarantinedPayment) -> DecisionResult:
         """Quarantine a succeeded intent, or return the decision that exists for it (P3)."""
-        quarantined = replace(requested, quarantined_at=self._now())
+        at = self._now()
+        payment = requested.payment
         async with self._begin() as unit:
+            await unit.lock_intent(payment.intent.id)
+            quarantined = replace(requested, reason=await _reason(unit, requested), quarantined_at=at)
+            if (await unit.refunds.sums_of(payment.intent.id)).cover(payment.received):
+                quarantined = quarantined.refunded(at)
             result = await quarantine(unit, quarantined)
             await unit.commit()
         return result
@@ -46,16 +51,25 @@ async def quarantine(unit: UnitOfWork, quarantined: QuarantinedPayment) -> Decis
 
 
 async def keep_existing(unit: UnitOfWork, requested: QuarantinedPayment, existing: Decision) -> DecisionResult:
-    """Return the existing decision, and attach the request's content to a quarantined payment without any.
+    """Return the existing decision, and give a quarantined payment what it lacks of the request.
 
     A caller that receives `quarantined` deletes the attempt, so the content must be kept here (P4). A payment that
     waited for its attempt takes the new reason with the content.
     """
-    if requested.content is None or isinstance(existing, Purchase) or existing.has_content:
+    if isinstance(existing, Purchase) or not requested.adds_to(existing):
         return DecisionResult(existing, already_recorded=True)
-    intent_id = requested.payment.intent.id
-    await unit.purchases.attach_content(intent_id, requested.reason, requested.content)
-    return DecisionResult(await _lock_decision(unit, intent_id), already_recorded=True)
+    await unit.purchases.amend_quarantine(requested)
+    return DecisionResult(await _lock_decision(unit, requested.payment.intent.id), already_recorded=True)
+
+
+async def _reason(unit: UnitOfWork, requested: QuarantinedPayment) -> QuarantineReason:
+    # Another intent whose purchase is not committed yet is decided later than this one. It finds no conflict, because
+    # a missing attempt is no purchase, and the next report of this intent finds the other purchase.
+    payment = requested.payment
+    missing = requested.reason is QuarantineReason.ATTEMPT_MISSING
+    if missing and await unit.purchases.has_other_purchase(payment.attempt_id, payment.intent.id):
+        return QuarantineReason.DUPLICATE_PAYMENT
+    return requested.reason
 
 
 async def _lock_decision(unit: UnitOfWork, intent_id: str) -> Decision:

@@ -1,13 +1,21 @@
 """Copies of Stripe's refunds and disputes, by Stripe's id, tied to the intent that they take money back from.
 
-They may arrive before the order, and for a payment that was quarantined.
+They may arrive before the order, and for a payment that was quarantined. What the payment became follows them in the
+same transaction: the status of its order, and whether its quarantine is resolved (ADR 27).
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from datetime import datetime
 
-from orders.domain.refunds import Dispute, Refund
-from orders.usecases.unit_of_work import VersionConflict
+from orders.domain.orders import Order, OrderStatus
+from orders.domain.outbox import OutboxEvent
+from orders.domain.purchases import Purchase, QuarantinedPayment
+from orders.domain.refunds import Dispute, Refund, RefundSums
+from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory, VersionConflict
+
+_log = logging.getLogger(__name__)
 
 
 class RefundNotFound(LookupError):
@@ -18,52 +26,89 @@ class DisputeNotFound(LookupError):
     """The dispute was never written."""
 
 
-class RefundRepository(Protocol):
-    """Port to the stored refunds and disputes. Every method is a transaction of its own."""
-
-    async def find_refund(self, refund_id: str) -> Refund | None:
-        """Return a refund."""
-
-    async def put_refund(self, refund: Refund) -> int | None:
-        """Write a refund if the row still has its version; 0 means that there is no row.
-
-        Return the new version, or None if another writer was faster.
-        """
-
-    async def find_dispute(self, dispute_id: str) -> Dispute | None:
-        """Return a dispute."""
-
-    async def put_dispute(self, dispute: Dispute) -> int | None:
-        """Write a dispute under the same condition."""
-
-
 class RefundService:
     """Reads and writes refunds and disputes."""
 
-    def __init__(self, repository: RefundRepository) -> None:
-        self._repository = repository
+    def __init__(self, begin: UnitOfWorkFactory, now: Callable[[], datetime]) -> None:
+        self._begin = begin
+        self._now = now
 
     async def get_refund(self, refund_id: str) -> Refund:
         """Return a refund. Raises RefundNotFound."""
-        refund = await self._repository.find_refund(refund_id)
+        async with self._begin() as unit:
+            refund = await unit.refunds.find_refund(refund_id)
         if refund is None:
             raise RefundNotFound
         return refund
 
     async def get_dispute(self, dispute_id: str) -> Dispute:
         """Return a dispute. Raises DisputeNotFound."""
-        dispute = await self._repository.find_dispute(dispute_id)
+        async with self._begin() as unit:
+            dispute = await unit.refunds.find_dispute(dispute_id)
         if dispute is None:
             raise DisputeNotFound
         return dispute
 
     async def apply_refund(self, refund: Refund) -> Refund:
         """Write a refund as Stripe showed it after its version was read. Raises VersionConflict."""
-        return replace(refund, version=_required(await self._repository.put_refund(refund)))
+        at = self._now()
+        async with self._begin() as unit:
+            await unit.lock_intent(refund.intent_id)
+            before = await unit.refunds.find_refund(refund.id)
+            sums = await unit.refunds.sums_of(refund.intent_id)
+            applied = replace(refund, version=_required(await unit.refunds.put_refund(refund)))
+            order = await _follow(unit, refund.intent_id, sums, at)
+            if _has_changed(before, applied):
+                await unit.enqueue_event(OutboxEvent.refund_changed(applied, order), at)
+            await unit.commit()
+        return applied
 
     async def apply_dispute(self, dispute: Dispute) -> Dispute:
         """Write a dispute as Stripe showed it after its version was read. Raises VersionConflict."""
-        return replace(dispute, version=_required(await self._repository.put_dispute(dispute)))
+        at = self._now()
+        async with self._begin() as unit:
+            await unit.lock_intent(dispute.intent_id)
+            before = await unit.refunds.find_dispute(dispute.id)
+            sums = await unit.refunds.sums_of(dispute.intent_id)
+            applied = replace(dispute, version=_required(await unit.refunds.put_dispute(dispute)))
+            order = await _follow(unit, dispute.intent_id, sums, at)
+            if _has_changed(before, applied):
+                await unit.enqueue_event(OutboxEvent.dispute_changed(applied, order), at)
+            await unit.commit()
+        return applied
+
+
+async def _follow(unit: UnitOfWork, intent_id: str, before: RefundSums, at: datetime) -> Order | None:
+    """Bring the decision up to date with the sums after a change; return its order, if it has one."""
+    after = await unit.refunds.sums_of(intent_id)
+    decision = await unit.purchases.find_decision(intent_id)
+    if isinstance(decision, QuarantinedPayment):
+        await _follow_quarantined(unit, decision, before, after, at)
+    if not isinstance(decision, Purchase) or decision.order is None:
+        return None
+    order = replace(decision.order, status=OrderStatus.after(after, decision.order.total))
+    if order.status is not decision.order.status:
+        await unit.purchases.put_order_status(order.id, order.status)
+    return order
+
+
+async def _follow_quarantined(
+    unit: UnitOfWork, quarantined: QuarantinedPayment, before: RefundSums, after: RefundSums, at: datetime
+) -> None:
+    """Resolve a payment that is refunded in full now; reopen one whose refund failed."""
+    intent_id, received = quarantined.payment.intent.id, quarantined.payment.received
+    if after.cover(received):
+        await unit.purchases.resolve_refunded(intent_id, at)
+    elif before.cover(received) and await unit.purchases.reopen_refunded(intent_id):
+        # Only this change reopens it: a person may have resolved it since an earlier one.
+        _log.error("refund of a quarantined payment failed", extra={"intent": intent_id})
+        reopened = await unit.purchases.find_decision(intent_id)
+        if isinstance(reopened, QuarantinedPayment):
+            await unit.enqueue_event(OutboxEvent.payment_quarantined(reopened), at)
+
+
+def _has_changed(before: Refund | Dispute | None, applied: Refund | Dispute) -> bool:
+    return before is None or (before.status, before.amount) != (applied.status, applied.amount)
 
 
 def _required(version: int | None) -> int:

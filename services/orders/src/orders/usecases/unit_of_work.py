@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from orders.domain.checkout import AttemptContent, CheckoutContext
-from orders.domain.orders import Order
+from orders.domain.checkout import CheckoutContext
+from orders.domain.orders import Order, OrderStatus
 from orders.domain.outbox import OutboxEvent
 from orders.domain.pagination import Cursor
 from orders.domain.payments import Payment, PaymentReport
-from orders.domain.purchases import Decision, Purchase, QuarantinedPayment, QuarantineReason
+from orders.domain.purchases import Decision, Purchase, QuarantinedPayment
+from orders.domain.refunds import Dispute, Refund, RefundSums
 from orders.domain.subscriptions import StripeSnapshot, Subscription, SubscriptionInvoice
 
 
@@ -41,22 +42,38 @@ class PurchaseRepository(Protocol):
     async def promote_to_purchase(
         self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime
     ) -> bool:
-        """Turn an unresolved `attempt_missing` quarantine into the purchase.
+        """Turn an unresolved quarantine that awaits its attempt, or whose refund failed, into the purchase.
 
-        False if it is no such quarantine any more, or another intent has the attempt's purchase.
+        False if it is no such quarantine any more, if it was erased, or if another intent has the attempt's purchase.
         """
 
-    async def attach_content(self, intent_id: str, reason: QuarantineReason, content: AttemptContent) -> None:
-        """Attach content to a quarantined payment without any, unless it was erased.
+    async def amend_quarantine(self, requested: QuarantinedPayment) -> None:
+        """Add the request's content to a quarantined payment without content, unless it was erased.
 
-        An unresolved `attempt_missing` takes the reason too; any other keeps its own.
+        A payment that awaits its attempt takes the reason too, also as the reason before its refund; any other keeps
+        its own.
         """
+
+    async def resolve_refunded(self, intent_id: str, at: datetime) -> bool:
+        """Resolve a quarantined payment as `refunded`, and keep its reason. False if it is none, or is resolved."""
+
+    async def reopen_refunded(self, intent_id: str) -> bool:
+        """Give a payment that is resolved as `refunded` its reason back, unresolved. False if it is none."""
+
+    async def has_other_purchase(self, attempt_id: str, intent_id: str) -> bool:
+        """Return True if another intent has the attempt's purchase."""
+
+    async def find_decision(self, intent_id: str) -> Decision | None:
+        """Return the decision on an intent."""
 
     async def lock_decision(self, intent_id: str) -> Decision | None:
         """Lock the decision on an intent and return it."""
 
     async def add_order(self, order: Order) -> bool:
         """Insert an order with its items. False if its number is taken."""
+
+    async def put_order_status(self, order_id: UUID, status: OrderStatus) -> None:
+        """Write the status of an order."""
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
         """Return the purchase of an attempt."""
@@ -119,6 +136,28 @@ class SubscriptionRepository(Protocol):
         """Insert or update an invoice. False if it belongs to another subscription."""
 
 
+class RefundRepository(Protocol):
+    """Refunds and disputes, by Stripe's id."""
+
+    async def find_refund(self, refund_id: str) -> Refund | None:
+        """Return a refund."""
+
+    async def put_refund(self, refund: Refund) -> int | None:
+        """Write a refund if the row still has its version; 0 means that there is no row.
+
+        Return the new version, or None if another writer was faster.
+        """
+
+    async def find_dispute(self, dispute_id: str) -> Dispute | None:
+        """Return a dispute."""
+
+    async def put_dispute(self, dispute: Dispute) -> int | None:
+        """Write a dispute under the same condition."""
+
+    async def sums_of(self, intent_id: str) -> RefundSums:
+        """Return the sums of an intent's refunds and disputes."""
+
+
 class CustomerRepository(Protocol):
     """The Stripe customer of each user."""
 
@@ -144,8 +183,18 @@ class UnitOfWork(Protocol):
         """Subscriptions."""
 
     @property
+    def refunds(self) -> RefundRepository:
+        """Refunds and disputes."""
+
+    @property
     def customers(self) -> CustomerRepository:
         """Customers."""
+
+    async def lock_intent(self, intent_id: str) -> None:
+        """Wait until no other unit of work decides, refunds or disputes this intent. Always the first call in a unit.
+
+        Held until the transaction ends. Statements after it see everything that the others have committed.
+        """
 
     async def enqueue_event(self, event: OutboxEvent, at: datetime) -> None:
         """Insert an event into the outbox."""

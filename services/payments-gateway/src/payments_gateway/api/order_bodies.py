@@ -35,7 +35,11 @@ class OrderSummaryBody(Body):
     id: str
     number: str = Field(description="Short enough for the phone.")
     checkout_attempt_id: str
-    status: Literal["paid", "unknown"] = Field(description="unknown while the gateway is older than orders.")
+    status: Literal["paid", "partially_refunded", "refunded", "disputed", "unknown"] = Field(
+        description="Follows the refunds and disputes: disputed while a dispute is open or lost, whatever was refunded;"
+        " back again if a refund fails or a dispute is won. Do not ship a refunded order. unknown while the gateway is"
+        " older than orders."
+    )
     total_amount: int = Field(description="Minor units; what Stripe received.")
     currency: str
     refunded_amount: int | None = Field(

@@ -35,7 +35,10 @@ CREATE TABLE payments (
     stripe_payment_method_id text,
     user_id text,
     quarantine_reason quarantine_reason,
+    reason_before_refund quarantine_reason,
     attempt_content bytea,
+    encrypted_content bytea,
+    encrypted_key_id text,
     channel report_channel NOT NULL,
     stripe_event_id text,
     decided_at timestamptz NOT NULL,
@@ -52,10 +55,17 @@ CREATE TABLE payments (
     CONSTRAINT payments_amount_with_currency_check CHECK ((amount_minor IS NULL) = (currency IS NULL)),
     CONSTRAINT payments_amount_minor_check CHECK (amount_minor >= 0),
     CONSTRAINT payments_currency_check CHECK (currency ~ '^[a-z]{3}$'),
-    CONSTRAINT payments_content_only_if_quarantined_check CHECK (outcome = 'quarantined' OR attempt_content IS NULL),
+    CONSTRAINT payments_reason_before_refund_check
+        CHECK (reason_before_refund IS NULL OR coalesce(quarantine_reason = 'refunded', false)
+               AND reason_before_refund <> 'refunded'),
+    CONSTRAINT payments_content_only_if_quarantined_check
+        CHECK (outcome = 'quarantined' OR num_nonnulls(attempt_content, encrypted_content) = 0),
+    CONSTRAINT payments_one_content_check CHECK (num_nonnulls(attempt_content, encrypted_content) <= 1),
+    CONSTRAINT payments_encrypted_content_with_key_check
+        CHECK ((encrypted_content IS NULL) = (encrypted_key_id IS NULL)),
     CONSTRAINT payments_resolved_only_if_quarantined_check CHECK (outcome = 'quarantined' OR resolved_at IS NULL),
     CONSTRAINT payments_erased_has_no_personal_data_check
-        CHECK (erased_at IS NULL OR num_nonnulls(user_id, attempt_content) = 0)
+        CHECK (erased_at IS NULL OR num_nonnulls(user_id, attempt_content, encrypted_content) = 0)
 )
 """
 

@@ -1,7 +1,7 @@
 """Acknowledged changes survive a killed server.
 
-A kill cannot lose what the kernel has. test_write_confirmation.py shows that the reply of WAITAOF is obeyed. Level `aof`
-is tested without syncs: with `everysec` a server that is syncing may keep changes back for up to two seconds.
+A kill cannot lose what the kernel has. test_write_confirmation.py shows that the reply of WAITAOF is obeyed. Level
+`aof` is tested without syncs: with `everysec` a server that is syncing may keep changes back for up to two seconds.
 """
 
 import asyncio

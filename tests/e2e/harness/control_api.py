@@ -80,18 +80,18 @@ class ControlApi(AsyncClosing):
         """Pay as a browser does: `payment_method`, `card_number` or `iban`, `challenge`, `settle`."""
         await self._post(f"payment_intents/{intent_id}/pay", payment)
 
-    async def pass_challenge(self, intent_id: str) -> None:
-        """Pass the 3-D Secure challenge of an intent of either kind."""
+    async def pass_challenge(self, intent_id: str, *, succeed: bool = True) -> None:
+        """Pass the 3-D Secure challenge of an intent of either kind, or fail it."""
         kind = "setup_intents" if intent_id.startswith("seti_") else "payment_intents"
-        await self._post(f"{kind}/{intent_id}/challenge", {"succeed": True})
+        await self._post(f"{kind}/{intent_id}/challenge", {"succeed": succeed})
 
     async def let_behave_like(self, payment_method_id: str, test_card: str) -> None:
         """Let a saved payment method behave like another test card from now on."""
         await self._post(f"payment_methods/{payment_method_id}/behave", {"like": test_card})
 
-    async def settle_debit(self, intent_id: str) -> None:
-        """Let the bank debit of a processing intent succeed."""
-        await self._post(f"payment_intents/{intent_id}/settle", {"succeed": True})
+    async def settle_debit(self, intent_id: str, *, succeed: bool = True) -> None:
+        """Let the bank debit of a processing intent succeed, or fail."""
+        await self._post(f"payment_intents/{intent_id}/settle", {"succeed": succeed})
 
     async def open_dispute(self, intent_id: str, **dispute: Any) -> str:
         """Let the buyer's bank dispute a charge: `amount`, `reason`, `status`; return the dispute's id."""

@@ -67,7 +67,7 @@ async def test_a_cancelled_subscription_is_not_created(billing: Billing) -> None
     [("subscriptions.begin_activation", 0), ("billing.create", 1), ("subscriptions.activate", 1)],
 )
 async def test_a_cancel_during_an_activation_ends_it(billing: Billing, call: str, created: int) -> None:
-    """What the activation creates after all is cancelled at Stripe before it is bound."""
+    """The Stripe subscription that is created after all is cancelled before it is bound."""
     intent = await paid(billing)
     billing.gateway.wire.meanwhile(call, lambda: cancel(billing))
 

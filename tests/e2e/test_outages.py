@@ -81,6 +81,23 @@ async def test_a_stopping_gateway_finishes_its_requests(system: System, control_
     assert '"stopped"' in log
 
 
+async def test_a_request_that_outlasts_the_drain_is_answered(system: System, control_api: ControlApi) -> None:
+    """SIGTERM during a request that does not end in time: 503 with Retry-After, not a broken connection."""
+    await system.backend.restart("gateway-2", {"DRAIN_SECONDS": "1"})
+    async with system.shop(gateway=1) as shop:
+        held = system.proxies.break_before(OutgoingCall.SAVE_ATTEMPT)
+        request = asyncio.create_task(shop.initiate(system.cart(mug=1)))
+        await held.hit()
+
+        await system.backend.stop("gateway-2")
+        reply = await request
+        held.drop()
+
+    await system.backend.restart("gateway-2", {"DRAIN_SECONDS": "30"})
+    assert (reply.status, reply.problem) == (503, "temporarily_unavailable")
+    assert reply.headers["Retry-After"] == "2"
+
+
 async def _readiness_is(shop: Shop, status: int) -> bool:
     return (await shop.request("GET", "/readyz")).status == status
 

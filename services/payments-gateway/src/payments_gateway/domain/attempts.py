@@ -182,7 +182,7 @@ class UnreadableAttempt:
 
 
 FoundAttempt = Attempt | UnreadableAttempt | Tombstone
-"""What checkout-session knows about an attempt id."""
+"""Everything that checkout-session may know about an attempt id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class ClosedAttempt:
     """Result of closing an attempt."""
 
     found: FoundAttempt | None
-    """What stands under the id; None if it was never saved."""
+    """The attempt or tombstone under the id; None if it was never saved."""
     successor: str | None
     """Id of the attempt that superseded it, which may be another one than the caller named."""
 

@@ -8,7 +8,13 @@ from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound, IntentMismatch, PaymentNotSucceeded
 from payments_gateway.domain.intents import PAYABLE_STATUSES, PENDING_STATUSES, IntentNotFound, IntentStatus
-from payments_gateway.domain.purchases import PaymentReport, Purchase, ReportChannel
+from payments_gateway.domain.purchases import (
+    PaymentReport,
+    Purchase,
+    QuarantinedPayment,
+    QuarantineReason,
+    ReportChannel,
+)
 
 from ..assembly import Gateway
 from ..samples import ATTEMPT_ID, OTHER_ATTEMPT_ID, intent_ref
@@ -89,6 +95,29 @@ async def test_p6_a_paid_intent_does_not_complete_another_checkout(gateway: Gate
 
     assert gateway.orders.decisions == {}
     assert len(gateway.attempts.stored()) == 2
+
+
+@pytest.mark.parametrize("named", [None, "nonsense", OTHER_ATTEMPT_ID])
+async def test_p3_metadata_that_was_edited_at_stripe_loses_no_purchase(gateway: Gateway, named: str | None) -> None:
+    """The attempt names the intent, so the browser's return completes it; the webhook cannot know its attempt."""
+    paid = gateway.intents.change(gateway.paid_attempt(user_id="user_ada").ref, attempt_id=named)
+
+    decision = await gateway.complete.complete(ATTEMPT_ID, paid.ref, ADA)
+
+    assert [decision] == gateway.orders.purchases()
+    assert gateway.attempts.stored() == []
+
+
+async def test_p3_a_paid_attempt_that_cannot_be_read_needs_review(gateway: Gateway) -> None:
+    """Nothing is written and the content stays: the webhook waits for the key before it quarantines."""
+    paid = gateway.paid_attempt()
+    gateway.attempts.make_unreadable(ATTEMPT_ID)
+
+    decision = await gateway.complete.complete(ATTEMPT_ID, paid.ref, GUEST)
+
+    assert decision == QuarantinedPayment(QuarantineReason.ATTEMPT_UNREADABLE, content_kept=False)
+    assert gateway.orders.decisions == {}
+    assert len(gateway.attempts.stored()) == 1
 
 
 async def test_an_intent_of_the_other_mode_is_a_mismatch(gateway: Gateway) -> None:

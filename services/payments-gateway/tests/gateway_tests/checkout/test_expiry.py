@@ -74,7 +74,7 @@ async def test_until_its_pay_by_an_attempt_is_left_alone(gateway: Gateway, use_c
 async def test_a_closed_attempt_that_is_still_payable_is_cancelled(
     gateway: Gateway, use_case: str, reason: CloseReason
 ) -> None:
-    """Whoever closed it was killed before the cancel. The reason of the close and the successor stay."""
+    """Its closer was killed before the cancel. The reason of the close and the successor stay."""
     stored = gateway.stored_attempt()
     await gateway.attempts.close(ATTEMPT_ID, reason, "the successor")
 

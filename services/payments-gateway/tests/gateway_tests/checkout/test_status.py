@@ -7,6 +7,7 @@ from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Purchase
+from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import Gateway
 from ..samples import ATTEMPT_ID
@@ -76,3 +77,53 @@ async def test_a_quarantined_attempt_needs_review(gateway: Gateway) -> None:
     await gateway.fulfil(gateway.paid_attempt(received=Money(1, "usd")))
 
     assert await gateway.statuses.status(ATTEMPT_ID, GUEST) == CheckoutStatus(CheckoutState.NEEDS_REVIEW)
+
+
+@pytest.mark.parametrize(
+    ("status", "closed", "state"),
+    [
+        (IntentStatus.SUCCEEDED, None, CheckoutState.NEEDS_REVIEW),
+        (IntentStatus.SUCCEEDED, SUPERSEDED, CheckoutState.NEEDS_REVIEW),
+        (IntentStatus.PROCESSING, None, CheckoutState.PROCESSING),
+        (IntentStatus.CANCELED, None, CheckoutState.EXPIRED),
+        (IntentStatus.REQUIRES_PAYMENT_METHOD, SUPERSEDED, CheckoutState.SUPERSEDED),
+        (IntentStatus.REQUIRES_ACTION, PAY_BY_PASSED, CheckoutState.EXPIRED),
+    ],
+)
+async def test_the_state_of_an_unreadable_attempt(
+    gateway: Gateway, status: IntentStatus, closed: CloseReason | None, state: CheckoutState
+) -> None:
+    """Its intent and the reason of its close stand in clear; a status decides nothing about its payment."""
+    stored = gateway.stored_attempt()
+    gateway.intents.change(stored.intent, status=status)
+    gateway.attempts.make_unreadable(ATTEMPT_ID)
+    if closed:
+        await gateway.attempts.close(ATTEMPT_ID, closed)
+
+    assert await gateway.statuses.status(ATTEMPT_ID, GUEST) == CheckoutStatus(state)
+    assert gateway.orders.decisions == {}
+
+
+async def test_an_unreadable_attempt_is_not_called_open(gateway: Gateway) -> None:
+    """Its pay-by cannot be read and initiate releases no secret: 503 until the key is back, then open again."""
+    gateway.stored_attempt()
+    gateway.attempts.make_unreadable(ATTEMPT_ID)
+
+    with pytest.raises(ServiceUnavailable):
+        await gateway.statuses.status(ATTEMPT_ID, GUEST)
+    gateway.attempts.make_readable(ATTEMPT_ID)
+
+    assert await gateway.statuses.status(ATTEMPT_ID, GUEST) == CheckoutStatus(CheckoutState.OPEN)
+
+
+async def test_an_unreadable_attempt_that_was_recorded_is_completed(gateway: Gateway) -> None:
+    """The process was killed between the purchase and the delete, and then the key was taken away."""
+    paid = gateway.paid_attempt()
+    gateway.wire.fail("attempts.delete", ServiceUnavailable("checkout-session"))
+    with pytest.raises(ServiceUnavailable):
+        await gateway.fulfil(paid)
+    gateway.attempts.make_unreadable(ATTEMPT_ID)
+
+    status = await gateway.statuses.status(ATTEMPT_ID, GUEST)
+
+    assert (status.state, [status.purchase]) == (CheckoutState.COMPLETED, gateway.orders.purchases())

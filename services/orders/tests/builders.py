@@ -116,6 +116,16 @@ def quarantine(
     return pb.QuarantinePaymentRequest(payment=request.payment, reason=reason, context=content, report=_webhook())
 
 
+def unreadable(
+    request: pb.RecordPurchaseRequest, content: bytes = b"encrypted elsewhere", *, key_id: str = "s1"
+) -> pb.QuarantinePaymentRequest:
+    """Return a request to quarantine the same payment with the encrypted content of its attempt."""
+    quarantined = quarantine(request, pb.QUARANTINE_REASON_ATTEMPT_UNREADABLE)
+    user_id = request.context.user_id
+    quarantined.encrypted_content.CopyFrom(pb.EncryptedContent(content=content, key_id=key_id, user_id=user_id))
+    return quarantined
+
+
 def quarantine_with_content(*, user_id: str = "user_1") -> pb.QuarantinePaymentRequest:
     """Return a request to quarantine a new payment, with its content."""
     return quarantine(purchase(user_id=user_id), pb.QUARANTINE_REASON_AMOUNT_MISMATCH, with_content=True)

@@ -7,7 +7,17 @@ import pytest
 
 from orders.postgres.table_base import PERSONAL_COLUMNS
 
-from ..builders import cart, dispute, invoice, mixed_cart, purchase, quarantine, recurring_line, refund
+from ..builders import (
+    cart,
+    dispute,
+    invoice,
+    mixed_cart,
+    purchase,
+    quarantine,
+    quarantine_with_content,
+    recurring_line,
+    refund,
+)
 from ..calls import activate, put_customer
 from ..service import Client
 
@@ -36,6 +46,8 @@ ORDER = {
     "payments_pkey": SECOND_PURCHASE.format(intent_id="intent_id"),
     "payments_reason_iff_quarantined_check": "UPDATE payments SET quarantine_reason = 'unrecordable'",
     "payments_content_only_if_quarantined_check": "UPDATE payments SET attempt_content = 'x'",
+    "payments_encrypted_content_with_key_check": "UPDATE payments SET encrypted_key_id = 's1'",
+    "payments_reason_before_refund_check": "UPDATE payments SET reason_before_refund = 'unrecordable'",
     "payments_resolved_only_if_quarantined_check": "UPDATE payments SET resolved_at = now()",
     "payments_amount_unless_quarantined_setup_check": "UPDATE payments SET amount_minor = NULL, currency = NULL",
     "payments_setup_amount_is_zero_check": "UPDATE payments SET kind = 'setup'",
@@ -181,6 +193,15 @@ async def test_p3_a_quarantined_payment_has_neither_order_nor_subscription(order
 
     assert violated[:2] == ["orders_total_equals_payment_fkey", "subscriptions_belong_to_purchase_fkey"]
     assert violated[2] in violated[:2]
+
+
+async def test_a_quarantined_payment_has_one_content(orders: Client, sql: Any) -> None:
+    """Readable content replaces the encrypted one."""
+    await orders.QuarantinePayment(quarantine_with_content())
+
+    violated = await violated_constraint(sql, "UPDATE payments SET encrypted_content = 'x', encrypted_key_id = 's1'")
+
+    assert violated == "payments_one_content_check"
 
 
 async def test_a_stripe_subscription_has_one_row(orders: Client, sql: Any) -> None:

@@ -23,7 +23,17 @@ from orders.usecases.erasure import (
 )
 from orders.usecases.retrying import Retrier
 
-from ..builders import cart, invoice, line, mixed_cart, purchase, quarantine, quarantine_with_content, recurring_line
+from ..builders import (
+    cart,
+    invoice,
+    line,
+    mixed_cart,
+    purchase,
+    quarantine,
+    quarantine_with_content,
+    recurring_line,
+    unreadable,
+)
 from ..calls import activate, get_customer, put_customer
 from ..service import Client, count
 
@@ -49,7 +59,7 @@ BOOKKEEPING = {
     "subscriptions": "id checkout_attempt_id intent_id stripe_customer_id stripe_payment_method_id"
     " stripe_subscription_id status version interval interval_count current_period_end created_at payment_outcome"
     " currency position trial_days activation_generation activation_began_at activation_failure trial_end"
-    " cancel_at_period_end cancel_at canceled_at ended_at latest_invoice_id erased_at",
+    " cancel_at_period_end cancel_at canceled_at ended_at latest_invoice_id erased_at cancel_requested_at",
     "subscription_items": "subscription_id position price_id product_id name quantity unit_amount_minor",
     "subscription_invoices": "stripe_invoice_id subscription_id status billing_reason total_minor amount_paid_minor"
     " currency attempt_count created_at period_start period_end next_payment_attempt",
@@ -260,6 +270,24 @@ async def test_p7_content_that_arrives_after_the_erasure_is_not_stored(
 
     assert (quarantined.HasField("erased_at"), quarantined.HasField("context")) == (True, False)
     assert await sql.fetchval("SELECT count(attempt_content) FROM payments") == 0
+
+
+@pytest.mark.parametrize("user_id", ["user_1", ""])
+async def test_p7_the_encrypted_content_of_an_unreadable_attempt_is_erased_for_good(
+    orders: Client, service: ErasureService, sql: Any, user_id: str
+) -> None:
+    """By user or by attempt. With its key back, it returns neither as content nor as the purchase."""
+    request = purchase(user_id=user_id)
+    await orders.QuarantinePayment(unreadable(request))
+
+    erased = await erase(service, ADA if user_id else ByAttempt(request.payment.attempt_id))
+    await orders.QuarantinePayment(unreadable(request))
+    answer = await orders.RecordPurchase(request)
+
+    row = await sql.fetchrow("SELECT user_id, encrypted_content, encrypted_key_id FROM payments")
+    assert erased == ErasureCounts(quarantined_payments=1)
+    assert answer.decision.quarantined_payment.HasField("erased_at")
+    assert tuple(row) == (None, None, None)
 
 
 async def test_a_payment_without_content_is_not_erased(orders: Client, service: ErasureService) -> None:

@@ -43,6 +43,8 @@ _REASONS: Final = EnumCodec(QuarantineReason, orders_pb2.QuarantineReason)
 _CAUSES: Final = EnumCodec(UnreadableCause, orders_pb2.UnreadableContent.Cause)
 _ORDER_STATUSES: Final = EnumCodec(OrderStatus, orders_pb2.OrderStatus)
 
+_MAX_ENCRYPTED_BYTES: Final = MAX_CONTEXT_BYTES + 8 * 1024
+"""With the rest of the attempt, and what the encryption adds."""
 _NOT_YET: Final = datetime.fromtimestamp(0, UTC)
 
 
@@ -136,9 +138,9 @@ def _encrypted_from_proto(
         return None
     fields.require(message.content, "encrypted_content.content", "is required")
     fields.require(
-        len(message.content) <= MAX_CONTEXT_BYTES,
+        len(message.content) <= _MAX_ENCRYPTED_BYTES,
         "encrypted_content.content",
-        f"must have at most {MAX_CONTEXT_BYTES} bytes",
+        f"must have at most {_MAX_ENCRYPTED_BYTES} bytes",
     )
     return EncryptedContent(_storable_id(message.user_id) or None, message.content, _storable_id(message.key_id))
 

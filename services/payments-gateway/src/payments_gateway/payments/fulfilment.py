@@ -205,8 +205,9 @@ def _mismatch(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
 
 def _log_decision(decision: PaymentDecision, report: PaymentReport) -> None:
     if isinstance(decision, QuarantinedPayment):
-        # One payment alerts once, however often it is reported.
-        level = logging.INFO if decision.already_recorded else logging.ERROR
+        # One payment alerts once, however often it is reported; one that was refunded in full needs nobody.
+        settled = decision.already_recorded or decision.reason is QuarantineReason.REFUNDED
+        level = logging.INFO if settled else logging.ERROR
         extra = {"reason": decision.reason.value, "channel": report.channel.value}
         _log.log(level, "payment quarantined", extra={**extra, "reported_before": decision.already_recorded})
         _count(report, "quarantined_before" if decision.already_recorded else "quarantined")

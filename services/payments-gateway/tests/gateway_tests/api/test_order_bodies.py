@@ -40,6 +40,14 @@ def test_an_order_shows_refunded_and_disputed_amounts() -> None:
     assert (returned.refunded_amount, returned.disputed_amount) == (500, 700)
 
 
+@pytest.mark.parametrize("status", OrderStatus)
+def test_every_status_of_an_order_is_shown(status: OrderStatus) -> None:
+    """The OpenAPI document lists each, also the one that stands for those of a newer version."""
+    body = order_to_body(replace(ORDER, status=status))
+
+    assert body.status == status.value
+
+
 @pytest.mark.parametrize(
     ("decision", "status"),
     [

@@ -1072,7 +1072,7 @@ class EncryptedContent(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
-    """At most 512 KiB."""
+    """At most 520 KiB."""
     key_id: _builtins.str
     """Id of the key that it is encrypted with; empty if it is unknown."""
     user_id: _builtins.str

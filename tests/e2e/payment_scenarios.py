@@ -34,7 +34,6 @@ class ReturnWithoutAttempt(Return):
         Call.GET_ATTEMPT,
         Call.GET_PURCHASE,
         Call.RETRIEVE_INTENT,
-        Call.GET_PURCHASE,
         Call.QUARANTINE_PAYMENT,
     )
     leaves = ExpectedState(quarantined=1)
@@ -65,7 +64,7 @@ class Report(Return):
 class ReportWithoutAttempt(Report):
     """Stripe reports a payment whose attempt was lost."""
 
-    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.GET_PURCHASE, Call.QUARANTINE_PAYMENT)
+    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.QUARANTINE_PAYMENT)
     leaves = ExpectedState(quarantined=1)
     quarantine_reason = "attempt_missing"
 

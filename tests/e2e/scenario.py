@@ -1,6 +1,7 @@
 """The base of all scenarios, and the state by which they are judged."""
 
 import json
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -196,7 +197,13 @@ class Scenario(ABC):
     async def deliver(self, door: Shop, event_type: str, subject: Mapping[str, Any]) -> Reply:
         """Deliver an event with Stripe's signature; a repeat has the same event id."""
         event_id = f"evt_{uuid.uuid5(uuid.NAMESPACE_URL, event_type + subject['id']).hex}"
-        event = {"id": event_id, "object": "event", "type": event_type, "data": {"object": subject}}
+        event = {
+            "id": event_id,
+            "object": "event",
+            "type": event_type,
+            "created": int(time.time()),
+            "data": {"object": subject},
+        }
         body = json.dumps(event, default=str)
         secret = self.system.backend.addresses.webhook_secret
         headers = {

@@ -1,13 +1,17 @@
 """A missing encryption key delays an order without losing it."""
 
 import base64
+import json
+import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest_asyncio
+import stripe
 
 from .conftest import Waiter, until
 from .harness.control_api import ControlApi
-from .harness.shop import Shop
+from .harness.shop import Checkout, Reply, Shop
 from .harness.system import System
 
 OTHER_KEY = "other:" + base64.b64encode(bytes(range(32))).decode()
@@ -25,26 +29,73 @@ async def usual_key(system: System) -> AsyncIterator[dict[str, str]]:
 async def test_p3_a_payment_whose_attempt_cannot_be_decrypted_waits_for_the_key(
     system: System, shop: Shop, control_api: ControlApi, settled: Waiter, usual_key: dict[str, str]
 ) -> None:
-    """Webhook and browser get 503 and nothing is quarantined; with the key back the payment becomes an order."""
-    checkout = await shop.checkout(system.cart(mug=1))
-    await system.backend.restart("checkout-session", {"ENCRYPTION_KEYS": OTHER_KEY})
-
-    (await shop.pay(checkout)).ok()
-    returned = await shop.complete(checkout)
+    """The webhook gets 503, and nothing is decided: the key may be on its way. With it, the payment is an order."""
+    checkout = await _paid_without_key(system, shop)
 
     async def refused() -> bool:
         attempts = await control_api.delivery_attempts(object_id=checkout.intent_id)
         return any(each["status"] == 503 for each in attempts)
 
     await until(refused, "a webhook answered with 503")
+    returned = await shop.complete(checkout)
     decided_meanwhile = await system.orders_db.payment(checkout.intent_id)
     kept_meanwhile = await system.attempt_store.has_content(checkout.attempt_id)
     await system.backend.restart("checkout-session", usual_key)
     await settled(checkout)
 
     (order,) = await system.orders_db.orders_of(checkout.attempt_id)
-    assert returned.status == 503
+    assert (returned.status, returned.body["status"]) == (200, "needs_review")
     assert decided_meanwhile is None
     assert kept_meanwhile
     assert order["total_minor"] == checkout.amount
-    assert '"unreadable_attempt"' in system.backend.log_of("checkout-session")
+    assert "attempt cannot be decrypted" in system.backend.log_of("gateway")
+
+
+async def test_p3_p4_an_hour_without_the_key_quarantines_the_payment_until_the_key_is_back(
+    system: System, shop: Shop, control_api: ControlApi, settled: Waiter, usual_key: dict[str, str]
+) -> None:
+    """The encrypted content is quarantined and stays stored, so that the next report makes it an order."""
+    await control_api.add_webhook_rule(types=["payment_intent.succeeded"], hold=True)
+    checkout = await _paid_without_key(system, shop)
+    paid = (await system.stripe.v1.payment_intents.retrieve_async(checkout.intent_id)).to_dict()
+
+    recent = await _report(system, shop, paid, age_seconds=3500)
+    old = [await _report(system, shop, paid, age_seconds=3700) for _ in range(2)]
+    (quarantined,) = await system.orders_db.payments_of(checkout.attempt_id)
+    kept = await system.attempt_store.has_content(checkout.attempt_id)
+    await system.backend.restart("checkout-session", usual_key)
+    await control_api.clear_webhook_rules()
+    await control_api.release_deliveries()
+    await settled(checkout)
+
+    (decision,) = await system.orders_db.payments_of(checkout.attempt_id)
+    assert (recent.status, [reply.status for reply in old]) == (503, [200, 200])
+    assert (quarantined["outcome"], quarantined["quarantine_reason"]) == ("quarantined", "attempt_unreadable")
+    assert kept
+    assert decision["outcome"] == "purchase"
+    assert len(await system.orders_db.orders_of(checkout.attempt_id)) == 1
+    assert _alerts(system, checkout) == 1
+
+
+async def _paid_without_key(system: System, shop: Shop) -> Checkout:
+    checkout = await shop.checkout(system.cart(mug=1))
+    await system.backend.restart("checkout-session", {"ENCRYPTION_KEYS": OTHER_KEY})
+    (await shop.pay(checkout)).ok()
+    return checkout
+
+
+async def _report(system: System, shop: Shop, intent: dict[str, Any], *, age_seconds: int) -> Reply:
+    """Deliver the event of a payment that was made some time ago."""
+    created = int(time.time()) - age_seconds
+    event = {"id": "evt_1", "type": "payment_intent.succeeded", "created": created, "data": {"object": intent}}
+    body = json.dumps(event, default=str)
+    signature = stripe.WebhookSignature.generate_signature_header(body, system.backend.addresses.webhook_secret)
+    headers = {"Content-Type": "application/json", "Stripe-Signature": signature}
+    return await shop.request("POST", "/api/stripe/webhook", data=body.encode(), headers=headers)
+
+
+def _alerts(system: System, checkout: Checkout) -> int:
+    """Count the error lines that say that the checkout's payment is quarantined."""
+    lines = system.backend.log_of("gateway").splitlines() + system.backend.log_of("gateway-2").splitlines()
+    told = [json.loads(line) for line in lines if '"payment quarantined"' in line]
+    return sum(line["level"] == "error" and line["attempt"] == checkout.attempt_id[:8] for line in told)

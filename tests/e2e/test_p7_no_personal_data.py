@@ -291,7 +291,7 @@ async def test_p7_a_refused_caller_is_never_quoted(private: Private) -> None:
 async def test_p7_a_refused_webhook_is_never_quoted(private: Private) -> None:
     """A wrong signature, another secret, and signed bodies that are no events."""
     personal = {"receipt_email": private.buyer.email.value, "shipping": {"name": private.buyer.name.value}}
-    event = json.dumps({"id": "evt_1", "type": SUCCEEDED, "data": {"object": personal}})
+    event = json.dumps({"id": "evt_1", "type": SUCCEEDED, "created": 1, "data": {"object": personal}})
     async with private.shop(signed_in=False) as stripes:
         headers = {"Content-Type": "application/json", "Stripe-Signature": f"t=1,v1=00,{private.buyer.email.value}"}
         replies = [
@@ -361,7 +361,7 @@ async def test_p7_an_error_of_the_attempt_store_leaks_nothing(private: Private) 
     store = private.system.attempt_store.client
     async with private.shop() as shop:
         checkout = await private.checkout(shop)
-        key, _ = await private.system.attempt_store.backup(checkout.attempt_id)
+        key, stored = await private.system.attempt_store.backup(checkout.attempt_id)
         await store.config_set("maxmemory", 1)
         full = await shop.request("POST", INITIATE, json=private.body())
         await store.config_set("maxmemory", 0)
@@ -369,6 +369,7 @@ async def test_p7_an_error_of_the_attempt_store_leaks_nothing(private: Private) 
         await store.rpush(key, private.buyer.name.value)
         of_another_type = await shop.status(checkout.attempt_id)
         await store.delete(key)
+        await private.system.attempt_store.restore((key, stored))
         await store.hset(key, "content", private.buyer.name.value)
         unreadable = await shop.status(checkout.attempt_id)
         await store.delete(key)
@@ -393,7 +394,7 @@ async def test_p7_a_fault_of_stripe_leaks_nothing(private: Private) -> None:
 
 async def test_p7_a_quarantine_leaks_nothing(private: Private) -> None:
     """Quarantine for every reason: sum, intent, second payment, missing attempt, unrecordable content."""
-    event = {"id": "evt_1", "object": "event", "type": SUCCEEDED}
+    event = {"id": "evt_1", "object": "event", "type": SUCCEEDED, "created": 1}
     intent = {"object": "payment_intent", "status": "succeeded", "currency": "usd", "livemode": False}
     async with private.shop() as shop, private.shop(signed_in=False) as stripes:
 
@@ -409,7 +410,9 @@ async def test_p7_a_quarantine_leaks_nothing(private: Private) -> None:
         checkout = await private.checkout(shop)
         await succeeded("pi_stranger", checkout.attempt_id, checkout.amount)
         await succeeded(checkout.intent_id, checkout.attempt_id, checkout.amount + 1)
-        await succeeded("pi_missing", "00000000-0000-4000-8000-000000000000", 5)
+        lost = await private.another().checkout(stripes)
+        await private.system.attempt_store.lose(lost.attempt_id)
+        await succeeded("pi_missing", lost.attempt_id, 5)
         bought = await private.another().buy(stripes)
         await succeeded("pi_second", bought.attempt_id, bought.amount)
         await private.system.rpc.quarantine_unrecordable(private.buyer.contact, private.buyer.user_id.value)

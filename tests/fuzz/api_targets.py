@@ -41,15 +41,16 @@ def targets(system: FuzzedSystem) -> Iterator[Target]:
 
 
 def _initiate_bodies(system: FuzzedSystem) -> st.SearchStrategy[Any]:
-    with_unknown = initiate_body(system.stack)
-    fresh = {name: value for name, value in with_unknown.items() if name != "supersedes"}
-    replacing = with_unknown | {"supersedes": system.open_checkouts[0][0]}
-    return st.sampled_from((fresh, fresh, with_unknown, replacing)).flatmap(mutated_json)
+    with_foreign = initiate_body(system.stack)
+    fresh = {name: value for name, value in with_foreign.items() if name != "supersedes"}
+    with_unknown = fresh | {"supersedes": system.lost_attempts[0]}
+    replacing = fresh | {"supersedes": system.open_checkouts[0][0]}
+    return st.sampled_from((fresh, fresh, with_foreign, with_unknown, replacing)).flatmap(mutated_json)
 
 
 def _complete_bodies(system: FuzzedSystem) -> st.SearchStrategy[Any]:
     _, (attempt_id, intent_id), (_, other_intent_id), *_ = system.open_checkouts
     known = {"checkoutAttemptId": attempt_id, "paymentIntentId": intent_id}
-    unknown = {"checkoutAttemptId": str(uuid.UUID(int=1, version=4)), "setupIntentId": "seti_1"}
+    unknown = {"checkoutAttemptId": system.lost_attempts[0], "setupIntentId": "seti_1"}
     mismatched = known | {"paymentIntentId": other_intent_id}
     return st.sampled_from((known, unknown, mismatched)).flatmap(mutated_json)

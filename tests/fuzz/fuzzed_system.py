@@ -20,6 +20,7 @@ from tests.e2e.harness.shop import ADDRESS, CONTACT
 SERVICES: Final = ("checkout-session", "orders", "gateway")
 INITIATE: Final = "/api/stripe/initiate-checkout"
 _OPEN_CHECKOUTS: Final = 4
+_LOST_ATTEMPTS: Final = 8
 _TOKEN_EXPIRES_AT: Final = 2**33
 _SETTINGS: Final = {"gateway": {"STRIPE_REQUESTS_PER_SECOND": "10000"}}
 """No limit may keep the inputs from the code behind it."""
@@ -37,6 +38,8 @@ class FuzzedSystem:
     orders_channel: grpc.Channel
     open_checkouts: tuple[tuple[str, str], ...]
     """Attempt and intent of a guest's unpaid checkouts."""
+    lost_attempts: tuple[str, ...]
+    """Ids of ours whose attempts were lost: those of anybody else reach no service."""
     authorization: bytes
     """Header value of a signed-in user."""
     announced: Announced = field(default_factory=lambda: defaultdict(set))
@@ -81,6 +84,7 @@ def run_system(folder: Path) -> Iterator[FuzzedSystem]:
                 session_channel=session_channel,
                 orders_channel=orders_channel,
                 open_checkouts=tuple(_open_checkout(stack) for _ in range(_OPEN_CHECKOUTS)),
+                lost_attempts=tuple(_lost_attempt(stack) for _ in range(_LOST_ATTEMPTS)),
                 authorization=f"Bearer {token}".encode(),
             )
     finally:
@@ -104,3 +108,10 @@ def _open_checkout(stack: Stack) -> tuple[str, str]:
     response = json_http.send_json("POST", f"{stack.facts.gateway}{INITIATE}", body)
     intent_id, _, _ = response.body["clientSecret"].partition("_secret_")
     return response.body["checkoutAttemptId"], intent_id
+
+
+def _lost_attempt(stack: Stack) -> str:
+    attempt_id, _ = _open_checkout(stack)
+    for key in stack.valkey.execute("KEYS", f"*:attempt:{attempt_id}"):
+        stack.valkey.execute("DEL", key)
+    return attempt_id

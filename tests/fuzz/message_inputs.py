@@ -34,6 +34,8 @@ _VALUES: Final[dict[str, Any]] = {
     "version": 0,
 }
 """Valid values by field, where the default for the field's type is not valid."""
+_ABSENT: Final = {"encrypted_content"}
+"""Fields that are valid only in a request with another reason."""
 
 
 def valid_message(descriptor: Descriptor, number: uuid.UUID) -> Any:
@@ -41,6 +43,8 @@ def valid_message(descriptor: Descriptor, number: uuid.UUID) -> Any:
     message: Any = GetMessageClass(descriptor)()
     for field in descriptor.fields:
         if field.containing_oneof is not None and field.containing_oneof.fields[0] is not field:
+            continue
+        if field.name in _ABSENT:
             continue
         if field.message_type is None:
             setattr(message, field.name, _valid_scalar(field, number))

@@ -16,7 +16,7 @@ from .targets import Target
 
 _OK: Final = 200
 _MAX_BODY: Final = 256 * 1024
-_HARMLESS_EVENT: Final = b'{"id":"evt_1","object":"event","type":"charge.updated"}'
+_HARMLESS_EVENT: Final = b'{"id":"evt_1","object":"event","type":"charge.updated","created":1}'
 
 
 def targets(system: FuzzedSystem) -> Iterator[Target]:
@@ -50,7 +50,8 @@ def _sign(body: bytes, secret: str) -> tuple[bytes, bytes]:
 
 
 def _bodies(system: FuzzedSystem) -> st.SearchStrategy[bytes]:
-    attempts = st.uuids(version=4).map(str) | st.sampled_from([attempt_id for attempt_id, _ in system.open_checkouts])
+    known = st.sampled_from([*system.lost_attempts, *(attempt_id for attempt_id, _ in system.open_checkouts)])
+    attempts = st.uuids(version=4).map(str) | known
     intents = st.integers(0, 2**64).map(lambda number: f"pi_{number:x}")
     kinds = st.sampled_from(("payment_intent", "payment_intent", "setup_intent"))
     events = st.builds(_succeeded_event, kinds, intents, attempts)
@@ -73,7 +74,7 @@ def _succeeded_event(kind: str, intent_id: str, attempt_id: str) -> dict[str, An
         "amount_received": 2500,
         "currency": "usd",
     }
-    return {"id": "evt_1", "type": f"{kind}.succeeded", "data": {"object": intent}}
+    return {"id": "evt_1", "type": f"{kind}.succeeded", "created": 1, "data": {"object": intent}}
 
 
 def _signatures() -> st.SearchStrategy[list[bytes]]:

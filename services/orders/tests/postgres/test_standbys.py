@@ -10,7 +10,7 @@ import pytest
 from checkout.orders.v1 import orders_pb2 as pb
 
 from ..builders import purchase, quarantine
-from ..calls import activate, begun, fail
+from ..calls import activate, begun, cancel, fail
 from ..service import UNAVAILABLE, Client, connected, count, error_of, served, until
 
 WAITERS = """
@@ -71,9 +71,9 @@ async def test_p3_a_decision_without_the_standby_is_not_acknowledged(database_ur
     assert answer.already_recorded
 
 
-@pytest.mark.parametrize("change", [activate, fail])
+@pytest.mark.parametrize("change", [activate, cancel, fail])
 async def test_an_activation_without_the_standby_is_not_acknowledged(database_url: str, change: Change) -> None:
-    """Else it would be pending again after a failover, and nobody would retry it."""
+    """Else it would be pending again after a failover: nobody would retry it, or a cancelled one would be charged."""
     async with served(database_url, **SHORT) as channel:
         orders = Client(channel)
         subscription = await begun(orders)

@@ -89,7 +89,7 @@ class Fulfilment:
             _count(report, "not_ours")
             return None
         if isinstance(found, UnreadableAttempt) and self._is_recent(report):
-            _log.error("attempt cannot be decrypted, its payment waits", extra={"key_id": found.key_id})
+            _log.warning("attempt cannot be decrypted, its payment waits", extra={"key_id": found.key_id})
             raise ServiceUnavailable("checkout-session")
         decision = await self._decide(payment, found, report)
         if not isinstance(decision, Purchase):

@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import stripe
@@ -21,7 +21,7 @@ from payments_gateway.domain.webhook_events import (
     WebhookEvent,
 )
 from payments_gateway.stripe_api.calls import UNREADABLE
-from payments_gateway.stripe_api.fields import read_id
+from payments_gateway.stripe_api.fields import read_id, read_time
 from payments_gateway.stripe_api.intents import intent_from_stripe
 from payments_gateway.stripe_api.subscriptions import our_id, stripe_subscription_id
 
@@ -109,7 +109,7 @@ def _delivery(fields: Any) -> VerifiedDelivery:
     kind = str(fields["type"])
     return VerifiedDelivery(
         id=read_id(fields["id"]),
-        created_at=datetime.fromtimestamp(fields["created"], UTC),
+        created_at=read_time(fields["created"]),
         account=fields.get("account"),
         event=_READERS[kind](fields["data"]["object"]) if kind in _READERS else None,
     )

@@ -31,7 +31,7 @@ from payments_gateway.domain.attempts import (
     UnreadableAttempt,
 )
 from payments_gateway.domain.callers import Caller
-from payments_gateway.domain.errors import AttemptNotFound
+from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound
 from payments_gateway.domain.intents import (
     CustomerMissing,
     IntentNotFound,
@@ -151,6 +151,10 @@ class Initiate:
         bind_attempt(attempt_id)
         try:
             created = await self._create(attempt_id, request, caller)
+        except AlreadyPaid:
+            if idempotency_key is not None:
+                await self._give_up_stored(attempt_id, request)
+            raise
         except _NOT_CREATED:
             if idempotency_key is None or (found := await self._find_standing(attempt_id, request)) is None:
                 raise
@@ -191,6 +195,12 @@ class Initiate:
             await self._payment_guard.ensure_not_purchased(attempt_id)
             return None
         return await self._save_again(found, request.request_hash)
+
+    async def _give_up_stored(self, attempt_id: str, request: CheckoutRequest) -> None:
+        """Give up this request's attempt if an earlier try stored it and was killed before it found the payment."""
+        found = await self._attempts.find(attempt_id)
+        if isinstance(found, Attempt) and found.request_hash == request.request_hash:
+            await self._supersede.give_up(found)
 
     def _context(self, request: CheckoutRequest, caller: Caller, cart: PricedCart) -> CheckoutContext:
         return CheckoutContext(

@@ -62,13 +62,20 @@ class Supersede:
         try:
             await self._end_chain(attempt_id, new)
         except AlreadyPaid as paid:
-            await self._give_up(new)
+            await self.give_up(new)
             # Further attempts of the chain may belong to somebody else: a guest's may be continued by a user.
             is_shown = paid.purchase is not None and paid.purchase.is_visible_to(caller)
             raise AlreadyPaid(paid.purchase if is_shown else None) from None
         except (PaymentProcessing, AttemptClosed):
-            await self._give_up(new)
+            await self.give_up(new)
             raise
+
+    async def give_up(self, new: Attempt) -> None:
+        """Cancel and delete a new attempt. A failure is harmless: its secret was never released."""
+        try:
+            await self._cancellation.close_and_cancel(new, CloseReason.SUPERSEDED)
+        except (ServiceUnavailable, StripeUnavailable, IntentNotFound, IntentRefused):
+            _log.warning("new checkout could not be cancelled", exc_info=True)
 
     async def _end_chain(self, attempt_id: str, new: Attempt) -> None:
         link = attempt_id
@@ -101,10 +108,3 @@ class Supersede:
         await self._payment_guard.ensure_not_processing(link, intent)
         if intent.status is not IntentStatus.CANCELED:
             raise PaymentProcessing
-
-    async def _give_up(self, new: Attempt) -> None:
-        """Cancel and delete the new attempt. A failure is harmless: its secret was never released."""
-        try:
-            await self._cancellation.close_and_cancel(new, CloseReason.SUPERSEDED)
-        except (ServiceUnavailable, StripeUnavailable, IntentNotFound, IntentRefused):
-            _log.warning("new checkout could not be cancelled", exc_info=True)

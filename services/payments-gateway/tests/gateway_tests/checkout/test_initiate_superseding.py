@@ -117,6 +117,26 @@ async def test_a_retry_finishes_the_superseding_before_it_releases_anything(gate
     assert payable(gateway) == []
 
 
+@pytest.mark.parametrize("after_effect", [False, True])
+@pytest.mark.parametrize("call", range(10))
+async def test_a_retry_leaves_nothing_payable_after_a_crash_beside_a_payment(
+    gateway: Gateway, call: int, *, after_effect: bool
+) -> None:
+    """Killed at any call until the new checkout was given up; the old one was paid before."""
+    gateway.paid_attempt()
+    gateway.wire.fail(call, Crash(), after_effect=after_effect)
+    with pytest.raises(Crash):
+        await gateway.initiate.begin(PEN, BUYER, KEY)
+    gateway.wire.heal()
+
+    with pytest.raises(AlreadyPaid) as refusal:
+        await gateway.initiate.begin(PEN, BUYER, KEY)
+
+    assert [refusal.value.purchase] == gateway.orders.purchases()
+    assert payable(gateway) == []
+    assert gateway.attempts.stored() == []
+
+
 async def test_a_superseding_checkout_that_was_superseded_is_not_released_again(gateway: Gateway) -> None:
     """Its retry is told so."""
     gateway.stored_attempt()

@@ -12,7 +12,7 @@ from .scenario import CONFLICT, Calls, ExpectedState, Scenario
 class Begin(Scenario):
     """A buyer begins a checkout."""
 
-    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.GET_PURCHASE, Call.CREATE_INTENT, Call.SAVE_ATTEMPT)
+    calls: ClassVar[Calls] = (Call.CREATE_INTENT, Call.SAVE_ATTEMPT)
     leaves = ExpectedState(payable=1, released=1, attempts=1)
 
     async def act(self, door: Shop) -> Reply:
@@ -34,23 +34,34 @@ class Begin(Scenario):
 class BeginAgain(Begin):
     """A client repeats the request for a checkout that it was granted."""
 
-    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.SAVE_ATTEMPT, Call.RETRIEVE_INTENT)
+    calls: ClassVar[Calls] = (Call.CREATE_INTENT, Call.RETRIEVE_INTENT, Call.GET_ATTEMPT, Call.SAVE_ATTEMPT)
 
     async def arrange(self) -> None:
         """Begin the checkout."""
         await self.begin()
 
 
+class BeginLost(BeginAgain):
+    """A client repeats the request for a checkout that it was granted, and the attempt was lost."""
+
+    calls: ClassVar[Calls] = (
+        Call.CREATE_INTENT,
+        Call.RETRIEVE_INTENT,
+        Call.GET_ATTEMPT,
+        Call.GET_PURCHASE,
+        Call.SAVE_ATTEMPT,
+    )
+
+    async def arrange(self) -> None:
+        """Lose the attempt."""
+        await super().arrange()
+        await self.system.attempt_store.lose(self.checkout.attempt_id)
+
+
 class BeginTwice(Begin):
     """A client repeats a request that has created the intent and not stored the attempt yet."""
 
-    calls: ClassVar[Calls] = (
-        Call.GET_ATTEMPT,
-        Call.GET_PURCHASE,
-        Call.CREATE_INTENT,
-        Call.RETRIEVE_INTENT,
-        Call.SAVE_ATTEMPT,
-    )
+    calls: ClassVar[Calls] = BeginLost.calls
     held: Breakpoint
     first: "asyncio.Task[int | None]"
 
@@ -94,13 +105,7 @@ class BeginOvertaken(BeginTwice):
 class BeginPaid(Begin):
     """A client repeats the request for a checkout that is paid, and the payment is not reported yet."""
 
-    calls: ClassVar[Calls] = (
-        Call.GET_ATTEMPT,
-        Call.SAVE_ATTEMPT,
-        Call.RETRIEVE_INTENT,
-        Call.RECORD_PURCHASE,
-        Call.DELETE_ATTEMPT,
-    )
+    calls: ClassVar[Calls] = (*BeginAgain.calls, Call.RECORD_PURCHASE, Call.DELETE_ATTEMPT)
     status = CONFLICT
     leaves = ExpectedState(orders=1)
 
@@ -118,7 +123,7 @@ class BeginPaid(Begin):
 class BeginCompleted(BeginPaid):
     """A client repeats the request for a checkout that became an order."""
 
-    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.GET_PURCHASE)
+    calls: ClassVar[Calls] = (Call.CREATE_INTENT, Call.RETRIEVE_INTENT, Call.GET_ATTEMPT, Call.GET_PURCHASE)
 
     async def arrange(self) -> None:
         """Complete the checkout."""
@@ -129,14 +134,7 @@ class BeginCompleted(BeginPaid):
 class BeginWithNewPrice(Begin):
     """A buyer wants a price that was created just now."""
 
-    calls: ClassVar[Calls] = (
-        Call.GET_ATTEMPT,
-        Call.GET_PURCHASE,
-        Call.LIST_PRICES,
-        Call.LIST_SHIPPING_RATES,
-        Call.CREATE_INTENT,
-        Call.SAVE_ATTEMPT,
-    )
+    calls: ClassVar[Calls] = (Call.LIST_PRICES, Call.LIST_SHIPPING_RATES, *Begin.calls)
 
     async def arrange(self) -> None:
         """Create the price."""
@@ -151,13 +149,11 @@ class Replace(Begin):
 
     calls: ClassVar[Calls] = (
         Call.GET_ATTEMPT,
-        Call.GET_PURCHASE,
-        Call.GET_ATTEMPT,
+        Call.CREATE_INTENT,
+        Call.SAVE_ATTEMPT,
         Call.CLOSE_ATTEMPT,
         Call.CANCEL_INTENT,
         Call.DELETE_ATTEMPT,
-        Call.CREATE_INTENT,
-        Call.SAVE_ATTEMPT,
     )
 
     async def arrange(self) -> None:
@@ -175,12 +171,16 @@ class ReplacePaid(Begin):
 
     calls: ClassVar[Calls] = (
         Call.GET_ATTEMPT,
-        Call.GET_PURCHASE,
-        Call.GET_ATTEMPT,
+        Call.CREATE_INTENT,
+        Call.SAVE_ATTEMPT,
         Call.CLOSE_ATTEMPT,
         Call.CANCEL_INTENT,
         Call.RETRIEVE_INTENT,
         Call.RECORD_PURCHASE,
+        Call.DELETE_ATTEMPT,
+        # The new checkout is given up.
+        Call.CLOSE_ATTEMPT,
+        Call.CANCEL_INTENT,
         Call.DELETE_ATTEMPT,
     )
     status = CONFLICT

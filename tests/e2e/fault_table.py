@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Final
 
-from .checkout_scenarios import Begin, BeginAgain, BeginWithNewPrice, ReadOpen, Replace
+from .checkout_scenarios import Begin, BeginAgain, BeginLost, BeginWithNewPrice, ReadOpen, Replace
 from .harness.interceptor import Ending, Moment
 from .harness.outgoing_calls import OutgoingCall as Call
 from .payment_scenarios import ListOrders, ReadCompleted, ReadOrder, Report, Return, ReturnWithoutAttempt
@@ -144,20 +144,25 @@ _SHORT: Final = {
 _NOTHING: Final = ExpectedState()
 _OPEN: Final = Begin.leaves
 _PAYABLE: Final = ExpectedState(payable=1)
+_RELEASED: Final = ExpectedState(payable=1, released=1)
 _STORED: Final = ExpectedState(attempts=1)
+_BOTH: Final = ExpectedState(payable=2, released=1, attempts=2)
+"""The new checkout is stored, and the old one can still be paid."""
+_NEW: Final = ExpectedState(payable=1, attempts=2)
+"""The old checkout is cancelled, and the new one's secret not released."""
 _RECORDED: Final = ExpectedState(attempts=1, orders=1)
 _DONE: Final = ExpectedState(orders=1)
 _HALF_REPORTED: Final = ReportRefundedCharge.half_reported
 
 GRPC_TARGETS: Final = (
-    Target(Begin, Call.GET_ATTEMPT, _NOTHING, _NOTHING),
-    Target(Begin, Call.GET_PURCHASE, _NOTHING, _NOTHING),
     Target(Begin, Call.SAVE_ATTEMPT, _PAYABLE, ExpectedState(payable=1, attempts=1)),
     Target(BeginAgain, Call.GET_ATTEMPT, _OPEN, _OPEN),
     Target(BeginAgain, Call.SAVE_ATTEMPT, _OPEN, _OPEN),
-    Target(Replace, Call.GET_ATTEMPT, _OPEN, _OPEN, skip=1),
-    Target(Replace, Call.CLOSE_ATTEMPT, _OPEN, _OPEN),
-    Target(Replace, Call.DELETE_ATTEMPT, _STORED, _NOTHING),
+    Target(BeginLost, Call.GET_PURCHASE, _RELEASED, _RELEASED),
+    Target(Replace, Call.GET_ATTEMPT, _OPEN, _OPEN),
+    Target(Replace, Call.SAVE_ATTEMPT, replace(_OPEN, payable=2), _BOTH),
+    Target(Replace, Call.CLOSE_ATTEMPT, _BOTH, _BOTH),
+    Target(Replace, Call.DELETE_ATTEMPT, _NEW, replace(_NEW, attempts=1)),
     Target(BeginSubscription, Call.GET_CUSTOMER, _NOTHING, _NOTHING),
     Target(ReadOpen, Call.GET_ATTEMPT, _OPEN, _OPEN),
     Target(Return, Call.GET_ATTEMPT, _STORED, _STORED),
@@ -179,7 +184,7 @@ GRPC_TARGETS: Final = (
     Target(ReportDispute, Call.APPLY_DISPUTE, ReportDispute.unreported, ReportDispute.leaves),
 )
 CREATE: Final = Target(Begin, Call.CREATE_INTENT, _NOTHING, _PAYABLE)
-CANCEL: Final = Target(Replace, Call.CANCEL_INTENT, _OPEN, _STORED)
+CANCEL: Final = Target(Replace, Call.CANCEL_INTENT, _BOTH, _NEW)
 RETRIEVE_INTENT_TARGETS: Final = (
     Target(BeginAgain, Call.RETRIEVE_INTENT, _OPEN, _OPEN),
     Target(Return, Call.RETRIEVE_INTENT, _STORED, _STORED),
@@ -192,7 +197,7 @@ REFUND_TARGETS: Final = (
     Target(ReportDispute, Call.RETRIEVE_DISPUTE, ReportDispute.unreported, ReportDispute.unreported),
 )
 CREATE_SETUP: Final = Target(BeginSubscription, Call.CREATE_SETUP, _NOTHING, _PAYABLE)
-CANCEL_SETUP: Final = Target(ReplaceSubscription, Call.CANCEL_SETUP, _OPEN, _STORED)
+CANCEL_SETUP: Final = Target(ReplaceSubscription, Call.CANCEL_SETUP, _BOTH, _NEW)
 RETRIEVE_SETUP: Final = Target(BeginSubscriptionAgain, Call.RETRIEVE_SETUP, _OPEN, _OPEN)
 CREATE_CUSTOMER: Final = Target(BeginFirstSubscription, Call.CREATE_CUSTOMER, _NOTHING, _NOTHING)
 UPDATE_CUSTOMER: Final = Target(BeginFirstSubscription, Call.UPDATE_CUSTOMER, _NOTHING, _NOTHING)

@@ -14,8 +14,6 @@ class BeginSubscription(Begin):
     """A user who has a Stripe customer begins the checkout of a subscription."""
 
     calls: ClassVar[Calls] = (
-        Call.GET_ATTEMPT,
-        Call.GET_PURCHASE,
         Call.GET_CUSTOMER,
         Call.CREATE_SETUP,
         Call.SAVE_ATTEMPT,
@@ -55,8 +53,6 @@ class BeginFirstSubscription(BeginSubscription):
     """A new user begins the checkout of a subscription."""
 
     calls: ClassVar[Calls] = (
-        Call.GET_ATTEMPT,
-        Call.GET_PURCHASE,
         Call.GET_CUSTOMER,
         Call.CREATE_CUSTOMER,
         Call.UPDATE_CUSTOMER,
@@ -78,7 +74,13 @@ class BeginFirstSubscription(BeginSubscription):
 class BeginSubscriptionAgain(BeginSubscription):
     """A client repeats the request for a checkout of a subscription that it was granted."""
 
-    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.SAVE_ATTEMPT, Call.RETRIEVE_SETUP)
+    calls: ClassVar[Calls] = (
+        Call.GET_CUSTOMER,
+        Call.CREATE_SETUP,
+        Call.RETRIEVE_SETUP,
+        Call.GET_ATTEMPT,
+        Call.SAVE_ATTEMPT,
+    )
 
     async def arrange(self) -> None:
         """Begin the checkout."""

@@ -11,7 +11,6 @@ from payments_gateway.checkout.cancellation import Cancellation
 from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.domain.attempts import (
     Attempt,
-    AttemptClosed,
     AttemptsPort,
     CloseReason,
     FoundAttempt,
@@ -27,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_LINKS: Final = 32
 """Attempts of a chain that one request follows. A longer way is that of a page left open while the cart changed on
-another 32 times: its buyer has to begin a new checkout."""
+another 32 times: to it the chain's end is unknown."""
 
 
 class Supersede:
@@ -56,8 +55,8 @@ class Supersede:
     async def supersede(self, attempt_id: str, new: Attempt, caller: Caller) -> None:
         """Replace an attempt, and those that replaced it, by a stored one whose secret is not released yet.
 
-        If a payment came first the new attempt is given up. Raises AlreadyPaid, PaymentProcessing, AttemptClosed if the
-        chain is too long or has an intent that Stripe does not know, StripeUnavailable, ServiceUnavailable.
+        If a payment came first the new attempt is given up. Raises AlreadyPaid, PaymentProcessing, AttemptNotFound if
+        the chain is too long or has an intent that Stripe does not know, StripeUnavailable, ServiceUnavailable.
         """
         try:
             await self._end_chain(attempt_id, new)
@@ -66,7 +65,7 @@ class Supersede:
             # Further attempts of the chain may belong to somebody else: a guest's may be continued by a user.
             is_shown = paid.purchase is not None and paid.purchase.is_visible_to(caller)
             raise AlreadyPaid(paid.purchase if is_shown else None) from None
-        except (PaymentProcessing, AttemptClosed):
+        except (PaymentProcessing, AttemptNotFound):
             await self.give_up(new)
             raise
 
@@ -90,7 +89,7 @@ class Supersede:
                 raise ServiceUnavailable("checkout-session")  # it always answers one
             link = closed.successor
         _log.error("chain of superseded attempts is too long")
-        raise AttemptClosed
+        raise AttemptNotFound
 
     async def _end(self, link: FoundAttempt | None) -> None:
         """Make a closed attempt unpayable and delete it. One that was never saved has no intent to cancel."""
@@ -104,7 +103,7 @@ class Supersede:
         except IntentNotFound:
             # Nothing tells that it cannot be paid, for example at the account that the shop had before.
             _log.exception("intent of a superseded attempt is unknown to Stripe")
-            raise AttemptClosed from None
+            raise AttemptNotFound from None
         await self._payment_guard.ensure_not_processing(link, intent)
         if intent.status is not IntentStatus.CANCELED:
             raise PaymentProcessing

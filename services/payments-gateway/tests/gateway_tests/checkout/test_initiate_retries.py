@@ -1,4 +1,4 @@
-"""What stands under an id that was used before: it decides, whatever became of prices and dependencies since."""
+"""Retries of a checkout: what stands under its id decides, whatever became of prices and dependencies since."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace

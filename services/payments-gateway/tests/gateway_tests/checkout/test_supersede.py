@@ -181,7 +181,7 @@ async def test_an_intent_that_stripe_does_not_know_is_not_called_unpayable(gatew
     """It may be payable at an account that the shop had before. Its content stays, and no secret is released."""
     gateway.attempts.put(attempt(intent_ref("pi_of_another_account")))
 
-    with pytest.raises(AttemptClosed):
+    with pytest.raises(AttemptNotFound):
         await supersede(gateway)
 
     assert isinstance(gateway.attempts.at(ATTEMPT_ID), Attempt)
@@ -264,13 +264,13 @@ async def test_a_successor_whose_save_is_in_flight_cannot_be_saved_any_more(gate
 
 
 async def test_a_chain_that_is_too_long_is_not_followed_to_its_end(gateway: Gateway) -> None:
-    """The buyer has to begin a new checkout, and the new attempt's secret is not released."""
+    """The new attempt's secret is not released, and the buyer has to begin a checkout of its own."""
     ids = [ATTEMPT_ID, *(str(uuid.UUID(int=number, version=4)) for number in range(40))]
     for link, successor in pairwise(ids):
         await gateway.attempts.close(link, CloseReason.SUPERSEDED, successor=successor)
     gateway.wire.calls.clear()
 
-    with pytest.raises(AttemptClosed):
+    with pytest.raises(AttemptNotFound):
         await supersede(gateway)
 
     assert gateway.wire.calls.count("attempts.close") == 32 + 1

@@ -9,7 +9,7 @@ from checkout.orders.v1 import orders_pb2 as pb
 
 from ..builders import cart, dispute, mixed_cart, money, purchase, quarantine, recurring_line, refund
 from ..calls import list_quarantined
-from ..service import Client, count
+from ..service import Client, count, error_of
 
 FAILED, PENDING = pb.REFUND_STATUS_FAILED, pb.REFUND_STATUS_PENDING
 MISSING = pb.QUARANTINE_REASON_ATTEMPT_MISSING
@@ -216,3 +216,21 @@ async def test_what_a_person_resolved_stays_resolved(orders: Client, sql: Any) -
 
     resolved = [await quarantined_of(orders, before), await quarantined_of(orders, after)]
     assert [(each.reason, each.HasField("resolved_at")) for each in resolved] == [(MISSING, True), (REFUNDED, True)]
+
+
+async def test_a_refund_that_may_be_foreign_is_written_for_a_decided_payment_only(orders: Client, sql: Any) -> None:
+    """Stripe lets anybody edit the metadata that proves an intent to be ours. Disputes alike."""
+    request = purchase()
+    refunded, disputed = refund(request.payment.intent.id), dispute(request.payment.intent.id)
+    refunded.only_if_decided = disputed.only_if_decided = True
+
+    errors = [await error_of(orders.ApplyRefund(refunded)), await error_of(orders.ApplyDispute(disputed))]
+    nothing = await count(sql, "refunds", "disputes", "outbox")
+    await orders.RecordPurchase(request)
+    await orders.ApplyRefund(refunded)
+    await orders.ApplyDispute(disputed)
+
+    assert [error.reason for error in errors] == ["payment_not_found"] * 2
+    assert nothing == [0, 0, 0]
+    assert await order_status(orders, request) == pb.ORDER_STATUS_DISPUTED
+    assert await count(sql, "refunds", "disputes") == [1, 1]

@@ -125,12 +125,14 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             "refund",
             StripeRefunds(background_stripe),
             RefundsClient(orders_channel, timeout_seconds=timeout_seconds),
+            ids,
             livemode=livemode,
         )
         disputes = StripeMirror(
             "dispute",
             StripeDisputes(background_stripe),
             DisputesClient(orders_channel, timeout_seconds=timeout_seconds),
+            ids,
             livemode=livemode,
         )
         dispatcher = WebhookDispatcher(

@@ -71,13 +71,15 @@ class Gateway:
         self.sync = self.another_sync()
         self.incomplete_payments = IncompletePayments(self.billing)
         self.cancels = SubscriptionCancel(self.subscriptions, self.billing, self.activation, self.sync)
-        refunds = StripeMirror("refund", _NoStripeObjects[Refund](), FakeMirrorRepository[Refund](), livemode=False)
+        refunds = StripeMirror(
+            "refund", _NoStripeObjects[Refund](), FakeMirrorRepository[Refund](), self.ids, livemode=False
+        )
         self.dispatcher = WebhookDispatcher(
             fulfilment=self.fulfilment,
             refunds=refunds,
             charge_refunds=ChargeRefunds(refunds, _NoStripeObjects[Refund]()),
             disputes=StripeMirror(
-                "dispute", _NoStripeObjects[Dispute](), FakeMirrorRepository[Dispute](), livemode=False
+                "dispute", _NoStripeObjects[Dispute](), FakeMirrorRepository[Dispute](), self.ids, livemode=False
             ),
             subscriptions=self.sync,
         )

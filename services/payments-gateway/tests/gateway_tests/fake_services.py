@@ -38,7 +38,7 @@ from payments_gateway.domain.purchases import (
     QuarantinedPayment,
     QuarantineReason,
 )
-from payments_gateway.domain.refunds import MirroredT
+from payments_gateway.domain.refunds import MirroredT, PaymentNotFound
 from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import (
     ENDED_STATUSES,
@@ -473,13 +473,17 @@ class FakeMirrorRepository(Generic[MirroredT]):
         """Intent id of each copy, by its id."""
         self.refused: set[str] = set()
         """Ids that orders refuses to store."""
+        self.decided: set[str] = set()
+        """Intents that orders has decided."""
 
     async def version_of(self, object_id: str) -> int:
         return self._versions.get(object_id, 0)
 
-    async def write(self, snapshot: MirroredT, *, intent_id: str, expected_version: int) -> None:
+    async def write(self, snapshot: MirroredT, *, intent_id: str, expected_version: int, only_if_decided: bool) -> None:
         if snapshot.id in self.refused:
             raise UnsupportedStripeObject
+        if only_if_decided and intent_id not in self.decided:
+            raise PaymentNotFound
         if expected_version != self._versions.get(snapshot.id, 0):
             raise VersionConflict
         self._versions[snapshot.id] = expected_version + 1

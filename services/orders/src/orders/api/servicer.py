@@ -14,7 +14,7 @@ from orders.domain.subscriptions import StripeSubscriptionMismatch, Subscription
 from orders.usecases.customers import CustomerNotFound, CustomerService
 from orders.usecases.purchases import OrderNotFound, PurchaseNotFound, PurchaseReader, PurchaseRecorder
 from orders.usecases.quarantine import QuarantineService
-from orders.usecases.refunds import DisputeNotFound, RefundNotFound, RefundService
+from orders.usecases.refunds import DisputeNotFound, PaymentNotFound, RefundNotFound, RefundService
 from orders.usecases.retrying import Retrier
 from orders.usecases.subscriptions import SubscriptionReader, SubscriptionWriter
 from orders.usecases.unit_of_work import DatabaseUnavailable, VersionConflict
@@ -31,6 +31,7 @@ ERRORS: Final[ErrorTable] = {
     PurchaseNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "purchase_not_found"),
     OrderNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "order_not_found"),
     RefundNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "refund_not_found"),
+    PaymentNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "payment_not_found"),
     DisputeNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "dispute_not_found"),
     SubscriptionNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "subscription_not_found"),
     CustomerNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "customer_not_found"),
@@ -137,7 +138,10 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
     ) -> pb.ApplyRefundResponse:
         """Write a refund if its row still has the version."""
         shown = refunds.refund_from_proto(request)
-        refund = await self._run(context, lambda: self._use_cases.refunds.apply_refund(shown))
+        refund = await self._run(
+            context,
+            lambda: self._use_cases.refunds.apply_refund(shown, only_if_decided=request.only_if_decided),
+        )
         return pb.ApplyRefundResponse(refund=refunds.refund_to_proto(refund))
 
     async def GetDispute(  # noqa: N802 - the contract's name
@@ -153,7 +157,10 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
     ) -> pb.ApplyDisputeResponse:
         """Write a dispute if its row still has the version."""
         shown = refunds.dispute_from_proto(request)
-        dispute = await self._run(context, lambda: self._use_cases.refunds.apply_dispute(shown))
+        dispute = await self._run(
+            context,
+            lambda: self._use_cases.refunds.apply_dispute(shown, only_if_decided=request.only_if_decided),
+        )
         return pb.ApplyDisputeResponse(dispute=refunds.dispute_to_proto(dispute))
 
     async def GetSubscription(  # noqa: N802 - the contract's name

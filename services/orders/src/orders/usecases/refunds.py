@@ -26,6 +26,10 @@ class DisputeNotFound(LookupError):
     """The dispute was never written."""
 
 
+class PaymentNotFound(LookupError):
+    """The payment was never decided here."""
+
+
 class RefundService:
     """Reads and writes refunds and disputes."""
 
@@ -49,11 +53,16 @@ class RefundService:
             raise DisputeNotFound
         return dispute
 
-    async def apply_refund(self, refund: Refund) -> Refund:
-        """Write a refund as Stripe showed it after its version was read. Raises VersionConflict."""
+    async def apply_refund(self, refund: Refund, *, only_if_decided: bool) -> Refund:
+        """Write a refund as Stripe showed it after its version was read.
+
+        Raises VersionConflict, and PaymentNotFound if it is to be written only for a decided payment.
+        """
         at = self._now()
         async with self._begin() as unit:
             await unit.lock_intent(refund.intent_id)
+            if only_if_decided:
+                await _require_decided(unit, refund.intent_id)
             before = await unit.refunds.find_refund(refund.id)
             sums = await unit.refunds.sums_of(refund.intent_id)
             applied = replace(refund, version=_required(await unit.refunds.put_refund(refund)))
@@ -63,11 +72,16 @@ class RefundService:
             await unit.commit()
         return applied
 
-    async def apply_dispute(self, dispute: Dispute) -> Dispute:
-        """Write a dispute as Stripe showed it after its version was read. Raises VersionConflict."""
+    async def apply_dispute(self, dispute: Dispute, *, only_if_decided: bool) -> Dispute:
+        """Write a dispute as Stripe showed it after its version was read.
+
+        Raises VersionConflict, and PaymentNotFound if it is to be written only for a decided payment.
+        """
         at = self._now()
         async with self._begin() as unit:
             await unit.lock_intent(dispute.intent_id)
+            if only_if_decided:
+                await _require_decided(unit, dispute.intent_id)
             before = await unit.refunds.find_dispute(dispute.id)
             sums = await unit.refunds.sums_of(dispute.intent_id)
             applied = replace(dispute, version=_required(await unit.refunds.put_dispute(dispute)))
@@ -76,6 +90,11 @@ class RefundService:
                 await unit.enqueue_event(OutboxEvent.dispute_changed(applied, order), at)
             await unit.commit()
         return applied
+
+
+async def _require_decided(unit: UnitOfWork, intent_id: str) -> None:
+    if await unit.purchases.find_decision(intent_id) is None:
+        raise PaymentNotFound
 
 
 async def _follow(unit: UnitOfWork, intent_id: str, before: RefundSums, at: datetime) -> Order | None:

@@ -89,11 +89,20 @@ class ChargeRefundsPort(Protocol):
         """Return the ids of all refunds of a charge. Raises NotFoundAtStripe, UnsupportedStripeObject."""
 
 
+class PaymentNotFound(Exception):
+    """orders has not decided the payment."""
+
+
 class MirrorRepository(Protocol[MirroredT_contra]):
     """orders' copies of refunds or disputes. May raise ServiceUnavailable."""
 
     async def version_of(self, object_id: str) -> int:
         """Return the version of a copy; 0 if there is none."""
 
-    async def write(self, snapshot: MirroredT_contra, *, intent_id: str, expected_version: int) -> None:
-        """Write a copy if its version still holds. Raises VersionConflict, UnsupportedStripeObject."""
+    async def write(
+        self, snapshot: MirroredT_contra, *, intent_id: str, expected_version: int, only_if_decided: bool
+    ) -> None:
+        """Write a copy if its version still holds. Raises VersionConflict, UnsupportedStripeObject.
+
+        Raises PaymentNotFound if it is to be written only for a decided payment.
+        """

@@ -9,12 +9,13 @@ from typing import Final, Generic
 
 from prometheus_client import Counter
 
-from payments_gateway.domain.attempts import is_attempt_id
+from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.refunds import (
     ChargeRefundsPort,
     MirroredT,
     MirrorRepository,
+    PaymentNotFound,
     PaymentRef,
     Refund,
     StripeObjectsPort,
@@ -41,6 +42,7 @@ class StripeMirror(Generic[MirroredT]):
         kind: str,
         stripe: StripeObjectsPort[MirroredT],
         repository: MirrorRepository[MirroredT],
+        ids: AttemptIds,
         *,
         livemode: bool,
     ) -> None:
@@ -48,6 +50,7 @@ class StripeMirror(Generic[MirroredT]):
         self._kind = kind
         self._stripe: StripeObjectsPort[MirroredT] = stripe
         self._repository: MirrorRepository[MirroredT] = repository
+        self._ids = ids
         self._livemode = livemode
         self._locks = KeyedLock()
 
@@ -77,17 +80,28 @@ class StripeMirror(Generic[MirroredT]):
         # written too: a slower writer that fetched an older one in between must meet a conflict.
         version = await self._repository.version_of(object_id)
         snapshot = await self._stripe.retrieve(object_id)
-        if snapshot.payment is None or not self._is_ours(snapshot.payment):
+        payment = snapshot.payment
+        if payment is None or payment.livemode != self._livemode:
             return "not_ours"
-        await self._repository.write(snapshot, intent_id=snapshot.payment.intent_id, expected_version=version)
+        try:
+            await self._repository.write(
+                snapshot,
+                intent_id=payment.intent_id,
+                expected_version=version,
+                only_if_decided=not self._proves_to_be_ours(payment),
+            )
+        except PaymentNotFound:
+            return "not_ours"
         _log.info("mirrored from Stripe", extra={"kind": self._kind, "stripe_id": object_id})
         return "written"
 
-    def _is_ours(self, payment: PaymentRef) -> bool:
-        if payment.attempt_id is None or not is_attempt_id(payment.attempt_id):
+    def _proves_to_be_ours(self, payment: PaymentRef) -> bool:
+        # Metadata can be edited at Stripe, and a refund comes long after the secret of its attempt was rotated away:
+        # an intent that proves nothing is ours if orders has decided it.
+        if payment.attempt_id is None or not self._ids.is_ours(payment.attempt_id):
             return False
         bind_attempt(payment.attempt_id)
-        return payment.livemode == self._livemode
+        return True
 
 
 def acknowledge(kind: str, stripe_id: str, error: NotFoundAtStripe | UnsupportedStripeObject) -> None:

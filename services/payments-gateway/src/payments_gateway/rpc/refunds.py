@@ -7,7 +7,7 @@ import grpc
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
 from payments_gateway.domain.errors import VersionConflict
-from payments_gateway.domain.refunds import Dispute, DisputeStatus, Refund, RefundStatus
+from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentNotFound, Refund, RefundStatus
 from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.rpc.messages import money_to_proto, time_to_proto
 from servicekit.enum_codec import EnumCodec
@@ -22,6 +22,7 @@ class _NoCopy(Exception):
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "refund_not_found": _NoCopy,
     "dispute_not_found": _NoCopy,
+    "payment_not_found": PaymentNotFound,
     "version_conflict": VersionConflict,
 }
 
@@ -44,7 +45,7 @@ class RefundsClient:
         except _NoCopy:
             return 0
 
-    async def write(self, shown: Refund, *, intent_id: str, expected_version: int) -> None:
+    async def write(self, shown: Refund, *, intent_id: str, expected_version: int, only_if_decided: bool) -> None:
         """Write a refund's copy if its version is the expected one."""
         refund = orders_pb2.Refund(
             stripe_refund_id=shown.id,
@@ -55,8 +56,9 @@ class RefundsClient:
             created_at=time_to_proto(shown.created_at),
             version=expected_version,
         )
+        request = orders_pb2.ApplyRefundRequest(refund=refund, only_if_decided=only_if_decided)
         try:
-            await self._client.call(self._stub.ApplyRefund, orders_pb2.ApplyRefundRequest(refund=refund))
+            await self._client.call(self._stub.ApplyRefund, request)
         except InvalidRequest as refused:
             raise UnsupportedStripeObject from refused
 
@@ -76,7 +78,7 @@ class DisputesClient:
         except _NoCopy:
             return 0
 
-    async def write(self, shown: Dispute, *, intent_id: str, expected_version: int) -> None:
+    async def write(self, shown: Dispute, *, intent_id: str, expected_version: int, only_if_decided: bool) -> None:
         """Write a dispute's copy if its version is the expected one."""
         dispute = orders_pb2.Dispute(
             stripe_dispute_id=shown.id,
@@ -88,7 +90,8 @@ class DisputesClient:
             created_at=time_to_proto(shown.created_at),
             version=expected_version,
         )
+        request = orders_pb2.ApplyDisputeRequest(dispute=dispute, only_if_decided=only_if_decided)
         try:
-            await self._client.call(self._stub.ApplyDispute, orders_pb2.ApplyDisputeRequest(dispute=dispute))
+            await self._client.call(self._stub.ApplyDispute, request)
         except InvalidRequest as refused:
             raise UnsupportedStripeObject from refused

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.refunds import Dispute, DisputeStatus, Refund, RefundStatus
@@ -21,9 +22,10 @@ from ..assembly import Gateway
 from ..fake_services import FakeMirrorRepository
 from ..fakes import Wire, wired
 from ..http_edge import WEBHOOK_SECRET, signature_of
-from ..samples import ATTEMPT_ID
+from ..samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, FOREIGN_ATTEMPT_ID
 from ..stripe_stand_in import roomy_limiter, stripe_client, stripe_stand_in
 
+IDS = AttemptIds([ATTEMPT_ID_SECRET])
 OURS = {"metadata": {"checkoutAttemptId": ATTEMPT_ID}, "amount": 2000}
 CARD: dict[str, str] = {}
 DEBIT = {"payment_method": "pm_usBankAccount", "settle": "paid"}
@@ -42,7 +44,7 @@ class Mirrors:
 
     def refunds(self, *, livemode: bool = False) -> StripeMirror[Refund]:
         """Return a mirror of refunds, as another gateway process has it."""
-        return StripeMirror("refund", self.stripe_refunds, self.refund_copies, livemode=livemode)
+        return StripeMirror("refund", self.stripe_refunds, self.refund_copies, IDS, livemode=livemode)
 
     async def pay(self, payment: dict[str, Any] | None = None, **changes: Any) -> str:
         """Let an intent be paid; return its id."""
@@ -80,7 +82,7 @@ async def mirrors() -> AsyncIterator[Mirrors]:
         wire = Wire()
         refund_copies = wired(wire, "refunds", FakeMirrorRepository[Refund]())
         dispute_copies = wired(wire, "disputes", FakeMirrorRepository[Dispute]())
-        disputes = StripeMirror("dispute", StripeDisputes(client), dispute_copies, livemode=False)
+        disputes = StripeMirror("dispute", StripeDisputes(client), dispute_copies, IDS, livemode=False)
         yield Mirrors(stripe, StripeRefunds(client), wire, refund_copies, dispute_copies, disputes)
 
 
@@ -171,17 +173,34 @@ async def test_every_page_of_a_charges_refunds_is_mirrored(mirrors: Mirrors) -> 
     assert set(mirrors.refund_copies.copies) == set(ids)
 
 
-@pytest.mark.parametrize("metadata", [{}, {"order": "17"}, {"checkoutAttemptId": "of-other-software"}])
+UNPROVEN = [{}, {"order": "17"}, {"checkoutAttemptId": "of-other-software"}, {"checkoutAttemptId": FOREIGN_ATTEMPT_ID}]
+
+
+@pytest.mark.parametrize("metadata", UNPROVEN)
 async def test_refunds_and_disputes_of_foreign_intents_are_left_alone(
     mirrors: Mirrors, metadata: dict[str, str]
 ) -> None:
-    """Invoices of subscriptions and other software make intents too."""
+    """Invoices of subscriptions, other software and other shops on this Stripe account make intents too."""
     intent_id = await mirrors.pay(metadata=metadata)
 
     await mirrors.refunds().sync(await mirrors.refund(intent_id))
     await mirrors.disputes.sync(await mirrors.dispute(intent_id))
 
     assert (mirrors.refund_copies.copies, mirrors.dispute_copies.copies) == ({}, {})
+
+
+@pytest.mark.parametrize("metadata", UNPROVEN)
+async def test_an_intent_that_orders_has_decided_is_ours_whatever_its_metadata(
+    mirrors: Mirrors, metadata: dict[str, str]
+) -> None:
+    """It was edited at Stripe, or the secret of its attempt's id is no longer configured."""
+    intent_id = await mirrors.pay(metadata=metadata)
+    mirrors.refund_copies.decided.add(intent_id)
+
+    refund_id = await mirrors.refund(intent_id)
+    await mirrors.refunds().sync(refund_id)
+
+    assert mirrors.refund_copies.intents == {refund_id: intent_id}
 
 
 async def test_refunds_of_the_other_mode_are_left_alone(mirrors: Mirrors) -> None:
@@ -261,7 +280,7 @@ async def test_a_permanent_failure_is_logged_and_acknowledged(
     async with stripe_stand_in() as stand_in:
         stand_in.answer(body, status=status)
         stripe = StripeRefunds(stand_in.client)
-        mirror = StripeMirror("refund", stripe, mirrors.refund_copies, livemode=False)
+        mirror = StripeMirror("refund", stripe, mirrors.refund_copies, IDS, livemode=False)
         await (ChargeRefunds(mirror, stripe) if of_charge else mirror).sync("xx_1")
 
     logged = [record.levelname for record in caplog.records if record.__dict__.get("stripe_id") == "xx_1"]

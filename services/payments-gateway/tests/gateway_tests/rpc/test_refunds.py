@@ -8,7 +8,7 @@ from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2
 from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentRef, Refund, RefundStatus
+from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentNotFound, PaymentRef, Refund, RefundStatus
 from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
 from servicekit.unavailable import ServiceUnavailable
@@ -79,10 +79,11 @@ async def test_every_field_of_a_refund_is_written(orders: OrdersStandIn, refunds
     """With the version that was read before Stripe was asked."""
     orders.answer = orders_pb2.ApplyRefundResponse()
 
-    await refunds.write(REFUND, intent_id="pi_1", expected_version=2)
+    await refunds.write(REFUND, intent_id="pi_1", expected_version=2, only_if_decided=True)
 
     (request,) = orders.requests
     shown = request.refund
+    assert request.only_if_decided
     assert (shown.stripe_refund_id, shown.intent_id, shown.charge_id) == ("re_1", "pi_1", "ch_1")
     assert shown.amount == common_pb2.Money(minor_units=500, currency="eur")
     assert (shown.status, shown.version) == (orders_pb2.REFUND_STATUS_PENDING, 2)
@@ -93,10 +94,11 @@ async def test_every_field_of_a_dispute_is_written(orders: OrdersStandIn, disput
     """With the version that was read before Stripe was asked, and the bank's reason."""
     orders.answer = orders_pb2.ApplyDisputeResponse()
 
-    await disputes.write(DISPUTE, intent_id="pi_1", expected_version=2)
+    await disputes.write(DISPUTE, intent_id="pi_1", expected_version=2, only_if_decided=True)
 
     (request,) = orders.requests
     shown = request.dispute
+    assert request.only_if_decided
     assert (shown.stripe_dispute_id, shown.intent_id, shown.charge_id) == ("du_1", "pi_1", "ch_1")
     assert shown.amount == common_pb2.Money(minor_units=700, currency="eur")
     assert (shown.status, shown.reason, shown.version) == (orders_pb2.DISPUTE_STATUS_LOST, "fraudulent", 2)
@@ -107,6 +109,7 @@ async def test_every_field_of_a_dispute_is_written(orders: OrdersStandIn, disput
     ("answer", "raised"),
     [
         (Refusal(grpc.StatusCode.ABORTED, "version_conflict"), VersionConflict),
+        (Refusal(grpc.StatusCode.NOT_FOUND, "payment_not_found"), PaymentNotFound),
         (Refusal(grpc.StatusCode.UNAVAILABLE, "database_unavailable"), ServiceUnavailable),
         (
             Refusal(
@@ -125,6 +128,6 @@ async def test_an_error_of_a_write_is_told_by_its_reason(
     orders.answer = answer
 
     with pytest.raises(raised):
-        await refunds.write(REFUND, intent_id="pi_1", expected_version=0)
+        await refunds.write(REFUND, intent_id="pi_1", expected_version=0, only_if_decided=False)
     with pytest.raises(raised):
-        await disputes.write(DISPUTE, intent_id="pi_1", expected_version=0)
+        await disputes.write(DISPUTE, intent_id="pi_1", expected_version=0, only_if_decided=False)

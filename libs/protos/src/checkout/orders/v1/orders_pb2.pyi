@@ -1761,6 +1761,9 @@ class ApplyRefundRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REFUND_FIELD_NUMBER: _builtins.int
+    ONLY_IF_DECIDED_FIELD_NUMBER: _builtins.int
+    only_if_decided: _builtins.bool
+    """Write nothing unless the payment is decided here. For an intent that does not prove to be ours."""
     @_builtins.property
     def refund(self) -> Global___Refund:
         """Its version is the one that was read before Stripe was asked; 0 if it was not written yet."""
@@ -1769,10 +1772,11 @@ class ApplyRefundRequest(_message.Message):
         self,
         *,
         refund: Global___Refund | None = ...,
+        only_if_decided: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["only_if_decided", b"only_if_decided", "refund", b"refund"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1842,6 +1846,9 @@ class ApplyDisputeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DISPUTE_FIELD_NUMBER: _builtins.int
+    ONLY_IF_DECIDED_FIELD_NUMBER: _builtins.int
+    only_if_decided: _builtins.bool
+    """Write nothing unless the payment is decided here. For an intent that does not prove to be ours."""
     @_builtins.property
     def dispute(self) -> Global___Dispute:
         """Its version is the one that was read before Stripe was asked; 0 if it was not written yet."""
@@ -1850,10 +1857,11 @@ class ApplyDisputeRequest(_message.Message):
         self,
         *,
         dispute: Global___Dispute | None = ...,
+        only_if_decided: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute", "only_if_decided", b"only_if_decided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -284,7 +284,7 @@ class OrdersServiceServicer:
 
     def ApplyRefund(self, request, context):
         """Writes a refund that was read at Stripe after its version was read (0: not written yet). May precede the order.
-        Errors: ABORTED (version_conflict).
+        Errors: ABORTED (version_conflict); NOT_FOUND (payment_not_found) with only_if_decided.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -300,7 +300,7 @@ class OrdersServiceServicer:
 
     def ApplyDispute(self, request, context):
         """Writes a dispute that was read at Stripe after its version was read (0: not written yet). May precede the order.
-        Errors: ABORTED (version_conflict).
+        Errors: ABORTED (version_conflict); NOT_FOUND (payment_not_found) with only_if_decided.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -113,7 +113,7 @@ class OrdersServiceStub:
     """
     ApplyRefund: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplyRefundRequest, _orders_pb2.ApplyRefundResponse]
     """Writes a refund that was read at Stripe after its version was read (0: not written yet). May precede the order.
-    Errors: ABORTED (version_conflict).
+    Errors: ABORTED (version_conflict); NOT_FOUND (payment_not_found) with only_if_decided.
     """
     GetDispute: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetDisputeRequest, _orders_pb2.GetDisputeResponse]
     """Returns a dispute, by Stripe's id.
@@ -121,7 +121,7 @@ class OrdersServiceStub:
     """
     ApplyDispute: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplyDisputeRequest, _orders_pb2.ApplyDisputeResponse]
     """Writes a dispute that was read at Stripe after its version was read (0: not written yet). May precede the order.
-    Errors: ABORTED (version_conflict).
+    Errors: ABORTED (version_conflict); NOT_FOUND (payment_not_found) with only_if_decided.
     """
 
 @_typing.type_check_only
@@ -209,7 +209,7 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     """
     ApplyRefund: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplyRefundRequest, _orders_pb2.ApplyRefundResponse]  # type: ignore[assignment]
     """Writes a refund that was read at Stripe after its version was read (0: not written yet). May precede the order.
-    Errors: ABORTED (version_conflict).
+    Errors: ABORTED (version_conflict); NOT_FOUND (payment_not_found) with only_if_decided.
     """
     GetDispute: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetDisputeRequest, _orders_pb2.GetDisputeResponse]  # type: ignore[assignment]
     """Returns a dispute, by Stripe's id.
@@ -217,7 +217,7 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     """
     ApplyDispute: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplyDisputeRequest, _orders_pb2.ApplyDisputeResponse]  # type: ignore[assignment]
     """Writes a dispute that was read at Stripe after its version was read (0: not written yet). May precede the order.
-    Errors: ABORTED (version_conflict).
+    Errors: ABORTED (version_conflict); NOT_FOUND (payment_not_found) with only_if_decided.
     """
 
 class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -404,7 +404,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.ApplyRefundResponse, _abc.Awaitable[_orders_pb2.ApplyRefundResponse]]:
         """Writes a refund that was read at Stripe after its version was read (0: not written yet). May precede the order.
-        Errors: ABORTED (version_conflict).
+        Errors: ABORTED (version_conflict); NOT_FOUND (payment_not_found) with only_if_decided.
         """
 
     @_abc_1.abstractmethod
@@ -424,7 +424,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.ApplyDisputeResponse, _abc.Awaitable[_orders_pb2.ApplyDisputeResponse]]:
         """Writes a dispute that was read at Stripe after its version was read (0: not written yet). May precede the order.
-        Errors: ABORTED (version_conflict).
+        Errors: ABORTED (version_conflict); NOT_FOUND (payment_not_found) with only_if_decided.
         """
 
 def add_OrdersServiceServicer_to_server(servicer: OrdersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -13,6 +13,7 @@ from devstack.ports import LOOPBACK
 from devstack.services import Service
 from devstack.stack import Stack
 from devstack.stack_options import StackOptions, Upstreams
+from devstack.stripe_access import StripeAccess
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,9 @@ class Backend(ABC):
 class EmbeddedBackend(Backend):
     """Processes on this machine."""
 
-    def __init__(self, folder: Path, options: StackOptions) -> None:
-        self._stack = Stack(Home(folder), options=replace(options, rate_limits=False))
+    def __init__(self, folder: Path, options: StackOptions, account: StripeAccess | None = None) -> None:
+        """Run a simulator, or use an account at one that runs already."""
+        self._stack = Stack(Home(folder), real_stripe=account, options=replace(options, rate_limits=False))
 
     @property
     def host(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import stripe
 
 from devstack.stack_options import StackOptions, Upstreams
+from devstack.stripe_access import StripeAccess
 from tests.containers.choice import on_containers
 
 from .backend import Backend, EmbeddedBackend
@@ -112,14 +113,17 @@ async def running_system(
     with_proxies: bool = False,
     straight_to_stripe: bool = False,
     embedded: bool = False,
+    account: StripeAccess | None = None,
 ) -> AsyncIterator[System]:
     """Run the system on embedded servers or containers, and remove all of it at the end.
 
     `straight_to_stripe` leaves out the proxy before Stripe, which would hide the differences between broken answers.
-    `embedded` ignores HOLDFAST_TEST_SERVERS, for tests that read the processes and files of this machine.
+    `embedded` ignores HOLDFAST_TEST_SERVERS, for tests that read the processes and files of this machine. With an
+    `account`, embedded servers share the simulator of another system.
     """
     options = options or StackOptions(durable=False)
-    backend = EmbeddedBackend(folder, options) if embedded or not on_containers() else _containers(folder, options)
+    is_embedded = embedded or account is not None or not on_containers()
+    backend = EmbeddedBackend(folder, options, account) if is_embedded else _containers(folder, options)
     async with AsyncExitStack() as running:
         running.push_async_callback(backend.stop_all)
         await backend.start_backends()

@@ -163,6 +163,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             customer_portal_url=settings.customer_portal_url,
             cors_origins=settings.cors_origins,
             deadline_seconds=settings.request_deadline_seconds,
+            refusal_pause_seconds=partial(_around, settings.refusal_pause_seconds),
         )
 
 
@@ -270,6 +271,11 @@ def _access_control(settings: GatewaySettings, jwks: JwksCache | None) -> Access
             "lookup_by_address", settings.lookup_per_address_per_minute, settings.lookup_per_address_burst
         ),
     )
+
+
+def _around(mean_seconds: float) -> float:
+    """Return a random time, so that refusals of many connections do not come due at once."""
+    return random.uniform(mean_seconds / 2, mean_seconds * 1.5)  # noqa: S311 — nothing depends on it being secret
 
 
 def _verifier(settings: GatewaySettings, jwks: JwksCache | None) -> TokenVerifier:

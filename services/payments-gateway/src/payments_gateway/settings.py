@@ -181,6 +181,13 @@ class GatewaySettings(ServiceSettings):
         default=200, description="Requests that ask Stripe about a checkout or subscription from one address at once."
     )
 
+    refusal_pause_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        le=10,
+        description="Mean time after which a forged id or a request over a limit is answered.",
+    )
+
     @field_validator(
         "cors_origins",
         "stripe_webhook_secrets",

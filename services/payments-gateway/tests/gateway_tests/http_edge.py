@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -60,6 +60,7 @@ class Edge:
     keys: TokenKeys = field(default_factory=lambda: SharedSecret(JWT_SECRET))
     validation: TokenValidation = field(default_factory=TokenValidation)
     limits: Limits = Limits()
+    refusal_pause_seconds: Callable[[], float] = lambda: 0.0
 
     def app(self) -> FastAPI:
         """Build the app as the bootstrap does."""
@@ -84,6 +85,7 @@ class Edge:
             customer_portal_url=PORTAL_URL,
             cors_origins=[SHOP_ORIGIN],
             deadline_seconds=self.deadline_seconds,
+            refusal_pause_seconds=self.refusal_pause_seconds,
         )
 
     def _access_control(self) -> AccessControl:

@@ -1,6 +1,6 @@
 """The ASGI app: routes, error handlers and middleware."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
@@ -22,6 +22,7 @@ def create_app(
     customer_portal_url: str | None,
     cors_origins: Sequence[str],
     deadline_seconds: float,
+    refusal_pause_seconds: Callable[[], float],
 ) -> FastAPI:
     """Return the app. The middleware that is added last is outermost."""
     app = OpenApiApp(
@@ -35,7 +36,7 @@ def create_app(
     app.state.customer_portal_url = customer_portal_url
     for router in routes:
         app.include_router(router)
-    install_error_handlers(app)
+    install_error_handlers(app, refusal_pause_seconds)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(RequestLogMiddleware, deadline_seconds=deadline_seconds)
     app.add_middleware(

@@ -1,7 +1,8 @@
 """Responses for failures: RFC 9457 problem details, from one table of exceptions."""
 
+import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from payments_gateway.domain.errors import (
     AlreadyPaid,
     AttemptNotFound,
     ConflictRetriesExhausted,
+    ForgedAttemptId,
     IntentMismatch,
     PaymentNotSucceeded,
     PaymentProcessing,
@@ -167,12 +169,26 @@ def problem_response(
     )
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Make the app respond to every expected exception by the table."""
+def install_error_handlers(app: FastAPI, pause_seconds: Callable[[], float]) -> None:
+    """Make the app respond to every expected exception by the table.
+
+    Whoever forges ids or exceeds a rate limit is answered after a pause: connections that wait for each response
+    cannot keep this process busy, and buyers waiting (ADR 25).
+    """
     for kind in PROBLEMS:
         app.add_exception_handler(kind, _respond_by_table)
+    for kind in (ForgedAttemptId, RateLimited):
+        app.add_exception_handler(kind, _respond_after(pause_seconds))
     app.add_exception_handler(RequestValidationError, _respond_to_invalid_request)
     app.add_exception_handler(HTTPException, _respond_to_http_exception)
+
+
+def _respond_after(pause_seconds: Callable[[], float]) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    async def respond(request: Request, error: Exception) -> JSONResponse:
+        await asyncio.sleep(pause_seconds())
+        return await _respond_by_table(request, error)
+
+    return respond
 
 
 async def _respond_by_table(request: Request, error: Exception) -> JSONResponse:

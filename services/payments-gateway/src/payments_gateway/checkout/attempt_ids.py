@@ -10,7 +10,7 @@ from typing import Final
 
 from payments_gateway.domain.attempts import is_attempt_id
 from payments_gateway.domain.callers import Caller
-from payments_gateway.domain.errors import AttemptNotFound
+from payments_gateway.domain.errors import ForgedAttemptId
 from servicekit.violations import FieldViolation, InvalidRequest
 
 _MAX_KEY_CHARACTERS = 255
@@ -59,9 +59,9 @@ class AttemptIds:
         return any(hmac.compare_digest(_uuid(secret, payload).bytes, given) for secret in self._secrets)
 
     def ensure_ours(self, attempt_id: str) -> None:
-        """Raise AttemptNotFound for an id that none of the secrets made: no service needs to be asked about it."""
+        """Raise ForgedAttemptId for an id that none of the secrets made."""
         if not self.is_ours(attempt_id):
-            raise AttemptNotFound
+            raise ForgedAttemptId
 
 
 def _derived(secret: bytes, caller: Caller, key: str) -> str:

@@ -7,6 +7,10 @@ class AttemptNotFound(Exception):
     """The attempt is missing or not the caller's. Both look the same to the caller, on purpose."""
 
 
+class ForgedAttemptId(AttemptNotFound):
+    """The attempt's id was made with none of our secrets: no service needs to be asked about it."""
+
+
 class AlreadyPaid(Exception):
     """The attempt is paid."""
 

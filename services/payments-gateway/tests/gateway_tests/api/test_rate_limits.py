@@ -12,7 +12,7 @@ import pytest
 from ..access.test_rate_limits import SLOW
 from ..assembly import Gateway
 from ..http_edge import INITIATE, Answer, Edge, Limits, ask, deliver, event_body, get, post, served, token_for
-from ..samples import checkout_json
+from ..samples import ATTEMPT_ID, FOREIGN_ATTEMPT_ID, checkout_json
 
 KEY: Final = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
 BY_ADDRESS: Final = Limits(initiate_by_address=SLOW)
@@ -122,6 +122,23 @@ async def test_requests_that_ask_stripe_are_limited_by_address(gateway: Gateway)
         ]
 
     assert statuses(answers) == [200, 409, 200, 429, 429, 200, 200, 200]
+
+
+async def test_forged_ids_and_requests_over_a_limit_are_answered_after_a_pause(gateway: Gateway) -> None:
+    """Forged ids count towards the limit. An id that is ours, known or not, is answered at once."""
+    pauses: list[int] = []
+
+    def pause_seconds() -> float:
+        pauses.append(len(gateway.wire.calls))
+        return 0.0
+
+    edge = Edge(gateway, limits=Limits(lookup_by_address=SLOW), refusal_pause_seconds=pause_seconds)
+    paths = [f"/api/checkout/{attempt_id}" for attempt_id in (ATTEMPT_ID, FOREIGN_ATTEMPT_ID, FOREIGN_ATTEMPT_ID)]
+    async with served(edge) as http:
+        answers = [await get(http, path) for path in [*paths, paths[0]]]
+
+    assert statuses(answers) == [404, 404, 404, 429]
+    assert pauses == [2, 2, 2]  # after the two calls for the id that is ours, and no further one
 
 
 async def test_webhooks_are_never_limited(gateway: Gateway) -> None:

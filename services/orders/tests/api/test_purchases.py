@@ -282,6 +282,7 @@ async def test_p7_the_outbox_event_of_a_quarantine_has_ids_and_amounts_only(orde
         "intent_id": request.payment.intent.id,
         "attempt_id": request.payment.attempt_id,
         "reason": "amount_mismatch",
+        "status": "unresolved",
         "amount_minor": 7990,
         "currency": "eur",
     }

@@ -181,8 +181,12 @@ async def test_a_refund_that_fails_gives_the_reason_back(
     quarantined = await quarantined_of(orders, request)
     announced = await events(sql, "payment.quarantined")
     recorded = await orders.RecordPurchase(request)
+    word = pb.QuarantineReason.Name(reason).removeprefix("QUARANTINE_REASON_").lower()
     assert (quarantined.reason, quarantined.HasField("resolved_at")) == (reason, False)
-    assert announced[-1]["reason"] == pb.QuarantineReason.Name(reason).removeprefix("QUARANTINE_REASON_").lower()
+    assert [(each["reason"], each["status"]) for each in announced[-2:]] == [
+        ("refunded", "resolved"),
+        (word, "unresolved"),
+    ]
     assert recorded.decision.HasField("purchase") == (reason is MISSING)
 
 
@@ -195,7 +199,9 @@ async def test_a_purchase_that_was_refunded_too_early_waits_when_its_refund_fail
     await orders.ApplyRefund(full_refund(request, status=FAILED, version=1))
 
     quarantined = await quarantined_of(orders, request)
+    announced = [each["status"] for each in await events(sql, "payment.quarantined")]
     recorded = await orders.RecordPurchase(request)
+    assert announced == ["resolved", "unresolved"]
     assert (quarantined.reason, quarantined.context) == (REFUNDED, request.context)
     assert not quarantined.HasField("resolved_at")
     assert recorded.decision.purchase.order.status == pb.ORDER_STATUS_PAID

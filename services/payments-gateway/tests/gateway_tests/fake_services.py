@@ -315,6 +315,8 @@ class FakeOrders:
         self._purchases: dict[str, Purchase] = {}
         self.refused_attempts: set[str] = set()
         """Ids of attempts whose purchase is refused."""
+        self.refunded_attempts: set[str] = set()
+        """Ids of attempts whose payment was refunded in full before it is recorded."""
         self.decisions: dict[str, PaymentDecision] = {}
         """By intent id."""
         self.contents: dict[str, CheckoutContext] = {}
@@ -334,6 +336,8 @@ class FakeOrders:
         existing = self.decisions.get(payment.intent.id)
         if existing is not None and not _is_promotable(existing):
             return self._standing(existing)
+        if payment.attempt_id in self.refunded_attempts:
+            return self._quarantine(payment, QuarantineReason.REFUNDED, context, report)
         if payment.attempt_id in self._purchases:
             return self._quarantine(payment, QuarantineReason.DUPLICATE_PAYMENT, context, report)
         has_order = any(item.recurring is None for item in context.items)

@@ -40,12 +40,13 @@ class OutboxEvent:
 
     @classmethod
     def payment_quarantined(cls, quarantined: QuarantinedPayment) -> Self:
-        """Build the event of a quarantined payment."""
+        """Build the event of a quarantined payment. A person has to act while it is unresolved."""
         payment = quarantined.payment
         payload = {
             "intent_id": payment.intent.id,
             "attempt_id": payment.attempt_id,
             "reason": quarantined.reason.value,
+            "status": "resolved" if quarantined.resolved_at else "unresolved",
             "amount_minor": payment.received.minor_units if payment.received else None,
             "currency": payment.received.currency if payment.received else None,
         }

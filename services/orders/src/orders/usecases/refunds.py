@@ -117,13 +117,15 @@ async def _follow_quarantined(
     """Resolve a payment that is refunded in full now; reopen one whose refund failed."""
     intent_id, received = quarantined.payment.intent.id, quarantined.payment.received
     if after.cover(received):
-        await unit.purchases.resolve_refunded(intent_id, at)
-    elif before.cover(received) and await unit.purchases.reopen_refunded(intent_id):
+        changed = await unit.purchases.resolve_refunded(intent_id, at)
+    else:
         # Only this change reopens it: a person may have resolved it since an earlier one.
-        _log.error("refund of a quarantined payment failed", extra={"intent": intent_id})
-        reopened = await unit.purchases.find_decision(intent_id)
-        if isinstance(reopened, QuarantinedPayment):
-            await unit.enqueue_event(OutboxEvent.payment_quarantined(reopened), at)
+        changed = before.cover(received) and await unit.purchases.reopen_refunded(intent_id)
+    current = await unit.purchases.find_decision(intent_id) if changed else None
+    if isinstance(current, QuarantinedPayment):
+        if current.resolved_at is None:
+            _log.error("refund of a quarantined payment failed", extra={"intent": intent_id})
+        await unit.enqueue_event(OutboxEvent.payment_quarantined(current), at)
 
 
 def _has_changed(before: Refund | Dispute | None, applied: Refund | Dispute) -> bool:

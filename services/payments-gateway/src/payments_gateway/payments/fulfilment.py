@@ -205,12 +205,11 @@ def _mismatch(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
 
 def _log_decision(decision: PaymentDecision, report: PaymentReport) -> None:
     if isinstance(decision, QuarantinedPayment):
-        # One payment alerts once, however often it is reported; one that was refunded in full needs nobody.
-        settled = decision.already_recorded or decision.reason is QuarantineReason.REFUNDED
-        level = logging.INFO if settled else logging.ERROR
+        outcome = _outcome_of_quarantined(decision)
+        level = logging.ERROR if outcome == "quarantined" else logging.INFO
         extra = {"reason": decision.reason.value, "channel": report.channel.value}
         _log.log(level, "payment quarantined", extra={**extra, "reported_before": decision.already_recorded})
-        _count(report, "quarantined_before" if decision.already_recorded else "quarantined")
+        _count(report, outcome)
     else:
         number = decision.order.number if decision.order else None
         _log.info(
@@ -220,6 +219,13 @@ def _log_decision(decision: PaymentDecision, report: PaymentReport) -> None:
         _count(report, "purchase")
         if not decision.already_recorded:
             report_missing_payment_methods(decision)
+
+
+def _outcome_of_quarantined(decision: QuarantinedPayment) -> str:
+    # One payment alerts once, however often it is reported; one that was refunded in full is resolved by that.
+    if decision.already_recorded:
+        return "quarantined_before"
+    return "refunded" if decision.reason is QuarantineReason.REFUNDED else "quarantined"
 
 
 def _count(report: PaymentReport, outcome: str) -> None:

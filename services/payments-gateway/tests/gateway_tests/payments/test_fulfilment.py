@@ -290,6 +290,22 @@ async def test_a_quarantined_payment_alerts_once(gateway: Gateway, caplog: pytes
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 5]
 
 
+async def test_a_payment_that_was_refunded_in_full_alerts_nobody(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is nothing to resolve; its attempt goes, because its content is kept (P4)."""
+    paid = gateway.paid_attempt()
+    gateway.orders.refunded_attempts.add(ATTEMPT_ID)
+    before = metric("fulfilments", channel="webhook", outcome="refunded")
+
+    decision = await gateway.fulfil(paid)
+
+    assert decision == QuarantinedPayment(QuarantineReason.REFUNDED, content_kept=True)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert metric("fulfilments", channel="webhook", outcome="refunded") == before + 1
+    assert delete_reason(gateway) is DeleteReason.QUARANTINED
+
+
 @pytest.mark.parametrize("status", [status for status in IntentStatus if status is not IntentStatus.SUCCEEDED])
 async def test_only_a_succeeded_intent_is_fulfilled(gateway: Gateway, status: IntentStatus) -> None:
     """Any other is a programming error, and nothing is recorded."""

@@ -158,7 +158,7 @@ async def test_a_cancel_shows_an_activation_that_was_under_way(orders: Client) -
 
 
 async def test_a_cancelled_subscription_is_bound_only_when_it_has_ended_at_stripe(orders: Client) -> None:
-    """Whoever finds it alive must cancel it there first: the row is never shown as anything but cancelled."""
+    """One that is alive has to be cancelled there first: the row is never shown as anything but cancelled."""
     cancelled = await cancel(orders, await begun(orders))
 
     alive = await error_of(activate(orders, cancelled, stripe_state()))

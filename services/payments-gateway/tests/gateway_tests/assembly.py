@@ -30,8 +30,9 @@ from payments_gateway.subscriptions.incomplete_payments import IncompletePayment
 from payments_gateway.subscriptions.sync import SubscriptionSync
 from payments_gateway.webhook_dispatcher import WebhookDispatcher
 
-from .fake_services import FakeAttempts, FakeCustomerRepository, FakeMirrorRepository, FakeOrders, FakeSubscriptions
+from .fake_services import FakeAttempts, FakeCustomerRepository, FakeMirrorRepository, FakeOrders
 from .fake_stripe import FakeBilling, FakeCatalogueSource, FakeIntents, FakeStripeCustomers
+from .fake_subscriptions import FakeSubscriptions
 from .fakes import FakeClock, Wire, until, wired
 from .samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, CONTEXT, SHOP, attempt
 

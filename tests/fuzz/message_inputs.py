@@ -63,7 +63,6 @@ def valid_message(descriptor: Descriptor, number: uuid.UUID) -> Any:
         one_time.price_id = "price_2"
     if isinstance(message, orders_pb2.QuarantinePaymentRequest):
         message.reason = orders_pb2.QUARANTINE_REASON_AMOUNT_MISMATCH
-        message.ClearField("encrypted_content")  # Allowed with another reason only, and without a context.
     return message
 
 

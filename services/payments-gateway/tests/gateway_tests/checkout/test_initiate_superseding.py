@@ -44,8 +44,8 @@ async def test_a_changed_cart_replaces_the_old_attempt(gateway: Gateway, before:
 
     second = await gateway.initiate.begin(checkout_request((after, 1), supersedes=first.attempt_id), GUEST, None)
 
-    [stored] = gateway.attempts.stored()
     assert [call for call in gateway.wire.calls if "customers" not in call] == [*CHECKS, *WALK]
+    [stored] = gateway.attempts.stored()
     assert payable(gateway) == [second.client_secret]
     assert (stored.attempt_id, stored.context.supersedes) == (second.attempt_id, first.attempt_id)
 

@@ -127,7 +127,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
 _DESCRIPTIONS: Final[Mapping[int, str]] = {
     400: "The body is not valid",
     401: "A valid token is required",
-    404: "Not found, or owned by another user",
+    404: "Not found, or owned by another user; a forged attempt id is answered after a pause",
     409: "The current state does not allow it; the problem's type says why",
     422: "A field is invalid; errors names it",
     429: "Too many requests; retry after Retry-After seconds",

@@ -3,6 +3,7 @@
 import uuid
 from typing import Any, ClassVar, Final
 
+from .harness.interceptor import Ending, Moment
 from .harness.outgoing_calls import OutgoingCall as Call
 from .harness.products import recorded_state, stripe_state, subscriptions_at_stripe
 from .harness.shop import Cart, Line, Reply, Shop
@@ -91,7 +92,7 @@ class ActivateOnReturn(Activate):
 class ActivatePending(Activate):
     """Stripe reports a checkout that was completed while Stripe created no subscriptions; the attempt is gone."""
 
-    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.GET_PURCHASE, *Activate.calls[3:])
+    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.QUARANTINE_PAYMENT, *Activate.calls[3:])
     failed_at: ClassVar[tuple[int, ...]] = (3,)
 
     async def arrange(self) -> None:
@@ -198,6 +199,22 @@ class CancelNow(CancelAtPeriodEnd):
     subscription_status = "canceled"
 
 
+class CancelPending(CancelAtPeriodEnd):
+    """A user cancels a subscription that was not begun at Stripe yet."""
+
+    calls: ClassVar[Calls] = (Call.GET_SUBSCRIPTION, Call.CANCEL_PENDING)
+    failed_at = (1,)
+    subscription_status = "canceled"
+    at_stripe = 0
+
+    async def arrange(self) -> None:
+        """Complete the checkout while orders begins no activation."""
+        call, orders = Call.BEGIN_ACTIVATION, self.system.proxies.orders.interceptor
+        fault = orders.add_fault(call, Moment.BEFORE_EFFECT, Ending.BREAKS)
+        await super().arrange()
+        fault.lift()
+
+
 BILLING: Final[tuple[type[Activate], ...]] = (
     Activate,
     ActivateTwo,
@@ -209,6 +226,7 @@ BILLING: Final[tuple[type[Activate], ...]] = (
     Update,
     CancelAtPeriodEnd,
     CancelNow,
+    CancelPending,
 )
 BILLING_CALLS: Final = [(kind, index) for kind in BILLING for index in kind.failed_at]
 """The calls that are killed and failed, by scenario and index."""

@@ -92,7 +92,7 @@ class ReportOfAnotherSum(Report):
 class ReportAfterReturn(Report):
     """Stripe reports the payment of a completed checkout."""
 
-    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.GET_PURCHASE)
+    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.QUARANTINE_PAYMENT)
 
     async def arrange(self) -> None:
         """Complete the checkout."""

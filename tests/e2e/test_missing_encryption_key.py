@@ -96,6 +96,5 @@ async def _report(system: System, shop: Shop, intent: dict[str, Any], *, age_sec
 
 def _alerts(system: System, checkout: Checkout) -> int:
     """Count the error lines that say that the checkout's payment is quarantined."""
-    lines = system.backend.log_of("gateway").splitlines() + system.backend.log_of("gateway-2").splitlines()
-    told = [json.loads(line) for line in lines if '"payment quarantined"' in line]
+    told = [json.loads(line) for line in system.backend.log_of("orders").splitlines() if "payment quarantined" in line]
     return sum(line["level"] == "error" and line["attempt"] == checkout.attempt_id[:8] for line in told)

@@ -14,6 +14,7 @@ from orders.domain.payments import Payment, PaymentReport
 from orders.domain.purchases import DecisionResult, Purchase, QuarantinedPayment, QuarantineReason
 from orders.domain.refunds import RefundSums
 from orders.domain.subscriptions import subscriptions_from_payment
+from orders.usecases.alerts import alert
 from orders.usecases.quarantine import keep_existing, quarantine
 from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
@@ -65,6 +66,7 @@ class PurchaseRecorder:
         async with self._begin() as unit:
             result = await self._decide(unit, paid, self._now())
             await unit.commit()
+        alert(result)
         return result
 
     async def _decide(self, unit: UnitOfWork, paid: PaidAttempt, at: datetime) -> DecisionResult:

@@ -7,6 +7,7 @@ from datetime import datetime
 from orders.domain.outbox import OutboxEvent
 from orders.domain.pagination import Cursor, Page, PageRequest, paginate
 from orders.domain.purchases import Decision, DecisionResult, Purchase, QuarantinedPayment, QuarantineReason
+from orders.usecases.alerts import alert
 from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
@@ -32,6 +33,7 @@ class QuarantineService:
                 quarantined = quarantined.refunded(at)
             result = await quarantine(unit, quarantined)
             await unit.commit()
+        alert(result)
         return result
 
     async def list_payments(self, request: PageRequest) -> Page[QuarantinedPayment]:

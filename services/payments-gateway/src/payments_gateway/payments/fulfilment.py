@@ -35,7 +35,7 @@ from payments_gateway.domain.purchases import (
     QuarantineReason,
     ReportChannel,
 )
-from payments_gateway.subscriptions.activation import Activation, report_missing_payment_methods
+from payments_gateway.subscriptions.activation import Activation
 from servicekit.deadline import seconds_left
 from servicekit.json_logging import bind_attempt
 from servicekit.unavailable import ServiceUnavailable
@@ -205,11 +205,9 @@ def _mismatch(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
 
 def _log_decision(decision: PaymentDecision, report: PaymentReport) -> None:
     if isinstance(decision, QuarantinedPayment):
-        outcome = _outcome_of_quarantined(decision)
-        level = logging.ERROR if outcome == "quarantined" else logging.INFO
-        extra = {"reason": decision.reason.value, "channel": report.channel.value}
-        _log.log(level, "payment quarantined", extra={**extra, "reported_before": decision.already_recorded})
-        _count(report, outcome)
+        # orders, which writes the decision, logs the error that alerts (ADR 2).
+        _log.info("payment is quarantined", extra={"reason": decision.reason.value, "channel": report.channel.value})
+        _count(report, _outcome_of_quarantined(decision))
     else:
         number = decision.order.number if decision.order else None
         _log.info(
@@ -217,12 +215,10 @@ def _log_decision(decision: PaymentDecision, report: PaymentReport) -> None:
             extra={"order": number, "subscriptions": len(decision.subscriptions), "channel": report.channel.value},
         )
         _count(report, "purchase")
-        if not decision.already_recorded:
-            report_missing_payment_methods(decision)
 
 
 def _outcome_of_quarantined(decision: QuarantinedPayment) -> str:
-    # One payment alerts once, however often it is reported; one that was refunded in full is resolved by that.
+    # One payment counts once, however often it is reported; one that was refunded in full is resolved by that.
     if decision.already_recorded:
         return "quarantined_before"
     return "refunded" if decision.reason is QuarantineReason.REFUNDED else "quarantined"

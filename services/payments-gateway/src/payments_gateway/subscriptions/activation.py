@@ -26,7 +26,6 @@ from payments_gateway.domain.stripe_errors import (
 )
 from payments_gateway.domain.subscriptions import (
     ENDED_STATUSES,
-    PAYMENT_METHOD_MISSING,
     StripeSubscriptionMismatch,
     Subscription,
     SubscriptionsPort,
@@ -190,14 +189,6 @@ class Activation:
         if subscription.status is SubscriptionStatus.PENDING:
             raise StripeUnavailable  # the Stripe subscription is bound elsewhere: this one is still to be activated
         return subscription
-
-
-def report_missing_payment_methods(purchase: Purchase) -> None:
-    """Log and count the new subscriptions that cannot be created until a person finds a payment method."""
-    for each in purchase.subscriptions:
-        if each.activation_failure == PAYMENT_METHOD_MISSING:
-            _log.error("a bought subscription has no payment method", extra={"subscription": each.id})
-            ACTIVATIONS.labels(PAYMENT_METHOD_MISSING).inc()
 
 
 async def _wait_or_cancel(tasks: Collection[asyncio.Task[Subscription]], within_seconds: float | None) -> None:

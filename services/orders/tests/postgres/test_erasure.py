@@ -35,7 +35,7 @@ from ..builders import (
     unreadable,
 )
 from ..calls import activate, get_customer, put_customer
-from ..service import Client, count
+from ..service import Client, connected, count, lock_waiters, until
 
 ADA = ByUser("user_1")
 TYPED_BY_THE_BUYER = (
@@ -318,6 +318,28 @@ async def test_purchases_recorded_during_an_erasure_are_complete_or_erased(
     assert first + rest == ErasureCounts(orders=len(requests))
     assert await sql.fetchval("SELECT count(*) FROM outbox WHERE topic = 'order.erased'") == len(requests)
     assert await sql.fetchval("SELECT count(*) FROM payments WHERE user_id IS NOT NULL") == 0
+
+
+async def test_p7_a_payment_that_becomes_the_purchase_during_an_erasure_is_erased(
+    database_url: str, orders: Client, service: ErasureService, sql: Any
+) -> None:
+    """The erasure finds it in quarantine, waits for it, and meets it again as an order."""
+    request = purchase()
+    await orders.QuarantinePayment(unreadable(request))
+
+    async def waiting(number: int) -> bool:
+        return len(await lock_waiters(sql)) == number
+
+    async with connected(database_url) as other, other.transaction():
+        await other.execute("LOCK TABLE order_items IN EXCLUSIVE MODE")
+        recording = asyncio.ensure_future(orders.RecordPurchase(request))
+        await until(lambda: waiting(1))
+        erasing = asyncio.ensure_future(erase(service, ADA))
+        await until(lambda: waiting(2))
+    await recording
+
+    assert await erasing == ErasureCounts(orders=1)
+    assert await sql.fetchval("SELECT count(contact_email) FROM orders") == 0
 
 
 async def test_concurrent_erasures_share_the_work(orders: Client, service: ErasureService, sql: Any) -> None:

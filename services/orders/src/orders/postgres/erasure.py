@@ -50,8 +50,9 @@ class PostgresErasureRepository:
         """Erase the oldest rows first. A concurrent erasure waits for their locks and then skips them."""
         with translate_errors():
             async with self._engine.begin() as connection:
-                orders = await _erase_orders(connection, subject, limit, at)
+                # Payments first: one that becomes the purchase meanwhile is met again with its order.
                 payments = await _erase_payments(connection, subject, limit, at)
+                orders = await _erase_orders(connection, subject, limit, at)
                 subscriptions = await _erase_subscriptions(connection, subject, limit, at)
                 customers = await _delete_customer(connection, subject)
                 await _enqueue_events(connection, [*orders, *payments, *subscriptions], at)

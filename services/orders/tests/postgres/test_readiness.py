@@ -61,14 +61,20 @@ async def test_a_database_without_fsync_is_logged(database_url: str, caplog: pyt
     assert caplog.text.count("fsync is off") == 1
 
 
-async def test_a_commit_waits_for_the_disk_whatever_the_servers_default(own_database_url: str) -> None:
-    """The attempt is deleted after the purchase is recorded: nobody else has it any more."""
+@pytest.mark.parametrize(
+    ("setting", "default", "here"),
+    [("synchronous_commit", "off", "on"), ("default_transaction_isolation", "repeatable read", "read committed")],
+)
+async def test_what_the_promises_need_of_a_session_holds_whatever_the_servers_default(
+    own_database_url: str, setting: str, default: str, here: str
+) -> None:
+    """The attempt is deleted once its purchase is on disk (P4), and a statement sees what a lock waited for (P3)."""
     async with connected(own_database_url) as sql:
         name = await sql.fetchval("SELECT current_database()")
-        await sql.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+        await sql.execute(f"ALTER DATABASE {name} SET {setting} = '{default}'")
     engine = open_engine(own_database_url, settings_for(own_database_url).limits)
     async with engine.connect() as connection:
-        found = (await connection.execute(text("SHOW synchronous_commit"))).scalar_one()
+        found = (await connection.execute(text(f"SHOW {setting}"))).scalar_one()
     await engine.dispose()
 
-    assert found == "on"
+    assert found == here

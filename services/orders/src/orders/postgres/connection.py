@@ -192,6 +192,8 @@ def _server_settings(limits: DatabaseLimits) -> dict[str, str]:
         "application_name": "orders",
         # A recorded purchase is on disk, also that of each synchronous standby, whatever the server's default.
         "synchronous_commit": "on",
+        # A statement after a lock sees everything that was committed while it waited (ADR 27).
+        "default_transaction_isolation": "read committed",
         # PostgreSQL warns if a commit is not on a standby: see commit().
         "client_min_messages": "warning",
         "statement_timeout": _milliseconds(limits.statement_timeout_seconds),

@@ -1,4 +1,4 @@
-"""Unit of work on PostgreSQL: one transaction at the default isolation.
+"""Unit of work on PostgreSQL: one transaction, READ COMMITTED.
 
 Constraints decide races between intents, and a lock those of one intent.
 """

@@ -60,6 +60,17 @@ async def test_p3_an_unreadable_attempt_whose_key_is_back_becomes_the_purchase(
     assert tuple(await sql.fetchrow(STORED)) == (None, None, "user_1")
 
 
+async def test_p3_an_attempt_that_was_emptied_is_quarantined(orders: Client) -> None:
+    """The payment is decided whatever was done to its attempt."""
+    request = purchase()
+
+    answer = await orders.QuarantinePayment(unreadable(request, b"", key_id=""))
+
+    (listed,) = await list_quarantined(orders)
+    assert answer.decision.quarantined_payment == listed
+    assert (listed.reason, listed.HasField("unreadable_content")) == (UNREADABLE, True)
+
+
 async def test_p4_readable_content_replaces_the_encrypted_one(orders: Client, sql: Any) -> None:
     """The key is back, and the sums differ: the payment takes the reason and the content."""
     request = purchase()

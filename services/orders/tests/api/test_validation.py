@@ -145,7 +145,7 @@ def test_p5_a_valid_purchase_is_read() -> None:
         (clearing("payment.attempt_id"), "payment.attempt_id"),
         (lambda request: request.context.SetInParent(), "context"),
         (lambda request: request.encrypted_content.SetInParent(), "encrypted_content"),
-        (setting("reason", pb.QUARANTINE_REASON_ATTEMPT_UNREADABLE), "encrypted_content.content"),
+        (setting("reason", pb.QUARANTINE_REASON_ATTEMPT_UNREADABLE), "encrypted_content"),
         (setting("reason", pb.QUARANTINE_REASON_REFUNDED), "reason"),
         (clearing("report.channel"), "report.channel"),
     ],

@@ -136,7 +136,8 @@ def _encrypted_from_proto(
         absent = not request.HasField("encrypted_content")
         fields.require(absent, "encrypted_content", "must be absent unless the attempt is unreadable")
         return None
-    fields.require(message.content, "encrypted_content.content", "is required")
+    # Its bytes may be empty: the payment is kept whatever was done to its attempt.
+    fields.require(request.HasField("encrypted_content"), "encrypted_content", "is required")
     fields.require(
         len(message.content) <= _MAX_ENCRYPTED_BYTES,
         "encrypted_content.content",

@@ -28,8 +28,6 @@ class PaymentGuard:
     async def ensure_not_processing(self, attempt: Attempt | UnreadableAttempt | None, intent: StripeIntent) -> None:
         """Fulfil a succeeded intent and raise AlreadyPaid; raise PaymentProcessing if it can still succeed."""
         if intent.status is IntentStatus.SUCCEEDED:
-            if isinstance(attempt, UnreadableAttempt):
-                raise AlreadyPaid(None)  # the webhook fulfils it once its key is back, or quarantines it
             raise AlreadyPaid(await self._fulfilment.fulfil_for_buyer(intent, attempt))
         if intent.status in PENDING_STATUSES:
             raise PaymentProcessing

@@ -1,12 +1,20 @@
 """A chain of attempts that replaced each other: it ends in one payable intent, or at the link that is paid."""
 
 import uuid
+from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
 
 from payments_gateway.access.tokens import GUEST
-from payments_gateway.domain.attempts import Attempt, AttemptClosed, CloseReason, DeleteReason, Tombstone
+from payments_gateway.domain.attempts import (
+    Attempt,
+    AttemptClosed,
+    CloseReason,
+    DeleteReason,
+    Tombstone,
+    UnreadableAttempt,
+)
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
 from payments_gateway.domain.intents import IntentStatus
@@ -186,6 +194,25 @@ async def test_an_intent_that_stripe_does_not_know_is_not_called_unpayable(gatew
 
     assert isinstance(gateway.attempts.at(ATTEMPT_ID), Attempt)
     assert gateway.attempts.at(NEW_ID) == GIVEN_UP
+
+
+@pytest.mark.parametrize("is_paid", [False, True])
+async def test_an_attempt_that_cannot_be_decrypted_is_superseded_by_its_intent(
+    gateway: Gateway, *, is_paid: bool
+) -> None:
+    """Cancelled it is deleted. Paid it is left to the webhook, with its content, and the new attempt is given up."""
+    old = gateway.stored_attempt()
+    gateway.attempts.make_unreadable(ATTEMPT_ID)
+    if is_paid:
+        gateway.intents.pay(old.intent)
+
+    with pytest.raises(AlreadyPaid) if is_paid else nullcontext():
+        await supersede(gateway)
+
+    left = {ATTEMPT_ID: gateway.attempts.at(ATTEMPT_ID), NEW_ID: gateway.attempts.at(NEW_ID)}
+    assert isinstance(left[ATTEMPT_ID], UnreadableAttempt if is_paid else Tombstone)
+    assert isinstance(left[NEW_ID], Tombstone if is_paid else Attempt)
+    assert gateway.orders.decisions == {}
 
 
 async def middle_of_a_chain(gateway: Gateway, *, user_id: str | None = None) -> Attempt:

@@ -173,7 +173,7 @@ class CancelAtPeriodEnd(Activate):
     """A user cancels a subscription at the end of its period."""
 
     calls: ClassVar[Calls] = (Call.GET_SUBSCRIPTION, Call.CHANGE_SUBSCRIPTION, Call.APPLY_STATE)
-    failed_at = (1, 2)
+    failed_at: ClassVar[tuple[int, ...]] = (1, 2)
     mode: ClassVar[str] = "at_period_end"
 
     def __init__(self, environment: Environment, number: int = 1) -> None:

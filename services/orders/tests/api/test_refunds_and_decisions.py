@@ -208,6 +208,51 @@ async def test_a_purchase_that_was_refunded_too_early_waits_when_its_refund_fail
     assert await sql.fetchval("SELECT num_nonnulls(attempt_content, reason_before_refund) FROM payments") == 0
 
 
+async def test_a_duplicate_that_was_refunded_too_early_is_a_duplicate_when_its_refund_fails(orders: Client) -> None:
+    """It would never have been the purchase."""
+    bought = purchase()
+    second = purchase(attempt_id=bought.payment.attempt_id)
+    await orders.RecordPurchase(bought)
+    await orders.ApplyRefund(full_refund(second))
+    await orders.RecordPurchase(second)
+
+    await orders.ApplyRefund(full_refund(second, status=FAILED, version=1))
+
+    quarantined = await quarantined_of(orders, second)
+    assert (quarantined.reason, quarantined.HasField("resolved_at")) == (DUPLICATE, False)
+
+
+async def test_a_refund_undoes_no_resolution_but_its_own(orders: Client, sql: Any) -> None:
+    """A person resolved the payment after its refund had failed; a second refund fails too."""
+    request = purchase()
+    await orders.ApplyRefund(full_refund(request))
+    await orders.RecordPurchase(request)
+    await orders.ApplyRefund(full_refund(request, status=FAILED, version=1))
+    await sql.execute("UPDATE payments SET resolved_at = now()")
+
+    for failed in ({}, {"status": FAILED, "version": 1}):
+        await orders.ApplyRefund(full_refund(request, stripe_refund_id="re_2", **failed))
+
+    quarantined = await quarantined_of(orders, request)
+    assert (quarantined.reason, quarantined.HasField("resolved_at")) == (REFUNDED, True)
+
+
+async def test_a_payment_that_a_person_reopened_gets_its_reason_back_too(orders: Client, sql: Any) -> None:
+    """When its refund fails, also after the refund was reported again: it waits for its attempt, as before."""
+    request = purchase()
+    await orders.QuarantinePayment(quarantine(request))
+    await orders.ApplyRefund(full_refund(request))
+    await sql.execute("UPDATE payments SET resolved_at = NULL")
+
+    for version, status in enumerate((pb.REFUND_STATUS_SUCCEEDED, FAILED), 1):
+        await orders.ApplyRefund(full_refund(request, status=status, version=version))
+
+    quarantined = await quarantined_of(orders, request)
+    recorded = await orders.RecordPurchase(request)
+    assert (quarantined.reason, quarantined.HasField("resolved_at")) == (MISSING, False)
+    assert recorded.decision.HasField("purchase")
+
+
 async def test_what_a_person_resolved_stays_resolved(orders: Client, sql: Any) -> None:
     """Before the refund, which then changes nothing; and after it failed, when its event is repeated."""
     before, after = purchase(), purchase()

@@ -60,7 +60,10 @@ class QuarantinedPayment:
     erased_at: datetime | None = None
     unreadable: UnreadableContent | None = None
     reason_before_refund: QuarantineReason | None = None
-    """Reason that comes back if the refund fails; None if the payment would have become the purchase."""
+    """Reason that comes back if the refund fails; REFUNDED if the payment would have become the purchase.
+
+    None unless a refund resolved it.
+    """
     resolved_at: datetime | None = None
 
     def refunded(self, at: datetime) -> Self:

@@ -44,6 +44,7 @@ def purchase_to_row(payment: Payment, context: CheckoutContext, report: PaymentR
         "currency": received.currency,
         "outcome": Outcome.PURCHASE,
         "quarantine_reason": None,
+        "reason_before_refund": None,
         **_NO_CONTENT,
         "user_id": context.user_id,
         "decided_at": at,

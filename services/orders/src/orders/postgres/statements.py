@@ -116,24 +116,21 @@ AMEND_QUARANTINE = (
     )
 )
 
+# A reason before the refund tells what a refund resolved from what a person did.
 RESOLVE_REFUNDED = (
     update(PAYMENTS)
     .where(_key, PAYMENTS.c.outcome == Outcome.QUARANTINED, _unresolved)
     .values(
         quarantine_reason=QuarantineReason.REFUNDED,
-        reason_before_refund=func.nullif(PAYMENTS.c.quarantine_reason, QuarantineReason.REFUNDED),
+        reason_before_refund=func.coalesce(PAYMENTS.c.reason_before_refund, PAYMENTS.c.quarantine_reason),
     )
     .returning(PAYMENTS.c.intent_id)
 )
 
 REOPEN_REFUNDED = (
     update(PAYMENTS)
-    .where(_key, PAYMENTS.c.quarantine_reason == QuarantineReason.REFUNDED, ~_unresolved)
-    .values(
-        quarantine_reason=func.coalesce(PAYMENTS.c.reason_before_refund, QuarantineReason.REFUNDED),
-        reason_before_refund=None,
-        resolved_at=None,
-    )
+    .where(_key, PAYMENTS.c.reason_before_refund.is_not(None))
+    .values(quarantine_reason=PAYMENTS.c.reason_before_refund, reason_before_refund=None, resolved_at=None)
     .returning(PAYMENTS.c.intent_id)
 )
 

@@ -92,10 +92,9 @@ class PaymentRow(Row):
         CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount_with_currency"),
         CheckConstraint("amount_minor >= 0", name="amount_minor"),
         CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
-        # The reason that comes back if the refund fails.
+        # The reason that comes back if the refund fails; none where a person resolved the payment.
         CheckConstraint(
-            "reason_before_refund IS NULL OR coalesce(quarantine_reason = 'refunded', false)"
-            " AND reason_before_refund <> 'refunded'",
+            "reason_before_refund IS NULL OR coalesce(quarantine_reason = 'refunded', false)",
             name="reason_before_refund",
         ),
         CheckConstraint(

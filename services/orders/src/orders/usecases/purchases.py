@@ -73,7 +73,7 @@ class PurchaseRecorder:
         await unit.lock_intent(paid.payment.intent.id)
         sums = await unit.refunds.sums_of(paid.payment.intent.id)
         if sums.cover(paid.payment.received):  # Nothing is shipped for money that was given back.
-            return await quarantine(unit, _refunded(paid, at))
+            return await quarantine(unit, await _refunded(unit, paid, at))
         # The decision row comes first: nothing else may be written without it (P3).
         if await unit.purchases.decide_purchase(paid.payment, paid.context, paid.report, at):
             return await self._write_purchase(unit, paid, sums, at)
@@ -138,6 +138,9 @@ def _duplicate(paid: PaidAttempt, at: datetime) -> QuarantinedPayment:
     return QuarantinedPayment(paid.payment, QuarantineReason.DUPLICATE_PAYMENT, paid.content, paid.report, at)
 
 
-def _refunded(paid: PaidAttempt, at: datetime) -> QuarantinedPayment:
+async def _refunded(unit: UnitOfWork, paid: PaidAttempt, at: datetime) -> QuarantinedPayment:
+    """Build the decision, with what the payment would have become without the refund."""
+    if await unit.purchases.has_other_purchase(paid.payment.attempt_id, paid.payment.intent.id):
+        return _duplicate(paid, at).refunded(at)
     reason = QuarantineReason.REFUNDED
-    return QuarantinedPayment(paid.payment, reason, paid.content, paid.report, at, resolved_at=at)
+    return QuarantinedPayment(paid.payment, reason, paid.content, paid.report, at).refunded(at)

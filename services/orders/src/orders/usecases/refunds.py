@@ -64,9 +64,8 @@ class RefundService:
             if only_if_decided:
                 await _require_decided(unit, refund.intent_id)
             before = await unit.refunds.find_refund(refund.id)
-            sums = await unit.refunds.sums_of(refund.intent_id)
             applied = replace(refund, version=_required(await unit.refunds.put_refund(refund)))
-            order = await _follow(unit, refund.intent_id, sums, at)
+            order = await _follow(unit, refund.intent_id, at)
             if _has_changed(before, applied):
                 await unit.enqueue_event(OutboxEvent.refund_changed(applied, order), at)
             await unit.commit()
@@ -83,9 +82,8 @@ class RefundService:
             if only_if_decided:
                 await _require_decided(unit, dispute.intent_id)
             before = await unit.refunds.find_dispute(dispute.id)
-            sums = await unit.refunds.sums_of(dispute.intent_id)
             applied = replace(dispute, version=_required(await unit.refunds.put_dispute(dispute)))
-            order = await _follow(unit, dispute.intent_id, sums, at)
+            order = await _follow(unit, dispute.intent_id, at)
             if _has_changed(before, applied):
                 await unit.enqueue_event(OutboxEvent.dispute_changed(applied, order), at)
             await unit.commit()
@@ -97,30 +95,29 @@ async def _require_decided(unit: UnitOfWork, intent_id: str) -> None:
         raise PaymentNotFound
 
 
-async def _follow(unit: UnitOfWork, intent_id: str, before: RefundSums, at: datetime) -> Order | None:
+async def _follow(unit: UnitOfWork, intent_id: str, at: datetime) -> Order | None:
     """Bring the decision up to date with the sums after a change; return its order, if it has one."""
-    after = await unit.refunds.sums_of(intent_id)
+    sums = await unit.refunds.sums_of(intent_id)
     decision = await unit.purchases.find_decision(intent_id)
     if isinstance(decision, QuarantinedPayment):
-        await _follow_quarantined(unit, decision, before, after, at)
+        await _follow_quarantined(unit, decision, sums, at)
     if not isinstance(decision, Purchase) or decision.order is None:
         return None
-    order = replace(decision.order, status=OrderStatus.after(after, decision.order.total))
+    order = replace(decision.order, status=OrderStatus.after(sums, decision.order.total))
     if order.status is not decision.order.status:
         await unit.purchases.put_order_status(order.id, order.status)
     return order
 
 
 async def _follow_quarantined(
-    unit: UnitOfWork, quarantined: QuarantinedPayment, before: RefundSums, after: RefundSums, at: datetime
+    unit: UnitOfWork, quarantined: QuarantinedPayment, sums: RefundSums, at: datetime
 ) -> None:
     """Resolve a payment that is refunded in full now; reopen one whose refund failed."""
-    intent_id, received = quarantined.payment.intent.id, quarantined.payment.received
-    if after.cover(received):
+    intent_id = quarantined.payment.intent.id
+    if sums.cover(quarantined.payment.received):
         changed = await unit.purchases.resolve_refunded(intent_id, at)
     else:
-        # Only this change reopens it: a person may have resolved it since an earlier one.
-        changed = before.cover(received) and await unit.purchases.reopen_refunded(intent_id)
+        changed = await unit.purchases.reopen_refunded(intent_id)
     current = await unit.purchases.find_decision(intent_id) if changed else None
     if isinstance(current, QuarantinedPayment):
         if current.resolved_at is None:

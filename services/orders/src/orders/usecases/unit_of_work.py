@@ -58,7 +58,7 @@ class PurchaseRepository(Protocol):
         """Resolve a quarantined payment as `refunded`, and keep its reason. False if it is none, or is resolved."""
 
     async def reopen_refunded(self, intent_id: str) -> bool:
-        """Give a payment that is resolved as `refunded` its reason back, unresolved. False if it is none."""
+        """Give a payment that a refund resolved its reason back, unresolved. False if it is none."""
 
     async def has_other_purchase(self, attempt_id: str, intent_id: str) -> bool:
         """Return True if another intent has the attempt's purchase."""

@@ -56,8 +56,7 @@ CREATE TABLE payments (
     CONSTRAINT payments_amount_minor_check CHECK (amount_minor >= 0),
     CONSTRAINT payments_currency_check CHECK (currency ~ '^[a-z]{3}$'),
     CONSTRAINT payments_reason_before_refund_check
-        CHECK (reason_before_refund IS NULL OR coalesce(quarantine_reason = 'refunded', false)
-               AND reason_before_refund <> 'refunded'),
+        CHECK (reason_before_refund IS NULL OR coalesce(quarantine_reason = 'refunded', false)),
     CONSTRAINT payments_content_only_if_quarantined_check
         CHECK (outcome = 'quarantined' OR num_nonnulls(attempt_content, encrypted_content) = 0),
     CONSTRAINT payments_one_content_check CHECK (num_nonnulls(attempt_content, encrypted_content) <= 1),

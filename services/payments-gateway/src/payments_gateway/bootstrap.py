@@ -39,7 +39,7 @@ from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.payments.fulfilment import Fulfilment
-from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
+from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.rpc.attempts import AttemptsClient
 from payments_gateway.rpc.customers import CustomersClient
 from payments_gateway.rpc.orders import OrdersClient
@@ -94,7 +94,17 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
 
         # Use cases.
         activation = Activation(subscriptions, billing, now=now)
-        fulfilment = Fulfilment(attempts, orders, activation, ids, livemode=livemode, now=now)
+        refunds_at_stripe = StripeRefunds(background_stripe)
+        refunds = StripeMirror(
+            "refund",
+            refunds_at_stripe,
+            RefundsClient(orders_channel, timeout_seconds=timeout_seconds),
+            attempts,
+            ids,
+            livemode=livemode,
+        )
+        refund_lists = RefundLists(refunds, refunds_at_stripe)
+        fulfilment = Fulfilment(attempts, orders, refund_lists, activation, ids, livemode=livemode, now=now)
         sync = SubscriptionSync(subscriptions, background_billing, activation, livemode=livemode)
         incomplete_payments = IncompletePayments(background_billing)
         payment_guard = PaymentGuard(fulfilment, orders)
@@ -121,24 +131,18 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             incomplete_payments,
         )
         cancels = SubscriptionCancel(subscriptions, billing, activation, sync)
-        refunds = StripeMirror(
-            "refund",
-            StripeRefunds(background_stripe),
-            RefundsClient(orders_channel, timeout_seconds=timeout_seconds),
-            ids,
-            livemode=livemode,
-        )
         disputes = StripeMirror(
             "dispute",
             StripeDisputes(background_stripe),
             DisputesClient(orders_channel, timeout_seconds=timeout_seconds),
+            attempts,
             ids,
             livemode=livemode,
         )
         dispatcher = WebhookDispatcher(
             fulfilment=fulfilment,
             refunds=refunds,
-            charge_refunds=ChargeRefunds(refunds, StripeRefunds(background_stripe)),
+            refund_lists=refund_lists,
             disputes=disputes,
             subscriptions=sync,
         )

@@ -18,7 +18,7 @@ from payments_gateway.domain.webhook_events import (
     WebhookEvent,
 )
 from payments_gateway.payments.fulfilment import Fulfilment
-from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
+from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.subscriptions.sync import SubscriptionSync
 
 
@@ -28,7 +28,7 @@ class WebhookDispatcher:
 
     fulfilment: Fulfilment
     refunds: StripeMirror[Refund]
-    charge_refunds: ChargeRefunds
+    refund_lists: RefundLists
     disputes: StripeMirror[Dispute]
     subscriptions: SubscriptionSync
 
@@ -40,7 +40,7 @@ class WebhookDispatcher:
             case RefundChanged(refund_id):
                 await self.refunds.sync(refund_id)
             case ChargeRefunded(charge_id):
-                await self.charge_refunds.sync(charge_id)
+                await self.refund_lists.sync_charge(charge_id)
             case DisputeChanged(dispute_id):
                 await self.disputes.sync(dispute_id)
             case SubscriptionChanged():

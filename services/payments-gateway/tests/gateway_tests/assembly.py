@@ -19,18 +19,18 @@ from payments_gateway.domain.attempts import Attempt, IntentRef
 from payments_gateway.domain.intents import StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import PaymentDecision, PaymentReport, ReportChannel
-from payments_gateway.domain.refunds import Dispute, MirroredT, Refund
+from payments_gateway.domain.refunds import Dispute, MirroredT, Refund, RefundOwner
 from payments_gateway.domain.stripe_billing import StripeSubscriptionsPort
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe
 from payments_gateway.payments.fulfilment import Fulfilment
-from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
+from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.cancel import SubscriptionCancel
 from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
 from payments_gateway.subscriptions.sync import SubscriptionSync
 from payments_gateway.webhook_dispatcher import WebhookDispatcher
 
-from .fake_services import FakeAttempts, FakeCustomerRepository, FakeMirrorRepository, FakeOrders
+from .fake_services import FakeAttempts, FakeCustomerRepository, FakeMirrorRepository, FakeOrders, FakePaymentRefunds
 from .fake_stripe import FakeBilling, FakeCatalogueSource, FakeIntents, FakeStripeCustomers
 from .fake_subscriptions import FakeSubscriptions
 from .fakes import FakeClock, Wire, until, wired
@@ -61,8 +61,9 @@ class Gateway:
             self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=0.01, monotonic=self.clock.seconds
         )
         self.activation = Activation(self.subscriptions, self.billing, now=self.clock.now)
+        self.refunds = wired(self.wire, "refunds", FakePaymentRefunds(self.orders))
         self.fulfilment = Fulfilment(
-            self.attempts, self.orders, self.activation, self.ids, livemode=False, now=self.clock.now
+            self.attempts, self.orders, self.refunds, self.activation, self.ids, livemode=False, now=self.clock.now
         )
         self._payment_guard = PaymentGuard(self.fulfilment, self.orders)
         cancellation = Cancellation(self.attempts, self.intents)
@@ -73,14 +74,24 @@ class Gateway:
         self.incomplete_payments = IncompletePayments(self.billing)
         self.cancels = SubscriptionCancel(self.subscriptions, self.billing, self.activation, self.sync)
         refunds = StripeMirror(
-            "refund", _NoStripeObjects[Refund](), FakeMirrorRepository[Refund](), self.ids, livemode=False
+            "refund",
+            _NoStripeObjects[Refund](),
+            FakeMirrorRepository[Refund](),
+            self.attempts,
+            self.ids,
+            livemode=False,
         )
         self.dispatcher = WebhookDispatcher(
             fulfilment=self.fulfilment,
             refunds=refunds,
-            charge_refunds=ChargeRefunds(refunds, _NoStripeObjects[Refund]()),
+            refund_lists=RefundLists(refunds, _NoStripeObjects[Refund]()),
             disputes=StripeMirror(
-                "dispute", _NoStripeObjects[Dispute](), FakeMirrorRepository[Dispute](), self.ids, livemode=False
+                "dispute",
+                _NoStripeObjects[Dispute](),
+                FakeMirrorRepository[Dispute](),
+                self.attempts,
+                self.ids,
+                livemode=False,
             ),
             subscriptions=self.sync,
         )
@@ -140,5 +151,5 @@ class _NoStripeObjects(Generic[MirroredT]):
     async def retrieve(self, _object_id: str) -> MirroredT:
         raise NotFoundAtStripe
 
-    async def list_refund_ids(self, _charge_id: str) -> list[str]:
+    async def list_refund_ids(self, _owner: RefundOwner, _owner_id: str) -> list[str]:
         raise NotFoundAtStripe

@@ -135,8 +135,8 @@ class FakeOrders:
         self._purchases: dict[str, Purchase] = {}
         self.refused_attempts: set[str] = set()
         """Ids of attempts whose purchase is refused."""
-        self.refunded_attempts: set[str] = set()
-        """Ids of attempts whose payment was refunded in full before it is recorded."""
+        self.refunded_intents: set[str] = set()
+        """Ids of intents that were refunded in full, as far as orders knows."""
         self.decisions: dict[str, PaymentDecision] = {}
         """By intent id."""
         self.contents: dict[str, CheckoutContext] = {}
@@ -154,9 +154,9 @@ class FakeOrders:
         if payment.attempt_id in self.refused_attempts or received != context.total:
             raise PurchaseRefused
         existing = self.decisions.get(payment.intent.id)
-        if existing is not None and not _is_promotable(existing):
+        if existing is not None and not self._is_promotable(payment, existing):
             return self._standing(existing)
-        if payment.attempt_id in self.refunded_attempts:
+        if payment.intent.id in self.refunded_intents:
             return self._quarantine(payment, QuarantineReason.REFUNDED, context, report)
         if payment.attempt_id in self._purchases:
             return self._quarantine(payment, QuarantineReason.DUPLICATE_PAYMENT, context, report)
@@ -236,8 +236,15 @@ class FakeOrders:
     def _quarantine(
         self, payment: Payment, reason: QuarantineReason, context: CheckoutContext | None, report: PaymentReport
     ) -> PaymentDecision:
-        decision = QuarantinedPayment(reason, content_kept=context is not None)
+        decision = QuarantinedPayment(reason, content_kept=context is not None, attempt_id=payment.attempt_id)
         return self._decide(payment, decision, context, report)
+
+    def _is_promotable(self, payment: Payment, decision: PaymentDecision) -> bool:
+        refund_failed = payment.intent.id not in self.refunded_intents
+        return isinstance(decision, QuarantinedPayment) and (
+            decision.reason in (QuarantineReason.ATTEMPT_MISSING, QuarantineReason.ATTEMPT_UNREADABLE)
+            or (decision.reason is QuarantineReason.REFUNDED and refund_failed)
+        )
 
     def _order(self, payment: Payment, context: CheckoutContext) -> Order:
         number = len(self._purchases) + 1
@@ -256,11 +263,16 @@ class FakeOrders:
         )
 
 
-def _is_promotable(decision: PaymentDecision) -> bool:
-    return isinstance(decision, QuarantinedPayment) and decision.reason in (
-        QuarantineReason.ATTEMPT_MISSING,
-        QuarantineReason.ATTEMPT_UNREADABLE,
-    )
+class FakePaymentRefunds:
+    """Refunds in full at Stripe, which orders does not know yet."""
+
+    def __init__(self, orders: FakeOrders) -> None:
+        self._orders = orders
+        self.intents: set[str] = set()
+        """Ids of refunded intents."""
+
+    async def sync_payment(self, intent_id: str) -> None:
+        self._orders.refunded_intents |= self.intents & {intent_id}
 
 
 class FakeCustomerRepository:

@@ -77,6 +77,8 @@ class CheckoutStatusReader:
         intent = await self._expiry.enforce(found, reason, await self._intents.retrieve(found.intent))
         if isinstance(found, UnreadableAttempt):
             return await self._status_of_unreadable(found, intent, caller)
+        if intent.is_refunded_in_full:  # Its content stays, because the refund may fail (ADR 27).
+            return await self._status_after_decision(attempt_id, found, caller)
         return CheckoutStatus(_state_of_intent(intent, reason))
 
     async def _status_of_unreadable(

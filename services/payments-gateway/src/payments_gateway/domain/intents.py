@@ -48,7 +48,7 @@ class StripeIntent:
     ref: IntentRef
     status: IntentStatus
     attempt_id: str | None
-    """metadata.checkoutAttemptId; None if the intent is not ours."""
+    """metadata.checkoutAttemptId; only a hint, because it can be edited at Stripe."""
     received: Money | None
     """Amount received so far. None for a SetupIntent."""
     livemode: bool
@@ -59,6 +59,8 @@ class StripeIntent:
     """The PaymentMethod that it was paid or set up with; None before."""
     replayed: bool = False
     """True if a create found it made by an earlier call with the same idempotency key. Its state is the present one."""
+    refunded: Money | None = None
+    """Sum of its refunds that are made or pending. None for a SetupIntent, before a payment, and in an event."""
 
     def __repr__(self) -> str:
         """Omit the client secret: a repr may end in a log."""
@@ -68,6 +70,11 @@ class StripeIntent:
     def is_payable(self) -> bool:
         """True if the buyer can still pay it."""
         return self.status in PAYABLE_STATUSES
+
+    @property
+    def is_refunded_in_full(self) -> bool:
+        """True if everything that it received was given back."""
+        return self.refunded is not None and self.refunded == self.received
 
 
 @dataclass(frozen=True, slots=True)

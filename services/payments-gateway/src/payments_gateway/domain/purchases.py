@@ -33,7 +33,8 @@ class PaymentReport:
     channel: ReportChannel
     stripe_event_id: str | None = None
     event_created_at: datetime | None = None
-    """Time of Stripe's event; not recorded. It decides how long an unreadable attempt is waited for."""
+    """Time of Stripe's event; not recorded. It decides how long an unreadable attempt is waited for, and which reports
+    are so late that refunds may have come before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,8 @@ class QuarantinedPayment:
     reason: QuarantineReason
     content_kept: bool
     """True if the attempt's content is stored with it, or was until it was erased."""
+    attempt_id: str = field(default="", compare=False)
+    """Attempt that it was quarantined for, whose content it is. A later report may name another."""
     already_recorded: bool = field(default=False, compare=False)
     """True if an earlier report was answered with this decision."""
 

@@ -33,13 +33,20 @@ class DisputeStatus(StrEnum):
     APPEAL_UNDER_REVIEW = "appeal_under_review"
 
 
+class RefundOwner(StrEnum):
+    """Object whose refunds Stripe lists, in Stripe's values."""
+
+    CHARGE = "charge"
+    PAYMENT_INTENT = "payment_intent"
+
+
 @dataclass(frozen=True, slots=True)
 class PaymentRef:
     """The PaymentIntent that a refund or a dispute belongs to."""
 
     intent_id: str
     attempt_id: str | None
-    """metadata.checkoutAttemptId; None if the intent is not ours."""
+    """metadata.checkoutAttemptId; only a hint, because it can be edited at Stripe."""
     livemode: bool
 
 
@@ -82,11 +89,21 @@ class StripeObjectsPort(Protocol[MirroredT_co]):
         """Return the object's present state. Raises NotFoundAtStripe, UnsupportedStripeObject."""
 
 
-class ChargeRefundsPort(Protocol):
-    """Refunds of a charge at Stripe. May raise StripeUnavailable."""
+class RefundLister(Protocol):
+    """Lists of refunds at Stripe. May raise StripeUnavailable."""
 
-    async def list_refund_ids(self, charge_id: str) -> list[str]:
-        """Return the ids of all refunds of a charge. Raises NotFoundAtStripe, UnsupportedStripeObject."""
+    async def list_refund_ids(self, owner: RefundOwner, owner_id: str) -> list[str]:
+        """Return the ids of all refunds of a charge or a PaymentIntent.
+
+        Raises NotFoundAtStripe, UnsupportedStripeObject.
+        """
+
+
+class PaymentRefunds(Protocol):
+    """Copies of the refunds of one payment, brought up to date."""
+
+    async def sync_payment(self, intent_id: str) -> None:
+        """Write every refund of a payment of ours. Raises StripeUnavailable, ServiceUnavailable and the like."""
 
 
 class PaymentNotFound(Exception):

@@ -17,6 +17,7 @@ from payments_gateway.domain.attempts import (
     AttemptsPort,
     DeleteReason,
     FoundAttempt,
+    IntentKind,
     Tombstone,
     UnreadableAttempt,
     is_attempt_id,
@@ -35,6 +36,7 @@ from payments_gateway.domain.purchases import (
     QuarantineReason,
     ReportChannel,
 )
+from payments_gateway.domain.refunds import PaymentRefunds
 from payments_gateway.subscriptions.activation import Activation
 from servicekit.deadline import seconds_left
 from servicekit.json_logging import bind_attempt
@@ -50,6 +52,8 @@ FOREIGN_SECRETS: Final = Counter(
 _BROWSER_RETURN: Final = PaymentReport(ReportChannel.BROWSER_RETURN)
 _KEY_WAIT: Final = timedelta(hours=1)
 """Age of an event up to which an unreadable attempt is waited for: its key may be on its way (ADR 28)."""
+_ON_TIME: Final = timedelta(minutes=1)
+"""Age of an event up to which it is taken for the first delivery, before which nobody refunds the payment."""
 _BUYER_WAIT_SECONDS: Final = 10.0
 """Limit of the activation while a buyer waits; subscriptions that take longer are shown as pending."""
 _RESPONSE_RESERVE_SECONDS: Final = 1.0
@@ -63,6 +67,7 @@ class Fulfilment:
         self,
         attempts: AttemptsPort,
         orders: OrdersPort,
+        refunds: PaymentRefunds,
         activation: Activation,
         ids: AttemptIds,
         *,
@@ -71,6 +76,7 @@ class Fulfilment:
     ) -> None:
         self._attempts = attempts
         self._orders = orders
+        self._refunds = refunds
         self._activation = activation
         self._ids = ids
         self._livemode = livemode
@@ -91,6 +97,7 @@ class Fulfilment:
         if isinstance(found, UnreadableAttempt) and self._is_recent(report):
             _log.warning("attempt cannot be decrypted, its payment waits", extra={"key_id": found.key_id})
             raise ServiceUnavailable("checkout-session")
+        await self._sync_earlier_refunds(intent, report)
         decision = await self._decide(payment, found, report)
         if not isinstance(decision, Purchase):
             return decision
@@ -104,7 +111,8 @@ class Fulfilment:
 
         An unreadable attempt is left to the webhook, and shown as one that a person has to look at. Subscriptions that
         cannot be activated now stay pending: the webhook, which Stripe repeats, activates them.
-        Raises IntentMismatch if the intent does not belong to that attempt, ServiceUnavailable.
+        Raises IntentMismatch if the intent does not belong to that attempt, ServiceUnavailable, StripeUnavailable and
+        ConflictRetriesExhausted.
         """
         _ensure_succeeded(intent)
         payment = self._payment_of(intent, found)
@@ -112,6 +120,7 @@ class Fulfilment:
             raise IntentMismatch
         if isinstance(found, UnreadableAttempt):
             return QuarantinedPayment(QuarantineReason.ATTEMPT_UNREADABLE, content_kept=False)
+        await self._sync_earlier_refunds(intent, _BROWSER_RETURN)
         decision = await self._decide(payment, found, _BROWSER_RETURN)
         return await self.activate_for_buyer(decision) if isinstance(decision, Purchase) else decision
 
@@ -150,6 +159,20 @@ class Fulfilment:
             FOREIGN_SECRETS.inc()
         return found.attempt_id
 
+    async def _sync_earlier_refunds(self, intent: StripeIntent, report: PaymentReport) -> None:
+        """Let orders know the refunds before it decides, so that nothing ships for money given back (ADR 27).
+
+        Their events may come after a report that is late, and were acknowledged if the metadata was edited away. A
+        retrieved intent says whether there are refunds; an event on time is no later than them.
+        """
+        refunded = intent.refunded
+        may_be_refunded = self._is_late(report) if refunded is None else refunded.minor_units > 0
+        if may_be_refunded and intent.ref.kind is IntentKind.PAYMENT:
+            await self._refunds.sync_payment(intent.ref.id)
+
+    def _is_late(self, report: PaymentReport) -> bool:
+        return report.event_created_at is not None and self._now() - report.event_created_at > _ON_TIME
+
     def _is_recent(self, report: PaymentReport) -> bool:
         return report.event_created_at is not None and self._now() - report.event_created_at < _KEY_WAIT
 
@@ -185,7 +208,7 @@ class Fulfilment:
             return  # The attempt's own intent may still be paid: its content stays (P4).
         if isinstance(decision, Purchase):
             await self._attempts.delete(attempt.attempt_id, DeleteReason.RECORDED)
-        elif decision.content_kept:  # Content that cannot be read now stays, to become the purchase (ADR 28).
+        elif _is_content_safe(attempt, decision):
             await self._attempts.delete(attempt.attempt_id, DeleteReason.QUARANTINED)
 
 
@@ -201,6 +224,16 @@ def _mismatch(payment: Payment, attempt: Attempt) -> QuarantineReason | None:
     if (payment.received or Money(0, total.currency)) != total:  # a SetupIntent receives nothing
         return QuarantineReason.AMOUNT_MISMATCH
     return None
+
+
+def _is_content_safe(attempt: Attempt | UnreadableAttempt, decision: QuarantinedPayment) -> bool:
+    """Return True if the attempt is not needed any more: its own content is in quarantine, for good (P4).
+
+    Content that cannot be read now stays, to become the purchase (ADR 28). So does that of a refunded payment, because
+    the refund may fail (ADR 27). An earlier report of the intent may have named another attempt.
+    """
+    is_final = decision.reason is not QuarantineReason.REFUNDED
+    return is_final and decision.content_kept and decision.attempt_id == attempt.attempt_id
 
 
 def _log_decision(decision: PaymentDecision, report: PaymentReport) -> None:

@@ -10,14 +10,16 @@ from typing import Final, Generic
 from prometheus_client import Counter
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
+from payments_gateway.domain.attempts import AttemptsPort, is_attempt_id
 from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.refunds import (
-    ChargeRefundsPort,
     MirroredT,
     MirrorRepository,
     PaymentNotFound,
     PaymentRef,
     Refund,
+    RefundLister,
+    RefundOwner,
     StripeObjectsPort,
 )
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
@@ -42,6 +44,7 @@ class StripeMirror(Generic[MirroredT]):
         kind: str,
         stripe: StripeObjectsPort[MirroredT],
         repository: MirrorRepository[MirroredT],
+        attempts: AttemptsPort,
         ids: AttemptIds,
         *,
         livemode: bool,
@@ -50,32 +53,35 @@ class StripeMirror(Generic[MirroredT]):
         self._kind = kind
         self._stripe: StripeObjectsPort[MirroredT] = stripe
         self._repository: MirrorRepository[MirroredT] = repository
+        self._attempts = attempts
         self._ids = ids
         self._livemode = livemode
         self._locks = KeyedLock()
 
-    async def sync(self, object_id: str) -> None:
+    async def sync(self, object_id: str, *, is_ours: bool = False) -> None:
         """Write the object's present state at Stripe; skip one that is not ours or not found there.
+
+        `is_ours` says that its payment is known to be ours, whatever the metadata says.
 
         Raises ConflictRetriesExhausted, StripeUnavailable, ServiceUnavailable; the call may be repeated.
         """
         async with self._locks.hold(object_id):
             try:
-                outcome = await self._sync_with_retries(object_id)
+                outcome = await self._sync_with_retries(object_id, is_ours=is_ours)
             except (NotFoundAtStripe, UnsupportedStripeObject) as error:
                 acknowledge(self._kind, object_id, error)
             else:
                 SYNCS.labels(self._kind, outcome).inc()
 
-    async def _sync_with_retries(self, object_id: str) -> str:
+    async def _sync_with_retries(self, object_id: str, *, is_ours: bool) -> str:
         for _ in range(_MAX_CONFLICTS):
             try:
-                return await self._sync_once(object_id)
+                return await self._sync_once(object_id, is_ours=is_ours)
             except VersionConflict:
                 continue
         raise ConflictRetriesExhausted
 
-    async def _sync_once(self, object_id: str) -> str:
+    async def _sync_once(self, object_id: str, *, is_ours: bool) -> str:
         # The version is read first, so that the state fetched after it is no older than the copy. An equal state is
         # written too: a slower writer that fetched an older one in between must meet a conflict.
         version = await self._repository.version_of(object_id)
@@ -88,20 +94,21 @@ class StripeMirror(Generic[MirroredT]):
                 snapshot,
                 intent_id=payment.intent_id,
                 expected_version=version,
-                only_if_decided=not self._proves_to_be_ours(payment),
+                only_if_decided=not (is_ours or await self._is_ours(payment)),
             )
         except PaymentNotFound:
             return "not_ours"
         _log.info("mirrored from Stripe", extra={"kind": self._kind, "stripe_id": object_id})
         return "written"
 
-    def _proves_to_be_ours(self, payment: PaymentRef) -> bool:
+    async def _is_ours(self, payment: PaymentRef) -> bool:
         # Metadata can be edited at Stripe, and a refund comes long after the secret of its attempt was rotated away:
-        # an intent that proves nothing is ours if orders has decided it.
-        if payment.attempt_id is None or not self._ids.is_ours(payment.attempt_id):
+        # any other intent is ours if orders has decided it. As in fulfilment, an attempt that is found is ours.
+        named = payment.attempt_id
+        if named is None or not is_attempt_id(named):
             return False
-        bind_attempt(payment.attempt_id)
-        return True
+        bind_attempt(named)
+        return self._ids.is_ours(named) or await self._attempts.find(named) is not None
 
 
 def acknowledge(kind: str, stripe_id: str, error: NotFoundAtStripe | UnsupportedStripeObject) -> None:
@@ -118,19 +125,26 @@ def acknowledge(kind: str, stripe_id: str, error: NotFoundAtStripe | Unsupported
         SYNCS.labels(kind, "unsupported").inc()
 
 
-class ChargeRefunds:
-    """Mirrors all refunds of a charge, for events that do not name the refund."""
+class RefundLists:
+    """Mirrors all refunds of a charge or a payment, one after the other, where nobody names the refunds."""
 
-    def __init__(self, mirror: StripeMirror[Refund], stripe: ChargeRefundsPort) -> None:
+    def __init__(self, mirror: StripeMirror[Refund], stripe: RefundLister) -> None:
         self._mirror = mirror
         self._stripe = stripe
 
-    async def sync(self, charge_id: str) -> None:
-        """Synchronise every refund of a charge, one after the other. Raises the same as StripeMirror.sync."""
+    async def sync_charge(self, charge_id: str) -> None:
+        """Synchronise every refund of a charge. Raises the same as StripeMirror.sync."""
+        await self._sync(RefundOwner.CHARGE, charge_id, is_ours=False)
+
+    async def sync_payment(self, intent_id: str) -> None:
+        """Synchronise every refund of a payment that is known to be ours. Raises the same as StripeMirror.sync."""
+        await self._sync(RefundOwner.PAYMENT_INTENT, intent_id, is_ours=True)
+
+    async def _sync(self, owner: RefundOwner, owner_id: str, *, is_ours: bool) -> None:
         try:
-            refund_ids = await self._stripe.list_refund_ids(charge_id)
+            refund_ids = await self._stripe.list_refund_ids(owner, owner_id)
         except (NotFoundAtStripe, UnsupportedStripeObject) as error:
-            acknowledge("charge", charge_id, error)
+            acknowledge(owner.value, owner_id, error)
             return
         for refund_id in refund_ids:
-            await self._mirror.sync(refund_id)
+            await self._mirror.sync(refund_id, is_ours=is_ours)

@@ -150,6 +150,7 @@ def _decision_from_proto(
     return QuarantinedPayment(
         _REASONS.from_proto(quarantined.reason, QuarantineReason.UNKNOWN),
         content_kept=quarantined.HasField("context") or quarantined.HasField("erased_at"),
+        attempt_id=quarantined.payment.attempt_id,
         already_recorded=response.already_recorded,
     )
 

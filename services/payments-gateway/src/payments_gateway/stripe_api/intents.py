@@ -17,6 +17,7 @@ from payments_gateway.domain.intents import (
     IntentStatus,
     StripeIntent,
 )
+from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.stripe_api.calls import Rejection, is_missing, translate_errors, with_fresh_key
 from payments_gateway.stripe_api.fields import is_replay, read_amount, read_id, read_reference
@@ -62,9 +63,10 @@ class StripeIntents:
         return self._setup_intents.create_async(_setup_params(attempt_id, params), options)
 
     async def retrieve(self, ref: IntentRef) -> StripeIntent:
-        """Return the intent as it is now."""
+        """Return the intent as it is now, with what was refunded."""
+        params = {"expand": ["latest_charge"]} if ref.kind is IntentKind.PAYMENT else {}
         with _translated():
-            return intent_from_stripe((await self._resource(ref).retrieve_async(ref.id)).to_dict())
+            return intent_from_stripe((await self._resource(ref).retrieve_async(ref.id, params)).to_dict())
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:
         """Cancel the intent if Stripe still allows it, and return it."""
@@ -127,7 +129,15 @@ def intent_from_stripe(fields: Mapping[str, Any]) -> StripeIntent:
         client_secret=fields.get("client_secret"),
         last_payment_failed=(fields.get("last_payment_error") or fields.get("last_setup_error")) is not None,
         payment_method_id=read_reference(fields.get("payment_method")),
+        refunded=_refunded(fields),
     )
+
+
+def _refunded(fields: Mapping[str, Any]) -> Money | None:
+    charge = fields.get("latest_charge")
+    if not isinstance(charge, Mapping):  # not expanded, as in events, or not charged yet
+        return None
+    return read_amount(charge["amount_refunded"], charge["currency"])
 
 
 def _rejected(error: Rejection) -> Exception:

@@ -1,21 +1,24 @@
 """Refunds and disputes at Stripe."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import stripe
 
 from payments_gateway.domain.intents import ATTEMPT_ID_KEY
-from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentRef, Refund, RefundStatus
+from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentRef, Refund, RefundOwner, RefundStatus
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable
 from payments_gateway.stripe_api.calls import Rejection, is_missing, translate_errors
 from payments_gateway.stripe_api.fields import read_amount, read_id, read_reference, read_time
+
+if TYPE_CHECKING:
+    from stripe.params import RefundListParams
 
 _PAGE_SIZE: Final = 100
 
 
 class StripeRefunds:
-    """The StripeObjects port of refunds, and `ChargeRefundsPort`."""
+    """The StripeObjects port of refunds, and `RefundLister`."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._refunds = client.v1.refunds
@@ -26,10 +29,12 @@ class StripeRefunds:
             shown = await self._refunds.retrieve_async(object_id, {"expand": ["payment_intent"]})
             return refund_from_stripe(shown.to_dict())
 
-    async def list_refund_ids(self, charge_id: str) -> list[str]:
-        """Return the ids of all refunds of a charge, from every page."""
+    async def list_refund_ids(self, owner: RefundOwner, owner_id: str) -> list[str]:
+        """Return the ids of all refunds of a charge or a PaymentIntent, from every page."""
+        params: RefundListParams = {"limit": _PAGE_SIZE}
+        params["charge" if owner is RefundOwner.CHARGE else "payment_intent"] = owner_id
         with translate_errors(_rejected):
-            listed = await self._refunds.list_async({"charge": charge_id, "limit": _PAGE_SIZE})
+            listed = await self._refunds.list_async(params)
             return [refund.id async for refund in listed.auto_paging_iter()]
 
 

@@ -79,6 +79,17 @@ async def test_a_quarantined_attempt_needs_review(gateway: Gateway) -> None:
     assert await gateway.statuses.status(ATTEMPT_ID, GUEST) == CheckoutStatus(CheckoutState.NEEDS_REVIEW)
 
 
+async def test_a_refunded_attempt_needs_review_until_its_refund_fails(gateway: Gateway) -> None:
+    """Its content stays for that case, and the buyer need not wait for anything meanwhile."""
+    paid = gateway.paid_attempt()
+    gateway.intents.change(paid.ref, refunded=paid.received)
+    refunded = await gateway.statuses.status(ATTEMPT_ID, GUEST)
+    gateway.intents.change(paid.ref, refunded=Money(0, "usd"))
+
+    assert refunded == CheckoutStatus(CheckoutState.NEEDS_REVIEW)
+    assert await gateway.statuses.status(ATTEMPT_ID, GUEST) == CheckoutStatus(CheckoutState.PROCESSING)
+
+
 @pytest.mark.parametrize(
     ("status", "closed", "state"),
     [

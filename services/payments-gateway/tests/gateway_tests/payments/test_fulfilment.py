@@ -17,6 +17,7 @@ from payments_gateway.domain.purchases import (
     QuarantineReason,
     ReportChannel,
 )
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import WEBHOOK, Gateway
@@ -253,7 +254,7 @@ async def test_p3_an_unreadable_attempt_is_waited_for_then_quarantined_until_its
 
     gateway.clock.advance(1)
     assert await gateway.fulfilment.fulfil(paid, report) == UNREADABLE
-    assert gateway.wire.calls[1:] == ["attempts.find", "orders.quarantine"]
+    assert gateway.wire.calls[1:] == ["attempts.find", "refunds.sync_payment", "orders.quarantine"]
     assert gateway.orders.encrypted_contents == {paid.ref.id: b"encrypted"}
     assert len(gateway.attempts.stored()) == 1
 
@@ -287,17 +288,75 @@ async def test_a_quarantined_payment_counts_once(gateway: Gateway) -> None:
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 5]
 
 
-async def test_a_payment_that_was_refunded_in_full_is_counted_as_refunded(gateway: Gateway) -> None:
-    """There is nothing to resolve."""
+async def test_a_payment_that_was_refunded_in_full_keeps_its_attempt(gateway: Gateway) -> None:
+    """It is counted apart, because there is nothing to resolve. If the refund fails, the next report records it."""
     paid = gateway.paid_attempt()
-    gateway.orders.refunded_attempts.add(ATTEMPT_ID)
+    gateway.orders.refunded_intents.add(paid.ref.id)
     before = metric("fulfilments", channel="webhook", outcome="refunded")
 
     decision = await gateway.fulfil(paid)
+    gateway.orders.refunded_intents.clear()
+    purchase = await gateway.fulfil(paid)
 
     assert decision == QuarantinedPayment(QuarantineReason.REFUNDED, content_kept=True)
     assert metric("fulfilments", channel="webhook", outcome="refunded") == before + 1
-    assert delete_reason(gateway) is DeleteReason.QUARANTINED
+    assert isinstance(purchase, Purchase)
+    assert delete_reason(gateway) is DeleteReason.RECORDED
+
+
+@pytest.mark.parametrize(("age_seconds", "late"), [(60, False), (61, True)])
+async def test_refunds_of_a_payment_that_is_reported_late_are_read_first(
+    gateway: Gateway, age_seconds: int, *, late: bool
+) -> None:
+    """Stripe may deliver their events after it. A report on time asks Stripe nothing."""
+    paid = gateway.paid_attempt()
+    gateway.refunds.intents.add(paid.ref.id)
+    report = PaymentReport(ReportChannel.WEBHOOK, "evt_1", gateway.clock.now())
+    gateway.clock.advance(age_seconds)
+
+    decision = await gateway.fulfilment.fulfil(paid, report)
+
+    assert isinstance(decision, QuarantinedPayment) is late
+    assert ("refunds.sync_payment" in gateway.wire.calls) is late
+
+
+async def test_a_late_report_is_repeated_while_its_refunds_cannot_be_read(gateway: Gateway) -> None:
+    """Nothing is decided without them."""
+    paid = gateway.paid_attempt()
+    report = PaymentReport(ReportChannel.WEBHOOK, "evt_1", gateway.clock.now() - timedelta(hours=1))
+    gateway.wire.fail("refunds.sync_payment", StripeUnavailable())
+
+    with pytest.raises(StripeUnavailable):
+        await gateway.fulfilment.fulfil(paid, report)
+
+    assert gateway.orders.decisions == {}
+
+
+@pytest.mark.parametrize("refunded", [0, 1], ids=["nothing", "a part or all"])
+async def test_refunds_that_stripe_shows_are_read_before_a_buyers_return_decides(
+    gateway: Gateway, refunded: int
+) -> None:
+    """Their events may be on their way, or were acknowledged because the metadata was edited away."""
+    stored = gateway.stored_attempt()
+    paid = replace(gateway.intents.pay(stored.intent), attempt_id=None, refunded=Money(refunded, "usd"))
+    gateway.refunds.intents.add(paid.ref.id)
+
+    decision = await gateway.fulfilment.fulfil_for_buyer(paid, stored)
+
+    assert isinstance(decision, QuarantinedPayment) is bool(refunded)
+    assert ("refunds.sync_payment" in gateway.wire.calls) is bool(refunded)
+
+
+async def test_p4_an_attempt_stays_while_the_quarantine_keeps_anothers_content(gateway: Gateway) -> None:
+    """The metadata named another attempt when the payment was quarantined, and that attempt's content went with it."""
+    stored, other = gateway.stored_attempt(), gateway.stored_attempt(attempt_id=OTHER_ATTEMPT_ID)
+    paid = gateway.intents.pay(stored.intent)
+    mismatch = await gateway.fulfil(replace(paid, attempt_id=OTHER_ATTEMPT_ID))
+
+    decision = await gateway.fulfilment.fulfil_for_buyer(paid, stored)
+
+    assert decision == mismatch == QuarantinedPayment(QuarantineReason.INTENT_MISMATCH, content_kept=True)
+    assert gateway.attempts.stored() == [stored, other]
 
 
 @pytest.mark.parametrize("status", [status for status in IntentStatus if status is not IntentStatus.SUCCEEDED])

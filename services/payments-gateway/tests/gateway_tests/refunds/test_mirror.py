@@ -12,17 +12,17 @@ from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.refunds import Dispute, DisputeStatus, Refund, RefundStatus
-from payments_gateway.refunds.mirror import ChargeRefunds, StripeMirror
+from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
 from stripe_simulator.settings import SimulatorSettings
 from stripe_simulator.testing import SimulatedStripe, simulated_stripe
 
 from ..assembly import Gateway
-from ..fake_services import FakeMirrorRepository
+from ..fake_services import FakeAttempts, FakeMirrorRepository
 from ..fakes import Wire, wired
 from ..http_edge import WEBHOOK_SECRET, signature_of
-from ..samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, FOREIGN_ATTEMPT_ID
+from ..samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, FOREIGN_ATTEMPT_ID, attempt, intent_ref
 from ..stripe_stand_in import roomy_limiter, stripe_client, stripe_stand_in
 
 IDS = AttemptIds([ATTEMPT_ID_SECRET])
@@ -38,13 +38,14 @@ class Mirrors:
     stripe: SimulatedStripe
     stripe_refunds: StripeRefunds
     wire: Wire
+    attempts: FakeAttempts
     refund_copies: FakeMirrorRepository[Refund]
     dispute_copies: FakeMirrorRepository[Dispute]
     disputes: StripeMirror[Dispute]
 
     def refunds(self, *, livemode: bool = False) -> StripeMirror[Refund]:
         """Return a mirror of refunds, as another gateway process has it."""
-        return StripeMirror("refund", self.stripe_refunds, self.refund_copies, IDS, livemode=livemode)
+        return StripeMirror("refund", self.stripe_refunds, self.refund_copies, self.attempts, IDS, livemode=livemode)
 
     async def pay(self, payment: dict[str, Any] | None = None, **changes: Any) -> str:
         """Let an intent be paid; return its id."""
@@ -79,11 +80,11 @@ async def mirrors() -> AsyncIterator[Mirrors]:
     """Give mirrors over a simulator."""
     async with simulated_stripe(SimulatorSettings(seed=7, secret_key="sk_test_1")) as stripe:
         client = stripe_client(stripe.simulator.url, stripe.session, roomy_limiter())
-        wire = Wire()
+        wire, attempts = Wire(), FakeAttempts()
         refund_copies = wired(wire, "refunds", FakeMirrorRepository[Refund]())
         dispute_copies = wired(wire, "disputes", FakeMirrorRepository[Dispute]())
-        disputes = StripeMirror("dispute", StripeDisputes(client), dispute_copies, IDS, livemode=False)
-        yield Mirrors(stripe, StripeRefunds(client), wire, refund_copies, dispute_copies, disputes)
+        disputes = StripeMirror("dispute", StripeDisputes(client), dispute_copies, attempts, IDS, livemode=False)
+        yield Mirrors(stripe, StripeRefunds(client), wire, attempts, refund_copies, dispute_copies, disputes)
 
 
 async def refund_fails_later(mirrors: Mirrors) -> str:
@@ -149,9 +150,7 @@ async def test_an_old_event_writes_stripes_present_state(mirrors: Mirrors, gatew
     listed = await mirrors.stripe.api.v1.events.list_async({"type": kind})
     body = json.dumps(listed.data[0].to_dict()).encode()
     refunds = mirrors.refunds()
-    dispatcher = replace(
-        gateway.dispatcher, refunds=refunds, charge_refunds=ChargeRefunds(refunds, mirrors.stripe_refunds)
-    )
+    dispatcher = replace(gateway.dispatcher, refunds=refunds, refund_lists=RefundLists(refunds, mirrors.stripe_refunds))
 
     webhooks = StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds)
     delivery = webhooks.read(body, signature_of(body, gateway.clock.seconds()))
@@ -168,7 +167,7 @@ async def test_every_page_of_a_charges_refunds_is_mirrored(mirrors: Mirrors) -> 
     ids = [await mirrors.refund(intent_id, 1) for _ in range(102)]
     intent = await mirrors.stripe.api.v1.payment_intents.retrieve_async(intent_id)
 
-    await ChargeRefunds(mirrors.refunds(), mirrors.stripe_refunds).sync(str(intent.latest_charge))
+    await RefundLists(mirrors.refunds(), mirrors.stripe_refunds).sync_charge(str(intent.latest_charge))
 
     assert set(mirrors.refund_copies.copies) == set(ids)
 
@@ -201,6 +200,29 @@ async def test_an_intent_that_orders_has_decided_is_ours_whatever_its_metadata(
     await mirrors.refunds().sync(refund_id)
 
     assert mirrors.refund_copies.intents == {refund_id: intent_id}
+
+
+async def test_a_refund_of_a_stored_attempt_is_ours_whatever_secret_made_its_id(mirrors: Mirrors) -> None:
+    """As in fulfilment: a secret that was removed too early loses no refund that precedes the decision."""
+    intent_id = await mirrors.pay(metadata={"checkoutAttemptId": FOREIGN_ATTEMPT_ID})
+    mirrors.attempts.put(attempt(intent_ref(intent_id), attempt_id=FOREIGN_ATTEMPT_ID))
+
+    refund_id = await mirrors.refund(intent_id)
+    await mirrors.refunds().sync(refund_id)
+
+    assert mirrors.refund_copies.intents == {refund_id: intent_id}
+
+
+@pytest.mark.parametrize("metadata", UNPROVEN)
+async def test_every_refund_of_a_payment_that_is_ours_is_mirrored(mirrors: Mirrors, metadata: dict[str, str]) -> None:
+    """Before the decision, and whatever the metadata says. Other payments are left alone."""
+    intent_id, other = await mirrors.pay(metadata=metadata), await mirrors.pay(metadata=metadata)
+    ids = [await mirrors.refund(intent_id, 1) for _ in range(2)]
+    await mirrors.refund(other)
+
+    await RefundLists(mirrors.refunds(), mirrors.stripe_refunds).sync_payment(intent_id)
+
+    assert mirrors.refund_copies.intents == dict.fromkeys(ids, intent_id)
 
 
 async def test_refunds_of_the_other_mode_are_left_alone(mirrors: Mirrors) -> None:
@@ -280,8 +302,8 @@ async def test_a_permanent_failure_is_logged_and_acknowledged(
     async with stripe_stand_in() as stand_in:
         stand_in.answer(body, status=status)
         stripe = StripeRefunds(stand_in.client)
-        mirror = StripeMirror("refund", stripe, mirrors.refund_copies, IDS, livemode=False)
-        await (ChargeRefunds(mirror, stripe) if of_charge else mirror).sync("xx_1")
+        mirror = StripeMirror("refund", stripe, mirrors.refund_copies, mirrors.attempts, IDS, livemode=False)
+        await (RefundLists(mirror, stripe).sync_charge if of_charge else mirror.sync)("xx_1")
 
     logged = [record.levelname for record in caplog.records if record.__dict__.get("stripe_id") == "xx_1"]
     assert (logged, mirrors.refund_copies.copies) == ([level], {})

@@ -148,7 +148,9 @@ async def test_an_unreadable_attempt_is_quarantined_with_its_encrypted_content(
     client: OrdersClient, orders: OrdersStandIn
 ) -> None:
     """Its bytes, key and owner are sent as they are; the answer says if an earlier report was answered so."""
-    quarantined = pb.QuarantinedPayment(reason=pb.QUARANTINE_REASON_ATTEMPT_UNREADABLE)
+    quarantined = pb.QuarantinedPayment(
+        reason=pb.QUARANTINE_REASON_ATTEMPT_UNREADABLE, payment=pb.Payment(attempt_id=ATTEMPT_ID)
+    )
     orders.answer = pb.QuarantinePaymentResponse(
         decision=pb.PaymentDecision(quarantined_payment=quarantined), already_recorded=True
     )
@@ -160,7 +162,7 @@ async def test_an_unreadable_attempt_is_quarantined_with_its_encrypted_content(
     [request] = orders.requests
     assert decision == QuarantinedPayment(reason, content_kept=False)
     assert isinstance(decision, QuarantinedPayment)
-    assert decision.already_recorded
+    assert (decision.already_recorded, decision.attempt_id) == (True, ATTEMPT_ID)
     assert request.reason == pb.QUARANTINE_REASON_ATTEMPT_UNREADABLE
     assert request.encrypted_content == pb.EncryptedContent(content=b"encrypted", key_id="k1", user_id="user_1")
     assert not request.HasField("context")

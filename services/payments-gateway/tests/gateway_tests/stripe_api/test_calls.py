@@ -8,6 +8,7 @@ from payments_gateway.checkout.customers import EmailRefused
 from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.intents import CustomerMissing, IntentNotFound, IntentParams, IntentRefused
 from payments_gateway.domain.money import Money
+from payments_gateway.domain.refunds import RefundOwner
 from payments_gateway.domain.stripe_billing import SubscriptionRefused
 from payments_gateway.domain.stripe_errors import (
     IdempotencyKeyExhausted,
@@ -43,7 +44,7 @@ CALLS: dict[str, Call] = {
     "end subscription": lambda stripe: StripeSubscriptions(stripe.client).cancel_at_period_end("sub_1", ends=True),
     "cancel subscription": lambda stripe: StripeSubscriptions(stripe.client).cancel_now("sub_1"),
     "retrieve refund": lambda stripe: StripeRefunds(stripe.client).retrieve("re_1"),
-    "list refunds": lambda stripe: StripeRefunds(stripe.client).list_refund_ids("ch_1"),
+    "list refunds": lambda stripe: StripeRefunds(stripe.client).list_refund_ids(RefundOwner.CHARGE, "ch_1"),
     "retrieve dispute": lambda stripe: StripeDisputes(stripe.client).retrieve("dp_1"),
 }
 CREATIONS = ["create intent", "create customer", "create subscription"]

@@ -8,7 +8,7 @@ from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.intents import IntentParams, IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
-from payments_gateway.stripe_api.intents import StripeIntents
+from payments_gateway.stripe_api.intents import StripeIntents, intent_from_stripe
 
 from ..samples import ATTEMPT_ID, intent_ref
 from ..stripe_stand_in import Sent, StripeStandIn, intent_json, roomy_limiter, stripe_client, stripe_stand_in
@@ -169,6 +169,18 @@ async def test_an_intent_is_read(stand_in: StripeStandIn, status: str) -> None:
     assert [payment.last_payment_failed, setup.last_payment_failed] == [False, True]
     assert [payment.payment_method_id, setup.payment_method_id] == ["pm_1", "pm_2"]
     assert payment.is_payable is setup.is_payable is status.startswith("requires_")
+
+
+async def test_a_retrieved_payment_says_what_was_refunded(stand_in: StripeStandIn) -> None:
+    """An event shows the charge by its id, and does not say."""
+    charge = {"id": "ch_1", "currency": "usd", "amount_refunded": 1250}
+    stand_in.answer(intent_json(amount_received=1250, latest_charge=charge))
+
+    retrieved = await StripeIntents(stand_in.client).retrieve(intent_ref("pi_1"))
+    shown = intent_from_stripe(intent_json(amount_received=1250, latest_charge="ch_1"))
+
+    assert (retrieved.refunded, retrieved.is_refunded_in_full) == (MUG, True)
+    assert (shown.refunded, shown.is_refunded_in_full) == (None, False)
 
 
 async def test_an_unknown_status_is_read_as_unknown(stand_in: StripeStandIn) -> None:

@@ -1,13 +1,15 @@
 """The systems that test modules share, and what tests wait with."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
+import stripe
 
 from devstack.stack_options import StackOptions
 from tests.containers.choice import leave_out, on_containers
@@ -15,7 +17,7 @@ from tests.containers.choice import leave_out, on_containers
 from .embedded_only import EMBEDDED_ONLY
 from .harness.control_api import ControlApi
 from .harness.products import Plans, put_plans_on_sale
-from .harness.shop import Checkout, Shop
+from .harness.shop import Checkout, Reply, Shop
 from .harness.system import System, running_system
 from .timeouts import USUAL
 
@@ -84,6 +86,16 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, *, seconds: flo
     while not await holds():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
         await asyncio.sleep(0.02)
+
+
+async def report_payment(system: System, shop: Shop, intent: dict[str, Any], *, age_seconds: int) -> Reply:
+    """Deliver the event of a payment that was made some time ago."""
+    created = int(time.time()) - age_seconds
+    event = {"id": "evt_1", "type": "payment_intent.succeeded", "created": created, "data": {"object": intent}}
+    body = json.dumps(event, default=str)
+    signature = stripe.WebhookSignature.generate_signature_header(body, system.backend.addresses.webhook_secret)
+    headers = {"Content-Type": "application/json", "Stripe-Signature": signature}
+    return await shop.request("POST", "/api/stripe/webhook", data=body.encode(), headers=headers)
 
 
 @pytest.fixture

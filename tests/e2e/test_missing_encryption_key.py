@@ -2,16 +2,13 @@
 
 import base64
 import json
-import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest_asyncio
-import stripe
 
-from .conftest import Waiter, until
+from .conftest import Waiter, report_payment, until
 from .harness.control_api import ControlApi
-from .harness.shop import Checkout, Reply, Shop
+from .harness.shop import Checkout, Shop
 from .harness.system import System
 
 OTHER_KEY = "other:" + base64.b64encode(bytes(range(32))).decode()
@@ -59,8 +56,8 @@ async def test_p3_p4_an_hour_without_the_key_quarantines_the_payment_until_the_k
     checkout = await _paid_without_key(system, shop)
     paid = (await system.stripe.v1.payment_intents.retrieve_async(checkout.intent_id)).to_dict()
 
-    recent = await _report(system, shop, paid, age_seconds=3500)
-    old = [await _report(system, shop, paid, age_seconds=3700) for _ in range(2)]
+    recent = await report_payment(system, shop, paid, age_seconds=3500)
+    old = [await report_payment(system, shop, paid, age_seconds=3700) for _ in range(2)]
     (quarantined,) = await system.orders_db.payments_of(checkout.attempt_id)
     kept = await system.attempt_store.has_content(checkout.attempt_id)
     await system.backend.restart("checkout-session", usual_key)
@@ -82,16 +79,6 @@ async def _paid_without_key(system: System, shop: Shop) -> Checkout:
     await system.backend.restart("checkout-session", {"ENCRYPTION_KEYS": OTHER_KEY})
     (await shop.pay(checkout)).ok()
     return checkout
-
-
-async def _report(system: System, shop: Shop, intent: dict[str, Any], *, age_seconds: int) -> Reply:
-    """Deliver the event of a payment that was made some time ago."""
-    created = int(time.time()) - age_seconds
-    event = {"id": "evt_1", "type": "payment_intent.succeeded", "created": created, "data": {"object": intent}}
-    body = json.dumps(event, default=str)
-    signature = stripe.WebhookSignature.generate_signature_header(body, system.backend.addresses.webhook_secret)
-    headers = {"Content-Type": "application/json", "Stripe-Signature": signature}
-    return await shop.request("POST", "/api/stripe/webhook", data=body.encode(), headers=headers)
 
 
 def _alerts(system: System, checkout: Checkout) -> int:

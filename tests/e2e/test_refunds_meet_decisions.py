@@ -3,7 +3,9 @@
 import json
 from typing import Any
 
-from .conftest import Waiter
+import pytest
+
+from .conftest import Waiter, report_payment
 from .harness.control_api import ControlApi
 from .harness.shop import Checkout, Shop
 from .harness.stores import Row
@@ -13,23 +15,50 @@ SUCCEEDED = "payment_intent.succeeded"
 
 
 async def test_p3_a_refund_in_full_before_the_webhook_leaves_no_order(
-    system: System, shop: Shop, control_api: ControlApi, settled: Waiter
+    system: System, shop: Shop, control_api: ControlApi
 ) -> None:
-    """Webhooks of two gateways and the browser agree; the content is kept, and nobody has to resolve it."""
+    """Webhooks of two gateways and the browser agree. The content is kept; if the refund fails, a return orders it."""
     await control_api.add_webhook_rule(types=[SUCCEEDED], hold=True)
     checkout = await _paid(system, shop)
-    await _refund(system, control_api, checkout, checkout.amount)
+    refund_id = await _refund(system, control_api, checkout, checkout.amount)
 
     await control_api.release_deliveries()
-    await settled(checkout)
+    await control_api.until_idle()
     returned = (await shop.complete(checkout)).ok()
 
     (payment,) = await system.orders_db.payments_of(checkout.attempt_id)
     assert _decision(payment) == ("quarantined", "refunded", True)
     assert await system.orders_db.orders_of(checkout.attempt_id) == []
     assert (returned["status"], (await shop.status(checkout.attempt_id)).ok()["status"]) == ("needs_review",) * 2
-    content = await system.rpc.quarantined_content(checkout.intent_id)
-    assert content is not None
+    assert await system.rpc.quarantined_content(checkout.intent_id) is not None
+
+    await control_api.finish_refund(refund_id, "failed")
+    await control_api.until_idle()
+    returned = (await shop.complete(checkout)).ok()
+
+    (order,) = await system.orders_db.orders_of(checkout.attempt_id)
+    assert (returned["status"], order["status"]) == ("completed", "paid")
+    assert not await system.attempt_store.has_content(checkout.attempt_id)
+
+
+@pytest.mark.parametrize("reported_by", ["webhook", "browser"])
+async def test_p3_a_refund_that_nobody_reported_precedes_a_late_decision(
+    system: System, shop: Shop, control_api: ControlApi, reported_by: str
+) -> None:
+    """After an outage the payment is reported before its refund: the refunds are read from Stripe first."""
+    await control_api.add_webhook_rule(hold=True)
+    checkout = await _paid(system, shop)
+    await system.stripe.v1.refunds.create_async({"payment_intent": checkout.intent_id, "amount": checkout.amount})
+    paid = (await system.stripe.v1.payment_intents.retrieve_async(checkout.intent_id)).to_dict()
+
+    if reported_by == "webhook":
+        (await report_payment(system, shop, paid, age_seconds=3600)).ok()
+    else:
+        (await shop.complete(checkout)).ok()
+
+    (payment,) = await system.orders_db.payments_of(checkout.attempt_id)
+    assert _decision(payment) == ("quarantined", "refunded", True)
+    assert await system.orders_db.orders_of(checkout.attempt_id) == []
 
 
 async def test_p3_a_quarantined_payment_that_is_refunded_stays_without_an_order(

@@ -89,19 +89,23 @@ async def test_a_stripe_subscription_is_bound_once(orders: Client) -> None:
 
 
 async def test_a_definite_refusal_is_recorded_and_advances_the_generation(orders: Client) -> None:
-    """A repeat returns the row unchanged; the next activation may be refused again, with another code."""
+    """A repeat, and a begin that comes late, return the row unchanged.
+
+    Whoever abandons its generation starts the next one, which may be refused again, with another code.
+    """
     subscription = await begun(orders)
 
     failed = await fail(orders, subscription)
     repeated = await fail(orders, subscription, "another_code")
-    retried = await begin(orders, failed)
+    late = await begin(orders, failed)
+    retried = await begin(orders, failed, failed.activation_generation)
     refused = await fail(orders, retried, "card_declined")
 
     assert (failed.status, failed.activation_failure, failed.activation_generation) == (FAILED, "resource_missing", 2)
     assert not failed.HasField("activation_began_at")
-    assert repeated == failed
-    assert (retried.status, retried.activation_generation, retried.HasField("activation_began_at")) == (FAILED, 2, True)
-    assert (refused.activation_failure, refused.activation_generation) == ("card_declined", 3)
+    assert repeated == late == failed
+    assert (retried.status, retried.activation_generation, retried.HasField("activation_began_at")) == (FAILED, 3, True)
+    assert (refused.activation_failure, refused.activation_generation) == ("card_declined", 4)
 
 
 async def test_a_failed_activation_may_still_be_bound(orders: Client) -> None:
@@ -157,8 +161,11 @@ async def test_a_cancel_shows_an_activation_that_was_under_way(orders: Client) -
     assert not ended.HasField("activation_began_at")
 
 
-async def test_a_cancelled_subscription_is_bound_only_when_it_has_ended_at_stripe(orders: Client) -> None:
-    """One that is alive has to be cancelled there first: the row is never shown as anything but cancelled."""
+async def test_a_cancelled_subscription_is_bound_only_when_it_has_ended_at_stripe(orders: Client, sql: Any) -> None:
+    """One that is alive has to be cancelled there first: the row is never shown as anything but cancelled.
+
+    That is announced once.
+    """
     cancelled = await cancel(orders, await begun(orders))
 
     alive = await error_of(activate(orders, cancelled, stripe_state()))
@@ -167,6 +174,7 @@ async def test_a_cancelled_subscription_is_bound_only_when_it_has_ended_at_strip
     assert alive == VERSION_CONFLICT
     assert (bound.status, bound.stripe_subscription_id) == (CANCELED, "sub_1")
     assert await cancel(orders, bound) == bound
+    assert await sql.fetchval("SELECT count(*) FROM outbox WHERE topic = 'subscription.changed'") == 1
 
 
 async def test_a_bound_subscription_has_to_be_cancelled_at_stripe(orders: Client) -> None:

@@ -211,9 +211,7 @@ def _content_to_proto(
         case UnreadableContent(key_id, cause):
             return None, _unreadable_to_proto(key_id, cause)
         case EncryptedContent(_, _, key_id):
-            return None, _unreadable_to_proto(
-                key_id, UnreadableCause.UNKNOWN_KEY if key_id else UnreadableCause.NOT_AUTHENTIC
-            )
+            return None, orders_pb2.UnreadableContent(key_id=key_id)
         case AttemptContent(_, serialized):
             try:
                 return common_pb2.CheckoutContext.FromString(serialized), None

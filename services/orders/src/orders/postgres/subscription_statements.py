@@ -38,17 +38,19 @@ INSERT_SUBSCRIPTION_ITEMS = insert(SUBSCRIPTION_ITEMS)
 _key = SUBSCRIPTIONS.c.id == bindparam("key_id")
 _has_version = SUBSCRIPTIONS.c.version == bindparam("expected_version")
 _unbound = SUBSCRIPTIONS.c.stripe_subscription_id.is_(None)
+_pending = SUBSCRIPTIONS.c.status == SubscriptionStatus.PENDING
 _not_cancelled = SUBSCRIPTIONS.c.cancel_requested_at.is_(None)
 _abandoned = SUBSCRIPTIONS.c.activation_generation == bindparam("abandoned_generation", type_=Integer)
 
 # A commit waits for the synchronous standbys only if the transaction wrote something, if only a lock.
 LOCK_SUBSCRIPTION = select(SUBSCRIPTIONS.c.id).where(_key).with_for_update()
 
-# A generation that has started already is left alone, so that two concurrent activations do not overtake each other.
+# A generation that has started already is left alone, so that two concurrent activations do not overtake each other. A
+# caller that comes after a definite refusal starts nothing: only abandoning its generation starts a failed one again.
 # A cancelled subscription starts no generation: abandoning the one that was under way ends its activation.
 BEGIN_ACTIVATION = (
     update(SUBSCRIPTIONS)
-    .where(_key, _unbound, or_(and_(SUBSCRIPTIONS.c.activation_began_at.is_(None), _not_cancelled), _abandoned))
+    .where(_key, _unbound, or_(and_(SUBSCRIPTIONS.c.activation_began_at.is_(None), _pending), _abandoned))
     .values(
         activation_began_at=case((_not_cancelled, bindparam("began_at", type_=DateTime(timezone=True)))),
         activation_generation=SUBSCRIPTIONS.c.activation_generation + case((_abandoned, 1), else_=0),
@@ -77,10 +79,7 @@ FAIL_ACTIVATION = (
         _has_version,
         _unbound,
         _not_cancelled,
-        or_(
-            SUBSCRIPTIONS.c.status == SubscriptionStatus.PENDING,
-            SUBSCRIPTIONS.c.activation_began_at.is_not(None),
-        ),
+        or_(_pending, SUBSCRIPTIONS.c.activation_began_at.is_not(None)),
     )
     .values(activation_generation=SUBSCRIPTIONS.c.activation_generation + 1)
     .returning(SUBSCRIPTIONS.c.id)

@@ -42,13 +42,16 @@ class SubscriptionWriter:
         Raises SubscriptionNotFound, VersionConflict, StripeSubscriptionMismatch.
         """
         async with self._begin() as unit:
+            before = await _get(unit, subscription_id)
             if await unit.subscriptions.bind(subscription_id, snapshot):
                 await _put_invoice(unit, subscription_id, snapshot)
-                await self._announce(unit, await _get(unit, subscription_id))
+                bound = await _get(unit, subscription_id)
+                if bound.status is not before.status:  # A cancelled one was announced.
+                    await self._announce(unit, bound)
             else:
                 await unit.subscriptions.lock(subscription_id)
-                _require_bound(await _get(unit, subscription_id), snapshot)
-            bound = await _get(unit, subscription_id)
+                bound = await _get(unit, subscription_id)
+                _require_bound(bound, snapshot)
             await unit.commit()
         return bound
 

@@ -907,6 +907,7 @@ class UnreadableContent(_message.Message):
     class _CauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[UnreadableContent._Cause.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         CAUSE_UNSPECIFIED: UnreadableContent._Cause.ValueType  # 0
+        """Of an attempt_unreadable payment: orders cannot tell."""
         CAUSE_UNKNOWN_KEY: UnreadableContent._Cause.ValueType  # 1
         """The key that it is encrypted with is not configured."""
         CAUSE_NOT_AUTHENTIC: UnreadableContent._Cause.ValueType  # 2
@@ -916,6 +917,7 @@ class UnreadableContent(_message.Message):
         """Cause of the failure."""
 
     CAUSE_UNSPECIFIED: UnreadableContent.Cause.ValueType  # 0
+    """Of an attempt_unreadable payment: orders cannot tell."""
     CAUSE_UNKNOWN_KEY: UnreadableContent.Cause.ValueType  # 1
     """The key that it is encrypted with is not configured."""
     CAUSE_NOT_AUTHENTIC: UnreadableContent.Cause.ValueType  # 2
@@ -1005,7 +1007,7 @@ class RecordPurchaseResponse(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
     already_recorded: _builtins.bool
-    """True if the decision existed before this call."""
+    """True if the decision may have existed before this call; false if this call surely made it."""
     @_builtins.property
     def decision(self) -> Global___PaymentDecision: ...
     def __init__(
@@ -1099,7 +1101,7 @@ class QuarantinePaymentResponse(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
     already_recorded: _builtins.bool
-    """True if the decision existed before this call."""
+    """True if the decision may have existed before this call; false if this call surely made it."""
     @_builtins.property
     def decision(self) -> Global___PaymentDecision: ...
     def __init__(

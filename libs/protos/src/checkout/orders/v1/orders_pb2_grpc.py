@@ -154,8 +154,8 @@ class OrdersServiceServicer:
     def QuarantinePayment(self, request, context):
         """Quarantines a succeeded intent for a person to resolve, with the attempt's content if there is any. An intent
         that was decided before keeps its decision, which is returned: without content this also answers what an attempt
-        became that is gone. For attempt_missing, orders chooses duplicate_payment if another intent has the attempt's
-        purchase. A payment that was refunded in full is refunded, whatever the reason of the request.
+        became that is gone. If another intent has the attempt's purchase, it is a duplicate_payment, and a payment that was
+        refunded in full is refunded, whatever the reason of the request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,7 +210,8 @@ class OrdersServiceServicer:
         """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
         first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
         subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
-        under way changes it, and ends that. The caller must not create a cancelled subscription.
+        under way changes it, and ends that. The caller must not create a cancelled subscription. One whose activation
+        failed begins again only by abandoning its generation, which a person decides.
         Errors: NOT_FOUND (subscription_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -46,8 +46,8 @@ class OrdersServiceStub:
     QuarantinePayment: _grpc.UnaryUnaryMultiCallable[_orders_pb2.QuarantinePaymentRequest, _orders_pb2.QuarantinePaymentResponse]
     """Quarantines a succeeded intent for a person to resolve, with the attempt's content if there is any. An intent
     that was decided before keeps its decision, which is returned: without content this also answers what an attempt
-    became that is gone. For attempt_missing, orders chooses duplicate_payment if another intent has the attempt's
-    purchase. A payment that was refunded in full is refunded, whatever the reason of the request.
+    became that is gone. If another intent has the attempt's purchase, it is a duplicate_payment, and a payment that was
+    refunded in full is refunded, whatever the reason of the request.
     """
     ListQuarantinedPayments: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListQuarantinedPaymentsRequest, _orders_pb2.ListQuarantinedPaymentsResponse]
     """Lists quarantined payments, newest first."""
@@ -71,7 +71,8 @@ class OrdersServiceStub:
     """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
     first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
     subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
-    under way changes it, and ends that. The caller must not create a cancelled subscription.
+    under way changes it, and ends that. The caller must not create a cancelled subscription. One whose activation
+    failed begins again only by abandoning its generation, which a person decides.
     Errors: NOT_FOUND (subscription_not_found).
     """
     ActivateSubscription: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]
@@ -142,8 +143,8 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     QuarantinePayment: _aio.UnaryUnaryMultiCallable[_orders_pb2.QuarantinePaymentRequest, _orders_pb2.QuarantinePaymentResponse]  # type: ignore[assignment]
     """Quarantines a succeeded intent for a person to resolve, with the attempt's content if there is any. An intent
     that was decided before keeps its decision, which is returned: without content this also answers what an attempt
-    became that is gone. For attempt_missing, orders chooses duplicate_payment if another intent has the attempt's
-    purchase. A payment that was refunded in full is refunded, whatever the reason of the request.
+    became that is gone. If another intent has the attempt's purchase, it is a duplicate_payment, and a payment that was
+    refunded in full is refunded, whatever the reason of the request.
     """
     ListQuarantinedPayments: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListQuarantinedPaymentsRequest, _orders_pb2.ListQuarantinedPaymentsResponse]  # type: ignore[assignment]
     """Lists quarantined payments, newest first."""
@@ -167,7 +168,8 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
     first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
     subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
-    under way changes it, and ends that. The caller must not create a cancelled subscription.
+    under way changes it, and ends that. The caller must not create a cancelled subscription. One whose activation
+    failed begins again only by abandoning its generation, which a person decides.
     Errors: NOT_FOUND (subscription_not_found).
     """
     ActivateSubscription: _aio.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]  # type: ignore[assignment]
@@ -247,8 +249,8 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.QuarantinePaymentResponse, _abc.Awaitable[_orders_pb2.QuarantinePaymentResponse]]:
         """Quarantines a succeeded intent for a person to resolve, with the attempt's content if there is any. An intent
         that was decided before keeps its decision, which is returned: without content this also answers what an attempt
-        became that is gone. For attempt_missing, orders chooses duplicate_payment if another intent has the attempt's
-        purchase. A payment that was refunded in full is refunded, whatever the reason of the request.
+        became that is gone. If another intent has the attempt's purchase, it is a duplicate_payment, and a payment that was
+        refunded in full is refunded, whatever the reason of the request.
         """
 
     @_abc_1.abstractmethod
@@ -314,7 +316,8 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
         first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
         subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
-        under way changes it, and ends that. The caller must not create a cancelled subscription.
+        under way changes it, and ends that. The caller must not create a cancelled subscription. One whose activation
+        failed begins again only by abandoning its generation, which a person decides.
         Errors: NOT_FOUND (subscription_not_found).
         """
 

@@ -17,19 +17,20 @@ UNREADABLE = pb.QUARANTINE_REASON_ATTEMPT_UNREADABLE
 REFUNDED = pb.QUARANTINE_REASON_REFUNDED
 
 STORED = "SELECT encrypted_content, encrypted_key_id, user_id FROM payments"
-UNKNOWN_KEY, NOT_AUTHENTIC = pb.UnreadableContent.CAUSE_UNKNOWN_KEY, pb.UnreadableContent.CAUSE_NOT_AUTHENTIC
 
 
-@pytest.mark.parametrize(("key_id", "cause"), [("s1", UNKNOWN_KEY), ("", NOT_AUTHENTIC)])
+@pytest.mark.parametrize("key_id", ["s1", ""])
 @pytest.mark.parametrize("missing_first", [True, False])
 async def test_p4_the_encrypted_content_of_an_unreadable_attempt_is_kept(
     orders: Client,
     sql: Any,
     key_id: str,
-    cause: pb.UnreadableContent.Cause.ValueType,
     missing_first: bool,  # noqa: FBT001 - a parameter
 ) -> None:
-    """Also if the attempt was reported missing before. It is listed with its key; the bytes that came first stay."""
+    """Also if the attempt was reported missing before. It is listed with its key; orders cannot tell the cause.
+
+    The bytes that came first stay.
+    """
     request = purchase()
     if missing_first:
         await orders.QuarantinePayment(quarantine(request))
@@ -42,7 +43,7 @@ async def test_p4_the_encrypted_content_of_an_unreadable_attempt_is_kept(
     assert answer.already_recorded == missing_first
     assert answer.decision == again.decision == missing.decision == pb.PaymentDecision(quarantined_payment=listed)
     assert (listed.reason, listed.HasField("context")) == (UNREADABLE, False)
-    assert listed.unreadable_content == pb.UnreadableContent(key_id=key_id, cause=cause)
+    assert listed.unreadable_content == pb.UnreadableContent(key_id=key_id)
     assert tuple(await sql.fetchrow(STORED)) == (b"encrypted elsewhere", key_id, "user_1")
 
 
@@ -103,9 +104,13 @@ async def test_an_unreadable_attempt_is_resolved_by_a_refund_and_keeps_its_conte
 @pytest.mark.parametrize("missing_first", [True, False])
 async def test_p3_a_payment_whose_attempt_has_its_purchase_is_a_duplicate(
     orders: Client,
+    sql: Any,
     missing_first: bool,  # noqa: FBT001 - a parameter
 ) -> None:
-    """The attempt is missing because another intent bought it. A payment that was reported before learns of it too."""
+    """The attempt is missing because another intent bought it. A payment that was reported before learns of it too.
+
+    Each reason is announced.
+    """
     bought = purchase()
     second = purchase(attempt_id=bought.payment.attempt_id)
     if missing_first:
@@ -115,5 +120,25 @@ async def test_p3_a_payment_whose_attempt_has_its_purchase_is_a_duplicate(
     answer = await orders.QuarantinePayment(quarantine(second))
     own = await orders.QuarantinePayment(quarantine(bought))
 
+    announced = await sql.fetch("SELECT payload->>'reason' FROM outbox WHERE topic = 'payment.quarantined' ORDER BY id")
+    assert [row[0] for row in announced] == ["attempt_missing"] * missing_first + ["duplicate_payment"]
     assert (answer.decision.quarantined_payment.reason, answer.already_recorded) == (DUPLICATE, missing_first)
     assert (own.decision.HasField("purchase"), own.already_recorded) == (True, True)
+
+
+@pytest.mark.parametrize("reason", [pb.QUARANTINE_REASON_INTENT_MISMATCH, UNREADABLE])
+async def test_p3_a_second_payment_is_a_duplicate_whatever_its_attempt_looks_like(
+    orders: Client, sql: Any, reason: pb.QuarantineReason.ValueType
+) -> None:
+    """The attempt is still stored after its purchase; what is reported of it is kept (P4)."""
+    bought = purchase()
+    second = purchase(attempt_id=bought.payment.attempt_id)
+    await orders.RecordPurchase(bought)
+
+    request = unreadable(second) if reason is UNREADABLE else quarantine(second, reason, with_content=True)
+    answer = await orders.QuarantinePayment(request)
+
+    assert answer.decision.quarantined_payment.reason == DUPLICATE
+    assert await sql.fetchval(
+        "SELECT num_nonnulls(attempt_content, encrypted_content) FROM payments ORDER BY outcome DESC"
+    )

@@ -115,6 +115,24 @@ async def test_the_later_of_two_calls_sees_the_earlier_one(
     assert await sql.fetchval(UNRESOLVED) == 0
 
 
+async def test_p3_a_second_payment_waits_for_the_purchase_of_its_attempt(
+    database_url: str, orders: Client, sql: Any
+) -> None:
+    """The attempt is deleted next: its webhook is acknowledged, and no later report would correct the reason."""
+    bought = purchase()
+    second = purchase(attempt_id=bought.payment.attempt_id)
+
+    async with connected(database_url) as other, other.transaction():
+        await other.execute("LOCK TABLE outbox IN EXCLUSIVE MODE")
+        recording = asyncio.ensure_future(record(orders, bought))
+        await until(lambda: _waiters(sql, 1))
+        reporting = asyncio.ensure_future(report_missing(orders, second))
+        await until(lambda: _waiters(sql, 2))
+    await asyncio.gather(recording, reporting)
+
+    assert await sql.fetchval(STATE, second.payment.intent.id) == "duplicate_payment"
+
+
 async def test_a_refund_waits_for_an_erasure_without_blocking_it(
     database_url: str, orders: Client, sql: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

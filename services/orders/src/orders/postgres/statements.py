@@ -66,10 +66,11 @@ _ORDER_COLUMNS = (
     _amounts_by_currency(DISPUTES, DISPUTED_STATUSES).label("order_disputed"),
 )
 
-# The lock of everything that decides, refunds or disputes an intent, whether or not it has a row yet (ADR 27). A
-# statement of its own: those after it see what was committed while it waited. A unit of work takes one lock, before any
-# row, and nobody who holds a row waits for it, so it is part of no deadlock. Intents with the same hash share it.
-LOCK_INTENT = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("intent_id", type_=Text), 0)))
+# The lock of everything that decides, refunds or disputes an intent, or decides an intent of an attempt, whether or not
+# it has a row yet (ADR 27). A statement of its own: those after it see what was committed while it waited. A unit of
+# work takes that of the intent, then that of the attempt, both before any row, and nobody who holds a row waits for
+# them, so they are part of no deadlock. Ids with the same hash share a lock.
+LOCK_ID = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("locked_id", type_=Text), 0)))
 
 SELECT_SUMS = select(
     _amounts_by_currency(REFUNDS, REFUNDED_STATUSES, bindparam("intent_id", type_=Text)).label("refunded"),

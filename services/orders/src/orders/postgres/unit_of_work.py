@@ -1,6 +1,6 @@
 """Unit of work on PostgreSQL: one transaction, READ COMMITTED.
 
-Constraints decide races between intents, and a lock those of one intent.
+Constraints decide races, and locks make calls about one intent or one attempt take turns.
 """
 
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from orders.postgres.customers import PostgresCustomerRepository
 from orders.postgres.purchases import PostgresPurchaseRepository
 from orders.postgres.refunds import PostgresRefundRepository
 from orders.postgres.rows import outbox_event_to_row
-from orders.postgres.statements import INSERT_OUTBOX_EVENT, LOCK_INTENT
+from orders.postgres.statements import INSERT_OUTBOX_EVENT, LOCK_ID
 from orders.postgres.subscriptions import PostgresSubscriptionRepository
 from orders.usecases.unit_of_work import UnitOfWork
 from servicekit.encryption import Keyring
@@ -49,7 +49,11 @@ class PostgresUnitOfWork:
 
     async def lock_intent(self, intent_id: str) -> None:
         """Take an advisory lock, which is released with the transaction."""
-        await self._connection.execute(LOCK_INTENT, {"intent_id": intent_id})
+        await self._connection.execute(LOCK_ID, {"locked_id": intent_id})
+
+    async def lock_attempt(self, attempt_id: str) -> None:
+        """Take an advisory lock, which is released with the transaction."""
+        await self._connection.execute(LOCK_ID, {"locked_id": attempt_id})
 
     async def enqueue_event(self, event: OutboxEvent, at: datetime) -> None:
         """Insert an event into the outbox."""

@@ -71,6 +71,7 @@ class PurchaseRecorder:
 
     async def _decide(self, unit: UnitOfWork, paid: PaidAttempt, at: datetime) -> DecisionResult:
         await unit.lock_intent(paid.payment.intent.id)
+        await unit.lock_attempt(paid.payment.attempt_id)
         sums = await unit.refunds.sums_of(paid.payment.intent.id)
         if sums.cover(paid.payment.received):  # Nothing is shipped for money that was given back.
             return await quarantine(unit, await _refunded(unit, paid, at))

@@ -28,6 +28,7 @@ class QuarantineService:
         payment = requested.payment
         async with self._begin() as unit:
             await unit.lock_intent(payment.intent.id)
+            await unit.lock_attempt(payment.attempt_id)
             quarantined = replace(requested, reason=await _reason(unit, requested), quarantined_at=at)
             if (await unit.refunds.sums_of(payment.intent.id)).cover(payment.received):
                 quarantined = quarantined.refunded(at)
@@ -61,15 +62,16 @@ async def keep_existing(unit: UnitOfWork, requested: QuarantinedPayment, existin
     if isinstance(existing, Purchase) or not requested.adds_to(existing):
         return DecisionResult(existing, already_recorded=True)
     await unit.purchases.amend_quarantine(requested)
-    return DecisionResult(await _lock_decision(unit, requested.payment.intent.id), already_recorded=True)
+    amended = await _lock_decision(unit, requested.payment.intent.id)
+    if isinstance(amended, QuarantinedPayment) and amended.reason is not existing.reason:
+        await unit.enqueue_event(OutboxEvent.payment_quarantined(amended), requested.quarantined_at)
+    return DecisionResult(amended, already_recorded=True)
 
 
 async def _reason(unit: UnitOfWork, requested: QuarantinedPayment) -> QuarantineReason:
-    # Another intent whose purchase is not committed yet is decided later than this one. It finds no conflict, because
-    # a missing attempt is no purchase, and the next report of this intent finds the other purchase.
+    """Return the reason of the request, or `duplicate_payment` beside the purchase of the attempt."""
     payment = requested.payment
-    missing = requested.reason is QuarantineReason.ATTEMPT_MISSING
-    if missing and await unit.purchases.has_other_purchase(payment.attempt_id, payment.intent.id):
+    if await unit.purchases.has_other_purchase(payment.attempt_id, payment.intent.id):
         return QuarantineReason.DUPLICATE_PAYMENT
     return requested.reason
 

@@ -110,7 +110,7 @@ class SubscriptionRepository(Protocol):
         """Record the start of a generation; advance the generation first if it is the one to abandon.
 
         Changes nothing, not even the version, if the generation has started already or the subscription is bound. A
-        cancelled subscription starts no generation.
+        cancelled subscription starts no generation, and a failed one only if its generation is abandoned.
         """
 
     async def bind(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:
@@ -194,6 +194,12 @@ class UnitOfWork(Protocol):
         """Wait until no other unit of work decides, refunds or disputes this intent. Always the first call in a unit.
 
         Held until the transaction ends. Statements after it see everything that the others have committed.
+        """
+
+    async def lock_attempt(self, attempt_id: str) -> None:
+        """Wait until no other unit of work decides another intent of this attempt. Always the second call, if any.
+
+        Held until the transaction ends.
         """
 
     async def enqueue_event(self, event: OutboxEvent, at: datetime) -> None:

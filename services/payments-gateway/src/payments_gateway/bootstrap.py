@@ -68,6 +68,8 @@ from servicekit.health import Readiness
 stripe.enable_telemetry = False  # it writes a file
 
 _HASH_SECRET_BYTES: Final = 16
+_STRIPE_FINISHES_AFTER: Final = timedelta(seconds=5)
+"""Time for Stripe to finish a request that we stopped waiting for, and for skew between clocks."""
 
 
 @asynccontextmanager
@@ -130,7 +132,14 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             Expiry(Cancellation(attempts, background_intents), now),
             incomplete_payments,
         )
-        cancels = SubscriptionCancel(subscriptions, billing, activation, sync)
+        cancels = SubscriptionCancel(
+            subscriptions,
+            billing,
+            activation,
+            sync,
+            creation_takes=timedelta(seconds=settings.request_deadline_seconds) + _STRIPE_FINISHES_AFTER,
+            now=now,
+        )
         disputes = StripeMirror(
             "dispute",
             StripeDisputes(background_stripe),

@@ -37,6 +37,7 @@ from .fakes import FakeClock, Wire, until, wired
 from .samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, CONTEXT, SHOP, attempt
 
 PAY_BY: Final = timedelta(hours=24)
+CREATION_TAKES: Final = timedelta(seconds=30)
 WEBHOOK: Final = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 
 
@@ -72,7 +73,14 @@ class Gateway:
         self.initiate = self.another_initiate(self.ids)
         self.sync = self.another_sync()
         self.incomplete_payments = IncompletePayments(self.billing)
-        self.cancels = SubscriptionCancel(self.subscriptions, self.billing, self.activation, self.sync)
+        self.cancels = SubscriptionCancel(
+            self.subscriptions,
+            self.billing,
+            self.activation,
+            self.sync,
+            creation_takes=CREATION_TAKES,
+            now=self.clock.now,
+        )
         refunds = StripeMirror(
             "refund",
             _NoStripeObjects[Refund](),

@@ -208,8 +208,8 @@ class FakeBilling:
         self.created[created.id] = created
         return created.id
 
-    async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
-        return next((each for each in self.created.values() if each.subscription_id == subscription.id), None)
+    async def find_existing(self, subscription: Subscription) -> str | None:
+        return next((each.id for each in self.created.values() if each.subscription_id == subscription.id), None)
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
         found = self._known(stripe_subscription_id)

@@ -68,8 +68,11 @@ class StripeSubscriptionsPort(Protocol):
         Raises IdempotencyKeyExhausted where this generation's key replays a failure, SubscriptionRefused.
         """
 
-    async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
-        """Return the customer's Stripe subscription that was created for this one; None if there is none."""
+    async def find_existing(self, subscription: Subscription) -> str | None:
+        """Return the id of the customer's Stripe subscription that names this one; None if there is none.
+
+        It may be one that cannot be stored.
+        """
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
         """Return a subscription's present state, with its latest invoice. Raises NotFoundAtStripe."""
@@ -84,4 +87,7 @@ class StripeSubscriptionsPort(Protocol):
         """
 
     async def cancel_now(self, stripe_subscription_id: str) -> StripeSubscription:
-        """Cancel the subscription at once; an ended one is returned as it is. Raises NotFoundAtStripe."""
+        """Cancel the subscription at once; an ended one is returned as it is. Raises NotFoundAtStripe.
+
+        UnsupportedStripeObject comes after the effect.
+        """

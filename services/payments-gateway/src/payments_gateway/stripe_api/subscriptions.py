@@ -72,28 +72,23 @@ class StripeSubscriptions:
         # A replayed response shows the subscription as it was created; it may have been cancelled since.
         return await self.retrieve(created.id) if is_replay(response.last_response) else created
 
-    async def find_existing(self, subscription: Subscription) -> StripeSubscription | None:
-        """Find the Stripe subscription that names this one, among all of the customer's."""
+    async def find_existing(self, subscription: Subscription) -> str | None:
+        """Find the Stripe subscription that names this one, among all of the customer's; it need not be readable."""
         try:
             return await self._find_listed(subscription)
         except NotFoundAtStripe:  # the customer was deleted, and with it every subscription
             return None
 
-    async def _find_listed(self, subscription: Subscription) -> StripeSubscription | None:
+    async def _find_listed(self, subscription: Subscription) -> str | None:
         with translate_errors(_read_failed):
             # Without status=all Stripe leaves cancelled ones out, and one of them may be ours.
             listed = await self._subscriptions.list_async(
-                {
-                    "customer": subscription.stripe_customer_id,
-                    "status": "all",
-                    "limit": _PAGE_SIZE,
-                    "expand": [f"data.{_INVOICE}"],
-                }
+                {"customer": subscription.stripe_customer_id, "status": "all", "limit": _PAGE_SIZE}
             )
             async for shown in listed.auto_paging_iter():
                 fields = shown.to_dict()
                 if our_id(fields) == subscription.id:
-                    return subscription_from_stripe(fields)
+                    return read_id(fields["id"])
         return None
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:

@@ -28,6 +28,7 @@ from payments_gateway.domain.subscriptions import (
     ENDED_STATUSES,
     StripeSubscriptionMismatch,
     Subscription,
+    SubscriptionNotFound,
     SubscriptionsPort,
     SubscriptionStatus,
 )
@@ -126,9 +127,9 @@ class Activation:
         ServiceUnavailable.
         """
         for _ in range(_MAX_ROUNDS):
-            if subscription.cancel_requested_at is not None and created.state.status not in ENDED_STATUSES:
-                created = await self._billing.cancel_now(created.id)
             try:
+                if subscription.cancel_requested_at is not None and created.state.status not in ENDED_STATUSES:
+                    created = await self._end(subscription, created.id)
                 bound = await self._subscriptions.activate(
                     subscription.id, subscription.version, created.state, created.latest_invoice
                 )
@@ -136,23 +137,35 @@ class Activation:
                 subscription = await self._subscriptions.get_subscription(subscription.id)
                 created = await self._billing.retrieve(created.id)
             except StripeSubscriptionMismatch:
-                return await self._report_duplicate(subscription, created)
+                _report_duplicate(subscription, created.id)
+                return await self._require_activated(subscription.id)
             else:
-                outcome = "canceled" if bound.cancel_requested_at else "activated"
-                _log.info(f"subscription {outcome}", extra={"subscription": bound.id, "status": bound.status.value})
-                ACTIVATIONS.labels(outcome).inc()
+                _report(bound, created)
                 return bound
         raise ConflictRetriesExhausted
+
+    async def _end(self, subscription: Subscription, stripe_subscription_id: str) -> StripeSubscription:
+        """End the Stripe subscription of a cancelled one. Raises StripeSubscriptionMismatch if it is another's.
+
+        Our id in its metadata does not decide whose it is: anybody with the dashboard can edit that.
+        """
+        try:
+            bound = await self._subscriptions.get_subscription_by_stripe_id(stripe_subscription_id)
+        except SubscriptionNotFound:
+            bound = subscription
+        if bound.id != subscription.id:
+            raise StripeSubscriptionMismatch
+        return await self._billing.cancel_now(stripe_subscription_id)
 
     async def _find_or_create(self, subscription: Subscription) -> StripeSubscription | None:
         """Return the Stripe subscription; None if none was created and this generation's key is exhausted."""
         if subscription.cancel_requested_at is not None:
-            return await self._find_cancelled(subscription, subscription.cancel_requested_at)
+            return await self._end_existing(subscription, subscription.cancel_requested_at)
         began_at = subscription.activation_began_at
         age = self._now() - began_at if began_at else timedelta()
         if age > _KEY_TRUSTED_FOR:
             # Never create with an old key: Stripe may have forgotten it while another worker uses the next one.
-            found = await self._billing.find_existing(subscription)
+            found = await self._find_existing(subscription)
             if found is None and age <= _KEY_ABANDONED_AFTER:
                 raise StripeUnavailable  # a worker may still create with this key: do not use the next one yet
             return found
@@ -160,14 +173,27 @@ class Activation:
             return await self._billing.create(subscription)
         except IdempotencyKeyExhausted:
             # The replayed failure may have come after the creation: only the list of subscriptions shows that.
-            return await self._billing.find_existing(subscription)
+            return await self._find_existing(subscription)
 
-    async def _find_cancelled(self, subscription: Subscription, cancelled_at: datetime) -> StripeSubscription | None:
-        """Return the Stripe subscription of a cancelled one; None if none was created and none will be."""
+    async def _find_existing(self, subscription: Subscription) -> StripeSubscription | None:
+        stripe_subscription_id = await self._billing.find_existing(subscription)
+        return await self._billing.retrieve(stripe_subscription_id) if stripe_subscription_id else None
+
+    async def _end_existing(self, subscription: Subscription, cancelled_at: datetime) -> StripeSubscription | None:
+        """End the Stripe subscription of a cancelled one; return None if none was created and none will be.
+
+        It is read only after it was ended, so that one that cannot be read does not live on.
+        """
         found = await self._billing.find_existing(subscription)
-        if found is None and self._now() - cancelled_at <= _CREATION_ENDED_AFTER:
+        if found is not None:
+            try:
+                return await self._end(subscription, found)
+            except StripeSubscriptionMismatch:
+                _report_duplicate(subscription, found)
+                raise StripeUnavailable from None  # its own may exist, too
+        if self._now() - cancelled_at <= _CREATION_ENDED_AFTER:
             raise StripeUnavailable  # a worker that began before the cancellation may still create it
-        return found
+        return None
 
     async def _record_refusal(self, subscription: Subscription, code: str) -> Subscription:
         try:
@@ -180,15 +206,34 @@ class Activation:
         ACTIVATIONS.labels("refused").inc()
         return failed
 
-    async def _report_duplicate(self, subscription: Subscription, created: StripeSubscription) -> Subscription:
-        """Log a second Stripe subscription of one subscription: a person has to cancel one of the two."""
-        fields = {"subscription": subscription.id, "stripe_subscription": created.id}
-        _log.error("a second Stripe subscription exists for one subscription", extra=fields)
-        ACTIVATIONS.labels("duplicate").inc()
-        subscription = await self._subscriptions.get_subscription(subscription.id)
-        if subscription.status is SubscriptionStatus.PENDING:
+    async def _require_activated(self, subscription_id: str) -> Subscription:
+        subscription = await self._subscriptions.get_subscription(subscription_id)
+        if subscription.may_need_activation:
             raise StripeUnavailable  # the Stripe subscription is bound elsewhere: this one is still to be activated
         return subscription
+
+
+def _report(bound: Subscription, created: StripeSubscription) -> None:
+    """Log and count a subscription that was bound. A person gives back what one that was cancelled before was charged.
+
+    Two workers that bind it at the same time both report it.
+    """
+    fields = {"subscription": bound.id, "status": bound.status.value}
+    invoice = created.latest_invoice
+    if bound.cancel_requested_at is not None and invoice is not None and invoice.amount_paid.minor_units > 0:
+        _log.error("a cancelled subscription was charged", extra=fields)
+        ACTIVATIONS.labels("charged").inc()
+        return
+    outcome = "canceled" if bound.cancel_requested_at else "activated"
+    _log.info(f"subscription {outcome}", extra=fields)
+    ACTIVATIONS.labels(outcome).inc()
+
+
+def _report_duplicate(subscription: Subscription, stripe_subscription_id: str) -> None:
+    """Log a second Stripe subscription of one subscription, or another's: a person has to correct one of the two."""
+    fields = {"subscription": subscription.id, "stripe_subscription": stripe_subscription_id}
+    _log.error("a second Stripe subscription exists for one subscription", extra=fields)
+    ACTIVATIONS.labels("duplicate").inc()
 
 
 async def _wait_or_cancel(tasks: Collection[asyncio.Task[Subscription]], within_seconds: float | None) -> None:

@@ -1,10 +1,13 @@
 """Cancels a user's subscription at once or at the end of its period, or takes the latter back.
 
 The change is made at Stripe first, whose state is authoritative, and then written to orders. A subscription that is not
-bound to one at Stripe is cancelled in orders, at once in any mode: no period has been paid (ADR 29).
+bound to one at Stripe is cancelled in orders, at once in any mode: no period has been paid (ADR 29). The caller is told
+so only when no request that is under way can create it any more.
 """
 
 import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -51,11 +54,17 @@ class SubscriptionCancel:
         billing: StripeSubscriptionsPort,
         activation: Activation,
         sync: SubscriptionSync,
+        *,
+        creation_takes: timedelta,
+        now: Callable[[], datetime],
     ) -> None:
+        """Set creation_takes to the longest time for which a request that creates a subscription is under way."""
         self._subscriptions = subscriptions
         self._billing = billing
         self._activation = activation
         self._sync = sync
+        self._creation_takes = creation_takes
+        self._now = now
 
     async def cancel(self, subscription_id: str, user_id: str, mode: CancelMode) -> Subscription:
         """Apply the mode and return the subscription's present state. Cancelling an ended one changes nothing.
@@ -89,12 +98,19 @@ class SubscriptionCancel:
         raise ConflictRetriesExhausted
 
     async def _end_activation(self, cancelled: Subscription) -> Subscription:
-        """End an activation that is under way, if possible at once: whoever finds it at Stripe later cancels it."""
+        """End an activation that is under way. Raises StripeUnavailable while it may still charge the buyer.
+
+        Once the requests that were under way at the cancel are over, whoever finds it at Stripe later cancels it.
+        """
         if not cancelled.may_need_activation:
             return cancelled
         try:
             return await self._activation.activate(cancelled.id)
         except (StripeUnavailable, UnsupportedStripeObject, ConflictRetriesExhausted, ServiceUnavailable) as error:
+            cancelled_at = cancelled.cancel_requested_at or self._now()
+            remaining = cancelled_at + self._creation_takes - self._now()
+            if remaining > timedelta():
+                raise StripeUnavailable(remaining.total_seconds()) from error
             _log.warning(
                 "a cancelled subscription may still be created at Stripe",
                 extra={"subscription": cancelled.id, "reason": type(error).__name__},

@@ -85,6 +85,8 @@ class SubscriptionSync:
         except UnsupportedStripeObject:
             # A repeat would fail in the same way, and Stripe disables an endpoint that fails for days.
             _log.exception("unsupported Stripe subscription", extra={"subscription": subscription.id})
+            if subscription.cancel_requested_at is not None:
+                await self._activation.activate(subscription.id)  # ends it unread
             return "unsupported"
 
     async def _find_subscription(self, event: SubscriptionChanged) -> Subscription | None:

@@ -14,7 +14,7 @@ from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, Quar
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
-from ..assembly import Gateway
+from ..assembly import CREATION_TAKES, Gateway
 from ..billing_samples import CLUB, CLUB_CONTEXT, subscription_json
 from ..http_edge import PORTAL_URL, Answer, deliver, get, post, token_for
 from ..samples import attempt, attempt_id_of
@@ -296,7 +296,7 @@ async def test_one_that_ended_at_stripe_meanwhile(
 
 @pytest.mark.parametrize("mode", ["at_period_end", "now"])
 async def test_a_pending_subscription_ends_at_once(http: aiohttp.ClientSession, gateway: Gateway, mode: str) -> None:
-    """In either mode, also while Stripe is away; it cannot be resumed, and is never created."""
+    """In either mode, also while Stripe is away, but 503 while a create may be under way. It cannot be resumed."""
     gateway.wire.fail("billing.create", StripeUnavailable())
     gateway.wire.fail("billing.find_existing", StripeUnavailable())
     with pytest.raises(StripeUnavailable):
@@ -304,9 +304,12 @@ async def test_a_pending_subscription_ends_at_once(http: aiohttp.ClientSession, 
     [subscription] = gateway.subscriptions.by_id.values()
 
     pending = await cancel(http, subscription, mode="undo")
+    early = await cancel(http, subscription, mode=mode)
+    gateway.clock.advance(CREATION_TAKES.total_seconds())
     ended = await cancel(http, subscription, mode=mode)
     undone = await cancel(http, subscription, mode="undo")
 
+    assert (early.status, early.headers["Retry-After"]) == (503, "30")
     assert (pending.status, pending.json["status"]) == (200, "pending")
     assert (ended.status, ended.json["status"], "endedAt" in ended.json) == (200, "canceled", True)
     assert (undone.status, undone.kind) == (409, "subscription_ended")

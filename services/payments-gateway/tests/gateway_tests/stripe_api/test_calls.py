@@ -150,7 +150,7 @@ async def test_a_rejection_is_told_by_its_code(
 @pytest.mark.parametrize("call", [call for call in CALLS if call not in {"update customer", "list refunds"}])
 async def test_an_unreadable_object_is_told(stripe: StripeStandIn, call: str) -> None:
     """Stripe may add a word or a form before we know it. For an intent something in between may have responded."""
-    data = {"id": "sub_1", "metadata": {"subscriptionId": SUBSCRIPTION.id}}
+    data = {"id": 1, "metadata": {"subscriptionId": SUBSCRIPTION.id}}
     body = {"object": "list", "data": [data], "has_more": False} if call == "find subscription" else {"object": "x"}
     stripe.answer(body)
 

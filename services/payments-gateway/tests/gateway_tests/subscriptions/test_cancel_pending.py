@@ -13,25 +13,33 @@ from hypothesis import strategies as st
 from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.intents import StripeIntent
 from payments_gateway.domain.purchases import Payment
-from payments_gateway.domain.stripe_errors import StripeUnavailable
+from payments_gateway.domain.stripe_errors import StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 from payments_gateway.subscriptions.cancel import CancelMode
 
-from ..assembly import Gateway
+from ..assembly import CREATION_TAKES, Gateway
 from ..billing_samples import CLUB_CONTEXT
 from ..fakes import Crash, SlowWire, until
 from ..samples import ATTEMPT_ID
 from ..simulated_billing import Billing, event
 
 OWNER = "user-1"
-CALLS_OF_A_CANCEL = 7
-"""get, cancel, begin, find, cancel at Stripe, activate; and one that does not happen."""
+CALLS_OF_A_CANCEL = 8
+"""get, cancel, begin, find, whose it is, cancel at Stripe, activate; and one that does not happen."""
+WHOSE_IT_IS = 4
+"""The call that fails in any case: it is nobody's yet."""
 
 
 async def cancel(billing: Billing) -> Subscription:
     """Cancel the only subscription as its owner."""
     subscription = billing.the_recorded()
     return await billing.gateway.cancels.cancel(subscription.id, OWNER, CancelMode.AT_PERIOD_END)
+
+
+async def try_to_cancel(billing: Billing) -> Subscription | BaseException:
+    """Return the answer or the error of a cancel."""
+    [answer] = await asyncio.gather(cancel(billing), return_exceptions=True)
+    return answer
 
 
 async def paid(billing: Billing) -> StripeIntent:
@@ -69,7 +77,7 @@ async def test_a_cancelled_subscription_is_not_created(billing: Billing) -> None
 async def test_a_cancel_during_an_activation_ends_it(billing: Billing, call: str, created: int) -> None:
     """The Stripe subscription that is created after all is cancelled before it is bound."""
     intent = await paid(billing)
-    billing.gateway.wire.meanwhile(call, lambda: cancel(billing))
+    billing.gateway.wire.meanwhile(call, lambda: try_to_cancel(billing))
 
     purchase = await billing.fulfil(intent)
 
@@ -90,7 +98,7 @@ async def test_a_repeat_completes_after_a_cancel_that_crashed(
     [stripe_id] = await billing.at_stripe()
     billing.gateway.wire.calls.clear()
     billing.gateway.wire.fail(call, Crash(), after_effect=after_effect)
-    if call < CALLS_OF_A_CANCEL - 1:
+    if call < CALLS_OF_A_CANCEL - 1 and (call, after_effect) != (WHOSE_IT_IS, True):
         with pytest.raises(Crash):
             await cancel(billing)
     billing.gateway.wire.heal()
@@ -112,15 +120,15 @@ async def test_an_event_is_repeated_until_the_cancel_succeeds(billing: Billing) 
     await billing.crash(intent, "billing.create", after_effect=True)
     [stripe_id] = await billing.at_stripe()
     billing.gateway.wire.fail("billing.cancel_now", StripeUnavailable())
-    answered = await cancel(billing)
-    with pytest.raises(StripeUnavailable):
-        await billing.on_event(answered, stripe_id)
+    await try_to_cancel(billing)
     before = billing.the_recorded()
+    with pytest.raises(StripeUnavailable):
+        await billing.on_event(before, stripe_id)
     billing.gateway.wire.heal()
 
-    await billing.on_event(answered, stripe_id)
+    await billing.on_event(before, stripe_id)
 
-    assert (answered.status, before.is_bound) == (SubscriptionStatus.CANCELED, False)
+    assert (before.status, before.is_bound) == (SubscriptionStatus.CANCELED, False)
     assert before.may_need_activation
     await require_ended(billing, 1)
 
@@ -129,7 +137,7 @@ async def test_what_was_never_created_is_searched_until_nobody_can_create_it(bil
     """A worker that began before the cancel may be slow: reports are repeated for ten minutes, then it is settled."""
     intent = await paid(billing)
     await billing.crash(intent, "billing.create")
-    await cancel(billing)
+    await try_to_cancel(billing)
     with pytest.raises(StripeUnavailable):
         await billing.fulfil(intent)
     await billing.later(hours=0.2)
@@ -140,6 +148,85 @@ async def test_what_was_never_created_is_searched_until_nobody_can_create_it(bil
 
     assert not any(call.startswith("billing") for call in billing.gateway.wire.calls)
     await require_ended(billing, 0)
+
+
+async def test_a_cancel_is_answered_once_nothing_under_way_can_charge(
+    billing: Billing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A create that is under way may still charge. If it does, the cancel is not answered yet, and an error says so."""
+    intent = await paid(billing)
+    first: list[Subscription | BaseException] = []
+
+    async def cancel_meanwhile() -> None:
+        first.append(await try_to_cancel(billing))
+
+    billing.gateway.wire.meanwhile("billing.create", cancel_meanwhile)
+    await billing.fulfil(intent)
+    second = await cancel(billing)
+
+    [refused] = first
+    assert isinstance(refused, StripeUnavailable)
+    assert refused.retry_after_seconds == CREATION_TAKES.total_seconds()
+    assert (second.status, second.invoices[0].amount_paid.minor_units) == (SubscriptionStatus.CANCELED, 1200)
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
+        "a cancelled subscription was charged"
+    ]
+
+
+async def test_a_cancel_is_answered_while_stripe_is_away(billing: Billing) -> None:
+    """Not at once, but when no create is under way any more."""
+    intent = await paid(billing)
+    await billing.crash(intent, "billing.create")
+    billing.gateway.wire.fail("billing.find_existing", StripeUnavailable())
+    early = await try_to_cancel(billing)
+    billing.gateway.clock.advance(CREATION_TAKES.total_seconds())
+
+    answered = await cancel(billing)
+
+    assert isinstance(early, StripeUnavailable)
+    assert answered.status is SubscriptionStatus.CANCELED
+
+
+async def test_another_ones_stripe_subscription_is_not_cancelled(
+    billing: Billing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody copied our id into its metadata. The cancelled one is searched on: its own may exist, too."""
+    intent = await paid(billing)
+    await billing.crash(intent, "billing.create")
+    recorded = billing.the_recorded()
+    elsewhere = await billing.begun_elsewhere(
+        customer=recorded.stripe_customer_id,
+        default_payment_method=recorded.payment_method_id,
+        metadata={"subscriptionId": recorded.id},
+    )
+    billing.gateway.subscriptions.by_id["other"] = replace(recorded, id="other", stripe_subscription_id=elsewhere.id)
+
+    await asyncio.gather(billing.gateway.cancels.cancel(recorded.id, OWNER, CancelMode.NOW), return_exceptions=True)
+
+    assert await billing.at_stripe() == {elsewhere.id: "active"}
+    assert billing.gateway.subscriptions.by_id[recorded.id].may_need_activation
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
+        "a second Stripe subscription exists for one subscription"
+    ]
+
+
+@pytest.mark.parametrize("ended_by", ["cancel", "event"])
+async def test_one_that_cannot_be_read_is_ended(billing: Billing, ended_by: str) -> None:
+    """It is ended before it is read: otherwise it would charge until a version of the gateway can read it."""
+    intent = await paid(billing)
+    await billing.crash(intent, "billing.create", after_effect=True)
+    [stripe_id] = await billing.at_stripe()
+    billing.gateway.wire.fail("billing.retrieve", UnsupportedStripeObject())
+    if ended_by == "event":
+        billing.gateway.wire.fail("billing.find_existing", StripeUnavailable())
+    await try_to_cancel(billing)
+    billing.gateway.wire.heal()
+    billing.gateway.wire.fail("billing.retrieve", UnsupportedStripeObject())
+
+    if ended_by == "event":
+        await billing.on_event(billing.the_recorded(), stripe_id)
+
+    await require_ended(billing, 1)
 
 
 async def test_a_bound_subscription_keeps_its_paid_period(billing: Billing) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -75,7 +76,7 @@ def _uvicorn_config(settings: GatewaySettings, app: object) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # client_addresses.py reads them, and believes trusted proxies only
-        timeout_graceful_shutdown=int(settings.drain_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
 
 

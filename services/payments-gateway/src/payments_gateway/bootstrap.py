@@ -43,7 +43,7 @@ from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.rpc.attempts import AttemptsClient
 from payments_gateway.rpc.customers import CustomersClient
 from payments_gateway.rpc.orders import OrdersClient
-from payments_gateway.rpc.readiness import serving
+from payments_gateway.rpc.readiness import serving, until_passed
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
 from payments_gateway.rpc.subscriptions import SubscriptionsClient
 from payments_gateway.settings import GatewaySettings
@@ -118,7 +118,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             intents=intents,
             customers=Customers(StripeCustomers(urgent_stripe), customers),
             attempts=attempts,
-            supersede=Supersede(attempts, cancellation, payment_guard),
+            supersede=Supersede(attempts, intents, cancellation, payment_guard),
             expiry=expiry,
             payment_guard=payment_guard,
             pay_by=timedelta(hours=settings.pay_by_hours),
@@ -157,7 +157,8 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         )
 
         # HTTP.
-        readiness = [serving("checkout-session", session_channel), serving("orders", orders_channel)]
+        # Checkouts begin without orders, and Stripe repeats its webhooks: its outage must not take all gateways away.
+        readiness = [serving("checkout-session", session_channel), until_passed(serving("orders", orders_channel))]
         readiness.append(catalogue.check_ready)
         await stack.enter_async_context(catalogue.refresh_in_background())
         if jwks is not None:

@@ -69,7 +69,7 @@ class Gateway:
         self._payment_guard = PaymentGuard(self.fulfilment, self.orders)
         cancellation = Cancellation(self.attempts, self.intents)
         self._expiry = Expiry(cancellation, self.clock.now)
-        self.supersede = Supersede(self.attempts, cancellation, self._payment_guard)
+        self.supersede = Supersede(self.attempts, self.intents, cancellation, self._payment_guard)
         self.initiate = self.another_initiate(self.ids)
         self.sync = self.another_sync()
         self.incomplete_payments = IncompletePayments(self.billing)

@@ -5,7 +5,7 @@ stands under the id is asked for only where something is off: the id may have be
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -147,32 +147,42 @@ class Initiate:
         Raises InvalidRequest, RequestHashMismatch, AttemptClosed, AlreadyPaid, PaymentProcessing, AttemptNotFound (of
         supersedes), IntentRefused, CatalogueUnavailable, StripeUnavailable, ServiceUnavailable.
         """
-        attempt_id = await self._attempt_id(caller, idempotency_key)
+        attempt_id = self._ids.derive(caller, idempotency_key)
+        if idempotency_key is None:
+            attempt, intent = await self._begin(attempt_id, request, caller, is_keyed=False)
+            return await self._release(attempt, intent, (), caller)
+        # During a rotation of secrets, an earlier try may have stored its attempt under the id of another one.
+        ids = {attempt_id, *self._ids.derive_with_other_secrets(caller, idempotency_key)}
+        attempt_id = await self._first_stored(ids - {attempt_id}) or attempt_id
+        attempt, intent = await self._begin(attempt_id, request, caller, is_keyed=True)
+        return await self._release(attempt, intent, ids - {attempt_id}, caller)
+
+    async def _begin(
+        self, attempt_id: str, request: CheckoutRequest, caller: Caller, *, is_keyed: bool
+    ) -> tuple[Attempt, StripeIntent]:
+        """Return a stored attempt and its intent, which the caller may pay once nothing else can be paid."""
         bind_attempt(attempt_id)
         try:
             created = await self._create(attempt_id, request, caller)
         except AlreadyPaid:
-            if idempotency_key is not None:
+            if is_keyed:
                 await self._give_up_stored(attempt_id, request)
             raise
         except _NOT_CREATED:
-            if idempotency_key is None or (found := await self._find_standing(attempt_id, request)) is None:
+            if not is_keyed or (found := await self._find_standing(attempt_id, request)) is None:
                 raise
             return await self._resume(found, request, caller)
-        if idempotency_key is not None and created.key_was_used:
+        if is_keyed and created.key_was_used:
             found = await self._find_standing(attempt_id, request)
             if found is not None:
                 return await self._resume(found, request, caller, created.intent)
-        return await self._save_and_release(attempt_id, request, caller, created)
+        return await self._save(attempt_id, request, caller, created)
 
-    async def _attempt_id(self, caller: Caller, idempotency_key: str | None) -> str:
-        """Return the id of a request. A retry during a rotation of secrets finds the attempt of the other one."""
-        derived = self._ids.derive(caller, idempotency_key)
-        if idempotency_key is not None:
-            for other_id in self._ids.derive_with_other_secrets(caller, idempotency_key):
-                if await self._attempts.find(other_id) is not None:
-                    return other_id
-        return derived
+    async def _first_stored(self, attempt_ids: Collection[str]) -> str | None:
+        for attempt_id in attempt_ids:
+            if await self._attempts.find(attempt_id) is not None:
+                return attempt_id
+        return None
 
     async def _create(self, attempt_id: str, request: CheckoutRequest, caller: Caller) -> _Created:
         catalogue = await self._catalogue.with_prices(line.price_id for line in request.cart.lines)
@@ -246,9 +256,9 @@ class Initiate:
         customer_id = await self._customers.replace_deleted(context.stripe_customer_id, _payer(attempt_id, context))
         return replace(context, stripe_customer_id=customer_id)
 
-    async def _save_and_release(
+    async def _save(
         self, attempt_id: str, request: CheckoutRequest, caller: Caller, created: _Created
-    ) -> Checkout:
+    ) -> tuple[Attempt, StripeIntent]:
         intent = created.intent
         try:
             saved = await self._attempts.save(attempt_id, request.request_hash, created.context, intent.ref)
@@ -263,12 +273,21 @@ class Initiate:
             return await self._resume(saved.attempt, request, caller, intent)
         # If checkout-session lost the attempt, the key may replay an intent whose secret was released before.
         await self._payment_guard.ensure_not_processing(saved.attempt, intent)
-        return await self._release(saved.attempt, intent, caller)
+        return saved.attempt, intent
 
-    async def _release(self, attempt: Attempt, intent: StripeIntent, caller: Caller) -> Checkout:
-        """Return what the buyer pays with, once nobody can pay what the attempt supersedes."""
+    async def _release(
+        self, attempt: Attempt, intent: StripeIntent, other_ids: Collection[str], caller: Caller
+    ) -> Checkout:
+        """Return what the buyer pays with, once nobody can pay what the attempt supersedes.
+
+        `other_ids` are those of the same request under other secrets. A gateway that has them in another order may have
+        stored such an attempt at the same moment: each looks after its own save, so at least one of the two sees it.
+        """
         if attempt.context.supersedes is not None:
             await self._supersede.supersede(attempt.context.supersedes, attempt, caller)
+        for other_id in other_ids:
+            if await self._attempts.find(other_id) is not None:
+                await self._supersede.supersede(other_id, attempt, caller)
         return _checkout(attempt, intent)
 
     async def _cancel_unless_used(self, intent: StripeIntent, found: FoundAttempt | None) -> None:
@@ -277,7 +296,7 @@ class Initiate:
             return
         try:
             await self._intents.cancel(intent.ref)
-        except (StripeUnavailable, IntentNotFound, IntentRefused):
+        except (StripeUnavailable, IntentNotFound):
             _log.warning("unused intent could not be cancelled")
 
     async def _save_again(self, found: FoundAttempt, request_hash: bytes) -> FoundAttempt:
@@ -291,19 +310,19 @@ class Initiate:
 
     async def _resume(
         self, found: FoundAttempt, request: CheckoutRequest, caller: Caller, created: StripeIntent | None = None
-    ) -> Checkout:
-        """Release the stored attempt's secret, if it is this request's and still payable.
+    ) -> tuple[Attempt, StripeIntent]:
+        """Return the stored attempt and its intent, if it is this request's and still payable.
 
         `created` is the intent that this request created, or that Stripe replayed as it is now.
         """
         if created is not None:
             await self._cancel_unless_used(created, found)
-        if isinstance(found, UnreadableAttempt):
-            raise ServiceUnavailable("checkout-session")
         if isinstance(found, Tombstone):
             await self._payment_guard.ensure_not_paid(found)
+            if request.supersedes is not None:  # it may have been given up beside a payment
+                await self._supersede.ensure_not_paid(request.supersedes, caller)
             raise AttemptClosed
-        if found.request_hash != request.request_hash:
+        if isinstance(found, Attempt) and found.request_hash != request.request_hash:
             raise RequestHashMismatch
         if created is not None and created.ref == found.intent:
             intent = created
@@ -314,7 +333,9 @@ class Initiate:
         await self._payment_guard.ensure_not_processing(found, intent)
         if over is not None or not intent.is_payable:
             raise AttemptClosed
-        return await self._release(found, intent, caller)
+        if isinstance(found, UnreadableAttempt):
+            raise ServiceUnavailable("checkout-session")
+        return found, intent
 
 
 def _payer(attempt_id: str, context: CheckoutContext) -> Payer:

@@ -5,6 +5,8 @@ after each attempt before it was cancelled, and an attempt is appended only at t
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from payments_gateway.checkout.cancellation import Cancellation
@@ -15,10 +17,11 @@ from payments_gateway.domain.attempts import (
     CloseReason,
     FoundAttempt,
     Tombstone,
+    UnreadableAttempt,
 )
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
-from payments_gateway.domain.intents import IntentNotFound, IntentRefused, IntentStatus
+from payments_gateway.domain.intents import IntentNotFound, IntentReader, IntentStatus
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.unavailable import ServiceUnavailable
 
@@ -32,8 +35,15 @@ another 32 times: to it the chain's end is unknown."""
 class Supersede:
     """Ends the attempts that a new one replaces. Safe to repeat after a crash at any line."""
 
-    def __init__(self, attempts: AttemptsPort, cancellation: Cancellation, payment_guard: PaymentGuard) -> None:
+    def __init__(
+        self,
+        attempts: AttemptsPort,
+        intents: IntentReader,
+        cancellation: Cancellation,
+        payment_guard: PaymentGuard,
+    ) -> None:
         self._attempts = attempts
+        self._intents = intents
         self._cancellation = cancellation
         self._payment_guard = payment_guard
 
@@ -59,21 +69,32 @@ class Supersede:
         the chain is too long or has an intent that Stripe does not know, StripeUnavailable, ServiceUnavailable.
         """
         try:
-            await self._end_chain(attempt_id, new)
-        except AlreadyPaid as paid:
-            await self.give_up(new)
-            # Further attempts of the chain may belong to somebody else: a guest's may be continued by a user.
-            is_shown = paid.purchase is not None and paid.purchase.is_visible_to(caller)
-            raise AlreadyPaid(paid.purchase if is_shown else None) from None
-        except (PaymentProcessing, AttemptNotFound):
+            with _purchase_shown_to(caller):
+                await self._end_chain(attempt_id, new)
+        except (AlreadyPaid, PaymentProcessing, AttemptNotFound):
             await self.give_up(new)
             raise
+
+    async def ensure_not_paid(self, attempt_id: str, caller: Caller) -> None:
+        """Raise AlreadyPaid or PaymentProcessing if an attempt of the chain is or may be paid. Changes nothing else."""
+        link: str | None = attempt_id
+        with _purchase_shown_to(caller):
+            for _ in range(_MAX_LINKS):
+                if link is None:
+                    return
+                found = await self._attempts.find(link)
+                if isinstance(found, Attempt | UnreadableAttempt):
+                    intent = await self._intents.retrieve(found.intent)
+                    await self._payment_guard.ensure_not_processing(found, intent)
+                else:
+                    await self._ensure_not_paid(link, found)
+                link = found.successor if found is not None else None
 
     async def give_up(self, new: Attempt) -> None:
         """Cancel and delete a new attempt. A failure is harmless: its secret was never released."""
         try:
             await self._cancellation.close_and_cancel(new, CloseReason.SUPERSEDED)
-        except (ServiceUnavailable, StripeUnavailable, IntentNotFound, IntentRefused):
+        except (ServiceUnavailable, StripeUnavailable, IntentNotFound):
             _log.warning("new checkout could not be cancelled", exc_info=True)
 
     async def _end_chain(self, attempt_id: str, new: Attempt) -> None:
@@ -82,7 +103,7 @@ class Supersede:
             # Close before cancel: else a retry of its request could save and release a new intent in between.
             closed = await self._attempts.close(link, CloseReason.SUPERSEDED, successor=new.attempt_id)
             # Its own payment counts first: its successor may have been given up because of it.
-            await self._end(closed.found)
+            await self._end(link, closed.found)
             if closed.successor == new.attempt_id:
                 return
             if closed.successor is None:
@@ -91,19 +112,34 @@ class Supersede:
         _log.error("chain of superseded attempts is too long")
         raise AttemptNotFound
 
-    async def _end(self, link: FoundAttempt | None) -> None:
-        """Make a closed attempt unpayable and delete it. One that was never saved has no intent to cancel."""
-        if link is None:
-            return
-        if isinstance(link, Tombstone):
-            await self._payment_guard.ensure_not_paid(link)
+    async def _end(self, attempt_id: str, found: FoundAttempt | None) -> None:
+        """Make a closed attempt unpayable and delete it."""
+        if not isinstance(found, Attempt | UnreadableAttempt):
+            await self._ensure_not_paid(attempt_id, found)
             return
         try:
-            intent = await self._cancellation.cancel_closed(link)
+            intent = await self._cancellation.cancel_closed(found)
         except IntentNotFound:
             # Nothing tells that it cannot be paid, for example at the account that the shop had before.
             _log.exception("intent of a superseded attempt is unknown to Stripe")
             raise AttemptNotFound from None
-        await self._payment_guard.ensure_not_processing(link, intent)
+        await self._payment_guard.ensure_not_processing(found, intent)
         if intent.status is not IntentStatus.CANCELED:
             raise PaymentProcessing
+
+    async def _ensure_not_paid(self, attempt_id: str, tombstone: Tombstone | None) -> None:
+        """Raise AlreadyPaid if an attempt without content was paid. checkout-session may have lost it since."""
+        if tombstone is None:
+            await self._payment_guard.ensure_not_purchased(attempt_id)
+        else:
+            await self._payment_guard.ensure_not_paid(tombstone)
+
+
+@contextmanager
+def _purchase_shown_to(caller: Caller) -> Iterator[None]:
+    """Show a purchase to its owner alone: a guest's chain may be continued by a user."""
+    try:
+        yield
+    except AlreadyPaid as paid:
+        is_shown = paid.purchase is not None and paid.purchase.is_visible_to(caller)
+        raise AlreadyPaid(paid.purchase if is_shown else None) from None

@@ -27,3 +27,16 @@ def serving(name: str, channel: grpc.aio.Channel) -> ReadinessCheck:
             raise NotReady(f"{name} is not ready")
 
     return check
+
+
+def until_passed(check: ReadinessCheck) -> ReadinessCheck:
+    """Return a check that passes for good once it has passed: a wrong address or certificate is found at the start."""
+    has_passed = False
+
+    async def check_once() -> None:
+        nonlocal has_passed
+        if not has_passed:
+            await check()
+            has_passed = True
+
+    return check_once

@@ -1,5 +1,6 @@
 """PaymentIntents and SetupIntents at Stripe."""
 
+import logging
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -24,6 +25,8 @@ from payments_gateway.stripe_api.fields import is_replay, read_amount, read_id, 
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams, SetupIntentCreateParams
+
+_log = logging.getLogger(__name__)
 
 _PAID_DAYS_LATER: Final = ["boleto", "customer_balance", "konbini", "multibanco", "oxxo"]
 """Vouchers and bank transfers: the buyer may pay days after pay-by, when the intent is cancelled already."""
@@ -74,7 +77,8 @@ class StripeIntents:
             return await with_fresh_key(lambda: self._cancel(ref))
         except IntentRefused as refused:
             if refused.code not in _UNEXPECTED_STATES:
-                raise
+                _log.exception("Stripe refuses to cancel an intent")
+                raise StripeUnavailable from None
         return await self.retrieve(ref)  # paid, processing, or cancelled before: its status says which
 
     async def _cancel(self, ref: IntentRef) -> StripeIntent:

@@ -1,7 +1,9 @@
 """Retries of a checkout: what stands under its id decides, whatever became of prices and dependencies since."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from itertools import cycle
 
 import pytest
 
@@ -16,6 +18,7 @@ from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import PAY_BY, Gateway
+from ..fakes import SlowWire, pause
 from ..samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, catalogue, checkout_request, price
 
 KEY = "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"
@@ -94,6 +97,25 @@ async def test_a_retry_finds_the_checkout_across_a_rotation(gateway: Gateway, se
     assert len(gateway.intents.all()) == 1
 
 
+@pytest.mark.parametrize("pauses", [[2], [1, 3], [3, 1, 2], [0, 5, 1]])
+@pytest.mark.parametrize("steps", range(8))
+async def test_equal_requests_at_once_across_a_rotation_leave_one_payable_checkout_at_most(
+    pauses: list[int], steps: int
+) -> None:
+    """Two gateways, with the secrets in another order each, store it under two ids before either sees the other's."""
+    gateway = Gateway(wire=SlowWire(cycle(pauses)))
+    here, there = (
+        gateway.another_initiate(AttemptIds(secrets))
+        for secrets in ([ATTEMPT_ID_SECRET, NEW], [NEW, ATTEMPT_ID_SECRET])
+    )
+    async with gateway.opened():
+        beginning = asyncio.create_task(here.begin(MUG, BUYER, KEY))
+        await pause(steps)
+        await asyncio.gather(beginning, there.begin(MUG, BUYER, KEY), return_exceptions=True)
+
+    assert len([intent for intent in gateway.intents.all() if intent.is_payable]) <= 1
+
+
 async def test_orders_is_asked_before_a_used_key_is_begun_again(gateway: Gateway) -> None:
     """The purchase was made with another intent than the one that Stripe replays; checkout-session lost the attempt."""
     checkout = await begin(gateway)
@@ -160,6 +182,17 @@ async def test_a_retry_of_a_cancelled_checkout_leaves_nothing_payable(gateway: G
             await begin(gateway)
 
     assert {intent.status.value for intent in gateway.intents.all()} == {"canceled"}
+
+
+async def test_a_paid_attempt_that_cannot_be_decrypted_is_told_to_be_paid(gateway: Gateway) -> None:
+    """Its buyer must not be asked to repeat the request until the key is back."""
+    checkout = await begin(gateway)
+    [stored] = gateway.attempts.stored()
+    gateway.attempts.make_unreadable(checkout.attempt_id)
+    gateway.intents.pay(stored.intent)
+
+    with pytest.raises(AlreadyPaid):
+        await begin(gateway)
 
 
 async def test_an_attempt_that_cannot_be_decrypted_is_not_begun_again(gateway: Gateway) -> None:

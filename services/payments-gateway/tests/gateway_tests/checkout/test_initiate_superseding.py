@@ -137,6 +137,41 @@ async def test_a_retry_leaves_nothing_payable_after_a_crash_beside_a_payment(
     assert gateway.attempts.stored() == []
 
 
+@pytest.mark.parametrize(
+    ("status", "refusal"), [(IntentStatus.PROCESSING, PaymentProcessing), (IntentStatus.SUCCEEDED, AlreadyPaid)]
+)
+async def test_a_retry_tells_of_the_payment_beside_which_its_checkout_was_given_up(
+    gateway: Gateway, status: IntentStatus, refusal: type[Exception]
+) -> None:
+    """Its own attempt is gone then. A client that lost the first answer must not begin another checkout."""
+    old = gateway.stored_attempt()
+    gateway.intents.change(old.intent, status=IntentStatus.PROCESSING)
+    with pytest.raises(PaymentProcessing):
+        await gateway.initiate.begin(PEN, BUYER, KEY)
+    gateway.intents.change(old.intent, status=status, received=old.context.total)
+
+    with pytest.raises(refusal):
+        await gateway.initiate.begin(PEN, BUYER, KEY)
+
+    assert payable(gateway) == []
+
+
+async def test_a_bought_checkout_that_the_store_lost_is_not_replaced(gateway: Gateway) -> None:
+    """The new attempt was stored before the old one was paid and lost: only orders knows the purchase."""
+    old = gateway.stored_attempt()
+    gateway.wire.fail("attempts.close", Crash())
+    with pytest.raises(Crash):
+        await gateway.initiate.begin(PEN, BUYER, KEY)
+    gateway.wire.heal()
+    await gateway.fulfil(gateway.intents.pay(old.intent))
+    gateway.attempts.lose(ATTEMPT_ID)
+
+    with pytest.raises(AlreadyPaid):
+        await gateway.initiate.begin(PEN, BUYER, KEY)
+
+    assert payable(gateway) == []
+
+
 async def test_a_superseding_checkout_that_was_superseded_is_not_released_again(gateway: Gateway) -> None:
     """Its retry is told so."""
     gateway.stored_attempt()

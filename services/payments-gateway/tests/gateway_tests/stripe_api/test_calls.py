@@ -118,7 +118,7 @@ async def test_a_change_is_repeated_once_where_its_key_replays_a_failure(stripe:
         ("create intent", "resource_missing", "customer", CustomerMissing),
         ("create intent", "resource_missing", "payment_method", IntentNotFound),
         ("retrieve intent", "resource_missing", None, IntentNotFound),
-        ("cancel intent", "parameter_unknown", None, IntentRefused),
+        ("cancel intent", "parameter_unknown", None, StripeUnavailable),
         ("create customer", "parameter_unknown", None, StripeUnavailable),
         ("update customer", "resource_missing", None, CustomerMissing),
         ("update customer", "email_invalid", "email", EmailRefused),

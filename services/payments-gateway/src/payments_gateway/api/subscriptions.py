@@ -50,7 +50,11 @@ def subscription_routes(
     async def cancel_subscription(
         subscription_id: Annotated[Uuid, Path()], body: CancelSubscriptionBody, user_id: RateLimitedUser
     ) -> SubscriptionBody:
-        """End the subscription with its period or now, or revert that, and return it."""
+        """End the subscription with its period or now, or revert that, and return it.
+
+        One that is cancelled while Stripe may be creating it is 503 until Stripe cannot charge for it any more. It is
+        cancelled already, and the same request after Retry-After seconds returns it.
+        """
         return subscription_to_body(await cancels.cancel(subscription_id, user_id, CancelMode(body.mode)))
 
     return routes

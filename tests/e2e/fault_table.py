@@ -12,7 +12,7 @@ from typing import Any, Final
 from .checkout_scenarios import Begin, BeginAgain, BeginLost, BeginWithNewPrice, ReadOpen, Replace
 from .harness.interceptor import Ending, Moment
 from .harness.outgoing_calls import OutgoingCall as Call
-from .payment_scenarios import ListOrders, ReadCompleted, ReadOrder, Report, Return, ReturnWithoutAttempt
+from .payment_scenarios import ListOrders, ReadCompleted, ReadOrder, Report, ReportLate, Return, ReturnWithoutAttempt
 from .refund_scenarios import ReportDispute, ReportRefund, ReportRefundedCharge
 from .scenario import ExpectedState, Scenario
 from .subscription_checkout_scenarios import (
@@ -191,6 +191,7 @@ RETRIEVE_INTENT_TARGETS: Final = (
     Target(ReadOpen, Call.RETRIEVE_INTENT, _OPEN, _OPEN),
 )
 REFUND_TARGETS: Final = (
+    Target(ReportLate, Call.LIST_REFUNDS, _STORED, _STORED),
     Target(ReportRefund, Call.RETRIEVE_REFUND, ReportRefund.unreported, ReportRefund.unreported),
     Target(ReportRefundedCharge, Call.LIST_REFUNDS, ReportRefundedCharge.unreported, ReportRefundedCharge.unreported),
     Target(ReportRefundedCharge, Call.RETRIEVE_REFUND, _HALF_REPORTED, _HALF_REPORTED),

@@ -61,6 +61,17 @@ class Report(Return):
         return await self.deliver(door, "payment_intent.succeeded", self.paid_intent)
 
 
+class ReportLate(Report):
+    """Stripe reports the payment an hour later: its refunds, of which there are none, are read first."""
+
+    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.LIST_REFUNDS, Call.RECORD_PURCHASE, Call.DELETE_ATTEMPT)
+    event_age_seconds = 3600
+
+    def stripe_filter(self, call: Call) -> dict[str, Any]:
+        """Tell the list of refunds by its intent."""
+        return super().stripe_filter(call) | {"params": {"payment_intent": self.checkout.intent_id}}
+
+
 class ReportWithoutAttempt(Report):
     """Stripe reports a payment whose attempt was lost."""
 

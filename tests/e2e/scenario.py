@@ -72,6 +72,8 @@ class Scenario(ABC):
     """The reason why the payment is quarantined; None where it becomes a purchase."""
     quarantined_content: ClassVar[bool] = False
     """True if the attempt's content is quarantined with the payment."""
+    event_age_seconds: ClassVar[int] = 0
+    """The age of every event when it is delivered."""
     user_id: str | None = None
     """The signed-in user; None for a guest."""
     retired: Checkout | None = None
@@ -201,7 +203,7 @@ class Scenario(ABC):
             "id": event_id,
             "object": "event",
             "type": event_type,
-            "created": int(time.time()),
+            "created": int(time.time()) - self.event_age_seconds,
             "data": {"object": subject},
         }
         body = json.dumps(event, default=str)

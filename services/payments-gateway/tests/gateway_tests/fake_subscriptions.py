@@ -96,7 +96,7 @@ class FakeSubscriptions:
         if abandon_generation == found.activation_generation:
             found = replace(found, activation_generation=found.activation_generation + 1, activation_began_at=None)
             return self._write(replace(found, activation_began_at=self._begins_at(found)))
-        if found.activation_began_at or found.cancel_requested_at:
+        if found.activation_began_at or found.status is not SubscriptionStatus.PENDING:
             return found
         return self._write(replace(found, activation_began_at=self._now()))
 

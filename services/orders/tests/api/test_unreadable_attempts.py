@@ -121,9 +121,9 @@ async def test_p3_a_payment_whose_attempt_has_its_purchase_is_a_duplicate(
     own = await orders.QuarantinePayment(quarantine(bought))
 
     announced = await sql.fetch("SELECT payload->>'reason' FROM outbox WHERE topic = 'payment.quarantined' ORDER BY id")
-    assert [row[0] for row in announced] == ["attempt_missing"] * missing_first + ["duplicate_payment"]
     assert (answer.decision.quarantined_payment.reason, answer.already_recorded) == (DUPLICATE, missing_first)
     assert (own.decision.HasField("purchase"), own.already_recorded) == (True, True)
+    assert [row[0] for row in announced] == ["attempt_missing"] * missing_first + ["duplicate_payment"]
 
 
 @pytest.mark.parametrize("reason", [pb.QUARANTINE_REASON_INTENT_MISMATCH, UNREADABLE])

@@ -73,8 +73,8 @@ class StripeIntent:
 
     @property
     def is_refunded_in_full(self) -> bool:
-        """True if everything that it received was given back."""
-        return self.refunded is not None and self.refunded == self.received
+        """True if everything that it received was given back. A declined charge received nothing."""
+        return self.status is IntentStatus.SUCCEEDED and self.refunded is not None and self.refunded == self.received
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,9 @@ async def test_the_state_of_a_stored_attempt(
     gateway: Gateway, status: IntentStatus, closed: CloseReason | None, state: CheckoutState, *, declined: bool
 ) -> None:
     """A pending payment is never shown as a failure, nor a closed attempt as payable, nor a paid one as completed."""
-    gateway.intents.change(gateway.stored_attempt().intent, status=status, last_payment_failed=declined)
+    # A declined payment has a charge, of which nothing was received and nothing given back.
+    charged = {"last_payment_failed": True, "refunded": Money(0, "usd")} if declined else {}
+    gateway.intents.change(gateway.stored_attempt().intent, status=status, **charged)
     if closed:
         await gateway.attempts.close(ATTEMPT_ID, closed)
 

@@ -174,10 +174,10 @@ async def test_an_intent_is_read(stand_in: StripeStandIn, status: str) -> None:
 async def test_a_retrieved_payment_says_what_was_refunded(stand_in: StripeStandIn) -> None:
     """An event shows the charge by its id, and does not say."""
     charge = {"id": "ch_1", "currency": "usd", "amount_refunded": 1250}
-    stand_in.answer(intent_json(amount_received=1250, latest_charge=charge))
+    stand_in.answer(intent_json(status="succeeded", amount_received=1250, latest_charge=charge))
 
     retrieved = await StripeIntents(stand_in.client).retrieve(intent_ref("pi_1"))
-    shown = intent_from_stripe(intent_json(amount_received=1250, latest_charge="ch_1"))
+    shown = intent_from_stripe(intent_json(status="succeeded", amount_received=1250, latest_charge="ch_1"))
 
     assert (retrieved.refunded, retrieved.is_refunded_in_full) == (MUG, True)
     assert (shown.refunded, shown.is_refunded_in_full) == (None, False)

@@ -117,9 +117,10 @@ class AdoptAfterFailure(ActivatePending):
         *Activate.calls[:5],
         Call.CREATE_SUBSCRIPTION,
         Call.LIST_SUBSCRIPTIONS,
+        Call.RETRIEVE_SUBSCRIPTION,
         Call.ACTIVATE_SUBSCRIPTION,
     )
-    failed_at = (6, 7)
+    failed_at: ClassVar[tuple[int, ...]] = (6, 7, 8)
     failure: ClassVar[str] = "error_after"
 
     async def arrange(self) -> None:

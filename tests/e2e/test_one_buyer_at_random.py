@@ -32,7 +32,6 @@ from .timeouts import USUAL
 
 PAY_BY_SECONDS: Final = 0.25
 """Of the second gateway: enough to store a checkout, and waited for after each answer."""
-ANSWER_SECONDS: Final = 60.0
 CHAINS: Final = 3
 """Checkouts that a buyer begins without replacing another."""
 LINKS: Final = 20
@@ -85,7 +84,7 @@ class Runner:
 
     def run(self, steps: Coroutine[Any, Any, Made]) -> Made:
         """Run a coroutine from the thread of the state machine."""
-        return asyncio.run_coroutine_threadsafe(steps, self.loop).result(ANSWER_SECONDS)
+        return asyncio.run_coroutine_threadsafe(steps, self.loop).result(60.0)
 
 
 @dataclass(frozen=True)
@@ -272,9 +271,8 @@ class OneBuyer(RuleBasedStateMachine):
 
     def pay(self, tab: int, payment_method: str, *, newest: bool) -> None:
         """Confirm an intent at Stripe, which may refuse."""
-        chain, checkout = self.shown(tab)
-        checkout = chain.granted[-1] if newest else checkout
-        self.run(self.shops[0].pay(checkout, payment_method=payment_method))
+        chain, shown = self.shown(tab)
+        self.run(self.shops[0].pay(chain.granted[-1] if newest else shown, payment_method=payment_method))
 
     async def send(
         self,

@@ -68,7 +68,8 @@ _TYPE_MEANINGS: Final = """\
 Stable; clients act on it. What to do after a conflict about a checkout:
 - `already_paid`: show `purchase`. Without one, the payment is reviewed or its purchase was erased: ask for no money.
 - `payment_processing`: a payment may still succeed. Poll the status of the checkout; do not let the buyer pay again.
-- `attempt_closed`: expired, superseded or cancelled. Begin another checkout, with a new key, that supersedes it.
+- `attempt_closed`: expired, superseded or cancelled. Begin another checkout, with a new key, that supersedes the last
+  one whose `checkoutAttemptId` you have.
 - `payment_not_succeeded`: not paid. Read the status: it says if the buyer may try again or must begin anew.
 - `intent_mismatch`: the intent is another checkout's. Read the status of the checkout that was stored.
 - `idempotency_key_reused`: use a new key for a changed cart, and name the old checkout in `supersedes`.

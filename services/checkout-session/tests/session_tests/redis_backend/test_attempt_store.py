@@ -126,7 +126,7 @@ async def deleted_before(store: RedisAttemptStore, attempt: Attempt) -> Tombston
 async def test_an_id_gets_one_successor(
     any_store: RedisAttemptStore, prepare: Callable[..., Awaitable[Attempt | Tombstone | None]]
 ) -> None:
-    """Whatever stands under it. Every close answers the first successor, the tombstone keeps it, and a save fails."""
+    """Every close answers the first successor, the tombstone keeps it, a save fails: whatever stands under the id."""
     attempt = new_attempt()
     superseded = await prepare(any_store, attempt)
 

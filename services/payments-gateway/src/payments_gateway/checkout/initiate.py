@@ -151,9 +151,8 @@ class Initiate:
         if idempotency_key is None:
             attempt, intent = await self._begin(attempt_id, request, caller, is_keyed=False)
             return await self._release(attempt, intent, (), caller)
-        # During a rotation of secrets, an earlier try may have stored its attempt under the id of another one.
         ids = {attempt_id, *self._ids.derive_with_other_secrets(caller, idempotency_key)}
-        attempt_id = await self._first_stored(ids - {attempt_id}) or attempt_id
+        attempt_id = await self._stored_id(attempt_id, ids - {attempt_id})
         attempt, intent = await self._begin(attempt_id, request, caller, is_keyed=True)
         return await self._release(attempt, intent, ids - {attempt_id}, caller)
 
@@ -178,11 +177,20 @@ class Initiate:
                 return await self._resume(found, request, caller, created.intent)
         return await self._save(attempt_id, request, caller, created)
 
-    async def _first_stored(self, attempt_ids: Collection[str]) -> str | None:
-        for attempt_id in attempt_ids:
-            if await self._attempts.find(attempt_id) is not None:
-                return attempt_id
-        return None
+    async def _stored_id(self, own_id: str, other_ids: Collection[str]) -> str:
+        """Return the id under which an earlier try stored its attempt, during a rotation of secrets maybe another one.
+
+        An attempt goes before a tombstone, which may be that of the equal one that it replaced.
+        """
+        deleted_id = None
+        for other_id in other_ids:
+            found = await self._attempts.find(other_id)
+            if isinstance(found, Attempt | UnreadableAttempt):
+                return other_id
+            deleted_id = other_id if found is not None else deleted_id
+        if deleted_id is None or isinstance(await self._attempts.find(own_id), Attempt | UnreadableAttempt):
+            return own_id
+        return deleted_id
 
     async def _create(self, attempt_id: str, request: CheckoutRequest, caller: Caller) -> _Created:
         catalogue = await self._catalogue.with_prices(line.price_id for line in request.cart.lines)
@@ -283,12 +291,20 @@ class Initiate:
         `other_ids` are those of the same request under other secrets. A gateway that has them in another order may have
         stored such an attempt at the same moment: each looks after its own save, so at least one of the two sees it.
         """
+        for other_id in other_ids:
+            await self._end_equal(other_id, attempt, caller)
         if attempt.context.supersedes is not None:
             await self._supersede.supersede(attempt.context.supersedes, attempt, caller)
-        for other_id in other_ids:
-            if await self._attempts.find(other_id) is not None:
-                await self._supersede.supersede(other_id, attempt, caller)
         return _checkout(attempt, intent)
+
+    async def _end_equal(self, other_id: str, attempt: Attempt, caller: Caller) -> None:
+        """End the other attempt of the same request. The smaller id stays, so that two do not end each other."""
+        other = await self._attempts.find(other_id)
+        if isinstance(other, Attempt | UnreadableAttempt) and other_id < attempt.attempt_id:
+            await self._supersede.give_up(attempt)
+            raise ServiceUnavailable("checkout-session")  # the retry finds the other one
+        if other is not None:
+            await self._supersede.end_equal(other, attempt, caller)
 
     async def _cancel_unless_used(self, intent: StripeIntent, found: FoundAttempt | None) -> None:
         """Cancel an intent that lost to another request's. A failure is harmless: its secret was never released."""

@@ -5,8 +5,8 @@ after each attempt before it was cancelled, and an attempt is appended only at t
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from payments_gateway.checkout.cancellation import Cancellation
@@ -68,15 +68,33 @@ class Supersede:
         If a payment came first the new attempt is given up. Raises AlreadyPaid, PaymentProcessing, AttemptNotFound if
         the chain is too long or has an intent that Stripe does not know, StripeUnavailable, ServiceUnavailable.
         """
+        async with self._given_up_beside_a_payment(new, caller):
+            await self._end_chain(attempt_id, new)
+
+    async def end_equal(self, other: FoundAttempt, new: Attempt, caller: Caller) -> None:
+        """End another attempt of the same request. Raises the same as `supersede`.
+
+        It gets no successor: of two that end each other at the same moment, each would be the other's.
+        """
+        async with self._given_up_beside_a_payment(new, caller):
+            await self._attempts.close(other.attempt_id, CloseReason.SUPERSEDED)
+            await self._end(other.attempt_id, other)
+
+    @asynccontextmanager
+    async def _given_up_beside_a_payment(self, new: Attempt, caller: Caller) -> AsyncIterator[None]:
         try:
             with _purchase_shown_to(caller):
-                await self._end_chain(attempt_id, new)
+                yield
         except (AlreadyPaid, PaymentProcessing, AttemptNotFound):
             await self.give_up(new)
             raise
 
     async def ensure_not_paid(self, attempt_id: str, caller: Caller) -> None:
-        """Raise AlreadyPaid or PaymentProcessing if an attempt of the chain is or may be paid. Changes nothing else."""
+        """Raise AlreadyPaid or PaymentProcessing if an attempt of the chain is or may be paid. Changes nothing else.
+
+        Raises AttemptNotFound if the caller may not replace it.
+        """
+        await self.ensure_replaceable(attempt_id, caller)
         link: str | None = attempt_id
         with _purchase_shown_to(caller):
             for _ in range(_MAX_LINKS):

@@ -6,6 +6,7 @@ replaces a newer one.
 """
 
 import logging
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import Counter
@@ -86,7 +87,8 @@ class SubscriptionSync:
             # A repeat would fail in the same way, and Stripe disables an endpoint that fails for days.
             _log.exception("unsupported Stripe subscription", extra={"subscription": subscription.id})
             if subscription.cancel_requested_at is not None:
-                await self._activation.activate(subscription.id)  # ends it unread
+                with suppress(UnsupportedStripeObject):  # its end may have been answered, and cannot be read either
+                    await self._activation.activate(subscription.id)
             return "unsupported"
 
     async def _find_subscription(self, event: SubscriptionChanged) -> Subscription | None:

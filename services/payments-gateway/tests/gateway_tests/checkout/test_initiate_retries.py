@@ -1,14 +1,14 @@
 """Retries of a checkout: what stands under its id decides, whatever became of prices and dependencies since."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from itertools import cycle
 
 import pytest
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
-from payments_gateway.checkout.initiate import Checkout, CheckoutRequest
+from payments_gateway.checkout.initiate import Checkout, CheckoutRequest, Initiate
 from payments_gateway.domain.attempts import AttemptClosed, DeleteReason
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AlreadyPaid, PaymentProcessing
@@ -97,23 +97,45 @@ async def test_a_retry_finds_the_checkout_across_a_rotation(gateway: Gateway, se
     assert len(gateway.intents.all()) == 1
 
 
-@pytest.mark.parametrize("pauses", [[2], [1, 3], [3, 1, 2], [0, 5, 1]])
-@pytest.mark.parametrize("steps", range(8))
-async def test_equal_requests_at_once_across_a_rotation_leave_one_payable_checkout_at_most(
-    pauses: list[int], steps: int
-) -> None:
-    """Two gateways, with the secrets in another order each, store it under two ids before either sees the other's."""
-    gateway = Gateway(wire=SlowWire(cycle(pauses)))
-    here, there = (
-        gateway.another_initiate(AttemptIds(secrets))
-        for secrets in ([ATTEMPT_ID_SECRET, NEW], [NEW, ATTEMPT_ID_SECRET])
-    )
-    async with gateway.opened():
-        beginning = asyncio.create_task(here.begin(MUG, BUYER, KEY))
-        await pause(steps)
-        await asyncio.gather(beginning, there.begin(MUG, BUYER, KEY), return_exceptions=True)
+@pytest.fixture(params=[[2], [1, 3], [3, 1, 2], [0, 5, 1]], ids=str)
+async def rotating(request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
+    """Services whose calls take their time, so that equal requests at two gateways interleave."""
+    async with Gateway(wire=SlowWire(cycle(request.param))).opened() as gateway:
+        yield gateway
 
-    assert len([intent for intent in gateway.intents.all() if intent.is_payable]) <= 1
+
+async def begin_at_two_gateways(gateway: Gateway, asked: CheckoutRequest, steps: int) -> tuple[Initiate, Initiate]:
+    """Send equal requests to gateways that have the secrets in another order each, and return those."""
+    here = gateway.another_initiate(AttemptIds([ATTEMPT_ID_SECRET, NEW]))
+    there = gateway.another_initiate(AttemptIds([NEW, ATTEMPT_ID_SECRET]))
+    beginning = asyncio.create_task(here.begin(asked, BUYER, KEY))
+    await pause(steps)
+    await asyncio.gather(beginning, there.begin(asked, BUYER, KEY), return_exceptions=True)
+    return here, there
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_equal_requests_at_once_across_a_rotation_are_one_checkout(rotating: Gateway, steps: int) -> None:
+    """They may be stored under two ids before either gateway sees the other's; retries find the one that stays."""
+    here, there = await begin_at_two_gateways(rotating, MUG, steps)
+
+    first, second = await here.begin(MUG, BUYER, KEY), await there.begin(MUG, BUYER, KEY)
+
+    assert first == second
+    assert [intent.client_secret for intent in rotating.intents.all() if intent.is_payable] == [first.client_secret]
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_equal_changes_of_a_cart_at_once_across_a_rotation_are_no_dead_end(rotating: Gateway, steps: int) -> None:
+    """Whatever became of them, one checkout at most is payable, and the next change of the cart is answered."""
+    rotating.stored_attempt()
+    await begin_at_two_gateways(rotating, REPLACING, steps)
+    payable = [intent for intent in rotating.intents.all() if intent.is_payable]
+
+    last = await rotating.initiate.begin(REPLACING, BUYER, None)
+
+    assert len(payable) <= 1
+    assert [intent.client_secret for intent in rotating.intents.all() if intent.is_payable] == [last.client_secret]
 
 
 async def test_orders_is_asked_before_a_used_key_is_begun_again(gateway: Gateway) -> None:

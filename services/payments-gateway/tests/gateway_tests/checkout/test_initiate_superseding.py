@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from payments_gateway.access.tokens import GUEST
 from payments_gateway.domain.attempts import Attempt, AttemptClosed
 from payments_gateway.domain.callers import Caller
-from payments_gateway.domain.errors import AlreadyPaid, PaymentProcessing
+from payments_gateway.domain.errors import AlreadyPaid, AttemptNotFound, PaymentProcessing
 from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.violations import InvalidRequest
@@ -154,6 +154,22 @@ async def test_a_retry_tells_of_the_payment_beside_which_its_checkout_was_given_
         await gateway.initiate.begin(PEN, BUYER, KEY)
 
     assert payable(gateway) == []
+
+
+@pytest.mark.parametrize(
+    "status", [IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.PROCESSING, IntentStatus.SUCCEEDED]
+)
+async def test_p6_a_closed_key_tells_nothing_of_somebody_elses_checkout(gateway: Gateway, status: IntentStatus) -> None:
+    """A tombstone does not know the request that began it, so the key could be sent again with any `supersedes`."""
+    theirs = gateway.stored_attempt(user_id="user_bob")
+    gateway.intents.change(theirs.intent, status=status, received=theirs.context.total)
+    mine = await gateway.initiate.begin(checkout_request(), BUYER, KEY)
+    await gateway.initiate.begin(checkout_request(supersedes=mine.attempt_id), BUYER, None)
+
+    with pytest.raises(AttemptNotFound):
+        await gateway.initiate.begin(PEN, BUYER, KEY)
+
+    assert gateway.attempts.at(ATTEMPT_ID) == theirs
 
 
 async def test_a_bought_checkout_that_the_store_lost_is_not_replaced(gateway: Gateway) -> None:

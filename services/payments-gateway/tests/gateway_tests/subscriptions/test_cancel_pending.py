@@ -222,6 +222,7 @@ async def test_one_that_cannot_be_read_is_ended(billing: Billing, ended_by: str)
     await try_to_cancel(billing)
     billing.gateway.wire.heal()
     billing.gateway.wire.fail("billing.retrieve", UnsupportedStripeObject())
+    billing.gateway.wire.fail("billing.cancel_now", UnsupportedStripeObject(), after_effect=True)
 
     if ended_by == "event":
         await billing.on_event(billing.the_recorded(), stripe_id)

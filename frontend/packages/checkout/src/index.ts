@@ -1,0 +1,2 @@
+export { type CheckoutClient, type ClientOptions, createClient } from "./client.js";
+export type * from "./types.js";

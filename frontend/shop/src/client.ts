@@ -1,4 +1,4 @@
 import { createClient } from "@holdfast/checkout";
-import { token } from "./session";
+import { fetchInSession, token } from "./session";
 
-export const client = createClient({ token });
+export const client = createClient({ token, fetch: fetchInSession });

@@ -6,6 +6,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from payments_gateway.api.methods import is_taken
 from payments_gateway.api.problems import NOT_JSON, TOO_LARGE, problem_response
 
 MAX_BODY_BYTES: Final = 256 * 1024
@@ -21,7 +22,8 @@ class BodyLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY:
+        # What no route takes is a 404 or 405, whatever its body.
+        if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY or not is_taken(scope):
             await self._app(scope, receive, send)
             return
         media_type = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()

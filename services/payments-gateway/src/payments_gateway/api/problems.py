@@ -16,6 +16,7 @@ from payments_gateway.access.jwks_cache import JwksUnavailable
 from payments_gateway.access.rate_limits import RateLimited
 from payments_gateway.access.tokens import Unauthenticated
 from payments_gateway.api.customer_portal import customer_portal_url
+from payments_gateway.api.methods import allowed_methods
 from payments_gateway.api.order_bodies import PurchaseBody, purchase_to_body
 from payments_gateway.api.validation_errors import is_malformed_json, violations_of
 from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable
@@ -224,11 +225,13 @@ async def _respond_to_invalid_request(_request: Request, error: Exception) -> JS
     return problem_response(INVALID, violations=violations_of(errors))
 
 
-async def _respond_to_http_exception(_request: Request, error: Exception) -> JSONResponse:
+async def _respond_to_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 — registered for no other
     if error.status_code == MALFORMED.status:
         return problem_response(MALFORMED)
     kind = {404: "no_such_route", 405: "method_not_allowed"}.get(error.status_code, "http_error")
     response = problem_response(Problem(error.status_code, kind, str(error.detail)))
     response.headers.update(error.headers or {})
+    if kind == "method_not_allowed":
+        response.headers["Allow"] = allowed_methods(request.scope)
     return response

@@ -98,13 +98,30 @@ async def test_p7_no_cache_keeps_an_answer(http: aiohttp.ClientSession, path: st
     assert told == {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", INITIATE), ("GET", WEBHOOK), ("DELETE", "/api/config")])
-async def test_another_method_is_a_problem(http: aiohttp.ClientSession, method: str, path: str) -> None:
-    """405, with the allowed methods."""
-    answer = await ask(http, method, path)
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", INITIATE, "POST"),
+        ("GET", WEBHOOK, "POST"),
+        ("DELETE", "/api/config", "GET"),
+        ("POST", "/api/config", "GET"),
+        ("PUT", "/api/orders", "GET, POST"),
+        ("PATCH", f"/api/checkout/{ATTEMPT_ID}", "GET"),
+    ],
+)
+async def test_another_method_is_a_problem(http: aiohttp.ClientSession, method: str, path: str, allowed: str) -> None:
+    """405 whatever the body, with every method that the path has."""
+    answer = await ask(http, method, path, body=b"x")
 
     assert (answer.status, answer.kind) == (405, "method_not_allowed")
-    assert answer.headers["Allow"]
+    assert answer.headers["Allow"] == allowed
+
+
+async def test_a_path_without_a_route_is_a_problem_for_every_method(http: aiohttp.ClientSession) -> None:
+    """404 whatever the body."""
+    answer = await ask(http, "POST", "/api/nothing", body=b"x")
+
+    assert (answer.status, answer.kind) == (404, "no_such_route")
 
 
 async def test_the_shops_own_pages_may_read_every_answer(http: aiohttp.ClientSession, gateway: Gateway) -> None:

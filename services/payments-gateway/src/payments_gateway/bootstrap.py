@@ -12,9 +12,10 @@ from typing import Final
 import aiohttp
 import grpc
 import stripe
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from payments_gateway.access.client_addresses import ClientAddresses
+from payments_gateway.access.demo_tokens import DemoTokens
 from payments_gateway.access.jwks_cache import JwksCache
 from payments_gateway.access.jwks_client import JwksClient
 from payments_gateway.access.rate_limits import Rate, RateLimiter
@@ -22,10 +23,12 @@ from payments_gateway.access.tokens import SharedSecret, TokenKeys, TokenValidat
 from payments_gateway.api.app import create_app
 from payments_gateway.api.callers import AccessControl
 from payments_gateway.api.checkout import checkout_routes
+from payments_gateway.api.demo_sign_in import DEMO_SIGN_IN, demo_sign_in_routes
 from payments_gateway.api.operations import operations_routes
 from payments_gateway.api.orders import order_routes
 from payments_gateway.api.shop import shop_routes
 from payments_gateway.api.shop_bodies import ConfigBody
+from payments_gateway.api.storefront import storefront_routes
 from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
 from payments_gateway.checkout.attempt_ids import AttemptIds
@@ -172,6 +175,8 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
                 webhook_routes(_webhooks(settings), dispatcher),
                 shop_routes(catalogue, _config(settings)),
                 operations_routes(Readiness(readiness)),
+                *_demo_sign_in(settings),
+                *_storefront(settings),
             ],
             access_control=_access_control(settings, jwks),
             customer_portal_url=settings.customer_portal_url,
@@ -246,7 +251,21 @@ def _config(settings: GatewaySettings) -> ConfigBody:
         publishable_key=settings.stripe_publishable_key,
         stripe_js_url=settings.stripe_js_url,
         customer_portal_url=settings.customer_portal_url,
+        demo_sign_in_url=DEMO_SIGN_IN if settings.demo_sign_in else None,
     )
+
+
+def _demo_sign_in(settings: GatewaySettings) -> list[APIRouter]:
+    if not settings.demo_sign_in or settings.jwt_secret is None:
+        return []
+    secret = settings.jwt_secret.get_secret_value()
+    return [demo_sign_in_routes(DemoTokens(secret, _hmac_validation(settings), now=time.time))]
+
+
+def _storefront(settings: GatewaySettings) -> list[APIRouter]:
+    if settings.storefront_dir is None:
+        return []
+    return [storefront_routes(settings.storefront_dir, stripe_js_url=settings.stripe_js_url)]
 
 
 def _jwks_cache(settings: GatewaySettings) -> JwksCache | None:
@@ -297,5 +316,8 @@ def _verifier(settings: GatewaySettings, jwks: JwksCache | None) -> TokenVerifie
         validation = TokenValidation(settings.oidc_audience, settings.oidc_issuer, settings.oidc_leeway_seconds)
         return TokenVerifier(jwks, validation, allow_guests=settings.allow_guests)
     keys: TokenKeys | None = SharedSecret(settings.jwt_secret.get_secret_value()) if settings.jwt_secret else None
-    validation = TokenValidation(settings.jwt_audience, settings.jwt_issuer)
-    return TokenVerifier(keys, validation, allow_guests=settings.allow_guests)
+    return TokenVerifier(keys, _hmac_validation(settings), allow_guests=settings.allow_guests)
+
+
+def _hmac_validation(settings: GatewaySettings) -> TokenValidation:
+    return TokenValidation(settings.jwt_audience, settings.jwt_issuer)

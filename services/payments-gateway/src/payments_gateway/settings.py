@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
+from pydantic import DirectoryPath, Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from servicekit.certificates import TlsFiles
@@ -21,7 +21,7 @@ _IPV4_AS_IPV6: Final = IPv6Network("::ffff:0:0/96")
 
 Algorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
 """Signature algorithms with a key pair. `none` and shared secrets are not offered: the keys are public."""
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#;,]+(/[^\s?#]*)?$")]
 """An http(s) URL without user, query or fragment, so that it can hold no secret."""
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
 PerMinute = Annotated[float, Field(gt=0, le=1e6)]
@@ -37,6 +37,10 @@ class GatewaySettings(ServiceSettings):
     listen: Listen = Field(default="127.0.0.1:8080", description="Address on which HTTP is served, host:port.")
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         default=(), description="Origins of the shop's frontends, comma separated, such as https://shop.example."
+    )
+    storefront_dir: DirectoryPath | None = Field(
+        default=None,
+        description="Folder with a built storefront (index.html, assets/), served at /. Unset: none is served.",
     )
     request_deadline_seconds: float = Field(
         default=25.0, gt=0, le=300, description="A request that takes longer gets a 503."
@@ -68,8 +72,9 @@ class GatewaySettings(ServiceSettings):
         description="Signing secrets (whsec_) of the webhook endpoint, comma separated; two during a rotation.",
     )
     stripe_api_base: str = Field(default="https://api.stripe.com", description="Address of Stripe's API.")
-    stripe_js_url: str = Field(
-        default="https://js.stripe.com/v3/", description="Address of Stripe.js, for the frontend."
+    stripe_js_url: Url = Field(
+        default="https://js.stripe.com/endive/stripe.js",
+        description="Address of Stripe.js, for the frontend. The default is of the release of the pinned API version.",
     )
     customer_portal_url: Url | None = Field(
         default=None,
@@ -123,6 +128,10 @@ class GatewaySettings(ServiceSettings):
     )
     jwt_audience: str | None = Field(default=None, description="Audience that HS256 tokens must have, if set.")
     jwt_issuer: str | None = Field(default=None, description="Issuer that HS256 tokens must have, if set.")
+    demo_sign_in: bool = Field(
+        default=False,
+        description="Sign in whoever asks, as any user, at /api/demo/sign-in. In development only, with a JWT secret.",
+    )
     oidc_issuer: Url | None = Field(
         default=None, description="OIDC issuer of the shop's tokens, exactly as in their `iss`."
     )
@@ -202,6 +211,13 @@ class GatewaySettings(ServiceSettings):
             return tuple(part.strip() for part in given.split(",") if part.strip())
         return given
 
+    @field_validator("storefront_dir")
+    @classmethod
+    def _has_an_index(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not (folder / "index.html").is_file():
+            raise ValueError("has no index.html: build the storefront first")
+        return folder
+
     @field_validator("stripe_secret_key")
     @classmethod
     def _has_a_mode(cls, key: SecretStr) -> SecretStr:
@@ -252,6 +268,7 @@ class GatewaySettings(ServiceSettings):
             "GATEWAY_OIDC_MAX_AGE_SECONDS: must not be less than GATEWAY_OIDC_REFRESH_SECONDS": (
                 self.oidc_max_age_seconds < self.oidc_refresh_seconds
             ),
+            "GATEWAY_DEMO_SIGN_IN: requires GATEWAY_JWT_SECRET": self.demo_sign_in and self.jwt_secret is None,
             "GATEWAY_STRIPE_SECRET_KEY: a live key does not start in development": self.in_development
             and self.livemode,
         }
@@ -262,11 +279,15 @@ class GatewaySettings(ServiceSettings):
             "GATEWAY_STRIPE_WEBHOOK_SECRETS: outside development at least one is required": (
                 not self.stripe_webhook_secrets
             ),
+            "GATEWAY_DEMO_SIGN_IN: starts in development only": self.demo_sign_in,
             "GATEWAY_JWT_SECRET or GATEWAY_OIDC_ISSUER: required when guests are not allowed": not self.allow_guests
             and self.jwt_secret is None
             and self.oidc_issuer is None,
             "GATEWAY_OIDC_JWKS_URL: outside development the issuer's keys must come over https": jwks_url is not None
             and not jwks_url.startswith("https://"),
+            "GATEWAY_STRIPE_JS_URL: outside development it must be https": not self.stripe_js_url.startswith(
+                "https://"
+            ),
             "GATEWAY_CUSTOMER_PORTAL_URL: outside development it must be https": self.customer_portal_url is not None
             and not self.customer_portal_url.startswith("https://"),
             "GATEWAY_TRUSTED_PROXIES: outside development no network may be that large": any(

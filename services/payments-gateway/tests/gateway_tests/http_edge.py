@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,7 +11,7 @@ import aiohttp
 import jwt
 import stripe
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from payments_gateway.access.client_addresses import ClientAddresses, Network
 from payments_gateway.access.rate_limits import Rate, RateLimiter
@@ -61,6 +61,7 @@ class Edge:
     validation: TokenValidation = field(default_factory=TokenValidation)
     limits: Limits = Limits()
     refusal_pause_seconds: Callable[[], float] = lambda: 0.0
+    more_routes: Sequence[APIRouter] = ()
 
     def app(self) -> FastAPI:
         """Build the app as the bootstrap does."""
@@ -80,6 +81,7 @@ class Edge:
                     ),
                 ),
                 operations_routes(Readiness([gateway.catalogue.check_ready])),
+                *self.more_routes,
             ],
             access_control=self._access_control(),
             customer_portal_url=PORTAL_URL,

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import stripe
 
 from payments_gateway.settings import GatewaySettings
 from servicekit.settings import read_command
@@ -98,6 +99,10 @@ def test_print_settings_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: p
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS"),
         ({"CUSTOMER_PORTAL_URL": "hush.example"}, "CUSTOMER_PORTAL_URL"),
         ({"LISTEN": "hush"}, "LISTEN"),
+        ({"STOREFRONT_DIR": "/hush"}, "STOREFRONT_DIR"),
+        ({"STOREFRONT_DIR": "/"}, "STOREFRONT_DIR: Value error, has no index.html"),
+        ({"STRIPE_JS_URL": "https://hush.example;script-src * /stripe.js"}, "STRIPE_JS_URL"),
+        ({"DEMO_SIGN_IN": "true", "JWT_SECRET": None}, "DEMO_SIGN_IN: requires GATEWAY_JWT_SECRET"),
         ({"PAY_BY_HOURS": "0"}, "PAY_BY_HOURS"),
         ({"PAY_BY_HOURS": "inf"}, "PAY_BY_HOURS"),
         ({"REQUEST_DEADLINE_SECONDS": "nan"}, "REQUEST_DEADLINE_SECONDS"),
@@ -151,6 +156,8 @@ def test_invalid_settings_do_not_start(
         ({**OIDC, "OIDC_JWKS_URL": "http://id.shop.example/keys"}, "OIDC_JWKS_URL"),
         ({**OIDC, "OIDC_ISSUER": "http://id.shop.example", "OIDC_JWKS_URL": None}, "OIDC_JWKS_URL"),
         ({"CUSTOMER_PORTAL_URL": "http://billing.example/p/login/1"}, "CUSTOMER_PORTAL_URL"),
+        ({"STRIPE_JS_URL": "http://127.0.0.1:12111/stripe.js"}, "STRIPE_JS_URL"),
+        ({"DEMO_SIGN_IN": "true"}, "DEMO_SIGN_IN: starts in development only"),
         ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES"),
         ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES"),
         ({"TRUSTED_PROXIES": "10.0.0.0/8,128.0.0.0/1"}, "TRUSTED_PROXIES"),
@@ -159,7 +166,7 @@ def test_invalid_settings_do_not_start(
 def test_unsafe_settings_start_only_in_development(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changes: dict[str, str | None], named: str
 ) -> None:
-    """No webhook secret, nobody to sign in, a published secret, plaintext, keys or a portal over HTTP, vast proxies."""
+    """No webhook secret, nobody or anybody to sign in, published secrets, plaintext, HTTP, vast proxies."""
     code, told = refused(monkeypatch, capsys, **changes)
 
     assert code == 2
@@ -183,6 +190,13 @@ def test_a_remote_service_is_called_with_tls_or_through_a_mesh(monkeypatch: pyte
 def test_the_key_tells_if_money_is_real(monkeypatch: pytest.MonkeyPatch, key: str, *, live: bool) -> None:
     """Intents of the other mode are not ours."""
     assert read(monkeypatch, STRIPE_SECRET_KEY=key).livemode is live
+
+
+def test_stripe_js_is_of_the_release_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stripe names both by one word; @stripe/stripe-js warns of another release than its own."""
+    release = stripe.api_version.partition(".")[2]
+
+    assert read(monkeypatch).stripe_js_url == f"https://js.stripe.com/{release}/stripe.js"
 
 
 @pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])

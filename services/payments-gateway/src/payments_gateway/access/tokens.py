@@ -10,7 +10,7 @@ import jwt
 from checkout_rules.fields import is_storable_id
 from payments_gateway.domain.callers import Caller
 
-_HMAC: Final = "HS256"
+HMAC: Final = "HS256"
 _MAX_TOKEN_CHARACTERS: Final = 8192
 
 _REASONS: Final[Mapping[type[jwt.PyJWTError], str]] = {
@@ -69,11 +69,11 @@ class TokenKeys(Protocol):
 class SharedSecret:
     """One HS256 secret, whatever key id a token names."""
 
-    algorithms = (_HMAC,)
+    algorithms = (HMAC,)
 
     def __init__(self, secret: str) -> None:
         encoded = base64.urlsafe_b64encode(secret.encode()).decode()
-        self._key = jwt.PyJWK({"kty": "oct", "k": encoded}, _HMAC)
+        self._key = jwt.PyJWK({"kty": "oct", "k": encoded}, HMAC)
 
     def has(self, _key_id: str | None) -> bool:
         """Return True: there is only one key."""
@@ -84,7 +84,7 @@ class SharedSecret:
 
     def key(self, _key_id: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the secret."""
-        return self._key if algorithm == _HMAC else None
+        return self._key if algorithm == HMAC else None
 
 
 class TokenVerifier:

@@ -17,7 +17,7 @@ def shop_routes(catalogue: CatalogueCache, config: ConfigBody) -> APIRouter:
         response.headers["Cache-Control"] = "public, max-age=15"
         return catalogue_to_body(catalogue.current())
 
-    @routes.get("/config", summary="Read the settings for Stripe.js")
+    @routes.get("/config", summary="Read the settings for Stripe.js", response_model_exclude_none=True)
     async def read_config() -> ConfigBody:
         """Return the publishable key and the address of Stripe.js."""
         return config

@@ -48,13 +48,16 @@ class CatalogueBody(Body):
 
 
 class ConfigBody(Body):
-    """Settings with which the frontend loads Stripe.js and shows how to end a subscription."""
+    """Settings with which the frontend loads Stripe.js, and links that it shows."""
 
     publishable_key: str
     stripe_js_url: str
     customer_portal_url: str | None = Field(
         default=None,
         description="Stripe's customer portal, where buyers can end their subscriptions. Absent if the shop has none.",
+    )
+    demo_sign_in_url: str | None = Field(
+        default=None, description="Where the demo's frontend signs a customer in. Absent outside demos."
     )
 
 

@@ -1,6 +1,7 @@
 # Everything is installed below this checkout: uv into .tools/, the packages into .venv/.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+.DELETE_ON_ERROR:
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 RUN := $(UV) run --frozen --no-sync
@@ -25,6 +26,20 @@ ON_CONTAINERS ?= $(A_FEW_ON_CONTAINERS) services/checkout-session services/order
 	$(patsubst %,tests/e2e/test_%.py,outages retries subscriptions concurrent_requests)
 LONG_ON_CONTAINERS := $(patsubst %,tests/e2e/test_%.py,kills concurrent_mixed_carts)
 CONTAINER_PYTEST = env -u TMPDIR HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest
+# Node and npm are Python packages too. npm's scripts look for `node` in PATH.
+WITH_NODE := PATH="$(CURDIR)/.venv/bin:$$PATH"
+NPM := $(WITH_NODE) npm --prefix frontend
+SHOP := frontend/shop/dist/index.html
+SHOP_SOURCES := $(shell find frontend \( -name node_modules -o -name dist -o -name test \) -prune -o -type f -print)
+API_TYPES := frontend/packages/checkout/src/api.ts
+PRINT_API_TYPES = $(RUN) python -m payments_gateway.print_openapi | $(WITH_NODE) frontend/node_modules/.bin/openapi-typescript \
+	--root-types --root-types-no-schema-prefix --alphabetize
+# The demo and the tests work without the shop, where npm's registry cannot be reached.
+TRY_SHOP = mkdir -p .holdfast; $(MAKE) --silent frontend >.holdfast/frontend.log 2>&1 || \
+	echo "The shop could not be built: $$(grep -im1 error .holdfast/frontend.log) (see .holdfast/frontend.log)."
+# Some browser tests are in `make test`, if there is a browser.
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+IN_BROWSER := $(if $(CHROMIUM),(not browser or quick),not browser)
 # The tests clean up by themselves; testcontainers' own cleaner would be one more image to pull.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
 export UV_PYTHON_DOWNLOADS := never
@@ -43,6 +58,7 @@ help: ## List what make can do
 
 .PHONY: demo
 demo: .venv/.synced ## Start everything on this machine, buy something, stay up until Ctrl-C
+	@$(TRY_SHOP)
 	@$(RUN) devstack demo
 
 .PHONY: certs
@@ -50,9 +66,14 @@ certs: .venv/.synced ## Make a test CA and certificates in .holdfast/certs
 	@$(RUN) devstack certs $(CERTS_ARGS)
 
 .PHONY: test
-test: .venv/.synced ## Run the tests on embedded servers, and a few on containers if Docker runs
-	@$(RUN) pytest -n 3 --dist loadfile -m "not long and not containers" $(PYTEST_ARGS)
+test: .venv/.synced ## Run the tests on embedded servers, and a few in Chromium and on containers if those are there
+	@$(TRY_SHOP)
+	@$(RUN) pytest -n 3 --dist loadfile -m "not long and not containers and $(IN_BROWSER)" $(PYTEST_ARGS)
+ifeq ($(CHROMIUM),)
+	@echo 'There is no Chromium: no test was run in a browser.'
+endif
 ifeq ($(PYTEST_ARGS),)
+	@$(MAKE) --silent frontend-test
 	@if docker info >/dev/null 2>&1; then \
 		( $(BUILD_IMAGES) ) && $(CONTAINER_PYTEST) $(A_FEW_ON_CONTAINERS); \
 	else echo 'Docker does not run: no test was run on containers.'; fi
@@ -61,6 +82,27 @@ endif
 .PHONY: test-long
 test-long: .venv/.synced ## Run long tests: kills at every call, cluster changes and mixed carts under load
 	@$(RUN) pytest -n 2 --dist loadfile -m long $(PYTEST_ARGS)
+
+.PHONY: frontend
+frontend: $(SHOP) ## Build the shop into frontend/shop/dist
+
+.PHONY: frontend-dev
+frontend-dev: GATEWAY ?= $(shell sed -n 's/^ *"gateway": "\(.*\)",/\1/p' $${HOLDFAST_HOME:-.holdfast}/stack.json 2>/dev/null)
+frontend-dev: frontend/node_modules/.installed ## Serve the shop from its sources, with the gateway of a running make demo or GATEWAY=
+	@$(if $(GATEWAY),,echo 'No gateway: run make demo beside this, or set GATEWAY=http://…'; exit 1)
+	@GATEWAY=$(GATEWAY) $(NPM) run dev
+
+.PHONY: frontend-types
+frontend-types: frontend/node_modules/.installed ## Regenerate the frontend's types of the gateway's API
+	@set -o pipefail; fresh=$$(mktemp) && trap 'rm -f "$$fresh"' EXIT && $(PRINT_API_TYPES) >"$$fresh" && cp "$$fresh" $(API_TYPES)
+
+.PHONY: frontend-test
+frontend-test: frontend/node_modules/.installed ## Run the tests of the shop and its package
+	@$(NPM) run test --silent
+
+.PHONY: test-browser
+test-browser: .venv/.synced frontend ## Run the tests of the shop in Chromium
+	@$(RUN) pytest -n 2 --dist loadfile -m browser $(PYTEST_ARGS)
 
 .PHONY: images
 images: ## Build the images of the services and of the Stripe simulator, as holdfast/NAME:dev
@@ -84,14 +126,15 @@ fuzz: .venv/.synced ## Send malformed input to every edge for FUZZ_SECONDS (600)
 	@$(RUN) python -m tests.fuzz
 
 .PHONY: check
-check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply words ## Check format, lint, types, boundaries, contracts, generated files, Dockerfiles, mutants and words
+check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply words frontend-check ## Check format, lint, types, boundaries, contracts, generated files, Dockerfiles, mutants, words and the frontend
 
 .PHONY: fmt
-fmt: .venv/.synced ## Format, and fix lint findings that can be fixed
+fmt: .venv/.synced frontend/node_modules/.installed ## Format, and fix lint findings that can be fixed
 	@$(RUN) ruff format --quiet .
 	@$(RUN) ruff check --quiet --fix .
+	@$(NPM) run fmt --silent
 
-.PHONY: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply words
+.PHONY: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply words frontend-check
 format-check: .venv/.synced
 	@$(RUN) ruff format --check --quiet .
 lint: .venv/.synced
@@ -116,6 +159,9 @@ dockerfiles: .venv/.synced
 	@$(RUN) hadolint $(IMAGES:%=%/Dockerfile)
 mutants-apply: .venv/.synced
 	@$(RUN) python -m tests.mutants --apply-only
+frontend-check: frontend/node_modules/.installed
+	@found=$$($(NPM) run check --silent 2>&1) || { echo "$$found"; exit 1; }
+	@set -o pipefail; $(PRINT_API_TYPES) | diff -q - $(API_TYPES) >/dev/null || { echo '$(API_TYPES) is not current: run make frontend-types'; exit 1; }
 
 .PHONY: proto
 proto: .venv/.synced ## Regenerate libs/protos from proto/
@@ -133,6 +179,7 @@ sync: .venv/.synced ## Install the locked packages into .venv
 .PHONY: clean
 clean: ## Remove installed packages, caches and the data of make demo
 	@rm -rf .venv .tools .holdfast .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find frontend \( -name node_modules -o -name dist \) -prune -exec rm -rf {} +
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(UV):
@@ -142,3 +189,10 @@ $(UV):
 .venv/.synced: Makefile uv.lock $(PYPROJECTS) | $(UV)
 	@$(UV) sync --frozen --quiet
 	@touch $@
+
+frontend/node_modules/.installed: frontend/package-lock.json frontend/.npmrc | .venv/.synced
+	@$(NPM) ci --loglevel=error --no-progress
+	@touch $@
+
+$(SHOP): frontend/node_modules/.installed $(SHOP_SOURCES)
+	@$(NPM) run build --silent

@@ -1,0 +1,4 @@
+/** Sign-in slot of the header. */
+export function SignIn() {
+  return null;
+}

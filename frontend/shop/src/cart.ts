@@ -1,0 +1,101 @@
+/** Cart of this browser: price ids and quantities in localStorage, the same in all tabs. */
+
+import type { Catalogue, CatalogueItem } from "@holdfast/checkout";
+import { useSyncExternalStore } from "react";
+
+export interface CartLine {
+  priceId: string;
+  quantity: number;
+}
+
+const KEY = "cart";
+export const MAX_QUANTITY = 99;
+
+/** Read stored lines. Anything that is not a cart is an empty cart: the storage is open to whoever sits at the browser. */
+export function parseCart(text: string | null): CartLine[] {
+  try {
+    const lines: unknown = JSON.parse(text ?? "[]");
+    return Array.isArray(lines) ? lines.filter(isLine).map(({ priceId, quantity }) => ({ priceId, quantity })) : [];
+  } catch {
+    return [];
+  }
+}
+
+function isLine(line: unknown): line is CartLine {
+  const { priceId, quantity } = (line ?? {}) as Partial<CartLine>;
+  return typeof priceId === "string" && Number.isInteger(quantity) && isQuantity(quantity as number);
+}
+
+function isQuantity(quantity: number): boolean {
+  return quantity >= 1 && quantity <= MAX_QUANTITY;
+}
+
+/** Lines with the quantity of one price changed; 0 removes it, and a new price goes to the end. */
+export function withQuantity(lines: CartLine[], priceId: string, quantity: number): CartLine[] {
+  const bounded = Math.min(Math.max(Math.trunc(quantity), 0), MAX_QUANTITY);
+  const known = lines.some((line) => line.priceId === priceId);
+  const next = known
+    ? lines.map((line) => (line.priceId === priceId ? { priceId, quantity: bounded } : line))
+    : [...lines, { priceId, quantity: bounded }];
+  return next.filter((line) => line.quantity > 0);
+}
+
+export interface PricedLine {
+  item: CatalogueItem;
+  quantity: number;
+}
+
+/** Lines that are on sale, with their items, and those that are not any more. */
+export function priceLines(lines: CartLine[], catalogue: Catalogue): { priced: PricedLine[]; gone: CartLine[] } {
+  const items = new Map(catalogue.items.map((item) => [item.priceId, item]));
+  const priced: PricedLine[] = [];
+  const gone: CartLine[] = [];
+  for (const line of lines) {
+    const item = items.get(line.priceId);
+    if (item) priced.push({ item, quantity: line.quantity });
+    else gone.push(line);
+  }
+  return { priced, gone };
+}
+
+let current = parseCart(localStorage.getItem(KEY));
+const listeners = new Set<() => void>();
+
+function show(lines: CartLine[]): void {
+  current = lines;
+  for (const listener of listeners) listener();
+}
+
+function keep(lines: CartLine[]): void {
+  if (lines.length) localStorage.setItem(KEY, JSON.stringify(lines));
+  else localStorage.removeItem(KEY);
+  show(lines);
+}
+
+// Another tab changed the cart, or cleared the storage (key is null then).
+addEventListener("storage", ({ key, newValue }) => {
+  if (key === KEY || key === null) show(parseCart(newValue));
+});
+
+export const cart = {
+  add: (priceId: string, quantity = 1) => {
+    const held = current.find((line) => line.priceId === priceId)?.quantity ?? 0;
+    keep(withQuantity(current, priceId, held + quantity));
+  },
+  set: (priceId: string, quantity: number) => keep(withQuantity(current, priceId, quantity)),
+  remove: (priceIds: string[]) => keep(current.filter((line) => !priceIds.includes(line.priceId))),
+  empty: () => keep([]),
+};
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+export function useCart(): CartLine[] {
+  return useSyncExternalStore(subscribe, () => current);
+}
+
+export function countItems(lines: CartLine[]): number {
+  return lines.reduce((sum, line) => sum + line.quantity, 0);
+}

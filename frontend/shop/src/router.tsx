@@ -1,0 +1,83 @@
+/** History routing: the address decides the page, and links change it without a reload. */
+
+import {
+  type AnchorHTMLAttributes,
+  type MouseEvent,
+  type ReactNode,
+  useEffect,
+  useRef,
+  useSyncExternalStore,
+} from "react";
+
+export type Path = "/" | "/checkout" | "/order-confirmation" | "/orders" | "/subscriptions";
+
+let navigated = false;
+const listeners = new Set<() => void>();
+
+function notify(): void {
+  navigated = true;
+  for (const listener of listeners) listener();
+}
+
+window.addEventListener("popstate", notify);
+
+export function navigate(to: string, { replace = false } = {}): void {
+  if (replace) history.replaceState(null, "", to);
+  else history.pushState(null, "", to);
+  window.scrollTo(0, 0);
+  notify();
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+export function usePath(): string {
+  return useSyncExternalStore(subscribe, () => location.pathname);
+}
+
+interface LinkProps extends AnchorHTMLAttributes<HTMLAnchorElement> {
+  to: string;
+}
+
+export function Link({ to, onClick, ...rest }: LinkProps) {
+  const follow = (event: MouseEvent<HTMLAnchorElement>) => {
+    onClick?.(event);
+    const plain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
+    if (event.defaultPrevented || !plain) return;
+    event.preventDefault();
+    navigate(to);
+  };
+  return <a href={to} onClick={follow} {...rest} />;
+}
+
+interface PageProps {
+  /** Heading of the page and, with the shop's name, of the browser's tab. */
+  title: string;
+  lead?: ReactNode;
+  narrow?: boolean;
+  children: ReactNode;
+}
+
+/** Page with its title. After a navigation the focus moves to the heading, so that a screen reader begins there. */
+export function Page({ title, lead, narrow = false, children }: PageProps) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    document.title = `${title} · Harbour Supply`;
+  }, [title]);
+  useEffect(() => {
+    if (navigated) heading.current?.focus({ preventScroll: true });
+  }, []);
+  return (
+    <div className={narrow ? "page wrap page-narrow" : "page wrap"}>
+      <div className="page-head">
+        <h1 ref={heading} tabIndex={-1}>
+          {title}
+        </h1>
+        {lead && <p className="soft">{lead}</p>}
+      </div>
+      {children}
+    </div>
+  );
+}

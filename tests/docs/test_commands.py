@@ -31,7 +31,9 @@ def test_make_demo_buys_something_and_stops_on_ctrl_c(tmp_path: Path) -> None:
         os.killpg(demo.pid, signal.SIGINT)
         demo.wait(DEMO_SECONDS)
 
-    assert re.search(r"order [0-9A-Z-]+: 5050 usd, paid", log.read_text())
+    shown = log.read_text()
+    assert re.search(r"order [0-9A-Z-]+: 5050 usd, paid", shown)
+    assert ("The shop is http://" in shown) != ("The shop could not be built" in shown)
     assert not (tmp_path / "home" / "stack.json").exists()
     assert _running_processes(tmp_path) == []
 

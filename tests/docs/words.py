@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent.parent
-UNCHECKED: Final = ("CHANGELOG.md", "docs/glossary.md", "tests/docs/words.py", "libs/protos/src/", "uv.lock", "LICENSE", "frontend/package-lock.json")
+UNCHECKED: Final = (
+    *("CHANGELOG.md", "docs/glossary.md", "tests/docs/words.py"),
+    *("libs/protos/src/", "uv.lock", "frontend/package-lock.json", "LICENSE"),
+)
 
 OLD_WORDS: Final = {
     # word: what replaced it. A word matches as a part of snake_case and CamelCase names, in any case.
@@ -161,6 +164,7 @@ _ANY_WORD: Final = re.compile(rf"(?<![A-Za-z])({'|'.join(OLD_WORDS)})s?(?![a-z])
 _IN_CAMEL_CASE: Final = re.compile(rf"(?<=[a-z])({'|'.join(word.capitalize() for word in OLD_WORDS)})s?(?![a-z])")
 _ANY_NAME: Final = re.compile("|".join(map(re.escape, OLD_NAMES)))
 _PATTERNS: Final = [(re.compile(pattern), becomes) for pattern, becomes in OLD_PATTERNS.items()]
+_TYPESCRIPT_COMMENT: Final = re.compile(r"/\*\*[\s*]*(.*)")
 _RIDDLE: Final = re.compile(r"(what|who|whom|whose|whether|whoever|how|lets|tells|as if)\b", re.IGNORECASE)
 
 
@@ -190,8 +194,9 @@ def findings_in(path: str) -> Iterator[str]:
     for number, line in enumerate([path, *text.splitlines()]):
         for old, becomes in old_words_in(line):
             yield f"{path}:{number}: {old!r} is now: {becomes}"
-    if path.endswith(".py"):
-        for number, first_line in riddles_in(text):
+    riddles = riddles_in_python if path.endswith(".py") else riddles_in_typescript
+    if path.endswith((".py", ".ts", ".tsx")):
+        for number, first_line in riddles(text):
             yield f"{path}:{number}: begin a docstring with the thing or the verb: {first_line!r}"
 
 
@@ -209,12 +214,19 @@ def old_words_in(line: str) -> Iterator[tuple[str, str]]:
                 yield found[0], becomes
 
 
-def riddles_in(source: str) -> Iterator[tuple[int, str]]:
+def riddles_in_python(source: str) -> Iterator[tuple[int, str]]:
     """Yield line and text of each docstring, of attributes too, that begins with a question word."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Expr(value=ast.Constant(value=str(docstring))) if _RIDDLE.match(docstring):
                 yield node.lineno, docstring.splitlines()[0]
+
+
+def riddles_in_typescript(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each documentation comment that begins with a question word."""
+    for found in _TYPESCRIPT_COMMENT.finditer(source):
+        if _RIDDLE.match(found[1]):
+            yield source.count("\n", 0, found.start(1)) + 1, found[1]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack import json_http
 from devstack.layout import Home
 from devstack.postgres_install import remove_data
 from devstack.process_tree import process_tree, wait_until_gone
@@ -18,11 +19,12 @@ from devstack.process_tree import process_tree, wait_until_gone
 SECONDS = 60.0
 
 
-def command(home: Path, *words: str, **environment: str) -> "subprocess.Popen[str]":
+def command(home: Path, *words: str, cwd: Path | None = None, **environment: str) -> "subprocess.Popen[str]":
     """Start devstack in a session of its own."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("STRIPE_")}
     return subprocess.Popen(
         [sys.executable, "-m", "devstack", *words],
+        cwd=cwd,
         env={**clean, "HOLDFAST_HOME": str(home), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -33,15 +35,15 @@ def command(home: Path, *words: str, **environment: str) -> "subprocess.Popen[st
 
 def run(home: Path, *words: str, **environment: str) -> tuple[int, str]:
     """Run devstack to its end. Return its exit code and output."""
-    with command(home, *words, **environment) as process:
+    with command(home, *words, cwd=None, **environment) as process:
         output, _ = process.communicate(timeout=SECONDS)
     return process.returncode, output
 
 
 @contextmanager
-def up(home: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run a stack during the block, and check that no process is left."""
-    with command(home, "up") as process:
+def up(home: Path, checkout: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Run a stack in a checkout during the block, and check that no process is left."""
+    with command(home, "up", cwd=checkout) as process:
         try:
             await_stack_file(home, process)
             yield process
@@ -84,9 +86,13 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def running(shared_home: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run one stack for the tests that do not change it."""
-    with up(shared_home) as process:
+def running(shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["subprocess.Popen[str]"]:
+    """Run one stack for the tests that do not change it, in a checkout with a built shop."""
+    checkout = tmp_path_factory.mktemp("checkout")
+    (checkout / "uv.lock").touch()
+    (checkout / "frontend/shop/dist").mkdir(parents=True)
+    (checkout / "frontend/shop/dist/index.html").touch()
+    with up(shared_home, checkout) as process:
         yield process
 
 
@@ -104,6 +110,20 @@ def test_stack_json_has_addresses_and_pids(running: "subprocess.Popen[str]", sha
     assert stat.S_IMODE((shared_home / "stack.json").stat().st_mode) == 0o600
     assert set(facts["pids"].values()) <= set(process_tree(running.pid))
     assert set(facts["pids"]) == {"postgres", "valkey", "stripe-simulator", "checkout-session", "orders", "gateway"}
+
+
+def test_the_shop_is_served_with_the_simulators_stripe_js_and_sign_in(
+    running: "subprocess.Popen[str]", shared_home: Path
+) -> None:
+    """Its address is in stack.json."""
+    facts = json.loads((shared_home / "stack.json").read_text())
+
+    page = json_http.send("GET", facts["shop"])
+    config = json_http.send("GET", f"{facts['gateway']}/api/config").body
+
+    assert page.status == 200
+    assert config["stripeJsUrl"] == f"{facts['stripe_api']}/stripe.js"
+    assert config["demoSignInUrl"] == "/api/demo/sign-in"
 
 
 def test_a_second_start_in_the_same_home_is_refused(running: "subprocess.Popen[str]", shared_home: Path) -> None:

@@ -35,7 +35,7 @@ export type CheckoutRequest = Omit<InitiateCheckoutBody, "supersedes">;
 /** The intent that the browser returned with: exactly one of the two ids. */
 export type IntentId = { paymentIntentId: string } | { setupIntentId: string };
 
-/** What became of the buyer's money. */
+/** State of the buyer's money. */
 export type MoneyState = "not_charged" | "charged" | "pending";
 
 /** The buyer's way forward. */

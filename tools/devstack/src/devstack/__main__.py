@@ -10,7 +10,7 @@ from types import FrameType
 
 from devstack.certificates import HOLDERS, CertificateFolder, NoAuthority
 from devstack.demo_purchase import DemoFailed, DemoPurchase
-from devstack.layout import AlreadyRunning, home_from
+from devstack.layout import AlreadyRunning, built_shop, home_from
 from devstack.ports import LOOPBACK
 from devstack.processes import ProcessFailed
 from devstack.stack import Stack
@@ -46,11 +46,14 @@ def _run(arguments: argparse.Namespace) -> None:
     stack = Stack(
         home_from(os.environ, Path.cwd()),
         real_stripe=find_real_stripe(os.environ),
-        options=StackOptions(gateways=arguments.gateways, gateway_port=arguments.port, tls=arguments.tls),
+        options=StackOptions(
+            gateways=arguments.gateways, gateway_port=arguments.port, tls=arguments.tls, shop=built_shop(Path.cwd())
+        ),
         report=_print,
     )
     try:
         stack.start()
+        _print_shop(stack)
         if arguments.command == "demo":
             _print("\nOne purchase, from the first request to the order:")
             DemoPurchase(stack, _print).run()
@@ -79,8 +82,14 @@ def _make_certificates(arguments: argparse.Namespace) -> None:
     _print(f"Certificates of {', '.join(HOLDERS)} and their test authority are in {folder}.")
 
 
+def _print_shop(stack: Stack) -> None:
+    if shop := stack.facts.shop:
+        _print(f"\n    The shop is {shop}")
+
+
 def _follow_log(stack: Stack) -> None:
     facts = stack.facts
+    _print_shop(stack)
     _print(f"\nThe gateway is {facts.gateway} (try {facts.gateway}/api/catalog).")
     _print(f"Stripe's API is {facts.stripe_api}. Keys and addresses are in {stack.home.stack_file}.")
     _print(f"Ctrl-C stops everything. The log follows; it is kept in {stack.home.log_dir}.\n")

@@ -1,6 +1,7 @@
 """Settings of every gateway of a stack, embedded or in containers."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from devstack.layout import Home
 from devstack.stack_options import Upstreams
@@ -19,7 +20,13 @@ UNLIMITED_RATES = {
 
 
 def gateway_settings(
-    upstreams: Upstreams, access: StripeAccess, webhook_secrets: Sequence[str], home: Home, *, rate_limits: bool
+    upstreams: Upstreams,
+    access: StripeAccess,
+    webhook_secrets: Sequence[str],
+    home: Home,
+    *,
+    rate_limits: bool,
+    shop: Path | None = None,
 ) -> dict[str, str]:
     """Return a gateway's environment variables without their prefix. Upstreams are as the gateway reaches them."""
     return {
@@ -33,5 +40,7 @@ def gateway_settings(
         "ATTEMPT_ID_SECRETS": home.persistent_secret("attempt-id"),
         "ALLOW_GUESTS": "true",
         "CORS_ORIGINS": FRONTEND_ORIGINS,
+        **({} if access.is_real else {"STRIPE_JS_URL": f"{access.api_base}/stripe.js"}),
+        **({"STOREFRONT_DIR": str(shop), "DEMO_SIGN_IN": "true"} if shop else {}),
         **({} if rate_limits else UNLIMITED_RATES),
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 HOME_VARIABLE = "HOLDFAST_HOME"
 _HOME_NAME = ".holdfast"
 _CHECKOUT_MARK = "uv.lock"
+_BUILT_SHOP = Path("frontend/shop/dist")
 
 
 class AlreadyRunning(RuntimeError):
@@ -89,8 +90,13 @@ def home_from(environment: Mapping[str, str], start: Path) -> Home:
     """Return HOLDFAST_HOME, or .holdfast in the checkout that contains `start`."""
     if named := environment.get(HOME_VARIABLE):
         return Home(Path(named).absolute())
-    checkouts = (folder for folder in (start, *start.parents) if (folder / _CHECKOUT_MARK).exists())
-    return Home(next(checkouts, start) / _HOME_NAME)
+    return Home(_checkout(start) / _HOME_NAME)
+
+
+def built_shop(start: Path) -> Path | None:
+    """Return the folder of the shop in the checkout that contains `start`, or None if it is not built."""
+    folder = _checkout(start) / _BUILT_SHOP
+    return folder if (folder / "index.html").exists() else None
 
 
 def write_private(path: Path, text: str) -> None:
@@ -100,6 +106,11 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     draft.replace(path)
+
+
+def _checkout(start: Path) -> Path:
+    checkouts = (folder for folder in (start, *start.parents) if (folder / _CHECKOUT_MARK).exists())
+    return next(checkouts, start)
 
 
 def _explanation(home: Home, holder: str) -> str:

@@ -109,6 +109,7 @@ class Stack:
         """Content of stack.json."""
         gateways = [f"http://{gateway.address}" for gateway in self.gateways]
         return StackFile(
+            shop=f"{gateways[0]}/" if self.options.shop else None,
             gateway=gateways[0],
             gateways=gateways,
             stripe_api=self.stripe.api_base,
@@ -250,7 +251,12 @@ class Stack:
         for gateway in self.gateways:
             gateway.settings.update(
                 gateway_settings(
-                    upstreams, self.stripe, self._webhook_secrets, self.home, rate_limits=self.options.rate_limits
+                    upstreams,
+                    self.stripe,
+                    self._webhook_secrets,
+                    self.home,
+                    rate_limits=self.options.rate_limits,
+                    shop=self.options.shop,
                 )
             )
             if self.tls:

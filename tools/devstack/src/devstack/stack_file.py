@@ -11,6 +11,8 @@ from devstack.layout import write_private
 class StackFile:
     """Content of stack.json. The file has mode 0600, since it contains secrets."""
 
+    shop: str | None
+    """http URL of the shop, if it is built."""
     gateway: str
     """http URL of the first gateway."""
     gateways: list[str]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class StackOptions:
     """Apply the gateways' rate limits. Tests turn them off, since they make many purchases from one address."""
     tls: bool = False
     """Require mutual TLS from all services and stores."""
+    shop: Path | None = None
+    """Folder of a built shop. The gateways serve it, and sign its demo customers in."""
     simulator_arguments: Sequence[str] = ()
     """Additional command-line arguments of the simulator."""
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

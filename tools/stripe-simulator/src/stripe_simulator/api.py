@@ -109,7 +109,7 @@ class Api:
 
     async def _respond(self, api_request: ApiRequest, fault: Fault | None) -> ApiResponse:
         _raise_before_execution(fault, api_request)
-        key_kind = self._keys.identify(api_request.authorization)
+        key_kind = self._keys.identify(api_request.authorization, api_request.publishable_key)
         api_request.check()
         route = self._router.get(api_request.method, api_request.path)
         if key_kind is KeyKind.PUBLISHABLE and route.endpoint.split_browser_fields is None:

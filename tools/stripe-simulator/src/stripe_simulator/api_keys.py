@@ -22,8 +22,12 @@ class ApiKeys:
     def __init__(self, settings: SimulatorSettings) -> None:
         self._keys = {KeyKind.SECRET: settings.secret_key, KeyKind.PUBLISHABLE: settings.publishable_key}
 
-    def identify(self, authorization: str | None) -> KeyKind:
-        """Return the kind of the key in an Authorization header. Raises Stripe's 401."""
+    def identify(self, authorization: str | None, publishable_key: str | None = None) -> KeyKind:
+        """Return the kind of the key in an Authorization header, or in a form of Stripe.js. Raises Stripe's 401."""
+        if authorization is None and publishable_key is not None:
+            if hmac.compare_digest(self._keys[KeyKind.PUBLISHABLE].encode(), publishable_key.encode()):
+                return KeyKind.PUBLISHABLE
+            raise ApiError(401, f"Invalid API Key provided: {_redacted(publishable_key)}")
         scheme, _, key = (authorization or "").strip().partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:

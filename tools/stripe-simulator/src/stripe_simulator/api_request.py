@@ -28,6 +28,7 @@ class ApiRequest:
         self.idempotency_key = _header(request, "Idempotency-Key") if self.method == "POST" else None
         self.malformed = False
         self.form = self._parse_form(request, body)
+        self.publishable_key = self._take_key()
         self._pinned_version = pinned_version
 
     def check(self) -> None:
@@ -62,6 +63,14 @@ class ApiRequest:
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
         return web.Response(status=response.status, body=response.body, headers=headers)
+
+    def _take_key(self) -> str | None:
+        """Take the publishable key out of the form, where Stripe.js puts it: a header would cost a CORS preflight."""
+        key = self.form.get("key")
+        if self.authorization is not None or not isinstance(key, str):
+            return None
+        del self.form["key"]
+        return key
 
     def _parse_form(self, request: web.Request, body: bytes) -> Form:
         if body and request.content_type not in _FORM_TYPES:

@@ -84,15 +84,17 @@ def challenge_page(account: Account, intent_id: str) -> str:
     )
 
 
-def answer_challenge(account: Account, intent_id: str, *, passed: bool) -> str:
-    """Finish the challenge from the page. Return the URL to redirect the buyer to."""
+def answer_challenge(account: Account, intent_id: str, *, passed: bool) -> str | None:
+    """Finish the challenge from the page. Return the URL to redirect the buyer to, or None in Stripe.js's dialog."""
     _, intent = _find(account, intent_id)
-    redirect = (intent["next_action"] or {}).get("redirect_to_url") or {}
+    redirect = (intent["next_action"] or {}).get("redirect_to_url")
     summary = finish_challenge(account, intent_id, passed=passed)
+    if redirect is None:
+        return None
     status = "succeeded" if summary["status"] in _PAID else "failed"
     kind = intent["object"]
     added = urlencode({kind: intent["id"], f"{kind}_client_secret": intent["client_secret"], "redirect_status": status})
-    return_url: str = redirect.get("return_url", "/_simulator/health")
+    return_url: str = redirect["return_url"]
     parts = urlsplit(return_url)
     return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
 

@@ -27,6 +27,7 @@ from stripe_simulator.registry import RESOURCES
 from stripe_simulator.request_log import RequestLog
 from stripe_simulator.settings import SimulatorSettings
 from stripe_simulator.state import State
+from stripe_simulator.stripe_js import stripe_js
 from stripe_simulator.webhooks.sender import WebhookSender
 
 _access_log = logging.getLogger("stripe_simulator.access")
@@ -110,6 +111,7 @@ class Simulator:
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[_log_access], client_max_size=1024**2)
         app.add_routes(control_routes(self))
+        app.router.add_get("/stripe.js", _serve_stripe_js)
         app.router.add_route("OPTIONS", "/v1/{rest:.*}", _allow_cors)
         app.router.add_route("*", "/{rest:.*}", self._handle_api)
         return app
@@ -129,6 +131,12 @@ async def _allow_cors(_: web.Request) -> web.Response:
             "Access-Control-Max-Age": "300",
         },
     )
+
+
+async def _serve_stripe_js(_: web.Request) -> web.Response:
+    """Serve the stand-in for Stripe.js. Pages of any origin may load it."""
+    headers = {"Cache-Control": "no-cache", "Cross-Origin-Resource-Policy": "cross-origin"}
+    return web.Response(text=stripe_js(), content_type="text/javascript", charset="utf-8", headers=headers)
 
 
 @web.middleware

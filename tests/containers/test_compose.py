@@ -1,6 +1,7 @@
 """docker-compose.yml: `docker compose up --wait` alone starts a working system, and restarts lose nothing."""
 
 import asyncio
+import re
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -93,6 +94,21 @@ async def test_a_mixed_cart_is_bought(shop: Shop) -> None:
 
     assert purchase["order"]["totalAmount"] == 2300
     assert [each["status"] for each in purchase["subscriptions"]] == ["active", "active"]
+
+
+async def test_the_shop_is_served(project: ComposeProject) -> None:
+    """Its page is revalidated and its assets are kept for ever; Stripe.js comes from the simulator's published port."""
+    async with aiohttp.ClientSession(project.gateway, raise_for_status=True) as http:
+        async with http.get("/") as page, http.get("/api/config") as config:
+            assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', await page.text())
+            stripe_js = (await config.json())["stripeJsUrl"]
+        kept = {(await http.get(asset)).headers["Cache-Control"] for asset in assets}
+        script = await http.get(stripe_js)
+
+    assert page.headers["Cache-Control"] == "no-cache"
+    assert kept == {"public, max-age=31536000, immutable"}
+    assert stripe_js == f"{project.stripe_api}/stripe.js"
+    assert script.content_type == "text/javascript"
 
 
 @pytest.mark.parametrize("service", [*SERVICES, "redis", "postgres"])

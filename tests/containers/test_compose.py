@@ -102,13 +102,14 @@ async def test_the_shop_is_served(project: ComposeProject) -> None:
         async with http.get("/") as page, http.get("/api/config") as config:
             assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', await page.text())
             stripe_js = (await config.json())["stripeJsUrl"]
-        kept = {(await http.get(asset)).headers["Cache-Control"] for asset in assets}
-        script = await http.get(stripe_js)
+        shown = {}
+        for url in [*assets, stripe_js]:
+            async with http.get(url) as file:
+                shown[url] = file.headers.get("Cache-Control")
 
     assert page.headers["Cache-Control"] == "no-cache"
-    assert kept == {"public, max-age=31536000, immutable"}
+    assert {shown[asset] for asset in assets} == {"public, max-age=31536000, immutable"}
     assert stripe_js == f"{project.stripe_api}/stripe.js"
-    assert script.content_type == "text/javascript"
 
 
 @pytest.mark.parametrize("service", [*SERVICES, "redis", "postgres"])

@@ -1,5 +1,6 @@
-/** Client of the gateway. */
+/** Client of the gateway. Each request has a timeout, and is repeated a bounded number of times. It logs nothing. */
 
+import { CheckoutProblem, readProblem } from "./problems.js";
 import type {
   Catalogue,
   Checkout,
@@ -20,12 +21,16 @@ export interface ClientOptions {
   /** The signed-in user's token, asked before each request. */
   token?: () => string | undefined | Promise<string | undefined>;
   fetch?: typeof fetch;
+  /** Time limit of each try; 30 by default. */
+  timeoutSeconds?: number;
 }
 
 export interface CheckoutClient {
   config(): Promise<Config>;
   catalogue(): Promise<Catalogue>;
+  /** Begin a checkout. Without a key it would not be safe to repeat, so a key is required. */
   beginCheckout(request: CheckoutRequest, options: { idempotencyKey: string }): Promise<Checkout>;
+  /** Begin a checkout that replaces another one of the same buyer after a change. */
   supersede(
     checkoutAttemptId: string,
     request: CheckoutRequest,
@@ -39,24 +44,27 @@ export interface CheckoutClient {
   cancelSubscription(id: string, mode: "at_period_end" | "now" | "undo"): Promise<Subscription>;
 }
 
+const MAX_TRIES = 3;
+/** The longest Retry-After that is waited for here. The buyer is told of a longer one instead. */
+const MAX_WAIT_SECONDS = 5;
+const FIRST_WAIT_SECONDS = 0.5;
+
 export function createClient(options: ClientOptions = {}): CheckoutClient {
-  const send = async <T>(method: string, path: string, body?: object, headers: Record<string, string> = {}) => {
-    const token = await options.token?.();
-    const response = await (options.fetch ?? fetch)(`${options.baseUrl ?? ""}/api${path}`, {
-      method,
-      headers: {
-        ...(body ? { "Content-Type": "application/json" } : {}),
-        ...(token ? { Authorization: `Bearer ${token}` } : {}),
-        ...headers,
-      },
-      ...(body ? { body: JSON.stringify(body) } : {}),
+  const send = <T>(method: string, path: string, body?: object, idempotencyKey?: string): Promise<T> =>
+    withRetries(async () => {
+      const headers = new Headers();
+      const token = await options.token?.();
+      if (token) headers.set("Authorization", `Bearer ${token}`);
+      if (idempotencyKey) headers.set("Idempotency-Key", idempotencyKey);
+      const init: RequestInit = { method, headers, signal: AbortSignal.timeout((options.timeoutSeconds ?? 30) * 1000) };
+      if (body) {
+        headers.set("Content-Type", "application/json");
+        init.body = JSON.stringify(body);
+      }
+      return request<T>(options.fetch ?? fetch, `${options.baseUrl ?? ""}/api${path}`, init);
     });
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status}`);
-    return (await response.json()) as T;
-  };
   const page = (cursor?: string) => (cursor ? `?cursor=${encodeURIComponent(cursor)}` : "");
-  const begin = (body: object, key: string) =>
-    send<Checkout>("POST", "/stripe/initiate-checkout", body, { "Idempotency-Key": key });
+  const begin = (body: object, key: string) => send<Checkout>("POST", "/stripe/initiate-checkout", body, key);
   return {
     config: () => send("GET", "/config"),
     catalogue: () => send("GET", "/catalog"),
@@ -70,4 +78,37 @@ export function createClient(options: ClientOptions = {}): CheckoutClient {
     subscriptions: (cursor) => send("GET", `/subscriptions${page(cursor)}`),
     cancelSubscription: (id, mode) => send("POST", `/subscriptions/${encodeURIComponent(id)}/cancel`, { mode }),
   };
+}
+
+async function request<T>(fetchIt: typeof fetch, url: string, init: RequestInit): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetchIt(url, init);
+    if (response.ok) return (await response.json()) as T;
+  } catch {
+    throw new CheckoutProblem({ type: "network", status: 0 });
+  }
+  throw await readProblem(response);
+}
+
+/** Send a request until it is answered. Every request of this client has the same effect however often it is sent. */
+async function withRetries<T>(send: () => Promise<T>): Promise<T> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await send();
+    } catch (error) {
+      const seconds = tried < MAX_TRIES ? waitSeconds(error, tried) : null;
+      if (seconds === null) throw error;
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    }
+  }
+}
+
+/** Return the wait before the next try, or null if there is none. */
+function waitSeconds(error: unknown, tried: number): number | null {
+  if (!(error instanceof CheckoutProblem)) return null;
+  if (!["network", "temporarily_unavailable", "rate_limited"].includes(error.type)) return null;
+  const seconds = error.retryAfterSeconds ?? FIRST_WAIT_SECONDS * 2 ** (tried - 1);
+  // Pages that fail together do not come back together.
+  return seconds <= MAX_WAIT_SECONDS ? seconds * (1 + Math.random() / 4) : null;
 }

@@ -1,1 +1,3 @@
 export type * from "./types.js";
+export { useCheckout } from "./useCheckout.js";
+export { useOrderConfirmation } from "./useOrderConfirmation.js";

@@ -1,0 +1,53 @@
+/** Stripe.js by what is used of it, so that this package needs no Stripe. */
+
+export interface StripeError {
+  type: string;
+  code?: string | undefined;
+  decline_code?: string | undefined;
+  message?: string | undefined;
+  payment_intent?: StripeIntent | undefined;
+  setup_intent?: StripeIntent | undefined;
+}
+
+export interface StripeIntent {
+  id: string;
+  status: string;
+}
+
+export interface StripeResult {
+  error?: StripeError | undefined;
+  paymentIntent?: StripeIntent | undefined;
+  setupIntent?: StripeIntent | undefined;
+}
+
+/** Stripe.js, as far as this package calls it. */
+export interface StripeLike {
+  confirmPayment(options: never): Promise<StripeResult>;
+  confirmSetup(options: never): Promise<StripeResult>;
+  retrievePaymentIntent(clientSecret: string): Promise<StripeResult>;
+  retrieveSetupIntent(clientSecret: string): Promise<StripeResult>;
+}
+
+/** Meaning of an intent's status for the buyer. */
+export type PaymentOutcome = "placed" | "payable" | "closed" | "unknown";
+
+export function outcomeOf(status: string | undefined): PaymentOutcome {
+  switch (status) {
+    case "succeeded":
+    case "processing":
+    case "requires_capture":
+      return "placed";
+    case "requires_payment_method":
+    case "requires_confirmation":
+    case "requires_action":
+      return "payable";
+    case "canceled":
+      return "closed";
+    default:
+      return "unknown";
+  }
+}
+
+export function intentOf(result: StripeResult): StripeIntent | undefined {
+  return result.paymentIntent ?? result.setupIntent;
+}

@@ -1,0 +1,114 @@
+/** One checkout for one cart across the tabs of a browser. */
+
+import { storedAttemptId } from "./session.js";
+
+const NAME = "holdfast-checkout";
+const ANSWERS_WITHIN_MS = 100;
+/** A tab that holds the lock longer than this does not keep the others from paying. The gateway decides races anyway. */
+const LOCKED_AT_MOST_MS = 15_000;
+
+/** Note from one tab to all others. */
+type Note =
+  | { type: "ask" }
+  | { type: "held"; id: string }
+  /** A checkout began. It replaces every other one of this cart. */
+  | { type: "began"; id: string }
+  /** The first id is paid or at the bank; the others were replaced by it. */
+  | { type: "placed"; ids: string[] };
+
+export interface TabListener {
+  began(): void;
+  placed(ids: string[]): void;
+}
+
+export class Tabs {
+  readonly #channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(NAME);
+  readonly #listeners = new Set<TabListener>();
+  readonly #answers = new Set<(id: string) => void>();
+  /** Checkouts that are over. A tab may still hold one, and it must not be mistaken for that of the next cart. */
+  readonly #placed = new Set<string>();
+
+  constructor() {
+    this.#channel?.addEventListener("message", (event: MessageEvent<Note>) => this.#read(event.data));
+  }
+
+  listen(listener: TabListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Run work while no other tab runs any. */
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
+    if (!locks) return work();
+    let isLocked = false;
+    const locked = () => {
+      isLocked = true;
+      return work();
+    };
+    try {
+      return await locks.request(NAME, { signal: AbortSignal.timeout(LOCKED_AT_MOST_MS) }, locked);
+    } catch (error) {
+      if (isLocked) throw error;
+      return work();
+    }
+  }
+
+  /** Return the id of a checkout that another tab holds. */
+  heldElsewhere(): Promise<string | null> {
+    return new Promise((resolve) => {
+      if (!this.#channel) return resolve(null);
+      const done = (id: string | null) => {
+        clearTimeout(timer);
+        this.#answers.delete(answer);
+        resolve(id);
+      };
+      const answer = (id: string) => {
+        if (!this.#placed.has(id)) done(id);
+      };
+      const timer = setTimeout(() => done(null), ANSWERS_WITHIN_MS);
+      this.#answers.add(answer);
+      this.#send({ type: "ask" });
+    });
+  }
+
+  began(id: string): void {
+    this.#send({ type: "began", id });
+  }
+
+  placed(ids: string[]): void {
+    for (const id of ids) this.#placed.add(id);
+    this.#send({ type: "placed", ids });
+  }
+
+  #send(note: Note): void {
+    this.#channel?.postMessage(note);
+  }
+
+  #read(note: Note): void {
+    switch (note.type) {
+      case "ask": {
+        const id = storedAttemptId();
+        if (id && !this.#placed.has(id)) this.#send({ type: "held", id });
+        return;
+      }
+      case "held":
+        for (const answer of this.#answers) answer(note.id);
+        return;
+      case "began":
+        for (const listener of this.#listeners) listener.began();
+        return;
+      case "placed":
+        for (const id of note.ids) this.#placed.add(id);
+        for (const listener of this.#listeners) listener.placed(note.ids);
+    }
+  }
+}
+
+let shared: Tabs | undefined;
+
+/** Return this page's Tabs. It answers other tabs as long as the page lives, whatever the page shows. */
+export function sharedTabs(): Tabs {
+  shared ??= new Tabs();
+  return shared;
+}

@@ -1,4 +1,5 @@
 import { Component, lazy, type ReactNode, Suspense, useEffect, useState } from "react";
+import { CartDialog } from "./CartDialog";
 import { Catalogue } from "./Catalogue";
 import { Alert } from "./components/Alert";
 import { Button } from "./components/Button";
@@ -33,6 +34,7 @@ export function App() {
         </Boundary>
       </main>
       <Footer />
+      <CartDialog />
     </>
   );
 }

@@ -1,5 +1,6 @@
 /** Header and footer of every page. */
 
+import { openCart } from "./CartDialog";
 import { countItems, useCart } from "./cart";
 import { isTestMode, useConfig } from "./data";
 import { Link, usePath } from "./router";
@@ -53,9 +54,15 @@ function Flag() {
 function CartButton() {
   const count = countItems(useCart());
   return (
-    <Link className="cart-button" to="/#cart" aria-label={`Cart, ${count} ${count === 1 ? "item" : "items"}`}>
+    <button
+      type="button"
+      className="cart-button"
+      aria-label={`Cart, ${count} ${count === 1 ? "item" : "items"}`}
+      aria-haspopup="dialog"
+      onClick={openCart}
+    >
       Cart <span className="cart-count">{count}</span>
-    </Link>
+    </button>
   );
 }
 

@@ -82,6 +82,11 @@ export const cart = {
     const held = current.find((line) => line.priceId === priceId)?.quantity ?? 0;
     keep(withQuantity(current, priceId, held + quantity));
   },
+  /** For "Buy now": pressing it again, or after a step back, buys no more than was asked for. */
+  atLeast: (priceId: string, quantity: number) => {
+    const held = current.find((line) => line.priceId === priceId)?.quantity ?? 0;
+    keep(withQuantity(current, priceId, Math.max(held, quantity)));
+  },
   set: (priceId: string, quantity: number) => keep(withQuantity(current, priceId, quantity)),
   remove: (priceIds: string[]) => keep(current.filter((line) => !priceIds.includes(line.priceId))),
   empty: () => keep([]),
@@ -96,6 +101,6 @@ export function useCart(): CartLine[] {
   return useSyncExternalStore(subscribe, () => current);
 }
 
-export function countItems(lines: CartLine[]): number {
+export function countItems(lines: { quantity: number }[]): number {
   return lines.reduce((sum, line) => sum + line.quantity, 0);
 }

@@ -49,7 +49,18 @@ function createResource<T>(read: () => Promise<T>): () => Loaded<T> {
 }
 
 export const useConfig: () => Loaded<Config> = createResource(() => client.config());
-export const useCatalogue: () => Loaded<Catalogue> = createResource(() => client.catalogue());
+const names = new Map<string, string>();
+
+export const useCatalogue: () => Loaded<Catalogue> = createResource(async () => {
+  const catalogue = await client.catalogue();
+  for (const { priceId, name } of catalogue.items) names.set(priceId, name);
+  return catalogue;
+});
+
+/** Name of a price that was on sale when the catalogue was last loaded on this page, also if it is gone now. */
+export function knownName(priceId: string): string | undefined {
+  return names.get(priceId);
+}
 
 /** True with Stripe's test keys: no money moves, so the checkout is filled in and the footer says so. */
 export function isTestMode(config: Config | null): boolean {

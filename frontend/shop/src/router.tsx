@@ -57,11 +57,13 @@ interface PageProps {
   title: string;
   lead?: ReactNode;
   narrow?: boolean;
+  /** Picture beside the title, which then stands on a dark band over the whole width. */
+  hero?: ReactNode;
   children: ReactNode;
 }
 
 /** Page with its title. After a navigation the focus moves to the heading, so that a screen reader begins there. */
-export function Page({ title, lead, narrow = false, children }: PageProps) {
+export function Page({ title, lead, narrow = false, hero, children }: PageProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = `${title} · Harbour Supply`;
@@ -69,15 +71,28 @@ export function Page({ title, lead, narrow = false, children }: PageProps) {
   useEffect(() => {
     if (navigated) heading.current?.focus({ preventScroll: true });
   }, []);
-  return (
-    <div className={narrow ? "page wrap page-narrow" : "page wrap"}>
-      <div className="page-head">
-        <h1 ref={heading} tabIndex={-1}>
-          {title}
-        </h1>
-        {lead && <p className="soft">{lead}</p>}
-      </div>
-      {children}
+  const head = (
+    <div className="page-head">
+      <h1 ref={heading} tabIndex={-1}>
+        {title}
+      </h1>
+      {lead && <p className="soft">{lead}</p>}
     </div>
+  );
+  return (
+    <>
+      {hero && (
+        <div className="hero">
+          <div className="wrap">
+            {hero}
+            {head}
+          </div>
+        </div>
+      )}
+      <div className={narrow ? "page wrap page-narrow" : "page wrap"}>
+        {!hero && head}
+        {children}
+      </div>
+    </>
   );
 }

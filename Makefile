@@ -90,7 +90,7 @@ frontend: $(SHOP) ## Build the shop into frontend/shop/dist
 frontend-dev: GATEWAY ?= $(shell sed -n 's/^ *"gateway": "\(.*\)",/\1/p' $${HOLDFAST_HOME:-.holdfast}/stack.json 2>/dev/null)
 frontend-dev: frontend/node_modules/.installed ## Serve the shop from its sources, with the gateway of a running make demo or GATEWAY=
 	@$(if $(GATEWAY),,echo 'No gateway: run make demo beside this, or set GATEWAY=http://…'; exit 1)
-	@GATEWAY=$(GATEWAY) $(NPM) run dev
+	@GATEWAY=$(GATEWAY) $(NPM) run dev --silent
 
 .PHONY: frontend-types
 frontend-types: frontend/node_modules/.installed ## Regenerate the frontend's types of the gateway's API

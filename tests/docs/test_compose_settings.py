@@ -117,6 +117,20 @@ def test_it_starts_in_development_by_default_and_in_production_when_filled_in(
     assert not read_settings(monkeypatch, service, PRODUCTION).in_development
 
 
+def test_only_the_simulators_shop_signs_demo_customers_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Stripe itself, Stripe.js comes from Stripe and every token from the shop's own sign-in."""
+    stripe = {**PRODUCTION, "HOLDFAST_ENVIRONMENT": "development", "STRIPE_SECRET_KEY": "sk_test_1"}
+
+    simulated = read_settings(monkeypatch, "payments-gateway", {})
+    real = read_settings(monkeypatch, "payments-gateway", stripe)
+
+    assert isinstance(simulated, GatewaySettings)
+    assert isinstance(real, GatewaySettings)
+    assert (simulated.demo_sign_in, simulated.stripe_js_url) == (True, "http://127.0.0.1:12111/stripe.js")
+    assert (real.demo_sign_in, real.jwt_secret) == (False, None)
+    assert real.stripe_js_url.startswith("https://js.stripe.com/")
+
+
 def test_the_drain_outlasts_every_deadline_and_the_grace_period_the_drain() -> None:
     """A request in flight at SIGTERM ends by itself, and the process ends before it is killed."""
     gateway, *others = (

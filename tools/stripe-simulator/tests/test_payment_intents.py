@@ -165,13 +165,16 @@ async def test_the_amount_can_change_until_the_payment(sim: SimulatedStripe) -> 
 
 
 async def test_payment_method_types_depend_on_currency_and_exclusions(sim: SimulatedStripe) -> None:
-    """Euro intents accept cards and SEPA debits, unless excluded or not automatic."""
+    """Euro intents accept cards, SEPA debits and iDEAL, unless excluded, not automatic, or of no use later."""
     usual = await sim.intent(currency="eur")
     reduced = await sim.intent(currency="eur", excluded_payment_method_types=["sepa_debit"])
     manual = await sim.intent(currency="eur", automatic_payment_methods={"enabled": False})
+    later = await sim.intent(currency="eur", setup_future_usage="off_session")
+    here = await sim.intent(currency="eur", automatic_payment_methods={"enabled": True, "allow_redirects": "never"})
 
-    assert usual.payment_method_types == ["card", "sepa_debit"]
-    assert reduced.payment_method_types == manual.payment_method_types == ["card"]
+    assert usual.payment_method_types == ["card", "sepa_debit", "ideal"]
+    assert (reduced.payment_method_types, manual.payment_method_types) == (["card", "ideal"], ["card"])
+    assert later.payment_method_types == here.payment_method_types == ["card", "sepa_debit"]
 
 
 async def test_shipping_is_stored(sim: SimulatedStripe) -> None:

@@ -85,7 +85,7 @@ class Api:
         request_id = self._account.ids.new("req")
         try:
             route = self._router.get("POST", path)
-            call = self._call(form, route, KeyKind.PUBLISHABLE, path)
+            call = self._call(form, route, KeyKind.PUBLISHABLE, path, self._url)
             with self._account.caused_by(Cause(request_id)):
                 content = route.endpoint.handler(call)
         except ApiError as error:
@@ -117,14 +117,14 @@ class Api:
         key = api_request.idempotency_key
         response = self._idempotency.find_replay(key, api_request.path, api_request.form) if key else None
         if response is None:
-            call = self._call(api_request.form, route, key_kind, api_request.path)
+            call = self._call(api_request.form, route, key_kind, api_request.path, api_request.origin)
             response = await self._run_with_key(api_request, route.endpoint, call, fault)
         await _delay(fault, FaultKind.LATENCY_AFTER, FaultKind.HOLD_AFTER)
         if _is(fault, FaultKind.RESET_AFTER):
             raise ConnectionReset
         return response
 
-    def _call(self, form: Form, route: Route, key_kind: KeyKind, path: str) -> Call:
+    def _call(self, form: Form, route: Route, key_kind: KeyKind, path: str, origin: str) -> Call:
         """Validate the parameters. Refused ones are not saved under an idempotency key."""
         endpoint = route.endpoint
         if key_kind is KeyKind.PUBLISHABLE and endpoint.split_browser_fields:
@@ -133,7 +133,7 @@ class Api:
         else:
             params = endpoint.parameters.check(form)
         self._expander.check(route.kind, params.get("expand") or (), in_list=endpoint.returns_list)
-        return Call(self._account, key_kind, params, route.id, path, self._url)
+        return Call(self._account, key_kind, params, route.id, path, origin)
 
     async def _run_with_key(
         self, api_request: ApiRequest, endpoint: Endpoint, call: Call, fault: Fault | None

@@ -23,6 +23,7 @@ class ApiRequest:
         self.request_id = request_id
         self.method = request.method
         self.path = request.rel_url.raw_path
+        self.origin = f"{request.scheme}://{request.host}"  # as the caller reaches it, which may be through a port map
         self.authorization = _header(request, "Authorization")
         self.stripe_version = _header(request, "Stripe-Version")
         self.idempotency_key = _header(request, "Idempotency-Key") if self.method == "POST" else None

@@ -1,16 +1,16 @@
 """Actions of a buyer: pay, pass or fail a 3-D Secure challenge, let a bank debit settle."""
 
-import html
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
 
-from stripe_simulator import payment_flow, setup_flow
+from stripe_simulator import bank_page, payment_flow, setup_flow
 from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError
 from stripe_simulator.collection import StripeObject
+from stripe_simulator.payment_flow import return_url_key
 
 if TYPE_CHECKING:
     from stripe_simulator.state import State
@@ -73,28 +73,31 @@ def settle(account: Account, intent_id: str, *, paid: bool) -> dict[str, Any]:
 
 
 def challenge_page(account: Account, intent_id: str) -> str:
-    """Return the HTML page on which a buyer passes or fails the challenge."""
+    """Return the HTML page of the bank or wallet, where a buyer approves or refuses."""
     _, intent = _find(account, intent_id)
-    purpose = f"{intent['amount']} {intent['currency']} (minor units)" if "amount" in intent else "later payments"
-    return (
-        "<!doctype html><html lang=en><title>3-D Secure (simulated)</title>"
-        f"<h1>Simulated bank</h1><p>Authorize {html.escape(purpose)}? This page stands in for a bank; no money moves."
-        "</p><form method=post><button name=outcome value=pass>Complete</button> "
-        "<button name=outcome value=fail>Fail</button></form></html>"
-    )
+    if intent["status"] != "requires_action":
+        return bank_page.answered(account.secrets.get(return_url_key(intent)))
+    method = account["payment_methods"].get(intent["payment_method"])
+    return bank_page.question(method["type"], intent.get("amount"), intent.get("currency"))
 
 
 def answer_challenge(account: Account, intent_id: str, *, passed: bool) -> str | None:
-    """Finish the challenge from the page. Return the URL to redirect the buyer to, or None in Stripe.js's dialog."""
+    """Take the answer from the page. Return the URL to redirect the buyer to, or None in Stripe.js's dialog.
+
+    A page that was left open, or that the back button shows again, changes nothing once the intent is decided.
+    """
     _, intent = _find(account, intent_id)
-    redirect = (intent["next_action"] or {}).get("redirect_to_url")
-    summary = finish_challenge(account, intent_id, passed=passed)
-    if redirect is None:
+    status = intent["status"]
+    return_url: str | None = account.secrets.get(return_url_key(intent))
+    if status == "requires_action":
+        status = finish_challenge(account, intent_id, passed=passed)["status"]
+    if return_url is None:
         return None
-    status = "succeeded" if summary["status"] in _PAID else "failed"
+    outcome = "succeeded" if status in _PAID else "failed"
     kind = intent["object"]
-    added = urlencode({kind: intent["id"], f"{kind}_client_secret": intent["client_secret"], "redirect_status": status})
-    return_url: str = redirect["return_url"]
+    added = urlencode(
+        {kind: intent["id"], f"{kind}_client_secret": intent["client_secret"], "redirect_status": outcome}
+    )
     parts = urlsplit(return_url)
     return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
 

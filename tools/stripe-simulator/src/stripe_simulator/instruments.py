@@ -1,4 +1,4 @@
-"""Cards and bank accounts of Stripe's test mode, with the outcome of charging each.
+"""Cards, bank accounts and wallets of Stripe's test mode, with the outcome of charging each.
 
 Numbers, tokens and outcomes follow https://docs.stripe.com/testing; the bank accounts follow
 https://docs.stripe.com/payments/sepa-debit/accept-a-payment and
@@ -49,7 +49,11 @@ class Challenge(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A test card or bank account. With `settles`, a payment stays in `processing` until the debit settles."""
+    """A test card, bank account or wallet.
+
+    With `settles`, a payment stays in `processing` until the debit settles. With `redirects`, the buyer approves or
+    refuses it on a page of the bank or wallet.
+    """
 
     type: str
     last4: str
@@ -60,6 +64,7 @@ class Instrument:
     decline: Decline | None = None
     refuses_attachment: bool = False
     settles: bool = False
+    redirects: bool = False
     bank: str = ""
 
 
@@ -141,6 +146,9 @@ _CARD_TABLE: dict[str, tuple[tuple[str, ...], Instrument]] = {
 CARDS_BY_NUMBER = {number: instrument for number, (_, instrument) in _CARD_TABLE.items()}
 
 
+ROUTING_NUMBER = "110000000"
+
+
 def _sepa(iban: str, decline: Decline | None = None) -> Instrument:
     return Instrument(
         type="sepa_debit", last4=iban[-4:], country=iban[:2], bank=iban[4:12], decline=decline, settles=True
@@ -148,7 +156,7 @@ def _sepa(iban: str, decline: Decline | None = None) -> Instrument:
 
 
 def _ach(number: str, decline: Decline | None = None) -> Instrument:
-    return Instrument(type="us_bank_account", last4=number[-4:], bank="110000000", decline=decline, settles=True)
+    return Instrument(type="us_bank_account", last4=number[-4:], bank=ROUTING_NUMBER, decline=decline, settles=True)
 
 
 ACCOUNTS_BY_IBAN = {
@@ -161,11 +169,19 @@ ACCOUNTS_BY_IBAN = {
     "DE62370400440532013001": _sepa("DE62370400440532013001", DEBIT_FAILED),
     "DE78370400440532013004": _sepa("DE78370400440532013004", DEBIT_FAILED),
 }
+ACCOUNTS_BY_NUMBER = {
+    "000123456789": _ach("000123456789"),
+    "000111111113": _ach("000111111113", ACCOUNT_CLOSED),
+    "000222222227": _ach("000222222227", NO_FUNDS_IN_ACCOUNT),
+}
+REDIRECTING = {kind: Instrument(type=kind, last4="", redirects=True) for kind in ("amazon_pay", "ideal")}
+"""By type. The buyer decides on the page if one of them pays, so there is one of each."""
+
 INSTRUMENTS_BY_TOKEN = {token: instrument for tokens, instrument in _CARD_TABLE.values() for token in tokens} | {
-    "pm_usBankAccount": _ach("000123456789"),
-    "pm_usBankAccount_success": _ach("000123456789"),
-    "pm_usBankAccount_accountClosed": _ach("000111111113", ACCOUNT_CLOSED),
-    "pm_usBankAccount_insufficientFunds": _ach("000222222227", NO_FUNDS_IN_ACCOUNT),
+    "pm_usBankAccount": ACCOUNTS_BY_NUMBER["000123456789"],
+    "pm_usBankAccount_success": ACCOUNTS_BY_NUMBER["000123456789"],
+    "pm_usBankAccount_accountClosed": ACCOUNTS_BY_NUMBER["000111111113"],
+    "pm_usBankAccount_insufficientFunds": ACCOUNTS_BY_NUMBER["000222222227"],
 }
 """Test tokens. Each use of one creates a new payment method."""
 

@@ -52,9 +52,11 @@ def check_charge_amount(amount: int, currency: str) -> None:
         )
     minimum = MINIMUM_AMOUNTS.get(currency, _MINIMUM_ELSEWHERE)
     if amount < minimum:
-        raise _out_of_bounds("amount_too_small", f"Amount must be at least {_formatted(minimum, currency)}")
+        raise _out_of_bounds("amount_too_small", f"Amount must be at least {format_amount(minimum, currency)}")
     if amount > MAXIMUM_AMOUNT:
-        raise _out_of_bounds("amount_too_large", f"Amount must be no more than {_formatted(MAXIMUM_AMOUNT, currency)}")
+        raise _out_of_bounds(
+            "amount_too_large", f"Amount must be no more than {format_amount(MAXIMUM_AMOUNT, currency)}"
+        )
     if currency in THREE_DECIMAL and amount % _THREE_DECIMAL_STEP:
         raise invalid(
             f"Invalid amount: {amount}. Amounts in {currency} must be a multiple of {_THREE_DECIMAL_STEP}.",
@@ -67,7 +69,7 @@ def _out_of_bounds(code: str, message: str) -> ApiError:
     return invalid(message, param="amount", code=code)
 
 
-def _formatted(amount: int, currency: str) -> str:
+def format_amount(amount: int, currency: str) -> str:
     """Format an amount as in Stripe's messages, without floating point."""
     decimals = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
     if not decimals:

@@ -84,7 +84,7 @@ def confirm(account: Account, intent: StripeObject, confirmation: Confirmation) 
         raise missing_payment_method(intent)
     method = account["payment_methods"].get(intent["payment_method"])
     check_method(account, intent, method)
-    if _is_challenged(account, method):
+    if _needs_buyer(account, method):
         return _challenge(account, intent, method, confirmation)
     return _charge(account, intent, method)
 
@@ -143,8 +143,11 @@ def _instrument(account: Account, method: StripeObject) -> Instrument:
     return method_state(account, method["id"]).instrument
 
 
-def _is_challenged(account: Account, method: StripeObject) -> bool:
+def _needs_buyer(account: Account, method: StripeObject) -> bool:
+    """Return true if the buyer has to pass 3-D Secure, or to approve on a page of the bank or wallet."""
     state = method_state(account, method["id"])
+    if state.instrument.redirects:
+        return not state.set_up
     if state.instrument.challenge is Challenge.UNLESS_SET_UP:
         return not state.set_up
     return state.instrument.challenge is Challenge.ALWAYS
@@ -160,16 +163,23 @@ def _challenge(
         intent,
         "payment_intent.requires_action",
         status="requires_action",
-        next_action=next_action(account, confirmation),
+        next_action=next_action(account, intent, method, confirmation),
         last_payment_error=None,
     )
 
 
-def next_action(account: Account, confirmation: Confirmation) -> dict[str, Any]:
-    """Return the `next_action` for 3-D Secure."""
-    if confirmation.return_url and not confirmation.use_stripe_sdk:
+def next_action(
+    account: Account, intent: StripeObject, method: StripeObject, confirmation: Confirmation
+) -> dict[str, Any]:
+    """Return the `next_action`: a page to redirect the buyer to, or 3-D Secure in Stripe.js."""
+    redirects = _instrument(account, method).redirects
+    if redirects and not confirmation.return_url:
+        raise invalid(f"You must provide a `return_url` to pay with {method['type']}.", param="return_url")
+    if redirects or (confirmation.return_url and not confirmation.use_stripe_sdk):
         redirect = {"return_url": confirmation.return_url, "url": confirmation.challenge_url}
+        account.secrets[return_url_key(intent)] = confirmation.return_url
         return {"redirect_to_url": redirect, "type": "redirect_to_url"}
+    account.secrets.pop(return_url_key(intent), None)
     return {
         "type": "use_stripe_sdk",
         "use_stripe_sdk": {
@@ -178,6 +188,11 @@ def next_action(account: Account, confirmation: Confirmation) -> dict[str, Any]:
             "type": "three_d_secure_redirect",
         },
     }
+
+
+def return_url_key(intent: StripeObject) -> str:
+    """Return the key in `Account.secrets` of the URL that the page of the bank or wallet returns the buyer to."""
+    return f"{intent['id']} return_url"
 
 
 def _charge(account: Account, intent: StripeObject, method: StripeObject) -> StripeObject:

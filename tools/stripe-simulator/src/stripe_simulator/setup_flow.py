@@ -44,13 +44,14 @@ def confirm(account: Account, intent: StripeObject, confirmation: Confirmation) 
     method = account["payment_methods"].get(intent["payment_method"])
     check_method(account, intent, method)
     state = method_state(account, method["id"])
-    if state.instrument.challenge is not Challenge.NEVER and not state.set_up:
+    asks = state.instrument.redirects or state.instrument.challenge is not Challenge.NEVER
+    if asks and not state.set_up:
         return account.change(
             INTENTS,
             intent,
             "setup_intent.requires_action",
             status="requires_action",
-            next_action=next_action(account, confirmation),
+            next_action=next_action(account, intent, method, confirmation),
             last_setup_error=None,
         )
     return _set_up(account, intent, method)

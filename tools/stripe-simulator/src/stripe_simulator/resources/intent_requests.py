@@ -14,6 +14,7 @@ from stripe_simulator.api_keys import KeyKind
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Call
 from stripe_simulator.forms import Form
+from stripe_simulator.instruments import REDIRECTING
 from stripe_simulator.intent_errors import class_name
 from stripe_simulator.parameters import Params
 from stripe_simulator.resources.payment_methods import METHOD_PARAMETERS, method_from_data, resolve_method
@@ -44,10 +45,12 @@ def automatic_payment_methods(params: Params) -> Params | None:
     return {"allow_redirects": given.get("allow_redirects", "always"), "enabled": True} if given["enabled"] else None
 
 
-def payment_method_types(params: Params, possible: Sequence[str], *, automatic: bool) -> list[str]:
+def payment_method_types(params: Params, possible: Sequence[str], automatic: Params | None) -> list[str]:
     """Return the accepted types: the modelled ones that the request allows and does not exclude."""
     allowed = params.get("allowed_payment_method_types", possible if automatic else ("card",))
-    excluded = params.get("excluded_payment_method_types", ())
+    excluded = set(params.get("excluded_payment_method_types", ()))
+    if automatic and automatic["allow_redirects"] == "never":
+        excluded |= REDIRECTING.keys()
     types = [kind for kind in possible if kind in allowed and kind not in excluded]
     if not types:
         raise invalid(

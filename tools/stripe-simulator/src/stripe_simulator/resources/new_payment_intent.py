@@ -9,14 +9,17 @@ from stripe_simulator.resources.intent_requests import automatic_payment_methods
 from stripe_simulator.resources.nested_objects import to_shipping
 
 KIND: Final = "payment_intent"
-_DEBITS: Final = {"eur": "sepa_debit", "usd": "us_bank_account"}
+_TYPES: Final = {"eur": ("card", "sepa_debit", "ideal"), "usd": ("card", "us_bank_account", "amazon_pay")}
+_SINGLE_USE: Final = frozenset({"ideal"})
+"""Types that are not offered for later payments: Stripe saves a SEPA debit in place of iDEAL, which is not modelled."""
 
 
 def new_intent(account: Account, params: Params, currency: str) -> StripeObject:
     """Return the intent that the parameters of a create call describe. The caller stores it."""
     intent_id = account.ids.new("pi")
     automatic = automatic_payment_methods(params)
-    possible = ["card", _DEBITS[currency]] if currency in _DEBITS else ["card"]
+    later = "setup_future_usage" in params
+    possible = [kind for kind in _TYPES.get(currency, ("card",)) if not (later and kind in _SINGLE_USE)]
     return {
         "id": intent_id,
         "object": KIND,
@@ -47,7 +50,7 @@ def new_intent(account: Account, params: Params, currency: str) -> StripeObject:
         "payment_method": None,
         "payment_method_configuration_details": None,
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": payment_method_types(params, possible, automatic=automatic is not None),
+        "payment_method_types": payment_method_types(params, possible, automatic),
         "processing": None,
         "receipt_email": params.get("receipt_email"),
         "review": None,

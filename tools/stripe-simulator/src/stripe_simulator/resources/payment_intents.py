@@ -31,6 +31,7 @@ from stripe_simulator.resources.new_payment_intent import KIND, new_intent
 _ALWAYS_UPDATABLE: Final = frozenset({"description", "metadata", "expand"})
 _TEXTS: Final = ("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix")
 _MAX_DESCRIPTOR_LENGTH: Final = 22
+_DEBITS: Final = ("sepa_debit", "us_bank_account")
 _PUBLIC_FIELDS: Final = (
     "id",
     "object",
@@ -108,7 +109,7 @@ def _check_mandate(call: Call, intent: StripeObject) -> None:
     """Require the buyer's mandate for a bank debit. Stripe.js collects it by itself."""
     if call.key_kind is KeyKind.PUBLISHABLE or "mandate_data" in call.params or not intent["payment_method"]:
         return
-    if call.account["payment_methods"].get(intent["payment_method"])["type"] != "card":
+    if call.account["payment_methods"].get(intent["payment_method"])["type"] in _DEBITS:
         raise invalid(
             "This PaymentIntent requires a mandate, but no existing mandate was found. Collect mandate acceptance from "
             "the customer and try again, providing acceptance data in the mandate_data parameter.",

@@ -1,4 +1,4 @@
-"""Payment methods: cards and bank accounts (https://docs.stripe.com/api/payment_methods)."""
+"""Payment methods: cards, bank accounts and wallets (https://docs.stripe.com/api/payment_methods)."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,8 +11,11 @@ from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.instruments import (
     ACCOUNTS_BY_IBAN,
+    ACCOUNTS_BY_NUMBER,
     CARDS_BY_NUMBER,
     INSTRUMENTS_BY_TOKEN,
+    REDIRECTING,
+    ROUTING_NUMBER,
     Instrument,
     passes_luhn,
 )
@@ -68,6 +71,8 @@ def resolve_method(account: Account, method_id: str) -> StripeObject:
 def method_from_data(account: Account, data: Params) -> StripeObject:
     """Create a payment method from the parameters of a create call or of `payment_method_data`."""
     kind = data["type"]
+    if kind in REDIRECTING:
+        return new_method(account, REDIRECTING[kind], data)
     reader = _READERS.get(kind)
     if reader is None:
         raise invalid(f"The simulator does not model payment methods of type '{kind}'.", param="type")
@@ -105,7 +110,7 @@ def new_method(account: Account, instrument: Instrument, data: Params) -> Stripe
 
 
 def describe(account: Account, instrument: Instrument, card: Params) -> StripeObject:
-    """Return the visible details of the card or bank account."""
+    """Return the visible details of the card, bank account or wallet."""
     if instrument.type == "card":
         return {
             "brand": instrument.brand,
@@ -125,6 +130,10 @@ def describe(account: Account, instrument: Instrument, card: Params) -> StripeOb
     if instrument.type == "sepa_debit":
         shown = {"bank_code": instrument.bank, "branch_code": "", "country": instrument.country}
         return shown | {"fingerprint": account.ids.fingerprint(), "generated_from": None, "last4": instrument.last4}
+    if instrument.type == "ideal":
+        return {"bank": None, "bic": None}
+    if instrument.type == "amazon_pay":
+        return {}
     return {
         "account_holder_type": "individual",
         "account_type": "checking",
@@ -207,7 +216,25 @@ def _sepa_debit(_: Account, data: Params) -> Instrument:
     return instrument
 
 
-_READERS: dict[str, Any] = {"card": _card, "sepa_debit": _sepa_debit}
+def _us_bank_account(_: Account, data: Params) -> Instrument:
+    """Return a test account. It counts as verified, as one that Stripe.js has connected."""
+    if data.get("routing_number") != ROUTING_NUMBER:
+        raise invalid(
+            "The bank routing number provided is invalid.",
+            param="us_bank_account[routing_number]",
+            code="routing_number_invalid",
+        )
+    instrument = ACCOUNTS_BY_NUMBER.get(data.get("account_number", ""))
+    if instrument is None:
+        raise invalid(
+            "The bank account number provided is invalid.",
+            param="us_bank_account[account_number]",
+            code="account_number_invalid",
+        )
+    return instrument
+
+
+_READERS: dict[str, Any] = {"card": _card, "sepa_debit": _sepa_debit, "us_bank_account": _us_bank_account}
 
 
 def _create(call: Call) -> StripeObject:
@@ -228,7 +255,17 @@ def _detach(call: Call) -> StripeObject:
     return call.account.change(COLLECTION, method, "payment_method.detached", customer=None)
 
 
-_DETAILS = ("allow_redisplay", "billing_details", "card", "metadata", "sepa_debit", "type")
+_DETAILS = (
+    "allow_redisplay",
+    "amazon_pay",
+    "billing_details",
+    "card",
+    "ideal",
+    "metadata",
+    "sepa_debit",
+    "type",
+    "us_bank_account",
+)
 METHOD_PARAMETERS = Parameters(shapes.PaymentMethodCreateParams, _DETAILS)
 
 RESOURCE = Resource(

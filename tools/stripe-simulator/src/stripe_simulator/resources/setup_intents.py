@@ -27,7 +27,7 @@ from stripe_simulator.resources.intent_requests import (
 from stripe_simulator.setup_flow import INTENTS
 
 KIND: Final = "setup_intent"
-_TYPES: Final = ("card", "sepa_debit", "us_bank_account")
+_TYPES: Final = ("card", "sepa_debit", "us_bank_account", "amazon_pay")
 _PUBLIC_FIELDS: Final = (
     "id",
     "object",
@@ -89,7 +89,7 @@ def _new_intent(account: Account, params: Params) -> StripeObject:
         "payment_method": None,
         "payment_method_configuration_details": None,
         "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
-        "payment_method_types": payment_method_types(params, _TYPES, automatic=automatic is not None),
+        "payment_method_types": payment_method_types(params, _TYPES, automatic),
         "single_use_mandate": None,
         "status": "requires_payment_method",
         "usage": params.get("usage", "off_session"),

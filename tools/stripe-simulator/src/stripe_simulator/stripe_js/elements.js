@@ -66,7 +66,7 @@ class Elements extends Emitter {
     const element = this.getElement("payment");
     if (this.#wallet || !(element instanceof PaymentElement)) return { selectedPaymentMethod: "card" };
     const error = element.form.validate();
-    return error ? { error } : { selectedPaymentMethod: element.type_chosen };
+    return error ? { error } : { selectedPaymentMethod: element.chosen };
   }
 
   /** @returns {object | undefined} the payment method that the buyer chose and entered */

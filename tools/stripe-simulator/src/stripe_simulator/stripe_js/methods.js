@@ -173,7 +173,8 @@ class MethodForm {
     this.method = METHODS[type];
     this.onChange = onChange;
     this.fields = this.method.fields.map((options) => new Field(options, () => this.#changed()));
-    this.element = h("div", { class: "method" }, ...this.#content());
+    this.element = this.#content();
+    this.fills = this.#buttons();
     this.#showBrand();
   }
 
@@ -215,24 +216,19 @@ class MethodForm {
   }
 
   #content() {
-    const { text, fields, fills } = this.method;
-    if (!fields.length) return [h("div", { class: "redirect" }, this.method.icon(), h("p", { class: "text" }, text ?? ""))];
-    const grid = h("div", { class: "fields" }, ...this.fields.map((field) => field.element));
-    if (text) grid.append(h("p", { class: "text wide" }, text));
-    return fills ? [grid, this.#note()] : [grid];
+    const { icon: draw, text, fields } = this.method;
+    const words = text ? h("p", { class: "text wide" }, text) : null;
+    if (!fields.length) return h("div", { class: "redirect" }, draw(), words);
+    return h("div", { class: "fields" }, ...this.fields.map((field) => field.element), words);
   }
 
-  #note() {
+  #buttons() {
     const { fillsLabel = "", fills = [] } = this.method;
-    const buttons = fills.map(({ label, values }) =>
-      h(
-        "button",
-        { type: "button", click: () => this.fill(values) },
-        `${label} `,
-        h("span", { class: "digits" }, digitsOf(Object.values(values)[0]).slice(-4)),
-      ),
-    );
-    return h("div", { class: "fills", role: "group", "aria-label": fillsLabel }, ...buttons);
+    const buttons = fills.map(({ label, values }) => {
+      const digits = h("span", { class: "digits" }, digitsOf(Object.values(values)[0]).slice(-4));
+      return h("button", { type: "button", click: () => this.fill(values) }, `${label} `, digits);
+    });
+    return h("div", { class: "fills", role: "group", "aria-label": fillsLabel, hidden: !fills.length }, ...buttons);
   }
 
   #changed() {

@@ -11,17 +11,17 @@ class PaymentElement extends BaseElement {
     super("payment", elements, options);
     /** @type {Map<string, MethodForm>} */
     this.forms = new Map();
-    this.type_chosen = "card";
+    this.chosen = "card";
     this.tabs = h("fieldset", { class: "tabs" });
     this.panel = h("div", { class: "panel" });
-    const note = h("p", {}, ICONS.flask(), "Simulated Stripe: no real money");
-    this.root.append(this.tabs, this.panel, h("div", { class: "note" }, note));
+    this.note = h("div", { class: "note" });
+    this.root.append(this.tabs, this.panel, this.note);
     // Until the intent is loaded, the card's form takes its room behind the placeholder.
     this.#offer(["card"]);
   }
 
   get form() {
-    return /** @type {MethodForm} */ (this.forms.get(this.type_chosen));
+    return /** @type {MethodForm} */ (this.forms.get(this.chosen));
   }
 
   clear() {
@@ -64,11 +64,16 @@ class PaymentElement extends BaseElement {
     const place = (/** @type {string} */ type) => (order.includes(type) ? order.indexOf(type) : order.length);
     const sorted = [...types].sort((one, other) => place(one) - place(other));
     this.forms = new Map(sorted.map((type) => [type, this.forms.get(type) ?? this.#newForm(type)]));
-    if (!this.forms.has(this.type_chosen)) this.type_chosen = sorted[0];
+    if (!this.forms.has(this.chosen)) this.chosen = sorted[0];
     const group = uniqueId("method");
     const legend = h("legend", { class: "unseen" }, "Payment method");
     this.tabs.replaceChildren(legend, ...sorted.map((type) => this.#tab(type, group)));
+    this.#showForm();
+  }
+
+  #showForm() {
     this.panel.replaceChildren(this.form.element);
+    this.note.replaceChildren(h("p", {}, ICONS.flask(), "Simulated Stripe: no real money"), this.form.fills);
   }
 
   /** @param {string} type */
@@ -83,19 +88,19 @@ class PaymentElement extends BaseElement {
   #tab(type, group) {
     const { label, icon } = METHODS[type];
     const choose = () => this.#choose(type);
-    const radio = h("input", { type: "radio", name: group, value: type, checked: type === this.type_chosen, change: choose });
+    const radio = h("input", { type: "radio", name: group, value: type, checked: type === this.chosen, change: choose });
     return h("label", { class: "tab" }, radio, icon(), label);
   }
 
   /** @param {string} type */
   #choose(type) {
-    this.type_chosen = type;
-    this.panel.replaceChildren(this.form.element);
+    this.chosen = type;
+    this.#showForm();
     this.#tellChange();
   }
 
   #tellChange() {
     const { complete, empty } = this.form;
-    this.tell("change", { complete, empty, collapsed: false, value: { type: this.type_chosen } });
+    this.tell("change", { complete, empty, collapsed: false, value: { type: this.chosen } });
   }
 }

@@ -36,7 +36,6 @@ fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
 .tab:has(:checked) svg { color: var(--colorPrimary); }
 .tab:has(:focus-visible) { box-shadow: 0 0 0 1px var(--colorPrimary), 0 0 0 4px var(--ring); }
 
-.method { display: grid; gap: calc(var(--spacingUnit) * 4); }
 .fields { display: grid; gap: var(--gap); grid-template-columns: 1fr 1fr; align-items: start; }
 .field { display: grid; gap: var(--spacingUnit); min-width: 0; }
 .field.wide, .wide { grid-column: 1 / -1; }
@@ -65,7 +64,7 @@ fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
 
 .note { display: grid; gap: calc(var(--spacingUnit) * 2); padding: var(--gap); font-size: 0.85em; }
 .note p { display: flex; gap: 0.5em; align-items: center; margin: 0; color: var(--colorText); font-weight: var(--fontWeightMedium); }
-.fills { display: flex; font-size: 0.875em; flex-wrap: wrap; gap: calc(var(--spacingUnit) * 1.5); }
+.fills { display: flex; flex-wrap: wrap; gap: calc(var(--spacingUnit) * 1.5); }
 .fills button {
   min-height: 28px; padding: 0 0.75em; border: 1px solid var(--line); border-radius: 99px; cursor: pointer;
   background: var(--colorBackground); color: var(--colorText);

@@ -57,7 +57,11 @@ class ExpressCheckoutElement extends BaseElement {
     this.row.style.setProperty("--buttonHeight", `${this.options.buttonHeight ?? 44}px`);
     this.row.replaceChildren(
       ...wallets.map(({ type, label }) =>
-        h("button", { type: "button", class: type, click: () => this.#clicked(type, label) }, `Pay with ${label}`),
+        h(
+          "button",
+          { type: "button", class: type, "aria-label": `Pay with ${label}`, click: () => this.#clicked(type, label) },
+          label,
+        ),
       ),
     );
   }

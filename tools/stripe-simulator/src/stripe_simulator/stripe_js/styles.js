@@ -2,7 +2,7 @@
 "use strict";
 
 const STYLES = `
-:host { all: initial; display: block; }
+:host { all: initial; display: block; container-type: inline-size; }
 *, ::before, ::after { box-sizing: border-box; }
 [hidden] { display: none !important; }
 .root {
@@ -35,6 +35,8 @@ fieldset { border: 0; margin: 0; padding: 0; min-width: 0; }
 .tab:has(:checked) { color: var(--colorText); border-color: var(--colorPrimary); box-shadow: 0 0 0 1px var(--colorPrimary); }
 .tab:has(:checked) svg { color: var(--colorPrimary); }
 .tab:has(:focus-visible) { box-shadow: 0 0 0 1px var(--colorPrimary), 0 0 0 4px var(--ring); }
+/* Labels of two lines are likely here. Their room is reserved before they are known. */
+@container (max-width: 26rem) { .tab { min-height: calc(1.5 * var(--fontSizeBase) + 2.2em + var(--spacingUnit) * 6); } }
 
 .fields { display: grid; gap: var(--gap); grid-template-columns: 1fr 1fr; align-items: start; }
 .field { display: grid; gap: var(--spacingUnit); min-width: 0; }

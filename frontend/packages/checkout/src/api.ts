@@ -430,7 +430,7 @@ export interface components {
         };
         /**
          * ConfigBody
-         * @description Settings with which the frontend loads Stripe.js and shows how to end a subscription.
+         * @description Settings with which the frontend loads Stripe.js, and links that it shows.
          */
         ConfigBody: {
             /**
@@ -438,6 +438,11 @@ export interface components {
              * @description Stripe's customer portal, where buyers can end their subscriptions. Absent if the shop has none.
              */
             customerPortalUrl?: string | null;
+            /**
+             * Demosigninurl
+             * @description Where the demo's frontend signs a customer in. Absent outside demos.
+             */
+            demoSignInUrl?: string | null;
             /** Publishablekey */
             publishableKey: string;
             /** Stripejsurl */

@@ -11,13 +11,13 @@ from playwright.async_api import Browser, expect
 from devstack.stack_options import StackOptions
 from tests.e2e.harness.control_api import ControlApi
 from tests.e2e.harness.system import System, running_system
+from tests.e2e.timeouts import USUAL
 
 from .harness import built_shop
 from .harness.chromium import running_chromium
 from .harness.private_details import PrivateDetails
 from .harness.purchases import Purchases
 from .harness.recorder import Recorder
-from .harness.shop_settings import GATEWAY
 from .harness.storefront import Storefront
 
 _HERE: Final = Path(__file__).parent
@@ -58,11 +58,9 @@ async def browser() -> AsyncIterator[Browser]:
 async def system(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Run a gateway that serves the shop, behind proxies to its upstreams."""
     built_shop.build()
-    options = StackOptions(durable=False, seed=1, settings={"gateway": GATEWAY})
+    options = StackOptions(durable=False, seed=1, shop=built_shop.FOLDER, settings={"gateway": USUAL})
     folder = tmp_path_factory.mktemp("holdfast")
     async with running_system(folder, options=options, with_proxies=True, embedded=True) as running:
-        stripe_js = f"{running.backend.addresses.stripe_api}/stripe.js"
-        await running.backend.restart("gateway", {"STRIPE_JS_URL": stripe_js})
         yield running
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, WebError
 
 from tests.e2e.harness.canaries import Canary, found_in
+from tests.e2e.harness.shop import Checkout
 
 INITIATE: Final = "/api/stripe/initiate-checkout"
 ONLY_KEY: Final = "checkoutAttemptId"
@@ -58,6 +59,15 @@ class Recorder:
     def sent_to(self, path: str, method: str = "POST") -> list[Request]:
         """Return the requests to a path of the shop."""
         return [each for each in self.requests if each.method == method and self._path(each) == path]
+
+    async def granted(self) -> list[Checkout]:
+        """Return the checkouts that the gateway granted, in order."""
+        answers = [await request.response() for request in self.sent_to(INITIATE)]
+        bodies = [await answer.json() for answer in answers if answer is not None and answer.ok]
+        return [
+            Checkout(body["checkoutAttemptId"], body["clientSecret"], body["intentAmount"], body["currency"])
+            for body in bodies
+        ]
 
     async def check(self) -> None:
         """Raise AssertionError unless all is as it must be."""

@@ -1,10 +1,13 @@
 """The shop in one tab, used as a person uses it: by what the page shows."""
 
+import asyncio
+import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from .private_details import PrivateDetails
 from .recorder import ONLY_KEY, Recorder
@@ -50,19 +53,20 @@ class Storefront:
     async def add_to_cart(self, *names: str) -> Self:
         """Put products into the cart, one of each."""
         for name in names:
-            await self.product(name).get_by_role("button", name=re.compile("add", re.IGNORECASE)).click()
+            await self.product(name).get_by_role("button", name=f"Add {name} to cart").click()
         return self
 
     async def buy_now(self, name: str) -> Self:
         """Buy a single product."""
-        await self.product(name).get_by_role("button", name=re.compile("buy now", re.IGNORECASE)).click()
+        await self.product(name).get_by_role("button", name=f"Buy {name} now").click()
         await expect(self.page).to_have_url(f"{self.url}/checkout")
         return self
 
     async def go_to_checkout(self, *names: str) -> Self:
         """Open the shop, fill the cart, and go to the checkout."""
         await (await self.open()).add_to_cart(*names)
-        await self.page.get_by_role("link", name=re.compile("check ?out", re.IGNORECASE)).first.click()
+        await self.page.get_by_role("button", name=re.compile(r"^Cart, \d+ item")).click()
+        await self.page.get_by_role("dialog").get_by_role("button", name=re.compile("^Checkout")).click()
         await expect(self.page).to_have_url(f"{self.url}/checkout")
         return self
 
@@ -73,6 +77,17 @@ class Storefront:
         return self
 
     # Checkout
+
+    async def hold(self, path: str) -> Callable[[], None]:
+        """Hold the requests to a path of the shop; return what lets them go."""
+        released = asyncio.Event()
+
+        async def wait(route: Route) -> None:
+            await released.wait()
+            await route.continue_()
+
+        await self.page.route(f"{self.url}{path}", wait)
+        return released.set
 
     async def fill_details(self) -> Self:
         """Fill in contact and address; shipping stays as it is offered."""
@@ -152,18 +167,29 @@ class Storefront:
             await expect(shown.first).to_be_visible(timeout=seconds * 1000)
         return self
 
-    async def is_told(self, *texts: str) -> Self:
+    async def is_told(self, *texts: str, seconds: float = 15.0) -> Self:
         """Wait until one message to the buyer, announced to screen readers, says all of this."""
         message = self.page.locator("[role=alert], [role=status]").filter(visible=True)
         for text in texts:
             message = message.filter(has_text=re.compile(text, re.IGNORECASE))
-        await expect(message.first).to_be_visible()
+        await expect(message.first).to_be_visible(timeout=seconds * 1000)
         return self
 
     async def is_at_confirmation(self) -> Self:
         """Wait for the page that shows what became of the purchase."""
         await expect(self.page).to_have_url(re.compile(rf"^{self.url}/order-confirmation\b"))
         return self
+
+    async def sees_completed(self, *, seconds: float = 15.0) -> Self:
+        """Wait for the confirmation of a completed purchase."""
+        await self.is_at_confirmation()
+        await self.is_told("thank you", "complete", seconds=seconds)
+        return self
+
+    async def cart(self) -> list[dict[str, int | str]]:
+        """Return the lines of the cart."""
+        stored = await self.page.evaluate("() => localStorage.getItem('cart')")
+        return list(json.loads(stored or "[]"))
 
     async def stored_id(self) -> str | None:
         """Return the id that sessionStorage holds."""

@@ -1,9 +1,70 @@
-import { Page } from "./router";
+import type { Subscription } from "@holdfast/checkout";
+import { client } from "./client";
+import { EmptyState } from "./components/small";
+import { useKeysetPages } from "./keysetPages";
+import { PagedList } from "./PagedList";
+import { Link, Page } from "./router";
+import { SignInNeeded } from "./SignIn";
+import { SubscriptionCard } from "./SubscriptionsCard";
+import { SubscriptionEnding } from "./SubscriptionsEnding";
+import { useSession } from "./session";
 
 export default function Subscriptions() {
+  const session = useSession();
   return (
     <Page title="Your subscriptions" narrow>
-      <p>Not here yet.</p>
+      {session === "signed_in" ? (
+        <SubscriptionList />
+      ) : (
+        <SignInNeeded>
+          Subscriptions are listed for signed-in customers. As a guest, end yours in the customer portal that is linked
+          on the page that confirmed your order.
+        </SignInNeeded>
+      )}
     </Page>
+  );
+}
+
+async function readSubscriptions(cursor: string | undefined) {
+  const { subscriptions, nextCursor } = await client.subscriptions(cursor);
+  return { items: subscriptions, nextCursor };
+}
+
+function SubscriptionList() {
+  const pages = useKeysetPages<Subscription>(readSubscriptions);
+  const lookAgain = (subscription: Subscription) =>
+    read(subscription).then((found) => found && pages.replace(found), ignore);
+  return (
+    <PagedList pages={pages} what="subscriptions" empty={<NoSubscriptions />}>
+      {(subscription) => (
+        <SubscriptionCard subscription={subscription} lookAgain={() => lookAgain(subscription)} heading="h2">
+          <SubscriptionEnding subscription={subscription} onChange={pages.replace} />
+        </SubscriptionCard>
+      )}
+    </PagedList>
+  );
+}
+
+/** The list has no client secrets of first charges; the status of the checkout has. */
+async function read({ id, checkoutAttemptId }: Subscription): Promise<Subscription | undefined> {
+  const { purchase } = await client.checkoutStatus(checkoutAttemptId);
+  return purchase?.subscriptions.find((each) => each.id === id);
+}
+
+/** Whoever looks again does so repeatedly. */
+function ignore(): void {}
+
+function NoSubscriptions() {
+  return (
+    <EmptyState
+      title="No subscriptions yet"
+      action={
+        <Link className="button button-primary" to="/">
+          See what is on sale
+        </Link>
+      }
+    >
+      Subscriptions that you begin while signed in are listed here, and end here.
+    </EmptyState>
   );
 }

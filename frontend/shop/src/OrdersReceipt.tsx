@@ -1,0 +1,52 @@
+import type { Purchase, Subscription } from "@holdfast/checkout";
+import { Money, type Sum, Sums } from "./components/small";
+import "./styles/receipt.css";
+
+export type OrderSummary = NonNullable<Purchase["order"]>;
+
+type Line = Subscription["items"][number];
+
+/** Short name of what was bought: "2 × Mug and 1 more". */
+export function nameOf([first, ...others]: Line[]): string {
+  if (!first) return "";
+  const name = first.quantity > 1 ? `${first.quantity} × ${first.name}` : first.name;
+  return others.length ? `${name} and ${others.length} more` : name;
+}
+
+/** Lines of an order or of a subscription. */
+export function Lines({ items, currency }: { items: Line[]; currency: string }) {
+  return (
+    <ul className="lines">
+      {items.map(({ priceId, name, quantity, unitAmount }) => (
+        <li key={priceId}>
+          <span className="line-name">{name}</span>
+          {quantity > 1 && (
+            <span className="soft small">
+              {quantity} × <Money amount={unitAmount} currency={currency} />
+            </span>
+          )}
+          <Money amount={unitAmount * quantity} currency={currency} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Lines and sums of an order. */
+export function OrderReceipt({ order }: { order: OrderSummary }) {
+  return (
+    <div className="stack">
+      <Lines items={order.items} currency={order.currency} />
+      <Sums sums={sumsOf(order)} />
+    </div>
+  );
+}
+
+function sumsOf({ currency, shippingOption, totalAmount, refundedAmount, disputedAmount }: OrderSummary): Sum[] {
+  const sums: Sum[] = [];
+  if (shippingOption) sums.push({ label: shippingOption.name, amount: shippingOption.amount, currency });
+  sums.push({ label: "Total paid", amount: totalAmount, currency, total: true });
+  if (refundedAmount) sums.push({ label: "Refunded", amount: -refundedAmount, currency });
+  if (disputedAmount) sums.push({ label: "Disputed", amount: -disputedAmount, currency });
+  return sums;
+}

@@ -1,0 +1,79 @@
+import type { Subscription } from "@holdfast/checkout";
+import { lazy, type ReactNode, Suspense } from "react";
+import { Money, Skeleton, StatusBadge } from "./components/small";
+import { formatDate, formatInterval } from "./money";
+import { Lines, nameOf } from "./OrdersReceipt";
+import { endsWithPeriod, hasEnded, PAID, statusWords } from "./subscriptionStatus";
+import { useSubscriptionWatch } from "./subscriptionWatch";
+
+// Few buyers need it, and it brings Stripe's wrappers.
+const FinishPayment = lazy(() => import("./FinishPayment"));
+
+interface SubscriptionCardProps {
+  subscription: Subscription;
+  /** Read the subscription again, because its status may have changed. */
+  lookAgain(): void;
+  heading: "h2" | "h3";
+  children?: ReactNode;
+}
+
+/** A subscription with its dates and sums, and the way to finish its first charge. */
+export function SubscriptionCard({ subscription, lookAgain, heading: Heading, children }: SubscriptionCardProps) {
+  const { isPaid, onPaid } = useSubscriptionWatch(subscription, lookAgain);
+  const { label, tone, text } = isPaid ? PAID : statusWords(subscription);
+  return (
+    <article className="card stack subscription">
+      <div className="spread">
+        <Heading className="subscription-name">{nameOf(subscription.items)}</Heading>
+        <StatusBadge tone={tone}>{label}</StatusBadge>
+      </div>
+      <p className="subscription-price">
+        <Money amount={subscription.amount} currency={subscription.currency} /> {termsOf(subscription)}
+      </p>
+      {subscription.items.length > 1 && <Lines items={subscription.items} currency={subscription.currency} />}
+      <p className="soft" role="status">
+        {text}
+      </p>
+      {subscription.payment && !isPaid && (
+        <Suspense fallback={<Skeleton className="finish-payment-skeleton" />}>
+          <FinishPayment
+            clientSecret={subscription.payment.clientSecret}
+            checkoutAttemptId={subscription.checkoutAttemptId}
+            onDone={onPaid}
+          />
+        </Suspense>
+      )}
+      <div className="spread subscription-foot">
+        <Dates subscription={subscription} />
+        {children}
+      </div>
+    </article>
+  );
+}
+
+function termsOf(subscription: Subscription): string {
+  return subscription.interval === "unknown" ? "for each period" : formatInterval(subscription);
+}
+
+function Dates({ subscription }: { subscription: Subscription }) {
+  return (
+    <dl className="facts">
+      {datesOf(subscription).map(([label, iso]) => (
+        <div key={label}>
+          <dt>{label}</dt>
+          <dd>{formatDate(iso)}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function datesOf(subscription: Subscription): [string, string][] {
+  const { status, trialEnd, currentPeriodEnd, endedAt, createdAt } = subscription;
+  const dates: [string, string | null | undefined][] = [["Ordered", createdAt]];
+  if (hasEnded(subscription)) dates.push(["Ended", endedAt]);
+  else if (endsWithPeriod(subscription)) dates.push(["Ends", currentPeriodEnd]);
+  else if (status === "trialing") dates.push(["First charge", trialEnd ?? currentPeriodEnd]);
+  else if (status === "active") dates.push(["Next charge", currentPeriodEnd]);
+  return dates.filter((each): each is [string, string] => Boolean(each[1]));
+}

@@ -1,0 +1,44 @@
+import type { Subscription } from "@holdfast/checkout";
+import { useCallback, useEffect, useEffectEvent, useState } from "react";
+import { settlesSoon } from "./subscriptionStatus";
+
+const PAUSES_SECONDS = [0, 1, 2, 3, 5, 8, 13, 20];
+const LAST_PAUSE_SECONDS = 30;
+
+interface SubscriptionWatch {
+  /** The buyer has paid the first charge, and the payment is on its way. */
+  isPaid: boolean;
+  onPaid(): void;
+}
+
+/**
+ * Look again at a subscription while its status is about to change: until it is set up, until the buyer can finish its
+ * first charge, and after they paid until the payment has arrived.
+ */
+export function useSubscriptionWatch(subscription: Subscription, lookAgain: () => void): SubscriptionWatch {
+  const [hasPaid, setPaid] = useState(false);
+  const onPaid = useCallback(() => setPaid(true), []);
+  const look = useEffectEvent(lookAgain);
+  const isPaid = hasPaid && subscription.status === "incomplete";
+  const awaited = isPaid || settlesSoon(subscription);
+  useEffect(() => {
+    if (awaited) return withGrowingPauses(() => look());
+  }, [awaited]);
+  return { isPaid, onPaid };
+}
+
+/** Call a function with growing pauses until the returned one is called. */
+function withGrowingPauses(call: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout>;
+  const next = (round: number) => {
+    timer = setTimeout(
+      () => {
+        call();
+        next(round + 1);
+      },
+      1000 * (PAUSES_SECONDS[round] ?? LAST_PAUSE_SECONDS),
+    );
+  };
+  next(0);
+  return () => clearTimeout(timer);
+}

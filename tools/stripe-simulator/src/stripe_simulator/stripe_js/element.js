@@ -121,7 +121,17 @@ class BaseElement extends Emitter {
   /** @param {KeyboardEvent} event */
   #pressed(event) {
     if (event.key === "Escape") this.tell("escape");
-    // A field in a shadow root does not belong to the page's form. Stripe.js submits that on Enter.
-    if (event.key === "Enter" && event.target instanceof HTMLInputElement) this.#host?.closest("form")?.requestSubmit();
+    // A field in a shadow root does not belong to the page's form, which Stripe.js submits on Enter.
+    if (event.key === "Enter" && event.target instanceof HTMLInputElement) submitForm(this.#host?.closest("form"));
   }
+}
+
+/**
+ * Submit a form as Enter in one of its own fields would: not while its button is disabled.
+ * @param {HTMLFormElement | null | undefined} form
+ */
+function submitForm(form) {
+  const button = form?.querySelector("button:not([type=button], [type=reset]), input[type=submit]");
+  if (button instanceof HTMLElement) button.click();
+  else form?.requestSubmit();
 }

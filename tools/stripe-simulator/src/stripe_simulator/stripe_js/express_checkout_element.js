@@ -79,7 +79,7 @@ class ExpressCheckoutElement extends BaseElement {
       amount: formatAmount(this.intent ?? {}),
       text: "Simulated Stripe: no real money.",
       choices: [
-        { label: "Pay", value: "pay", main: true },
+        { label: `Confirm with ${label}`, value: "pay", main: true },
         { label: "Cancel", value: "cancel" },
       ],
       appearance: this.elements.appearance,

@@ -37,7 +37,7 @@ class Field {
         "aria-invalid": "false",
         "aria-describedby": `${id}-error`,
         input: () => this.#typed(),
-        change: () => this.value && this.validate(),
+        blur: (/** @type {FocusEvent} */ event) => this.#left(event),
       })
     );
     this.input.value = options.value;
@@ -70,6 +70,15 @@ class Field {
     const error = this.options.check(this.value);
     this.#show(error);
     return error;
+  }
+
+  /**
+   * Show the error to a buyer who goes on to another field. Not on the way to a button: the error would move that away
+   * under the pointer, and the click would be lost.
+   * @param {FocusEvent} event
+   */
+  #left(event) {
+    if (this.value && event.relatedTarget instanceof HTMLInputElement) this.validate();
   }
 
   #typed() {

@@ -37,6 +37,7 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
   readonly #tabs: () => Tabs;
   #arrival: Arrival = { checkoutAttemptId: null, intent: null };
   #asked = 0;
+  #announced = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Raised by each question: the answers to earlier ones are ignored. */
   #turn = 0;
@@ -130,6 +131,8 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
 
   #announce(id: string): void {
     const stored = storedAttemptId();
+    if (this.#announced) return;
+    this.#announced = true;
     // An older confirmation was opened again: the cart and the stored id are those of the next checkout.
     if (history.state?.[ANNOUNCED] === id || (stored !== null && stored !== id)) return;
     history.replaceState({ ...history.state, [ANNOUNCED]: id }, "");

@@ -23,12 +23,15 @@ export interface TabListener {
 
 export class Tabs {
   readonly #channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(NAME);
+  readonly #heldId: () => string | null;
   readonly #listeners = new Set<TabListener>();
   readonly #answers = new Set<(id: string) => void>();
   /** Checkouts that are over. A tab may still hold one, and it must not be mistaken for that of the next cart. */
   readonly #placed = new Set<string>();
 
-  constructor() {
+  /** `heldId` returns the checkout that this tab would be asked about. */
+  constructor(heldId: () => string | null = storedAttemptId) {
+    this.#heldId = heldId;
     this.#channel?.addEventListener("message", (event: MessageEvent<Note>) => this.#read(event.data));
   }
 
@@ -81,6 +84,11 @@ export class Tabs {
     this.#send({ type: "placed", ids });
   }
 
+  /** Leave the other tabs. A page's own Tabs stay as long as the page does. */
+  close(): void {
+    this.#channel?.close();
+  }
+
   #send(note: Note): void {
     this.#channel?.postMessage(note);
   }
@@ -88,7 +96,7 @@ export class Tabs {
   #read(note: Note): void {
     switch (note.type) {
       case "ask": {
-        const id = storedAttemptId();
+        const id = this.#heldId();
         if (id && !this.#placed.has(id)) this.#send({ type: "held", id });
         return;
       }

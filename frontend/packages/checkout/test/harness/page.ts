@@ -1,14 +1,17 @@
 /** Steps of tests with a browser's page, without React. */
 
-import { vi } from "vitest";
-import { CheckoutFlow, type CheckoutState, ConfirmationFlow, createClient } from "../../src/index.js";
+import { afterEach, beforeEach, expect, vi } from "vitest";
+import { CheckoutFlow, ConfirmationFlow, createClient } from "../../src/index.js";
 import { Tabs } from "../../src/tabs.js";
 import { FakeGateway } from "./gateway.js";
+
+const realTimeout = setTimeout;
 
 export const RETURN_URL = "http://shop.example/order-confirmation";
 
 export function openPage(path = "/checkout"): void {
   (globalThis as unknown as { happyDOM: { setURL(url: string): void } }).happyDOM.setURL(`http://shop.example${path}`);
+  history.replaceState(null, "");
 }
 
 export function clientOf(gateway: FakeGateway) {
@@ -23,6 +26,7 @@ export function openCheckout(gateway = new FakeGateway(), tabs = new Tabs()) {
     () => tabs,
   );
   const close = flow.start();
+  closing.push(close, () => tabs.close());
   return {
     gateway,
     flow,
@@ -33,10 +37,18 @@ export function openCheckout(gateway = new FakeGateway(), tabs = new Tabs()) {
   };
 }
 
+/** Open a tab that holds a checkout. */
+export function otherTab(id: string | null = null): Tabs {
+  const tabs = new Tabs(() => id);
+  closing.push(() => tabs.close());
+  return tabs;
+}
+
 export function openConfirmation(gateway = new FakeGateway(), tabs = new Tabs()) {
   let placed = 0;
   const flow = new ConfirmationFlow({ client: clientOf(gateway), onPlaced: () => placed++ }, () => tabs);
   const close = flow.start();
+  closing.push(close, () => tabs.close());
   return {
     gateway,
     flow,
@@ -47,14 +59,60 @@ export function openConfirmation(gateway = new FakeGateway(), tabs = new Tabs())
   };
 }
 
-export async function until(
-  page: { state(): string },
-  state: CheckoutState | ReturnType<ConfirmationFlow["getSnapshot"]>["state"],
-) {
-  await vi.waitUntil(() => page.state() === state, { timeout: 3_000, interval: 5 });
+/** Let timers pass quickly until a promise is settled. */
+export async function soon<T>(promise: Promise<T>): Promise<T> {
+  let isSettled = false;
+  const settled = () => {
+    isSettled = true;
+  };
+  promise.then(settled, settled);
+  await pass(() => isSettled);
+  return promise;
+}
+
+/** Let timers pass quickly until a page is in a state. */
+export async function until(page: { state(): string }, state: string): Promise<void> {
+  await pass(() => page.state() === state);
+  expect(page.state()).toBe(state);
+}
+
+/** Let timers pass quickly for a time that would be enough for something that must not happen. */
+export async function aWhile(): Promise<void> {
+  await pass(() => false, 100);
+}
+
+async function pass(isDone: () => boolean, steps = 2_000): Promise<void> {
+  for (let step = 0; step < steps && !isDone(); step++) {
+    await vi.advanceTimersByTimeAsync(50);
+    await new Promise((resolve) => realTimeout(resolve));
+  }
+}
+
+/** Return a promise, and what resolves it. */
+export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void } {
+  let resolve: (value: T) => void = () => {};
+  const promise = new Promise<T>((resolvePromise) => {
+    resolve = resolvePromise;
+  });
+  return { promise, resolve };
+}
+
+/** Begin each test with an empty browser, whose timers pass quickly. */
+export function freshBrowser(): void {
+  beforeEach(() => {
+    sessionStorage.clear();
+    openPage();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  });
+  afterEach(() => {
+    for (const close of closing.splice(0)) close();
+    vi.useRealTimers();
+  });
 }
 
 /** Everything in sessionStorage. */
 export function stored(): Record<string, string> {
   return { ...sessionStorage };
 }
+
+const closing: (() => void)[] = [];

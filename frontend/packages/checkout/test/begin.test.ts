@@ -1,0 +1,300 @@
+// @vitest-environment happy-dom
+import { describe, expect, test } from "vitest";
+import { cart, checkout, INITIATE, json, lost, problem, purchase, statusOf } from "./harness/gateway.js";
+import { aWhile, deferred, freshBrowser, openCheckout, otherTab, soon, stored, until } from "./harness/page.js";
+
+freshBrowser();
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+const keys = (page: ReturnType<typeof openCheckout>) => page.gateway.to(INITIATE).map((sent) => sent.key);
+const superseded = (page: ReturnType<typeof openCheckout>) =>
+  page.gateway.to(INITIATE).map((sent) => sent.body?.supersedes ?? null);
+
+describe("the Idempotency-Key", () => {
+  test("is one random UUID for a double click, which is one request", async () => {
+    const page = openCheckout();
+    page.gateway.on(INITIATE, checkout("a1"));
+
+    await soon(Promise.all([page.flow.begin(cart()), page.flow.begin(cart())]));
+
+    expect(keys(page)).toHaveLength(1);
+    expect(keys(page)[0]).toMatch(UUID);
+    expect(page.state()).toBe("payable");
+    expect(stored()).toEqual({ checkoutAttemptId: "a1" });
+  });
+
+  test("stays for an unchanged request, which is sent as it was, and changes with the request", async () => {
+    const page = openCheckout();
+    page.gateway.on(INITIATE, checkout("a1"), checkout("a1"), checkout("a2"));
+
+    await soon(page.flow.begin(cart()));
+    page.flow.edit();
+    await soon(page.flow.begin(cart()));
+    page.flow.edit();
+    await soon(page.flow.begin(cart(2)));
+
+    const [first, second, third] = keys(page);
+    expect(second).toBe(first);
+    expect(third).not.toBe(first);
+    expect(superseded(page)).toEqual([null, null, "a1"]);
+    expect(stored()).toEqual({ checkoutAttemptId: "a2" });
+  });
+
+  test("stays for the tries after a lost connection", async () => {
+    const page = openCheckout();
+    page.gateway.on(INITIATE, lost, lost, lost, checkout("a1"));
+
+    await soon(page.flow.begin(cart()));
+    expect(page.kind()).toBe("offline");
+    await soon(page.flow.begin(cart()));
+
+    expect(page.state()).toBe("payable");
+    expect(new Set(keys(page)).size).toBe(1);
+    expect(keys(page)).toHaveLength(4);
+  });
+
+  test("changes once by itself when it was used or its checkout has ended", async () => {
+    for (const type of ["idempotency_key_reused", "attempt_closed"]) {
+      const page = openCheckout();
+      page.gateway.on(INITIATE, checkout("a1"), problem(409, type), checkout("a2"), problem(409, type));
+
+      await soon(page.flow.begin(cart()));
+      page.flow.edit();
+      await soon(page.flow.begin(cart()));
+      expect(page.state()).toBe("payable");
+      expect(superseded(page)).toEqual([null, null, "a1"]);
+      expect(new Set(keys(page)).size).toBe(2);
+
+      page.flow.edit();
+      await soon(page.flow.begin(cart()));
+      expect(page.kind()).toBe(type);
+      expect(keys(page)).toHaveLength(5);
+      sessionStorage.clear();
+      page.close();
+    }
+  });
+
+  test("changes when the buyer starts over", async () => {
+    const page = openCheckout();
+    page.gateway.on(INITIATE, checkout("a1"), checkout("a2"));
+
+    await soon(page.flow.begin(cart()));
+    page.flow.startOver();
+    await soon(page.flow.begin(cart()));
+
+    expect(new Set(keys(page)).size).toBe(2);
+    expect(superseded(page)).toEqual([null, "a1"]);
+  });
+});
+
+describe("superseding", () => {
+  test("goes on without a checkout that is not the buyer's any more", async () => {
+    sessionStorage.setItem("checkoutAttemptId", "lost");
+    const page = openCheckout();
+    page.gateway.on(statusOf("lost"), lost).on(INITIATE, problem(404, "checkout_not_found"), checkout("a1"));
+    await until(page, "editing");
+
+    await soon(page.flow.begin(cart()));
+
+    expect(superseded(page)).toEqual(["lost", null]);
+    expect(new Set(keys(page)).size).toBe(2);
+    expect(stored()).toEqual({ checkoutAttemptId: "a1" });
+  });
+
+  test("replaces the checkout of another tab, which goes back to its details", async () => {
+    const other = openCheckout();
+    other.gateway.on(INITIATE, checkout("a1"));
+    await soon(other.flow.begin(cart()));
+    sessionStorage.clear(); // the tabs of this test share it
+    otherTab("a1");
+
+    const page = openCheckout();
+    page.gateway.on(INITIATE, checkout("a2"));
+    await soon(page.flow.begin(cart(2)));
+
+    expect(superseded(page)).toEqual(["a1"]);
+    await until(other, "editing");
+    expect(other.kind()).toBe("superseded");
+    expect(page.state()).toBe("payable");
+  });
+
+  test("does not replace a checkout of another tab that is placed", async () => {
+    otherTab("paid");
+    const page = openCheckout();
+    page.gateway.on(INITIATE, problem(409, "already_paid", { purchase: purchase("paid") }), checkout("a1"));
+    await soon(page.flow.begin(cart()));
+    expect(superseded(page)).toEqual(["paid"]);
+    expect(page.kind()).toBe("already_paid");
+
+    page.flow.startOver();
+    await soon(page.flow.begin(cart()));
+
+    expect(superseded(page)).toEqual(["paid", null]);
+    expect(page.state()).toBe("payable");
+  });
+});
+
+describe("an answer that comes late", () => {
+  test("is not shown after the buyer went back, but its checkout is replaced", async () => {
+    const page = openCheckout();
+    const answer = deferred<Response>();
+    page.gateway.on(INITIATE, () => answer.promise, checkout("a2"));
+
+    const first = page.flow.begin(cart());
+    page.flow.edit();
+    const second = page.flow.begin(cart(2));
+    answer.resolve(checkout("a1")());
+    await soon(Promise.all([first, second]));
+
+    expect(superseded(page)).toEqual([null, "a1"]);
+    expect(page.flow.getSnapshot().checkout?.checkoutAttemptId).toBe("a2");
+  });
+
+  test("does not wake a page that was left", async () => {
+    const page = openCheckout();
+    const answer = deferred<Response>();
+    page.gateway.on(INITIATE, () => answer.promise);
+
+    const begun = page.flow.begin(cart());
+    page.flow.edit();
+    page.close();
+    answer.resolve(checkout("a1")());
+    await soon(begun);
+
+    expect(page.state()).toBe("editing");
+    expect(stored()).toEqual({ checkoutAttemptId: "a1" });
+  });
+});
+
+describe("a stored checkout", () => {
+  const cases = [
+    ["completed", "placed", "already_paid"],
+    ["needs_review", "placed", "needs_review"],
+    ["processing", "placed", "payment_processing"],
+    ["expired", "editing", "expired"],
+    ["superseded", "editing", "superseded"],
+    ["open", "editing", undefined],
+    ["payment_failed", "editing", undefined],
+    ["requires_action", "editing", undefined],
+  ] as const;
+
+  test.each(cases)("that is %s leads to %s", async (status, state, kind) => {
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    const page = openCheckout();
+    expect(page.state()).toBe("resuming");
+    page.gateway.on(statusOf("a1"), json({ status })).on(INITIATE, checkout("a2"));
+
+    await until(page, state);
+
+    expect(page.kind()).toBe(kind);
+    if (state === "placed") return;
+    await soon(page.flow.begin(cart()));
+    expect(superseded(page)).toEqual(["a1"]);
+  });
+
+  test("that nobody knows is forgotten", async () => {
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    const page = openCheckout();
+    page.gateway.on(statusOf("a1"), problem(404, "checkout_not_found"));
+
+    await until(page, "editing");
+
+    expect(stored()).toEqual({});
+  });
+
+  test("is looked up in vain when the buyer begins before the answer", async () => {
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    const page = openCheckout();
+    const answer = deferred<Response>();
+    page.gateway.on(statusOf("a1"), () => answer.promise).on(INITIATE, checkout("a2"));
+
+    await soon(page.flow.begin(cart()));
+    answer.resolve(json({ status: "completed" })());
+    await aWhile();
+
+    expect(page.state()).toBe("payable");
+  });
+});
+
+describe("a refusal", () => {
+  const purchaseOfLater = { purchase: purchase("later") };
+  const cases = [
+    [problem(409, "already_paid", purchaseOfLater), "placed", "already_paid", "later"],
+    [problem(409, "payment_processing"), "placed", "payment_processing", "a1"],
+    [
+      problem(422, "invalid_request", { errors: [{ field: "contact.email", message: "x" }] }),
+      "editing",
+      "invalid_request",
+      "a1",
+    ],
+    [
+      problem(422, "invalid_request", { errors: [{ field: "items[0].priceId", message: "x" }] }),
+      "editing",
+      "item_gone",
+      "a1",
+    ],
+    [problem(429, "rate_limited", {}, { "Retry-After": "40" }), "editing", "rate_limited", "a1"],
+    [problem(503, "temporarily_unavailable", {}, { "Retry-After": "40" }), "editing", "temporarily_unavailable", "a1"],
+    [problem(401, "unauthenticated"), "editing", "unauthenticated", "a1"],
+    [problem(500, "internal"), "editing", "internal", "a1"],
+    [problem(418, "of_tomorrow"), "editing", "unknown", "a1"],
+  ] as const;
+
+  test.each(cases)("%# says what to do, and a next try is possible", async (answer, state, kind, id) => {
+    const page = openCheckout();
+    page.gateway.on(INITIATE, checkout("a1"), answer, checkout("a2"));
+    await soon(page.flow.begin(cart()));
+    page.flow.edit();
+    await soon(page.flow.begin(cart(2)));
+
+    expect(page.state()).toBe(state);
+    expect(page.kind()).toBe(kind);
+    expect(stored()).toEqual({ checkoutAttemptId: id });
+
+    if (state === "placed") page.flow.startOver();
+    await soon(page.flow.begin(cart(2)));
+    expect(page.state()).toBe("payable");
+    expect(page.flow.getSnapshot().message).toBeNull();
+  });
+
+  test("tells the wait and the fields", async () => {
+    const page = openCheckout();
+    const errors = [{ field: "contact.email", message: "must be an e-mail address" }];
+    page.gateway.on(
+      INITIATE,
+      problem(429, "rate_limited", {}, { "Retry-After": "40" }),
+      problem(422, "invalid_request", { errors }),
+    );
+
+    await soon(page.flow.begin(cart()));
+    expect(page.flow.getSnapshot().message?.retryAfterSeconds).toBe(40);
+    await soon(page.flow.begin(cart()));
+    expect(page.flow.getSnapshot().message?.fields).toEqual(errors);
+  });
+});
+
+test("a changed price is shown before it can be paid", async () => {
+  const page = openCheckout();
+  page.gateway.on(INITIATE, checkout("a1", { amountDueToday: 2600 }));
+
+  await soon(page.flow.begin(cart(), { expectedDueToday: 2500 }));
+
+  expect(page.state()).toBe("payable");
+  expect(page.kind()).toBe("price_changed");
+});
+
+test("a browser without storage can still buy", async () => {
+  const page = openCheckout();
+  page.gateway.on(INITIATE, checkout("a1"));
+  const denied = () => {
+    throw new DOMException("denied", "SecurityError");
+  };
+  const storage = Object.getOwnPropertyDescriptor(globalThis, "sessionStorage");
+  Object.defineProperty(globalThis, "sessionStorage", { configurable: true, get: denied });
+  try {
+    await soon(page.flow.begin(cart()));
+    expect(page.state()).toBe("payable");
+  } finally {
+    if (storage) Object.defineProperty(globalThis, "sessionStorage", storage);
+  }
+});

@@ -187,7 +187,7 @@ export const TEMPLATES: Record<MessageKind, Template> = {
   },
   completed: {
     title: "Thank you",
-    text: "Your purchase is complete, and everything due today is paid. There is nothing left to do.",
+    text: "Your purchase is complete. Everything due today is paid. There is nothing left to do.",
     money: "charged",
     action: "view_confirmation",
   },

@@ -80,7 +80,7 @@ export function problemTypeOf(error: unknown): ProblemType {
 
 /** Read a failed response. A proxy before the gateway may answer something else than a problem. */
 export async function readProblem(response: Response): Promise<CheckoutProblem> {
-  const body: Partial<ProblemBody> = await response.json().catch(() => ({}));
+  const body: Partial<ProblemBody> = (await response.json().catch(() => null)) ?? {};
   const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
   return new CheckoutProblem({
     type: typeOf(response.status, body),

@@ -10,7 +10,7 @@ import { SignInAction } from "./SignIn";
 import { type Session, useSession } from "./session";
 import "./styles/confirmation.css";
 
-/** What became of a checkout, with a way forward from each of its states. */
+/** Outcome of a checkout, with a way forward from each of its states. */
 export default function OrderConfirmation() {
   const session = useSession();
   // Whoever signs in may see more, so the checkout is looked up again.
@@ -80,14 +80,17 @@ function MoneyBadge({ money }: { money: keyof typeof MONEY }) {
   return <p>{MONEY[money]}</p>;
 }
 
-function waysForward({ state, refresh }: UseOrderConfirmation, session: Session): ReactNode {
+function waysForward({ state, purchase, refresh }: UseOrderConfirmation, session: Session): ReactNode {
   switch (state) {
     case "loading":
       return null;
     case "completed":
       return (
         <>
-          {session === "signed_in" && <PageLink to="/orders">See your orders</PageLink>}
+          {session === "signed_in" && purchase?.order && <PageLink to="/orders">See your orders</PageLink>}
+          {session === "signed_in" && purchase?.subscriptions.length !== 0 && (
+            <PageLink to="/subscriptions">See your subscriptions</PageLink>
+          )}
           <PageLink to="/">Continue shopping</PageLink>
           <Button onClick={() => print()}>Print</Button>
         </>

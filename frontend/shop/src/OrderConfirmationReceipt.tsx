@@ -6,7 +6,7 @@ import { OrderReceipt, type OrderSummary } from "./OrdersReceipt";
 import { SubscriptionCard } from "./SubscriptionsCard";
 import { useSession } from "./session";
 
-/** What was bought: the order, the subscriptions, or both. */
+/** Everything that was bought: the order, the subscriptions, or both. */
 export function PurchaseReceipt({ purchase, lookAgain }: { purchase: Purchase; lookAgain(): void }) {
   const { order, subscriptions = [] } = purchase;
   return (

@@ -51,7 +51,7 @@ async function read({ id, checkoutAttemptId }: Subscription): Promise<Subscripti
   return purchase?.subscriptions.find((each) => each.id === id);
 }
 
-/** Whoever looks again does so repeatedly. */
+/** Leave a failed look to the next one. */
 function ignore(): void {}
 
 function NoSubscriptions() {

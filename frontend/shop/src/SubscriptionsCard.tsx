@@ -1,5 +1,5 @@
 import type { Subscription } from "@holdfast/checkout";
-import { lazy, type ReactNode, Suspense } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
 import { Money, Skeleton, StatusBadge } from "./components/small";
 import { formatDate, formatInterval } from "./money";
 import { Lines, nameOf } from "./OrdersReceipt";
@@ -19,10 +19,15 @@ interface SubscriptionCardProps {
 
 /** A subscription with its dates and sums, and the way to finish its first charge. */
 export function SubscriptionCard({ subscription, lookAgain, heading: Heading, children }: SubscriptionCardProps) {
+  const card = useRef<HTMLElement>(null);
   const { isPaid, onPaid } = useSubscriptionWatch(subscription, lookAgain);
+  // The form goes, so the focus goes on to what the payment has changed.
+  useEffect(() => {
+    if (isPaid) card.current?.focus();
+  }, [isPaid]);
   const { label, tone, text } = isPaid ? PAID : statusWords(subscription);
   return (
-    <article className="card stack subscription">
+    <article className="card stack subscription" ref={card} tabIndex={-1}>
       <div className="spread">
         <Heading className="subscription-name">{nameOf(subscription.items)}</Heading>
         <StatusBadge tone={tone}>{label}</StatusBadge>
@@ -34,6 +39,10 @@ export function SubscriptionCard({ subscription, lookAgain, heading: Heading, ch
       <p className="soft" role="status">
         {text}
       </p>
+      <div className="spread subscription-foot">
+        <Dates subscription={subscription} />
+        {children}
+      </div>
       {subscription.payment && !isPaid && (
         <Suspense fallback={<Skeleton className="finish-payment-skeleton" />}>
           <FinishPayment
@@ -43,10 +52,6 @@ export function SubscriptionCard({ subscription, lookAgain, heading: Heading, ch
           />
         </Suspense>
       )}
-      <div className="spread subscription-foot">
-        <Dates subscription={subscription} />
-        {children}
-      </div>
     </article>
   );
 }

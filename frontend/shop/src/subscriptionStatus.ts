@@ -1,4 +1,4 @@
-/** What a subscription's status means to its buyer. */
+/** Meaning of a subscription's status to its buyer. */
 
 import type { Subscription } from "@holdfast/checkout";
 import { formatDate } from "./money";

@@ -136,7 +136,9 @@ async def _allow_cors(_: web.Request) -> web.Response:
 async def _serve_stripe_js(_: web.Request) -> web.Response:
     """Serve the stand-in for Stripe.js. Pages of any origin may load it."""
     headers = {"Cache-Control": "no-cache", "Cross-Origin-Resource-Policy": "cross-origin"}
-    return web.Response(text=stripe_js(), content_type="text/javascript", charset="utf-8", headers=headers)
+    response = web.Response(text=stripe_js(), content_type="text/javascript", charset="utf-8", headers=headers)
+    response.enable_compression()
+    return response
 
 
 @web.middleware

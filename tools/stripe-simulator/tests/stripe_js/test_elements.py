@@ -1,4 +1,4 @@
-"""What buyers see and press, and what pages may ask of the elements."""
+"""Form, wallets and appearance as buyers meet them, and mistakes that pages make."""
 
 from urllib.parse import urlencode
 
@@ -157,6 +157,20 @@ async def test_loading_moves_nothing(shop: Shop) -> None:
     await expect(shop.page.locator(".loading")).to_have_count(0)
 
     assert await pay.bounding_box() == before
+
+
+async def test_an_element_that_could_not_load_is_mounted_again(shop: Shop) -> None:
+    """The page hears why, and the buyer sees it."""
+    intent = await shop.sim.intent()
+    await shop.sim.control("POST", "/faults", {"kind": "proxy_error_before", "path": f"*/{intent.id}"})
+    await shop.open(intent)
+    await expect(shop.page.get_by_role("alert")).to_contain_text("issues connecting")
+
+    await shop.page.evaluate("elements.getElement('payment').mount('#payment')")
+
+    await shop.press("Pay")
+    await shop.expect_outcome("succeeded")
+    assert (await shop.events("payment", "loaderror"))[0]["error"]["type"] == "api_connection_error"
 
 
 async def test_a_destroyed_element_can_be_created_again(shop: Shop) -> None:

@@ -65,7 +65,7 @@ function checkOptions(kind, caller, options) {
 }
 
 /**
- * What the buyer entered wins over what the page passes.
+ * Merge the data that the page passes with the buyer's own, which wins.
  * @param {{[name: string]: any} | undefined} passed
  * @param {{[name: string]: any} | undefined} entered
  */

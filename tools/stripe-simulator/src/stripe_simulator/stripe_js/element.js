@@ -1,7 +1,7 @@
 // @ts-check
 "use strict";
 
-/** What all elements have: a place in the page, events, and an end. */
+/** Base of all elements: a place in the page, events, and an end. */
 class BaseElement extends Emitter {
   /** @type {HTMLElement | null} */
   #host = null;

@@ -3,7 +3,7 @@
 
 /** @typedef {{[name: string]: string}} Values */
 /**
- * What the form asks for a payment method, and what it sends.
+ * Definition of a payment method: the fields that the form has, and the data that it sends.
  * @typedef {object} Method
  * @property {string} label
  * @property {() => SVGSVGElement} icon

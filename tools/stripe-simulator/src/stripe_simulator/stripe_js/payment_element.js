@@ -45,6 +45,7 @@ class PaymentElement extends BaseElement {
    * @returns {object}
    */
   show(intent) {
+    this.root.replaceChildren(this.tabs, this.panel, this.note); // after an earlier error, too
     this.#offer(intent.payment_method_types.filter((/** @type {string} */ type) => Object.hasOwn(METHODS, type)));
     return {};
   }

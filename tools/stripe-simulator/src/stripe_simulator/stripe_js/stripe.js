@@ -3,7 +3,7 @@
 
 const { origin: API_ORIGIN } = new URL(/** @type {HTMLScriptElement} */ (document.currentScript).src);
 
-/** What `Stripe(key)` returns. Methods of Stripe's that are missing here are refused by name, and not silently. */
+/** The object that `Stripe(key)` returns. Methods of Stripe's that are missing here are refused by name, and not silently. */
 class StripeClient {
   #api;
 

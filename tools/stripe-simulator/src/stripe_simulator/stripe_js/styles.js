@@ -112,6 +112,7 @@ dialog::backdrop { background: rgb(10 12 20 / 60%); }
 .sheet button:hover { background: var(--tint); }
 .sheet button.main { border-color: var(--colorPrimary); background: var(--colorPrimary); color: var(--onPrimary); }
 .sheet button.main:hover { filter: brightness(1.08); }
+@media (prefers-reduced-motion) { .loading::after { animation: none !important; } }
 @media (forced-colors: active) { .tab:has(:checked) { outline: 2px solid Highlight; } }
 `;
 

@@ -11,7 +11,7 @@ import { TotalSums } from "./components/TotalSums";
 import { knownName, useCatalogue } from "./data";
 import { formatInterval } from "./money";
 import { navigate, usePath } from "./router";
-import { totalsOf } from "./totals";
+import { needsShipping, totalsOf } from "./totals";
 
 const ID = "cart";
 
@@ -86,6 +86,7 @@ function Contents({ onLeave }: { onLeave(): void }) {
       {totals && (
         <div className="cart-foot">
           <TotalSums totals={totals} lines={priced} />
+          {needsShipping(priced) && <p className="small soft">Shipping is added at the checkout.</p>}
           <Button variant="primary" size="wide" onClick={() => navigate("/checkout")}>
             Checkout · {countItems(priced)} {countItems(priced) === 1 ? "item" : "items"}
           </Button>

@@ -1,9 +1,221 @@
-import { Page } from "./router";
+/** Checkout in two steps: details, which begin a checkout, and its payment. */
+
+import type { Catalogue } from "@holdfast/checkout";
+import { type UseCheckout, useCheckout } from "@holdfast/checkout/react";
+import { useEffect, useRef, useState } from "react";
+import { GoneNotice } from "./CartDialog";
+import { cart, priceLines, useCart } from "./cart";
+import { DetailsStep } from "./checkout/DetailsStep";
+import { type Choices, type Details, emptyDetails, TEST_DETAILS } from "./checkout/details";
+import { Summary } from "./checkout/Summary";
+import { client } from "./client";
+import { Alert, MessageAlert } from "./components/Alert";
+import { Button } from "./components/Button";
+import { EmptyState, Loading, Skeleton } from "./components/small";
+import { isTestMode, useCatalogue, useConfig } from "./data";
+import { Link, navigate, Page } from "./router";
+import { StripeCheckoutForm } from "./StripeCheckoutForm";
+import { needsShipping, totalsOf } from "./totals";
+import "./styles/checkout.css";
 
 export default function Checkout() {
+  const catalogue = useCatalogue();
+  const config = useConfig();
+  const retry = () => {
+    catalogue.reload();
+    config.reload();
+  };
   return (
     <Page title="Checkout">
-      <p>Not here yet.</p>
+      {catalogue.data && config.data ? (
+        <Steps catalogue={catalogue.data} reload={catalogue.reload} isTest={isTestMode(config.data)} />
+      ) : catalogue.failed || config.failed ? (
+        <Alert tone="bad" title="The checkout did not load" actions={<Button onClick={retry}>Try again</Button>}>
+          <p className="alert-text">You have not been charged, and your cart is kept.</p>
+        </Alert>
+      ) : (
+        <StepsLoading />
+      )}
     </Page>
+  );
+}
+
+interface StepsProps {
+  catalogue: Catalogue;
+  reload(): void;
+  isTest: boolean;
+}
+
+function Steps({ catalogue, reload, isTest }: StepsProps) {
+  const flow = useCheckout({
+    client,
+    returnUrl: `${location.origin}/order-confirmation`,
+    // Back leads to the shop then, not to a checkout that is paid.
+    onPlaced: (_id, _intentId, url) => navigate(url, { replace: true }),
+  });
+  const options = [...catalogue.shippingOptions].sort((a, b) => a.amount - b.amount);
+  const [details, setDetails] = useState<Details>(() => (isTest ? TEST_DETAILS : emptyDetails()));
+  const [choices, setChoices] = useState<Choices>({
+    withAddress: true,
+    shippingOptionId: options[0]?.id,
+  });
+  const { priced, gone } = priceLines(useCart(), catalogue);
+  const hasChanged = useCartChange(flow, JSON.stringify(priced.map(({ item, quantity }) => [item.priceId, quantity])));
+  useFreshPrices(flow, reload);
+
+  const isSent = needsShipping(priced);
+  const shipping = isSent ? options.find(({ id }) => id === choices.shippingOptionId) : undefined;
+  const totals = totalsOf(priced, shipping);
+  const isPaying = ["payable", "confirming", "checking"].includes(flow.state);
+
+  if (flow.state === "placed") return <Placed flow={flow} />;
+  if (!totals) return <NothingToPay goneIds={gone.map(({ priceId }) => priceId)} />;
+  return (
+    <div className="checkout">
+      <div className="stack checkout-steps">
+        <GoneNotice priceIds={gone.map(({ priceId }) => priceId)} />
+        {hasChanged && (
+          <Alert tone="warn" title="Your cart has changed">
+            <p className="alert-text">You have not been charged. Continue to payment for the new sum.</p>
+          </Alert>
+        )}
+        <Progress isPaying={isPaying} />
+        {isPaying && flow.checkout ? (
+          <PaymentStep flow={flow} details={details} choices={choices} />
+        ) : (
+          <DetailsStep
+            flow={flow}
+            lines={priced}
+            options={isSent ? options : []}
+            dueToday={totals.dueToday}
+            details={details}
+            onDetails={setDetails}
+            choices={{ ...choices, shippingOptionId: shipping?.id }}
+            onChoices={setChoices}
+          />
+        )}
+      </div>
+      <Summary
+        lines={priced}
+        totals={totals}
+        shipping={shipping}
+        checkout={isPaying ? flow.checkout : null}
+        canChange={flow.state === "editing" || flow.state === "payable"}
+      />
+    </div>
+  );
+}
+
+/** Go back to the details when the cart changes, here or in another tab: the checkout is for the cart as it was. */
+function useCartChange({ state, edit }: UseCheckout, lines: string): boolean {
+  const begun = useRef(lines);
+  const [hasChanged, setChanged] = useState(false);
+  useEffect(() => {
+    if (state === "beginning" && begun.current === lines) setChanged(false);
+    if (state === "payable" && begun.current !== lines) {
+      edit();
+      setChanged(true);
+    }
+    if (state !== "payable" && state !== "confirming" && state !== "checking") begun.current = lines;
+  }, [state, lines, edit]);
+  return hasChanged;
+}
+
+/** Load the catalogue again when the gateway's prices turn out to be others than those shown. */
+function useFreshPrices({ message }: UseCheckout, reload: () => void): void {
+  const kind = message?.kind;
+  useEffect(() => {
+    if (kind === "price_changed" || kind === "item_gone") reload();
+  }, [kind, reload]);
+}
+
+function Progress({ isPaying }: { isPaying: boolean }) {
+  return (
+    <ol className="progress" aria-label="Steps">
+      <li aria-current={isPaying ? undefined : "step"}>Details</li>
+      <li aria-current={isPaying ? "step" : undefined}>Payment</li>
+    </ol>
+  );
+}
+
+function PaymentStep({ flow, details, choices }: { flow: UseCheckout; details: Details; choices: Choices }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  // A message takes the focus itself.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only when the step appears
+  useEffect(() => {
+    if (!flow.message) heading.current?.focus();
+  }, []);
+  const { name, email, line1, city, country } = details;
+  return (
+    <>
+      <section className="card entered" aria-label="Your details">
+        <p>
+          {name}, {email}
+        </p>
+        {choices.withAddress && <p className="soft">{[line1, city, country].join(", ")}</p>}
+        <Button variant="quiet" size="small" aria-disabled={flow.state !== "payable"} onClick={flow.edit}>
+          Edit details
+        </Button>
+      </section>
+      <section className="card stack" aria-labelledby="payment-title">
+        <h2 id="payment-title" ref={heading} tabIndex={-1}>
+          Payment
+        </h2>
+        {flow.checkout && <StripeCheckoutForm checkout={flow.checkout} flow={flow} />}
+      </section>
+    </>
+  );
+}
+
+/** Paid already, here or in another tab: no way to pay again, and the ways on. */
+function Placed({ flow: { message, startOver } }: { flow: UseCheckout }) {
+  if (!message) return <Loading what="your confirmation" />;
+  const begin = () => {
+    cart.empty();
+    startOver();
+    navigate("/");
+  };
+  return (
+    <MessageAlert
+      message={message}
+      actions={
+        <>
+          <Link className="button button-primary" to="/order-confirmation">
+            See the confirmation
+          </Link>
+          <Button onClick={begin}>Shop for something else</Button>
+        </>
+      }
+    />
+  );
+}
+
+function NothingToPay({ goneIds }: { goneIds: string[] }) {
+  return (
+    <div className="stack">
+      <GoneNotice priceIds={goneIds} />
+      <EmptyState
+        title="Your cart is empty"
+        action={
+          <Link className="button button-primary" to="/">
+            See what is on sale
+          </Link>
+        }
+      >
+        There is nothing to pay.
+      </EmptyState>
+    </div>
+  );
+}
+
+function StepsLoading() {
+  return (
+    <div className="checkout">
+      <Loading what="the checkout" />
+      <div className="stack checkout-steps">
+        <Skeleton className="skeleton-form" />
+      </div>
+      <Skeleton className="skeleton-summary" />
+    </div>
   );
 }

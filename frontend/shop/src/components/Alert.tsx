@@ -28,20 +28,32 @@ export function Alert({ tone, title, actions, focus = false, children }: AlertPr
 
 const TONES = { charged: "ok", pending: "warn", not_charged: "bad" } as const;
 
+/** Nothing failed: the buyer only has to look again. */
+const HARMLESS = new Set(["price_changed", "superseded", "expired", "requires_action"]);
+
 /** Message of the checkout package: what happened, what became of the money, what to do next. */
 export function MessageAlert({
   message,
   actions,
   focus = true,
+  children,
 }: {
   message: CheckoutMessage;
   actions?: ReactNode;
   focus?: boolean;
+  children?: ReactNode;
 }) {
   const key = message.kind + message.title + message.text;
   return (
-    <Alert key={key} tone={TONES[message.money]} title={message.title} actions={actions} focus={focus}>
+    <Alert
+      key={key}
+      tone={HARMLESS.has(message.kind) ? "warn" : TONES[message.money]}
+      title={message.title}
+      actions={actions}
+      focus={focus}
+    >
       <p className="alert-text">{message.text}</p>
+      {children}
     </Alert>
   );
 }

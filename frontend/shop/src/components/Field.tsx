@@ -1,6 +1,8 @@
 import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useId } from "react";
 
 interface FieldProps {
+  /** Given where something else points to the field, such as a list of errors. */
+  id?: string;
   label: string;
   hint?: string | undefined;
   error?: string | undefined;
@@ -16,13 +18,15 @@ interface Wiring {
 }
 
 function Labelled({
+  id: given,
   label,
   hint,
   error,
   optional,
   children,
 }: FieldProps & { children: (wiring: Wiring) => ReactNode }) {
-  const id = useId();
+  const generated = useId();
+  const id = given ?? generated;
   const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
   return (
     <div className="field">
@@ -50,6 +54,7 @@ function Labelled({
 }
 
 export function Field({
+  id,
   label,
   hint,
   error,
@@ -57,13 +62,14 @@ export function Field({
   ...input
 }: FieldProps & InputHTMLAttributes<HTMLInputElement>) {
   return (
-    <Labelled {...{ label, hint, error, optional }}>
+    <Labelled {...{ ...(id && { id }), label, hint, error, optional }}>
       {(wiring) => <input type="text" required={!optional} {...input} {...wiring} />}
     </Labelled>
   );
 }
 
 export function SelectField({
+  id,
   label,
   hint,
   error,
@@ -71,7 +77,7 @@ export function SelectField({
   ...select
 }: FieldProps & SelectHTMLAttributes<HTMLSelectElement>) {
   return (
-    <Labelled {...{ label, hint, error, optional }}>
+    <Labelled {...{ ...(id && { id }), label, hint, error, optional }}>
       {(wiring) => <select required={!optional} {...select} {...wiring} />}
     </Labelled>
   );

@@ -1,0 +1,89 @@
+/** What the buyer enters at the checkout: its checks, and the request that it becomes. */
+
+import type { CheckoutRequest, FieldError } from "@holdfast/checkout";
+import type { CartLine } from "../cart";
+
+export interface Details {
+  email: string;
+  name: string;
+  phone: string;
+  line1: string;
+  line2: string;
+  city: string;
+  state: string;
+  postalCode: string;
+  country: string;
+}
+
+export type FieldName = keyof Details;
+export type Errors = Partial<Record<FieldName, string>>;
+
+const ADDRESS: FieldName[] = ["line1", "line2", "city", "state", "postalCode", "country"];
+
+export const TEST_DETAILS: Details = {
+  email: "ada@example.com",
+  name: "Ada Lovelace",
+  phone: "",
+  line1: "12 St James's Square",
+  line2: "",
+  city: "London",
+  state: "",
+  postalCode: "SW1Y 4JH",
+  country: "GB",
+};
+
+/** Empty details, in the country that the browser's language names. */
+export function emptyDetails(language = navigator.language): Details {
+  const blank = Object.fromEntries(Object.keys(TEST_DETAILS).map((name) => [name, ""])) as unknown as Details;
+  return { ...blank, country: new Intl.Locale(language).region ?? "GB" };
+}
+
+/** What is wrong, by field. The gateway checks the same and more; its answer is shown at the same places. */
+export function validate(details: Details, { withAddress }: { withAddress: boolean }): Errors {
+  const errors: Errors = {};
+  if (!details.email.trim()) errors.email = "Enter your e-mail address.";
+  else if (!/^\S+@\S+\.\S+$/.test(details.email.trim())) errors.email = "Enter an address like ada@example.com.";
+  if (!details.name.trim()) errors.name = "Enter your name.";
+  if (!withAddress) return errors;
+  if (!details.line1.trim()) errors.line1 = "Enter a street and number.";
+  if (!details.city.trim()) errors.city = "Enter a town or city.";
+  if (!details.country) errors.country = "Choose a country.";
+  return errors;
+}
+
+/** Violations of the gateway by field of the form, and those that belong to no field. */
+export function sortViolations(violations: FieldError[]): { errors: Errors; other: FieldError[] } {
+  const errors: Errors = {};
+  const other: FieldError[] = [];
+  for (const violation of violations) {
+    const name = violation.field.replace(/^(contact|shippingAddress)\./, "");
+    if (name !== violation.field && name in TEST_DETAILS) errors[name as FieldName] = sentence(violation.message);
+    else other.push(violation);
+  }
+  return { errors, other };
+}
+
+function sentence(message: string): string {
+  return `It ${message}.`;
+}
+
+export interface Choices {
+  /** False only for a cart of subscriptions, which the gateway takes without an address. */
+  withAddress: boolean;
+  shippingOptionId: string | undefined;
+}
+
+export function toRequest(
+  details: Details,
+  items: CartLine[],
+  { withAddress, shippingOptionId }: Choices,
+): CheckoutRequest {
+  const entered = (names: FieldName[]) =>
+    Object.fromEntries(names.map((name) => [name, details[name].trim()]).filter(([, value]) => value));
+  return {
+    items: items.map(({ priceId, quantity }) => ({ priceId, quantity })),
+    contact: entered(["email", "name", "phone"]) as CheckoutRequest["contact"],
+    ...(withAddress && { shippingAddress: entered(ADDRESS) as NonNullable<CheckoutRequest["shippingAddress"]> }),
+    ...(withAddress && shippingOptionId && { shippingOptionId }),
+  };
+}

@@ -49,12 +49,13 @@ export function SubscriptionEnding({ subscription, onChange }: SubscriptionEndin
         <form method="dialog" className="stack">
           <h2 id={`end-${subscription.id}`}>End this subscription?</h2>
           <p>{consequence(subscription, mode)}</p>
+          {/* The dialog's first button gets the focus. */}
           <div className="row">
-            <button type="submit" className="button button-danger" onClick={() => void change(mode)}>
-              {mode === "now" ? "End now" : "End subscription"}
-            </button>
             <button type="submit" className="button button-secondary">
               Keep it
+            </button>
+            <button type="submit" className="button button-danger" onClick={() => void change(mode)}>
+              {mode === "now" ? "End now" : "End subscription"}
             </button>
           </div>
         </form>

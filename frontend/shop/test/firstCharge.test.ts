@@ -1,0 +1,53 @@
+import type { CheckoutMessage } from "@holdfast/checkout";
+import { beforeEach, expect, test, vi } from "vitest";
+import { type FirstCharge, payFirstCharge } from "../src/firstCharge";
+
+const LOST = { error: { type: "api_connection_error" } };
+const DECLINED = { error: { type: "card_error", code: "card_declined" } };
+const PAID_ELSEWHERE = { error: { type: "invalid_request_error", code: "payment_intent_unexpected_state" } };
+
+/** Pay with a Stripe.js that answers so; a failed lookup is null. Return the outcome's kind and what was told before. */
+async function pay(confirmed: object | Error, ...lookups: (string | null)[]) {
+  const stripe = {
+    confirmPayment: async () => {
+      if (confirmed instanceof Error) throw confirmed;
+      return confirmed;
+    },
+    retrievePaymentIntent: async () => {
+      const status = lookups.shift();
+      return status ? { paymentIntent: { id: "pi_1", status } } : LOST;
+    },
+  };
+  const charge = { stripe, elements: {}, clientSecret: "pi_1_secret", returnUrl: "https://shop/" };
+  const told: CheckoutMessage[] = [];
+  const outcome = payFirstCharge(charge as unknown as FirstCharge, (message) => told.push(message));
+  await vi.runAllTimersAsync();
+  return { outcome: (await outcome)?.kind ?? null, told: told.map(({ kind }) => kind) };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+
+test("a payment without an error is done", async () => {
+  expect(await pay({ paymentIntent: { id: "pi_1", status: "succeeded" } })).toEqual({ outcome: null, told: [] });
+});
+
+test("a decline is told, and nothing is looked up", async () => {
+  expect(await pay(DECLINED)).toEqual({ outcome: "card_declined", told: [] });
+});
+
+test("a payment whose answer was lost is looked up until it is known", async () => {
+  expect(await pay(LOST, null, null, "succeeded")).toEqual({
+    outcome: null,
+    told: ["outcome_unknown", "outcome_unknown"],
+  });
+});
+
+test("a payment that was not made although the answer was lost may be tried again", async () => {
+  expect(await pay(new Error("offline"), "requires_payment_method")).toEqual({ outcome: "not_paid", told: [] });
+});
+
+test("a payment that was made in another tab is done", async () => {
+  expect(await pay(PAID_ELSEWHERE, "processing")).toEqual({ outcome: null, told: [] });
+});

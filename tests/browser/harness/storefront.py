@@ -90,18 +90,24 @@ class Storefront:
         return released.set
 
     async def fill_details(self) -> Self:
-        """Fill in contact and address; shipping stays as it is offered."""
-        values = {
-            "Email": self.details.email.value,
+        """Fill in contact and, where something is sent, the address; shipping stays as it is offered."""
+        contact = {
+            "E-mail": self.details.email.value,
             "Full name": self.details.name.value,
             "Phone": self.details.phone.value,
-            "Address": self.details.line1.value,
-            "City": self.details.city.value,
-            "State": self.details.state,
-            "Postal code": self.details.postal_code.value,
         }
+        for label, value in contact.items():
+            await self.field(label).fill(value)
+        if not await self.field("Street").is_visible():
+            return self
         await self.page.get_by_label("Country").select_option(self.details.country)
-        for label, value in values.items():
+        address = {
+            "Street": self.details.line1.value,
+            "Town or city": self.details.city.value,
+            "Postcode": self.details.postal_code.value,
+            "State": self.details.state,
+        }
+        for label, value in address.items():
             await self.field(label).fill(value)
         return self
 

@@ -8,6 +8,7 @@ import { cart, priceLines, useCart } from "./cart";
 import { DetailsStep } from "./checkout/DetailsStep";
 import { type Choices, type Details, emptyDetails, TEST_DETAILS } from "./checkout/details";
 import { Summary } from "./checkout/Summary";
+import { useSessionChange } from "./checkout/useSessionChange";
 import { client } from "./client";
 import { Alert, MessageAlert } from "./components/Alert";
 import { Button } from "./components/Button";
@@ -62,6 +63,7 @@ function Steps({ catalogue, reload, isTest }: StepsProps) {
   const { priced, gone } = priceLines(useCart(), catalogue);
   const hasChanged = useCartChange(flow, JSON.stringify(priced.map(({ item, quantity }) => [item.priceId, quantity])));
   useFreshPrices(flow, reload);
+  useSessionChange(flow);
 
   const isSent = needsShipping(priced);
   const shipping = isSent ? options.find(({ id }) => id === choices.shippingOptionId) : undefined;

@@ -41,7 +41,7 @@ export function App() {
 
 function PageLoading() {
   return (
-    <div className="page wrap page-loading">
+    <div className="page wrap">
       <Loading what="the page" />
     </div>
   );

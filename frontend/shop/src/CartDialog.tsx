@@ -50,18 +50,15 @@ export function CartDialog() {
 function Contents({ onLeave }: { onLeave(): void }) {
   const lines = useCart();
   const { data, failed, reload } = useCatalogue();
+  const leave = (to: string) => {
+    onLeave();
+    navigate(to);
+  };
   if (lines.length === 0) {
     return (
       <div className="stack">
         <p className="soft">It is empty. Whatever you add stays here, also after you close the shop.</p>
-        <Button
-          onClick={() => {
-            onLeave();
-            navigate("/");
-          }}
-        >
-          See what is on sale
-        </Button>
+        <Button onClick={() => leave("/")}>See what is on sale</Button>
       </div>
     );
   }
@@ -87,7 +84,7 @@ function Contents({ onLeave }: { onLeave(): void }) {
         <div className="cart-foot">
           <TotalSums totals={totals} lines={priced} />
           {needsShipping(priced) && <p className="small soft">Shipping is added at the checkout.</p>}
-          <Button variant="primary" size="wide" onClick={() => navigate("/checkout")}>
+          <Button variant="primary" size="wide" onClick={() => leave("/checkout")}>
             Checkout · {countItems(priced)} {countItems(priced) === 1 ? "item" : "items"}
           </Button>
         </div>

@@ -43,6 +43,8 @@ function PaymentForm({ checkout, flow }: StripeCheckoutFormProps) {
   const elements = useElements();
   const [express, setExpress] = useState<Express>("unknown");
   const [element, setElement] = useState<"loading" | "ready" | "failed">("loading");
+  // What was said before the form came stands above it. What comes later stands below, so that the form does not jump.
+  const [opening] = useState(flow.message);
   const isReady = element === "ready" && express !== "unknown";
   const isBusy = flow.state !== "payable";
   const pay = () => {
@@ -55,7 +57,7 @@ function PaymentForm({ checkout, flow }: StripeCheckoutFormProps) {
   if (element === "failed") return <NotLoaded onRetry={flow.edit} />;
   return (
     <form className="payment" onSubmit={submit} aria-busy={isBusy}>
-      {flow.message && <PaymentMessage flow={flow} />}
+      {flow.message === opening && <PaymentMessage flow={flow} />}
       <div className="payment-box">
         {!isReady && <ElementsLoading />}
         <div className={isReady ? "payment-elements" : "payment-elements payment-hidden"}>
@@ -78,6 +80,7 @@ function PaymentForm({ checkout, flow }: StripeCheckoutFormProps) {
           </Button>
         </div>
       </div>
+      {flow.message !== opening && <PaymentMessage flow={flow} />}
     </form>
   );
 }

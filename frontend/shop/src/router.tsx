@@ -4,37 +4,42 @@ import {
   type AnchorHTMLAttributes,
   type MouseEvent,
   type ReactNode,
+  startTransition,
   useEffect,
   useRef,
-  useSyncExternalStore,
+  useState,
 } from "react";
 
 export type Path = "/" | "/checkout" | "/order-confirmation" | "/orders" | "/subscriptions";
 
-let navigated = false;
+/** How the page came: loaded by the browser, by a link, or by back and forward, where the browser keeps the scroll. */
+let arrival: "load" | "link" | "history" = "load";
 const listeners = new Set<() => void>();
 
-function notify(): void {
-  navigated = true;
+function notify(how: "link" | "history"): void {
+  arrival = how;
   for (const listener of listeners) listener();
 }
 
-window.addEventListener("popstate", notify);
+window.addEventListener("popstate", () => notify("history"));
 
 export function navigate(to: string, { replace = false } = {}): void {
   if (replace) history.replaceState(null, "", to);
   else history.pushState(null, "", to);
-  window.scrollTo(0, 0);
-  notify();
+  notify("link");
 }
 
-function subscribe(listener: () => void): () => void {
-  listeners.add(listener);
-  return () => listeners.delete(listener);
-}
-
+/** Path of the page. It changes in a transition: the page before stays until the code of the next one is there. */
 export function usePath(): string {
-  return useSyncExternalStore(subscribe, () => location.pathname);
+  const [path, setPath] = useState(location.pathname);
+  useEffect(() => {
+    const follow = () => startTransition(() => setPath(location.pathname));
+    listeners.add(follow);
+    return () => {
+      listeners.delete(follow);
+    };
+  }, []);
+  return path;
 }
 
 interface LinkProps extends AnchorHTMLAttributes<HTMLAnchorElement> {
@@ -69,7 +74,8 @@ export function Page({ title, lead, narrow = false, hero, children }: PageProps)
     document.title = `${title} · Harbour Supply`;
   }, [title]);
   useEffect(() => {
-    if (navigated) heading.current?.focus({ preventScroll: true });
+    if (arrival === "link") scrollTo(0, 0);
+    if (arrival !== "load") heading.current?.focus({ preventScroll: true });
   }, []);
   const head = (
     <div className="page-head">

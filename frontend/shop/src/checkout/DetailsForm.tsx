@@ -5,7 +5,7 @@ import type { ReactNode } from "react";
 import { Field, SelectField } from "../components/Field";
 import { Money } from "../components/small";
 import { listCountries } from "./countries";
-import type { Details, Errors, FieldName } from "./details";
+import { type Details, type Errors, type FieldName, LABELS } from "./details";
 
 const COUNTRIES = listCountries(navigator.language);
 
@@ -21,7 +21,6 @@ interface PartProps {
 
 interface Spec {
   name: FieldName;
-  label: string;
   autoComplete: string;
   type?: "email" | "tel";
   hint?: string;
@@ -29,17 +28,17 @@ interface Spec {
 }
 
 const CONTACT: Spec[] = [
-  { name: "email", label: "E-mail", autoComplete: "email", type: "email" },
-  { name: "name", label: "Full name", autoComplete: "name" },
-  { name: "phone", label: "Phone", autoComplete: "tel", type: "tel", optional: true },
+  { name: "email", autoComplete: "email", type: "email" },
+  { name: "name", autoComplete: "name" },
+  { name: "phone", autoComplete: "tel", type: "tel", optional: true },
 ];
 
 const ADDRESS: Spec[] = [
-  { name: "line1", label: "Street and number", autoComplete: "shipping address-line1" },
-  { name: "line2", label: "Flat, floor, company", autoComplete: "shipping address-line2", optional: true },
-  { name: "city", label: "Town or city", autoComplete: "shipping address-level2" },
-  { name: "postalCode", label: "Postcode", autoComplete: "shipping postal-code", optional: true },
-  { name: "state", label: "State or region", autoComplete: "shipping address-level1", optional: true },
+  { name: "line1", autoComplete: "shipping address-line1" },
+  { name: "line2", autoComplete: "shipping address-line2", optional: true },
+  { name: "city", autoComplete: "shipping address-level2" },
+  { name: "postalCode", autoComplete: "shipping postal-code", optional: true },
+  { name: "state", autoComplete: "shipping address-level1", optional: true },
 ];
 
 const LONGEST: Partial<Record<FieldName, number>> = { email: 254, name: 250, phone: 40 };
@@ -49,6 +48,7 @@ function Inputs({ fields, details, errors, onChange }: PartProps & { fields: Spe
     <Field
       key={name}
       {...field}
+      label={LABELS[name]}
       id={fieldId(name)}
       name={name}
       value={details[name]}
@@ -80,7 +80,7 @@ export function Address({ before, ...props }: PartProps & { before?: ReactNode }
         <SelectField
           id={fieldId("country")}
           name="country"
-          label="Country"
+          label={LABELS.country}
           autoComplete="shipping country"
           value={details.country}
           error={errors.country}

@@ -1,7 +1,7 @@
 /** Look of Stripe's elements, from the tokens of the page. */
 
 import type { Appearance } from "@stripe/stripe-js";
-import { useSyncExternalStore } from "react";
+import { useMemo, useSyncExternalStore } from "react";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -31,5 +31,5 @@ function readAppearance(isDark: boolean): Appearance {
 /** Appearance in the buyer's colour scheme; it follows when that changes. */
 export function useAppearance(): Appearance {
   const isDark = useSyncExternalStore(subscribe, () => dark.matches);
-  return readAppearance(isDark);
+  return useMemo(() => readAppearance(isDark), [isDark]);
 }

@@ -20,6 +20,18 @@ export type Errors = Partial<Record<FieldName, string>>;
 
 const ADDRESS: FieldName[] = ["line1", "line2", "city", "state", "postalCode", "country"];
 
+export const LABELS: Record<FieldName, string> = {
+  email: "E-mail",
+  name: "Full name",
+  phone: "Phone",
+  line1: "Street and number",
+  line2: "Flat, floor, company",
+  city: "Town or city",
+  state: "State or region",
+  postalCode: "Postcode",
+  country: "Country",
+};
+
 export const TEST_DETAILS: Details = {
   email: "ada@example.com",
   name: "Ada Lovelace",
@@ -57,14 +69,11 @@ export function sortViolations(violations: FieldError[]): { errors: Errors; othe
   const other: FieldError[] = [];
   for (const violation of violations) {
     const name = violation.field.replace(/^(contact|shippingAddress)\./, "");
-    if (name !== violation.field && name in TEST_DETAILS) errors[name as FieldName] = sentence(violation.message);
+    if (name !== violation.field && name in TEST_DETAILS)
+      errors[name as FieldName] = `${LABELS[name as FieldName]} ${violation.message}.`;
     else other.push(violation);
   }
   return { errors, other };
-}
-
-function sentence(message: string): string {
-  return `It ${message}.`;
 }
 
 export interface Choices {

@@ -1,12 +1,13 @@
 """Everything that the pages of a browser did and must not do."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, WebError
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, Response, WebError
 
 from tests.e2e.harness.canaries import Canary, found_in
 from tests.e2e.harness.shop import Checkout
@@ -36,6 +37,7 @@ class Recorder:
         self._shop = shop
         self._origins = (shop, stripe_api)
         self._private = tuple(private)
+        self._granted: list[asyncio.Task[Any]] = []
         self._faults: list[str] = []
         self._expected: list[re.Pattern[str]] = []
 
@@ -46,6 +48,7 @@ class Recorder:
         self._context.on("weberror", self._on_page_error)
         self._context.on("request", self._on_request)
         self._context.on("requestfailed", self._on_failed_request)
+        self._context.on("response", self._on_response)
 
     def expect(self, pattern: str) -> None:
         """Accept faults whose text contains the pattern, from now on and before."""
@@ -62,8 +65,7 @@ class Recorder:
 
     async def granted(self) -> list[Checkout]:
         """Return the checkouts that the gateway granted, in order."""
-        answers = [await request.response() for request in self.sent_to(INITIATE)]
-        bodies = [await answer.json() for answer in answers if answer is not None and answer.ok]
+        bodies = await asyncio.gather(*self._granted)
         return [
             Checkout(body["checkoutAttemptId"], body["clientSecret"], body["intentAmount"], body["currency"])
             for body in bodies
@@ -99,6 +101,10 @@ class Recorder:
     def _on_failed_request(self, request: Request) -> None:
         if request.failure != _LEFT_BY_NAVIGATION:
             self._faults.append(f"request failed: {request.failure} {request.method} {request.url}")
+
+    def _on_response(self, response: Response) -> None:
+        if self._path(response.request) == INITIATE and response.ok:
+            self._granted.append(asyncio.create_task(response.json()))  # now: a reload discards the body
 
     def _on_request(self, request: Request) -> None:
         self.requests.append(request)

@@ -14,9 +14,10 @@ export function formatMoney(minorUnits: number, currency: string, locale?: strin
   const style = { style: "currency", currency } as const;
   const decimals = DECIMALS[currency.toLowerCase()] ?? 2;
   const usual = new Intl.NumberFormat(locale, style).resolvedOptions().maximumFractionDigits ?? decimals;
+  const isWhole = minorUnits % 10 ** decimals === 0;
   return new Intl.NumberFormat(locale, {
     ...style,
-    minimumFractionDigits: Math.min(usual, decimals),
+    minimumFractionDigits: isWhole ? Math.min(usual, decimals) : decimals,
     maximumFractionDigits: decimals,
   }).format(minorUnits / 10 ** decimals);
 }

@@ -69,7 +69,7 @@ export function sortViolations(violations: FieldError[]): { errors: Errors; othe
   const other: FieldError[] = [];
   for (const violation of violations) {
     const name = violation.field.replace(/^(contact|shippingAddress)\./, "");
-    if (name !== violation.field && name in TEST_DETAILS)
+    if (name !== violation.field && Object.hasOwn(LABELS, name))
       errors[name as FieldName] = `${LABELS[name as FieldName]} ${violation.message}.`;
     else other.push(violation);
   }

@@ -66,6 +66,7 @@ async def test_a_wallet_pays_at_once(shop: Shop, wallet: str) -> None:
     await shop.fill("Declined")
     await shop.press(f"Pay with {wallet}")
     await shop.press("Cancel")
+    await expect(shop.page.get_by_role("button", name=f"Pay with {wallet}")).to_be_focused()
     await shop.press(f"Pay with {wallet}")
 
     await shop.press(f"Confirm with {wallet}")
@@ -168,6 +169,7 @@ async def test_an_element_that_could_not_load_is_mounted_again(shop: Shop) -> No
 
     await shop.page.evaluate("elements.getElement('payment').mount('#payment')")
 
+    await expect(shop.page.get_by_role("radio", name="Amazon Pay")).to_be_visible()
     await shop.press("Pay")
     await shop.expect_outcome("succeeded")
     assert (await shop.events("payment", "loaderror"))[0]["error"]["type"] == "api_connection_error"

@@ -61,7 +61,7 @@ class ApiClient {
   retrieve(clientSecret) {
     const { kind, id } = parseClientSecret(clientSecret, "retrieve()");
     const query = encodeForm({ client_secret: clientSecret, key: this.key });
-    return this.#request(kind, `${this.origin}/v1/${kind.path}/${id}?${query}`);
+    return this.#request(`${this.origin}/v1/${kind.path}/${id}?${query}`);
   }
 
   /**
@@ -72,7 +72,7 @@ class ApiClient {
   confirm(clientSecret, params) {
     const { kind, id } = parseClientSecret(clientSecret, "confirm()");
     const body = encodeForm({ ...params, client_secret: clientSecret, key: this.key, use_stripe_sdk: true });
-    return this.#request(kind, `${this.origin}/v1/${kind.path}/${id}/confirm`, { method: "POST", body });
+    return this.#request(`${this.origin}/v1/${kind.path}/${id}/confirm`, { method: "POST", body });
   }
 
   /**
@@ -85,12 +85,11 @@ class ApiClient {
   }
 
   /**
-   * @param {Kind} kind
    * @param {string} url
    * @param {RequestInit} [init]
    * @returns {Promise<IntentAnswer>}
    */
-  async #request(kind, url, init) {
+  async #request(url, init) {
     let body;
     try {
       const response = await fetch(url, init);
@@ -98,7 +97,6 @@ class ApiClient {
     } catch {
       return { error: connectionError() };
     }
-    if (body?.error?.type) return { error: body.error };
-    return body?.object === kind.object ? { intent: body } : { error: connectionError() };
+    return body.error ? { error: body.error } : { intent: body };
   }
 }

@@ -10,7 +10,6 @@
  * @returns {Promise<string>} the chosen value, or `close` after Escape
  */
 function ask(question) {
-  const before = focusedElement();
   const title = h("h2", { id: uniqueId("title"), tabindex: "-1" }, question.title);
   const text = h("p", { id: uniqueId("text"), class: "text" }, question.text);
   const dialog = /** @type {HTMLDialogElement} */ (
@@ -33,7 +32,6 @@ function ask(question) {
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       host.remove();
-      before?.focus();
       resolve(dialog.returnValue || "close");
     });
   });

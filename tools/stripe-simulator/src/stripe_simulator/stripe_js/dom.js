@@ -52,13 +52,6 @@ const ICONS = {
   flask: () => icon("M9.5 3.5h5", "M10.5 3.5v6L5 18.5c-.5 1 .2 2 1.3 2h11.4c1.1 0 1.8-1 1.3-2l-5.5-9v-6", "M7.5 15h9"),
 };
 
-/** Return the focused element, also if it lies within shadow roots. */
-function focusedElement() {
-  let focused = document.activeElement;
-  while (focused?.shadowRoot?.activeElement) focused = focused.shadowRoot.activeElement;
-  return /** @type {HTMLElement | null} */ (focused);
-}
-
 let lastId = 0;
 /** @param {string} name */
 const uniqueId = (name) => `sim-${name}-${++lastId}`;

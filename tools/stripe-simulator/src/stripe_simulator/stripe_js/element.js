@@ -59,8 +59,7 @@ class BaseElement extends Emitter {
   }
 
   blur() {
-    const focused = focusedElement();
-    if (focused && this.root.contains(focused)) focused.blur();
+    /** @type {HTMLElement | null} */ (this.root.querySelector(":focus"))?.blur();
   }
 
   clear() {}

@@ -14,9 +14,15 @@ import { navigate, usePath } from "./router";
 import { needsShipping, totalsOf } from "./totals";
 
 const ID = "cart";
+const TITLE_ID = "cart-title";
 
 export function openCart(): void {
   (document.getElementById(ID) as HTMLDialogElement | null)?.showModal();
+}
+
+/** For buttons that go away when they are pressed. */
+function focusTitle(): void {
+  document.getElementById(TITLE_ID)?.focus();
 }
 
 export function CartDialog() {
@@ -31,12 +37,14 @@ export function CartDialog() {
       ref={dialog}
       id={ID}
       className="cart"
-      aria-labelledby="cart-title"
+      aria-labelledby={TITLE_ID}
       onClick={(event) => event.target === dialog.current && close()}
     >
       <div className="cart-body">
         <div className="cart-head">
-          <h2 id="cart-title">Your cart</h2>
+          <h2 id={TITLE_ID} tabIndex={-1}>
+            Your cart
+          </h2>
           <Button variant="quiet" onClick={close}>
             Close
           </Button>
@@ -109,7 +117,10 @@ function CartLine({ item, quantity }: PricedLine) {
             variant="quiet"
             size="small"
             aria-label={`Remove ${item.name}`}
-            onClick={() => cart.remove([item.priceId])}
+            onClick={() => {
+              cart.remove([item.priceId]);
+              focusTitle();
+            }}
           >
             Remove
           </Button>

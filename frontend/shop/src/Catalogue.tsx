@@ -8,10 +8,14 @@ import { Quantity } from "./components/Quantity";
 import { EmptyState, Loading, Money, Skeleton } from "./components/small";
 import { useCatalogue } from "./data";
 import { formatInterval } from "./money";
-import { navigate, Page } from "./router";
+import { focusHeading, navigate, Page } from "./router";
 
 export function Catalogue() {
   const { data, failed, reload } = useCatalogue();
+  const retry = () => {
+    reload();
+    focusHeading();
+  };
   return (
     <Page
       title="Goods for a small harbour"
@@ -21,7 +25,7 @@ export function Catalogue() {
       {data ? (
         <Shelves items={data.items} />
       ) : failed ? (
-        <Alert tone="bad" title="The catalogue did not load" actions={<Button onClick={reload}>Try again</Button>}>
+        <Alert tone="bad" title="The catalogue did not load" actions={<Button onClick={retry}>Try again</Button>}>
           <p className="alert-text">Your cart is kept. Check your connection, then try again.</p>
         </Alert>
       ) : (

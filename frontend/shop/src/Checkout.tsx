@@ -5,6 +5,7 @@ import { type UseCheckout, useCheckout } from "@holdfast/checkout/react";
 import { useEffect, useRef, useState } from "react";
 import { GoneNotice } from "./CartDialog";
 import { cart, priceLines, useCart } from "./cart";
+import { countryName } from "./checkout/countries";
 import { DetailsStep } from "./checkout/DetailsStep";
 import { type Choices, type Details, emptyDetails, TEST_DETAILS } from "./checkout/details";
 import { Summary } from "./checkout/Summary";
@@ -65,10 +66,12 @@ function Steps({ catalogue, reload, isTest }: StepsProps) {
   useFreshPrices(flow, reload);
   useSessionChange(flow);
 
+  const isPaying = ["payable", "confirming", "checking"].includes(flow.state);
+  const [hasBegun, setBegun] = useState(false);
+  if (isPaying && !hasBegun) setBegun(true);
   const isSent = needsShipping(priced);
   const shipping = isSent ? options.find(({ id }) => id === choices.shippingOptionId) : undefined;
   const totals = totalsOf(priced, shipping);
-  const isPaying = ["payable", "confirming", "checking"].includes(flow.state);
 
   if (flow.state === "placed") return <Placed flow={flow} />;
   if (!totals) return <NothingToPay goneIds={gone.map(({ priceId }) => priceId)} />;
@@ -94,6 +97,7 @@ function Steps({ catalogue, reload, isTest }: StepsProps) {
             onDetails={setDetails}
             choices={{ ...choices, shippingOptionId: shipping?.id }}
             onChoices={setChoices}
+            isReturn={hasBegun}
           />
         )}
       </div>
@@ -154,7 +158,9 @@ function PaymentStep({ flow, details, choices }: { flow: UseCheckout; details: D
         <p>
           {name}, {email}
         </p>
-        {choices.withAddress && <p className="soft">{[line1, city, country].join(", ")}</p>}
+        {choices.withAddress && (
+          <p className="soft">{[line1, city, countryName(country, navigator.language)].join(", ")}</p>
+        )}
         <Button variant="quiet" size="small" aria-disabled={flow.state !== "payable"} onClick={flow.edit}>
           Edit details
         </Button>

@@ -14,7 +14,7 @@ import { Alert, MessageAlert } from "./components/Alert";
 import { Button } from "./components/Button";
 import { Loading } from "./components/small";
 import { formatMoney } from "./money";
-import { navigate } from "./router";
+import { focusHeading, navigate } from "./router";
 import { useStripeJs } from "./stripe";
 
 interface StripeCheckoutFormProps {
@@ -25,12 +25,13 @@ interface StripeCheckoutFormProps {
 export function StripeCheckoutForm({ checkout, flow }: StripeCheckoutFormProps) {
   const { stripe, failed, retry } = useStripeJs();
   const appearance = useAppearance();
+  const [reloads, setReloads] = useState(0);
   const { clientSecret } = checkout;
   if (failed) return <NotLoaded onRetry={retry} />;
   if (!stripe) return <ElementsLoading />;
   return (
-    <Elements key={clientSecret} stripe={stripe} options={{ clientSecret, appearance }}>
-      <PaymentForm checkout={checkout} flow={flow} />
+    <Elements key={`${clientSecret} ${reloads}`} stripe={stripe} options={{ clientSecret, appearance }}>
+      <PaymentForm checkout={checkout} flow={flow} onReload={() => setReloads(reloads + 1)} />
     </Elements>
   );
 }
@@ -38,7 +39,7 @@ export function StripeCheckoutForm({ checkout, flow }: StripeCheckoutFormProps) 
 /** Express buttons come once it is known whether there are any; the rest waits for that, so that nothing jumps. */
 type Express = "unknown" | "none" | "shown";
 
-function PaymentForm({ checkout, flow }: StripeCheckoutFormProps) {
+function PaymentForm({ checkout, flow, onReload }: StripeCheckoutFormProps & { onReload(): void }) {
   const stripe = useStripe();
   const elements = useElements();
   const [express, setExpress] = useState<Express>("unknown");
@@ -54,7 +55,7 @@ function PaymentForm({ checkout, flow }: StripeCheckoutFormProps) {
     event.preventDefault();
     if (isReady && !isBusy) pay();
   };
-  if (element === "failed") return <NotLoaded onRetry={flow.edit} />;
+  if (element === "failed") return <NotLoaded onRetry={onReload} />;
   return (
     <form className="payment" onSubmit={submit} aria-busy={isBusy}>
       {flow.message === opening && <PaymentMessage flow={flow} />}
@@ -104,13 +105,12 @@ function PaymentMessage({ flow }: { flow: UseCheckout }) {
 }
 
 function NotLoaded({ onRetry }: { onRetry(): void }) {
+  const retry = () => {
+    onRetry();
+    focusHeading();
+  };
   return (
-    <Alert
-      tone="bad"
-      title="The payment form did not load"
-      focus
-      actions={<Button onClick={onRetry}>Try again</Button>}
-    >
+    <Alert tone="bad" title="The payment form did not load" focus actions={<Button onClick={retry}>Try again</Button>}>
       <p className="alert-text">
         You have not been charged. Check your connection; a blocker of scripts may be in the way, too.
       </p>

@@ -12,7 +12,7 @@ import {
 
 export type Path = "/" | "/checkout" | "/order-confirmation" | "/orders" | "/subscriptions";
 
-/** How the page came: loaded by the browser, by a link, or by back and forward, where the browser keeps the scroll. */
+/** Way to this page: loaded by the browser, by a link, or by back and forward, where the browser keeps the scroll. */
 let arrival: "load" | "link" | "history" = "load";
 const listeners = new Set<() => void>();
 
@@ -55,6 +55,11 @@ export function Link({ to, onClick, ...rest }: LinkProps) {
     navigate(to);
   };
   return <a href={to} onClick={follow} {...rest} />;
+}
+
+/** Move the focus to the page's heading, where the element that had it goes away. */
+export function focusHeading(): void {
+  document.querySelector("h1")?.focus();
 }
 
 interface PageProps {

@@ -28,16 +28,24 @@ interface DetailsStepProps {
   onDetails(details: Details): void;
   choices: Choices;
   onChoices(choices: Choices): void;
+  /** The buyer came back from the payment: the focus goes to the heading of this step. */
+  isReturn: boolean;
 }
 
 /** Step 1. It begins the checkout, or says beside the fields why it cannot begin. */
 export function DetailsStep(props: DetailsStepProps) {
-  const { flow, lines, options, dueToday, details, onDetails, choices, onChoices } = props;
+  const { flow, lines, options, dueToday, details, onDetails, choices, onChoices, isReturn } = props;
   const mustSend = needsShipping(lines);
   const withAddress = mustSend || choices.withAddress;
   const form = useRef<HTMLFormElement>(null);
   const { errors, own, tries, edited, refuse } = useErrors(details, withAddress, flow.message);
   const wait = useCountdown(flow.message?.retryAfterSeconds ?? 0, flow.message);
+  const heading = useRef<HTMLHeadingElement>(null);
+  // A message takes the focus itself.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: only when the step appears
+  useEffect(() => {
+    if (isReturn && !flow.message) heading.current?.focus();
+  }, []);
   const isBusy = flow.state === "beginning" || flow.state === "resuming";
 
   const submit = (event: FormEvent) => {
@@ -54,6 +62,9 @@ export function DetailsStep(props: DetailsStepProps) {
   const part = { details, errors, onChange: change };
   return (
     <form ref={form} className="stack" noValidate onSubmit={submit} aria-busy={isBusy}>
+      <h2 className="visually-hidden" ref={heading} tabIndex={-1}>
+        Your details
+      </h2>
       {own.length > 0 && tries > 0 ? (
         <Alert key={tries} tone="bad" title="Please check your details" focus>
           <ErrorList names={own} errors={errors} />
@@ -148,7 +159,7 @@ interface RefusedProps {
   onRetry(): void;
 }
 
-/** Why the checkout did not begin, with the way on that its message names. */
+/** Reason why the checkout did not begin, with the way on that its message names. */
 function Refused({ message, lines, wait, onRetry }: RefusedProps) {
   const { errors, other } = sortViolations(message.fields ?? []);
   const retries = ["try_again", "start_over", "wait"].includes(message.action);
@@ -158,7 +169,7 @@ function Refused({ message, lines, wait, onRetry }: RefusedProps) {
       actions={
         retries ? (
           <Button size="small" aria-disabled={wait > 0} onClick={onRetry}>
-            {wait > 0 ? `Try again in ${wait} s` : "Try again"}
+            {wait > 0 ? `Try again in ${wait} s` : message.action === "start_over" ? "Begin again" : "Try again"}
           </Button>
         ) : (
           message.action === "sign_in" && <SignInAction />

@@ -13,6 +13,10 @@ export interface Country {
   name: string;
 }
 
+export function countryName(code: string, language: string): string {
+  return new Intl.DisplayNames(language, { type: "region" }).of(code) ?? code;
+}
+
 export function listCountries(language: string): Country[] {
   const names = new Intl.DisplayNames(language, { type: "region" });
   return CODES.split(" ")

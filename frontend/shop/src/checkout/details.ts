@@ -1,4 +1,4 @@
-/** What the buyer enters at the checkout: its checks, and the request that it becomes. */
+/** Details that the buyer enters: their checks, and the request that they become. */
 
 import type { CheckoutRequest, FieldError } from "@holdfast/checkout";
 import type { CartLine } from "../cart";
@@ -50,7 +50,7 @@ export function emptyDetails(language = navigator.language): Details {
   return { ...blank, country: new Intl.Locale(language).region ?? "GB" };
 }
 
-/** What is wrong, by field. The gateway checks the same and more; its answer is shown at the same places. */
+/** Errors by field. The gateway checks the same and more; its answer is shown at the same places. */
 export function validate(details: Details, { withAddress }: { withAddress: boolean }): Errors {
   const errors: Errors = {};
   if (!details.email.trim()) errors.email = "Enter your e-mail address.";

@@ -9,7 +9,7 @@ interface FieldProps {
   optional?: boolean;
 }
 
-/** What an input needs so that its label, hint and error are read with it. */
+/** Attributes of an input, so that its label, hint and error are read with it. */
 interface Wiring {
   id: string;
   className: string;

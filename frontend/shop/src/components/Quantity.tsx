@@ -1,7 +1,7 @@
 import { MAX_QUANTITY } from "../cart";
 
 interface QuantityProps {
-  /** What is counted, for screen readers. */
+  /** Name of the thing that is counted, for screen readers. */
   of: string;
   value: number;
   min?: number;

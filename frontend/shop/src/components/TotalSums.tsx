@@ -9,7 +9,7 @@ interface TotalSumsProps {
   shippingName?: string | undefined;
 }
 
-/** What is due today, and what comes again. */
+/** Sum that is due today, and those that come again. */
 export function TotalSums({ totals, lines, shippingName }: TotalSumsProps) {
   const { currency, items, shipping, dueToday, recurring } = totals;
   const sums: Sum[] = [];

@@ -46,5 +46,6 @@ def _page(title: str, body: str) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<title>{title}</title><link rel=icon href='data:,'><style>{_STYLE}</style><main><h1>{title}</h1>{body}</main></html>"
+        f"<title>{title}</title><link rel=icon href='data:,'>"
+        f"<style>{_STYLE}</style><main><h1>{title}</h1>{body}</main></html>"
     )

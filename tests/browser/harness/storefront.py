@@ -123,12 +123,17 @@ class Storefront:
 
     async def press_continue(self) -> Self:
         """Press the button that begins the checkout."""
-        await self.page.get_by_role("button", name="Continue to payment").click()
+        await self.continue_button.click()
         return self
 
     async def begin(self, *names: str) -> Self:
         """Go from an empty cart to the payment form."""
         return await (await (await self.go_to_checkout(*names)).fill_details()).continue_to_payment()
+
+    @property
+    def continue_button(self) -> Locator:
+        """The button that begins the checkout."""
+        return self.page.get_by_role("button", name="Continue to payment")
 
     @property
     def card_number(self) -> Locator:
@@ -138,7 +143,7 @@ class Storefront:
     @property
     def pay_button(self) -> Locator:
         """The shop's button below the Payment Element."""
-        return self.page.get_by_role("button", name=re.compile(r"^(Pay|Subscribe|Start)\b(?! with)"))
+        return self.page.get_by_role("button", name=re.compile(r"^(Pay|Start|Checking)\b(?! with)"))
 
     async def choose_method(self, name: str) -> Self:
         """Choose a payment method other than a card."""

@@ -212,7 +212,7 @@ async def test_a_failing_new_cart_leaves_the_old_checkout_open(
     refused = await buyer.initiate(cart)
     status = (await buyer.shop.status(old.attempt_id)).ok()["status"]
 
-    assert refused.status == (422 if failure == "unknown price" else 503)
+    assert refused.status == (409 if failure == "unknown price" else 503)
     assert status == "open"
     assert await assert_bought_once(buyer, settled) == old
 

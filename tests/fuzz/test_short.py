@@ -1,7 +1,10 @@
 """The short form: a few inputs for every target, the same every time."""
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -56,6 +59,23 @@ def test_hostile_input_does_no_harm(targets: Mapping[str, Target], checks: Check
 
     assert tried >= target.short_inputs / 2
     assert checks.findings() == []
+
+
+def test_a_strangers_schemathesis_finds_nothing(system: FuzzedSystem, tmp_path: Path) -> None:
+    """With nothing but the OpenAPI document: what it allows is taken, what it forbids refused, as it says."""
+    command = ["schemathesis", "run", f"http://{system.gateway}/openapi.json", "--no-color", "--seed", "1"]
+
+    run = subprocess.run(
+        [Path(sys.executable).with_name(command[0]), *command[1:]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout[-20_000:]
+    assert "Tested: 11" in run.stdout
 
 
 def test_keys_of_records_are_read_unchanged(system: FuzzedSystem) -> None:

@@ -15,7 +15,7 @@ export interface paths {
          * List what is on sale
          * @description Return every price that can be put into a cart, and the shipping options.
          */
-        get: operations["read_catalogue_api_catalog_get"];
+        get: operations["read_catalogue"];
         put?: never;
         post?: never;
         delete?: never;
@@ -35,7 +35,7 @@ export interface paths {
          * Read the status of a checkout
          * @description Return the checkout's status, with the purchase once it is completed.
          */
-        get: operations["read_checkout_status_api_checkout__checkout_attempt_id__get"];
+        get: operations["read_checkout_status"];
         put?: never;
         post?: never;
         delete?: never;
@@ -55,7 +55,7 @@ export interface paths {
          * Read the settings for Stripe.js
          * @description Return the publishable key and the address of Stripe.js.
          */
-        get: operations["read_config_api_config_get"];
+        get: operations["read_config"];
         put?: never;
         post?: never;
         delete?: never;
@@ -75,13 +75,13 @@ export interface paths {
          * List one's own orders
          * @description Return a page of the user's orders, newest first.
          */
-        get: operations["list_orders_api_orders_get"];
+        get: operations["list_orders"];
         put?: never;
         /**
          * Complete a checkout after the browser returned
          * @description Ask Stripe if the checkout is paid, and record the purchase unless the webhook has.
          */
-        post: operations["complete_checkout_api_orders_post"];
+        post: operations["complete_checkout"];
         delete?: never;
         options?: never;
         head?: never;
@@ -99,7 +99,7 @@ export interface paths {
          * Read one's own order
          * @description Return an order with contact and address. Another user's order is not found.
          */
-        get: operations["read_order_api_orders__order_id__get"];
+        get: operations["read_order"];
         put?: never;
         post?: never;
         delete?: never;
@@ -121,7 +121,7 @@ export interface paths {
          * Initiate a checkout
          * @description Store the cart, and return what Stripe.js needs to take the payment.
          */
-        post: operations["initiate_checkout_api_stripe_initiate_checkout_post"];
+        post: operations["initiate_checkout"];
         delete?: never;
         options?: never;
         head?: never;
@@ -141,7 +141,7 @@ export interface paths {
          * Receive an event from Stripe
          * @description Return 200 once the event's effect is committed, or if the event has none.
          */
-        post: operations["receive_event_api_stripe_webhook_post"];
+        post: operations["receive_event"];
         delete?: never;
         options?: never;
         head?: never;
@@ -159,7 +159,7 @@ export interface paths {
          * List one's own subscriptions
          * @description Return a page of the user's subscriptions, newest first.
          */
-        get: operations["list_subscriptions_api_subscriptions_get"];
+        get: operations["list_subscriptions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -179,7 +179,7 @@ export interface paths {
          * Read one's own subscription
          * @description Return a subscription, with the client secret of its first charge while that is open.
          */
-        get: operations["read_subscription_api_subscriptions__subscription_id__get"];
+        get: operations["read_subscription"];
         put?: never;
         post?: never;
         delete?: never;
@@ -204,7 +204,7 @@ export interface paths {
          *     One that is cancelled while Stripe may be creating it is 503 until Stripe cannot charge for it any more. It is
          *     cancelled already, and the same request after Retry-After seconds returns it.
          */
-        post: operations["cancel_subscription_api_subscriptions__subscription_id__cancel_post"];
+        post: operations["cancel_subscription"];
         delete?: never;
         options?: never;
         head?: never;
@@ -421,13 +421,22 @@ export interface components {
          * @description The checkout that the browser returned from, with exactly one of the two intent ids.
          */
         CompleteCheckoutBody: {
-            /** Checkoutattemptid */
+            /**
+             * Checkoutattemptid
+             * Format: uuid
+             */
             checkoutAttemptId: string;
             /** Paymentintentid */
             paymentIntentId?: string | null;
             /** Setupintentid */
             setupIntentId?: string | null;
-        };
+        } & ({
+            paymentIntentId: string;
+            setupIntentId?: null;
+        } | {
+            paymentIntentId?: null;
+            setupIntentId: string;
+        });
         /**
          * ConfigBody
          * @description Settings with which the frontend loads Stripe.js, and links that it shows.
@@ -652,7 +661,7 @@ export interface components {
         ProblemBody: {
             /**
              * Errors
-             * @description One for each invalid field.
+             * @description With invalid_request and cart_not_for_sale: one for each field.
              */
             errors?: components["schemas"]["FieldError"][] | null;
             /** @description With already_paid, where the purchase is known. */
@@ -681,12 +690,14 @@ export interface components {
              *       one whose `checkoutAttemptId` you have.
              *     - `payment_not_succeeded`: not paid. Read the status: it says if the buyer may try again or must begin anew.
              *     - `intent_mismatch`: the intent is another checkout's. Read the status of the checkout that was stored.
+             *     - `cart_not_for_sale`: `errors` names the lines that the shop does not sell now. Read the catalogue again.
              *     - `idempotency_key_reused`: use a new key for a changed cart, and name the old checkout in `supersedes`.
              *
              *     `temporarily_unavailable`: the same request may be repeated after Retry-After. Nothing is lost or done twice by that.
              * @example urn:holdfast:problem:invalid_request
+             * @enum {string}
              */
-            type: string;
+            type: "urn:holdfast:problem:already_paid" | "urn:holdfast:problem:attempt_closed" | "urn:holdfast:problem:bad_event" | "urn:holdfast:problem:bad_signature" | "urn:holdfast:problem:body_too_large" | "urn:holdfast:problem:cart_not_for_sale" | "urn:holdfast:problem:checkout_not_found" | "urn:holdfast:problem:checkout_too_large" | "urn:holdfast:problem:http_error" | "urn:holdfast:problem:idempotency_key_reused" | "urn:holdfast:problem:intent_mismatch" | "urn:holdfast:problem:intent_not_found" | "urn:holdfast:problem:internal" | "urn:holdfast:problem:invalid_request" | "urn:holdfast:problem:malformed_json" | "urn:holdfast:problem:method_not_allowed" | "urn:holdfast:problem:no_such_route" | "urn:holdfast:problem:order_not_found" | "urn:holdfast:problem:payment_not_succeeded" | "urn:holdfast:problem:payment_processing" | "urn:holdfast:problem:rate_limited" | "urn:holdfast:problem:refused_by_stripe" | "urn:holdfast:problem:subscription_ended" | "urn:holdfast:problem:subscription_not_found" | "urn:holdfast:problem:subscription_refused" | "urn:holdfast:problem:temporarily_unavailable" | "urn:holdfast:problem:unauthenticated" | "urn:holdfast:problem:unsupported_media_type";
         };
         /**
          * PurchaseBody
@@ -709,7 +720,6 @@ export interface components {
             /**
              * Subscriptions
              * @description One for each billing interval; empty for one-time carts.
-             * @default []
              */
             subscriptions: components["schemas"]["SubscriptionBody"][];
         };
@@ -915,7 +925,7 @@ export type SubscriptionBody = components['schemas']['SubscriptionBody'];
 export type SubscriptionPageBody = components['schemas']['SubscriptionPageBody'];
 export type $defs = Record<string, never>;
 export interface operations {
-    read_catalogue_api_catalog_get: {
+    read_catalogue: {
         parameters: {
             query?: never;
             header?: never;
@@ -936,6 +946,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -944,12 +956,10 @@ export interface operations {
             };
         };
     };
-    read_checkout_status_api_checkout__checkout_attempt_id__get: {
+    read_checkout_status: {
         parameters: {
             query?: never;
-            header?: {
-                authorization?: string | null;
-            };
+            header?: never;
             path: {
                 checkout_attempt_id: string;
             };
@@ -978,6 +988,7 @@ export interface operations {
             /** @description A valid token is required */
             401: {
                 headers: {
+                    "WWW-Authenticate": "Bearer";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1014,6 +1025,8 @@ export interface operations {
             /** @description Too many requests; retry after Retry-After seconds */
             429: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1023,6 +1036,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1031,7 +1046,7 @@ export interface operations {
             };
         };
     };
-    read_config_api_config_get: {
+    read_config: {
         parameters: {
             query?: never;
             header?: never;
@@ -1052,6 +1067,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1060,17 +1077,15 @@ export interface operations {
             };
         };
     };
-    list_orders_api_orders_get: {
+    list_orders: {
         parameters: {
             query?: {
                 /** @description nextCursor of the page before. */
-                cursor?: string | null;
+                cursor?: string;
                 /** @description Page size. */
                 limit?: number;
             };
-            header?: {
-                authorization?: string | null;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -1088,6 +1103,7 @@ export interface operations {
             /** @description A valid token is required */
             401: {
                 headers: {
+                    "WWW-Authenticate": "Bearer";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1115,6 +1131,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1123,12 +1141,10 @@ export interface operations {
             };
         };
     };
-    complete_checkout_api_orders_post: {
+    complete_checkout: {
         parameters: {
             query?: never;
-            header?: {
-                authorization?: string | null;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -1168,6 +1184,7 @@ export interface operations {
             /** @description A valid token is required */
             401: {
                 headers: {
+                    "WWW-Authenticate": "Bearer";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1222,6 +1239,8 @@ export interface operations {
             /** @description Too many requests; retry after Retry-After seconds */
             429: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1231,6 +1250,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1239,12 +1260,10 @@ export interface operations {
             };
         };
     };
-    read_order_api_orders__order_id__get: {
+    read_order: {
         parameters: {
             query?: never;
-            header?: {
-                authorization?: string | null;
-            };
+            header?: never;
             path: {
                 order_id: string;
             };
@@ -1264,6 +1283,7 @@ export interface operations {
             /** @description A valid token is required */
             401: {
                 headers: {
+                    "WWW-Authenticate": "Bearer";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1291,6 +1311,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1299,13 +1321,12 @@ export interface operations {
             };
         };
     };
-    initiate_checkout_api_stripe_initiate_checkout_post: {
+    initiate_checkout: {
         parameters: {
             query?: never;
             header?: {
-                authorization?: string | null;
-                /** @description A random UUID for each checkout, so that a retry gets the same response. */
-                "idempotency-key"?: string | null;
+                /** @description A random UUID for each checkout, so that a retry gets the same response. From a signed-in user any 1 to 255 printable ASCII characters are taken. */
+                "Idempotency-Key"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1337,6 +1358,7 @@ export interface operations {
             /** @description A valid token is required */
             401: {
                 headers: {
+                    "WWW-Authenticate": "Bearer";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1391,6 +1413,8 @@ export interface operations {
             /** @description Too many requests; retry after Retry-After seconds */
             429: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1400,6 +1424,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1408,14 +1434,27 @@ export interface operations {
             };
         };
     };
-    receive_event_api_stripe_webhook_post: {
+    receive_event: {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Seconds since 1970. */
+                    created: number;
+                    data: {
+                        object: Record<string, never>;
+                    };
+                    id: string;
+                    /** @example payment_intent.succeeded */
+                    type: string;
+                };
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -1430,6 +1469,15 @@ export interface operations {
             };
             /** @description The body is not valid */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The signature is missing, invalid or outdated */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1458,6 +1506,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1466,17 +1516,15 @@ export interface operations {
             };
         };
     };
-    list_subscriptions_api_subscriptions_get: {
+    list_subscriptions: {
         parameters: {
             query?: {
                 /** @description nextCursor of the page before. */
-                cursor?: string | null;
+                cursor?: string;
                 /** @description Page size. */
                 limit?: number;
             };
-            header?: {
-                authorization?: string | null;
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -1494,6 +1542,7 @@ export interface operations {
             /** @description A valid token is required */
             401: {
                 headers: {
+                    "WWW-Authenticate": "Bearer";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1521,6 +1570,8 @@ export interface operations {
             /** @description Too many requests; retry after Retry-After seconds */
             429: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1530,6 +1581,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1538,12 +1591,10 @@ export interface operations {
             };
         };
     };
-    read_subscription_api_subscriptions__subscription_id__get: {
+    read_subscription: {
         parameters: {
             query?: never;
-            header?: {
-                authorization?: string | null;
-            };
+            header?: never;
             path: {
                 subscription_id: string;
             };
@@ -1563,6 +1614,7 @@ export interface operations {
             /** @description A valid token is required */
             401: {
                 headers: {
+                    "WWW-Authenticate": "Bearer";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1590,6 +1642,8 @@ export interface operations {
             /** @description Too many requests; retry after Retry-After seconds */
             429: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1599,6 +1653,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1607,12 +1663,10 @@ export interface operations {
             };
         };
     };
-    cancel_subscription_api_subscriptions__subscription_id__cancel_post: {
+    cancel_subscription: {
         parameters: {
             query?: never;
-            header?: {
-                authorization?: string | null;
-            };
+            header?: never;
             path: {
                 subscription_id: string;
             };
@@ -1645,6 +1699,7 @@ export interface operations {
             /** @description A valid token is required */
             401: {
                 headers: {
+                    "WWW-Authenticate": "Bearer";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1699,6 +1754,8 @@ export interface operations {
             /** @description Too many requests; retry after Retry-After seconds */
             429: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1708,6 +1765,8 @@ export interface operations {
             /** @description A dependency is unavailable; retry after Retry-After seconds */
             503: {
                 headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
                     [name: string]: unknown;
                 };
                 content: {

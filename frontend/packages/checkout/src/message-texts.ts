@@ -92,6 +92,12 @@ export const TEMPLATES: Record<MessageKind, Template> = {
   bad_signature: OUR_FAULT,
   body_too_large: OUR_FAULT,
   checkout_not_found: NOT_YOURS,
+  cart_not_for_sale: notCharged(
+    "edit_details",
+    "The cart cannot be bought like this",
+    "The shop does not sell these things together, or not with this shipping.",
+    "Change your cart or the shipping and continue.",
+  ),
   checkout_too_large: notCharged(
     "edit_details",
     "The cart is too large",

@@ -35,7 +35,7 @@ export function messageOf(
 function messageForProblem(problem: CheckoutProblem, context: MessageContext): CheckoutMessage {
   const fields = [...problem.errors];
   const isGone =
-    problem.type === "invalid_request" && fields.some((error) => /^items\[\d+\]\.priceId$/.test(error.field));
+    problem.type === "cart_not_for_sale" && fields.some((error) => /^items\[\d+\]\.priceId$/.test(error.field));
   return messageOf(isGone ? "item_gone" : problemKind(problem.type, context), context, {
     ...(fields.length > 0 ? { fields } : {}),
     ...(problem.retryAfterSeconds ? { retryAfterSeconds: problem.retryAfterSeconds } : {}),

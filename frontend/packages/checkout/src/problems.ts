@@ -12,6 +12,7 @@ export const GATEWAY_PROBLEM_TYPES = [
   "bad_event",
   "bad_signature",
   "body_too_large",
+  "cart_not_for_sale",
   "checkout_not_found",
   "checkout_too_large",
   "http_error",
@@ -54,7 +55,7 @@ export class CheckoutProblem extends Error {
   override readonly name = "CheckoutProblem";
   readonly type: ProblemType;
   readonly status: number;
-  /** Invalid fields, with type `invalid_request`. */
+  /** Invalid fields, with type `invalid_request`; lines that are not sold, with `cart_not_for_sale`. */
   readonly errors: readonly FieldError[];
   /** With type `already_paid`, where it is known. */
   readonly purchase: Purchase | undefined;

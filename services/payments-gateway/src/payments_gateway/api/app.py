@@ -30,6 +30,7 @@ def create_app(
         description="Initiate a checkout, pay it at Stripe, and find it recorded exactly once.",
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,  # a redirect would name the host that the client sent
     )
     app.state.access_control = access_control

@@ -1,7 +1,7 @@
 """Route dependencies: the caller, read from the Authorization header, within the route's rate limits."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Request
 from prometheus_client import Counter
@@ -16,7 +16,12 @@ _TOKENS_REJECTED: Final = Counter(
 )
 _RATE_LIMITED: Final = Counter("holdfast_requests_rate_limited", "Requests over a rate limit, by limit.", ["limit"])
 
-Authorization = Annotated[str | None, Header()]
+Authorization = Annotated[str | None, Header(include_in_schema=False)]
+"""Described by a security scheme instead."""
+SIGNED_IN: Final[dict[str, Any]] = {"security": [{"bearer": []}]}
+"""OpenAPI of a route for users only."""
+GUESTS_TOO: Final[dict[str, Any]] = {"security": [{}, {"bearer": []}]}
+"""OpenAPI of a route for users and guests."""
 
 
 @dataclass(frozen=True, slots=True)

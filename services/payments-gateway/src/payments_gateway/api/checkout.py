@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Response
 
-from payments_gateway.api.callers import InitiatingCaller, RateLimitedCaller
+from payments_gateway.api.callers import GUESTS_TOO, InitiatingCaller, RateLimitedCaller
 from payments_gateway.api.checkout_bodies import (
     CheckoutBody,
     CheckoutStatusBody,
@@ -16,7 +16,7 @@ from payments_gateway.api.checkout_bodies import (
     status_to_body,
 )
 from payments_gateway.api.customer_portal import CustomerPortalUrl
-from payments_gateway.api.fields import Uuid
+from payments_gateway.api.fields import UUID4_PATTERN, Uuid
 from payments_gateway.api.order_bodies import PurchaseBody, decision_to_body
 from payments_gateway.api.problems import describe_problems
 from payments_gateway.checkout.attempt_ids import AttemptIds
@@ -26,7 +26,13 @@ from payments_gateway.checkout.status import CheckoutStatusReader
 from servicekit.json_logging import bind_attempt
 
 IdempotencyKey = Annotated[
-    str | None, Header(description="A random UUID for each checkout, so that a retry gets the same response.")
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="A random UUID for each checkout, so that a retry gets the same response. "
+        "From a signed-in user any 1 to 255 printable ASCII characters are taken.",
+        json_schema_extra={"format": "uuid", "pattern": UUID4_PATTERN},
+    ),
 ]
 
 
@@ -36,7 +42,7 @@ def checkout_routes(
     """Return the routes of a checkout. An id that none of our secrets made is not found, without a call to anybody."""
     routes = APIRouter(prefix="/api", tags=["checkout"], responses=describe_problems(400, 401, 404, 409, 422, 429, 503))
 
-    @routes.post("/stripe/initiate-checkout", summary="Initiate a checkout")
+    @routes.post("/stripe/initiate-checkout", summary="Initiate a checkout", openapi_extra=GUESTS_TOO)
     async def initiate_checkout(
         body: InitiateCheckoutBody,
         caller: InitiatingCaller,
@@ -53,6 +59,7 @@ def checkout_routes(
         "/orders",
         summary="Complete a checkout after the browser returned",
         tags=["orders"],
+        openapi_extra=GUESTS_TOO,
         responses={202: {"model": PurchaseBody, "description": "The payment is processing"}},
     )
     async def complete_checkout(
@@ -65,7 +72,7 @@ def checkout_routes(
         response.status_code = 202 if decision is None else 200
         return decision_to_body(decision, portal_url)
 
-    @routes.get("/checkout/{checkout_attempt_id}", summary="Read the status of a checkout")
+    @routes.get("/checkout/{checkout_attempt_id}", summary="Read the status of a checkout", openapi_extra=GUESTS_TOO)
     async def read_checkout_status(
         checkout_attempt_id: Annotated[Uuid, Path()], caller: RateLimitedCaller, portal_url: CustomerPortalUrl
     ) -> CheckoutStatusBody:

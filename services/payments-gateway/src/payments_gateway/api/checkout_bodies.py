@@ -5,10 +5,11 @@ import json
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import ConfigDict, Field, StrictInt, StrictStr
+from pydantic.config import JsonDict
 
 from checkout_rules.limits import MAX_CART_LINES
-from payments_gateway.api.fields import AddressLine, Body, Email, Name, RequestBody, StripeId, Text, Uuid
+from payments_gateway.api.fields import WHOLE_NUMBER, AddressLine, Body, Email, Name, RequestBody, StripeId, Text, Uuid
 from payments_gateway.api.order_bodies import PurchaseBody, purchase_to_body
 from payments_gateway.checkout.carts import Cart, CartLine, RecurringSum
 from payments_gateway.checkout.initiate import Checkout, CheckoutRequest
@@ -23,7 +24,7 @@ class ItemBody(RequestBody):
     """One line of a cart. Lines of the same price are merged."""
 
     price_id: StripeId = Field(description="Stripe Price id.", examples=["price_1Mug"])
-    quantity: Annotated[StrictInt, Field(ge=1, le=_MAX_QUANTITY)] = Field(examples=[2])
+    quantity: Annotated[StrictInt, Field(ge=1, le=_MAX_QUANTITY), WHOLE_NUMBER] = Field(examples=[2])
 
 
 class ContactBody(RequestBody):
@@ -47,8 +48,16 @@ class AddressBody(RequestBody):
     )
 
 
+_SHIPPING_NEEDS_AN_ADDRESS: Final[JsonDict] = {
+    "if": {"required": ["shippingOptionId"], "properties": {"shippingOptionId": {"type": "string"}}},
+    "then": {"required": ["shippingAddress"], "properties": {"shippingAddress": {"type": "object"}}},
+}
+
+
 class InitiateCheckoutBody(RequestBody):
     """The cart and the buyer's contact. Prices, sums and the user are not accepted from the client (P6)."""
+
+    model_config = ConfigDict(json_schema_extra=_SHIPPING_NEEDS_AN_ADDRESS)
 
     items: Annotated[list[ItemBody], Field(min_length=1, max_length=MAX_CART_LINES)]
     contact: ContactBody
@@ -133,8 +142,21 @@ def _recurring_sum_to_body(charged: RecurringSum) -> RecurringSumBody:
     )
 
 
+_ONE_INTENT: Final[JsonDict] = {
+    "oneOf": [
+        {
+            "required": [given],
+            "properties": {given: {"type": "string"}, other: {"type": "null"}},
+        }
+        for given, other in (("paymentIntentId", "setupIntentId"), ("setupIntentId", "paymentIntentId"))
+    ]
+}
+
+
 class CompleteCheckoutBody(RequestBody):
     """The checkout that the browser returned from, with exactly one of the two intent ids."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_INTENT)
 
     checkout_attempt_id: Uuid
     payment_intent_id: Annotated[StrictStr, Field(pattern=r"^pi_[A-Za-z0-9_]{1,200}$")] | None = None

@@ -95,7 +95,7 @@ class PurchaseBody(Body):
     status: Literal["completed", "processing", "needs_review"]
     order: OrderSummaryBody | None = Field(default=None, description="Absent if only subscriptions were bought.")
     subscriptions: list[SubscriptionBody] = Field(
-        default=[], description="One for each billing interval; empty for one-time carts."
+        description="One for each billing interval; empty for one-time carts."
     )
     customer_portal_url: str | None = Field(
         default=None,
@@ -122,10 +122,10 @@ def order_page_to_body(page: OrderPage) -> OrderPageBody:
 def decision_to_body(decision: PaymentDecision | None, portal_url: str | None) -> PurchaseBody:
     """Show the decision about a payment; None while the payment is processing."""
     if decision is None:
-        return PurchaseBody(status="processing")
+        return PurchaseBody(status="processing", subscriptions=[])
     if isinstance(decision, Purchase):
         return purchase_to_body(decision, portal_url)
-    return PurchaseBody(status="needs_review")
+    return PurchaseBody(status="needs_review", subscriptions=[])
 
 
 def purchase_to_body(

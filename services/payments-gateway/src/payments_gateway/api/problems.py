@@ -19,6 +19,7 @@ from payments_gateway.api.customer_portal import customer_portal_url
 from payments_gateway.api.methods import allowed_methods
 from payments_gateway.api.order_bodies import PurchaseBody, purchase_to_body
 from payments_gateway.api.validation_errors import is_malformed_json, violations_of
+from payments_gateway.checkout.carts import CartNotForSale
 from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable
 from payments_gateway.domain.attempts import AttemptClosed, AttemptTooLarge, RequestHashMismatch
 from payments_gateway.domain.errors import (
@@ -73,6 +74,7 @@ Stable; clients act on it. What to do after a conflict about a checkout:
   one whose `checkoutAttemptId` you have.
 - `payment_not_succeeded`: not paid. Read the status: it says if the buyer may try again or must begin anew.
 - `intent_mismatch`: the intent is another checkout's. Read the status of the checkout that was stored.
+- `cart_not_for_sale`: `errors` names the lines that the shop does not sell now. Read the catalogue again.
 - `idempotency_key_reused`: use a new key for a changed cart, and name the old checkout in `supersedes`.
 
 `temporarily_unavailable`: the same request may be repeated after Retry-After. Nothing is lost or done twice by that.
@@ -86,7 +88,9 @@ class ProblemBody(BaseModel):
     title: str = Field(examples=["The request is invalid"])
     status: int = Field(examples=[422])
     request_id: str = Field(serialization_alias="requestId", description="Names this request in the shop's logs.")
-    errors: list[FieldError] | None = Field(default=None, description="One for each invalid field.")
+    errors: list[FieldError] | None = Field(
+        default=None, description="With invalid_request and cart_not_for_sale: one for each field."
+    )
     purchase: PurchaseBody | None = Field(default=None, description="With already_paid, where the purchase is known.")
 
 
@@ -99,6 +103,7 @@ NOT_JSON: Final = Problem(415, "unsupported_media_type", "The body must be appli
 
 PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     InvalidRequest: INVALID,
+    CartNotForSale: Problem(409, "cart_not_for_sale", "The shop does not sell this cart"),
     IntentRefused: Problem(422, "refused_by_stripe", "Stripe refused the amount or currency"),
     AttemptTooLarge: Problem(422, "checkout_too_large", "The checkout is too large to be stored"),
     Unauthenticated: Problem(401, "unauthenticated", "A valid token is required"),
@@ -114,7 +119,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     IntentMismatch: Problem(409, "intent_mismatch", "The intent does not belong to the checkout"),
     SubscriptionEnded: Problem(409, "subscription_ended", "Subscription has ended"),
     SubscriptionRefused: Problem(409, "subscription_refused", "Stripe refused the change of the subscription"),
-    BadSignature: Problem(400, "bad_signature", "Webhook signature is missing, invalid or outdated"),
+    BadSignature: Problem(403, "bad_signature", "Webhook signature is missing, invalid or outdated"),
     BadEvent: Problem(400, "bad_event", "The body is not a webhook event"),
     RateLimited: Problem(429, "rate_limited", "Too many requests"),
     JwksUnavailable: UNAVAILABLE,
@@ -126,9 +131,24 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
 }
 """Problem by exception. A subclass without a row takes its nearest ancestor's; without any it is a 500."""
 
+NO_SUCH_ROUTE: Final = "no_such_route"
+METHOD_NOT_ALLOWED: Final = "method_not_allowed"
+HTTP_ERROR: Final = "http_error"
+
+KINDS: Final = sorted(
+    {
+        *(problem.kind for problem in (*PROBLEMS.values(), MALFORMED, INTERNAL, TOO_LARGE, NOT_JSON)),
+        NO_SUCH_ROUTE,
+        METHOD_NOT_ALLOWED,
+        HTTP_ERROR,
+    }
+)
+"""Every kind of problem."""
+
 _DESCRIPTIONS: Final[Mapping[int, str]] = {
     400: "The body is not valid",
     401: "A valid token is required",
+    403: "The signature is missing, invalid or outdated",
     404: "Not found, or owned by another user; a forged attempt id is answered after a pause",
     409: "The current state does not allow it; the problem's type says why",
     422: "A field is invalid; errors names it",
@@ -229,9 +249,9 @@ async def _respond_to_http_exception(request: Request, error: Exception) -> JSON
     assert isinstance(error, HTTPException)  # noqa: S101 — registered for no other
     if error.status_code == MALFORMED.status:
         return problem_response(MALFORMED)
-    kind = {404: "no_such_route", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    kind = {404: NO_SUCH_ROUTE, 405: METHOD_NOT_ALLOWED}.get(error.status_code, HTTP_ERROR)
     response = problem_response(Problem(error.status_code, kind, str(error.detail)))
     response.headers.update(error.headers or {})
-    if kind == "method_not_allowed":
+    if kind == METHOD_NOT_ALLOWED:
         response.headers["Allow"] = allowed_methods(request.scope)
     return response

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from payments_gateway.api.callers import RateLimitedUser, SignedInUser
+from payments_gateway.api.callers import SIGNED_IN, RateLimitedUser, SignedInUser
 from payments_gateway.api.fields import Uuid
 from payments_gateway.api.paging import Cursor, Limit, invalid_cursor_named
 from payments_gateway.api.problems import describe_problems
@@ -28,7 +28,7 @@ def subscription_routes(
         prefix="/api/subscriptions", tags=["subscriptions"], responses=describe_problems(401, 404, 429, 503)
     )
 
-    @routes.get("", summary="List one's own subscriptions")
+    @routes.get("", summary="List one's own subscriptions", openapi_extra=SIGNED_IN)
     async def list_subscriptions(
         user_id: SignedInUser, limit: Limit = 20, cursor: Cursor = None
     ) -> SubscriptionPageBody:
@@ -37,7 +37,7 @@ def subscription_routes(
             page = await subscriptions.list_subscriptions(user_id, page_size=limit, page_token=cursor)
         return subscription_page_to_body(page)
 
-    @routes.get("/{subscription_id}", summary="Read one's own subscription")
+    @routes.get("/{subscription_id}", summary="Read one's own subscription", openapi_extra=SIGNED_IN)
     async def read_subscription(subscription_id: Annotated[Uuid, Path()], user_id: RateLimitedUser) -> SubscriptionBody:
         """Return a subscription, with the client secret of its first charge while that is open."""
         subscription = await subscriptions.get_subscription(subscription_id)
@@ -46,7 +46,12 @@ def subscription_routes(
         secrets = await incomplete_payments.client_secrets([subscription])
         return subscription_to_body(subscription, secrets.get(subscription.id))
 
-    @routes.post("/{subscription_id}/cancel", summary="End one's own subscription", responses=describe_problems(409))
+    @routes.post(
+        "/{subscription_id}/cancel",
+        summary="End one's own subscription",
+        responses=describe_problems(409),
+        openapi_extra=SIGNED_IN,
+    )
     async def cancel_subscription(
         subscription_id: Annotated[Uuid, Path()], body: CancelSubscriptionBody, user_id: RateLimitedUser
     ) -> SubscriptionBody:

@@ -13,12 +13,44 @@ CONNECT_EVENTS: Final = Counter(
     "holdfast_webhook_connect_events", "Events of connected accounts: acknowledged without effect."
 )
 
+_SIGNED_EVENT: Final = {
+    "security": [{"stripeSignature": []}],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "title": "StripeEvent",
+                    "description": "An event as Stripe sends it. Events of other types have no effect.",
+                    "type": "object",
+                    "required": ["id", "type", "created", "data"],
+                    "properties": {
+                        "id": {"type": "string"},
+                        "type": {"type": "string", "examples": ["payment_intent.succeeded"]},
+                        "created": {"type": "integer", "description": "Seconds since 1970."},
+                        "data": {
+                            "type": "object",
+                            "required": ["object"],
+                            "properties": {"object": {"type": "object"}},
+                        },
+                    },
+                }
+            }
+        },
+    },
+}
+
 
 def webhook_routes(webhooks: StripeWebhooks, dispatcher: WebhookDispatcher) -> APIRouter:
     """Return the webhook's route."""
     routes = APIRouter(prefix="/api/stripe", tags=["stripe"])
 
-    @routes.post("/webhook", summary="Receive an event from Stripe", responses=describe_problems(400, 503))
+    @routes.post(
+        "/webhook",
+        summary="Receive an event from Stripe",
+        responses=describe_problems(400, 403, 503),
+        openapi_extra=_SIGNED_EVENT,
+    )
     async def receive_event(request: Request) -> dict[str, bool]:
         """Return 200 once the event's effect is committed, or if the event has none."""
         delivery = webhooks.read(await request.body(), request.headers.get("stripe-signature"))

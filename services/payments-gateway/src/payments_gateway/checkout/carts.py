@@ -7,7 +7,11 @@ from checkout_rules.limits import MAX_BILLING_INTERVALS, MAX_SUBSCRIPTION_ITEMS
 from payments_gateway.domain.attempts import Interval, LineItem, Recurring, ShippingOption
 from payments_gateway.domain.catalogue import Catalogue, Price
 from payments_gateway.domain.money import Money, charge_violation, total
-from servicekit.violations import FieldViolation, InvalidRequest, raise_if_invalid
+from servicekit.violations import FieldViolation, InvalidRequest
+
+
+class CartNotForSale(InvalidRequest):
+    """The shop does not sell this cart now: a price is gone, or its lines do not go together. Its form is valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +69,16 @@ def amount_due_today(intent_amount: Money, items: Iterable[LineItem]) -> Money:
 
 
 def price_cart(cart: Cart, catalogue: Catalogue) -> PricedCart:
-    """Price a cart; lines of the same price are merged. Raises InvalidRequest naming each line that cannot be sold."""
-    raise_if_invalid(_unsellable_lines(cart.lines, catalogue))
+    """Price a cart; lines of the same price are merged. Raises CartNotForSale naming each line that cannot be sold."""
+    _refuse_if(_unsellable_lines(cart.lines, catalogue))
     prices = [catalogue.prices[line.price_id] for line in cart.lines]
     items = _merged_items(cart.lines, catalogue)
     currency = items[0].unit_price.currency
-    raise_if_invalid(_currency_violations(prices, currency))
-    raise_if_invalid(_trial_violations(prices))
-    raise_if_invalid(_interval_size_violations(prices))
-    raise_if_invalid(_interval_count_violations(prices))
-    raise_if_invalid(_recurring_sum_violations(items))
+    _refuse_if(_currency_violations(prices, currency))
+    _refuse_if(_trial_violations(prices))
+    _refuse_if(_interval_size_violations(prices))
+    _refuse_if(_interval_count_violations(prices))
+    _refuse_if(_recurring_sum_violations(items))
     shipping_option = _shipping_option(cart.shipping_option_id, catalogue, currency)
     return PricedCart(items, shipping_option, _intent_amount(items, shipping_option, currency))
 
@@ -84,11 +88,11 @@ def _intent_amount(items: Sequence[LineItem], shipping: ShippingOption | None, c
     shipping_amount = shipping.amount if shipping else Money(0, currency)
     if goods.minor_units == 0 and any(item.recurring for item in items):
         if shipping_amount.minor_units:
-            raise _invalid("shippingOptionId", "must be free in a cart that has nothing to be paid now")
+            raise _refused("shippingOptionId", "must be free in a cart that has nothing to be paid now")
         return goods
     amount = total([goods, shipping_amount], currency)
     if violation := charge_violation(amount):
-        raise _invalid("items", violation)
+        raise _refused("items", violation)
     return amount
 
 
@@ -152,8 +156,13 @@ def _line_violation(position: int, description: str) -> FieldViolation:
     return FieldViolation(f"items[{position}].priceId", description)
 
 
-def _invalid(field: str, description: str) -> InvalidRequest:
-    return InvalidRequest([FieldViolation(field, description)])
+def _refuse_if(violations: Iterable[FieldViolation]) -> None:
+    if found := tuple(violations):
+        raise CartNotForSale(found)
+
+
+def _refused(field: str, description: str) -> CartNotForSale:
+    return CartNotForSale([FieldViolation(field, description)])
 
 
 def _merged_items(lines: Sequence[CartLine], catalogue: Catalogue) -> tuple[LineItem, ...]:
@@ -185,7 +194,7 @@ def _shipping_option(rate_id: str | None, catalogue: Catalogue, currency: str) -
         return None
     rate = catalogue.shipping_rates.get(rate_id)
     if rate is None:
-        raise _invalid("shippingOptionId", "is not offered: unknown or inactive")
+        raise _refused("shippingOptionId", "is not offered: unknown or inactive")
     if rate.amount.currency != currency:
-        raise _invalid("shippingOptionId", f"must be in the cart's currency, {currency}")
+        raise _refused("shippingOptionId", f"must be in the cart's currency, {currency}")
     return ShippingOption(rate.id, rate.name, rate.amount)

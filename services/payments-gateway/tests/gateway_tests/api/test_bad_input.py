@@ -56,13 +56,18 @@ def address(**changes: Any) -> dict[str, Any]:
 def assert_refused(answer: Answer, gateway: Gateway, *fields: str) -> None:
     """Demand a 422 that names these fields, quotes nothing, and left no trace."""
     assert (answer.status, answer.kind) == (422, "invalid_request")
+    assert_named(answer, gateway, *fields)
+
+
+def assert_named(answer: Answer, gateway: Gateway, *fields: str) -> None:
+    """Demand a problem that names these fields, quotes nothing, and left no trace."""
     assert answer.fields == list(fields)
     assert CANARY not in answer.text
     assert gateway.wire.calls == []
 
 
-QUANTITIES = [0, -1, 1.5, 1.0, True, "2", 10**6 + 1, 10**30, None, [], {}, float("nan"), float("inf")]
-PRICE_IDS = ["", CANARY + " ", CANARY + "\n", "price/" + CANARY, "p" * 256, 7, None, "\0", "\ud800", "price_" + CANARY]
+QUANTITIES = [0, -1, 1.5, True, "2", 10**6 + 1, 10**30, None, [], {}, float("nan"), float("inf")]
+PRICE_IDS = ["", CANARY + " ", CANARY + "\n", "price/" + CANARY, "p" * 256, 7, None, "\0", "\ud800"]
 NAMES = ["", " ", "\u3000", CANARY + "\0", CANARY + "\n", CANARY + "\x7f", CANARY + "\ud800", "n" * 257, 7]
 PHONES = ["", " ", "1" * 41, CANARY + "\0", 7]
 COUNTRIES = ["gb", "GBR", "G", "", "G1", "ÄÖ", "GB\n", 7, None]
@@ -90,7 +95,6 @@ LINES = ["", "\0", CANARY + "\r\n", "a" * 5001]
             for line in LINES
         ],
         ({"shippingOptionId": "shr_post"}, "shippingAddress"),
-        ({"shippingOptionId": "shr_" + CANARY, **address()}, "shippingOptionId"),
         ({"shippingOptionId": CANARY + "!", **address()}, "shippingOptionId"),
         ({"supersedes": CANARY}, "supersedes"),
         ({"supersedes": ATTEMPT_ID.upper()}, "supersedes"),
@@ -103,6 +107,23 @@ async def test_an_invalid_field_is_named(
     answer = await post(http, INITIATE, checkout_json(**changes))
 
     assert_refused(answer, gateway, field)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        (item(priceId="price_" + CANARY), "items[1].priceId"),
+        ({"shippingOptionId": "shr_" + CANARY, **address()}, "shippingOptionId"),
+    ],
+)
+async def test_what_the_shop_does_not_sell_is_named(
+    http: aiohttp.ClientSession, gateway: Gateway, changes: dict[str, Any], field: str
+) -> None:
+    """As a conflict with the catalogue: the request is valid, and the frontend can say that something is gone."""
+    answer = await post(http, INITIATE, checkout_json(**changes))
+
+    assert (answer.status, answer.kind) == (409, "cart_not_for_sale")
+    assert_named(answer, gateway, field)
 
 
 @pytest.mark.parametrize(

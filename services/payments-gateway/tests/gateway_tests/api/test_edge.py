@@ -57,7 +57,7 @@ async def failing_answers(http: aiohttp.ClientSession, gateway: Gateway, **heade
     return guests
 
 
-STATUSES = [422, 400, 413, 400, 415, 401, 404, 404, 405, 500, 503]
+STATUSES = [422, 400, 413, 403, 415, 401, 404, 404, 405, 500, 503]
 
 
 async def test_every_failure_is_a_problem_with_the_requests_id(http: aiohttp.ClientSession, gateway: Gateway) -> None:
@@ -289,6 +289,21 @@ async def test_the_api_is_described_with_examples(http: aiohttp.ClientSession) -
     assert {"401", "409", "422", "503"} <= set(operations["POST /api/stripe/initiate-checkout"]["responses"])
     assert schemas["ItemBody"]["properties"]["quantity"]["examples"] == [2]
     assert schemas["ItemBody"]["additionalProperties"] is False
+
+
+async def test_the_api_says_who_must_sign_in(http: aiohttp.ClientSession) -> None:
+    """A guest gets 401 where a token is required, and nowhere else."""
+    paths = (await get(http, "/openapi.json")).json["paths"]
+
+    answers = {
+        (method, path): await ask(http, method.upper(), path.replace("{", "").replace("}", ""))
+        for path, methods in paths.items()
+        for method in methods
+        if method == "get"
+    }
+    required = {(method, path) for method, path in answers if paths[path][method].get("security") == [{"bearer": []}]}
+    assert required == {place for place, answer in answers.items() if answer.status == 401}
+    assert len(required) == 4
 
 
 async def test_every_failure_is_described_as_a_problem(http: aiohttp.ClientSession) -> None:

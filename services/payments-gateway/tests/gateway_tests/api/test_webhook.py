@@ -46,7 +46,7 @@ async def test_stripe_is_asked_to_deliver_again_while_a_service_is_away(
 async def test_a_delivery_without_a_current_signature_has_no_effect(
     http: aiohttp.ClientSession, gateway: Gateway
 ) -> None:
-    """400; so is a body that is no event, with a type of its own."""
+    """403; a body that is no event is a 400."""
     body = event_body(gateway.paid_attempt())
     now = gateway.clock.seconds()
 
@@ -59,7 +59,7 @@ async def test_a_delivery_without_a_current_signature_has_no_effect(
         await deliver(http, gateway, b"nonsense"),
     ]
 
-    assert [answer.status for answer in answers] == [400] * 6
+    assert [answer.status for answer in answers] == [403] * 5 + [400]
     assert [answer.kind for answer in answers] == ["bad_signature"] * 5 + ["bad_event"]
     assert gateway.wire.calls == []
 

@@ -1,5 +1,6 @@
 """The gateway's real HTTP edge over fakes, on a real server and a free port."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -130,6 +131,8 @@ async def served(edge: Edge) -> AsyncIterator[aiohttp.ClientSession]:
         for listener in server.servers:
             listener.close()
             await listener.wait_closed()
+        if server.server_state.tasks:  # an answer is read before its file is closed
+            await asyncio.wait(server.server_state.tasks, timeout=1)
 
 
 @dataclass(frozen=True)

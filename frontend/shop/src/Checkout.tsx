@@ -117,12 +117,12 @@ function useCartChange({ state, edit }: UseCheckout, lines: string): boolean {
   const begun = useRef(lines);
   const [hasChanged, setChanged] = useState(false);
   useEffect(() => {
-    if (state === "beginning" && begun.current === lines) setChanged(false);
+    if (state === "editing" || state === "resuming") begun.current = lines;
+    if (state === "beginning") setChanged(false);
     if (state === "payable" && begun.current !== lines) {
       edit();
       setChanged(true);
     }
-    if (state !== "payable" && state !== "confirming" && state !== "checking") begun.current = lines;
   }, [state, lines, edit]);
   return hasChanged;
 }

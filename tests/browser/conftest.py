@@ -22,6 +22,7 @@ from .harness.storefront import Storefront
 
 _HERE: Final = Path(__file__).parent
 _WAIT_MILLISECONDS: Final = 10_000
+_GATEWAY: Final = {**USUAL, "CATALOGUE_PAUSE_SECONDS": "0"}
 _FAILED: Final = pytest.StashKey[bool]()
 OpenShop = Callable[[], Awaitable[Storefront]]
 
@@ -58,7 +59,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def system(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Run a gateway that serves the shop, behind proxies to its upstreams."""
     built_shop.build()
-    options = StackOptions(durable=False, seed=1, shop=built_shop.FOLDER, settings={"gateway": USUAL})
+    options = StackOptions(durable=False, seed=1, shop=built_shop.FOLDER, settings={"gateway": _GATEWAY})
     folder = tmp_path_factory.mktemp("holdfast")
     async with running_system(folder, options=options, with_proxies=True, embedded=True) as running:
         yield running

@@ -10,7 +10,8 @@ export interface Loaded<T> {
   reload(): void;
 }
 
-function createResource<T>(read: () => Promise<T>): () => Loaded<T> {
+/** `read` is told if it is asked again: then a cached answer may be what was wrong. */
+function createResource<T>(read: (again: boolean) => Promise<T>): () => Loaded<T> {
   let current: Loaded<T>;
   let loading = false;
   const listeners = new Set<() => void>();
@@ -21,8 +22,9 @@ function createResource<T>(read: () => Promise<T>): () => Loaded<T> {
   const reload = () => {
     if (loading) return;
     loading = true;
+    const again = current.data !== null || current.failed;
     set({ failed: false });
-    read()
+    read(again)
       .then(
         (data) => set({ data, failed: false }),
         () => set({ failed: true }),
@@ -51,8 +53,8 @@ function createResource<T>(read: () => Promise<T>): () => Loaded<T> {
 export const useConfig: () => Loaded<Config> = createResource(() => client.config());
 const names = new Map<string, string>();
 
-export const useCatalogue: () => Loaded<Catalogue> = createResource(async () => {
-  const catalogue = await client.catalogue();
+export const useCatalogue: () => Loaded<Catalogue> = createResource(async (again) => {
+  const catalogue = await client.catalogue({ fresh: again });
   for (const { priceId, name } of catalogue.items) names.set(priceId, name);
   return catalogue;
 });

@@ -27,7 +27,8 @@ export interface ClientOptions {
 
 export interface CheckoutClient {
   config(): Promise<Config>;
-  catalogue(): Promise<Catalogue>;
+  /** Read what is on sale; `fresh` passes by the browser's cache, for prices that turned out to be others. */
+  catalogue(options?: { fresh?: boolean }): Promise<Catalogue>;
   /** Begin a checkout. Without a key it would not be safe to repeat, so a key is required. */
   beginCheckout(request: CheckoutRequest, options: { idempotencyKey: string }): Promise<Checkout>;
   /** Begin a checkout that replaces another one of the same buyer after a change. */
@@ -50,13 +51,20 @@ const MAX_WAIT_SECONDS = 5;
 const FIRST_WAIT_SECONDS = 0.5;
 
 export function createClient(options: ClientOptions = {}): CheckoutClient {
-  const send = <T>(method: string, path: string, body?: object, idempotencyKey?: string): Promise<T> =>
+  const send = <T>(
+    method: string,
+    path: string,
+    body?: object,
+    idempotencyKey?: string,
+    cache: RequestCache = "default",
+  ): Promise<T> =>
     withRetries(async () => {
       const headers = new Headers();
       const token = await options.token?.();
       if (token) headers.set("Authorization", `Bearer ${token}`);
       if (idempotencyKey) headers.set("Idempotency-Key", idempotencyKey);
-      const init: RequestInit = { method, headers, signal: AbortSignal.timeout((options.timeoutSeconds ?? 30) * 1000) };
+      const signal = AbortSignal.timeout((options.timeoutSeconds ?? 30) * 1000);
+      const init: RequestInit = { method, headers, cache, signal };
       if (body) {
         headers.set("Content-Type", "application/json");
         init.body = JSON.stringify(body);
@@ -67,7 +75,7 @@ export function createClient(options: ClientOptions = {}): CheckoutClient {
   const begin = (body: object, key: string) => send<Checkout>("POST", "/stripe/initiate-checkout", body, key);
   return {
     config: () => send("GET", "/config"),
-    catalogue: () => send("GET", "/catalog"),
+    catalogue: ({ fresh = false } = {}) => send("GET", "/catalog", undefined, undefined, fresh ? "reload" : "default"),
     beginCheckout: (request, { idempotencyKey }) => begin(request, idempotencyKey),
     supersede: (checkoutAttemptId, request, { idempotencyKey }) =>
       begin({ ...request, supersedes: checkoutAttemptId }, idempotencyKey),

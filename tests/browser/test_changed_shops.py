@@ -1,0 +1,90 @@
+"""Prices and products that change while a buyer has them in the cart."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import expect
+
+from tests.e2e.harness.products import BillingInterval, Price, Product, create_prices, until_on_sale
+from tests.e2e.harness.shop import Cart, Line, Shop
+from tests.e2e.harness.system import System
+
+from .conftest import OpenShop
+from .harness.purchases import Purchases
+from .harness.storefront import MUG, Storefront
+from .test_purchases import STANDARD
+
+
+async def test_the_price_has_changed(open_shop: OpenShop, purchases: Purchases, system: System) -> None:
+    """The trial is gone, so something is due today: the new sum is shown before anything is paid."""
+    table = Product("Tide table", {"usd": 700}, billing=BillingInterval("month", trial_days=7))
+    async with _on_sale(system, table) as price:
+        shop = await open_shop()
+        await shop.go_to_checkout("Tide table")
+        await shop.fill_details()
+        await system.stripe.v1.prices.update_async(price.id, {"metadata": {"trial_days": "0"}})
+        await _read_catalogue_again(system)
+        await shop.press_continue()
+
+        await shop.is_told("price has changed", "not been charged")
+        await shop.sees(r"\$7\.00")
+        await purchases.are_none()
+
+        await shop.pay_with()
+        await shop.sees_completed()
+        await purchases.are_only_subscriptions({"active": 1})
+
+
+async def test_an_item_is_gone(open_shop: OpenShop, purchases: Purchases, system: System) -> None:
+    """The shop stopped selling it: the message says so, and the rest of the cart can be bought."""
+    async with _on_sale(system, Product("Signal flag", {"usd": 1100})) as price:
+        shop = await open_shop()
+        await shop.go_to_checkout("Signal flag", MUG)
+        await shop.fill_details()
+        shop.recorder.expect_status(422)
+        await system.stripe.v1.prices.update_async(price.id, {"active": False})
+        await _read_catalogue_again(system)
+        await shop.press_continue()
+
+        await shop.is_told("not on sale any more", "not been charged")
+        await purchases.are_none()
+        await shop.is_told("no longer on sale: Signal flag")
+        await shop.page.get_by_role("button", name="Take it out").click()
+        await shop.continue_to_payment()
+        await shop.pay_with()
+
+        await shop.sees_completed()
+        await purchases.are_one_order(1800 + STANDARD)
+
+
+async def test_the_shop_cannot_be_read(shop: Storefront) -> None:
+    """The catalogue does not load: the page says so and tries again when asked."""
+    shop.recorder.expect("net::ERR_CONNECTION_RESET")
+    await shop.page.route("**/api/catalog", lambda route: route.abort("connectionreset"))
+    await shop.page.reload()
+    await shop.is_told("did not load")
+    await shop.page.unroute("**/api/catalog")
+
+    await shop.page.get_by_role("button", name="Try again").click()
+    await expect(shop.product(MUG)).to_be_visible()
+
+
+@asynccontextmanager
+async def _on_sale(system: System, product: Product) -> AsyncIterator[Price]:
+    (price,) = await create_prices(system.stripe, [product])
+    async with system.shop() as gateway:
+        await until_on_sale([gateway], [price])
+    yield price
+    await system.stripe.v1.prices.update_async(price.id, {"active": False})
+    await _read_catalogue_again(system)
+
+
+async def _read_catalogue_again(system: System) -> None:
+    async with system.shop() as gateway:
+        await _refuse_unknown(gateway)
+
+
+async def _refuse_unknown(gateway: Shop) -> None:
+    # A cart with an unknown price makes the gateway read the catalogue again.
+    reply = await gateway.initiate(Cart([Line("price_that_does_not_exist")]))
+    assert reply.problem == "invalid_request"

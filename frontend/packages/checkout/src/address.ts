@@ -3,6 +3,7 @@
 import type { IntentId } from "./types.js";
 
 const CHECKOUT = "checkout";
+const INTENTS = ["payment_intent", "setup_intent"];
 const SECRETS = ["payment_intent_client_secret", "setup_intent_client_secret", "redirect_status"];
 
 export interface Arrival {
@@ -33,6 +34,13 @@ export function readArrival(): Arrival {
 /** Put the checkout's id into the address, so that a reload or another browser finds it. */
 export function showInAddress(checkoutAttemptId: string): void {
   replaceParameters((parameters) => parameters.set(CHECKOUT, checkoutAttemptId));
+}
+
+/** Remove the intent from the address once its payment is decided. */
+export function removeIntent(): void {
+  replaceParameters((parameters) => {
+    for (const name of INTENTS) parameters.delete(name);
+  });
 }
 
 /** Return the address of the confirmation page for a checkout and the intent that was paid. */

@@ -143,6 +143,11 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     this.show({ message });
   }
 
+  #resumeOrEdit(): void {
+    this.#enter(storedAttemptId() ? "resuming" : "editing");
+    if (this.#state === "resuming") void this.#resume();
+  }
+
   async #resume(): Promise<void> {
     const turn = this.#turn;
     const id = storedAttemptId();
@@ -242,15 +247,22 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   async #findOutcome(stripe: StripeLike, checkout: Checkout, wasElsewhere: boolean): Promise<void> {
     this.show({ state: "checking", message: this.#messageOf("outcome_unknown") });
     for (let asked = 0; this.#isMounted; asked++) {
-      const intent = await retrieve(stripe, checkout);
-      const outcome = outcomeOf(intent?.status);
-      // Paid in another tab: say so, instead of thanking for a payment that was not made here.
-      if (intent && !(wasElsewhere && outcome === "placed") && this.#settleByIntent(checkout, intent, "not_paid"))
-        return;
-      const found = await this.#options.client.checkoutStatus(checkout.checkoutAttemptId).catch(() => null);
-      if (found && this.#settleByStatus(checkout, found, wasElsewhere)) return;
+      if (await this.#askOutcome(stripe, checkout, wasElsewhere, asked === 0)) return;
       await pause(asked);
     }
+  }
+
+  async #askOutcome(stripe: StripeLike, checkout: Checkout, wasElsewhere: boolean, isFirst: boolean): Promise<boolean> {
+    const intent = await retrieve(stripe, checkout);
+    // The confirmation may still be on its way to Stripe: "not paid" is believed when it is said again.
+    if (isFirst && (intent?.status === "requires_payment_method" || intent?.status === "requires_confirmation"))
+      return false;
+    // Paid in another tab: say so, instead of thanking for a payment that was not made here.
+    const isNews = !(wasElsewhere && outcomeOf(intent?.status) === "placed");
+    if (intent && isNews && this.#settleByIntent(checkout, intent, "not_paid")) return true;
+    const found = await this.#options.client.checkoutStatus(checkout.checkoutAttemptId).catch(() => null);
+    if (!found || (isFirst && found.status === "open")) return false;
+    return this.#settleByStatus(checkout, found, wasElsewhere);
   }
 
   #settleByStatus(checkout: Checkout, found: CheckoutStatus, wasElsewhere: boolean): boolean {
@@ -278,11 +290,14 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     }
   }
 
-  /** Ask for the outcome when the browser shows this page again as it was left for the bank's: it waits in vain. */
+  /** Go on where the browser shows this page again as it was left, for the bank's or for the confirmation. */
   readonly #onPageShow = (event: PageTransitionEvent): void => {
-    if (!event.persisted || this.#state !== "confirming" || !this.#paying) return;
-    this.#turn++;
-    void this.#findOutcome(this.#paying.stripe, this.#paying.checkout, false);
+    if (!event.persisted) return;
+    if (this.#state === "confirming" && this.#paying) {
+      this.#turn++; // the answer that was waited for does not come
+      void this.#findOutcome(this.#paying.stripe, this.#paying.checkout, false);
+    }
+    if (this.#state === "placed") this.#resumeOrEdit();
   };
 
   #onBeganElsewhere(): void {

@@ -1,6 +1,6 @@
 /** The confirmation page's state: complete the checkout, and wait until its payment is decided. Needs no React. */
 
-import { type Arrival, readArrival, showInAddress } from "./address.js";
+import { type Arrival, readArrival, removeIntent, showInAddress } from "./address.js";
 import type { CheckoutClient } from "./client.js";
 import type { MessageKind } from "./message-texts.js";
 import { type MessageTexts, messageFor, messageOf } from "./messages.js";
@@ -97,7 +97,9 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
         // Only the status has what the buyer needs to finish the first charge of a subscription.
         if (!purchase.subscriptions.some(isUnfinished)) return { status: purchase.status, purchase };
       } catch (error) {
-        if (!SAYS_TO_READ_THE_STATUS.has(problemTypeOf(error))) throw error;
+        const type = problemTypeOf(error);
+        if (!SAYS_TO_READ_THE_STATUS.has(type)) throw error;
+        if (type === "intent_mismatch") this.#arrival.intent = null;
       }
     }
     return client.checkoutStatus(id);
@@ -112,6 +114,7 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
       message: this.#messageOf(kindOf(status, purchase)),
     });
     if (PLACED.includes(status)) this.#announce(id);
+    if (status === "completed" || status === "needs_review") this.#forgetIntent();
     const isMoving = ["processing", "open", "requires_action"].includes(status);
     if (isMoving || purchase?.subscriptions.some((each) => each.status === "pending")) this.#askLater(id);
   }
@@ -130,15 +133,23 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
   }
 
   #announce(id: string): void {
-    const stored = storedAttemptId();
     if (this.#announced) return;
     this.#announced = true;
-    // An older confirmation was opened again: the cart and the stored id are those of the next checkout.
-    if (history.state?.[ANNOUNCED] === id || (stored !== null && stored !== id)) return;
+    // The buyer comes from paying if the id is stored, or the address names the payment. An older confirmation may be
+    // opened again: the cart and the stored id are those of the next checkout then.
+    const stored = storedAttemptId();
+    const comesFromPaying = stored === id || (stored === null && this.#arrival.intent !== null);
+    if (!comesFromPaying || history.state?.[ANNOUNCED] === id) return;
     history.replaceState({ ...history.state, [ANNOUNCED]: id }, "");
-    if (stored) forgetAttemptId();
+    forgetAttemptId();
     this.#tabs().placed([id]);
     this.#options.onPlaced?.();
+  }
+
+  /** Nothing is left to complete: whoever opens the address later does not come from paying. */
+  #forgetIntent(): void {
+    this.#arrival.intent = null;
+    removeIntent();
   }
 
   #askLater(id: string): void {

@@ -50,6 +50,20 @@ describe("the address", () => {
     expect(page.placed()).toBe(0);
   });
 
+  test("of a purchase that is completed does not empty the next cart when it is opened again", async () => {
+    openPage(`${PAGE}?checkout=a1&payment_intent=pi_1`);
+    const first = openConfirmation();
+    first.gateway.on(ORDERS, json(purchase("a1"))).on(statusOf("a1"), bought("a1"));
+    await until(first, "completed");
+    expect([first.placed(), location.search]).toEqual([1, "?checkout=a1"]);
+
+    openPage(`${PAGE}${location.search}`); // another tab, or a bookmark
+    const again = openConfirmation(first.gateway);
+    await until(again, "completed");
+
+    expect(again.placed()).toBe(0);
+  });
+
   test("without an id leads back to the shop", async () => {
     openPage(PAGE);
     const page = openConfirmation();
@@ -207,7 +221,8 @@ describe("asking", () => {
   });
 
   test("ignores a late answer of an older question", async () => {
-    openPage(`${PAGE}?checkout=a1`);
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    openPage(PAGE);
     const page = openConfirmation();
     const late = deferred<Response>();
     page.gateway.on(statusOf("a1"), () => late.promise, bought("a1"));
@@ -236,7 +251,8 @@ describe("asking", () => {
 });
 
 test("another tab learns that the checkout is placed", async () => {
-  openPage(`${PAGE}?checkout=a1`);
+  sessionStorage.setItem("checkoutAttemptId", "a1");
+  openPage(PAGE);
   const heard: string[][] = [];
   otherTab().listen({ began: () => {}, placed: (ids) => heard.push(ids) });
   const page = openConfirmation();

@@ -144,6 +144,7 @@ describe("a lost answer", () => {
     const page = await payable();
     page.stripe.confirms = [() => disconnected, () => intent("succeeded")];
     page.stripe.retrieves = [() => intent("requires_payment_method")];
+    page.gateway.on(statusOf("a1"), json({ status: "open" }));
 
     await soon(page.flow.pay(page.stripe, {}));
     expect([page.state(), page.kind()]).toEqual(["payable", "not_paid"]);
@@ -151,6 +152,20 @@ describe("a lost answer", () => {
     await soon(page.flow.pay(page.stripe, {}));
     expect(page.placed).toEqual(["a1 pi_1"]);
   });
+
+  test.each([() => intent("requires_payment_method"), () => disconnected])(
+    "%# of a payment that reaches Stripe late is not taken for unpaid",
+    async (early) => {
+      const page = await payable();
+      page.stripe.confirms = [() => disconnected];
+      page.stripe.retrieves = [early, () => intent("succeeded")];
+      page.gateway.on(statusOf("a1"), json({ status: "open" }));
+
+      await soon(page.flow.pay(page.stripe, {}));
+
+      expect(page.placed).toEqual(["a1 pi_1"]);
+    },
+  );
 
   test("is not asked for any more once the page is closed", async () => {
     const page = await payable();
@@ -184,6 +199,20 @@ describe("a lost answer", () => {
     await aWhile();
     expect(page.placed).toEqual([]);
   });
+});
+
+test("a page that is shown again after the confirmation is ready for the next purchase", async () => {
+  const page = await payable();
+  await soon(page.flow.pay(page.stripe, {}));
+  const shownAgain = () => dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+
+  page.gateway.on(statusOf("a1"), json({ status: "processing" }));
+  shownAgain();
+  await until({ state: () => page.kind() ?? "" }, "payment_processing");
+
+  sessionStorage.clear(); // as the confirmation does
+  shownAgain();
+  expect(page.state()).toBe("editing");
 });
 
 describe("an intent that cannot be paid any more", () => {

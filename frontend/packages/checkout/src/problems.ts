@@ -5,7 +5,7 @@ import type { FieldError, Purchase } from "./types.js";
 
 const TYPE_PREFIX = "urn:holdfast:problem:";
 
-/** Every problem type of the gateway. A test compares them with the gateway's table. */
+/** Every problem type of the gateway. A test compares them with the gateway's document. */
 export const GATEWAY_PROBLEM_TYPES = [
   "already_paid",
   "attempt_closed",

@@ -228,7 +228,7 @@ describe("a refusal", () => {
       "a1",
     ],
     [
-      problem(422, "invalid_request", { errors: [{ field: "items[0].priceId", message: "x" }] }),
+      problem(409, "cart_not_for_sale", { errors: [{ field: "items[0].priceId", message: "x" }] }),
       "editing",
       "item_gone",
       "a1",

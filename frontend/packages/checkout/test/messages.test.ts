@@ -1,6 +1,6 @@
 // @vitest-environment node
 import { describe, expect, test } from "vitest";
-import problems from "../../../../services/payments-gateway/src/payments_gateway/api/problems.py?raw";
+import api from "../src/api.ts?raw";
 import { CheckoutProblem, type MessageKind, messageFor } from "../src/index.js";
 import { TEMPLATES } from "../src/message-texts.js";
 import { GATEWAY_PROBLEM_TYPES } from "../src/problems.js";
@@ -9,12 +9,10 @@ const kinds = Object.keys(TEMPLATES) as MessageKind[];
 const problemOf = (type: CheckoutProblem["type"], more: object = {}) =>
   new CheckoutProblem({ type, status: 400, ...more });
 
-test("the problem types are those of the gateway's table", () => {
-  const types = [...problems.matchAll(/Problem\(\d+, "(\w+)"/g), ...problems.matchAll(/40\d: "(\w+_\w+)"/g)].map(
-    (found) => found[1],
-  );
+test("the problem types are those of the gateway's document", () => {
+  const types = [...api.matchAll(/"urn:holdfast:problem:(\w+)"/g)].map((found) => found[1]);
 
-  expect([...new Set([...types, "http_error"])].sort()).toEqual([...GATEWAY_PROBLEM_TYPES]);
+  expect([...new Set(types)].sort()).toEqual([...GATEWAY_PROBLEM_TYPES]);
 });
 
 describe("each message", () => {
@@ -50,7 +48,7 @@ describe("of a problem", () => {
   test("names an item that is gone, the fields and the wait", () => {
     const errors = [{ field: "items[1].priceId", message: "is not for sale" }];
 
-    expect(messageFor(problemOf("invalid_request", { errors }))).toMatchObject({ kind: "item_gone", fields: errors });
+    expect(messageFor(problemOf("cart_not_for_sale", { errors }))).toMatchObject({ kind: "item_gone", fields: errors });
     expect(messageFor(problemOf("rate_limited", { retryAfterSeconds: 7 }))).toMatchObject({ retryAfterSeconds: 7 });
     expect(messageFor(problemOf("network")).kind).toBe("offline");
     expect(messageFor(new Error("of the shop")).kind).toBe("unknown");

@@ -59,8 +59,10 @@ function PaymentForm({ clientSecret, checkoutAttemptId, onDone }: FinishPaymentP
 
   return (
     <form className="stack finish-payment" onSubmit={pay}>
-      {!ready && <Skeleton className="finish-payment-skeleton" />}
-      <PaymentElement onReady={() => setReady(true)} />
+      <div className="finish-payment-box">
+        {!ready && <Skeleton />}
+        <PaymentElement onReady={() => setReady(true)} />
+      </div>
       {message && <MessageAlert message={message} />}
       <Button type="submit" variant="primary" busy={busy} aria-disabled={!ready}>
         Pay and start the subscription

@@ -34,7 +34,7 @@ function Confirmation({ session }: { session: Session }) {
         </span>
       }
     >
-      <div className="stack confirmation" data-state={state} aria-busy={state === "loading"}>
+      <div key={state} className="stack confirmation" data-state={state} aria-busy={state === "loading"}>
         {message && !purchase && <MoneyBadge money={message.money} />}
         {state === "loading" && <ReceiptSkeleton />}
         {purchase && <PurchaseReceipt purchase={purchase} lookAgain={refresh} />}

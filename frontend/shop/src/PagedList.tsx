@@ -29,9 +29,9 @@ export function PagedList<T extends { id: string }>({ pages, what, empty, childr
     more?.();
   };
 
-  if (items.length === 0 && state === "ready") return empty;
   return (
-    <div className="stack">
+    <div className="stack paged">
+      {items.length === 0 && state === "ready" && empty}
       {items.length === 0 && state === "loading" && <LoadingList what={what} />}
       <ul className="stack paged-list" ref={list}>
         {items.map((item) => (

@@ -43,16 +43,20 @@ export function SubscriptionCard({ subscription, lookAgain, heading: Heading, ch
         <Dates subscription={subscription} />
         {children}
       </div>
-      {subscription.payment && !isPaid && (
-        <Suspense fallback={<Skeleton className="finish-payment-skeleton" />}>
-          <FinishPayment
-            clientSecret={subscription.payment.clientSecret}
-            checkoutAttemptId={subscription.checkoutAttemptId}
-            onDone={onPaid}
-          />
-        </Suspense>
-      )}
+      {subscription.status === "incomplete" && !isPaid && <FirstCharge subscription={subscription} onDone={onPaid} />}
     </article>
+  );
+}
+
+/** Form of the first charge. Its place is kept while it is looked up and loads. */
+function FirstCharge({ subscription, onDone }: { subscription: Subscription; onDone(): void }) {
+  const { payment, checkoutAttemptId } = subscription;
+  const place = <Skeleton className="finish-payment-place" />;
+  if (!payment) return place;
+  return (
+    <Suspense fallback={place}>
+      <FinishPayment clientSecret={payment.clientSecret} checkoutAttemptId={checkoutAttemptId} onDone={onDone} />
+    </Suspense>
   );
 }
 

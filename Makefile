@@ -81,7 +81,7 @@ endif
 
 .PHONY: test-long
 test-long: .venv/.synced ## Run long tests: kills at every call, cluster changes and mixed carts under load
-	@$(RUN) pytest -n 2 --dist loadfile -m long $(PYTEST_ARGS)
+	@$(RUN) pytest -n 2 --dist loadfile -m "long and not browser" $(PYTEST_ARGS)
 
 .PHONY: frontend
 frontend: $(SHOP) ## Build the shop into frontend/shop/dist

@@ -57,10 +57,7 @@ function Steps({ catalogue, reload, isTest }: StepsProps) {
   });
   const options = [...catalogue.shippingOptions].sort((a, b) => a.amount - b.amount);
   const [details, setDetails] = useState<Details>(() => (isTest ? TEST_DETAILS : emptyDetails()));
-  const [choices, setChoices] = useState<Choices>({
-    withAddress: true,
-    shippingOptionId: options[0]?.id,
-  });
+  const [choices, setChoices] = useState<Choices>({ withAddress: true, shippingOptionId: undefined });
   const { priced, gone } = priceLines(useCart(), catalogue);
   const hasChanged = useCartChange(flow, JSON.stringify(priced.map(({ item, quantity }) => [item.priceId, quantity])));
   useFreshPrices(flow, reload);
@@ -70,7 +67,7 @@ function Steps({ catalogue, reload, isTest }: StepsProps) {
   const [hasBegun, setBegun] = useState(false);
   if (isPaying && !hasBegun) setBegun(true);
   const isSent = needsShipping(priced);
-  const shipping = isSent ? options.find(({ id }) => id === choices.shippingOptionId) : undefined;
+  const shipping = isSent ? (options.find(({ id }) => id === choices.shippingOptionId) ?? options[0]) : undefined;
   const totals = totalsOf(priced, shipping);
 
   if (flow.state === "placed") return <Placed flow={flow} />;
@@ -127,11 +124,13 @@ function useCartChange({ state, edit }: UseCheckout, lines: string): boolean {
   return hasChanged;
 }
 
-/** Load the catalogue again when the gateway's prices turn out to be others than those shown. */
+const OUTDATED = ["price_changed", "item_gone", "cart_not_for_sale"];
+
+/** Load the catalogue again when the gateway sells something else than what is shown. */
 function useFreshPrices({ message }: UseCheckout, reload: () => void): void {
   const kind = message?.kind;
   useEffect(() => {
-    if (kind === "price_changed" || kind === "item_gone") reload();
+    if (kind && OUTDATED.includes(kind)) reload();
   }, [kind, reload]);
 }
 

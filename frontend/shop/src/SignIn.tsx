@@ -11,7 +11,7 @@ export function SignIn() {
   const { data } = useConfig();
   if (session === "signed_in") {
     return (
-      <Button variant="quiet" size="small" onClick={() => keepToken(undefined)}>
+      <Button variant="quiet" size="small" onClick={signOut}>
         Sign out
       </Button>
     );
@@ -26,6 +26,16 @@ export function SignIn() {
   );
 }
 
+function signOut(): void {
+  keepToken(undefined);
+  setTimeout(focusHeading);
+}
+
+/** Begin at the page's heading again: the button is gone, and the page may show something else now. */
+function focusHeading(): void {
+  document.querySelector<HTMLElement>("h1")?.focus({ preventScroll: true });
+}
+
 interface SignInButtonProps {
   url: string;
   variant?: "primary" | "secondary" | "quiet";
@@ -36,10 +46,7 @@ function SignInButton({ url, variant = "primary", size }: SignInButtonProps) {
   const [state, setState] = useState<"idle" | "busy" | "failed">("idle");
   const submit = () => {
     setState("busy");
-    signIn(url).then(
-      () => setState("idle"),
-      () => setState("failed"),
-    );
+    signIn(url).then(focusHeading, () => setState("failed"));
   };
   return (
     <span className="sign-in">

@@ -1,5 +1,5 @@
 import type { CatalogueItem } from "@holdfast/checkout";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { Art } from "./Art";
 import { cart } from "./cart";
 import { Alert } from "./components/Alert";
@@ -101,9 +101,17 @@ function Shelf({ id, title, items }: { id: string; title: string; items: Catalog
   );
 }
 
+/** Time for which the button says how many were added. */
+const ADDED_MILLISECONDS = 2500;
+
 function Product({ item }: { item: CatalogueItem }) {
   const [quantity, setQuantity] = useState(1);
   const [added, setAdded] = useState(0);
+  useEffect(() => {
+    if (added === 0) return;
+    const timer = setTimeout(() => setAdded(0), ADDED_MILLISECONDS);
+    return () => clearTimeout(timer);
+  }, [added]);
   const add = () => {
     cart.add(item.priceId, quantity);
     setAdded(added + quantity);

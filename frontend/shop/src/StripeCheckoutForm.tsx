@@ -62,7 +62,7 @@ function PaymentForm({ checkout, flow, onReload }: StripeCheckoutFormProps & { o
       <div className="payment-box">
         {!isReady && <ElementsLoading />}
         <div className={isReady ? "payment-elements" : "payment-elements payment-hidden"}>
-          <div className={express === "none" ? "payment-none" : "payment-express"}>
+          <div className={express === "shown" ? "payment-express" : "payment-none"}>
             <ExpressCheckoutElement
               options={{ buttonHeight: 48 }}
               onReady={({ availablePaymentMethods }) => setExpress(availablePaymentMethods ? "shown" : "none")}

@@ -30,7 +30,7 @@ CONTAINER_PYTEST = env -u TMPDIR HOLDFAST_TEST_SERVERS=containers HOLDFAST_IMAGE
 WITH_NODE := PATH="$(CURDIR)/.venv/bin:$$PATH"
 NPM := $(WITH_NODE) npm --prefix frontend
 SHOP := frontend/shop/dist/index.html
-SHOP_SOURCES := $(shell find frontend \( -name node_modules -o -name dist -o -name test -o -name examples \) -prune -o -type f -print)
+SHOP_SOURCES := $(shell find frontend \( -name node_modules -o -name dist -o -name test -o -name examples -o -name '*.md' \) -prune -o -type f -print)
 API_TYPES := frontend/packages/checkout/src/api.ts
 PRINT_API_TYPES = $(RUN) python -m payments_gateway.print_openapi | $(WITH_NODE) frontend/node_modules/.bin/openapi-typescript \
 	--root-types --root-types-no-schema-prefix --alphabetize

@@ -19,8 +19,8 @@ function ask(question) {
     h("button", { type: "button", class: choice.main ? "main" : "", click: () => dialog.close(choice.value) }, choice.label),
   );
   const amount = question.amount ? h("p", { class: "amount" }, question.amount) : null;
-  const header = h("header", {}, ICONS.shield(), question.source);
-  dialog.append(h("div", { class: "sheet" }, header, title, amount, text, h("footer", {}, ...buttons)));
+  const source = h("div", { class: "source" }, ICONS.shield(), question.source);
+  dialog.append(h("div", { class: "sheet" }, source, title, amount, text, h("div", { class: "buttons" }, ...buttons)));
 
   const host = h("div", { "data-simulated-stripe": "dialog" });
   const root = h("div", { class: "root" }, dialog);

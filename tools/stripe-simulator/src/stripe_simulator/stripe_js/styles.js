@@ -100,11 +100,11 @@ dialog {
 }
 dialog::backdrop { background: rgb(10 12 20 / 60%); }
 .sheet { display: grid; gap: calc(var(--spacingUnit) * 4); padding: calc(var(--spacingUnit) * 6); }
-.sheet header { display: flex; gap: 0.6em; align-items: center; color: var(--muted); font-size: 0.85em; font-weight: var(--fontWeightMedium); }
+.sheet .source { display: flex; gap: 0.6em; align-items: center; color: var(--muted); font-size: 0.85em; font-weight: var(--fontWeightMedium); }
 .sheet h2 { margin: 0; font-size: 1.25em; line-height: 1.25; font-weight: 600; text-wrap: balance; }
 .sheet h2:focus { outline: none; }
 .sheet .amount { margin: 0; font-size: 1.75em; font-weight: 600; font-variant-numeric: tabular-nums; line-height: 1.2; }
-.sheet footer { display: grid; gap: calc(var(--spacingUnit) * 2); }
+.sheet .buttons { display: grid; gap: calc(var(--spacingUnit) * 2); }
 .sheet button {
   min-height: 44px; padding: 0 1em; border-radius: var(--borderRadius); cursor: pointer; font-weight: 600;
   border: 1px solid var(--edge); background: transparent;

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal
 
-from axe_playwright_python.async_playwright import Axe
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped] # it ships no types
 from playwright.async_api import Page, ViewportSize
 
 DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 800}

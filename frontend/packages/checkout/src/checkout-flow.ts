@@ -257,9 +257,9 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     // The confirmation may still be on its way to Stripe: "not paid" is believed when it is said again.
     if (isFirst && (intent?.status === "requires_payment_method" || intent?.status === "requires_confirmation"))
       return false;
-    // Paid in another tab: say so, instead of thanking for a payment that was not made here.
-    const isNews = !(wasElsewhere && outcomeOf(intent?.status) === "placed");
-    if (intent && isNews && this.#settleByIntent(checkout, intent, "not_paid")) return true;
+    // Paid in another tab: the gateway's status says so, instead of thanks for a payment that was not made here.
+    const wasPaidElsewhere = wasElsewhere && outcomeOf(intent?.status) === "placed";
+    if (intent && !wasPaidElsewhere && this.#settleByIntent(checkout, intent, "not_paid")) return true;
     const found = await this.#options.client.checkoutStatus(checkout.checkoutAttemptId).catch(() => null);
     if (!found || (isFirst && found.status === "open")) return false;
     return this.#settleByStatus(checkout, found, wasElsewhere);

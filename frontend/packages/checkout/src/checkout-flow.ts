@@ -301,7 +301,6 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   };
 
   #onBeganElsewhere(): void {
-    if (this.#state !== "payable" && this.#state !== "editing") return;
     this.#beginner.forget();
     if (this.#state === "payable") this.#showEditing(this.#messageOf("superseded"));
   }

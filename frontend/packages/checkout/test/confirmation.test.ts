@@ -115,6 +115,46 @@ describe("completing", () => {
     },
   );
 
+  test("announces a processing payment once, also after a reload and where a router drops the history's state", async () => {
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    openPage(`${PAGE}?checkout=a1&payment_intent=pi_1`);
+    const processing = json({ status: "processing", subscriptions: [] }, 202);
+    const page = openConfirmation();
+    page.gateway.on(ORDERS, processing);
+    await until(page, "processing");
+
+    const reloaded = openConfirmation(page.gateway);
+    await until(reloaded, "processing");
+    page.gateway.on(ORDERS, json(purchase("a1")));
+    history.replaceState(null, "");
+    await until(page, "completed");
+
+    expect([page.placed(), reloaded.placed()]).toEqual([1, 0]);
+  });
+
+  test("of a first charge that was paid at a bank leaves the next cart alone", async () => {
+    openPage(`${PAGE}?checkout=a1&payment_intent=pi_of_the_invoice`);
+    const page = openConfirmation();
+    page.gateway.on(ORDERS, problem(409, "intent_mismatch")).on(statusOf("a1"), bought("a1"));
+
+    await until(page, "completed");
+
+    expect(page.placed()).toBe(0);
+  });
+
+  test("reads the secret of a first charge that was declined at once", async () => {
+    openPage(`${PAGE}?checkout=a1&payment_intent=pi_1`);
+    const page = openConfirmation();
+    const payment = { clientSecret: "pi_2_secret" };
+    page.gateway
+      .on(ORDERS, json(subscribed("incomplete")))
+      .on(statusOf("a1"), json({ status: "completed", purchase: subscribed("incomplete", payment) }));
+
+    await until(page, "completed");
+
+    expect(page.flow.getSnapshot().purchase?.subscriptions[0]?.payment).toEqual(payment);
+  });
+
   test("reads the secret of a first charge that was declined", async () => {
     openPage(`${PAGE}?checkout=a1&payment_intent=pi_1`);
     const page = openConfirmation();
@@ -226,13 +266,15 @@ describe("asking", () => {
     const page = openConfirmation();
     const late = deferred<Response>();
     page.gateway.on(statusOf("a1"), () => late.promise, bought("a1"));
+    const states = new Set<string>();
+    page.flow.subscribe(() => states.add(page.state()));
 
     page.flow.refresh();
     await until(page, "completed");
     late.resolve(json({ status: "open" })());
     await aWhile();
 
-    expect(page.state()).toBe("completed");
+    expect(states).toEqual(new Set(["completed"]));
     expect(page.placed()).toBe(1);
   });
 

@@ -51,6 +51,8 @@ describe("of a problem", () => {
     expect(messageFor(problemOf("cart_not_for_sale", { errors }))).toMatchObject({ kind: "item_gone", fields: errors });
     expect(messageFor(problemOf("rate_limited", { retryAfterSeconds: 7 }))).toMatchObject({ retryAfterSeconds: 7 });
     expect(messageFor(problemOf("network")).kind).toBe("offline");
+    expect(messageFor(problemOf("network"), { mayHavePaid: true }).kind).toBe("status_offline");
+    expect(messageFor(problemOf("unauthenticated"), { mayHavePaid: true }).action).toBe("sign_in");
     expect(messageFor(new Error("of the shop")).kind).toBe("unknown");
   });
 });

@@ -107,6 +107,7 @@ export function freshBrowser(): void {
   afterEach(() => {
     for (const close of closing.splice(0)) close();
     vi.useRealTimers();
+    Reflect.deleteProperty(navigator, "locks");
   });
 }
 

@@ -1,0 +1,87 @@
+// @vitest-environment happy-dom
+import { describe, expect, test } from "vitest";
+import { aWhile, deferred, freshBrowser, otherTab, soon } from "./harness/page.js";
+
+freshBrowser();
+
+describe("the checkout that another tab holds", () => {
+  test("is known to a tab that asks", async () => {
+    otherTab("a1");
+
+    expect(await soon(otherTab().heldElsewhere())).toBe("a1");
+  });
+
+  test("is none where nobody answers", async () => {
+    otherTab(null);
+
+    expect(await soon(otherTab().heldElsewhere())).toBeNull();
+  });
+
+  test("is not told once it is placed, also to a tab that was opened later", async () => {
+    const other = otherTab("a1");
+    other.placed(["a1"]);
+
+    expect(await soon(otherTab().heldElsewhere())).toBeNull();
+  });
+
+  test("is not believed of a tab that has not heard that it is placed", async () => {
+    const tab = otherTab();
+    tab.placed(["a1"]);
+    await aWhile();
+    otherTab("a1");
+
+    expect(await soon(tab.heldElsewhere())).toBeNull();
+  });
+});
+
+describe("the lock", () => {
+  function withLocks(request: (name: string, options: { signal: AbortSignal }, run: () => unknown) => unknown) {
+    Object.defineProperty(navigator, "locks", { configurable: true, value: { request } });
+  }
+
+  test("lets one tab work at a time", async () => {
+    let before: Promise<unknown> = Promise.resolve();
+    withLocks((_name, _options, run) => {
+      before = before.then(run);
+      return before;
+    });
+    const first = deferred<string>();
+    const order: string[] = [];
+    const work = (name: string, until: Promise<string>) => async () => {
+      order.push(`${name} begins`);
+      await until;
+      order.push(`${name} ends`);
+    };
+
+    const both = Promise.all([
+      otherTab().exclusively(work("first", first.promise)),
+      otherTab().exclusively(work("second", Promise.resolve("done"))),
+    ]);
+    await aWhile();
+    first.resolve("done");
+    await soon(both);
+
+    expect(order).toEqual(["first begins", "first ends", "second begins", "second ends"]);
+  });
+
+  test("that is not granted in time keeps nobody from buying", async () => {
+    withLocks(async () => {
+      throw new DOMException("timed out", "TimeoutError");
+    });
+
+    expect(await otherTab().exclusively(async () => "bought")).toBe("bought");
+  });
+
+  test("hides no failure of the work, and does not repeat it", async () => {
+    withLocks((_name, _options, run) => run());
+    let worked = 0;
+
+    const failing = otherTab().exclusively(async () => {
+      worked++;
+      throw new Error("refused");
+    });
+
+    await expect(failing).rejects.toThrow("refused");
+    expect(worked).toBe(1);
+  });
+});

@@ -1,6 +1,5 @@
 """Payments that leave the page for a bank, and debits that take days."""
 
-import pytest
 from playwright.async_api import expect
 
 from tests.e2e.harness.control_api import ControlApi
@@ -65,7 +64,6 @@ async def test_going_back_from_the_bank(shop: Storefront, purchases: Purchases) 
     await purchases.are_one_order(1800 + STANDARD)
 
 
-@pytest.mark.quick
 async def test_a_debit_is_processing_until_the_bank_settles_it(
     shop: Storefront, purchases: Purchases, control_api: ControlApi
 ) -> None:

@@ -41,7 +41,7 @@ async def test_an_item_is_gone(open_shop: OpenShop, purchases: Purchases, system
         shop = await open_shop()
         await shop.go_to_checkout("Signal flag", MUG)
         await shop.fill_details()
-        shop.recorder.expect_status(422)
+        shop.recorder.expect_status(409)
         await system.stripe.v1.prices.update_async(price.id, {"active": False})
         await _read_catalogue_again(system)
         await shop.press_continue()
@@ -87,4 +87,4 @@ async def _read_catalogue_again(system: System) -> None:
 async def _refuse_unknown(gateway: Shop) -> None:
     # A cart with an unknown price makes the gateway read the catalogue again.
     reply = await gateway.initiate(Cart([Line("price_that_does_not_exist")]))
-    assert reply.problem == "invalid_request"
+    assert reply.problem == "cart_not_for_sale"

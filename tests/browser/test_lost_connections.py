@@ -37,7 +37,6 @@ async def test_the_network_is_lost_before_the_payment(shop: Storefront, purchase
     await purchases.are_one_order(1800 + STANDARD)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("cart", [(MUG,), (COFFEE,)], ids=["payment", "setup"])
 async def test_the_network_is_lost_after_the_payment(
     shop: Storefront, purchases: Purchases, cart: tuple[str, ...]

@@ -14,6 +14,7 @@ STANDARD: Final = 500
 @pytest.mark.quick
 async def test_a_guest_buys_in_three_clicks(shop: Storefront, purchases: Purchases) -> None:
     """Buy now, continue, pay: the test data is filled in, and the confirmation shows the order."""
+    await shop.sees(MUG, r"\$18\.00", COFFEE, r"\$14\.00")
     await shop.buy_now(MUG)
     await shop.continue_to_payment()
     await shop.pay_button.click()
@@ -64,6 +65,7 @@ async def test_a_trial_charges_nothing_today(shop: Storefront, purchases: Purcha
     await purchases.are_only_subscriptions({"trialing": 1})
 
 
+@pytest.mark.quick
 async def test_a_guest_buys_a_mixed_cart(shop: Storefront, purchases: Purchases) -> None:
     """One order over the one-time lines and shipping, one subscription for each interval, and both sums shown."""
     await shop.begin(MUG, COFFEE, ALMANAC)

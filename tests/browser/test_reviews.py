@@ -48,7 +48,6 @@ async def test_refunded_before_it_was_recorded(
     await _is_quarantined(purchases, "refunded")
 
 
-@pytest.mark.quick
 async def test_the_confirmation_without_a_checkout(shop: Storefront, purchases: Purchases) -> None:
     """The page says that there is nothing to show, and leads to the shop."""
     await shop.open("/order-confirmation")

@@ -3,7 +3,6 @@
 import re
 from typing import Final
 
-import pytest
 from playwright.async_api import expect
 
 from tests.e2e.harness.control_api import ControlApi
@@ -20,7 +19,6 @@ COMPLETE: Final = "/api/orders"
 RETURN: Final = re.compile("/order-confirmation")
 
 
-@pytest.mark.quick
 async def test_a_double_click_pays_once(shop: Storefront, purchases: Purchases) -> None:
     """Two clicks on Pay are one payment."""
     await shop.begin(MUG)
@@ -71,7 +69,6 @@ async def test_a_reload_of_the_payment_form_charges_nothing(shop: Storefront, pu
     assert order["checkout_attempt_id"] == last.attempt_id != first.attempt_id
 
 
-@pytest.mark.quick
 async def test_the_confirmation_survives_reloads(shop: Storefront, purchases: Purchases) -> None:
     """Reloaded, in a second tab and in another browser, the confirmation shows the same order."""
     await shop.begin(MUG)

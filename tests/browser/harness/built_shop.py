@@ -2,7 +2,6 @@
 
 import fcntl
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +12,7 @@ _BUILD_SECONDS: Final = 110.0
 
 def build() -> None:
     """Build the shop unless it is newer than its sources. Workers wait for each other."""
-    lock = Path(tempfile.gettempdir()) / f"holdfast-shop-{hash(_ROOT) & 0xFFFFFFFF:x}.lock"
-    with lock.open("w") as held:
+    with (_ROOT / "Makefile").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         command = ["make", "--silent", "--directory", str(_ROOT), "frontend"]
         built = subprocess.run(

@@ -104,6 +104,10 @@ frontend-test: frontend/node_modules/.installed ## Run the tests of the shop and
 test-browser: .venv/.synced frontend ## Run the tests of the shop in Chromium
 	@$(RUN) pytest -n 2 --dist loadfile -m browser $(PYTEST_ARGS)
 
+.PHONY: screenshots
+screenshots: .venv/.synced frontend ## Make the pictures of the shop in docs/images anew
+	@$(RUN) pytest -n 0 -q tests/browser/screenshots.py
+
 .PHONY: images
 images: ## Build the images of the services and of the Stripe simulator, as holdfast/NAME:dev
 	@$(BUILD_IMAGES)

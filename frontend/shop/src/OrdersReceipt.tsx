@@ -44,7 +44,7 @@ export function OrderReceipt({ order }: { order: OrderSummary }) {
 
 function sumsOf({ currency, shippingOption, totalAmount, refundedAmount, disputedAmount }: OrderSummary): Sum[] {
   const sums: Sum[] = [];
-  if (shippingOption) sums.push({ label: shippingOption.name, amount: shippingOption.amount, currency });
+  if (shippingOption) sums.push({ label: `${shippingOption.name} shipping`, amount: shippingOption.amount, currency });
   sums.push({ label: "Total paid", amount: totalAmount, currency, total: true });
   if (refundedAmount) sums.push({ label: "Refunded", amount: -refundedAmount, currency });
   if (disputedAmount) sums.push({ label: "Disputed", amount: -disputedAmount, currency });

@@ -46,7 +46,7 @@ def order(status: str = "paid", **more: Any) -> dict[str, Any]:
     """Return an order of a signed-in user."""
     return {
         "id": f"order-{status}",
-        "number": "HF-7K2M-9QXD",
+        "number": "7K2-M9Q-XD4",
         "checkoutAttemptId": ID,
         "createdAt": _CREATED,
         "currency": "usd",

@@ -62,9 +62,9 @@ class RandomBuyer:
     shop: Storefront
     random: Random
     did: list[str] = field(default_factory=list)
-    """What the buyer did, to be read when a test fails."""
+    """Actions in order, shown when a test fails."""
     put_into_cart: dict[str, int] = field(default_factory=dict)
-    """How many of each price were ever put into the cart, in all tabs."""
+    """Quantities by price that were ever put into the cart, in all tabs."""
     pays: int = 0
     """Clicks that may pay."""
 

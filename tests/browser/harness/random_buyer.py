@@ -21,7 +21,7 @@ _CARDS: Final = (GOOD_CARD, GOOD_CARD, GOOD_CARD, DECLINED, NO_FUNDS, CHALLENGED
 _CLICK_MILLISECONDS: Final = 1500
 _ROUNDS: Final = 120
 """Rounds of looking at the page and pressing what leads on, about 0.4 s each."""
-_PATIENCE: Final = 15
+_IDLE_ROUNDS: Final = 15
 """Rounds without a way forward after which the buyer goes back to the catalogue."""
 _IN_DIALOGS: Final = ("Complete authentication", "Confirm with", "Keep it", "Checkout", "Close")
 _ON_PAGES: Final = (
@@ -38,8 +38,8 @@ _ON_PAGES: Final = (
     "Go to the shop",
     "Shop for something else",
 )
-_TALLY: Final = """(() => {
-    if (typeof tally !== "function") return;
+_COUNT_ADDED: Final = """(() => {
+    if (typeof countAdded !== "function") return;
     const setItem = Storage.prototype.setItem;
     const read = (text) => new Map(JSON.parse(text ?? "[]").map(({ priceId, quantity }) => [priceId, quantity]));
     Storage.prototype.setItem = function (key, value) {
@@ -47,7 +47,7 @@ _TALLY: Final = """(() => {
             const before = read(this.getItem(key));
             for (const [priceId, quantity] of read(value)) {
                 const more = quantity - (before.get(priceId) ?? 0);
-                if (more > 0) void tally(priceId, more);
+                if (more > 0) void countAdded(priceId, more);
             }
         }
         return setItem.call(this, key, value);
@@ -72,8 +72,8 @@ class RandomBuyer:
     async def enter(cls, shop: Storefront, seed: int) -> Self:
         """Open the catalogue."""
         buyer = cls(shop, Random(seed))  # noqa: S311 - repeatable
-        await buyer._context.expose_function("tally", buyer._tally)
-        await buyer._context.add_init_script(_TALLY)
+        await buyer._context.expose_function("countAdded", buyer._count_added)
+        await buyer._context.add_init_script(_COUNT_ADDED)
         await shop.open()
         await shop.sees(MUG)
         return buyer
@@ -117,7 +117,7 @@ class RandomBuyer:
                 return
             with suppress(Error):
                 idle = 0 if await self._step_towards_purchase(page, GOOD_CARD) else idle + 1
-            if idle > _PATIENCE:
+            if idle > _IDLE_ROUNDS:
                 with suppress(Error):
                     await self._press_first(page, "Card", "Shop")
                 idle = 0
@@ -241,7 +241,7 @@ class RandomBuyer:
         self.pays += bool(PAYS.search(name))
         await control.click(timeout=_CLICK_MILLISECONDS, click_count=times)
 
-    def _tally(self, price_id: str, quantity: int) -> None:
+    def _count_added(self, price_id: str, quantity: int) -> None:
         self.put_into_cart[price_id] = self.put_into_cart.get(price_id, 0) + quantity
 
     @property

@@ -40,6 +40,8 @@ TRY_SHOP = mkdir -p .holdfast; $(MAKE) --silent frontend >.holdfast/frontend.log
 # Some browser tests are in `make test`, if there is a browser.
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 IN_BROWSER := $(if $(CHROMIUM),(not browser or quick),not browser)
+# Its figures would suffer from a second worker.
+MEASURED_ALONE := $(wildcard tests/browser/test_performance.py)
 # The tests clean up by themselves; testcontainers' own cleaner would be one more image to pull.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
 export UV_PYTHON_DOWNLOADS := never
@@ -101,8 +103,13 @@ frontend-test: frontend/node_modules/.installed ## Run the tests of the shop and
 	@$(NPM) run test --silent
 
 .PHONY: test-browser
-test-browser: .venv/.synced frontend ## Run the tests of the shop in Chromium
+test-browser: .venv/.synced frontend ## Run the tests of the shop in Chromium (BROWSER_SEQUENCES=5 random buyers)
+ifneq ($(PYTEST_ARGS),)
 	@$(RUN) pytest -n 2 --dist loadfile -m browser $(PYTEST_ARGS)
+else
+	@$(RUN) pytest -n 2 --dist loadfile -m browser $(MEASURED_ALONE:%=--ignore=%)
+	@$(MEASURED_ALONE:%=$(RUN) pytest %)
+endif
 
 .PHONY: screenshots
 screenshots: .venv/.synced frontend ## Make the pictures of the shop in docs/images anew

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, Response, WebError
@@ -37,7 +37,7 @@ class Recorder:
         self._shop = shop
         self._origins = (shop, stripe_api)
         self._private = tuple(private)
-        self._granted: list[asyncio.Task[Any]] = []
+        self._granted: list[asyncio.Task[bytes]] = []
         self._faults: list[str] = []
         self._expected: list[re.Pattern[str]] = []
 
@@ -65,7 +65,7 @@ class Recorder:
 
     async def granted(self) -> list[Checkout]:
         """Return the checkouts that the gateway granted, in order."""
-        bodies = await asyncio.gather(*self._granted)
+        bodies = [json.loads(body) for body in await asyncio.gather(*self._granted)]
         return [
             Checkout(body["checkoutAttemptId"], body["clientSecret"], body["intentAmount"], body["currency"])
             for body in bodies
@@ -87,6 +87,9 @@ class Recorder:
         self._faults += [f"sessionStorage holds {key}" for key in stored if key != ONLY_KEY]
         if ONLY_KEY in stored and not _is_uuid(stored[ONLY_KEY]):
             self._faults.append(f"sessionStorage holds no id: {stored[ONLY_KEY]}")
+        self._faults += [f"cookie {cookie.get('name')}" for cookie in await self._context.cookies()]
+        databases = await page.evaluate("async () => (await indexedDB.databases()).map(({ name }) => name)")
+        self._faults += [f"database {name}" for name in databases]
         kept = await page.evaluate("() => JSON.stringify({ ...localStorage })")
         found = found_in(kept.encode() + page.url.encode(), self._private)
         self._faults += [f"localStorage or address bar holds {name}" for name in found]
@@ -104,7 +107,7 @@ class Recorder:
 
     def _on_response(self, response: Response) -> None:
         if self._path(response.request) == INITIATE and response.ok:
-            self._granted.append(asyncio.create_task(response.json()))  # now: a reload discards the body
+            self._granted.append(asyncio.create_task(response.body()))  # now: a reload discards the body
 
     def _on_request(self, request: Request) -> None:
         self.requests.append(request)
@@ -112,9 +115,9 @@ class Recorder:
             return
         if not request.url.startswith(self._origins):
             self._faults.append(f"request to another origin: {request.method} {request.url}")
-        if self._path(request) == INITIATE and request.method == "POST":
-            return
-        surface = request.url.encode() + json.dumps(request.headers).encode() + (request.post_data_buffer or b"")
+        body = request.post_data_buffer or b""
+        carries_details = self._path(request) == INITIATE and request.method == "POST"
+        surface = request.url.encode() + json.dumps(request.headers).encode() + (b"" if carries_details else body)
         found = found_in(surface, self._private)
         self._faults += [f"{request.method} {request.url} carries {name}" for name in found]
         is_return = request.is_navigation_request()

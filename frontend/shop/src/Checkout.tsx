@@ -4,7 +4,7 @@ import type { Catalogue } from "@holdfast/checkout";
 import { type UseCheckout, useCheckout } from "@holdfast/checkout/react";
 import { useEffect, useRef, useState } from "react";
 import { GoneNotice } from "./CartDialog";
-import { cart, priceLines, useCart } from "./cart";
+import { type CartLine, cart, priceLines, useCart } from "./cart";
 import { countryName } from "./checkout/countries";
 import { DetailsStep } from "./checkout/DetailsStep";
 import { type Choices, type Details, emptyDetails, TEST_DETAILS } from "./checkout/details";
@@ -48,22 +48,23 @@ interface StepsProps {
   isTest: boolean;
 }
 
-function Steps({ catalogue, reload, isTest }: StepsProps) {
+function Steps({ catalogue: newest, reload, isTest }: StepsProps) {
   const flow = useCheckout({
     client,
     returnUrl: `${location.origin}/order-confirmation`,
     // Back leads to the shop then, not to a checkout that is paid.
     onPlaced: (_id, _intentId, url) => navigate(url, { replace: true }),
   });
+  const { lines, catalogue } = useShown({ lines: useCart(), catalogue: newest }, UNDER_WAY.includes(flow.state));
   const options = [...catalogue.shippingOptions].sort((a, b) => a.amount - b.amount);
   const [details, setDetails] = useState<Details>(() => (isTest ? TEST_DETAILS : emptyDetails()));
   const [choices, setChoices] = useState<Choices>({ withAddress: true, shippingOptionId: undefined });
-  const { priced, gone } = priceLines(useCart(), catalogue);
+  const { priced, gone } = priceLines(lines, catalogue);
   const hasChanged = useCartChange(flow, JSON.stringify(priced.map(({ item, quantity }) => [item.priceId, quantity])));
   useFreshPrices(flow, reload);
   useSessionChange(flow);
 
-  const isPaying = ["payable", "confirming", "checking"].includes(flow.state);
+  const isPaying = flow.state === "payable" || UNDER_WAY.includes(flow.state);
   const [hasBegun, setBegun] = useState(false);
   if (isPaying && !hasBegun) setBegun(true);
   const isSent = needsShipping(priced);
@@ -107,6 +108,21 @@ function Steps({ catalogue, reload, isTest }: StepsProps) {
       />
     </div>
   );
+}
+
+const UNDER_WAY: UseCheckout["state"][] = ["confirming", "checking"];
+
+interface Shown {
+  lines: CartLine[];
+  catalogue: Catalogue;
+}
+
+/** Cart and catalogue to show. While the payment is under way they stay, whatever happens to the cart in another tab. */
+function useShown(newest: Shown, isUnderWay: boolean): Shown {
+  const [shown, setShown] = useState(newest);
+  if (isUnderWay || (shown.lines === newest.lines && shown.catalogue === newest.catalogue)) return shown;
+  setShown(newest);
+  return newest;
 }
 
 /** Go back to the details when the cart changes, here or in another tab: the checkout is for the cart as it was. */

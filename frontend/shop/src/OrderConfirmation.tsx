@@ -7,14 +7,14 @@ import { StatusBadge } from "./components/small";
 import { PurchaseReceipt, ReceiptSkeleton } from "./OrderConfirmationReceipt";
 import { Link, Page } from "./router";
 import { SignInAction } from "./SignIn";
-import { type Session, useSession } from "./session";
+import { type Session, useIdentity, useSession } from "./session";
 import "./styles/confirmation.css";
 
 /** Outcome of a checkout, with a way forward from each of its states. */
 export default function OrderConfirmation() {
   const session = useSession();
-  // Whoever signs in may see more, so the checkout is looked up again.
-  return <Confirmation key={session} session={session} />;
+  // Whoever signs in may see more or less, so the checkout is looked up again.
+  return <Confirmation key={useIdentity()} session={session} />;
 }
 
 function Confirmation({ session }: { session: Session }) {

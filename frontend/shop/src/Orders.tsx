@@ -5,14 +5,15 @@ import { OrderCard } from "./OrdersCard";
 import { PagedList } from "./PagedList";
 import { Link, Page } from "./router";
 import { SignInNeeded } from "./SignIn";
-import { useSession } from "./session";
+import { useIdentity, useSession } from "./session";
 
 export default function Orders() {
   const session = useSession();
+  const identity = useIdentity();
   return (
     <Page title="Your orders" narrow>
       {session === "signed_in" ? (
-        <OrderList />
+        <OrderList key={identity} />
       ) : (
         <SignInNeeded>
           Orders are listed for signed-in customers. As a guest, keep the page that confirmed your order.

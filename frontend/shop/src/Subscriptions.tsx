@@ -7,14 +7,15 @@ import { Link, Page } from "./router";
 import { SignInNeeded } from "./SignIn";
 import { SubscriptionCard } from "./SubscriptionsCard";
 import { SubscriptionEnding } from "./SubscriptionsEnding";
-import { useSession } from "./session";
+import { useIdentity, useSession } from "./session";
 
 export default function Subscriptions() {
   const session = useSession();
+  const identity = useIdentity();
   return (
     <Page title="Your subscriptions" narrow>
       {session === "signed_in" ? (
-        <SubscriptionList />
+        <SubscriptionList key={identity} />
       ) : (
         <SignInNeeded>
           Subscriptions are listed for signed-in customers. As a guest, end yours in the customer portal that is linked

@@ -10,15 +10,28 @@ export type Session = "guest" | "signed_in" | "expired";
 const listeners = new Set<() => void>();
 let expired = false;
 
+/** The token. A browser that refuses storage has none. */
 export function token(): string | undefined {
-  return localStorage.getItem(KEY) ?? undefined;
+  try {
+    return localStorage.getItem(KEY) ?? undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export function keepToken(value: string | undefined): void {
-  if (value) localStorage.setItem(KEY, value);
-  else localStorage.removeItem(KEY);
+  store(value);
   expired = false;
   notify();
+}
+
+function store(value: string | undefined): void {
+  try {
+    if (value) localStorage.setItem(KEY, value);
+    else localStorage.removeItem(KEY);
+  } catch {
+    // The buyer stays a guest.
+  }
 }
 
 /** Sign in as one of the demo's customers. The address comes from `/api/config`. */
@@ -38,7 +51,7 @@ export async function fetchInSession(input: RequestInfo | URL, init?: RequestIni
   const sent = new Headers(init?.headers).get("Authorization");
   // The buyer may have signed in again meanwhile: only the refused token is forgotten.
   if (response.status === 401 && sent && sent === `Bearer ${token()}`) {
-    localStorage.removeItem(KEY);
+    store(undefined);
     expired = true;
     notify();
   }
@@ -48,6 +61,11 @@ export async function fetchInSession(input: RequestInfo | URL, init?: RequestIni
 /** The session, in every tab. */
 export function useSession(): Session {
   return useSyncExternalStore(subscribe, session);
+}
+
+/** Identity of the session, in every tab. Each sign-in has its own, so that nobody sees what another one loaded. */
+export function useIdentity(): string {
+  return useSyncExternalStore(subscribe, () => token() ?? session());
 }
 
 function session(): Session {

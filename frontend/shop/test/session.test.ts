@@ -35,3 +35,17 @@ test("other failures leave the token", async () => {
 
   expect(token()).toBe("ada");
 });
+
+test("a browser that refuses storage has a guest", () => {
+  vi.spyOn(localStorage, "getItem").mockImplementation(refuse);
+  vi.spyOn(localStorage, "setItem").mockImplementation(refuse);
+
+  keepToken("ada");
+
+  expect(token()).toBeUndefined();
+  vi.restoreAllMocks();
+});
+
+function refuse(): never {
+  throw new DOMException("denied", "SecurityError");
+}

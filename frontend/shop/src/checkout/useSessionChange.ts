@@ -1,18 +1,19 @@
 import type { UseCheckout } from "@holdfast/checkout/react";
 import { useEffect, useRef } from "react";
-import { useSession } from "../session";
+import { useIdentity, useSession } from "../session";
 
 /**
  * Begin anew when the buyer signs in or out: an order belongs to whoever began its checkout. The next checkout replaces
- * a guest's.
+ * a guest's. A payment under way is waited for: it may have been made.
  */
 export function useSessionChange({ state, startOver }: UseCheckout): void {
   const session = useSession();
-  const begunIn = useRef(session);
+  const identity = useIdentity();
+  const begunBy = useRef(identity);
   useEffect(() => {
-    if (begunIn.current === session) return;
-    begunIn.current = session;
+    if (begunBy.current === identity || state === "confirming" || state === "checking") return;
+    begunBy.current = identity;
     // A request that found the sign-in expired says so itself.
     if (state === "payable" || (state !== "placed" && session !== "expired")) startOver();
-  }, [session, state, startOver]);
+  }, [identity, session, state, startOver]);
 }

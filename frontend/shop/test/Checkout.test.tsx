@@ -1,0 +1,106 @@
+// @vitest-environment happy-dom
+import type { UseCheckout } from "@holdfast/checkout/react";
+import { act } from "react";
+import { beforeEach, expect, test, vi } from "vitest";
+import Checkout from "../src/Checkout";
+import { cart } from "../src/cart";
+import { keepToken } from "../src/session";
+import { render } from "./harness/render";
+import { itemOf } from "./items";
+
+const BEGUN = {
+  checkoutAttemptId: "a1",
+  clientSecret: "pi_1_secret_x",
+  intentType: "payment",
+  amountDueToday: 2500,
+  currency: "usd",
+  recurring: [],
+};
+
+let flow: UseCheckout;
+vi.mock("../src/StripeCheckoutForm", () => ({
+  StripeCheckoutForm: (props: { flow: UseCheckout }) => {
+    flow = props.flow;
+    return <p>Payment form, {props.flow.state}</p>;
+  },
+}));
+
+beforeEach(() => {
+  sessionStorage.clear();
+  keepToken(undefined);
+  cart.empty();
+  vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
+  vi.stubGlobal("fetch", async (url: string) => Response.json(answerOf(url)));
+});
+
+function answerOf(url: string): object {
+  if (url.includes("/api/catalog")) return { items: [itemOf("mug", 2500), itemOf("jug", 900)], shippingOptions: [] };
+  if (url.includes("initiate")) return BEGUN;
+  if (url.includes("/api/checkout/")) return { status: "open" };
+  return { publishableKey: "pk_test_1", stripeJsUrl: "https://js.stripe.com/" };
+}
+
+/** Open the checkout, and go on to the payment of a mug. */
+async function openPayment(): Promise<HTMLElement> {
+  cart.set("mug", 1);
+  const page = await render(<Checkout />);
+  await act(() => vi.waitFor(() => expect(page.querySelector("form")).not.toBeNull()));
+  await act(async () => page.querySelector("form")?.requestSubmit());
+  await act(() => vi.waitFor(() => expect(page.textContent).toContain("Payment form, payable")));
+  return page;
+}
+
+/** Press Pay. Return what gives Stripe's answer. */
+async function pay(): Promise<(answer: object) => Promise<void>> {
+  let resolve: (answer: object) => void = () => {};
+  const promise = new Promise<object>((done) => {
+    resolve = done;
+  });
+  await act(async () => void flow.pay({ confirmPayment: () => promise } as never, {}));
+  return (answer) => act(async () => resolve(answer));
+}
+
+const DECLINED = { error: { type: "card_error", code: "card_declined" } };
+
+test("the payment and its order stay on the page while it is under way, whatever happens to the cart", async () => {
+  const page = await openPayment();
+  await pay();
+
+  await act(async () => cart.set("jug", 1));
+  await act(async () => cart.set("mug", 0));
+
+  expect(page.textContent).toContain("Payment form, confirming");
+  expect(page.querySelector(".summary-lines")?.textContent).toContain("Name of mug");
+  expect(page.querySelector(".summary-lines")?.textContent).not.toContain("Name of jug");
+});
+
+test("a cart that changed while the payment was declined needs a new checkout", async () => {
+  const page = await openPayment();
+  const answer = await pay();
+  await act(async () => cart.set("jug", 1));
+
+  await answer(DECLINED);
+
+  expect(page.textContent).toContain("Your cart has changed");
+});
+
+test("a checkout that was declined after a sign-out is not offered to the guest", async () => {
+  keepToken("ada");
+  const page = await openPayment();
+  const answer = await pay();
+  await act(async () => keepToken(undefined));
+
+  await answer(DECLINED);
+
+  expect(page.textContent).not.toContain("Payment form");
+});
+
+test("a checkout is not offered to another user who signs in in another tab", async () => {
+  keepToken("ada");
+  const page = await openPayment();
+
+  localStorage.setItem("demo-token", "bob");
+  await act(async () => dispatchEvent(new StorageEvent("storage", { key: "demo-token", newValue: "bob" })));
+
+  expect(page.textContent).not.toContain("Payment form");
+});

@@ -15,6 +15,8 @@ interface Attempted {
 /** Begins checkouts: one key for one request, and a new one after any change. The key is kept in memory only. */
 export class Beginner {
   #last: Attempted | null = null;
+  /** The checkout that the buyer gave up. The next one replaces it, or goes on without it where it is not theirs. */
+  #givenUp: { id: string | null } | null = null;
 
   /** The checkout that the last request replaces. */
   get supersedes(): string | null {
@@ -26,25 +28,41 @@ export class Beginner {
     this.#last = null;
   }
 
+  /** Make the next request a new purchase. */
+  startOver(givenUp: string | null): void {
+    this.forget();
+    this.#givenUp = { id: givenUp };
+  }
+
   /**
    * Begin the checkout, or get the same one for an unchanged request.
    *
-   * `findSuperseded` returns the checkout that a new request replaces. A checkout that ended meanwhile, a used key and
-   * a lost old checkout lead to one more request, with a new key.
+   * `findSuperseded` returns the checkout that a new request replaces. A checkout that ended meanwhile and a used key
+   * lead to one more request, with a new key. An old checkout that this buyer cannot see may be paid by whoever can: it
+   * is passed over only after the buyer started over.
    */
   async begin(
     client: CheckoutClient,
     request: CheckoutRequest,
     findSuperseded: () => Promise<string | null>,
   ): Promise<Checkout> {
+    const begun = await this.#begin(client, request, async () => (await findSuperseded()) ?? this.#givenUp?.id ?? null);
+    this.#givenUp = null;
+    return begun;
+  }
+
+  async #begin(
+    client: CheckoutClient,
+    request: CheckoutRequest,
+    findSuperseded: () => Promise<string | null>,
+  ): Promise<Checkout> {
     const content = JSON.stringify(request);
     if (this.#last?.content !== content) this.#last = attempt(request, content, await findSuperseded());
-    const attempted = this.#last;
     try {
-      return await send(client, attempted);
+      return await send(client, this.#last);
     } catch (error) {
       const type = problemTypeOf(error);
-      if (type === "checkout_not_found" && attempted.supersedes) this.#last = attempt(request, content, null);
+      if (type === "checkout_not_found" && this.#givenUp) this.#last = attempt(request, content, null);
       else if (type === "attempt_closed" || type === "idempotency_key_reused") {
         this.#last = attempt(request, content, await findSuperseded());
       } else throw error;

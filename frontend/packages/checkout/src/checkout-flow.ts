@@ -113,11 +113,11 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     if (this.#state === "payable" || this.#state === "beginning") this.#showEditing();
   };
 
-  /** Begin a new purchase. An unpaid checkout is replaced by the next one, a placed one is left alone. */
+  /** Begin a new purchase. An unpaid checkout of this buyer is replaced by the next one, any other is left alone. */
   readonly startOver = (): void => {
     if (this.#state === "confirming" || this.#state === "checking") return;
-    if (this.#state === "placed") forgetAttemptId();
-    this.#beginner.forget();
+    this.#beginner.startOver(this.#state === "placed" ? null : storedAttemptId());
+    forgetAttemptId();
     this.#showEditing();
   };
 
@@ -151,11 +151,12 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   async #resume(): Promise<void> {
     const turn = this.#turn;
     const id = storedAttemptId();
-    const found = id ? await this.#options.client.checkoutStatus(id).catch(problemTypeOf) : "checkout_not_found";
+    const found = id ? await this.#options.client.checkoutStatus(id).catch(problemTypeOf) : "invalid_request";
     if (turn !== this.#turn || this.#state !== "resuming") return;
-    if (found === "checkout_not_found" || found === "invalid_request") forgetAttemptId();
+    if (found === "invalid_request") forgetAttemptId();
     // Where the question failed, the next checkout replaces this one: the gateway knows whether it is paid.
-    if (typeof found === "string") this.#showEditing();
+    if (typeof found === "string")
+      this.#showEditing(found === "checkout_not_found" ? this.#messageOf("not_yours") : null);
     else this.#showStatus(found);
   }
 

@@ -54,12 +54,13 @@ const OUR_FAULT = notCharged(
   "The shop could not do this because of a fault of its own.",
   "Try again. If it happens again, contact the shop.",
 );
-const NOT_YOURS = notCharged(
-  "sign_in",
-  "This checkout cannot be shown",
-  "It does not exist, or it belongs to another account. Opening it moved no money.",
-  "If you paid while signed in, sign in with that account and open this page again.",
-);
+/** The sign-in of whoever paid may have ended, so nothing is said about the money. */
+const NOT_YOURS: Template = {
+  title: "This checkout cannot be shown",
+  text: "It is not known here, or it belongs to another account. Opening this page moved no money. If you paid, your payment is safe: do not pay again. Sign in with the account that you bought with to see it.",
+  money: "pending",
+  action: "sign_in",
+};
 const NOT_FOUND = notCharged(
   "sign_in",
   "Not found",
@@ -309,12 +310,12 @@ export const TEMPLATES: Record<MessageKind, Template> = {
     "The shop could not be reached.",
     "Check your connection and try again. Nothing that you entered is lost.",
   ),
-  no_id: notCharged(
-    "start_over",
-    "No checkout to show",
-    "This page was opened without a checkout. Opening it moved no money.",
-    "If you did pay, use the link that you paid with or look at your orders. Else go to the shop.",
-  ),
+  no_id: {
+    title: "No checkout to show",
+    text: "This page was opened without a checkout. Opening it moved no money. If you paid, your payment is safe: do not pay again, use the link that you paid with, or look at your orders. Else go to the shop.",
+    money: "pending",
+    action: "start_over",
+  },
   not_yours: NOT_YOURS,
   status_unavailable: {
     title: "Your payment cannot be looked up for a moment",

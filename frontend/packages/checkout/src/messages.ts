@@ -50,7 +50,7 @@ function problemKind(type: CheckoutProblem["type"], { mayHavePaid }: MessageCont
 }
 
 /** Problems that are an answer about the payment, not a failure to ask. */
-const TELLS_OF_THE_MONEY = new Set<MessageKind>(["attempt_closed", "checkout_not_found", "payment_not_succeeded"]);
+const TELLS_OF_THE_MONEY = new Set<MessageKind>(["attempt_closed", "payment_not_succeeded"]);
 
 const KIND_BY_CODE: Record<string, PaymentErrorKind> = {
   authentication_required: "authentication_failed",

@@ -88,16 +88,22 @@ describe("the Idempotency-Key", () => {
 });
 
 describe("superseding", () => {
-  test("goes on without a checkout that is not the buyer's any more", async () => {
-    sessionStorage.setItem("checkoutAttemptId", "lost");
+  test("goes on without a checkout that is not the buyer's only when the buyer starts over", async () => {
+    sessionStorage.setItem("checkoutAttemptId", "adas"); // her sign-in has ended, and she may have paid
     const page = openCheckout();
-    page.gateway.on(statusOf("lost"), lost).on(INITIATE, problem(404, "checkout_not_found"), checkout("a1"));
+    const notFound = problem(404, "checkout_not_found");
+    page.gateway.on(statusOf("adas"), notFound).on(INITIATE, notFound, notFound, checkout("a1"));
     await until(page, "editing");
+    expect(page.flow.getSnapshot().message).toMatchObject({ kind: "not_yours", money: "pending", action: "sign_in" });
 
     await soon(page.flow.begin(cart()));
+    expect([page.state(), page.kind()]).toEqual(["editing", "checkout_not_found"]);
+    expect(stored()).toEqual({ checkoutAttemptId: "adas" });
 
-    expect(superseded(page)).toEqual(["lost", null]);
-    expect(new Set(keys(page)).size).toBe(2);
+    page.flow.startOver();
+    expect(stored()).toEqual({});
+    await soon(page.flow.begin(cart()));
+    expect(superseded(page)).toEqual(["adas", "adas", null]);
     expect(stored()).toEqual({ checkoutAttemptId: "a1" });
   });
 
@@ -192,10 +198,10 @@ describe("a stored checkout", () => {
     expect(superseded(page)).toEqual(["a1"]);
   });
 
-  test("that nobody knows is forgotten", async () => {
+  test("that cannot be one is forgotten", async () => {
     sessionStorage.setItem("checkoutAttemptId", "a1");
     const page = openCheckout();
-    page.gateway.on(statusOf("a1"), problem(404, "checkout_not_found"));
+    page.gateway.on(statusOf("a1"), problem(422, "invalid_request"));
 
     await until(page, "editing");
 

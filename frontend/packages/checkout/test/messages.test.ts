@@ -33,6 +33,13 @@ describe("each message", () => {
   });
 });
 
+test.each(["not_yours", "checkout_not_found", "no_id"] as const)("%s denies no charge", (kind) => {
+  const { text, money } = messageFor(kind);
+
+  expect(money).toBe("pending");
+  expect(text).not.toMatch(/not been charged/);
+});
+
 describe("of a problem", () => {
   test.each(GATEWAY_PROBLEM_TYPES)("%s is that of its type", (type) => {
     expect(messageFor(problemOf(type)).kind).toBe(type);
@@ -40,7 +47,7 @@ describe("of a problem", () => {
 
   test.each(GATEWAY_PROBLEM_TYPES)("%s promises nothing about a payment that may have been made", (type) => {
     const { kind, money } = messageFor(problemOf(type), { mayHavePaid: true });
-    const isAnswer = ["attempt_closed", "checkout_not_found", "payment_not_succeeded"].includes(kind);
+    const isAnswer = ["attempt_closed", "payment_not_succeeded"].includes(kind);
 
     expect(isAnswer || money !== "not_charged").toBe(true);
   });

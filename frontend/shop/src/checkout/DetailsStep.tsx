@@ -71,7 +71,13 @@ export function DetailsStep(props: DetailsStepProps) {
         </Alert>
       ) : (
         flow.message && (
-          <Refused message={flow.message} lines={lines} wait={wait} onRetry={() => form.current?.requestSubmit()} />
+          <Refused
+            message={flow.message}
+            lines={lines}
+            wait={wait}
+            onRetry={() => form.current?.requestSubmit()}
+            onStartOver={flow.startOver}
+          />
         )
       )}
       <Contact {...part} />
@@ -157,10 +163,14 @@ interface RefusedProps {
   lines: PricedLine[];
   wait: number;
   onRetry(): void;
+  onStartOver(): void;
 }
 
+/** The stored checkout is another account's: whoever is not that buyer begins anew. */
+const NOT_YOURS = ["not_yours", "checkout_not_found"];
+
 /** Reason why the checkout did not begin, with the way on that its message names. */
-function Refused({ message, lines, wait, onRetry }: RefusedProps) {
+function Refused({ message, lines, wait, onRetry, onStartOver }: RefusedProps) {
   const { errors, other } = sortViolations(message.fields ?? []);
   const retries = ["try_again", "start_over", "wait"].includes(message.action);
   return (
@@ -172,7 +182,16 @@ function Refused({ message, lines, wait, onRetry }: RefusedProps) {
             {wait > 0 ? `Try again in ${wait} s` : message.action === "start_over" ? "Begin again" : "Try again"}
           </Button>
         ) : (
-          message.action === "sign_in" && <SignInAction />
+          message.action === "sign_in" && (
+            <>
+              <SignInAction />
+              {NOT_YOURS.includes(message.kind) && (
+                <Button size="small" onClick={onStartOver}>
+                  Begin a new purchase
+                </Button>
+              )}
+            </>
+          )
         )
       }
     >

@@ -33,7 +33,7 @@ export default function Checkout() {
         <Steps catalogue={catalogue.data} reload={catalogue.reload} isTest={isTestMode(config.data)} />
       ) : catalogue.failed || config.failed ? (
         <Alert tone="bad" title="The checkout did not load" actions={<Button onClick={retry}>Try again</Button>}>
-          <p className="alert-text">You have not been charged, and your cart is kept.</p>
+          <p className="alert-text">Your cart is kept. If you paid already, your payment is safe: do not pay again.</p>
         </Alert>
       ) : (
         <StepsLoading />

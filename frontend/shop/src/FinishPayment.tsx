@@ -1,60 +1,67 @@
-import type { CheckoutMessage } from "@holdfast/checkout";
+import type { CheckoutMessage, Subscription } from "@holdfast/checkout";
 import { Elements, PaymentElement, useElements, useStripe } from "@stripe/react-stripe-js";
 import { type FormEvent, useEffect, useState } from "react";
 import { useAppearance } from "./checkout/appearance";
 import { Alert, MessageAlert } from "./components/Alert";
 import { Button } from "./components/Button";
 import { Skeleton } from "./components/small";
-import { isChargeOver, payFirstCharge } from "./firstCharge";
+import { chargeState, payFirstCharge } from "./firstCharge";
 import { useStripeJs } from "./stripe";
 
 interface FinishPaymentProps {
+  subscription: Subscription;
   clientSecret: string;
-  checkoutAttemptId: string;
-  /** Called when nothing is left to pay here: it is paid, or at the bank. */
-  onDone(): void;
+  isPaid: boolean;
+  /** Called with true when it is paid or at the bank, and with false when the bank has refused it since. */
+  onPaid(isPaid: boolean): void;
+  lookAgain(): void;
 }
 
-/** Form for the first charge of a subscription that was declined or needs the buyer. */
+/** Form for the first charge of a subscription that was declined or needs the buyer. Nothing while it is paid. */
 export default function FinishPayment(props: FinishPaymentProps) {
+  const { subscription, clientSecret, isPaid, onPaid } = props;
   const { stripe, failed, retry } = useStripeJs();
   const appearance = useAppearance();
+  // Stripe is asked with each look at the subscription: the charge may be at the bank since before this page was
+  // loaded, and a bank may refuse a debit days later.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each look asks
+  useEffect(() => {
+    if (stripe) void chargeState(stripe, clientSecret).then((state) => state && onPaid(state === "paid"));
+  }, [stripe, clientSecret, subscription, onPaid]);
+
+  if (isPaid) return null;
   if (failed) {
     return (
       <Alert tone="bad" title="The payment form did not load" actions={<Button onClick={retry}>Try again</Button>}>
-        <p className="alert-text">You have not been charged. Check your connection and try again.</p>
+        <p className="alert-text">Check your connection and try again.</p>
       </Alert>
     );
   }
   return (
-    <Elements stripe={stripe} options={{ clientSecret: props.clientSecret, appearance }}>
+    <Elements stripe={stripe} options={{ clientSecret, appearance }}>
       <PaymentForm {...props} />
     </Elements>
   );
 }
 
-function PaymentForm({ clientSecret, checkoutAttemptId, onDone }: FinishPaymentProps) {
+function PaymentForm({ subscription, clientSecret, onPaid, lookAgain }: FinishPaymentProps) {
   const stripe = useStripe();
   const elements = useElements();
   const [ready, setReady] = useState(false);
   const [busy, setBusy] = useState(false);
   const [message, setMessage] = useState<CheckoutMessage | null>(null);
 
-  // It may be at the bank since before this page was loaded.
-  useEffect(() => {
-    if (stripe) void isChargeOver(stripe, clientSecret).then((isOver) => isOver && onDone());
-  }, [stripe, clientSecret, onDone]);
-
   const pay = async (event: FormEvent) => {
     event.preventDefault();
     if (!stripe || !elements || busy) return;
     setBusy(true);
     setMessage(null);
-    const returnUrl = `${location.origin}/order-confirmation?checkout=${checkoutAttemptId}`;
-    const failure = await payFirstCharge({ stripe, elements, clientSecret, returnUrl }, setMessage);
-    setMessage(failure);
+    const returnUrl = `${location.origin}/order-confirmation?checkout=${subscription.checkoutAttemptId}`;
+    const outcome = await payFirstCharge({ stripe, elements, clientSecret, returnUrl }, setMessage);
     setBusy(false);
-    if (!failure) onDone();
+    if (outcome === "paid") return onPaid(true);
+    setMessage(outcome);
+    if (outcome.kind === "first_charge_ended") lookAgain();
   };
 
   return (

@@ -43,19 +43,28 @@ export function SubscriptionCard({ subscription, lookAgain, heading: Heading, ch
         <Dates subscription={subscription} />
         {children}
       </div>
-      {subscription.status === "incomplete" && !isPaid && <FirstCharge subscription={subscription} onDone={onPaid} />}
+      {subscription.status === "incomplete" && (
+        <FirstCharge subscription={subscription} isPaid={isPaid} onPaid={onPaid} lookAgain={lookAgain} />
+      )}
     </article>
   );
 }
 
+interface FirstChargeProps {
+  subscription: Subscription;
+  isPaid: boolean;
+  onPaid(isPaid: boolean): void;
+  lookAgain(): void;
+}
+
 /** Form of the first charge. Its place is kept while it is looked up and loads. */
-function FirstCharge({ subscription, onDone }: { subscription: Subscription; onDone(): void }) {
-  const { payment, checkoutAttemptId } = subscription;
-  const place = <Skeleton className="finish-payment-place" />;
+function FirstCharge(props: FirstChargeProps) {
+  const { payment } = props.subscription;
+  const place = props.isPaid ? null : <Skeleton className="finish-payment-place" />;
   if (!payment) return place;
   return (
     <Suspense fallback={place}>
-      <FinishPayment clientSecret={payment.clientSecret} checkoutAttemptId={checkoutAttemptId} onDone={onDone} />
+      <FinishPayment clientSecret={payment.clientSecret} {...props} />
     </Suspense>
   );
 }

@@ -4,6 +4,8 @@ import { type CheckoutMessage, messageFor } from "@holdfast/checkout";
 import type { Stripe, StripeElements } from "@stripe/stripe-js";
 
 const ASK_AGAIN_MS = 2000;
+/** A payment may reach Stripe after the first questions about it: "not paid" is believed when it is said again. */
+const ANSWERS_TO_BELIEVE = 4;
 
 export interface FirstCharge {
   stripe: Stripe;
@@ -13,27 +15,47 @@ export interface FirstCharge {
   returnUrl: string;
 }
 
-/** Return null once nothing is left to pay, else what to tell the buyer, who may then try again. */
+/** paid: or at the bank. open: the buyer can pay it. ended: cancelled, so that nobody can pay it any more. */
+export type ChargeState = "paid" | "open" | "ended";
+
+/** What to tell a buyer whose first charge cannot be paid any more. */
+const ENDED: CheckoutMessage = {
+  kind: "first_charge_ended",
+  title: "This payment has ended",
+  text: "It was not made in time, so the subscription never started. You have not been charged for it. To have it, order it again.",
+  money: "not_charged",
+  action: "start_over",
+};
+
+/** Return "paid" once nothing is left to pay, else what to tell the buyer. */
 export async function payFirstCharge(
   { stripe, elements, clientSecret, returnUrl }: FirstCharge,
   tell: (message: CheckoutMessage) => void,
-): Promise<CheckoutMessage | null> {
+): Promise<"paid" | CheckoutMessage> {
   const confirmParams = { return_url: returnUrl };
   const result = await stripe.confirmPayment({ elements, confirmParams, redirect: "if_required" }).catch(() => null);
-  if (result && !result.error) return null;
-  if (result?.error.type === "card_error" || result?.error.type === "validation_error") return messageFor(result.error);
+  if (result && !result.error && stateOf(result.paymentIntent.status) === "paid") return "paid";
+  if (result?.error?.type === "card_error" || result?.error?.type === "validation_error")
+    return messageFor(result.error);
   // It may have been paid although the answer was lost, or in another tab.
-  for (;;) {
-    const isOver = await isChargeOver(stripe, clientSecret);
-    if (isOver !== undefined) return isOver ? null : messageFor("not_paid");
+  for (let unpaid = 0; ; ) {
+    const state = await chargeState(stripe, clientSecret);
+    if (state === "paid") return state;
+    if (state === "ended") return ENDED;
+    unpaid = state === "open" ? unpaid + 1 : 0;
+    if (unpaid === ANSWERS_TO_BELIEVE) return messageFor("not_paid");
     tell(messageFor("outcome_unknown"));
     await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
   }
 }
 
-/** True if it is paid, at the bank, or cancelled; undefined while Stripe cannot be asked. */
-export async function isChargeOver(stripe: Stripe, clientSecret: string): Promise<boolean | undefined> {
+/** Ask Stripe. Return undefined while it cannot be asked. */
+export async function chargeState(stripe: Stripe, clientSecret: string): Promise<ChargeState | undefined> {
   const result = await stripe.retrievePaymentIntent(clientSecret).catch(() => null);
-  if (!result?.paymentIntent) return undefined;
-  return ["succeeded", "processing", "requires_capture", "canceled"].includes(result.paymentIntent.status);
+  return result?.paymentIntent && stateOf(result.paymentIntent.status);
+}
+
+function stateOf(status: string): ChargeState {
+  if (["succeeded", "processing", "requires_capture"].includes(status)) return "paid";
+  return status === "canceled" ? "ended" : "open";
 }

@@ -36,7 +36,8 @@ export function useKeysetPages<T extends { id: string }>(
         setMessage(null);
         setState("ready");
       } catch (problem) {
-        setMessage(messageFor(problem));
+        // The buyer may come from paying.
+        setMessage(messageFor(problem, { mayHavePaid: true }));
         setState("failed");
       }
     },

@@ -1,5 +1,5 @@
 import type { Subscription } from "@holdfast/checkout";
-import { useCallback, useEffect, useEffectEvent, useState } from "react";
+import { useEffect, useEffectEvent, useState } from "react";
 import { settlesSoon } from "./subscriptionStatus";
 
 const PAUSES_SECONDS = [0, 1, 2, 3, 5, 8, 13, 20];
@@ -8,7 +8,8 @@ const LAST_PAUSE_SECONDS = 30;
 interface SubscriptionWatch {
   /** The buyer has paid the first charge, and the payment is on its way. */
   isPaid: boolean;
-  onPaid(): void;
+  /** Say that it is paid or, if the bank has refused it since, that it is not. The same function at every render. */
+  onPaid(isPaid: boolean): void;
 }
 
 /**
@@ -17,14 +18,13 @@ interface SubscriptionWatch {
  */
 export function useSubscriptionWatch(subscription: Subscription, lookAgain: () => void): SubscriptionWatch {
   const [hasPaid, setPaid] = useState(false);
-  const onPaid = useCallback(() => setPaid(true), []);
   const look = useEffectEvent(lookAgain);
   const isPaid = hasPaid && subscription.status === "incomplete";
   const awaited = isPaid || settlesSoon(subscription);
   useEffect(() => {
     if (awaited) return withGrowingPauses(() => look());
   }, [awaited]);
-  return { isPaid, onPaid };
+  return { isPaid, onPaid: setPaid };
 }
 
 /** Call a function with growing pauses until the returned one is called. */

@@ -6,7 +6,10 @@ const LOST = { error: { type: "api_connection_error" } };
 const DECLINED = { error: { type: "card_error", code: "card_declined" } };
 const PAID_ELSEWHERE = { error: { type: "invalid_request_error", code: "payment_intent_unexpected_state" } };
 
-/** Pay with a Stripe.js that answers so; a failed lookup is null. Return the outcome's kind and what was told before. */
+/**
+ * Pay with a Stripe.js that answers so; a failed lookup is null, and the last one is repeated. Return the outcome's kind
+ * and what was told before.
+ */
 async function pay(confirmed: object | Error, ...lookups: (string | null)[]) {
   const stripe = {
     confirmPayment: async () => {
@@ -14,7 +17,7 @@ async function pay(confirmed: object | Error, ...lookups: (string | null)[]) {
       return confirmed;
     },
     retrievePaymentIntent: async () => {
-      const status = lookups.shift();
+      const status = lookups.length > 1 ? lookups.shift() : lookups[0];
       return status ? { paymentIntent: { id: "pi_1", status } } : LOST;
     },
   };
@@ -22,7 +25,8 @@ async function pay(confirmed: object | Error, ...lookups: (string | null)[]) {
   const told: CheckoutMessage[] = [];
   const outcome = payFirstCharge(charge as unknown as FirstCharge, (message) => told.push(message));
   await vi.runAllTimersAsync();
-  return { outcome: (await outcome)?.kind ?? null, told: told.map(({ kind }) => kind) };
+  const found = await outcome;
+  return { outcome: found === "paid" ? found : found.kind, told: told.map(({ kind }) => kind) };
 }
 
 beforeEach(() => {
@@ -30,7 +34,7 @@ beforeEach(() => {
 });
 
 test("a payment without an error is done", async () => {
-  expect(await pay({ paymentIntent: { id: "pi_1", status: "succeeded" } })).toEqual({ outcome: null, told: [] });
+  expect(await pay({ paymentIntent: { id: "pi_1", status: "succeeded" } })).toEqual({ outcome: "paid", told: [] });
 });
 
 test("a decline is told, and nothing is looked up", async () => {
@@ -39,15 +43,31 @@ test("a decline is told, and nothing is looked up", async () => {
 
 test("a payment whose answer was lost is looked up until it is known", async () => {
   expect(await pay(LOST, null, null, "succeeded")).toEqual({
-    outcome: null,
+    outcome: "paid",
     told: ["outcome_unknown", "outcome_unknown"],
   });
 });
 
-test("a payment that was not made although the answer was lost may be tried again", async () => {
-  expect(await pay(new Error("offline"), "requires_payment_method")).toEqual({ outcome: "not_paid", told: [] });
+test("a payment that was not made although the answer was lost may be tried again, once that is sure", async () => {
+  const begun = Date.now();
+
+  expect((await pay(new Error("offline"), "requires_payment_method")).outcome).toBe("not_paid");
+
+  expect(Date.now() - begun).toBeGreaterThan(5000);
+});
+
+test("a payment that reached Stripe after the first question is done", async () => {
+  expect((await pay(LOST, "requires_payment_method", "processing")).outcome).toBe("paid");
+});
+
+test.each(["requires_action", "requires_payment_method"])("an answer that it %s is not done", async (status) => {
+  expect((await pay({ paymentIntent: { id: "pi_1", status } }, status)).outcome).toBe("not_paid");
+});
+
+test("a cancelled payment is told as one", async () => {
+  expect((await pay(PAID_ELSEWHERE, "canceled")).outcome).toBe("first_charge_ended");
 });
 
 test("a payment that was made in another tab is done", async () => {
-  expect(await pay(PAID_ELSEWHERE, "processing")).toEqual({ outcome: null, told: [] });
+  expect(await pay(PAID_ELSEWHERE, "processing")).toEqual({ outcome: "paid", told: [] });
 });

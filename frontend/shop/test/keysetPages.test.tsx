@@ -18,10 +18,12 @@ test("a page that failed is asked for again, and the pages before it stay", asyn
   fails = true;
   await act(async () => pages().more?.());
   const failed = { state: pages().state, items: pages().items };
+  const money = pages().message?.money;
   fails = false;
   await act(async () => pages().more?.());
 
   expect(failed).toEqual({ state: "failed", items: [{ id: "a" }] });
+  expect(money).toBe("pending"); // the buyer may come from paying
   expect(asked).toEqual(["2", "2"]);
   expect(pages().items).toEqual([{ id: "a" }, { id: "b" }]);
   expect(pages().more).toBeUndefined();

@@ -24,7 +24,7 @@ async function watch(state: Pick<Subscription, "status" | "payment">) {
     await act(() => vi.advanceTimersByTimeAsync(seconds * 1000));
     return looks;
   };
-  return { looksWithin, isPaid: () => current().isPaid, pay: () => act(async () => current().onPaid()) };
+  return { looksWithin, isPaid: () => current().isPaid, pay: () => act(async () => current().onPaid(true)) };
 }
 
 test.each(["pending", "incomplete"] as const)(

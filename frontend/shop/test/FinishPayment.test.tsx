@@ -1,0 +1,57 @@
+// @vitest-environment happy-dom
+import type { Subscription } from "@holdfast/checkout";
+import { act, useState } from "react";
+import { beforeEach, expect, test, vi } from "vitest";
+import "../src/FinishPayment"; // loaded, so that it is there within the fake time
+import { SubscriptionCard } from "../src/SubscriptionsCard";
+import { render } from "./harness/render";
+
+let status = "processing";
+const stripe = { retrievePaymentIntent: async () => ({ paymentIntent: { id: "pi_1", status } }) };
+
+vi.mock("../src/stripe", () => ({ useStripeJs: () => ({ stripe, failed: false, retry() {} }) }));
+vi.mock("@stripe/react-stripe-js", () => ({
+  Elements: ({ children }: { children: React.ReactNode }) => children,
+  PaymentElement: () => null,
+  useStripe: () => stripe,
+  useElements: () => ({}),
+}));
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
+});
+
+test("a first debit that the bank refuses later can be paid again on the same page", async () => {
+  const page = await render(<Watched />);
+  const wait = () => act(() => vi.advanceTimersByTimeAsync(40_000));
+  await wait();
+  const before = page.textContent;
+
+  status = "requires_payment_method";
+  await wait();
+
+  expect(before).toContain("Confirming payment");
+  expect(before).not.toContain("Pay and start");
+  expect(page.textContent).toContain("Pay and start the subscription");
+});
+
+const INCOMPLETE = {
+  id: "s1",
+  checkoutAttemptId: "a1",
+  status: "incomplete",
+  payment: { clientSecret: "pi_1_secret" },
+  items: [],
+  amount: 1400,
+  currency: "usd",
+  interval: "month",
+  intervalCount: 1,
+} as unknown as Subscription;
+
+/** Card whose every look brings the same answer: the gateway offers the payment as long as it is not settled. */
+function Watched() {
+  const [subscription, setSubscription] = useState(INCOMPLETE);
+  return (
+    <SubscriptionCard subscription={subscription} lookAgain={() => setSubscription({ ...INCOMPLETE })} heading="h2" />
+  );
+}

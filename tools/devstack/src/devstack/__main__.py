@@ -53,8 +53,8 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     try:
         stack.start()
-        _print_shop(stack)
         if arguments.command == "demo":
+            _print_shop(stack)
             _print("\nOne purchase, from the first request to the order:")
             DemoPurchase(stack, _print).run()
         if not arguments.once:

@@ -27,6 +27,8 @@ def storefront_headers(stripe_js_url: str) -> dict[str, str]:
         "Permissions-Policy": f"payment=(self {payment}), camera=(), geolocation=(), microphone=()",
         # The address of the confirmation names the checkout. An origin alone is what Stripe's iframes may need.
         "Referrer-Policy": "strict-origin",
+        # Also of a 304 and of HEAD, which the compression leaves alone (RFC 9110, 15.4.5).
+        "Vary": "Accept-Encoding",
     }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
@@ -47,8 +48,14 @@ class _Storefront(StaticFiles):
         self._headers = headers
 
     def get_path(self, scope: Scope) -> str:
-        """Return the file for a path: index.html for a page."""
-        return INDEX if scope["path"] in PAGES else super().get_path(scope)
+        """Return the file for a path: index.html for a page. A path out of its route's folder is not found."""
+        if scope["path"] in PAGES:
+            return INDEX
+        path = super().get_path(scope)
+        is_routed = f"/{path}" == scope["path"]
+        if not is_routed or any(part.startswith(".") for part in Path(path).parts):
+            raise HTTPException(404)
+        return path
 
     def file_response(
         self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope, status_code: int = 200

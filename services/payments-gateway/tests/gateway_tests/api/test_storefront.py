@@ -23,6 +23,7 @@ FILES: Final = {
     "assets/index-BvXo3f_k.js": SCRIPT,
     "assets/index-C2m-QgH9.css": "body{}",
     "assets/logo.png": "png",
+    "assets/.hidden": "hush",
 }
 
 
@@ -89,9 +90,11 @@ async def test_text_is_compressed_and_the_api_is_not(shop: aiohttp.ClientSession
     script = await get(shop, "/assets/index-BvXo3f_k.js", Accept_Encoding="gzip")
     plain = await get(shop, "/assets/index-BvXo3f_k.js", Accept_Encoding="identity")
     catalogue = await get(shop, "/api/catalog", Accept_Encoding="gzip")
+    known = await get(shop, "/assets/index-BvXo3f_k.js", If_None_Match=plain.headers["ETag"])
 
     assert (script.headers["Content-Encoding"], script.text) == ("gzip", SCRIPT)
-    assert "Accept-Encoding" in script.headers["Vary"]
+    assert all("Accept-Encoding" in each.headers["Vary"] for each in (script, plain, known))
+    assert known.status == 304
     assert ("Content-Encoding" in plain.headers, plain.text) == (False, SCRIPT)
     assert len(catalogue.text) > 500
     assert "Content-Encoding" not in catalogue.headers
@@ -115,6 +118,10 @@ async def test_head_tells_what_get_would(shop: aiohttp.ClientSession) -> None:
         "/assets//etc/passwd",
         "/assets/%2fetc/passwd",
         "/assets/link.txt",
+        "/assets/../.env",
+        "/assets/%2e%2e/.vite/manifest.json",
+        "/assets/%2e%2e/index.html",
+        "/assets/.hidden",
         "/assets/%00",
         "/assets/" + "x" * 5000,
         "/assets/",

@@ -70,12 +70,13 @@ certs: .venv/.synced ## Make a test CA and certificates in .holdfast/certs
 .PHONY: test
 test: .venv/.synced ## Run the tests on embedded servers, and a few in Chromium and on containers if those are there
 	@$(TRY_SHOP)
-	@$(RUN) pytest -n 3 --dist loadfile -m "not long and not containers and $(IN_BROWSER)" $(PYTEST_ARGS)
+	@$(RUN) pytest -n 3 --dist loadfile -m "not long and not containers and $$([ -e $(SHOP) ] && echo '$(IN_BROWSER)' || echo 'not browser')" $(PYTEST_ARGS)
 ifeq ($(CHROMIUM),)
 	@echo 'There is no Chromium: no test was run in a browser.'
 endif
 ifeq ($(PYTEST_ARGS),)
-	@$(MAKE) --silent frontend-test
+	@if [ -e frontend/node_modules/.installed ]; then $(MAKE) --silent frontend-test; \
+	else echo 'The packages of the frontend could not be installed: no test of it was run.'; fi
 	@if docker info >/dev/null 2>&1; then \
 		( $(BUILD_IMAGES) ) && $(CONTAINER_PYTEST) $(A_FEW_ON_CONTAINERS); \
 	else echo 'Docker does not run: no test was run on containers.'; fi

@@ -133,10 +133,10 @@ function Product({ item }: { item: CatalogueItem }) {
         <Quantity of={item.name} value={quantity} onChange={setQuantity} />
       </div>
       <div className="product-actions">
-        <Button onClick={add} aria-label={`Add ${item.name} to cart`}>
+        <Button onClick={add} aria-label={`${added ? `Added ${added}` : "Add to cart"}: ${item.name}`}>
           {added ? `Added ${added}` : "Add to cart"}
         </Button>
-        <Button variant="primary" onClick={buy} aria-label={`Buy ${item.name} now`}>
+        <Button variant="primary" onClick={buy} aria-label={`Buy now: ${item.name}`}>
           Buy now
         </Button>
       </div>

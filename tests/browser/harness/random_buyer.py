@@ -33,7 +33,7 @@ _ON_PAGES: Final = (
     "Try again",
     "Begin again",
     "Load it again",
-    f"Buy {MUG} now",
+    f"Buy now: {MUG}",
     "See what is on sale",
     "Go to the shop",
     "Shop for something else",

@@ -1,6 +1,6 @@
 /** Checkout in two steps: details, which begin a checkout, and its payment. */
 
-import type { Catalogue } from "@holdfast/checkout";
+import { type Catalogue, storedAttemptId } from "@holdfast/checkout";
 import { type UseCheckout, useCheckout } from "@holdfast/checkout/react";
 import { useEffect, useRef, useState } from "react";
 import { GoneNotice } from "./CartDialog";
@@ -132,10 +132,10 @@ function useCartChange({ state, edit }: UseCheckout, lines: string): boolean {
   useEffect(() => {
     if (state === "editing" || state === "resuming") begun.current = lines;
     if (state === "beginning") setChanged(false);
-    if (state === "payable" && begun.current !== lines) {
-      edit();
-      setChanged(true);
-    }
+    if (state !== "payable") return;
+    if (begun.current === lines) return cart.begun();
+    edit();
+    setChanged(true);
   }, [state, lines, edit]);
   return hasChanged;
 }
@@ -190,11 +190,14 @@ function PaymentStep({ flow, details, choices }: { flow: UseCheckout; details: D
   );
 }
 
-/** Paid already, here or in another tab: no way to pay again, and the ways on. */
+/** Paid already, here or in another tab: no way to pay it again, and the ways on. */
 function Placed({ flow: { message, startOver } }: { flow: UseCheckout }) {
+  const hasNext = useCart().length > 0 && !cart.isBegun();
+  // The address names what was paid: the stored id becomes that of the next checkout.
+  const [confirmation] = useState(confirmationOfStored);
   if (!message) return <Loading what="your confirmation" />;
-  const begin = () => {
-    cart.empty();
+  const shop = () => {
+    cart.bought();
     startOver();
     navigate("/");
   };
@@ -203,14 +206,23 @@ function Placed({ flow: { message, startOver } }: { flow: UseCheckout }) {
       message={message}
       actions={
         <>
-          <Link className="button button-primary" to="/order-confirmation">
+          <Link className="button button-primary" to={confirmation}>
             See the confirmation
           </Link>
-          <Button onClick={begin}>Shop for something else</Button>
+          {hasNext ? (
+            <Button onClick={startOver}>Buy what is in the cart</Button>
+          ) : (
+            <Button onClick={shop}>Shop for something else</Button>
+          )}
         </>
       }
     />
   );
+}
+
+function confirmationOfStored(): string {
+  const id = storedAttemptId();
+  return id ? `/order-confirmation?checkout=${id}` : "/order-confirmation";
 }
 
 function NothingToPay({ goneIds }: { goneIds: string[] }) {

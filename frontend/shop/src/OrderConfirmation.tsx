@@ -1,11 +1,12 @@
+import type { Purchase } from "@holdfast/checkout";
 import { type UseOrderConfirmation, useOrderConfirmation } from "@holdfast/checkout/react";
 import { type ReactNode, useEffect, useState } from "react";
-import { cart } from "./cart";
+import { type CartLine, cart, useCart } from "./cart";
 import { client } from "./client";
 import { Button } from "./components/Button";
 import { StatusBadge } from "./components/small";
 import { PurchaseReceipt, ReceiptSkeleton } from "./OrderConfirmationReceipt";
-import { Link, Page } from "./router";
+import { Link, Page, useSearch } from "./router";
 import { SignInAction } from "./SignIn";
 import { type Session, useIdentity, useSession } from "./session";
 import "./styles/confirmation.css";
@@ -13,16 +14,24 @@ import "./styles/confirmation.css";
 /** Outcome of a checkout, with a way forward from each of its states. */
 export default function OrderConfirmation() {
   const session = useSession();
-  // Whoever signs in may see more or less, so the checkout is looked up again.
-  return <Confirmation key={useIdentity()} session={session} />;
+  // Whoever signs in may see more or less, and back and forward may lead to another confirmation: it is looked up anew.
+  const checkout = new URLSearchParams(useSearch()).get("checkout");
+  return <Confirmation key={`${useIdentity()} ${checkout}`} session={session} />;
 }
 
 function Confirmation({ session }: { session: Session }) {
-  const confirmation = useOrderConfirmation({ client, onPlaced: cart.empty });
+  const [isPlaced, setPlaced] = useState(false);
+  const confirmation = useOrderConfirmation({ client, onPlaced: () => setPlaced(true) });
   const { state, checkoutAttemptId, purchase, message, refresh } = confirmation;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, with what is known then
+  useEffect(() => {
+    if (isPlaced) cart.bought(purchase ? linesOf(purchase) : undefined);
+  }, [isPlaced]);
+  const isToOrderAgain = useCart().length === 0 && state === "payment_failed";
   const isJustNow = useIsJustNow(state);
   const title = message?.title ?? "One moment";
-  const text = isJustNow ? JUST_NOW[state] : (message?.text ?? JUST_NOW[state]);
+  const told = isToOrderAgain ? ORDER_AGAIN : message?.text;
+  const text = isJustNow ? JUST_NOW[state] : (told ?? JUST_NOW[state]);
   return (
     <Page
       narrow
@@ -38,7 +47,9 @@ function Confirmation({ session }: { session: Session }) {
         {message && !purchase && <MoneyBadge money={message.money} />}
         {state === "loading" && <ReceiptSkeleton />}
         {purchase && <PurchaseReceipt purchase={purchase} lookAgain={refresh} />}
-        <div className="row no-print">{waysForward(confirmation, session)}</div>
+        <div className="row no-print">
+          {isToOrderAgain ? <MainLink to="/">Go to the shop</MainLink> : waysForward(confirmation, session)}
+        </div>
         {REFERENCED.has(state) && checkoutAttemptId && (
           <p className="soft small">
             Reference for the shop: <span className="reference">{checkoutAttemptId.slice(0, 8)}</span>
@@ -47,6 +58,14 @@ function Confirmation({ session }: { session: Session }) {
       </div>
     </Page>
   );
+}
+
+/** Text of a debit that the bank refused after the cart was emptied for it. */
+const ORDER_AGAIN =
+  "Your bank did not carry out the payment, so nothing was ordered. You have not been charged. If you still want it, order it again in the shop.";
+
+function linesOf({ order, subscriptions }: Purchase): CartLine[] {
+  return [...(order?.items ?? []), ...subscriptions.flatMap(({ items }) => items)];
 }
 
 type State = UseOrderConfirmation["state"];

@@ -67,7 +67,11 @@ function PaymentForm({ checkout, flow, onReload }: StripeCheckoutFormProps & { o
               options={{ buttonHeight: 48 }}
               onReady={({ availablePaymentMethods }) => setExpress(availablePaymentMethods ? "shown" : "none")}
               onLoadError={() => setExpress("none")}
-              onConfirm={pay}
+              onConfirm={(event) => {
+                // The wallet's window would wait for an answer.
+                if (isBusy || !stripe) event.paymentFailed();
+                else pay();
+              }}
             />
             <p className="payment-or">or</p>
           </div>

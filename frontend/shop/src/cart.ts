@@ -9,6 +9,7 @@ export interface CartLine {
 }
 
 const KEY = "cart";
+const BEGUN_KEY = "cart-begun";
 export const MAX_QUANTITY = 99;
 
 /** Read stored lines. Anything that is not a cart is an empty cart: the storage is open to whoever sits at the browser. */
@@ -58,7 +59,32 @@ export function priceLines(lines: CartLine[], catalogue: Catalogue): { priced: P
   return { priced, gone };
 }
 
-let current = parseCart(localStorage.getItem(KEY));
+/** Lines without those that were bought. What was added meanwhile stays. */
+export function without(lines: CartLine[], bought: CartLine[]): CartLine[] {
+  return bought.reduce((left, { priceId, quantity }) => {
+    const held = left.find((line) => line.priceId === priceId);
+    return held ? withQuantity(left, priceId, held.quantity - quantity) : left;
+  }, lines);
+}
+
+function read(key: string): CartLine[] {
+  try {
+    return parseCart(localStorage.getItem(key));
+  } catch {
+    return []; // the browser refuses storage: the cart lasts as long as the page
+  }
+}
+
+function write(key: string, lines: CartLine[]): void {
+  try {
+    if (lines.length) localStorage.setItem(key, JSON.stringify(lines));
+    else localStorage.removeItem(key);
+  } catch {
+    // The page has it.
+  }
+}
+
+let current = read(KEY);
 const listeners = new Set<() => void>();
 
 function show(lines: CartLine[]): void {
@@ -67,8 +93,7 @@ function show(lines: CartLine[]): void {
 }
 
 function keep(lines: CartLine[]): void {
-  if (lines.length) localStorage.setItem(KEY, JSON.stringify(lines));
-  else localStorage.removeItem(KEY);
+  write(KEY, lines);
   show(lines);
 }
 
@@ -90,6 +115,20 @@ export const cart = {
   set: (priceId: string, quantity: number) => keep(withQuantity(current, priceId, quantity)),
   remove: (priceIds: string[]) => keep(current.filter((line) => !priceIds.includes(line.priceId))),
   empty: () => keep([]),
+  /** Note the cart that a checkout was begun with: what a payment under way buys is not known otherwise. */
+  begun: () => write(BEGUN_KEY, current),
+  /** True if the cart is the one that the last checkout was begun with, so that it may be paid already. */
+  isBegun: () => current.length > 0 && JSON.stringify(current) === JSON.stringify(read(BEGUN_KEY)),
+  /**
+   * Take out what was bought: the lines of the purchase or, where they are not known, those that the checkout was begun
+   * with. It is done once: what is in the cart afterwards is the next cart.
+   */
+  bought: (lines?: CartLine[]) => {
+    const begun = read(BEGUN_KEY);
+    if (begun.length === 0) return;
+    write(BEGUN_KEY, []);
+    keep(without(current, lines ?? begun));
+  },
 };
 
 function subscribe(listener: () => void): () => void {

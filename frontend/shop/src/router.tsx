@@ -6,6 +6,7 @@ import {
   type ReactNode,
   startTransition,
   useEffect,
+  useEffectEvent,
   useRef,
   useState,
 } from "react";
@@ -31,15 +32,25 @@ export function navigate(to: string, { replace = false } = {}): void {
 
 /** Path of the page. It changes in a transition: the page before stays until the code of the next one is there. */
 export function usePath(): string {
-  const [path, setPath] = useState(location.pathname);
+  return useAddress(() => location.pathname);
+}
+
+/** Query of the address, as it was when the buyer came to the page or to another entry of its history. */
+export function useSearch(): string {
+  return useAddress(() => location.search);
+}
+
+function useAddress(read: () => string): string {
+  const [value, setValue] = useState(read);
+  const follow = useEffectEvent(() => startTransition(() => setValue(read())));
   useEffect(() => {
-    const follow = () => startTransition(() => setPath(location.pathname));
-    listeners.add(follow);
+    const listener = () => follow();
+    listeners.add(listener);
     return () => {
-      listeners.delete(follow);
+      listeners.delete(listener);
     };
   }, []);
-  return path;
+  return value;
 }
 
 interface LinkProps extends AnchorHTMLAttributes<HTMLAnchorElement> {

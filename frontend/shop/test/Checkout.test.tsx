@@ -104,3 +104,29 @@ test("a checkout is not offered to another user who signs in in another tab", as
 
   expect(page.textContent).not.toContain("Payment form");
 });
+
+/** Let another tab say that it has paid. */
+async function payElsewhere(page: HTMLElement): Promise<void> {
+  const other = new BroadcastChannel("holdfast-checkout");
+  other.postMessage({ type: "placed", ids: ["a2", "a1"] });
+  await act(() => vi.waitFor(() => expect(page.textContent).toContain("Already paid")));
+  other.close();
+}
+
+test("a tab that heard of the payment leads to its confirmation, and offers to buy the next cart", async () => {
+  const page = await openPayment();
+  await payElsewhere(page);
+  const link = page.querySelector(".alert a")?.getAttribute("href");
+  const before = page.textContent;
+
+  await act(async () => {
+    cart.bought(); // by the other tab's confirmation
+    cart.add("jug");
+  });
+  await act(async () => [...page.querySelectorAll("button")].at(-1)?.click());
+
+  expect(link).toBe("/order-confirmation?checkout=a2");
+  expect(before).not.toContain("Buy what is in the cart");
+  expect(page.textContent).toContain("Continue to payment");
+  expect(page.querySelector(".summary-lines")?.textContent).toContain("Name of jug");
+});

@@ -3,7 +3,10 @@ import { beforeEach, expect, test } from "vitest";
 import { cart, parseCart, priceLines, withQuantity } from "../src/cart";
 import { itemOf } from "./items";
 
-beforeEach(() => cart.empty());
+beforeEach(() => {
+  cart.bought();
+  cart.empty();
+});
 
 function stored(): unknown {
   return JSON.parse(localStorage.getItem("cart") ?? "null");
@@ -60,6 +63,45 @@ test("another tab's change is this tab's cart", () => {
   cart.add("b");
 
   expect(stored()).toEqual([{ priceId: "b", quantity: 2 }]);
+});
+
+test("what was bought leaves the cart, and what was added meanwhile stays", () => {
+  cart.set("a", 2);
+  cart.set("b", 1);
+  cart.begun();
+  cart.add("a");
+  cart.add("c");
+
+  cart.bought();
+
+  expect(stored()).toEqual([
+    { priceId: "a", quantity: 1 },
+    { priceId: "c", quantity: 1 },
+  ]);
+});
+
+test("the purchase says what was bought, where it is known", () => {
+  cart.set("a", 2);
+  cart.set("b", 1);
+  cart.begun();
+
+  cart.bought([{ priceId: "b", quantity: 1 }]);
+
+  expect(stored()).toEqual([{ priceId: "a", quantity: 2 }]);
+});
+
+test("the next cart is not taken for the one that was bought", () => {
+  cart.add("a");
+  cart.begun();
+  expect(cart.isBegun()).toBe(true);
+  cart.bought();
+  cart.add("a");
+
+  cart.bought();
+  cart.bought([{ priceId: "a", quantity: 1 }]);
+
+  expect(cart.isBegun()).toBe(false);
+  expect(stored()).toEqual([{ priceId: "a", quantity: 1 }]);
 });
 
 test("a line that the catalogue has not is gone, and not priced", () => {

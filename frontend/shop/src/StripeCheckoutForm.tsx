@@ -36,7 +36,7 @@ export function StripeCheckoutForm({ checkout, flow }: StripeCheckoutFormProps) 
   );
 }
 
-/** Express buttons come once it is known whether there are any; the rest waits for that, so that nothing jumps. */
+/** Express buttons have their place until it is known that there are none; the rest waits for that, so that nothing jumps. */
 type Express = "unknown" | "none" | "shown";
 
 function PaymentForm({ checkout, flow, onReload }: StripeCheckoutFormProps & { onReload(): void }) {
@@ -62,7 +62,7 @@ function PaymentForm({ checkout, flow, onReload }: StripeCheckoutFormProps & { o
       <div className="payment-box">
         {!isReady && <ElementsLoading />}
         <div className={isReady ? "payment-elements" : "payment-elements payment-hidden"}>
-          <div className={express === "shown" ? "payment-express" : "payment-none"}>
+          <div className={express === "none" ? "payment-none" : "payment-express"}>
             <ExpressCheckoutElement
               options={{ buttonHeight: 48 }}
               onReady={({ availablePaymentMethods }) => setExpress(availablePaymentMethods ? "shown" : "none")}

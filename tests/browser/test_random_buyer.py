@@ -49,6 +49,7 @@ async def system(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> 
         yield running
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(SEQUENCES))
 async def test_a_random_buyer(
     shop: Storefront, purchases: Purchases, control_api: ControlApi, system: System, seed: int

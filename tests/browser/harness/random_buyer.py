@@ -196,6 +196,9 @@ class RandomBuyer:
 
     async def _step_towards_purchase(self, page: Page, card: str) -> bool:
         """Press what leads on. Return False if nothing does, as while the page is busy."""
+        if page.url == "about:blank":  # a step back from the first page of a tab
+            await page.goto(self.shop.url)
+            return True
         if not page.url.startswith(self.shop.url):
             return await self._press_first(page, "Approve", "Return to the shop")
         if await page.locator("dialog[open]").count():

@@ -37,34 +37,43 @@ export class Beginner {
   /**
    * Begin the checkout, or get the same one for an unchanged request.
    *
-   * `findSuperseded` returns the checkout that a new request replaces. A checkout that ended meanwhile and a used key
+   * It replaces this tab's own checkout, and those that other tabs hold. A checkout that ended meanwhile and a used key
    * lead to one more request, with a new key. An old checkout that this buyer cannot see may be paid by whoever can: it
    * is passed over only after the buyer started over.
    */
   async begin(
     client: CheckoutClient,
     request: CheckoutRequest,
-    findSuperseded: () => Promise<string | null>,
+    own: string | null,
+    heldElsewhere: string[],
   ): Promise<Checkout> {
-    const begun = await this.#begin(client, request, async () => (await findSuperseded()) ?? this.#givenUp?.id ?? null);
+    const held = new Set([own ?? this.#givenUp?.id ?? [], heldElsewhere].flat());
+    const [superseded = null, ...unrelated] = held;
+    for (const id of unrelated) await this.#end(client, request, id);
+    const begun = await this.#begin(client, request, superseded);
     this.#givenUp = null;
     return begun;
   }
 
-  async #begin(
-    client: CheckoutClient,
-    request: CheckoutRequest,
-    findSuperseded: () => Promise<string | null>,
-  ): Promise<Checkout> {
+  /** End a checkout that is not of this tab's chain. What replaces it is known to nobody, and stays unpaid. */
+  async #end(client: CheckoutClient, request: CheckoutRequest, id: string): Promise<void> {
+    try {
+      await send(client, attempt(request, "", id));
+    } catch (error) {
+      if (problemTypeOf(error) !== "checkout_not_found" || !this.#givenUp) throw error;
+    }
+  }
+
+  async #begin(client: CheckoutClient, request: CheckoutRequest, superseded: string | null): Promise<Checkout> {
     const content = JSON.stringify(request);
-    if (this.#last?.content !== content) this.#last = attempt(request, content, await findSuperseded());
+    if (this.#last?.content !== content) this.#last = attempt(request, content, superseded);
     try {
       return await send(client, this.#last);
     } catch (error) {
       const type = problemTypeOf(error);
       if (type === "checkout_not_found" && this.#givenUp) this.#last = attempt(request, content, null);
       else if (type === "attempt_closed" || type === "idempotency_key_reused") {
-        this.#last = attempt(request, content, await findSuperseded());
+        this.#last = attempt(request, content, superseded);
       } else throw error;
       return send(client, this.#last);
     }

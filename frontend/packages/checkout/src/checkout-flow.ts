@@ -45,6 +45,8 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #options: CheckoutFlowOptions;
   readonly #tabs: () => Tabs;
   readonly #beginner = new Beginner();
+  /** Checkout that replaced the one that is being paid here. */
+  #replacedBy: string | null = null;
   /** The begin under way. Another one with the same request joins it. */
   #beginning: { content: string; done: Promise<void> } | null = null;
   #paying: { stripe: StripeLike; checkout: Checkout } | null = null;
@@ -66,7 +68,8 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   readonly start = (): (() => void) => {
     this.#isMounted = true;
     const stop = this.#tabs().listen({
-      began: () => this.#onBeganElsewhere(),
+      isPaying: () => this.#isPaying,
+      began: (id) => this.#onBeganElsewhere(id),
       placed: (ids) => this.#onPlacedElsewhere(ids),
     });
     addEventListener("pageshow", this.#onPageShow);
@@ -98,11 +101,12 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     this.show({ state: "confirming", message: null });
     const turn = ++this.#turn;
     this.#paying = { stripe, checkout };
+    this.#replacedBy = null;
     storeAttemptId(checkout.checkoutAttemptId);
     const result = await this.#confirm(stripe, elements, checkout).catch(() => null);
     if (turn !== this.#turn) return;
     const error = result?.error;
-    if (error && isAnswerOfTheBank(error)) return this.show({ state: "payable", message: this.#message(error) });
+    if (error && isAnswerOfTheBank(error)) return this.#showPayable(this.#message(error));
     const intent = result ? intentOf(result) : undefined;
     if (intent && !error && this.#settleByIntent(checkout, intent)) return;
     await this.#findOutcome(stripe, checkout, error?.code?.endsWith("_unexpected_state") ?? false);
@@ -115,7 +119,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
 
   /** Begin a new purchase. An unpaid checkout of this buyer is replaced by the next one, any other is left alone. */
   readonly startOver = (): void => {
-    if (this.#state === "confirming" || this.#state === "checking") return;
+    if (this.#isPaying) return;
     this.#beginner.startOver(this.#state === "placed" ? null : storedAttemptId());
     forgetAttemptId();
     this.#showEditing();
@@ -123,6 +127,10 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
 
   get #state(): CheckoutState {
     return this.getSnapshot().state;
+  }
+
+  get #isPaying(): boolean {
+    return this.#state === "confirming" || this.#state === "checking";
   }
 
   #enter(state: CheckoutState): number {
@@ -141,6 +149,14 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #showEditing(message: CheckoutMessage | null = null): void {
     this.#enter("editing");
     this.show({ message });
+  }
+
+  /** Offer to pay again, unless another tab replaced the checkout meanwhile. */
+  #showPayable(message: CheckoutMessage): void {
+    if (this.#replacedBy) {
+      storeAttemptId(this.#replacedBy);
+      this.#showEditing(this.#messageOf("superseded"));
+    } else this.show({ state: "payable", message });
   }
 
   #resumeOrEdit(): void {
@@ -171,8 +187,8 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     const tabs = this.#tabs();
     try {
       const checkout = await tabs.exclusively(async () => {
-        const findSuperseded = async () => storedAttemptId() ?? (await tabs.heldElsewhere());
-        const begun = await this.#beginner.begin(this.#options.client, request, findSuperseded);
+        const heldElsewhere = await tabs.heldElsewhere();
+        const begun = await this.#beginner.begin(this.#options.client, request, storedAttemptId(), heldElsewhere);
         storeAttemptId(begun.checkoutAttemptId);
         tabs.began(begun.checkoutAttemptId);
         return begun;
@@ -228,7 +244,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
         return true;
       case "payable": {
         const needsAction = intent.status === "requires_action";
-        this.show({ state: "payable", message: this.#messageOf(needsAction ? "requires_action" : kind) });
+        this.#showPayable(this.#messageOf(needsAction ? "requires_action" : kind));
         return true;
       }
       default:
@@ -270,10 +286,10 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     switch (found.status) {
       case "open":
       case "payment_failed":
-        this.show({ state: "payable", message: this.#messageOf("not_paid") });
+        this.#showPayable(this.#messageOf("not_paid"));
         return true;
       case "requires_action":
-        this.show({ state: "payable", message: this.#messageOf("requires_action") });
+        this.#showPayable(this.#messageOf("requires_action"));
         return true;
       case "completed":
       case "processing":
@@ -301,8 +317,9 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     if (this.#state === "placed") this.#resumeOrEdit();
   };
 
-  #onBeganElsewhere(): void {
+  #onBeganElsewhere(id: string): void {
     this.#beginner.forget();
+    this.#replacedBy = id;
     if (this.#state === "payable") this.#showEditing(this.#messageOf("superseded"));
   }
 

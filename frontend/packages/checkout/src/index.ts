@@ -12,4 +12,5 @@ export { type MessageContext, type MessageTexts, messageFor } from "./messages.j
 export { CheckoutProblem, type ProblemType } from "./problems.js";
 export { storedAttemptId } from "./session.js";
 export type { StripeError, StripeIntent, StripeLike, StripeResult } from "./stripe.js";
+export { joinTabs } from "./tabs.js";
 export type * from "./types.js";

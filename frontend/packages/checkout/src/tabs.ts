@@ -1,6 +1,6 @@
-/** One checkout for one cart across the tabs of a browser. */
+/** One checkout for one cart across the tabs of a browser: each tab that holds one holds the newest. */
 
-import { storedAttemptId } from "./session.js";
+import { storeAttemptId, storedAttemptId } from "./session.js";
 
 const NAME = "holdfast-checkout";
 const ANSWERS_WITHIN_MS = 100;
@@ -17,21 +17,28 @@ type Note =
   | { type: "placed"; ids: string[] };
 
 export interface TabListener {
-  began(): void;
+  /** True while the outcome of a payment is awaited: the tab keeps its own checkout until it is known. */
+  isPaying(): boolean;
+  began(id: string): void;
   placed(ids: string[]): void;
+}
+
+/** The checkout that this tab holds. */
+interface Own {
+  get(): string | null;
+  set(id: string): void;
 }
 
 export class Tabs {
   readonly #channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(NAME);
-  readonly #heldId: () => string | null;
+  readonly #own: Own;
   readonly #listeners = new Set<TabListener>();
-  readonly #answers = new Set<(id: string) => void>();
+  readonly #answers = new Set<(id: string) => unknown>();
   /** Checkouts that are over. A tab may still hold one, and it must not be mistaken for that of the next cart. */
   readonly #placed = new Set<string>();
 
-  /** `heldId` returns the checkout that this tab would be asked about. */
-  constructor(heldId: () => string | null = storedAttemptId) {
-    this.#heldId = heldId;
+  constructor(own: Own = { get: storedAttemptId, set: storeAttemptId }) {
+    this.#own = own;
     this.#channel?.addEventListener("message", (event: MessageEvent<Note>) => this.#read(event.data));
   }
 
@@ -57,22 +64,16 @@ export class Tabs {
     }
   }
 
-  /** Return the id of a checkout that another tab holds. */
-  heldElsewhere(): Promise<string | null> {
-    return new Promise((resolve) => {
-      if (!this.#channel) return resolve(null);
-      const done = (id: string | null) => {
-        clearTimeout(timer);
-        this.#answers.delete(answer);
-        resolve(id);
-      };
-      const answer = (id: string) => {
-        if (!this.#placed.has(id)) done(id);
-      };
-      const timer = setTimeout(() => done(null), ANSWERS_WITHIN_MS);
-      this.#answers.add(answer);
-      this.#send({ type: "ask" });
-    });
+  /** Return the ids of the checkouts that other tabs hold. */
+  async heldElsewhere(): Promise<string[]> {
+    if (!this.#channel) return [];
+    const held = new Set<string>();
+    const answer = (id: string) => !this.#placed.has(id) && held.add(id);
+    this.#answers.add(answer);
+    this.#send({ type: "ask" });
+    await new Promise((resolve) => setTimeout(resolve, ANSWERS_WITHIN_MS));
+    this.#answers.delete(answer);
+    return [...held];
   }
 
   began(id: string): void {
@@ -89,6 +90,10 @@ export class Tabs {
     this.#channel?.close();
   }
 
+  #isPaying(): boolean {
+    return [...this.#listeners].some((listener) => listener.isPaying());
+  }
+
   #send(note: Note): void {
     this.#channel?.postMessage(note);
   }
@@ -96,7 +101,7 @@ export class Tabs {
   #read(note: Note): void {
     switch (note.type) {
       case "ask": {
-        const id = this.#heldId();
+        const id = this.#own.get();
         if (id && !this.#placed.has(id)) this.#send({ type: "held", id });
         return;
       }
@@ -104,7 +109,8 @@ export class Tabs {
         for (const answer of this.#answers) answer(note.id);
         return;
       case "began":
-        for (const listener of this.#listeners) listener.began();
+        if (this.#own.get() && !this.#isPaying()) this.#own.set(note.id);
+        for (const listener of this.#listeners) listener.began(note.id);
         return;
       case "placed":
         for (const id of note.ids) this.#placed.add(id);
@@ -119,4 +125,12 @@ let shared: Tabs | undefined;
 export function sharedTabs(): Tabs {
   shared ??= new Tabs();
   return shared;
+}
+
+/**
+ * Take part in the cart's one checkout across tabs. Call it on every page of the shop: a tab that shows the catalogue
+ * may hold a checkout, and has to tell the others of it and to hear of theirs.
+ */
+export function joinTabs(): void {
+  sharedTabs();
 }

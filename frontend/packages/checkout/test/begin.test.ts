@@ -124,6 +124,36 @@ describe("superseding", () => {
     expect(page.state()).toBe("payable");
   });
 
+  test("replaces whatever unrelated checkout another tab can still pay, too", async () => {
+    otherTab("b1"); // its 3-D Secure is open
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    const page = openCheckout();
+    page.gateway.on(statusOf("a1"), json({ status: "open" })).on(INITIATE, checkout("b2"), checkout("a2"));
+    await until(page, "editing");
+
+    await soon(page.flow.begin(cart()));
+
+    expect(superseded(page)).toEqual(["b1", "a1"]);
+    expect(new Set(keys(page)).size).toBe(2);
+    expect(page.flow.getSnapshot().checkout?.checkoutAttemptId).toBe("a2");
+    expect(stored()).toEqual({ checkoutAttemptId: "a2" });
+  });
+
+  test("does not go on beside a payment in another tab", async () => {
+    otherTab("b1");
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    const page = openCheckout();
+    page.gateway
+      .on(statusOf("a1"), json({ status: "open" }))
+      .on(INITIATE, problem(409, "payment_processing"), checkout("a2"));
+    await until(page, "editing");
+
+    await soon(page.flow.begin(cart()));
+
+    expect([page.state(), page.kind()]).toEqual(["placed", "payment_processing"]);
+    expect(superseded(page)).toEqual(["b1"]);
+  });
+
   test("does not replace a checkout of another tab that is placed", async () => {
     otherTab("paid");
     const page = openCheckout();

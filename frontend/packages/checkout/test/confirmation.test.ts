@@ -296,7 +296,7 @@ test("another tab learns that the checkout is placed", async () => {
   sessionStorage.setItem("checkoutAttemptId", "a1");
   openPage(PAGE);
   const heard: string[][] = [];
-  otherTab().listen({ began: () => {}, placed: (ids) => heard.push(ids) });
+  otherTab().listen({ isPaying: () => false, began: () => {}, placed: (ids) => heard.push(ids) });
   const page = openConfirmation();
   page.gateway.on(statusOf("a1"), bought("a1"));
 

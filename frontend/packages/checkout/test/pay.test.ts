@@ -265,4 +265,20 @@ describe("other tabs", () => {
     await soon(paid);
     expect(page.placed).toEqual(["a1 pi_1"]);
   });
+
+  test("that began meanwhile are where a payment that failed is made", async () => {
+    const page = await payable();
+    const answer = deferred<StripeResult>();
+    page.stripe.confirms = [() => answer.promise];
+    const paid = page.flow.pay(page.stripe, {});
+    otherTab().began("a9");
+    await aWhile();
+    expect(stored()).toEqual({ checkoutAttemptId: "a1" });
+
+    answer.resolve(failed({ type: "card_error", code: "card_declined" }));
+    await soon(paid);
+
+    expect([page.state(), page.kind()]).toEqual(["editing", "superseded"]);
+    expect(stored()).toEqual({ checkoutAttemptId: "a9" });
+  });
 });

@@ -37,9 +37,14 @@ export function openCheckout(gateway = new FakeGateway(), tabs = new Tabs()) {
   };
 }
 
-/** Open a tab that holds a checkout. */
-export function otherTab(id: string | null = null): Tabs {
-  const tabs = new Tabs(() => id);
+/** Open a tab that holds a checkout; `own` is its sessionStorage. */
+export function otherTab(id: string | null = null, own = { id }): Tabs {
+  const tabs = new Tabs({
+    get: () => own.id,
+    set: (newId) => {
+      own.id = newId;
+    },
+  });
   closing.push(() => tabs.close());
   return tabs;
 }

@@ -15,17 +15,19 @@ interface Attempted {
 /** Begins checkouts: one key for one request, and a new one after any change. The key is kept in memory only. */
 export class Beginner {
   #last: Attempted | null = null;
+  #supersedes: string | null = null;
   /** The checkout that the buyer gave up. The next one replaces it, or goes on without it where it is not theirs. */
   #givenUp: { id: string | null } | null = null;
 
   /** The checkout that the last request replaces. */
   get supersedes(): string | null {
-    return this.#last?.supersedes ?? null;
+    return this.#supersedes;
   }
 
   /** Make the next request a new one, even if nothing in it changed. */
   forget(): void {
     this.#last = null;
+    this.#supersedes = null;
   }
 
   /** Make the next request a new purchase. */
@@ -58,7 +60,7 @@ export class Beginner {
   /** End a checkout that is not of this tab's chain. What replaces it is known to nobody, and stays unpaid. */
   async #end(client: CheckoutClient, request: CheckoutRequest, id: string): Promise<void> {
     try {
-      await send(client, attempt(request, "", id));
+      await this.#send(client, attempt(request, "", id));
     } catch (error) {
       if (problemTypeOf(error) !== "checkout_not_found" || !this.#givenUp) throw error;
     }
@@ -68,24 +70,34 @@ export class Beginner {
     const content = JSON.stringify(request);
     if (this.#last?.content !== content) this.#last = attempt(request, content, superseded);
     try {
-      return await send(client, this.#last);
+      return await this.#send(client, this.#last);
     } catch (error) {
       const type = problemTypeOf(error);
       if (type === "checkout_not_found" && this.#givenUp) this.#last = attempt(request, content, null);
       else if (type === "attempt_closed" || type === "idempotency_key_reused") {
         this.#last = attempt(request, content, superseded);
       } else throw error;
-      return send(client, this.#last);
+      return this.#send(client, this.#last);
     }
+  }
+
+  #send(client: CheckoutClient, { request, idempotencyKey, supersedes }: Attempted): Promise<Checkout> {
+    this.#supersedes = supersedes;
+    return supersedes
+      ? client.supersede(supersedes, request, { idempotencyKey })
+      : client.beginCheckout(request, { idempotencyKey });
   }
 }
 
 function attempt(request: CheckoutRequest, content: string, supersedes: string | null): Attempted {
-  return { request, content, idempotencyKey: crypto.randomUUID(), supersedes };
+  return { request, content, idempotencyKey: randomUuid(), supersedes };
 }
 
-function send(client: CheckoutClient, { request, idempotencyKey, supersedes }: Attempted): Promise<Checkout> {
-  return supersedes
-    ? client.supersede(supersedes, request, { idempotencyKey })
-    : client.beginCheckout(request, { idempotencyKey });
+/** Return a random UUID. Pages without HTTPS have no `crypto.randomUUID`. */
+function randomUuid(): string {
+  if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
+  const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const variant = "89ab"[(bytes[8] ?? 0) % 4];
+  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})/, `$1-$2-4$3-${variant}$4-`);
 }

@@ -5,7 +5,8 @@ import { Beginner } from "./begin.js";
 import type { CheckoutClient } from "./client.js";
 import type { MessageKind } from "./message-texts.js";
 import { type MessageContext, type MessageTexts, messageFor, messageOf } from "./messages.js";
-import { pause } from "./pauses.js";
+import { type Findings, findOut, isUnpaid } from "./outcome.js";
+import { pause, pauseMs } from "./pauses.js";
 import { CheckoutProblem, problemTypeOf } from "./problems.js";
 import { forgetAttemptId, storeAttemptId, storedAttemptId } from "./session.js";
 import { Store } from "./store.js";
@@ -39,6 +40,8 @@ export interface CheckoutSnapshot {
   state: CheckoutState;
   checkout: Checkout | null;
   message: CheckoutMessage | null;
+  /** Address of the confirmation of what was paid, in the state `placed`. */
+  confirmationUrl: string | null;
 }
 
 export class CheckoutFlow extends Store<CheckoutSnapshot> {
@@ -49,13 +52,15 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #replacedBy: string | null = null;
   /** The begin under way. Another one with the same request joins it. */
   #beginning: { content: string; done: Promise<void> } | null = null;
-  #paying: { stripe: StripeLike; checkout: Checkout } | null = null;
+  #paying: { stripe: StripeLike; checkout: Checkout; wasElsewhere: boolean } | null = null;
+  /** True after a stored checkout could not be looked up: nothing is said about the buyer's money then. */
+  #mayHavePaid = false;
   /** Raised by whatever makes answers to earlier requests irrelevant. */
   #turn = 0;
   #isMounted = false;
 
   constructor(options: CheckoutFlowOptions, tabs: () => Tabs = sharedTabs) {
-    super({ state: storedAttemptId() ? "resuming" : "editing", checkout: null, message: null });
+    super({ state: storedAttemptId() ? "resuming" : "editing", checkout: null, message: null, confirmationUrl: null });
     this.#options = options;
     this.#tabs = tabs;
   }
@@ -70,10 +75,11 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     const stop = this.#tabs().listen({
       isPaying: () => this.#isPaying,
       began: (id) => this.#onBeganElsewhere(id),
-      placed: (ids) => this.#onPlacedElsewhere(ids),
+      placed: (paidId) => this.#onPlacedElsewhere(paidId),
     });
     addEventListener("pageshow", this.#onPageShow);
-    if (this.#state === "resuming") void this.#resume();
+    if (this.#state === "resuming" || this.#mayHavePaid) void this.#resume();
+    if (this.#state === "checking") void this.#findOutcome();
     return () => {
       this.#isMounted = false;
       removeEventListener("pageshow", this.#onPageShow);
@@ -100,16 +106,18 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     if (this.#state !== "payable" || !checkout) return;
     this.show({ state: "confirming", message: null });
     const turn = ++this.#turn;
-    this.#paying = { stripe, checkout };
+    this.#paying = { stripe, checkout, wasElsewhere: false };
     this.#replacedBy = null;
     storeAttemptId(checkout.checkoutAttemptId);
+    void this.#watchConfirmation(turn, checkout);
     const result = await this.#confirm(stripe, elements, checkout).catch(() => null);
     if (turn !== this.#turn) return;
     const error = result?.error;
     if (error && isAnswerOfTheBank(error)) return this.#showPayable(this.#message(error));
     const intent = result ? intentOf(result) : undefined;
     if (intent && !error && this.#settleByIntent(checkout, intent)) return;
-    await this.#findOutcome(stripe, checkout, error?.code?.endsWith("_unexpected_state") ?? false);
+    this.#paying.wasElsewhere = error?.code?.endsWith("_unexpected_state") ?? false;
+    await this.#findOutcome();
   };
 
   /** Go back to the details. The checkout stays, and is replaced by the next one if anything changes. */
@@ -120,6 +128,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   /** Begin a new purchase. An unpaid checkout of this buyer is replaced by the next one, any other is left alone. */
   readonly startOver = (): void => {
     if (this.#isPaying) return;
+    this.#mayHavePaid = false;
     this.#beginner.startOver(this.#state === "placed" ? null : storedAttemptId());
     forgetAttemptId();
     this.#showEditing();
@@ -134,7 +143,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   }
 
   #enter(state: CheckoutState): number {
-    this.show({ state, checkout: null, message: null });
+    this.show({ state, checkout: null, message: null, confirmationUrl: null });
     return ++this.#turn;
   }
 
@@ -164,22 +173,32 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     if (this.#state === "resuming") void this.#resume();
   }
 
+  /** Look the stored checkout up until it is known. Meanwhile the buyer may begin one that replaces it. */
   async #resume(): Promise<void> {
-    const turn = this.#turn;
     const id = storedAttemptId();
-    const found = id ? await this.#options.client.checkoutStatus(id).catch(problemTypeOf) : "invalid_request";
-    if (turn !== this.#turn || this.#state !== "resuming") return;
-    if (found === "invalid_request") forgetAttemptId();
-    // Where the question failed, the next checkout replaces this one: the gateway knows whether it is paid.
-    if (typeof found === "string")
-      this.#showEditing(found === "checkout_not_found" ? this.#messageOf("not_yours") : null);
-    else this.#showStatus(found);
+    if (!id) return this.#showEditing();
+    for (let asked = 0; ; asked++) {
+      const turn = this.#turn;
+      const found = await this.#options.client.checkoutStatus(id).catch((error: unknown) => ({ error }));
+      if (turn !== this.#turn || !this.#isMounted) return;
+      this.#mayHavePaid = false;
+      if (!("error" in found)) return this.#showStatus(id, found.status);
+      const type = problemTypeOf(found.error);
+      if (type === "invalid_request") forgetAttemptId();
+      if (type === "invalid_request" || type === "checkout_not_found")
+        return this.#showEditing(type === "invalid_request" ? null : this.#messageOf("not_yours"));
+      this.#mayHavePaid = true;
+      this.#showEditing(this.#message(found.error, { mayHavePaid: true }));
+      const shown = this.#turn;
+      await pause(pauseMs(asked));
+      if (shown !== this.#turn || !this.#isMounted) return;
+    }
   }
 
   /** Show a checkout that was not begun on this page, or cannot be paid on it any more. */
-  #showStatus({ status }: CheckoutStatus): void {
+  #showStatus(id: string, status: CheckoutStatus["status"]): void {
     const placed = PLACED_MESSAGES[status];
-    if (placed) this.#showPlaced(placed);
+    if (placed) this.#showPlaced(placed, id);
     else this.#showEditing(status === "expired" || status === "superseded" ? this.#messageOf(status) : null);
   }
 
@@ -193,6 +212,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
         tabs.began(begun.checkoutAttemptId);
         return begun;
       });
+      this.#mayHavePaid = false;
       if (turn !== this.#turn) return;
       const hasChanged = expectedDueToday !== undefined && expectedDueToday !== checkout.amountDueToday;
       this.show({ state: "payable", checkout, message: hasChanged ? this.#messageOf("price_changed") : null });
@@ -204,21 +224,28 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #showRefusal(error: unknown): void {
     const type = problemTypeOf(error);
     if (type !== "already_paid" && type !== "payment_processing") {
-      this.#showEditing(this.#message(error));
+      const hasFields = error instanceof CheckoutProblem && error.errors.length > 0;
+      this.#showEditing(this.#message(error, { mayHavePaid: this.#mayHavePaid && !hasFields }));
+      if (this.#mayHavePaid && !hasFields) void this.#resume();
       return;
     }
-    // The confirmation is that of what was paid: it may be a later checkout than the stored one, or another tab's.
+    // The confirmation is that of what was paid: it may be a later checkout than the stored one, or another tab's. Its
+    // cart is not this tab's then.
     const purchase = error instanceof CheckoutProblem ? error.purchase : undefined;
     const id = (purchase && attemptIdOf(purchase)) ?? this.#beginner.supersedes;
-    if (id) storeAttemptId(id);
+    if (id !== storedAttemptId()) forgetAttemptId();
     if (id && type === "already_paid") this.#announcePlaced(id);
-    this.#showPlaced(type);
+    this.#showPlaced(type, id);
   }
 
-  #showPlaced(kind: MessageKind): void {
+  #showPlaced(kind: MessageKind, id: string | null): void {
     this.#enter("placed");
-    this.show({ message: this.#messageOf(kind) });
+    const { returnUrl } = this.#options;
+    this.show({ message: this.#messageOf(kind), confirmationUrl: id ? confirmationUrl(returnUrl, id) : returnUrl });
     this.#beginner.forget();
+    this.#mayHavePaid = false;
+    // The next checkout is another purchase, also while another tab still holds this one.
+    if (id) this.#tabs().ignore(id);
   }
 
   /** Tell the other tabs, which may hold the checkout or the one that it replaced. */
@@ -237,14 +264,14 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   }
 
   /** Show what an intent's status means. Return false if that is not known from it. */
-  #settleByIntent(checkout: Checkout, intent: StripeIntent, kind: MessageKind = "payment_failed"): boolean {
+  #settleByIntent(checkout: Checkout, intent: StripeIntent): boolean {
     switch (outcomeOf(intent.status)) {
       case "placed":
         this.#finish(checkout, intent.id);
         return true;
       case "payable": {
         const needsAction = intent.status === "requires_action";
-        this.#showPayable(this.#messageOf(needsAction ? "requires_action" : kind));
+        this.#showPayable(this.#messageOf(needsAction ? "requires_action" : "payment_failed"));
         return true;
       }
       default:
@@ -257,53 +284,52 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     this.#announcePlaced(id);
     this.#enter("placed");
     this.#beginner.forget();
-    this.#options.onPlaced(id, intentId, confirmationUrl(this.#options.returnUrl, id, intentId));
+    const url = confirmationUrl(this.#options.returnUrl, id, intentId);
+    this.show({ confirmationUrl: url });
+    this.#options.onPlaced(id, intentId, url);
   }
 
   /** Ask Stripe and the gateway until one of them knows. Until then the buyer is not invited to pay. */
-  async #findOutcome(stripe: StripeLike, checkout: Checkout, wasElsewhere: boolean): Promise<void> {
+  async #findOutcome(): Promise<void> {
+    if (!this.#paying) return;
+    const { stripe, checkout, wasElsewhere } = this.#paying;
+    const turn = ++this.#turn;
     this.show({ state: "checking", message: this.#messageOf("outcome_unknown") });
-    for (let asked = 0; this.#isMounted; asked++) {
-      if (await this.#askOutcome(stripe, checkout, wasElsewhere, asked === 0)) return;
-      await pause(asked);
+    let saidUnpaid = 0;
+    for (let asked = 0; ; asked++) {
+      const findings = await findOut(stripe, this.#options.client, checkout, wasElsewhere);
+      if (turn !== this.#turn || !this.#isMounted) return;
+      // The confirmation may still be on its way to Stripe: "not paid" is believed when it is said for some seconds.
+      saidUnpaid = isUnpaid(findings) ? saidUnpaid + 1 : 0;
+      if (this.#settle(checkout, findings, saidUnpaid)) return;
+      await pause(pauseMs(asked));
     }
   }
 
-  async #askOutcome(stripe: StripeLike, checkout: Checkout, wasElsewhere: boolean, isFirst: boolean): Promise<boolean> {
-    const intent = await retrieve(stripe, checkout);
-    // The confirmation may still be on its way to Stripe: "not paid" is believed when it is said again.
-    if (isFirst && (intent?.status === "requires_payment_method" || intent?.status === "requires_confirmation"))
-      return false;
+  /** Show what was found out. Return false if it is not known yet. */
+  #settle(checkout: Checkout, { intent, status }: Findings, saidUnpaid: number): boolean {
+    const wasElsewhere = this.#paying?.wasElsewhere ?? false;
     // Paid in another tab: the gateway's status says so, instead of thanks for a payment that was not made here.
-    const wasPaidElsewhere = wasElsewhere && outcomeOf(intent?.status) === "placed";
-    if (intent && !wasPaidElsewhere && this.#settleByIntent(checkout, intent, "not_paid")) return true;
-    const found = await this.#options.client.checkoutStatus(checkout.checkoutAttemptId).catch(() => null);
-    if (!found || (isFirst && found.status === "open")) return false;
-    return this.#settleByStatus(checkout, found, wasElsewhere);
+    if (intent && outcomeOf(intent.status) === "placed" && !wasElsewhere) this.#finish(checkout, intent.id);
+    else if (status && PLACED_MESSAGES[status] && !wasElsewhere) this.#finish(checkout, undefined);
+    else if (status && (PLACED_MESSAGES[status] || status === "expired" || status === "superseded")) {
+      this.#beginner.forget();
+      this.#showStatus(checkout.checkoutAttemptId, status);
+    } else if ((intent?.status ?? status) === "requires_action") this.#showPayable(this.#messageOf("requires_action"));
+    else if (saidUnpaid === SAID_UNPAID_TIMES) this.#showPayable(this.#messageOf("not_paid"));
+    else return false;
+    return true;
   }
 
-  #settleByStatus(checkout: Checkout, found: CheckoutStatus, wasElsewhere: boolean): boolean {
-    switch (found.status) {
-      case "open":
-      case "payment_failed":
-        this.#showPayable(this.#messageOf("not_paid"));
-        return true;
-      case "requires_action":
-        this.#showPayable(this.#messageOf("requires_action"));
-        return true;
-      case "completed":
-      case "processing":
-      case "needs_review":
-        if (wasElsewhere) this.#showStatus(found);
-        else this.#finish(checkout, undefined);
-        return true;
-      case "expired":
-      case "superseded":
-        this.#beginner.forget();
-        this.#showStatus(found);
-        return true;
-      default:
-        return false;
+  /** Ask the gateway beside a confirmation that takes long. Only a payment ends it: the bank's dialog may be open. */
+  async #watchConfirmation(turn: number, checkout: Checkout): Promise<void> {
+    for (;;) {
+      await pause(LONG_CONFIRMATION_MS);
+      const isOver = () => turn !== this.#turn || this.#state !== "confirming" || !this.#isMounted;
+      if (isOver()) return;
+      const found = await this.#options.client.checkoutStatus(checkout.checkoutAttemptId).catch(() => null);
+      if (isOver()) return;
+      if (found && PLACED_MESSAGES[found.status]) this.#finish(checkout, undefined);
     }
   }
 
@@ -311,8 +337,9 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   readonly #onPageShow = (event: PageTransitionEvent): void => {
     if (!event.persisted) return;
     if (this.#state === "confirming" && this.#paying) {
-      this.#turn++; // the answer that was waited for does not come
-      void this.#findOutcome(this.#paying.stripe, this.#paying.checkout, false);
+      // The answer that was waited for does not come. The confirmation may have been shown already.
+      this.#paying.wasElsewhere = storedAttemptId() !== this.#paying.checkout.checkoutAttemptId;
+      void this.#findOutcome();
     }
     if (this.#state === "placed") this.#resumeOrEdit();
   };
@@ -323,15 +350,14 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     if (this.#state === "payable") this.#showEditing(this.#messageOf("superseded"));
   }
 
-  #onPlacedElsewhere(ids: string[]): void {
-    const [paidId] = ids;
-    const own = storedAttemptId();
-    if (!paidId || !own || !ids.includes(own)) return;
-    if (this.#state !== "payable" && this.#state !== "editing") return;
-    storeAttemptId(paidId);
-    this.#showPlaced("already_paid");
+  #onPlacedElsewhere(paidId: string): void {
+    if (this.#state === "payable" || this.#state === "editing") this.#showPlaced("already_paid", paidId);
   }
 }
+
+/** Times that "not paid" is said before it is believed: with the pauses that is about five seconds. */
+const SAID_UNPAID_TIMES = 4;
+const LONG_CONFIRMATION_MS = 15_000;
 
 /** Message of a checkout that this page finds placed. */
 const PLACED_MESSAGES: Partial<Record<CheckoutStatus["status"], MessageKind>> = {
@@ -347,19 +373,6 @@ function isAnswerOfTheBank(error: StripeError): boolean {
 
 function isAuthenticationFailure(error: StripeError): boolean {
   return error.code?.endsWith("_intent_authentication_failure") ?? false;
-}
-
-async function retrieve(stripe: StripeLike, checkout: Checkout): Promise<StripeIntent | undefined> {
-  const { intentType, clientSecret } = checkout;
-  try {
-    return intentOf(
-      await (intentType === "setup"
-        ? stripe.retrieveSetupIntent(clientSecret)
-        : stripe.retrievePaymentIntent(clientSecret)),
-    );
-  } catch {
-    return undefined;
-  }
 }
 
 function attemptIdOf(purchase: Purchase): string | undefined {

@@ -1,6 +1,6 @@
 /** The confirmation page's state: complete the checkout, and wait until its payment is decided. Needs no React. */
 
-import { type Arrival, readArrival, removeIntent, showInAddress } from "./address.js";
+import { type Arrival, forgetReturn, hasReturnedFrom, readArrival, removeIntent, showInAddress } from "./address.js";
 import type { CheckoutClient } from "./client.js";
 import type { MessageKind } from "./message-texts.js";
 import { type MessageTexts, messageFor, messageOf } from "./messages.js";
@@ -29,15 +29,12 @@ export interface ConfirmationSnapshot {
 }
 
 const PLACED: readonly ConfirmationState[] = ["completed", "processing", "needs_review"];
-/** Mark of this entry of the browser's history: its purchase was announced, and coming back to it does not again. */
-const ANNOUNCED = "holdfastAnnounced";
 
 export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
   #options: ConfirmationFlowOptions;
   readonly #tabs: () => Tabs;
   #arrival: Arrival = { checkoutAttemptId: null, intent: null };
   #asked = 0;
-  #announced = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Raised by each question: the answers to earlier ones are ignored. */
   #turn = 0;
@@ -99,7 +96,10 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
       } catch (error) {
         const type = problemTypeOf(error);
         if (!SAYS_TO_READ_THE_STATUS.has(type)) throw error;
-        if (type === "intent_mismatch") this.#arrival.intent = null;
+        if (type === "intent_mismatch") {
+          this.#arrival.intent = null;
+          forgetReturn(); // from the first charge of a subscription
+        }
       }
     }
     return client.checkoutStatus(id);
@@ -133,15 +133,12 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
   }
 
   #announce(id: string): void {
-    if (this.#announced) return;
-    this.#announced = true;
-    // The buyer comes from paying if the id is stored, or the address names the payment. An older confirmation may be
-    // opened again: the cart and the stored id are those of the next checkout then.
-    const stored = storedAttemptId();
-    const comesFromPaying = stored === id || (stored === null && this.#arrival.intent !== null);
-    if (!comesFromPaying || history.state?.[ANNOUNCED] === id) return;
-    history.replaceState({ ...history.state, [ANNOUNCED]: id }, "");
-    forgetAttemptId();
+    // The buyer comes from paying if the id is stored, or Stripe's redirect opened this page. Any other confirmation is
+    // looked at again: the cart and the stored id are those of the next checkout then.
+    const isOwn = storedAttemptId() === id;
+    if (!isOwn && !hasReturnedFrom(id)) return;
+    if (isOwn) forgetAttemptId();
+    forgetReturn();
     this.#tabs().placed([id]);
     this.#options.onPlaced?.();
   }
@@ -185,7 +182,8 @@ function kindOf(status: CheckoutStatus["status"], purchase: Purchase | null | un
   const has = (wanted: string) => purchase?.subscriptions.some((each) => each.status === wanted);
   if (status !== "completed") return status;
   if (has("incomplete")) return "subscription_incomplete";
-  if (has("activation_failed")) return "subscription_failed";
+  if (has("activation_failed") || has("incomplete_expired")) return "subscription_failed";
+  if (has("canceled") || has("unpaid") || has("past_due")) return "subscription_inactive";
   return has("pending") ? "subscription_pending" : status;
 }
 

@@ -30,7 +30,8 @@ export type PageKind =
   | "status_needs_sign_in"
   | "subscription_pending"
   | "subscription_incomplete"
-  | "subscription_failed";
+  | "subscription_failed"
+  | "subscription_inactive";
 
 /** A new problem type or status has no text below, and does not compile. */
 export type MessageKind = Exclude<ProblemType, "network"> | CheckoutStatus["status"] | PaymentErrorKind | PageKind;
@@ -207,7 +208,7 @@ export const TEMPLATES: Record<MessageKind, Template> = {
   superseded: notCharged(
     "start_over",
     "This checkout was replaced",
-    "A newer checkout of your cart took its place, perhaps in another tab.",
+    "A newer checkout of your cart took its place, perhaps in another tab; this one cannot be paid any more.",
     "Go on there, or continue to payment here for a new one.",
   ),
   needs_review: {
@@ -351,6 +352,12 @@ export const TEMPLATES: Record<MessageKind, Template> = {
     title: "A subscription could not begin",
     text: "You have not been charged for that subscription. The rest of your purchase is complete. Contact the shop, and it begins the subscription for you.",
     money: "not_charged",
+    action: "contact_shop",
+  },
+  subscription_inactive: {
+    title: "Your purchase is placed",
+    text: "A subscription of it is not active: it was cancelled, or a later charge is pending. Do not buy it again before you have looked at your subscriptions. Contact the shop if you did not expect this.",
+    money: "pending",
     action: "contact_shop",
   },
 };

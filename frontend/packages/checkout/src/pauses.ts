@@ -22,7 +22,7 @@ export function onReturn(callback: () => void): () => void {
 }
 
 /** Wait, and then until the page is visible and online. Coming back ends the wait at once. */
-export function pause(asked: number): Promise<void> {
+export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => {
     let isOver = false;
     const proceed = () => {
@@ -35,6 +35,6 @@ export function pause(asked: number): Promise<void> {
     const timer = setTimeout(() => {
       isOver = true;
       proceed();
-    }, pauseMs(asked));
+    }, ms);
   });
 }

@@ -1,6 +1,6 @@
 /** One checkout for one cart across the tabs of a browser: each tab that holds one holds the newest. */
 
-import { storeAttemptId, storedAttemptId } from "./session.js";
+import { forgetAttemptId, storeAttemptId, storedAttemptId } from "./session.js";
 
 const NAME = "holdfast-checkout";
 const ANSWERS_WITHIN_MS = 100;
@@ -20,14 +20,17 @@ export interface TabListener {
   /** True while the outcome of a payment is awaited: the tab keeps its own checkout until it is known. */
   isPaying(): boolean;
   began(id: string): void;
-  placed(ids: string[]): void;
+  /** The checkout of this tab is paid or at the bank, or was replaced by `paidId`, which is. */
+  placed(paidId: string): void;
 }
 
 /** The checkout that this tab holds. */
 interface Own {
   get(): string | null;
-  set(id: string): void;
+  set(id: string | null): void;
 }
+
+const SESSION: Own = { get: storedAttemptId, set: (id) => (id ? storeAttemptId(id) : forgetAttemptId()) };
 
 export class Tabs {
   readonly #channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(NAME);
@@ -37,7 +40,7 @@ export class Tabs {
   /** Checkouts that are over. A tab may still hold one, and it must not be mistaken for that of the next cart. */
   readonly #placed = new Set<string>();
 
-  constructor(own: Own = { get: storedAttemptId, set: storeAttemptId }) {
+  constructor(own: Own = SESSION) {
     this.#own = own;
     this.#channel?.addEventListener("message", (event: MessageEvent<Note>) => this.#read(event.data));
   }
@@ -80,6 +83,11 @@ export class Tabs {
     this.#send({ type: "began", id });
   }
 
+  /** Pass over a checkout that is over, whichever tab still holds it. */
+  ignore(id: string): void {
+    this.#placed.add(id);
+  }
+
   placed(ids: string[]): void {
     for (const id of ids) this.#placed.add(id);
     this.#send({ type: "placed", ids });
@@ -88,6 +96,15 @@ export class Tabs {
   /** Leave the other tabs. A page's own Tabs stay as long as the page does. */
   close(): void {
     this.#channel?.close();
+  }
+
+  #readPlaced(ids: string[]): void {
+    for (const id of ids) this.#placed.add(id);
+    const [paidId] = ids;
+    const own = this.#own.get();
+    if (!paidId || !own || !ids.includes(own)) return;
+    this.#own.set(null);
+    for (const listener of this.#listeners) listener.placed(paidId);
   }
 
   #isPaying(): boolean {
@@ -113,8 +130,7 @@ export class Tabs {
         for (const listener of this.#listeners) listener.began(note.id);
         return;
       case "placed":
-        for (const id of note.ids) this.#placed.add(id);
-        for (const listener of this.#listeners) listener.placed(note.ids);
+        this.#readPlaced(note.ids);
     }
   }
 }

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { cart, checkout, INITIATE, json, lost, problem, purchase, statusOf } from "./harness/gateway.js";
 import { aWhile, deferred, freshBrowser, openCheckout, otherTab, soon, stored, until } from "./harness/page.js";
 
@@ -238,6 +238,25 @@ describe("a stored checkout", () => {
     expect(stored()).toEqual({});
   });
 
+  test.each([
+    [lost, "status_offline"],
+    [problem(503, "temporarily_unavailable", {}, { "Retry-After": "40" }), "status_unavailable"],
+    [problem(401, "unauthenticated"), "status_needs_sign_in"],
+  ])("%# that cannot be looked up may be paid, and is asked for until it is known", async (answer, kind) => {
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    const page = openCheckout();
+    page.gateway.on(statusOf("a1"), answer).on(INITIATE, answer);
+    await until(page, "editing");
+    expect(page.kind()).toBe(kind);
+
+    await soon(page.flow.begin(cart()));
+    expect(page.kind()).toBe(kind);
+
+    page.gateway.on(statusOf("a1"), json({ status: "completed" }));
+    await until(page, "placed");
+    expect(page.kind()).toBe("already_paid");
+  });
+
   test("is looked up in vain when the buyer begins before the answer", async () => {
     sessionStorage.setItem("checkoutAttemptId", "a1");
     const page = openCheckout();
@@ -255,7 +274,7 @@ describe("a stored checkout", () => {
 describe("a refusal", () => {
   const purchaseOfLater = { purchase: purchase("later") };
   const cases = [
-    [problem(409, "already_paid", purchaseOfLater), "placed", "already_paid", "later"],
+    [problem(409, "already_paid", purchaseOfLater), "placed", "already_paid", undefined],
     [problem(409, "payment_processing"), "placed", "payment_processing", "a1"],
     [
       problem(422, "invalid_request", { errors: [{ field: "contact.email", message: "x" }] }),
@@ -285,7 +304,10 @@ describe("a refusal", () => {
 
     expect(page.state()).toBe(state);
     expect(page.kind()).toBe(kind);
-    expect(stored()).toEqual({ checkoutAttemptId: id });
+    // What was paid is the confirmation of another checkout, which this tab does not hold.
+    expect(stored()).toEqual(id ? { checkoutAttemptId: id } : {});
+    const url = `http://shop.example/order-confirmation?checkout=${id ?? "later"}`;
+    expect(page.flow.getSnapshot().confirmationUrl).toBe(state === "placed" ? url : null);
 
     if (state === "placed") page.flow.startOver();
     await soon(page.flow.begin(cart(2)));
@@ -317,6 +339,18 @@ test("a changed price is shown before it can be paid", async () => {
 
   expect(page.state()).toBe("payable");
   expect(page.kind()).toBe("price_changed");
+});
+
+test("a page without HTTPS, where crypto.randomUUID is absent, can still buy", async () => {
+  vi.stubGlobal("crypto", { getRandomValues: crypto.getRandomValues.bind(crypto) });
+  const page = openCheckout();
+  page.gateway.on(INITIATE, checkout("a1"));
+
+  await soon(page.flow.begin(cart()));
+  vi.unstubAllGlobals();
+
+  expect(page.state()).toBe("payable");
+  expect(keys(page)[0]).toMatch(UUID);
 });
 
 test("a browser without storage can still buy", async () => {

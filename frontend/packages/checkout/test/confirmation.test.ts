@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { describe, expect, test, vi } from "vitest";
-import type { Purchase } from "../src/index.js";
+import { type Purchase, stripSecrets } from "../src/index.js";
 import { json, lost, ORDERS, problem, purchase, statusOf } from "./harness/gateway.js";
 import { aWhile, deferred, freshBrowser, openConfirmation, openPage, otherTab, stored, until } from "./harness/page.js";
 
@@ -51,7 +51,7 @@ describe("the address", () => {
   });
 
   test("of a purchase that is completed does not empty the next cart when it is opened again", async () => {
-    openPage(`${PAGE}?checkout=a1&payment_intent=pi_1`);
+    openPage(`${PAGE}?checkout=a1&payment_intent=pi_1&redirect_status=succeeded`);
     const first = openConfirmation();
     first.gateway.on(ORDERS, json(purchase("a1"))).on(statusOf("a1"), bought("a1"));
     await until(first, "completed");
@@ -62,6 +62,20 @@ describe("the address", () => {
     await until(again, "completed");
 
     expect(again.placed()).toBe(0);
+  });
+
+  test("of a payment under way does not empty the next cart when it is opened again", async () => {
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    openPage(`${PAGE}?checkout=a1&payment_intent=pi_1`);
+    const first = openConfirmation();
+    first.gateway.on(ORDERS, json({ status: "processing", subscriptions: [] }, 202));
+    await until(first, "processing");
+
+    openPage(`${PAGE}${location.search}`); // another tab, or the page before, shown again
+    const again = openConfirmation(first.gateway);
+    await until(again, "processing");
+
+    expect([first.placed(), again.placed()]).toEqual([1, 0]);
   });
 
   test("without an id leads back to the shop", async () => {
@@ -76,7 +90,8 @@ describe("the address", () => {
 
 describe("completing", () => {
   test("needs no webhook where the intent is known", async () => {
-    openPage(`${PAGE}?checkout=a1&payment_intent=pi_1`);
+    openPage(`${PAGE}?checkout=a1&payment_intent=pi_1&redirect_status=succeeded`);
+    stripSecrets(); // as a shop does before anything else
     const page = openConfirmation();
     page.gateway.on(ORDERS, json({ status: "processing", subscriptions: [] }, 202), json(purchase("a1")));
 
@@ -133,7 +148,7 @@ describe("completing", () => {
   });
 
   test("of a first charge that was paid at a bank leaves the next cart alone", async () => {
-    openPage(`${PAGE}?checkout=a1&payment_intent=pi_of_the_invoice`);
+    openPage(`${PAGE}?checkout=a1&payment_intent=pi_of_the_invoice&redirect_status=succeeded`);
     const page = openConfirmation();
     page.gateway.on(ORDERS, problem(409, "intent_mismatch")).on(statusOf("a1"), bought("a1"));
 
@@ -173,6 +188,21 @@ describe("completing", () => {
 
     expect(page.flow.getSnapshot().purchase?.subscriptions[0]?.payment).toEqual(payment);
   });
+});
+
+test.each([
+  ["incomplete_expired", "subscription_failed"],
+  ["canceled", "subscription_inactive"],
+  ["unpaid", "subscription_inactive"],
+  ["past_due", "subscription_inactive"],
+])("a purchase whose subscription is %s does not say that everything is paid", async (status, kind) => {
+  openPage(`${PAGE}?checkout=a1`);
+  const page = openConfirmation();
+  page.gateway.on(statusOf("a1"), json({ status: "completed", purchase: subscribed(status) }));
+
+  await until(page, "completed");
+
+  expect(page.kind()).toBe(kind);
 });
 
 describe("every status", () => {
@@ -295,13 +325,15 @@ describe("asking", () => {
 test("another tab learns that the checkout is placed", async () => {
   sessionStorage.setItem("checkoutAttemptId", "a1");
   openPage(PAGE);
-  const heard: string[][] = [];
-  otherTab().listen({ isPaying: () => false, began: () => {}, placed: (ids) => heard.push(ids) });
+  const heard: string[] = [];
+  const own = { id: "a1" };
+  otherTab(null, own).listen({ isPaying: () => false, began: () => {}, placed: (id) => heard.push(id) });
   const page = openConfirmation();
   page.gateway.on(statusOf("a1"), bought("a1"));
 
   await until(page, "completed");
   await aWhile();
 
-  expect(heard).toEqual([["a1"]]);
+  expect(heard).toEqual(["a1"]);
+  expect(own.id).toBeNull();
 });

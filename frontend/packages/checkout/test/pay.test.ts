@@ -167,6 +167,59 @@ describe("a lost answer", () => {
     },
   );
 
+  test("of a payment that reaches Stripe seconds later is not taken for unpaid", async () => {
+    const page = await payable();
+    const unpaid = () => intent("requires_payment_method");
+    page.stripe.confirms = [() => disconnected];
+    page.stripe.retrieves = [unpaid, unpaid, unpaid, () => intent("succeeded")];
+    page.gateway.on(statusOf("a1"), json({ status: "open" }));
+
+    await soon(page.flow.pay(page.stripe, {}));
+
+    expect(page.placed).toEqual(["a1 pi_1"]);
+  });
+
+  test("is known from the gateway where Stripe.js never answers", async () => {
+    const page = await payable();
+    page.stripe.confirms = [() => disconnected];
+    page.stripe.retrieves = [() => deferred<StripeResult>().promise];
+    page.gateway.on(statusOf("a1"), json({ status: "open" }), json({ status: "completed" }));
+
+    await soon(page.flow.pay(page.stripe, {}));
+
+    expect(page.placed).toEqual(["a1 undefined"]);
+  });
+
+  test("that never comes at all ends with the payment that the gateway knows, and offers no other before", async () => {
+    const page = await payable();
+    page.stripe.confirms = [() => deferred<StripeResult>().promise];
+    page.gateway.on(statusOf("a1"), json({ status: "requires_action" }), json({ status: "completed" }));
+    const states = new Set<string>();
+    page.flow.subscribe(() => states.add(page.state()));
+
+    void page.flow.pay(page.stripe, {});
+    await until(page, "placed");
+
+    expect(states).toEqual(new Set(["confirming", "placed"]));
+    expect(page.placed).toEqual(["a1 undefined"]);
+  });
+
+  test("is asked for again when the page is mounted again", async () => {
+    const page = await payable();
+    page.stripe.confirms = [() => disconnected];
+    page.stripe.retrieves = [() => disconnected];
+    page.gateway.on(statusOf("a1"), problem(500, "internal"));
+    void page.flow.pay(page.stripe, {});
+    await until(page, "checking");
+    page.close();
+    await aWhile();
+
+    page.gateway.on(statusOf("a1"), json({ status: "completed" }));
+    const stop = page.flow.start();
+    await until(page, "placed");
+    stop();
+  });
+
   test("is not asked for any more once the page is closed", async () => {
     const page = await payable();
     page.stripe.confirms = [() => disconnected];
@@ -199,6 +252,20 @@ describe("a lost answer", () => {
     await aWhile();
     expect(page.placed).toEqual([]);
   });
+});
+
+test("a page that was left for the bank and is shown again after the confirmation does not go there again", async () => {
+  const page = await payable();
+  page.stripe.confirms = [() => deferred<StripeResult>().promise];
+  page.gateway.on(statusOf("a1"), json({ status: "completed" }));
+  void page.flow.pay(page.stripe, {});
+  await aWhile();
+  sessionStorage.clear(); // as the confirmation does
+
+  dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+  await until(page, "placed");
+
+  expect([page.kind(), page.placed]).toEqual(["already_paid", []]);
 });
 
 test("a page that is shown again after the confirmation is ready for the next purchase", async () => {
@@ -248,7 +315,8 @@ describe("other tabs", () => {
     await until(page, "placed");
 
     expect(page.kind()).toBe("already_paid");
-    expect(stored()).toEqual({ checkoutAttemptId: "later" });
+    expect(page.flow.getSnapshot().confirmationUrl).toBe("http://shop.example/order-confirmation?checkout=later");
+    expect(stored()).toEqual({});
   });
 
   test("do not disturb a payment under way", async () => {

@@ -15,7 +15,9 @@ export type UseCheckoutOptions = CheckoutFlowOptions;
  * - payable: show the Payment Element for `checkout.clientSecret`
  * - confirming: Stripe confirms the payment
  * - checking: the answer got lost; the outcome is looked up, do not let the buyer pay again
- * - placed: paid, or at the bank; with a message, it was so before this page tried
+ * - placed: paid, or at the bank; with a message, it was so before this page tried. Link to `confirmationUrl`, and where
+ *   the cart is not empty offer to buy what is in it: `startOver` begins another purchase. Do not empty the cart here:
+ *   it may be the next one, and `useOrderConfirmation` says when the bought one is done with
  */
 export interface UseCheckout extends CheckoutSnapshot, Pick<CheckoutFlow, "begin" | "pay" | "edit" | "startOver"> {}
 

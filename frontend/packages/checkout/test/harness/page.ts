@@ -1,6 +1,7 @@
 /** Steps of tests with a browser's page, without React. */
 
 import { afterEach, beforeEach, expect, vi } from "vitest";
+import { forgetReturn } from "../../src/address.js";
 import { CheckoutFlow, ConfirmationFlow, createClient } from "../../src/index.js";
 import { Tabs } from "../../src/tabs.js";
 import { FakeGateway } from "./gateway.js";
@@ -38,7 +39,7 @@ export function openCheckout(gateway = new FakeGateway(), tabs = new Tabs()) {
 }
 
 /** Open a tab that holds a checkout; `own` is its sessionStorage. */
-export function otherTab(id: string | null = null, own = { id }): Tabs {
+export function otherTab(id: string | null = null, own: { id: string | null } = { id }): Tabs {
   const tabs = new Tabs({
     get: () => own.id,
     set: (newId) => {
@@ -107,6 +108,7 @@ export function freshBrowser(): void {
   beforeEach(() => {
     sessionStorage.clear();
     openPage();
+    forgetReturn();
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   });
   afterEach(() => {

@@ -1,0 +1,55 @@
+/** Look up what became of a payment whose answer did not come. */
+
+import type { CheckoutClient } from "./client.js";
+import { intentOf, outcomeOf, type StripeIntent, type StripeLike } from "./stripe.js";
+import type { Checkout, CheckoutStatus } from "./types.js";
+
+const ANSWERS_WITHIN_MS = 10_000;
+
+/** What Stripe and the gateway answered, each if it did. */
+export interface Findings {
+  intent?: StripeIntent | undefined;
+  status?: CheckoutStatus["status"] | undefined;
+}
+
+/**
+ * Ask Stripe and the gateway at once. One that does not answer does not keep the other's good news back, but where the
+ * payment was `madeElsewhere` only the gateway's count.
+ */
+export function findOut(
+  stripe: StripeLike,
+  client: CheckoutClient,
+  checkout: Checkout,
+  madeElsewhere: boolean,
+): Promise<Findings> {
+  const intent = inTime(retrieve(stripe, checkout));
+  const status = inTime(client.checkoutStatus(checkout.checkoutAttemptId).then((found) => found.status));
+  const both = async (): Promise<Findings> => ({ intent: await intent, status: await status });
+  return Promise.race([
+    intent.then((intent) => (outcomeOf(intent?.status) === "placed" && !madeElsewhere ? { intent } : both())),
+    status.then((status) => (status === "completed" || status === "needs_review" ? { status } : both())),
+  ]);
+}
+
+/** Return true if the findings say that nothing was paid, which a payment on its way may still change. */
+export function isUnpaid({ intent, status }: Findings): boolean {
+  if (intent) return intent.status === "requires_payment_method" || intent.status === "requires_confirmation";
+  return status === "open" || status === "payment_failed";
+}
+
+async function retrieve(stripe: StripeLike, checkout: Checkout): Promise<StripeIntent | undefined> {
+  const { intentType, clientSecret } = checkout;
+  return intentOf(
+    await (intentType === "setup"
+      ? stripe.retrieveSetupIntent(clientSecret)
+      : stripe.retrievePaymentIntent(clientSecret)),
+  );
+}
+
+/** Return the answer, or undefined if it fails or takes too long. */
+function inTime<T>(answer: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(undefined), ANSWERS_WITHIN_MS);
+    answer.then(resolve, () => resolve(undefined)).finally(() => clearTimeout(timer));
+  });
+}

@@ -1,6 +1,6 @@
 /** Checkout in two steps: details, which begin a checkout, and its payment. */
 
-import { type Catalogue, storedAttemptId } from "@holdfast/checkout";
+import type { Catalogue } from "@holdfast/checkout";
 import { type UseCheckout, useCheckout } from "@holdfast/checkout/react";
 import { useEffect, useRef, useState } from "react";
 import { GoneNotice } from "./CartDialog";
@@ -191,10 +191,8 @@ function PaymentStep({ flow, details, choices }: { flow: UseCheckout; details: D
 }
 
 /** Paid already, here or in another tab: no way to pay it again, and the ways on. */
-function Placed({ flow: { message, startOver } }: { flow: UseCheckout }) {
+function Placed({ flow: { message, confirmationUrl, startOver } }: { flow: UseCheckout }) {
   const hasNext = useCart().length > 0 && !cart.isBegun();
-  // The address names what was paid: the stored id becomes that of the next checkout.
-  const [confirmation] = useState(confirmationOfStored);
   if (!message) return <Loading what="your confirmation" />;
   const shop = () => {
     cart.bought();
@@ -206,7 +204,7 @@ function Placed({ flow: { message, startOver } }: { flow: UseCheckout }) {
       message={message}
       actions={
         <>
-          <Link className="button button-primary" to={confirmation}>
+          <Link className="button button-primary" to={confirmationUrl ?? "/order-confirmation"}>
             See the confirmation
           </Link>
           {hasNext ? (
@@ -218,11 +216,6 @@ function Placed({ flow: { message, startOver } }: { flow: UseCheckout }) {
       }
     />
   );
-}
-
-function confirmationOfStored(): string {
-  const id = storedAttemptId();
-  return id ? `/order-confirmation?checkout=${id}` : "/order-confirmation";
 }
 
 function NothingToPay({ goneIds }: { goneIds: string[] }) {

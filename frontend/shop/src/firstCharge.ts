@@ -18,7 +18,7 @@ export interface FirstCharge {
 /** paid: or at the bank. open: the buyer can pay it. ended: cancelled, so that nobody can pay it any more. */
 export type ChargeState = "paid" | "open" | "ended";
 
-/** What to tell a buyer whose first charge cannot be paid any more. */
+/** Message to a buyer whose first charge cannot be paid any more. */
 const ENDED: CheckoutMessage = {
   kind: "first_charge_ended",
   title: "This payment has ended",

@@ -205,12 +205,12 @@ export const TEMPLATES: Record<MessageKind, Template> = {
     "It was not paid in time.",
     "Continue to payment again for a new one.",
   ),
-  superseded: notCharged(
-    "start_over",
-    "This checkout was replaced",
-    "A newer checkout of your cart took its place, perhaps in another tab; this one cannot be paid any more.",
-    "Go on there, or continue to payment here for a new one.",
-  ),
+  superseded: {
+    title: "This checkout was replaced",
+    text: "A newer checkout of your cart took its place, perhaps in another tab. You have not been charged for this one. If you paid the newer one, do not pay again. Else go on there, or continue to payment here for a new one.",
+    money: "not_charged",
+    action: "start_over",
+  },
   needs_review: {
     title: "We have your payment",
     text: "Your payment arrived, and a person of the shop looks at it before your order goes on. You have been charged once. Do not pay again; contact the shop if you have questions.",

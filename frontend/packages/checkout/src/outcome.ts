@@ -6,14 +6,14 @@ import type { Checkout, CheckoutStatus } from "./types.js";
 
 const ANSWERS_WITHIN_MS = 10_000;
 
-/** What Stripe and the gateway answered, each if it did. */
+/** Answers of Stripe and of the gateway, each if it came. */
 export interface Findings {
   intent?: StripeIntent | undefined;
   status?: CheckoutStatus["status"] | undefined;
 }
 
 /**
- * Ask Stripe and the gateway at once. One that does not answer does not keep the other's good news back, but where the
+ * Ask Stripe and the gateway at once. One that does not answer does not keep back what the other knows, but where the
  * payment was `madeElsewhere` only the gateway's count.
  */
 export function findOut(

@@ -126,17 +126,17 @@ function useShown(newest: Shown, isUnderWay: boolean): Shown {
 }
 
 /** Go back to the details when the cart changes, here or in another tab: the checkout is for the cart as it was. */
-function useCartChange({ state, edit }: UseCheckout, lines: string): boolean {
+function useCartChange({ state, checkout, edit }: UseCheckout, lines: string): boolean {
   const begun = useRef(lines);
   const [hasChanged, setChanged] = useState(false);
   useEffect(() => {
     if (state === "editing" || state === "resuming") begun.current = lines;
     if (state === "beginning") setChanged(false);
-    if (state !== "payable") return;
-    if (begun.current === lines) return cart.begun();
+    if (state !== "payable" || !checkout) return;
+    if (begun.current === lines) return cart.begun(checkout.checkoutAttemptId);
     edit();
     setChanged(true);
-  }, [state, lines, edit]);
+  }, [state, checkout, lines, edit]);
   return hasChanged;
 }
 
@@ -192,12 +192,12 @@ function PaymentStep({ flow, details, choices }: { flow: UseCheckout; details: D
 
 /** Paid already, here or in another tab: no way to pay it again, and the ways on. */
 function Placed({ flow: { message, confirmationUrl, startOver } }: { flow: UseCheckout }) {
-  const hasNext = useCart().length > 0 && !cart.isBegun();
+  useCart();
   if (!message) return <Loading what="your confirmation" />;
-  const shop = () => {
-    cart.bought();
+  const placedId = confirmationUrl && new URL(confirmationUrl, location.href).searchParams.get("checkout");
+  const goOn = () => {
+    cart.bought(placedId);
     startOver();
-    navigate("/");
   };
   return (
     <MessageAlert
@@ -207,10 +207,17 @@ function Placed({ flow: { message, confirmationUrl, startOver } }: { flow: UseCh
           <Link className="button button-primary" to={confirmationUrl ?? "/order-confirmation"}>
             See the confirmation
           </Link>
-          {hasNext ? (
-            <Button onClick={startOver}>Buy what is in the cart</Button>
+          {cart.hasMoreThan(placedId) ? (
+            <Button onClick={goOn}>Buy what is in the cart</Button>
           ) : (
-            <Button onClick={shop}>Shop for something else</Button>
+            <Button
+              onClick={() => {
+                goOn();
+                navigate("/");
+              }}
+            >
+              Shop for something else
+            </Button>
           )}
         </>
       }

@@ -25,7 +25,7 @@ function Confirmation({ session }: { session: Session }) {
   const { state, checkoutAttemptId, purchase, message, refresh } = confirmation;
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, with what is known then
   useEffect(() => {
-    if (isPlaced) cart.bought(purchase ? linesOf(purchase) : undefined);
+    if (isPlaced) cart.bought(checkoutAttemptId, purchase ? linesOf(purchase) : undefined);
   }, [isPlaced]);
   const isToOrderAgain = useCart().length === 0 && state === "payment_failed";
   const isJustNow = useIsJustNow(state);
@@ -44,7 +44,7 @@ function Confirmation({ session }: { session: Session }) {
       }
     >
       <div key={state} className="stack confirmation" data-state={state} aria-busy={state === "loading"}>
-        {message && !purchase && <MoneyBadge money={message.money} />}
+        {message && !purchase && state !== "not_found" && <MoneyBadge money={message.money} />}
         {state === "loading" && <ReceiptSkeleton />}
         {purchase && <PurchaseReceipt purchase={purchase} lookAgain={refresh} />}
         <div className="row no-print">

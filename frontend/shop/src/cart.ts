@@ -67,24 +67,52 @@ export function without(lines: CartLine[], bought: CartLine[]): CartLine[] {
   }, lines);
 }
 
-function read(key: string): CartLine[] {
+function read(): CartLine[] {
   try {
-    return parseCart(localStorage.getItem(key));
+    return parseCart(localStorage.getItem(KEY));
   } catch {
     return []; // the browser refuses storage: the cart lasts as long as the page
   }
 }
 
-function write(key: string, lines: CartLine[]): void {
+function write(lines: CartLine[]): void {
   try {
-    if (lines.length) localStorage.setItem(key, JSON.stringify(lines));
-    else localStorage.removeItem(key);
+    if (lines.length) localStorage.setItem(KEY, JSON.stringify(lines));
+    else localStorage.removeItem(KEY);
   } catch {
     // The page has it.
   }
 }
 
-let current = read(KEY);
+/** The cart that the last checkout was begun with: what a payment under way buys is not known otherwise. */
+interface Begun {
+  checkoutAttemptId: string | null;
+  lines: CartLine[];
+}
+
+const NOTHING_BEGUN: Begun = { checkoutAttemptId: null, lines: [] };
+let begunHere = NOTHING_BEGUN;
+
+function readBegun(): Begun {
+  try {
+    const stored = JSON.parse(localStorage.getItem(BEGUN_KEY) ?? "null") as Partial<Begun> | null;
+    const { checkoutAttemptId, lines } = stored ?? NOTHING_BEGUN;
+    return { checkoutAttemptId: checkoutAttemptId ?? null, lines: parseCart(JSON.stringify(lines ?? [])) };
+  } catch {
+    return begunHere;
+  }
+}
+
+function writeBegun(begun: Begun): void {
+  begunHere = begun;
+  try {
+    localStorage.setItem(BEGUN_KEY, JSON.stringify(begun));
+  } catch {
+    // The page has it.
+  }
+}
+
+let current = read();
 const listeners = new Set<() => void>();
 
 function show(lines: CartLine[]): void {
@@ -93,7 +121,7 @@ function show(lines: CartLine[]): void {
 }
 
 function keep(lines: CartLine[]): void {
-  write(KEY, lines);
+  write(lines);
   show(lines);
 }
 
@@ -115,19 +143,22 @@ export const cart = {
   set: (priceId: string, quantity: number) => keep(withQuantity(current, priceId, quantity)),
   remove: (priceIds: string[]) => keep(current.filter((line) => !priceIds.includes(line.priceId))),
   empty: () => keep([]),
-  /** Note the cart that a checkout was begun with: what a payment under way buys is not known otherwise. */
-  begun: () => write(BEGUN_KEY, current),
-  /** True if the cart is the one that the last checkout was begun with, so that it may be paid already. */
-  isBegun: () => current.length > 0 && JSON.stringify(current) === JSON.stringify(read(BEGUN_KEY)),
+  /** Note that a checkout was begun with the cart as it is. */
+  begun: (checkoutAttemptId: string) => writeBegun({ checkoutAttemptId, lines: current }),
+  /** True if something is left beside what this checkout was begun with. */
+  hasMoreThan: (checkoutAttemptId: string | null) => {
+    const begun = readBegun();
+    return (begun.checkoutAttemptId === checkoutAttemptId ? without(current, begun.lines) : current).length > 0;
+  },
   /**
    * Take out what was bought: the lines of the purchase or, where they are not known, those that the checkout was begun
-   * with. It is done once: what is in the cart afterwards is the next cart.
+   * with. It is done once for each checkout: what is in the cart afterwards is the next cart.
    */
-  bought: (lines?: CartLine[]) => {
-    const begun = read(BEGUN_KEY);
-    if (begun.length === 0) return;
-    write(BEGUN_KEY, []);
-    keep(without(current, lines ?? begun));
+  bought: (checkoutAttemptId: string | null, lines?: CartLine[]) => {
+    const begun = readBegun();
+    if (checkoutAttemptId === null || begun.checkoutAttemptId !== checkoutAttemptId) return;
+    writeBegun(NOTHING_BEGUN);
+    keep(without(current, lines ?? begun.lines));
   },
 };
 

@@ -115,12 +115,13 @@ async function payElsewhere(page: HTMLElement): Promise<void> {
 
 test("a tab that heard of the payment leads to its confirmation, and offers to buy the next cart", async () => {
   const page = await openPayment();
+  cart.begun("a2"); // in the other tab
   await payElsewhere(page);
   const link = page.querySelector(".alert a")?.getAttribute("href");
   const before = page.textContent;
 
   await act(async () => {
-    cart.bought(); // by the other tab's confirmation
+    cart.bought("a2"); // by the other tab's confirmation
     cart.add("jug");
   });
   await act(async () => [...page.querySelectorAll("button")].at(-1)?.click());
@@ -129,4 +130,24 @@ test("a tab that heard of the payment leads to its confirmation, and offers to b
   expect(before).not.toContain("Buy what is in the cart");
   expect(page.textContent).toContain("Continue to payment");
   expect(page.querySelector(".summary-lines")?.textContent).toContain("Name of jug");
+});
+
+test("the next cart is bought without what was paid and is not confirmed yet", async () => {
+  const sent: string[] = [];
+  cart.set("mug", 1);
+  cart.begun("a1");
+  cart.add("jug");
+  sessionStorage.setItem("checkoutAttemptId", "a1");
+  vi.stubGlobal("fetch", async (url: string, init?: RequestInit) => {
+    if (url.includes("initiate")) sent.push(String(init?.body));
+    return Response.json(url.includes("/api/checkout/") ? { status: "processing" } : answerOf(url));
+  });
+  const page = await render(<Checkout />);
+  await act(() => vi.waitFor(() => expect(page.textContent).toContain("Buy what is in the cart")));
+
+  await act(async () => [...page.querySelectorAll("button")].at(-1)?.click());
+  await act(async () => page.querySelector("form")?.requestSubmit());
+  await act(() => vi.waitFor(() => expect(sent).toHaveLength(1)));
+
+  expect(JSON.parse(sent[0] ?? "").items).toEqual([{ priceId: "jug", quantity: 1 }]);
 });

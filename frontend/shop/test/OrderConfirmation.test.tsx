@@ -75,7 +75,7 @@ test.each([
 ])("a purchase that is %s leaves the cart, once, and what was added meanwhile stays", async (_, body) => {
   sessionStorage.setItem("checkoutAttemptId", ID);
   cart.set("coffee", 2);
-  cart.begun();
+  cart.begun(ID);
   cart.add("mug");
   answerStatus(200, body);
 

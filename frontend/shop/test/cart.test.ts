@@ -1,10 +1,9 @@
 // @vitest-environment happy-dom
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { cart, parseCart, priceLines, withQuantity } from "../src/cart";
 import { itemOf } from "./items";
 
 beforeEach(() => {
-  cart.bought();
   cart.empty();
 });
 
@@ -68,11 +67,11 @@ test("another tab's change is this tab's cart", () => {
 test("what was bought leaves the cart, and what was added meanwhile stays", () => {
   cart.set("a", 2);
   cart.set("b", 1);
-  cart.begun();
+  cart.begun("a1");
   cart.add("a");
   cart.add("c");
 
-  cart.bought();
+  cart.bought("a1");
 
   expect(stored()).toEqual([
     { priceId: "a", quantity: 1 },
@@ -83,25 +82,52 @@ test("what was bought leaves the cart, and what was added meanwhile stays", () =
 test("the purchase says what was bought, where it is known", () => {
   cart.set("a", 2);
   cart.set("b", 1);
-  cart.begun();
+  cart.begun("a1");
 
-  cart.bought([{ priceId: "b", quantity: 1 }]);
+  cart.bought("a1", [{ priceId: "b", quantity: 1 }]);
 
   expect(stored()).toEqual([{ priceId: "a", quantity: 2 }]);
 });
 
 test("the next cart is not taken for the one that was bought", () => {
   cart.add("a");
-  cart.begun();
-  expect(cart.isBegun()).toBe(true);
-  cart.bought();
+  cart.begun("a1");
+  expect(cart.hasMoreThan("a1")).toBe(false);
+  cart.bought("a1");
   cart.add("a");
 
-  cart.bought();
-  cart.bought([{ priceId: "a", quantity: 1 }]);
+  cart.bought("a1");
+  cart.bought("a1", [{ priceId: "a", quantity: 1 }]);
 
-  expect(cart.isBegun()).toBe(false);
+  expect(cart.hasMoreThan("a1")).toBe(true);
   expect(stored()).toEqual([{ priceId: "a", quantity: 1 }]);
+});
+
+test("the confirmation of another checkout leaves the cart, and what is noted of its checkout", () => {
+  cart.add("a");
+  cart.begun("a2");
+
+  cart.bought("a1");
+  expect(stored()).toEqual([{ priceId: "a", quantity: 1 }]);
+
+  cart.bought("a2");
+  expect(stored()).toBeNull();
+});
+
+test("what was bought leaves the cart of a browser that refuses storage", () => {
+  vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
+    throw new Error("refused");
+  });
+  vi.spyOn(Storage.prototype, "getItem").mockImplementation(() => {
+    throw new Error("refused");
+  });
+  cart.add("a");
+  cart.begun("a1");
+
+  cart.bought("a1");
+
+  expect(cart.hasMoreThan(null)).toBe(false);
+  vi.restoreAllMocks();
 });
 
 test("a line that the catalogue has not is gone, and not priced", () => {

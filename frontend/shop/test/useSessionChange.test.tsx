@@ -9,9 +9,9 @@ import { renderHook } from "./harness/render";
 beforeEach(() => keepToken(undefined));
 
 async function watch(state: UseCheckout["state"]) {
-  const startOver = vi.fn();
-  await renderHook(() => useSessionChange({ state, startOver } as unknown as UseCheckout));
-  return startOver;
+  const lookAgain = vi.fn();
+  await renderHook(() => useSessionChange({ state, lookAgain } as unknown as UseCheckout));
+  return lookAgain;
 }
 
 async function expire(): Promise<void> {
@@ -19,23 +19,26 @@ async function expire(): Promise<void> {
   await act(() => fetchInSession("/api", { headers: { Authorization: "Bearer ada" } }));
 }
 
-test.each(["payable", "editing"] as const)("a checkout that is %s begins anew for whoever signs in", async (state) => {
-  const startOver = await watch(state);
+test.each(["payable", "editing"] as const)(
+  "a checkout that is %s is looked up again for whoever signs in",
+  async (state) => {
+    const lookAgain = await watch(state);
 
-  await act(async () => keepToken("ada"));
+    await act(async () => keepToken("ada"));
 
-  expect(startOver).toHaveBeenCalledOnce();
-});
+    expect(lookAgain).toHaveBeenCalledOnce();
+  },
+);
 
 test("a checkout that is placed stays", async () => {
-  const startOver = await watch("placed");
+  const lookAgain = await watch("placed");
 
   await act(async () => keepToken("ada"));
 
-  expect(startOver).not.toHaveBeenCalled();
+  expect(lookAgain).not.toHaveBeenCalled();
 });
 
-test("an expired sign-in ends a checkout that could be paid, and leaves the message of one that could not", async () => {
+test("an expired sign-in looks a checkout that could be paid up again, and leaves the message of one that could not", async () => {
   keepToken("ada");
   const [payable, editing] = [await watch("payable"), await watch("editing")];
 

@@ -4,11 +4,7 @@ import type { IntentId } from "./types.js";
 
 const CHECKOUT = "checkout";
 const INTENTS = ["payment_intent", "setup_intent"];
-const RETURNED = "redirect_status";
-const SECRETS = ["payment_intent_client_secret", "setup_intent_client_secret", RETURNED];
-
-/** Checkout that the buyer came back from paying, as long as nothing was done about it. */
-let returnedFrom: string | null = null;
+const SECRETS = ["payment_intent_client_secret", "setup_intent_client_secret", "redirect_status"];
 
 export interface Arrival {
   checkoutAttemptId: string | null;
@@ -18,20 +14,9 @@ export interface Arrival {
 
 /** Remove Stripe's client secret from the address bar. Call it before anything else that may read the address. */
 export function stripSecrets(): void {
-  const parameters = new URL(location.href).searchParams;
-  if (parameters.has(RETURNED)) returnedFrom = parameters.get(CHECKOUT);
   replaceParameters((parameters) => {
     for (const name of SECRETS) parameters.delete(name);
   });
-}
-
-/** Return true if this page was opened by Stripe's redirect after paying a checkout. */
-export function hasReturnedFrom(checkoutAttemptId: string): boolean {
-  return returnedFrom === checkoutAttemptId;
-}
-
-export function forgetReturn(): void {
-  returnedFrom = null;
 }
 
 /** Read the ids of the address after its secrets are removed. */

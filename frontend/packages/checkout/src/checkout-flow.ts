@@ -58,6 +58,8 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   /** Raised by whatever makes answers to earlier requests irrelevant. */
   #turn = 0;
   #isMounted = false;
+  /** The checkout that is shown as placed. */
+  #placedId: string | null = null;
 
   constructor(options: CheckoutFlowOptions, tabs: () => Tabs = sharedTabs) {
     super({ state: storedAttemptId() ? "resuming" : "editing", checkout: null, message: null, confirmationUrl: null });
@@ -129,9 +131,18 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   readonly startOver = (): void => {
     if (this.#isPaying) return;
     this.#mayHavePaid = false;
+    // The next checkout is another purchase, also while another tab still holds this one.
+    if (this.#placedId) this.#tabs().ignore(this.#placedId);
     this.#beginner.startOver(this.#state === "placed" ? null : storedAttemptId());
     forgetAttemptId();
     this.#showEditing();
+  };
+
+  /** Look the stored checkout up as whoever signed in or out, whose next checkout is a new one. */
+  readonly lookAgain = (): void => {
+    if (this.#isPaying) return;
+    this.#beginner.forget();
+    this.#resumeOrEdit();
   };
 
   get #state(): CheckoutState {
@@ -207,6 +218,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     try {
       const checkout = await tabs.exclusively(async () => {
         const heldElsewhere = await tabs.heldElsewhere();
+        if (turn !== this.#turn && this.#state === "placed") throw new PlacedMeanwhile();
         const begun = await this.#beginner.begin(this.#options.client, request, storedAttemptId(), heldElsewhere);
         storeAttemptId(begun.checkoutAttemptId);
         tabs.began(begun.checkoutAttemptId);
@@ -229,12 +241,10 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
       if (this.#mayHavePaid && !hasFields) void this.#resume();
       return;
     }
-    // The confirmation is that of what was paid: it may be a later checkout than the stored one, or another tab's. Its
-    // cart is not this tab's then.
+    // What was paid may be a later checkout than the stored one, or another tab's. Its confirmation tells the tabs.
     const purchase = error instanceof CheckoutProblem ? error.purchase : undefined;
     const id = (purchase && attemptIdOf(purchase)) ?? this.#beginner.supersedes;
-    if (id !== storedAttemptId()) forgetAttemptId();
-    if (id && type === "already_paid") this.#announcePlaced(id);
+    if (id) storeAttemptId(id);
     this.#showPlaced(type, id);
   }
 
@@ -244,14 +254,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     this.show({ message: this.#messageOf(kind), confirmationUrl: id ? confirmationUrl(returnUrl, id) : returnUrl });
     this.#beginner.forget();
     this.#mayHavePaid = false;
-    // The next checkout is another purchase, also while another tab still holds this one.
-    if (id) this.#tabs().ignore(id);
-  }
-
-  /** Tell the other tabs, which may hold the checkout or the one that it replaced. */
-  #announcePlaced(id: string): void {
-    const { supersedes } = this.#beginner;
-    this.#tabs().placed(supersedes ? [id, supersedes] : [id]);
+    this.#placedId = id;
   }
 
   async #confirm(stripe: StripeLike, elements: unknown, checkout: Checkout): Promise<StripeResult> {
@@ -281,8 +284,11 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
 
   #finish(checkout: Checkout, intentId: string | undefined): void {
     const id = checkout.checkoutAttemptId;
-    this.#announcePlaced(id);
+    // Another tab may have replaced it. The id stays until the confirmation is shown, which tells the tabs: until then
+    // the cart is full, and what is begun with it must replace this checkout and so find it paid.
+    storeAttemptId(id);
     this.#enter("placed");
+    this.#placedId = id;
     this.#beginner.forget();
     const url = confirmationUrl(this.#options.returnUrl, id, intentId);
     this.show({ confirmationUrl: url });
@@ -351,9 +357,12 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   }
 
   #onPlacedElsewhere(paidId: string): void {
-    if (this.#state === "payable" || this.#state === "editing") this.#showPlaced("already_paid", paidId);
+    if (!this.#isPaying && this.#state !== "placed") this.#showPlaced("already_paid", paidId);
   }
 }
+
+/** Another tab paid the cart while this one was about to begin its checkout. */
+class PlacedMeanwhile extends Error {}
 
 /** Times that "not paid" is said before it is believed: with the pauses that is about five seconds. */
 const SAID_UNPAID_TIMES = 4;

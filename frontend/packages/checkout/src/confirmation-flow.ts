@@ -1,6 +1,6 @@
 /** The confirmation page's state: complete the checkout, and wait until its payment is decided. Needs no React. */
 
-import { type Arrival, forgetReturn, hasReturnedFrom, readArrival, removeIntent, showInAddress } from "./address.js";
+import { type Arrival, readArrival, removeIntent, showInAddress } from "./address.js";
 import type { CheckoutClient } from "./client.js";
 import type { MessageKind } from "./message-texts.js";
 import { type MessageTexts, messageFor, messageOf } from "./messages.js";
@@ -13,8 +13,11 @@ import type { CheckoutMessage, CheckoutStatus, Purchase } from "./types.js";
 
 export interface ConfirmationFlowOptions {
   client: CheckoutClient;
-  /** Called once when the purchase is placed: empty the cart. */
-  onPlaced?: (() => void) | undefined;
+  /**
+   * Called when the purchase is placed: take what this checkout bought out of the cart, once for each id. It is called
+   * again when the same confirmation is opened again.
+   */
+  onPlaced?: ((checkoutAttemptId: string) => void) | undefined;
   /** The shop's own texts of messages. */
   texts?: MessageTexts | undefined;
 }
@@ -35,6 +38,7 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
   readonly #tabs: () => Tabs;
   #arrival: Arrival = { checkoutAttemptId: null, intent: null };
   #asked = 0;
+  #isAnnounced = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Raised by each question: the answers to earlier ones are ignored. */
   #turn = 0;
@@ -96,10 +100,7 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
       } catch (error) {
         const type = problemTypeOf(error);
         if (!SAYS_TO_READ_THE_STATUS.has(type)) throw error;
-        if (type === "intent_mismatch") {
-          this.#arrival.intent = null;
-          forgetReturn(); // from the first charge of a subscription
-        }
+        if (type === "intent_mismatch") this.#arrival.intent = null; // of the first charge of a subscription
       }
     }
     return client.checkoutStatus(id);
@@ -133,14 +134,12 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
   }
 
   #announce(id: string): void {
-    // The buyer comes from paying if the id is stored, or Stripe's redirect opened this page. Any other confirmation is
-    // looked at again: the cart and the stored id are those of the next checkout then.
-    const isOwn = storedAttemptId() === id;
-    if (!isOwn && !hasReturnedFrom(id)) return;
-    if (isOwn) forgetAttemptId();
-    forgetReturn();
+    if (this.#isAnnounced) return;
+    this.#isAnnounced = true;
+    // Another stored id is that of the next checkout.
+    if (storedAttemptId() === id) forgetAttemptId();
     this.#tabs().placed([id]);
-    this.#options.onPlaced?.();
+    this.#options.onPlaced?.(id);
   }
 
   /** Nothing is left to complete: whoever opens the address later does not come from paying. */

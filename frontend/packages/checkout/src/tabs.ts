@@ -4,7 +4,7 @@ import { forgetAttemptId, storeAttemptId, storedAttemptId } from "./session.js";
 
 const NAME = "holdfast-checkout";
 const ANSWERS_WITHIN_MS = 100;
-/** A tab that holds the lock longer than this does not keep the others from paying. The gateway decides races anyway. */
+/** A tab that holds the lock longer than this, because its connection hangs, does not keep the others from paying. */
 const LOCKED_AT_MOST_MS = 15_000;
 
 /** Note from one tab to all others. */
@@ -103,7 +103,8 @@ export class Tabs {
     const [paidId] = ids;
     const own = this.#own.get();
     if (!paidId || !own || !ids.includes(own)) return;
-    this.#own.set(null);
+    // A tab that pays asks for itself, and its confirmation forgets the id.
+    if (!this.#isPaying()) this.#own.set(null);
     for (const listener of this.#listeners) listener.placed(paidId);
   }
 

@@ -274,7 +274,7 @@ describe("a stored checkout", () => {
 describe("a refusal", () => {
   const purchaseOfLater = { purchase: purchase("later") };
   const cases = [
-    [problem(409, "already_paid", purchaseOfLater), "placed", "already_paid", undefined],
+    [problem(409, "already_paid", purchaseOfLater), "placed", "already_paid", "later"],
     [problem(409, "payment_processing"), "placed", "payment_processing", "a1"],
     [
       problem(422, "invalid_request", { errors: [{ field: "contact.email", message: "x" }] }),
@@ -304,9 +304,9 @@ describe("a refusal", () => {
 
     expect(page.state()).toBe(state);
     expect(page.kind()).toBe(kind);
-    // What was paid is the confirmation of another checkout, which this tab does not hold.
-    expect(stored()).toEqual(id ? { checkoutAttemptId: id } : {});
-    const url = `http://shop.example/order-confirmation?checkout=${id ?? "later"}`;
+    // The id of what was paid stays until its confirmation is shown: the cart is full until then.
+    expect(stored()).toEqual({ checkoutAttemptId: id });
+    const url = `http://shop.example/order-confirmation?checkout=${id}`;
     expect(page.flow.getSnapshot().confirmationUrl).toBe(state === "placed" ? url : null);
 
     if (state === "placed") page.flow.startOver();

@@ -19,7 +19,9 @@ export type UseCheckoutOptions = CheckoutFlowOptions;
  *   the cart is not empty offer to buy what is in it: `startOver` begins another purchase. Do not empty the cart here:
  *   it may be the next one, and `useOrderConfirmation` says when the bought one is done with
  */
-export interface UseCheckout extends CheckoutSnapshot, Pick<CheckoutFlow, "begin" | "pay" | "edit" | "startOver"> {}
+export interface UseCheckout
+  extends CheckoutSnapshot,
+    Pick<CheckoutFlow, "begin" | "pay" | "edit" | "startOver" | "lookAgain"> {}
 
 export type UseOrderConfirmationOptions = ConfirmationFlowOptions;
 

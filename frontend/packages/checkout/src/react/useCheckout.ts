@@ -8,6 +8,6 @@ export function useCheckout(options: UseCheckoutOptions): UseCheckout {
   const snapshot = useSyncExternalStore(flow.subscribe, flow.getSnapshot);
   useEffect(() => flow.update(options));
   useEffect(() => flow.start(), [flow]);
-  const { begin, pay, edit, startOver } = flow;
-  return { ...snapshot, begin, pay, edit, startOver };
+  const { begin, pay, edit, startOver, lookAgain } = flow;
+  return { ...snapshot, begin, pay, edit, startOver, lookAgain };
 }

@@ -1,7 +1,6 @@
 /** Steps of tests with a browser's page, without React. */
 
 import { afterEach, beforeEach, expect, vi } from "vitest";
-import { forgetReturn } from "../../src/address.js";
 import { CheckoutFlow, ConfirmationFlow, createClient } from "../../src/index.js";
 import { Tabs } from "../../src/tabs.js";
 import { FakeGateway } from "./gateway.js";
@@ -108,7 +107,6 @@ export function freshBrowser(): void {
   beforeEach(() => {
     sessionStorage.clear();
     openPage();
-    forgetReturn();
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   });
   afterEach(() => {

@@ -61,7 +61,7 @@ async def test_typing_is_formatted_and_enter_pays(shop: Shop) -> None:
 @pytest.mark.quick
 @pytest.mark.parametrize("wallet", ["Google Pay", "Link"])
 async def test_a_wallet_pays_at_once(shop: Shop, wallet: str) -> None:
-    """Whatever is in the card's form. A buyer can cancel first."""
+    """The form of the card does not count. A buyer can cancel first."""
     await shop.open(express="yes")
     await shop.fill("Declined")
     await shop.press(f"Pay with {wallet}")

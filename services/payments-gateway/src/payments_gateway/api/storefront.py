@@ -33,7 +33,7 @@ def storefront_routes(folder: Path, *, stripe_js_url: str) -> APIRouter:
     A new file at the top needs a restart; assets do not.
     """
     files = GZipMiddleware(_Storefront(folder, storefront_headers(stripe_js_url)), compresslevel=_GZIP_LEVEL)
-    tops = [f"/{each.name}" for each in sorted(folder.iterdir()) if each.is_file() and each.name[0] != "."]
+    tops = [f"/{each.name}" for each in sorted(folder.iterdir()) if each.is_file()]
     routes = APIRouter()
     for path in [*PAGES, *tops, "/assets/{file:path}"]:
         routes.routes.append(Route(path, files, methods=["GET"], include_in_schema=False))

@@ -127,7 +127,7 @@ async def test_equal_requests_at_once_across_a_rotation_are_one_checkout(rotatin
 
 @pytest.mark.parametrize("steps", range(8))
 async def test_equal_changes_of_a_cart_at_once_across_a_rotation_are_no_dead_end(rotating: Gateway, steps: int) -> None:
-    """Whatever became of them, one checkout at most is payable, and the next change of the cart is answered."""
+    """One checkout at most is payable, and the next change of the cart is answered."""
     rotating.stored_attempt()
     await begin_at_two_gateways(rotating, REPLACING, steps)
     payable = [intent for intent in rotating.intents.all() if intent.is_payable]

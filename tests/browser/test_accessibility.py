@@ -62,6 +62,7 @@ async def _checkout_empty(shop: Storefront) -> None:
 
 async def _details(shop: Storefront) -> None:
     await shop.go_to_checkout(MUG, COFFEE)
+    await expect(shop.page.locator("#checkout-email")).to_be_visible()
 
 
 async def _details_with_errors(shop: Storefront) -> None:

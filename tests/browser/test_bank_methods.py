@@ -87,7 +87,7 @@ async def test_a_debit_is_processing_until_the_bank_settles_it(
 
 
 async def test_a_debit_that_the_bank_refuses(shop: Storefront, purchases: Purchases, control_api: ControlApi) -> None:
-    """Days later the debit fails: the page says that nothing was charged, and leads back to the checkout."""
+    """Days later the debit fails: the page says that nothing was charged, and where to order again."""
     await shop.begin(MUG)
     shop.recorder.expect_status(409)
     await shop.choose_method(DEBIT)
@@ -98,5 +98,5 @@ async def test_a_debit_that_the_bank_refuses(shop: Storefront, purchases: Purcha
     await control_api.settle_debit(checkout.intent_id, succeed=False)
 
     await shop.is_told("failed", "not been charged")
-    await expect(shop.page.get_by_role("link", name="Back to checkout")).to_be_visible()
+    await expect(shop.page.get_by_role("link", name="Go to the shop")).to_be_visible()
     await purchases.are_none()

@@ -37,6 +37,7 @@ _ON_PAGES: Final = (
     "See what is on sale",
     "Go to the shop",
     "Shop for something else",
+    "Buy what is in the cart",
 )
 _COUNT_ADDED: Final = """(() => {
     if (typeof countAdded !== "function") return;

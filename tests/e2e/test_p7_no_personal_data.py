@@ -35,7 +35,7 @@ WEBHOOK: Final = "/api/stripe/webhook"
 SUCCEEDED: Final = "payment_intent.succeeded"
 ALLOWED: Final = {
     # A value that is not named here is allowed in no place that is searched.
-    "attempt id": {Place.STRIPE_REQUESTS, Place.HTTP_ERRORS},  # P1; and the purchase that `already_paid` shows
+    "attempt id": {Place.STRIPE_REQUESTS, Place.HTTP_ERRORS},  # P1; `already_paid` and `payment_processing`
     "Stripe's secret key": {Place.STRIPE_REQUESTS},
 }
 IN_THE_ORDER: Final = {

@@ -187,6 +187,7 @@ async def test_p3_a_debit_at_the_bank_lets_no_other_checkout_begin(
     afterwards = await buyer.initiate(system.cart(mug=3).superseding(first.attempt_id))
 
     assert (meanwhile.status, meanwhile.problem) == (409, "payment_processing")
+    assert meanwhile.body["checkoutAttemptId"] == second.attempt_id
     assert payable == before
     assert (afterwards.status, afterwards.problem) == ((409, "already_paid") if succeeds else (200, ""))
     await assert_bought_once(buyer, settled)

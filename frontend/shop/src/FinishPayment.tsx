@@ -1,6 +1,6 @@
 import type { CheckoutMessage, Subscription } from "@holdfast/checkout";
 import { Elements, PaymentElement, useElements, useStripe } from "@stripe/react-stripe-js";
-import { type FormEvent, useEffect, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { useAppearance } from "./checkout/appearance";
 import { Alert, MessageAlert } from "./components/Alert";
 import { Button } from "./components/Button";
@@ -50,14 +50,21 @@ function PaymentForm({ subscription, clientSecret, onPaid, lookAgain }: FinishPa
   const [ready, setReady] = useState(false);
   const [busy, setBusy] = useState(false);
   const [message, setMessage] = useState<CheckoutMessage | null>(null);
+  const leaving = useRef<AbortController>(null);
+  useEffect(() => {
+    const controller = new AbortController();
+    leaving.current = controller;
+    return () => controller.abort();
+  }, []);
 
   const pay = async (event: FormEvent) => {
     event.preventDefault();
-    if (!stripe || !elements || busy) return;
+    const left = leaving.current?.signal;
+    if (!stripe || !elements || busy || !left) return;
     setBusy(true);
     setMessage(null);
     const returnUrl = `${location.origin}/order-confirmation?checkout=${subscription.checkoutAttemptId}`;
-    const outcome = await payFirstCharge({ stripe, elements, clientSecret, returnUrl }, setMessage);
+    const outcome = await payFirstCharge({ stripe, elements, clientSecret, returnUrl }, setMessage, left);
     setBusy(false);
     if (outcome === "paid") return onPaid(true);
     setMessage(outcome);

@@ -4,6 +4,7 @@ import { type CheckoutMessage, messageFor } from "@holdfast/checkout";
 import type { Stripe, StripeElements } from "@stripe/stripe-js";
 
 const ASK_AGAIN_MS = 2000;
+const ANSWERS_WITHIN_MS = 10_000;
 /** A payment may reach Stripe after the first questions about it: "not paid" is believed when it is said again. */
 const ANSWERS_TO_BELIEVE = 4;
 
@@ -27,10 +28,11 @@ const ENDED: CheckoutMessage = {
   action: "start_over",
 };
 
-/** Return "paid" once nothing is left to pay, else what to tell the buyer. */
+/** Return "paid" once nothing is left to pay, else what to tell the buyer. Ask no more once the page is left. */
 export async function payFirstCharge(
   { stripe, elements, clientSecret, returnUrl }: FirstCharge,
   tell: (message: CheckoutMessage) => void,
+  left: AbortSignal,
 ): Promise<"paid" | CheckoutMessage> {
   const confirmParams = { return_url: returnUrl };
   const result = await stripe.confirmPayment({ elements, confirmParams, redirect: "if_required" }).catch(() => null);
@@ -38,7 +40,7 @@ export async function payFirstCharge(
   if (result?.error?.type === "card_error" || result?.error?.type === "validation_error")
     return messageFor(result.error);
   // It may have been paid although the answer was lost, or in another tab.
-  for (let unpaid = 0; ; ) {
+  for (let unpaid = 0; !left.aborted; ) {
     const state = await chargeState(stripe, clientSecret);
     if (state === "paid") return state;
     if (state === "ended") return ENDED;
@@ -47,11 +49,13 @@ export async function payFirstCharge(
     tell(messageFor("outcome_unknown"));
     await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
   }
+  return messageFor("outcome_unknown");
 }
 
 /** Ask Stripe. Return undefined while it cannot be asked. */
 export async function chargeState(stripe: Stripe, clientSecret: string): Promise<ChargeState | undefined> {
-  const result = await stripe.retrievePaymentIntent(clientSecret).catch(() => null);
+  const late = new Promise<null>((resolve) => setTimeout(resolve, ANSWERS_WITHIN_MS, null));
+  const result = await Promise.race([stripe.retrievePaymentIntent(clientSecret).catch(() => null), late]);
   return result?.paymentIntent && stateOf(result.paymentIntent.status);
 }
 

@@ -7,7 +7,7 @@ const DECLINED = { error: { type: "card_error", code: "card_declined" } };
 const PAID_ELSEWHERE = { error: { type: "invalid_request_error", code: "payment_intent_unexpected_state" } };
 
 /**
- * Pay with a Stripe.js that answers so; a failed lookup is null, and the last one is repeated. Return the outcome's kind
+ * Pay with a Stripe.js that answers so; a failed lookup is null, one without an answer "silence", and the last one is repeated. Return the outcome's kind
  * and what was told before.
  */
 async function pay(confirmed: object | Error, ...lookups: (string | null)[]) {
@@ -17,20 +17,27 @@ async function pay(confirmed: object | Error, ...lookups: (string | null)[]) {
       return confirmed;
     },
     retrievePaymentIntent: async () => {
+      asked++;
       const status = lookups.length > 1 ? lookups.shift() : lookups[0];
+      if (status === "silence") return new Promise(() => {});
       return status ? { paymentIntent: { id: "pi_1", status } } : LOST;
     },
   };
   const charge = { stripe, elements: {}, clientSecret: "pi_1_secret", returnUrl: "https://shop/" };
   const told: CheckoutMessage[] = [];
-  const outcome = payFirstCharge(charge as unknown as FirstCharge, (message) => told.push(message));
+  const outcome = payFirstCharge(charge as unknown as FirstCharge, (message) => told.push(message), leaving.signal);
   await vi.runAllTimersAsync();
   const found = await outcome;
   return { outcome: found === "paid" ? found : found.kind, told: told.map(({ kind }) => kind) };
 }
 
+let asked: number;
+let leaving: AbortController;
+
 beforeEach(() => {
   vi.useFakeTimers();
+  asked = 0;
+  leaving = new AbortController();
 });
 
 test("a payment without an error is done", async () => {
@@ -70,4 +77,16 @@ test("a cancelled payment is told as one", async () => {
 
 test("a payment that was made in another tab is done", async () => {
   expect(await pay(PAID_ELSEWHERE, "processing")).toEqual({ outcome: "paid", told: [] });
+});
+
+test("a question that Stripe does not answer is asked again", async () => {
+  expect((await pay(LOST, "silence", "succeeded")).outcome).toBe("paid");
+});
+
+test("a page that was left asks no more", async () => {
+  setTimeout(() => leaving.abort(), 9_000);
+
+  expect((await pay(LOST, null)).outcome).toBe("outcome_unknown");
+
+  expect(asked).toBe(5);
 });

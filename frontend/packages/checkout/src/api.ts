@@ -660,6 +660,11 @@ export interface components {
          */
         ProblemBody: {
             /**
+             * Checkoutattemptid
+             * @description With payment_processing: the checkout whose payment it is, if it is the caller's.
+             */
+            checkoutAttemptId?: string | null;
+            /**
              * Errors
              * @description With invalid_request and cart_not_for_sale: one for each field.
              */
@@ -685,7 +690,8 @@ export interface components {
              * Type
              * @description Stable; clients act on it. What to do after a conflict about a checkout:
              *     - `already_paid`: show `purchase`. Without one, the payment is reviewed or its purchase was erased: ask for no money.
-             *     - `payment_processing`: a payment may still succeed. Poll the status of the checkout; do not let the buyer pay again.
+             *     - `payment_processing`: a payment may still succeed. Poll the status of `checkoutAttemptId`, which may be a later
+             *       checkout than you have; do not let the buyer pay again.
              *     - `attempt_closed`: expired, superseded or cancelled. Begin another checkout, with a new key, that supersedes the last
              *       one whose `checkoutAttemptId` you have.
              *     - `payment_not_succeeded`: not paid. Read the status: it says if the buyer may try again or must begin anew.

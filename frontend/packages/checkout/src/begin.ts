@@ -10,6 +10,8 @@ interface Attempted {
   content: string;
   idempotencyKey: string;
   supersedes: string | null;
+  /** Checkouts that this tab may hold when it repeats the request: the one before it or none, and its own. */
+  readonly holding: (string | null)[];
 }
 
 /** Begins checkouts: one key for one request, and a new one after any change. The key is kept in memory only. */
@@ -68,12 +70,14 @@ export class Beginner {
 
   async #begin(client: CheckoutClient, request: CheckoutRequest, superseded: string | null): Promise<Checkout> {
     const content = JSON.stringify(request);
-    if (this.#last?.content !== content) this.#last = attempt(request, content, superseded);
+    // Another tab may have begun a checkout since an answer was lost. It is replaced, which needs a new key.
+    if (this.#last?.content !== content || !this.#last.holding.includes(superseded))
+      this.#last = attempt(request, content, superseded);
     try {
       return await this.#send(client, this.#last);
     } catch (error) {
       const type = problemTypeOf(error);
-      if (type === "checkout_not_found" && this.#givenUp) this.#last = attempt(request, content, null);
+      if (type === "checkout_not_found" && this.#givenUp) this.#last = attempt(request, content, superseded, null);
       else if (type === "attempt_closed" || type === "idempotency_key_reused") {
         this.#last = attempt(request, content, superseded);
       } else throw error;
@@ -81,16 +85,24 @@ export class Beginner {
     }
   }
 
-  #send(client: CheckoutClient, { request, idempotencyKey, supersedes }: Attempted): Promise<Checkout> {
+  async #send(client: CheckoutClient, attempted: Attempted): Promise<Checkout> {
+    const { request, idempotencyKey, supersedes, holding } = attempted;
     this.#supersedes = supersedes;
-    return supersedes
+    const begun = await (supersedes
       ? client.supersede(supersedes, request, { idempotencyKey })
-      : client.beginCheckout(request, { idempotencyKey });
+      : client.beginCheckout(request, { idempotencyKey }));
+    holding.push(begun.checkoutAttemptId);
+    return begun;
   }
 }
 
-function attempt(request: CheckoutRequest, content: string, supersedes: string | null): Attempted {
-  return { request, content, idempotencyKey: randomUuid(), supersedes };
+function attempt(
+  request: CheckoutRequest,
+  content: string,
+  held: string | null,
+  supersedes: string | null = held,
+): Attempted {
+  return { request, content, idempotencyKey: randomUuid(), supersedes, holding: [held] };
 }
 
 /** Return a random UUID. Pages without HTTPS have no `crypto.randomUUID`. */

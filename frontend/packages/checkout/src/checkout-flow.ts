@@ -19,7 +19,7 @@ import {
   type StripeResult,
 } from "./stripe.js";
 import { sharedTabs, type Tabs } from "./tabs.js";
-import type { Checkout, CheckoutMessage, CheckoutRequest, CheckoutStatus, Purchase } from "./types.js";
+import type { Checkout, CheckoutMessage, CheckoutRequest, CheckoutStatus } from "./types.js";
 
 export interface CheckoutFlowOptions {
   client: CheckoutClient;
@@ -199,7 +199,9 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
       if (type === "invalid_request" || type === "checkout_not_found")
         return this.#showEditing(type === "invalid_request" ? null : this.#messageOf("not_yours"));
       this.#mayHavePaid = true;
-      this.#showEditing(this.#message(found.error, { mayHavePaid: true }));
+      const message = this.#message(found.error, { mayHavePaid: true });
+      // The same message again would be announced again, and begin its wait anew.
+      if (message.kind !== this.getSnapshot().message?.kind) this.#showEditing(message);
       const shown = this.#turn;
       await pause(pauseMs(asked));
       if (shown !== this.#turn || !this.#isMounted) return;
@@ -242,8 +244,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
       return;
     }
     // What was paid may be a later checkout than the stored one, or another tab's. Its confirmation tells the tabs.
-    const purchase = error instanceof CheckoutProblem ? error.purchase : undefined;
-    const id = (purchase && attemptIdOf(purchase)) ?? this.#beginner.supersedes;
+    const id = (error instanceof CheckoutProblem ? attemptIdOf(error) : undefined) ?? this.#beginner.supersedes;
     if (id) storeAttemptId(id);
     this.#showPlaced(type, id);
   }
@@ -313,14 +314,19 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   }
 
   /** Show what was found out. Return false if it is not known yet. */
-  #settle(checkout: Checkout, { intent, status }: Findings, saidUnpaid: number): boolean {
+  #settle(checkout: Checkout, { intent, ...answer }: Findings, saidUnpaid: number): boolean {
     const wasElsewhere = this.#paying?.wasElsewhere ?? false;
+    const isPlaced = outcomeOf(intent?.status) === "placed";
+    const status = answer.status === "not_found" ? hiddenStatus(intent) : answer.status;
     // Paid in another tab: the gateway's status says so, instead of thanks for a payment that was not made here.
-    if (intent && outcomeOf(intent.status) === "placed" && !wasElsewhere) this.#finish(checkout, intent.id);
+    if (intent && isPlaced && !wasElsewhere) this.#finish(checkout, intent.id);
     else if (status && PLACED_MESSAGES[status] && !wasElsewhere) this.#finish(checkout, undefined);
     else if (status && (PLACED_MESSAGES[status] || status === "expired" || status === "superseded")) {
       this.#beginner.forget();
       this.#showStatus(checkout.checkoutAttemptId, status);
+    } else if (answer.status === "not_found" && intent?.status === "canceled") {
+      this.#beginner.forget();
+      this.#showEditing(this.#messageOf("not_yours"));
     } else if ((intent?.status ?? status) === "requires_action") this.#showPayable(this.#messageOf("requires_action"));
     else if (saidUnpaid === SAID_UNPAID_TIMES) this.#showPayable(this.#messageOf("not_paid"));
     else return false;
@@ -375,6 +381,12 @@ const PLACED_MESSAGES: Partial<Record<CheckoutStatus["status"], MessageKind>> = 
   processing: "payment_processing",
 };
 
+/** Return what Stripe tells of a checkout that the gateway does not show: the buyer's sign-in has ended. */
+function hiddenStatus(intent: StripeIntent | undefined): CheckoutStatus["status"] | undefined {
+  if (outcomeOf(intent?.status) !== "placed") return undefined;
+  return intent?.status === "processing" ? "processing" : "completed";
+}
+
 /** True if an error says that nothing was paid, and that the same checkout can be paid again. */
 function isAnswerOfTheBank(error: StripeError): boolean {
   return error.type === "card_error" || error.type === "validation_error" || isAuthenticationFailure(error);
@@ -384,6 +396,7 @@ function isAuthenticationFailure(error: StripeError): boolean {
   return error.code?.endsWith("_intent_authentication_failure") ?? false;
 }
 
-function attemptIdOf(purchase: Purchase): string | undefined {
-  return purchase.order?.checkoutAttemptId ?? purchase.subscriptions[0]?.checkoutAttemptId;
+/** Return the checkout that a refusal names, because it is paid or its payment is processing. */
+function attemptIdOf({ checkoutAttemptId, purchase }: CheckoutProblem): string | undefined {
+  return checkoutAttemptId ?? purchase?.order?.checkoutAttemptId ?? purchase?.subscriptions[0]?.checkoutAttemptId;
 }

@@ -1,6 +1,7 @@
 /** Look up what became of a payment whose answer did not come. */
 
 import type { CheckoutClient } from "./client.js";
+import { problemTypeOf } from "./problems.js";
 import { intentOf, outcomeOf, type StripeIntent, type StripeLike } from "./stripe.js";
 import type { Checkout, CheckoutStatus } from "./types.js";
 
@@ -9,7 +10,8 @@ const ANSWERS_WITHIN_MS = 10_000;
 /** Answers of Stripe and of the gateway, each if it came. */
 export interface Findings {
   intent?: StripeIntent | undefined;
-  status?: CheckoutStatus["status"] | undefined;
+  /** `not_found`: the gateway does not show the checkout to whoever is signed in now. */
+  status?: CheckoutStatus["status"] | "not_found" | undefined;
 }
 
 /**
@@ -23,7 +25,7 @@ export function findOut(
   madeElsewhere: boolean,
 ): Promise<Findings> {
   const intent = inTime(retrieve(stripe, checkout));
-  const status = inTime(client.checkoutStatus(checkout.checkoutAttemptId).then((found) => found.status));
+  const status = inTime(readStatus(client, checkout.checkoutAttemptId));
   const both = async (): Promise<Findings> => ({ intent: await intent, status: await status });
   return Promise.race([
     intent.then((intent) => (outcomeOf(intent?.status) === "placed" && !madeElsewhere ? { intent } : both())),
@@ -35,6 +37,15 @@ export function findOut(
 export function isUnpaid({ intent, status }: Findings): boolean {
   if (intent) return intent.status === "requires_payment_method" || intent.status === "requires_confirmation";
   return status === "open" || status === "payment_failed";
+}
+
+async function readStatus(client: CheckoutClient, checkoutAttemptId: string): Promise<Findings["status"]> {
+  try {
+    return (await client.checkoutStatus(checkoutAttemptId)).status;
+  } catch (error) {
+    if (problemTypeOf(error) === "checkout_not_found") return "not_found";
+    throw error;
+  }
 }
 
 async function retrieve(stripe: StripeLike, checkout: Checkout): Promise<StripeIntent | undefined> {

@@ -46,6 +46,7 @@ export interface ProblemDetails {
   status: number;
   errors?: FieldError[];
   purchase?: Purchase;
+  checkoutAttemptId?: string;
   requestId?: string;
   retryAfterSeconds?: number;
 }
@@ -59,6 +60,8 @@ export class CheckoutProblem extends Error {
   readonly errors: readonly FieldError[];
   /** With type `already_paid`, where it is known. */
   readonly purchase: Purchase | undefined;
+  /** With type `payment_processing`: the checkout whose payment it is, if it is the buyer's. */
+  readonly checkoutAttemptId: string | undefined;
   /** Names the request in the shop's logs. */
   readonly requestId: string | undefined;
   readonly retryAfterSeconds: number | undefined;
@@ -69,6 +72,7 @@ export class CheckoutProblem extends Error {
     this.status = details.status;
     this.errors = details.errors ?? [];
     this.purchase = details.purchase;
+    this.checkoutAttemptId = details.checkoutAttemptId;
     this.requestId = details.requestId;
     this.retryAfterSeconds = details.retryAfterSeconds;
   }
@@ -88,6 +92,7 @@ export async function readProblem(response: Response): Promise<CheckoutProblem> 
     status: response.status,
     ...(body.errors ? { errors: body.errors } : {}),
     ...(body.purchase ? { purchase: body.purchase } : {}),
+    ...(body.checkoutAttemptId ? { checkoutAttemptId: body.checkoutAttemptId } : {}),
     ...(body.requestId ? { requestId: body.requestId } : {}),
     ...(seconds > 0 ? { retryAfterSeconds: Math.ceil(seconds) } : {}),
   });

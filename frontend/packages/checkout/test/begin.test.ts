@@ -139,6 +139,20 @@ describe("superseding", () => {
     expect(stored()).toEqual({ checkoutAttemptId: "a2" });
   });
 
+  test("replaces what another tab began since an answer was lost, and the tries after that are one", async () => {
+    const page = openCheckout();
+    page.gateway.on(INITIATE, lost, lost, lost, lost, lost, lost, checkout("a2"));
+    await soon(page.flow.begin(cart()));
+    otherTab("b1");
+
+    await soon(page.flow.begin(cart()));
+    await soon(page.flow.begin(cart()));
+
+    expect(superseded(page)).toEqual([null, null, null, "b1", "b1", "b1", "b1"]);
+    expect(new Set(keys(page)).size).toBe(2);
+    expect(page.flow.getSnapshot().checkout?.checkoutAttemptId).toBe("a2");
+  });
+
   test("does not go on beside a payment in another tab", async () => {
     otherTab("b1");
     sessionStorage.setItem("checkoutAttemptId", "a1");
@@ -257,6 +271,22 @@ describe("a stored checkout", () => {
     expect(page.kind()).toBe("already_paid");
   });
 
+  test("that still cannot be looked up is not announced again, and its wait goes on", async () => {
+    sessionStorage.setItem("checkoutAttemptId", "a1");
+    const page = openCheckout();
+    page.gateway.on(statusOf("a1"), problem(429, "rate_limited", {}, { "Retry-After": "40" }));
+    await until(page, "editing");
+    const { message } = page.flow.getSnapshot();
+    const asked = page.gateway.sent.length;
+
+    await aWhile();
+
+    expect(page.gateway.sent.length).toBeGreaterThan(asked);
+    expect(page.flow.getSnapshot().message).toBe(message);
+    page.gateway.on(statusOf("a1"), problem(401, "unauthenticated"));
+    await until({ state: () => page.kind() ?? "" }, "status_needs_sign_in");
+  });
+
   test("is looked up in vain when the buyer begins before the answer", async () => {
     sessionStorage.setItem("checkoutAttemptId", "a1");
     const page = openCheckout();
@@ -276,6 +306,7 @@ describe("a refusal", () => {
   const cases = [
     [problem(409, "already_paid", purchaseOfLater), "placed", "already_paid", "later"],
     [problem(409, "payment_processing"), "placed", "payment_processing", "a1"],
+    [problem(409, "payment_processing", { checkoutAttemptId: "later" }), "placed", "payment_processing", "later"],
     [
       problem(422, "invalid_request", { errors: [{ field: "contact.email", message: "x" }] }),
       "editing",

@@ -307,6 +307,25 @@ describe("an intent that cannot be paid any more", () => {
   });
 });
 
+describe("an intent whose checkout is not shown, because the sign-in ended meanwhile,", () => {
+  test.each([
+    ["canceled", disconnected, "editing", "not_yours"],
+    ["succeeded", unexpected, "placed", "already_paid"],
+    ["processing", unexpected, "placed", "payment_processing"],
+  ])("that is %s leads on", async (status, confirmed, state, kind) => {
+    const page = await payable();
+    page.stripe.confirms = [() => confirmed];
+    page.stripe.retrieves = [() => intent(status)];
+    page.gateway.on(statusOf("a1"), problem(404, "checkout_not_found"));
+
+    await soon(page.flow.pay(page.stripe, {}));
+
+    expect([page.state(), page.kind()]).toEqual([state, kind]);
+    expect(page.placed).toEqual([]);
+    expect(stored()).toEqual({ checkoutAttemptId: "a1" });
+  });
+});
+
 describe("other tabs", () => {
   test("are told of a payment, and one that holds the checkout offers the confirmation", async () => {
     const page = await payable();

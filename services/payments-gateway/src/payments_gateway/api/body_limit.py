@@ -22,7 +22,7 @@ class BodyLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        # What no route takes is a 404 or 405, whatever its body.
+        # A request that no route takes is a 404 or 405, whatever its body.
         if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY or not is_taken(scope):
             await self._app(scope, receive, send)
             return

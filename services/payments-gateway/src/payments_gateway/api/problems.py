@@ -69,7 +69,8 @@ class FieldError(BaseModel):
 _TYPE_MEANINGS: Final = """\
 Stable; clients act on it. What to do after a conflict about a checkout:
 - `already_paid`: show `purchase`. Without one, the payment is reviewed or its purchase was erased: ask for no money.
-- `payment_processing`: a payment may still succeed. Poll the status of the checkout; do not let the buyer pay again.
+- `payment_processing`: a payment may still succeed. Poll the status of `checkoutAttemptId`, which may be a later
+  checkout than you have; do not let the buyer pay again.
 - `attempt_closed`: expired, superseded or cancelled. Begin another checkout, with a new key, that supersedes the last
   one whose `checkoutAttemptId` you have.
 - `payment_not_succeeded`: not paid. Read the status: it says if the buyer may try again or must begin anew.
@@ -92,6 +93,11 @@ class ProblemBody(BaseModel):
         default=None, description="With invalid_request and cart_not_for_sale: one for each field."
     )
     purchase: PurchaseBody | None = Field(default=None, description="With already_paid, where the purchase is known.")
+    checkout_attempt_id: str | None = Field(
+        default=None,
+        serialization_alias="checkoutAttemptId",
+        description="With payment_processing: the checkout whose payment it is, if it is the caller's.",
+    )
 
 
 INVALID: Final = Problem(422, "invalid_request", "The request is invalid")
@@ -167,6 +173,7 @@ def problem_response(
     *,
     violations: Sequence[FieldViolation] = (),
     purchase: PurchaseBody | None = None,
+    checkout_attempt_id: str | None = None,
     retry_after_seconds: int | None = None,
 ) -> JSONResponse:
     """Return a problem as a response."""
@@ -177,6 +184,7 @@ def problem_response(
         request_id=request_id.get(),
         errors=[FieldError(field=each.field, message=each.description) for each in violations] or None,
         purchase=purchase,
+        checkout_attempt_id=checkout_attempt_id,
     )
     headers = {}
     if problem is UNAVAILABLE or retry_after_seconds is not None:
@@ -219,6 +227,7 @@ async def _respond_by_table(request: Request, error: Exception) -> JSONResponse:
         problem,
         violations=error.violations if isinstance(error, InvalidRequest) else (),
         purchase=_purchase_of(error, customer_portal_url(request)),
+        checkout_attempt_id=error.attempt_id if isinstance(error, PaymentProcessing) else None,
         retry_after_seconds=_retry_after_seconds(error),
     )
 

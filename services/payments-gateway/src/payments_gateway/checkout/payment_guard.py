@@ -30,4 +30,9 @@ class PaymentGuard:
         if intent.status is IntentStatus.SUCCEEDED:
             raise AlreadyPaid(await self._fulfilment.fulfil_for_buyer(intent, attempt))
         if intent.status in PENDING_STATUSES:
-            raise PaymentProcessing
+            raise payment_processing(attempt)
+
+
+def payment_processing(attempt: Attempt | UnreadableAttempt | None) -> PaymentProcessing:
+    """Return the error that names the attempt, where it is stored."""
+    return PaymentProcessing(attempt.attempt_id, attempt.user_id) if attempt else PaymentProcessing(None, None)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from payments_gateway.checkout.cancellation import Cancellation
-from payments_gateway.checkout.payment_guard import PaymentGuard
+from payments_gateway.checkout.payment_guard import PaymentGuard, payment_processing
 from payments_gateway.domain.attempts import (
     Attempt,
     AttemptsPort,
@@ -83,7 +83,7 @@ class Supersede:
     @asynccontextmanager
     async def _given_up_beside_a_payment(self, new: Attempt, caller: Caller) -> AsyncIterator[None]:
         try:
-            with _purchase_shown_to(caller):
+            with _named_to_owner(caller):
                 yield
         except (AlreadyPaid, PaymentProcessing, AttemptNotFound):
             await self.give_up(new)
@@ -96,7 +96,7 @@ class Supersede:
         """
         await self.ensure_replaceable(attempt_id, caller)
         link: str | None = attempt_id
-        with _purchase_shown_to(caller):
+        with _named_to_owner(caller):
             for _ in range(_MAX_LINKS):
                 if link is None:
                     return
@@ -143,7 +143,7 @@ class Supersede:
             raise AttemptNotFound from None
         await self._payment_guard.ensure_not_processing(found, intent)
         if intent.status is not IntentStatus.CANCELED:
-            raise PaymentProcessing
+            raise payment_processing(found)
 
     async def _ensure_not_paid(self, attempt_id: str, tombstone: Tombstone | None) -> None:
         """Raise AlreadyPaid if an attempt without content was paid. checkout-session may have lost it since."""
@@ -154,10 +154,13 @@ class Supersede:
 
 
 @contextmanager
-def _purchase_shown_to(caller: Caller) -> Iterator[None]:
-    """Show a purchase to its owner alone: a guest's chain may be continued by a user."""
+def _named_to_owner(caller: Caller) -> Iterator[None]:
+    """Show a purchase and an attempt to their owner alone: a guest's chain may be continued by a user."""
     try:
         yield
+    except PaymentProcessing as processing:
+        is_named = caller.owns(processing.owner)
+        raise PaymentProcessing(processing.attempt_id if is_named else None, processing.owner) from None
     except AlreadyPaid as paid:
         is_shown = paid.purchase is not None and paid.purchase.is_visible_to(caller)
         raise AlreadyPaid(paid.purchase if is_shown else None) from None

@@ -23,6 +23,12 @@ class AlreadyPaid(Exception):
 class PaymentProcessing(Exception):
     """A payment of the attempt is processing at the bank; a second payment would charge the buyer twice."""
 
+    def __init__(self, attempt_id: str | None, owner: str | None) -> None:
+        """Name the attempt and its owner, None for a guest. An attempt that is not stored has no name."""
+        super().__init__("payment is processing")
+        self.attempt_id = attempt_id
+        self.owner = owner
+
 
 class PaymentNotSucceeded(Exception):
     """The intent is not paid."""

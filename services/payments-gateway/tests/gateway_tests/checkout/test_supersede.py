@@ -268,6 +268,22 @@ async def test_p3_a_link_is_judged_before_its_successor(gateway: Gateway) -> Non
     assert gateway.attempts.at(MIDDLE_ID) == superseded(MIDDLE_ID, by=None)  # it was not asked
 
 
+@pytest.mark.parametrize(("caller", "named"), [(ADA, MIDDLE_ID), (GUEST, None)])
+async def test_p6_a_processing_payment_is_named_to_its_owner_alone(
+    gateway: Gateway, caller: Caller, named: str | None
+) -> None:
+    """A page that still has the first attempt of the chain learns which one to ask about, unless it is another's."""
+    middle = await middle_of_a_chain(gateway, user_id="user_ada")
+    gateway.intents.change(middle.intent, status=IntentStatus.PROCESSING)
+
+    with pytest.raises(PaymentProcessing) as replaced:
+        await supersede(gateway, caller)
+    with pytest.raises(PaymentProcessing) as looked_through:
+        await gateway.supersede.ensure_not_paid(ATTEMPT_ID, caller)
+
+    assert [replaced.value.attempt_id, looked_through.value.attempt_id] == [named, named]
+
+
 async def test_p6_a_users_purchase_is_not_shown_to_the_guest_whose_chain_it_continued(gateway: Gateway) -> None:
     """The guest is told that it is paid, and no more."""
     middle = await middle_of_a_chain(gateway, user_id="user_ada")

@@ -115,9 +115,11 @@ async def _wallet(shop: Storefront) -> None:
 async def _paid_elsewhere(shop: Storefront) -> None:
     await answer(shop.page, "checkout/*", purchase())
     await shop.go_to_checkout(MUG)
-    await shop.page.evaluate("(id) => sessionStorage.setItem('checkoutAttemptId', id)", ID)
+    await shop.page.evaluate(
+        "(id) => localStorage.setItem('checkoutAttemptId', JSON.stringify({ id, begunAt: Date.now() }))", ID
+    )
     await shop.page.reload()
-    await shop.is_told("paid")
+    await shop.is_told("placed already")
 
 
 def _confirmation(status: str, *told: str) -> State:

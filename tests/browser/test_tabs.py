@@ -33,10 +33,7 @@ async def test_a_deaf_tab_cannot_pay_a_replaced_checkout(shop: Storefront, purch
     await shop.page.context.add_init_script("delete globalThis.BroadcastChannel")
     await shop.page.reload()
     await shop.begin(MUG)
-    first = await shop.stored_id()
-    second = await shop.another_tab()
-    await second.page.evaluate("(id) => sessionStorage.setItem('checkoutAttemptId', id)", first)
-    await second.open("/checkout")
+    second = await shop.another_tab("/checkout")
     await second.fill_details()
     await second.continue_to_payment()
     shop.recorder.expect_status(400, 402)
@@ -61,9 +58,28 @@ async def test_paid_in_the_other_tab(shop: Storefront, purchases: Purchases) -> 
     await second.sees_completed()
     await purchases.are_one_order(1800 + STANDARD)
 
-    await shop.is_told("already paid", "charged once")
+    await shop.is_told("placed already", "not charged for it again")
     await shop.page.get_by_role("link", name="confirmation").click()
     await shop.sees_completed()
+    await purchases.are_one_order(1800 + STANDARD)
+
+
+async def test_a_tab_that_was_closed_while_it_paid(
+    shop: Storefront, purchases: Purchases, control_api: ControlApi
+) -> None:
+    """The bank approves later. The shop in another tab finds the cart paid, and begins nothing."""
+    await shop.begin(MUG)
+    (checkout,) = await shop.recorder.granted()
+    second = await shop.another_tab()
+    await shop.page.close()
+    await control_api.pay(checkout.intent_id)
+
+    await second.open("/checkout")
+
+    await second.is_told("placed already", "not charged for it again")
+    await second.page.get_by_role("link", name="confirmation").click()
+    await second.sees_completed()
+    assert await second.cart() == []
     await purchases.are_one_order(1800 + STANDARD)
 
 
@@ -79,7 +95,7 @@ async def test_what_was_paid_elsewhere_is_not_paid_again(
 
     await shop.pay_with()
 
-    await shop.is_told("already paid", "charged once")
+    await shop.is_told("placed already", "not charged for it again")
     await expect(shop.pay_button).to_have_count(0)
     await purchases.are_one_order(1800 + STANDARD)
 

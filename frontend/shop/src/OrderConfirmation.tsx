@@ -1,7 +1,7 @@
 import type { Purchase } from "@holdfast/checkout";
 import { type UseOrderConfirmation, useOrderConfirmation } from "@holdfast/checkout/react";
 import { type ReactNode, useEffect, useState } from "react";
-import { type CartLine, cart, useCart } from "./cart";
+import { type CartLine, cart } from "./cart";
 import { client } from "./client";
 import { Button } from "./components/Button";
 import { StatusBadge } from "./components/small";
@@ -27,7 +27,7 @@ function Confirmation({ session }: { session: Session }) {
   useEffect(() => {
     if (isPlaced) cart.bought(checkoutAttemptId, purchase ? linesOf(purchase) : undefined);
   }, [isPlaced]);
-  const isToOrderAgain = useCart().length === 0 && state === "payment_failed";
+  const isToOrderAgain = state === "payment_failed" && !cart.isOf(checkoutAttemptId);
   const isJustNow = useIsJustNow(state);
   const title = message?.title ?? "One moment";
   const told = isToOrderAgain ? ORDER_AGAIN : message?.text;
@@ -60,7 +60,7 @@ function Confirmation({ session }: { session: Session }) {
   );
 }
 
-/** Text of a debit that the bank refused after the cart was emptied for it. */
+/** Text of a debit that the bank refused after its lines were taken out of the cart. */
 const ORDER_AGAIN =
   "Your bank did not carry out the payment, so nothing was ordered. You have not been charged. If you still want it, order it again in the shop.";
 

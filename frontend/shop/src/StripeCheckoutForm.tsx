@@ -8,7 +8,7 @@
 import type { Checkout } from "@holdfast/checkout";
 import type { UseCheckout } from "@holdfast/checkout/react";
 import { Elements, ExpressCheckoutElement, PaymentElement, useElements, useStripe } from "@stripe/react-stripe-js";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useState } from "react";
 import { useAppearance } from "./checkout/appearance";
 import { Alert, MessageAlert } from "./components/Alert";
 import { Button } from "./components/Button";
@@ -38,6 +38,7 @@ export function StripeCheckoutForm({ checkout, flow }: StripeCheckoutFormProps) 
 
 /** Express buttons have their place until it is known that there are none; the rest waits for that, so that nothing jumps. */
 type Express = "unknown" | "none" | "shown";
+const EXPRESS_WITHIN_MS = 10_000;
 
 function PaymentForm({ checkout, flow, onReload }: StripeCheckoutFormProps & { onReload(): void }) {
   const stripe = useStripe();
@@ -46,6 +47,10 @@ function PaymentForm({ checkout, flow, onReload }: StripeCheckoutFormProps & { o
   const [element, setElement] = useState<"loading" | "ready" | "failed">("loading");
   // What was said before the form came stands above it. What comes later stands below, so that the form does not jump.
   const [opening] = useState(flow.message);
+  useEffect(() => {
+    const timer = setTimeout(() => setExpress((known) => (known === "unknown" ? "none" : known)), EXPRESS_WITHIN_MS);
+    return () => clearTimeout(timer);
+  }, []);
   const isReady = element === "ready" && express !== "unknown";
   const isBusy = flow.state !== "payable";
   const pay = () => {

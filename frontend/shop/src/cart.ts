@@ -95,8 +95,9 @@ let begunHere = NOTHING_BEGUN;
 
 function readBegun(): Begun {
   try {
-    const stored = JSON.parse(localStorage.getItem(BEGUN_KEY) ?? "null") as Partial<Begun> | null;
-    const { checkoutAttemptId, lines } = stored ?? NOTHING_BEGUN;
+    const text = localStorage.getItem(BEGUN_KEY);
+    if (text === null) return begunHere; // a full storage takes nothing, but can be read
+    const { checkoutAttemptId, lines } = (JSON.parse(text) ?? NOTHING_BEGUN) as Partial<Begun>;
     return { checkoutAttemptId: checkoutAttemptId ?? null, lines: parseCart(JSON.stringify(lines ?? [])) };
   } catch {
     return begunHere;
@@ -129,6 +130,8 @@ function keep(lines: CartLine[]): void {
 addEventListener("storage", ({ key, newValue }) => {
   if (key === KEY || key === null) show(parseCart(newValue));
 });
+// No event comes to a page that the browser keeps to show it again.
+addEventListener("pageshow", ({ persisted }) => persisted && show(read()));
 
 export const cart = {
   add: (priceId: string, quantity = 1) => {
@@ -145,6 +148,8 @@ export const cart = {
   empty: () => keep([]),
   /** Note that a checkout was begun with the cart as it is. */
   begun: (checkoutAttemptId: string) => writeBegun({ checkoutAttemptId, lines: current }),
+  /** True if the cart is still the one that this checkout was begun with: nothing was taken out for it. */
+  isOf: (checkoutAttemptId: string | null) => readBegun().checkoutAttemptId === checkoutAttemptId,
   /** True if something is left beside what this checkout was begun with. */
   hasMoreThan: (checkoutAttemptId: string | null) => {
     const begun = readBegun();

@@ -27,6 +27,7 @@ vi.mock("../src/StripeCheckoutForm", () => ({
 
 beforeEach(() => {
   sessionStorage.clear();
+  localStorage.clear();
   keepToken(undefined);
   cart.empty();
   vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
@@ -108,8 +109,9 @@ test("a checkout is not offered to another user who signs in in another tab", as
 /** Let another tab say that it has paid. */
 async function payElsewhere(page: HTMLElement): Promise<void> {
   const other = new BroadcastChannel("holdfast-checkout");
-  other.postMessage({ type: "placed", ids: ["a2", "a1"] });
-  await act(() => vi.waitFor(() => expect(page.textContent).toContain("Already paid")));
+  other.postMessage({ type: "began", id: "a2" });
+  other.postMessage({ type: "placed", id: "a2", status: "completed" });
+  await act(() => vi.waitFor(() => expect(page.textContent).toContain("placed already")));
   other.close();
 }
 
@@ -137,7 +139,7 @@ test("the next cart is bought without what was paid and is not confirmed yet", a
   cart.set("mug", 1);
   cart.begun("a1");
   cart.add("jug");
-  sessionStorage.setItem("checkoutAttemptId", "a1");
+  localStorage.setItem("checkoutAttemptId", JSON.stringify({ id: "a1", begunAt: Date.now() }));
   vi.stubGlobal("fetch", async (url: string, init?: RequestInit) => {
     if (url.includes("initiate")) sent.push(String(init?.body));
     return Response.json(url.includes("/api/checkout/") ? { status: "processing" } : answerOf(url));

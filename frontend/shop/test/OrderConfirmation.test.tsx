@@ -98,8 +98,17 @@ test("a debit that failed after the cart was emptied for it leads to the shop, t
   expect(page.querySelector(".row a")?.getAttribute("href")).toBe("/");
 });
 
-test("a payment that failed leads back to the checkout while there is a cart", async () => {
+test("a debit that failed leads to no payment of the next cart", async () => {
   cart.add("mug");
+  cart.begun("next");
+  answerStatus(200, { status: "payment_failed" });
+
+  expect(await waysForward()).toEqual(["Go to the shop"]);
+});
+
+test("a payment that failed leads back to the checkout while its cart is there", async () => {
+  cart.add("mug");
+  cart.begun(ID);
   answerStatus(200, { status: "payment_failed" });
 
   expect(await waysForward()).toContain("Back to checkout");

@@ -114,20 +114,31 @@ test("the confirmation of another checkout leaves the cart, and what is noted of
   expect(stored()).toBeNull();
 });
 
-test("what was bought leaves the cart of a browser that refuses storage", () => {
-  vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
-    throw new Error("refused");
-  });
-  vi.spyOn(Storage.prototype, "getItem").mockImplementation(() => {
-    throw new Error("refused");
-  });
+const denied = () => {
+  throw new Error("denied");
+};
+test.each([
+  ["refuses storage", { getItem: denied, setItem: denied, removeItem: denied }],
+  ["has no room left", { getItem: () => null, setItem: denied, removeItem: () => {} }],
+])("what was bought leaves the cart of a browser that %s", (_what, storage) => {
+  vi.stubGlobal("localStorage", storage);
   cart.add("a");
   cart.begun("a1");
 
   cart.bought("a1");
 
   expect(cart.hasMoreThan(null)).toBe(false);
-  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+});
+
+test("a page that the browser shows again has the cart as it is now", () => {
+  cart.add("a");
+  localStorage.removeItem("cart"); // bought on another page, of which this one was not told
+
+  dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+  cart.add("b");
+
+  expect(stored()).toEqual([{ priceId: "b", quantity: 1 }]);
 });
 
 test("a line that the catalogue has not is gone, and not priced", () => {

@@ -186,9 +186,11 @@ class RandomBuyer:
         self.did.append(f"{self._name(await opened.value)}: duplicate of {self._name(page)}")
 
     async def _close_tab(self, page: Page) -> None:
-        if len(self._context.pages) > 1:
-            self.did.append(f"{self._name(page)}: close")
-            await page.close()
+        """Close a tab, perhaps while it pays. The buyer comes back in a new one if it was the last."""
+        if len(self._context.pages) == 1:
+            await self._open_tab(page)
+        self.did.append(f"{self._name(page)}: close")
+        await page.close()
 
     # The way to a purchase
 

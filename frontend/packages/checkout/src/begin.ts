@@ -2,6 +2,7 @@
 
 import type { CheckoutClient } from "./client.js";
 import { problemTypeOf } from "./problems.js";
+import { keepUnfinished, type Unfinished, unfinishedCheckout } from "./session.js";
 import type { Checkout, CheckoutRequest } from "./types.js";
 
 /** A request as it is sent. Its repetitions must equal it in everything, `supersedes` included. */
@@ -10,7 +11,7 @@ interface Attempted {
   content: string;
   idempotencyKey: string;
   supersedes: string | null;
-  /** Checkouts that this tab may hold when it repeats the request: the one before it or none, and its own. */
+  /** Unfinished checkouts with which the request is a repetition: the one before it or none, and its own. */
   readonly holding: (string | null)[];
 }
 
@@ -19,7 +20,7 @@ export class Beginner {
   #last: Attempted | null = null;
   #supersedes: string | null = null;
   /** The checkout that the buyer gave up. The next one replaces it, or goes on without it where it is not theirs. */
-  #givenUp: { id: string | null } | null = null;
+  #givenUp: string | null = null;
 
   /** The checkout that the last request replaces. */
   get supersedes(): string | null {
@@ -32,44 +33,38 @@ export class Beginner {
     this.#supersedes = null;
   }
 
-  /** Make the next request a new purchase. */
+  /** Make the next request a new one, which may pass over a checkout that the buyer gave up. */
   startOver(givenUp: string | null): void {
     this.forget();
-    this.#givenUp = { id: givenUp };
+    this.#givenUp = givenUp;
   }
 
   /**
-   * Begin the checkout, or get the same one for an unchanged request.
-   *
-   * It replaces this tab's own checkout, and those that other tabs hold. A checkout that ended meanwhile and a used key
-   * lead to one more request, with a new key. An old checkout that this buyer cannot see may be paid by whoever can: it
-   * is passed over only after the buyer started over.
+   * Begin the checkout, or get the same one for an unchanged request. It replaces the browser's unfinished one, and once
+   * more what another tab began meanwhile: the lock does not prevent that where it was not granted in time.
    */
-  async begin(
-    client: CheckoutClient,
-    request: CheckoutRequest,
-    own: string | null,
-    heldElsewhere: string[],
-  ): Promise<Checkout> {
-    const held = new Set([own ?? this.#givenUp?.id ?? [], heldElsewhere].flat());
-    const [superseded = null, ...unrelated] = held;
-    for (const id of unrelated) await this.#end(client, request, id);
-    const begun = await this.#begin(client, request, superseded);
-    this.#givenUp = null;
-    return begun;
-  }
-
-  /** End a checkout that is not of this tab's chain. What replaces it is known to nobody, and stays unpaid. */
-  async #end(client: CheckoutClient, request: CheckoutRequest, id: string): Promise<void> {
-    try {
-      await this.#send(client, attempt(request, "", id));
-    } catch (error) {
-      if (problemTypeOf(error) !== "checkout_not_found" || !this.#givenUp) throw error;
+  async begin(client: CheckoutClient, request: CheckoutRequest): Promise<Checkout> {
+    for (;;) {
+      const replaced = unfinishedCheckout();
+      const begun = await this.#begin(client, request, replaced);
+      const now = unfinishedCheckout()?.id;
+      if (now && now !== replaced?.id && now !== begun.checkoutAttemptId) continue;
+      keepUnfinished(begun.checkoutAttemptId);
+      return begun;
     }
   }
 
-  async #begin(client: CheckoutClient, request: CheckoutRequest, superseded: string | null): Promise<Checkout> {
+  /**
+   * Begin a checkout that replaces the unfinished one.
+   *
+   * A checkout that ended meanwhile and a used key lead to one more request, with a new key. A checkout that this buyer
+   * cannot see may be paid by whoever can: it is passed over only if the buyer gave it up, or if the gateway may have
+   * forgotten it.
+   */
+  async #begin(client: CheckoutClient, request: CheckoutRequest, unfinished: Unfinished | null): Promise<Checkout> {
     const content = JSON.stringify(request);
+    const superseded = unfinished?.id ?? null;
+    const mayPassOver = unfinished?.isOld || superseded === this.#givenUp;
     // Another tab may have begun a checkout since an answer was lost. It is replaced, which needs a new key.
     if (this.#last?.content !== content || !this.#last.holding.includes(superseded))
       this.#last = attempt(request, content, superseded);
@@ -77,7 +72,7 @@ export class Beginner {
       return await this.#send(client, this.#last);
     } catch (error) {
       const type = problemTypeOf(error);
-      if (type === "checkout_not_found" && this.#givenUp) this.#last = attempt(request, content, superseded, null);
+      if (type === "checkout_not_found" && mayPassOver) this.#last = attempt(request, content, superseded, null);
       else if (type === "attempt_closed" || type === "idempotency_key_reused") {
         this.#last = attempt(request, content, superseded);
       } else throw error;

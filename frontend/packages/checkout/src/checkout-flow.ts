@@ -5,20 +5,20 @@ import { Beginner } from "./begin.js";
 import type { CheckoutClient } from "./client.js";
 import type { MessageKind } from "./message-texts.js";
 import { type MessageContext, type MessageTexts, messageFor, messageOf } from "./messages.js";
-import { type Findings, findOut, isUnpaid } from "./outcome.js";
+import { ENDED, type Findings, findOut, hiddenStatus, isUnpaid, UNPAID } from "./outcome.js";
 import { pause, pauseMs } from "./pauses.js";
-import { CheckoutProblem, problemTypeOf } from "./problems.js";
-import { forgetAttemptId, storeAttemptId, storedAttemptId } from "./session.js";
-import { Store } from "./store.js";
+import { CheckoutProblem, placedIdOf, problemTypeOf } from "./problems.js";
 import {
-  intentOf,
-  outcomeOf,
-  type StripeError,
-  type StripeIntent,
-  type StripeLike,
-  type StripeResult,
-} from "./stripe.js";
-import { sharedTabs, type Tabs } from "./tabs.js";
+  finishCheckout,
+  forgetAttemptId,
+  keepUnfinished,
+  storeAttemptId,
+  storedAttemptId,
+  unfinishedCheckout,
+} from "./session.js";
+import { Store } from "./store.js";
+import { confirm, intentOf, isAnswerOfTheBank, outcomeOf, type StripeIntent, type StripeLike } from "./stripe.js";
+import { isPlaced, type PlacedStatus, sharedTabs, type Tabs } from "./tabs.js";
 import type { Checkout, CheckoutMessage, CheckoutRequest, CheckoutStatus } from "./types.js";
 
 export interface CheckoutFlowOptions {
@@ -44,6 +44,8 @@ export interface CheckoutSnapshot {
   confirmationUrl: string | null;
 }
 
+const BLANK = { checkout: null, message: null, confirmationUrl: null };
+
 export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #options: CheckoutFlowOptions;
   readonly #tabs: () => Tabs;
@@ -53,8 +55,10 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   /** The begin under way. Another one with the same request joins it. */
   #beginning: { content: string; done: Promise<void> } | null = null;
   #paying: { stripe: StripeLike; checkout: Checkout; wasElsewhere: boolean } | null = null;
-  /** True after a stored checkout could not be looked up: nothing is said about the buyer's money then. */
+  /** True after the unfinished checkout could not be looked up: nothing is said about the buyer's money then. */
   #mayHavePaid = false;
+  /** The checkout of which this page knows that it is not paid. */
+  #unpaidId: string | null = null;
   /** Raised by whatever makes answers to earlier requests irrelevant. */
   #turn = 0;
   #isMounted = false;
@@ -62,7 +66,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #placedId: string | null = null;
 
   constructor(options: CheckoutFlowOptions, tabs: () => Tabs = sharedTabs) {
-    super({ state: storedAttemptId() ? "resuming" : "editing", checkout: null, message: null, confirmationUrl: null });
+    super({ ...BLANK, state: unfinishedCheckout() ? "resuming" : "editing" });
     this.#options = options;
     this.#tabs = tabs;
   }
@@ -71,13 +75,12 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     this.#options = options;
   }
 
-  /** Look the stored checkout up, and listen to other tabs. Return what ends the listening. */
+  /** Look the unfinished checkout up, and listen to other tabs. Return what ends the listening. */
   readonly start = (): (() => void) => {
     this.#isMounted = true;
     const stop = this.#tabs().listen({
-      isPaying: () => this.#isPaying,
       began: (id) => this.#onBeganElsewhere(id),
-      placed: (paidId) => this.#onPlacedElsewhere(paidId),
+      placed: (id, status) => this.#onPlacedElsewhere(id, status),
     });
     addEventListener("pageshow", this.#onPageShow);
     if (this.#state === "resuming" || this.#mayHavePaid) void this.#resume();
@@ -110,12 +113,17 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     const turn = ++this.#turn;
     this.#paying = { stripe, checkout, wasElsewhere: false };
     this.#replacedBy = null;
+    this.#unpaidId = null;
     storeAttemptId(checkout.checkoutAttemptId);
     void this.#watchConfirmation(turn, checkout);
-    const result = await this.#confirm(stripe, elements, checkout).catch(() => null);
-    if (turn !== this.#turn) return;
+    const url = confirmationUrl(this.#options.returnUrl, checkout.checkoutAttemptId);
+    const result = await confirm(stripe, elements, checkout.intentType, url).catch(() => null);
+    if (turn !== this.#turn || (!this.#isMounted && isOver(checkout))) return;
     const error = result?.error;
-    if (error && isAnswerOfTheBank(error)) return this.#showPayable(this.#message(error));
+    if (error && isAnswerOfTheBank(error)) {
+      this.#unpaidId = checkout.checkoutAttemptId;
+      return this.#showPayable(this.#message(error));
+    }
     const intent = result ? intentOf(result) : undefined;
     if (intent && !error && this.#settleByIntent(checkout, intent)) return;
     this.#paying.wasElsewhere = error?.code?.endsWith("_unexpected_state") ?? false;
@@ -131,14 +139,13 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   readonly startOver = (): void => {
     if (this.#isPaying) return;
     this.#mayHavePaid = false;
-    // The next checkout is another purchase, also while another tab still holds this one.
-    if (this.#placedId) this.#tabs().ignore(this.#placedId);
-    this.#beginner.startOver(this.#state === "placed" ? null : storedAttemptId());
+    if (this.#state === "placed" && this.#placedId) finishCheckout(this.#placedId);
+    this.#beginner.startOver(this.#state === "placed" ? null : (unfinishedCheckout()?.id ?? null));
     forgetAttemptId();
     this.#showEditing();
   };
 
-  /** Look the stored checkout up as whoever signed in or out, whose next checkout is a new one. */
+  /** Look the unfinished checkout up as whoever signed in or out, whose next checkout is a new one. */
   readonly lookAgain = (): void => {
     if (this.#isPaying) return;
     this.#beginner.forget();
@@ -154,7 +161,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   }
 
   #enter(state: CheckoutState): number {
-    this.show({ state, checkout: null, message: null, confirmationUrl: null });
+    this.show({ ...BLANK, state });
     return ++this.#turn;
   }
 
@@ -180,28 +187,40 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   }
 
   #resumeOrEdit(): void {
-    this.#enter(storedAttemptId() ? "resuming" : "editing");
+    this.#enter(unfinishedCheckout() ? "resuming" : "editing");
     if (this.#state === "resuming") void this.#resume();
   }
 
-  /** Look the stored checkout up until it is known. Meanwhile the buyer may begin one that replaces it. */
-  async #resume(): Promise<void> {
-    const id = storedAttemptId();
-    if (!id) return this.#showEditing();
+  /**
+   * Look the unfinished checkout up until it is known. Meanwhile the buyer may begin one that replaces it. If that was
+   * refused the reason is shown again once it is known.
+   */
+  async #resume(refusal?: unknown): Promise<void> {
+    const unfinished = unfinishedCheckout();
+    if (!unfinished) {
+      forgetAttemptId();
+      return this.#showEditing();
+    }
+    const { id, isOld } = unfinished;
+    const wasHere = storedAttemptId() === id;
+    storeAttemptId(id);
     for (let asked = 0; ; asked++) {
       const turn = this.#turn;
       const found = await this.#options.client.checkoutStatus(id).catch((error: unknown) => ({ error }));
       if (turn !== this.#turn || !this.#isMounted) return;
       this.#mayHavePaid = false;
-      if (!("error" in found)) return this.#showStatus(id, found.status);
+      if (!("error" in found)) return this.#showStatus(id, found.status, { wasHere, refusal });
       const type = problemTypeOf(found.error);
-      if (type === "invalid_request") forgetAttemptId();
-      if (type === "invalid_request" || type === "checkout_not_found")
-        return this.#showEditing(type === "invalid_request" ? null : this.#messageOf("not_yours"));
+      if (type === "invalid_request" || (type === "checkout_not_found" && isOld)) {
+        finishCheckout(id);
+        return this.#resume();
+      }
+      if (type === "checkout_not_found") return this.#showEditing(this.#messageOf("not_yours"));
       this.#mayHavePaid = true;
       const message = this.#message(found.error, { mayHavePaid: true });
-      // The same message again would be announced again, and begin its wait anew.
-      if (message.kind !== this.getSnapshot().message?.kind) this.#showEditing(message);
+      const shownBefore = this.getSnapshot().message;
+      // The same message would be announced again, and begin its wait anew. What is wrong in the form goes before it.
+      if (message.kind !== shownBefore?.kind && !shownBefore?.fields) this.#showEditing(message);
       const shown = this.#turn;
       await pause(pauseMs(asked));
       if (shown !== this.#turn || !this.#isMounted) return;
@@ -209,24 +228,29 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   }
 
   /** Show a checkout that was not begun on this page, or cannot be paid on it any more. */
-  #showStatus(id: string, status: CheckoutStatus["status"]): void {
-    const placed = PLACED_MESSAGES[status];
-    if (placed) this.#showPlaced(placed, id);
-    else this.#showEditing(status === "expired" || status === "superseded" ? this.#messageOf(status) : null);
+  #showStatus(
+    id: string,
+    status: CheckoutStatus["status"],
+    { wasHere = true, refusal }: { wasHere?: boolean; refusal?: unknown } = {},
+  ): void {
+    if (UNPAID.has(status)) this.#unpaidId = id;
+    if (isPlaced(status)) this.#showPlaced(PLACED_MESSAGES[status], id);
+    else if (refusal) this.#showEditing(this.#message(refusal, { mayHavePaid: !UNPAID.has(status) }));
+    else this.#showEditing(ENDED.has(status) && wasHere ? this.#messageOf(status) : null);
   }
 
   async #begin(turn: number, request: CheckoutRequest, expectedDueToday?: number): Promise<void> {
     const tabs = this.#tabs();
     try {
       const checkout = await tabs.exclusively(async () => {
-        const heldElsewhere = await tabs.heldElsewhere();
         if (turn !== this.#turn && this.#state === "placed") throw new PlacedMeanwhile();
-        const begun = await this.#beginner.begin(this.#options.client, request, storedAttemptId(), heldElsewhere);
+        const begun = await this.#beginner.begin(this.#options.client, request);
         storeAttemptId(begun.checkoutAttemptId);
         tabs.began(begun.checkoutAttemptId);
         return begun;
       });
       this.#mayHavePaid = false;
+      this.#unpaidId = checkout.checkoutAttemptId;
       if (turn !== this.#turn) return;
       const hasChanged = expectedDueToday !== undefined && expectedDueToday !== checkout.amountDueToday;
       this.show({ state: "payable", checkout, message: hasChanged ? this.#messageOf("price_changed") : null });
@@ -238,14 +262,18 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #showRefusal(error: unknown): void {
     const type = problemTypeOf(error);
     if (type !== "already_paid" && type !== "payment_processing") {
-      const hasFields = error instanceof CheckoutProblem && error.errors.length > 0;
-      this.#showEditing(this.#message(error, { mayHavePaid: this.#mayHavePaid && !hasFields }));
-      if (this.#mayHavePaid && !hasFields) void this.#resume();
+      const { supersedes } = this.#beginner;
+      if (supersedes && supersedes !== this.#unpaidId) this.#mayHavePaid = true;
+      this.#showEditing(this.#message(error, { mayHavePaid: this.#mayHavePaid }));
+      if (this.#mayHavePaid && type !== "checkout_not_found") void this.#resume(error);
       return;
     }
     // What was paid may be a later checkout than the stored one, or another tab's. Its confirmation tells the tabs.
-    const id = (error instanceof CheckoutProblem ? attemptIdOf(error) : undefined) ?? this.#beginner.supersedes;
-    if (id) storeAttemptId(id);
+    const id = (error instanceof CheckoutProblem ? placedIdOf(error) : undefined) ?? this.#beginner.supersedes;
+    if (id) {
+      storeAttemptId(id);
+      keepUnfinished(id);
+    }
     this.#showPlaced(type, id);
   }
 
@@ -256,15 +284,6 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     this.#beginner.forget();
     this.#mayHavePaid = false;
     this.#placedId = id;
-  }
-
-  async #confirm(stripe: StripeLike, elements: unknown, checkout: Checkout): Promise<StripeResult> {
-    const options = {
-      elements,
-      confirmParams: { return_url: confirmationUrl(this.#options.returnUrl, checkout.checkoutAttemptId) },
-      redirect: "if_required",
-    } as never;
-    return checkout.intentType === "setup" ? stripe.confirmSetup(options) : stripe.confirmPayment(options);
   }
 
   /** Show what an intent's status means. Return false if that is not known from it. */
@@ -285,8 +304,6 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
 
   #finish(checkout: Checkout, intentId: string | undefined): void {
     const id = checkout.checkoutAttemptId;
-    // Another tab may have replaced it. The id stays until the confirmation is shown, which tells the tabs: until then
-    // the cart is full, and what is begun with it must replace this checkout and so find it paid.
     storeAttemptId(id);
     this.#enter("placed");
     this.#placedId = id;
@@ -316,12 +333,12 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   /** Show what was found out. Return false if it is not known yet. */
   #settle(checkout: Checkout, { intent, ...answer }: Findings, saidUnpaid: number): boolean {
     const wasElsewhere = this.#paying?.wasElsewhere ?? false;
-    const isPlaced = outcomeOf(intent?.status) === "placed";
+    const isPaid = outcomeOf(intent?.status) === "placed";
     const status = answer.status === "not_found" ? hiddenStatus(intent) : answer.status;
     // Paid in another tab: the gateway's status says so, instead of thanks for a payment that was not made here.
-    if (intent && isPlaced && !wasElsewhere) this.#finish(checkout, intent.id);
-    else if (status && PLACED_MESSAGES[status] && !wasElsewhere) this.#finish(checkout, undefined);
-    else if (status && (PLACED_MESSAGES[status] || status === "expired" || status === "superseded")) {
+    if (intent && isPaid && !wasElsewhere) this.#finish(checkout, intent.id);
+    else if (status && isPlaced(status) && !wasElsewhere) this.#finish(checkout, undefined);
+    else if (status && (isPlaced(status) || ENDED.has(status))) {
       this.#beginner.forget();
       this.#showStatus(checkout.checkoutAttemptId, status);
     } else if (answer.status === "not_found" && intent?.status === "canceled") {
@@ -333,24 +350,25 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     return true;
   }
 
-  /** Ask the gateway beside a confirmation that takes long. Only a payment ends it: the bank's dialog may be open. */
+  /** Ask the gateway beside a confirmation that takes long. While it can be paid the bank's dialog may be open. */
   async #watchConfirmation(turn: number, checkout: Checkout): Promise<void> {
     for (;;) {
       await pause(LONG_CONFIRMATION_MS);
-      const isOver = () => turn !== this.#turn || this.#state !== "confirming" || !this.#isMounted;
-      if (isOver()) return;
+      const isAnswered = () => turn !== this.#turn || this.#state !== "confirming" || !this.#isMounted;
+      if (isAnswered()) return;
       const found = await this.#options.client.checkoutStatus(checkout.checkoutAttemptId).catch(() => null);
-      if (isOver()) return;
-      if (found && PLACED_MESSAGES[found.status]) this.#finish(checkout, undefined);
+      if (isAnswered()) return;
+      if (found && isPlaced(found.status)) this.#finish(checkout, undefined);
+      else if (found && ENDED.has(found.status)) void this.#findOutcome();
     }
   }
 
   /** Go on where the browser shows this page again as it was left, for the bank's or for the confirmation. */
   readonly #onPageShow = (event: PageTransitionEvent): void => {
     if (!event.persisted) return;
-    if (this.#state === "confirming" && this.#paying) {
+    if (this.#isPaying && this.#paying) {
       // The answer that was waited for does not come. The confirmation may have been shown already.
-      this.#paying.wasElsewhere = storedAttemptId() !== this.#paying.checkout.checkoutAttemptId;
+      this.#paying.wasElsewhere = isOver(this.#paying.checkout);
       void this.#findOutcome();
     }
     if (this.#state === "placed") this.#resumeOrEdit();
@@ -359,11 +377,15 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #onBeganElsewhere(id: string): void {
     this.#beginner.forget();
     this.#replacedBy = id;
+    if (storedAttemptId() && !this.#isPaying) storeAttemptId(id);
     if (this.#state === "payable") this.#showEditing(this.#messageOf("superseded"));
   }
 
-  #onPlacedElsewhere(paidId: string): void {
-    if (!this.#isPaying && this.#state !== "placed") this.#showPlaced("already_paid", paidId);
+  /** Show that another tab paid the checkout of this one. A tab that pays asks for itself. */
+  #onPlacedElsewhere(id: string, status: PlacedStatus): void {
+    if (this.#isPaying || this.#state === "placed" || storedAttemptId() !== id) return;
+    forgetAttemptId();
+    this.#showPlaced(PLACED_MESSAGES[status], id);
   }
 }
 
@@ -375,28 +397,13 @@ const SAID_UNPAID_TIMES = 4;
 const LONG_CONFIRMATION_MS = 15_000;
 
 /** Message of a checkout that this page finds placed. */
-const PLACED_MESSAGES: Partial<Record<CheckoutStatus["status"], MessageKind>> = {
+const PLACED_MESSAGES: Record<PlacedStatus, MessageKind> = {
   completed: "already_paid",
   needs_review: "needs_review",
   processing: "payment_processing",
 };
 
-/** Return what Stripe tells of a checkout that the gateway does not show: the buyer's sign-in has ended. */
-function hiddenStatus(intent: StripeIntent | undefined): CheckoutStatus["status"] | undefined {
-  if (outcomeOf(intent?.status) !== "placed") return undefined;
-  return intent?.status === "processing" ? "processing" : "completed";
-}
-
-/** True if an error says that nothing was paid, and that the same checkout can be paid again. */
-function isAnswerOfTheBank(error: StripeError): boolean {
-  return error.type === "card_error" || error.type === "validation_error" || isAuthenticationFailure(error);
-}
-
-function isAuthenticationFailure(error: StripeError): boolean {
-  return error.code?.endsWith("_intent_authentication_failure") ?? false;
-}
-
-/** Return the checkout that a refusal names, because it is paid or its payment is processing. */
-function attemptIdOf({ checkoutAttemptId, purchase }: CheckoutProblem): string | undefined {
-  return checkoutAttemptId ?? purchase?.order?.checkoutAttemptId ?? purchase?.subscriptions[0]?.checkoutAttemptId;
+/** Return true if a checkout's confirmation was shown, or another one replaced it. */
+function isOver({ checkoutAttemptId }: Checkout): boolean {
+  return unfinishedCheckout()?.id !== checkoutAttemptId;
 }

@@ -6,9 +6,9 @@ import type { MessageKind } from "./message-texts.js";
 import { type MessageTexts, messageFor, messageOf } from "./messages.js";
 import { isAway, onReturn, pauseMs } from "./pauses.js";
 import { problemTypeOf } from "./problems.js";
-import { forgetAttemptId, storedAttemptId } from "./session.js";
+import { finishCheckout, forgetAttemptId, storedAttemptId } from "./session.js";
 import { Store } from "./store.js";
-import { sharedTabs, type Tabs } from "./tabs.js";
+import { isPlaced, type PlacedStatus, sharedTabs, type Tabs } from "./tabs.js";
 import type { CheckoutMessage, CheckoutStatus, Purchase } from "./types.js";
 
 export interface ConfirmationFlowOptions {
@@ -30,8 +30,6 @@ export interface ConfirmationSnapshot {
   purchase: Purchase | null;
   message: CheckoutMessage | null;
 }
-
-const PLACED: readonly ConfirmationState[] = ["completed", "processing", "needs_review"];
 
 export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
   #options: ConfirmationFlowOptions;
@@ -114,7 +112,7 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
       purchase: status === "completed" ? (purchase ?? null) : null,
       message: this.#messageOf(kindOf(status, purchase)),
     });
-    if (PLACED.includes(status)) this.#announce(id);
+    if (isPlaced(status)) this.#announce(id, status);
     if (status === "completed" || status === "needs_review") this.#forgetIntent();
     const isMoving = ["processing", "open", "requires_action"].includes(status);
     if (isMoving || purchase?.subscriptions.some((each) => each.status === "pending")) this.#askLater(id);
@@ -133,12 +131,13 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
     this.#askLater(id);
   }
 
-  #announce(id: string): void {
+  #announce(id: string, status: PlacedStatus): void {
     if (this.#isAnnounced) return;
     this.#isAnnounced = true;
     // Another stored id is that of the next checkout.
     if (storedAttemptId() === id) forgetAttemptId();
-    this.#tabs().placed([id]);
+    finishCheckout(id);
+    this.#tabs().placed(id, status);
     this.#options.onPlaced?.(id);
   }
 

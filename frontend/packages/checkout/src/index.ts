@@ -11,5 +11,4 @@ export type { MessageKind } from "./message-texts.js";
 export { type MessageContext, type MessageTexts, messageFor } from "./messages.js";
 export { CheckoutProblem, type ProblemType } from "./problems.js";
 export type { StripeError, StripeIntent, StripeLike, StripeResult } from "./stripe.js";
-export { joinTabs } from "./tabs.js";
 export type * from "./types.js";

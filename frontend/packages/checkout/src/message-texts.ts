@@ -84,9 +84,9 @@ const ANOTHER_PAYMENT: Template = {
 export const TEMPLATES: Record<MessageKind, Template> = {
   // The gateway's problems.
   already_paid: {
-    title: "Already paid",
-    text: "This checkout is paid already, perhaps in another tab. You have been charged once, and not again. See your confirmation.",
-    money: "charged",
+    title: "Your purchase is placed already",
+    text: "It was placed before, perhaps in another tab, and your payment is safe. You are not charged for it again. See your confirmation.",
+    money: "pending",
     action: "view_confirmation",
   },
   attempt_closed: ENDED,
@@ -361,3 +361,8 @@ export const TEMPLATES: Record<MessageKind, Template> = {
     action: "contact_shop",
   },
 };
+
+/** Return the text of a kind for a buyer who may have paid: it says nothing about the money. */
+export function withoutMoney(kind: MessageKind): Pick<Template, "text" | "money"> {
+  return { text: TEMPLATES[kind].text.replace(`${NOT_CHARGED} `, ""), money: "pending" };
+}

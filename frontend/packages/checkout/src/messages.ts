@@ -1,9 +1,9 @@
 /** One message for each thing that can happen to a checkout. */
 
-import { type MessageKind, type PaymentErrorKind, TEMPLATES } from "./message-texts.js";
+import { type MessageKind, type PaymentErrorKind, TEMPLATES, withoutMoney } from "./message-texts.js";
 import { CheckoutProblem } from "./problems.js";
 import type { StripeError } from "./stripe.js";
-import type { CheckoutMessage, FieldError } from "./types.js";
+import type { CheckoutMessage } from "./types.js";
 
 export interface MessageContext {
   /** True if the buyer may have paid: then a failure to ask says nothing about the money. */
@@ -26,7 +26,7 @@ export function messageFor(subject: unknown, context: MessageContext = {}): Chec
 export function messageOf(
   kind: MessageKind,
   context: MessageContext = {},
-  details: { retryAfterSeconds?: number; fields?: FieldError[] } = {},
+  details: Partial<CheckoutMessage> = {},
 ): CheckoutMessage {
   const message: CheckoutMessage = { kind, ...TEMPLATES[kind], ...details };
   return context.texts ? { ...message, ...context.texts(message) } : message;
@@ -36,7 +36,11 @@ function messageForProblem(problem: CheckoutProblem, context: MessageContext): C
   const fields = [...problem.errors];
   const isGone =
     problem.type === "cart_not_for_sale" && fields.some((error) => /^items\[\d+\]\.priceId$/.test(error.field));
-  return messageOf(isGone ? "item_gone" : problemKind(problem.type, context), context, {
+  // Wrong fields are told in any case, and need not be told with a word about the money.
+  const isSilent = context.mayHavePaid && fields.length > 0;
+  const kind = isGone ? "item_gone" : problemKind(problem.type, isSilent ? {} : context);
+  return messageOf(kind, context, {
+    ...(isSilent ? withoutMoney(kind) : {}),
     ...(fields.length > 0 ? { fields } : {}),
     ...(problem.retryAfterSeconds ? { retryAfterSeconds: problem.retryAfterSeconds } : {}),
   });

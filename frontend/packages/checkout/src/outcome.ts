@@ -14,6 +14,10 @@ export interface Findings {
   status?: CheckoutStatus["status"] | "not_found" | undefined;
 }
 
+/** Statuses of a checkout that nobody can pay any more, and of one that was not paid when it was asked for. */
+export const ENDED: ReadonlySet<CheckoutStatus["status"]> = new Set(["expired", "superseded"]);
+export const UNPAID: ReadonlySet<CheckoutStatus["status"]> = new Set(["open", "payment_failed", "expired"]);
+
 /**
  * Ask Stripe and the gateway at once. One that does not answer does not keep back what the other knows, but where the
  * payment was `madeElsewhere` only the gateway's count.
@@ -37,6 +41,12 @@ export function findOut(
 export function isUnpaid({ intent, status }: Findings): boolean {
   if (intent) return intent.status === "requires_payment_method" || intent.status === "requires_confirmation";
   return status === "open" || status === "payment_failed";
+}
+
+/** Return what Stripe tells of a checkout that the gateway does not show: the buyer's sign-in has ended. */
+export function hiddenStatus(intent: StripeIntent | undefined): CheckoutStatus["status"] | undefined {
+  if (outcomeOf(intent?.status) !== "placed") return undefined;
+  return intent?.status === "processing" ? "processing" : "completed";
 }
 
 async function readStatus(client: CheckoutClient, checkoutAttemptId: string): Promise<Findings["status"]> {

@@ -83,6 +83,11 @@ export function problemTypeOf(error: unknown): ProblemType {
   return error instanceof CheckoutProblem ? error.type : "unknown";
 }
 
+/** Return the checkout that a refusal names, because it is paid or its payment is processing. */
+export function placedIdOf({ checkoutAttemptId, purchase }: CheckoutProblem): string | undefined {
+  return checkoutAttemptId ?? purchase?.order?.checkoutAttemptId ?? purchase?.subscriptions[0]?.checkoutAttemptId;
+}
+
 /** Read a failed response. A proxy before the gateway may answer something else than a problem. */
 export async function readProblem(response: Response): Promise<CheckoutProblem> {
   const body: Partial<ProblemBody> = (await response.json().catch(() => null)) ?? {};

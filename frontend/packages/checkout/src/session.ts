@@ -1,8 +1,16 @@
-/** Storage of the checkout's id in `sessionStorage`: the id alone, under one key. */
+/**
+ * Storage of checkouts' ids: in `sessionStorage` the one that this tab shows, in `localStorage` the unfinished one of the
+ * browser.
+ *
+ * A checkout is unfinished until its confirmation is shown. Tabs share the cart and may be closed while they pay, so each
+ * next checkout replaces the unfinished one, or finds it paid.
+ */
 
 const KEY = "checkoutAttemptId";
+/** The gateway knows a finished checkout for 35 days. */
+const KNOWN_FOR_MS = 30 * 24 * 3_600_000;
 
-/** Return the stored id. A browser that refuses storage has none. */
+/** Return the id that this tab shows. A browser that refuses storage has none. */
 export function storedAttemptId(): string | null {
   try {
     return sessionStorage.getItem(KEY);
@@ -22,6 +30,46 @@ export function storeAttemptId(id: string): void {
 export function forgetAttemptId(): void {
   try {
     sessionStorage.removeItem(KEY);
+  } catch {
+    // Nothing was stored.
+  }
+}
+
+export interface Unfinished {
+  id: string;
+  /** True if the gateway may have forgotten it, paid or not. */
+  isOld: boolean;
+}
+
+/** The unfinished checkout of this page, where the browser refuses to store it. */
+let refused: Unfinished | null = null;
+
+/** Return the checkout that was begun last in this browser, unless its confirmation was shown. */
+export function unfinishedCheckout(): Unfinished | null {
+  try {
+    const { id, begunAt } = JSON.parse(localStorage.getItem(KEY) ?? "{}") ?? {};
+    if (typeof id === "string") return { id, isOld: !(Date.now() - begunAt < KNOWN_FOR_MS) };
+  } catch {
+    // The browser refuses, or somebody else has written there.
+  }
+  return refused;
+}
+
+export function keepUnfinished(id: string): void {
+  try {
+    localStorage.setItem(KEY, JSON.stringify({ id, begunAt: Date.now() }));
+    refused = null;
+  } catch {
+    refused = { id, isOld: false };
+  }
+}
+
+/** Note that a checkout is finished. Another one may have been begun since. */
+export function finishCheckout(id: string): void {
+  if (unfinishedCheckout()?.id !== id) return;
+  refused = null;
+  try {
+    localStorage.removeItem(KEY);
   } catch {
     // Nothing was stored.
   }

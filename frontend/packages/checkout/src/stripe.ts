@@ -48,6 +48,26 @@ export function outcomeOf(status: string | undefined): PaymentOutcome {
   }
 }
 
+/** Confirm an intent by Stripe.js. Where the payment needs a redirect this does not return. */
+export async function confirm(
+  stripe: StripeLike,
+  elements: unknown,
+  intentType: "payment" | "setup",
+  returnUrl: string,
+): Promise<StripeResult> {
+  const options = { elements, confirmParams: { return_url: returnUrl }, redirect: "if_required" } as never;
+  return intentType === "setup" ? stripe.confirmSetup(options) : stripe.confirmPayment(options);
+}
+
 export function intentOf(result: StripeResult): StripeIntent | undefined {
   return result.paymentIntent ?? result.setupIntent;
+}
+
+/** True if an error says that nothing was paid, and that the same checkout can be paid again. */
+export function isAnswerOfTheBank(error: StripeError): boolean {
+  return error.type === "card_error" || error.type === "validation_error" || isAuthenticationFailure(error);
+}
+
+function isAuthenticationFailure(error: StripeError): boolean {
+  return error.code?.endsWith("_intent_authentication_failure") ?? false;
 }

@@ -1,7 +1,18 @@
 // @vitest-environment happy-dom
 import { describe, expect, test, vi } from "vitest";
+import { keepUnfinished } from "../src/session.js";
 import { cart, checkout, INITIATE, json, lost, problem, purchase, statusOf } from "./harness/gateway.js";
-import { aWhile, deferred, freshBrowser, openCheckout, otherTab, soon, stored, until } from "./harness/page.js";
+import {
+  aWhile,
+  begunBefore,
+  deferred,
+  finished,
+  freshBrowser,
+  openCheckout,
+  soon,
+  stored,
+  until,
+} from "./harness/page.js";
 
 freshBrowser();
 
@@ -69,7 +80,8 @@ describe("the Idempotency-Key", () => {
       await soon(page.flow.begin(cart()));
       expect(page.kind()).toBe(type);
       expect(keys(page)).toHaveLength(5);
-      sessionStorage.clear();
+      finished("a1");
+      finished("a2");
       page.close();
     }
   });
@@ -89,7 +101,7 @@ describe("the Idempotency-Key", () => {
 
 describe("superseding", () => {
   test("goes on without a checkout that is not the buyer's only when the buyer starts over", async () => {
-    sessionStorage.setItem("checkoutAttemptId", "adas"); // her sign-in has ended, and she may have paid
+    begunBefore("adas"); // her sign-in has ended, and she may have paid
     const page = openCheckout();
     const notFound = problem(404, "checkout_not_found");
     page.gateway.on(statusOf("adas"), notFound).on(INITIATE, notFound, notFound, checkout("a1"));
@@ -111,8 +123,7 @@ describe("superseding", () => {
     const other = openCheckout();
     other.gateway.on(INITIATE, checkout("a1"));
     await soon(other.flow.begin(cart()));
-    sessionStorage.clear(); // the tabs of this test share it
-    otherTab("a1");
+    sessionStorage.clear(); // another tab has its own
 
     const page = openCheckout();
     page.gateway.on(INITIATE, checkout("a2"));
@@ -124,26 +135,47 @@ describe("superseding", () => {
     expect(page.state()).toBe("payable");
   });
 
-  test("replaces whatever unrelated checkout another tab can still pay, too", async () => {
-    otherTab("b1"); // its 3-D Secure is open
-    sessionStorage.setItem("checkoutAttemptId", "a1");
+  test("replaces a checkout whose tab was closed while it paid", async () => {
+    begunBefore("a1");
+    sessionStorage.clear();
     const page = openCheckout();
-    page.gateway.on(statusOf("a1"), json({ status: "open" })).on(INITIATE, checkout("b2"), checkout("a2"));
-    await until(page, "editing");
+    page.gateway.on(statusOf("a1"), json({ status: "open" })).on(INITIATE, checkout("a2"));
 
     await soon(page.flow.begin(cart()));
 
-    expect(superseded(page)).toEqual(["b1", "a1"]);
+    expect(superseded(page)).toEqual(["a1"]);
+  });
+
+  test("replaces one that another tab began meanwhile without waiting for this one", async () => {
+    const page = openCheckout();
+    const answer = deferred<Response>();
+    page.gateway.on(INITIATE, () => answer.promise, checkout("a2"));
+    const begun = page.flow.begin(cart());
+
+    keepUnfinished("b1");
+    answer.resolve(checkout("a1")());
+    await soon(begun);
+
+    expect(superseded(page)).toEqual([null, "b1"]);
     expect(new Set(keys(page)).size).toBe(2);
     expect(page.flow.getSnapshot().checkout?.checkoutAttemptId).toBe("a2");
-    expect(stored()).toEqual({ checkoutAttemptId: "a2" });
+  });
+
+  test("passes over a checkout that is so old that the gateway may have forgotten it", async () => {
+    localStorage.setItem("checkoutAttemptId", JSON.stringify({ id: "a1", begunAt: Date.now() - 31 * 86_400_000 }));
+    const page = openCheckout();
+    const gone = problem(404, "checkout_not_found");
+    page.gateway.on(statusOf("a1"), lost).on(INITIATE, gone, checkout("a2"));
+
+    await soon(page.flow.begin(cart()));
+    expect([page.state(), superseded(page)]).toEqual(["payable", ["a1", null]]);
   });
 
   test("replaces what another tab began since an answer was lost, and the tries after that are one", async () => {
     const page = openCheckout();
     page.gateway.on(INITIATE, lost, lost, lost, lost, lost, lost, checkout("a2"));
     await soon(page.flow.begin(cart()));
-    otherTab("b1");
+    keepUnfinished("b1");
 
     await soon(page.flow.begin(cart()));
     await soon(page.flow.begin(cart()));
@@ -153,23 +185,8 @@ describe("superseding", () => {
     expect(page.flow.getSnapshot().checkout?.checkoutAttemptId).toBe("a2");
   });
 
-  test("does not go on beside a payment in another tab", async () => {
-    otherTab("b1");
-    sessionStorage.setItem("checkoutAttemptId", "a1");
-    const page = openCheckout();
-    page.gateway
-      .on(statusOf("a1"), json({ status: "open" }))
-      .on(INITIATE, problem(409, "payment_processing"), checkout("a2"));
-    await until(page, "editing");
-
-    await soon(page.flow.begin(cart()));
-
-    expect([page.state(), page.kind()]).toEqual(["placed", "payment_processing"]);
-    expect(superseded(page)).toEqual(["b1"]);
-  });
-
   test("does not replace a checkout of another tab that is placed", async () => {
-    otherTab("paid");
+    keepUnfinished("paid");
     const page = openCheckout();
     page.gateway.on(INITIATE, problem(409, "already_paid", { purchase: purchase("paid") }), checkout("a1"));
     await soon(page.flow.begin(cart()));
@@ -229,7 +246,7 @@ describe("a stored checkout", () => {
   ] as const;
 
   test.each(cases)("that is %s leads to %s", async (status, state, kind) => {
-    sessionStorage.setItem("checkoutAttemptId", "a1");
+    begunBefore("a1");
     const page = openCheckout();
     expect(page.state()).toBe("resuming");
     page.gateway.on(statusOf("a1"), json({ status })).on(INITIATE, checkout("a2"));
@@ -243,7 +260,7 @@ describe("a stored checkout", () => {
   });
 
   test("that cannot be one is forgotten", async () => {
-    sessionStorage.setItem("checkoutAttemptId", "a1");
+    begunBefore("a1");
     const page = openCheckout();
     page.gateway.on(statusOf("a1"), problem(422, "invalid_request"));
 
@@ -257,7 +274,7 @@ describe("a stored checkout", () => {
     [problem(503, "temporarily_unavailable", {}, { "Retry-After": "40" }), "status_unavailable"],
     [problem(401, "unauthenticated"), "status_needs_sign_in"],
   ])("%# that cannot be looked up may be paid, and is asked for until it is known", async (answer, kind) => {
-    sessionStorage.setItem("checkoutAttemptId", "a1");
+    begunBefore("a1");
     const page = openCheckout();
     page.gateway.on(statusOf("a1"), answer).on(INITIATE, answer);
     await until(page, "editing");
@@ -272,7 +289,7 @@ describe("a stored checkout", () => {
   });
 
   test("that still cannot be looked up is not announced again, and its wait goes on", async () => {
-    sessionStorage.setItem("checkoutAttemptId", "a1");
+    begunBefore("a1");
     const page = openCheckout();
     page.gateway.on(statusOf("a1"), problem(429, "rate_limited", {}, { "Retry-After": "40" }));
     await until(page, "editing");
@@ -288,7 +305,7 @@ describe("a stored checkout", () => {
   });
 
   test("is looked up in vain when the buyer begins before the answer", async () => {
-    sessionStorage.setItem("checkoutAttemptId", "a1");
+    begunBefore("a1");
     const page = openCheckout();
     const answer = deferred<Response>();
     page.gateway.on(statusOf("a1"), () => answer.promise).on(INITIATE, checkout("a2"));
@@ -386,16 +403,21 @@ test("a page without HTTPS, where crypto.randomUUID is absent, can still buy", a
 
 test("a browser without storage can still buy", async () => {
   const page = openCheckout();
-  page.gateway.on(INITIATE, checkout("a1"));
+  page.gateway.on(INITIATE, checkout("a1"), checkout("a2"));
   const denied = () => {
     throw new DOMException("denied", "SecurityError");
   };
-  const storage = Object.getOwnPropertyDescriptor(globalThis, "sessionStorage");
-  Object.defineProperty(globalThis, "sessionStorage", { configurable: true, get: denied });
+  const names = ["sessionStorage", "localStorage"] as const;
+  const storages = names.map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)] as const);
+  for (const name of names) Object.defineProperty(globalThis, name, { configurable: true, get: denied });
   try {
     await soon(page.flow.begin(cart()));
     expect(page.state()).toBe("payable");
+    page.flow.edit();
+    await soon(page.flow.begin(cart(2)));
+    expect(superseded(page)).toEqual([null, "a1"]);
   } finally {
-    if (storage) Object.defineProperty(globalThis, "sessionStorage", storage);
+    finished("a2");
+    for (const [name, storage] of storages) if (storage) Object.defineProperty(globalThis, name, storage);
   }
 });

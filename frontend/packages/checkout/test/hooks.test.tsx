@@ -4,7 +4,7 @@ import { createRoot } from "react-dom/client";
 import { expect, test } from "vitest";
 import { type UseCheckout, type UseOrderConfirmation, useCheckout, useOrderConfirmation } from "../src/react/index.js";
 import { cart, checkout, FakeGateway, INITIATE, json, ORDERS, purchase, statusOf } from "./harness/gateway.js";
-import { clientOf, freshBrowser, openPage, RETURN_URL, soon, stored, until } from "./harness/page.js";
+import { begunBefore, clientOf, freshBrowser, openPage, RETURN_URL, soon, stored, until } from "./harness/page.js";
 import { FakeStripe } from "./harness/stripe.js";
 
 freshBrowser();
@@ -61,7 +61,7 @@ test("useCheckout begins, pays and calls back once, with the newest callback", a
 });
 
 test("useCheckout resumes a stored checkout once", async () => {
-  sessionStorage.setItem("checkoutAttemptId", "a1");
+  begunBefore("a1");
   const gateway = new FakeGateway().on(statusOf("a1"), json({ status: "completed" }));
   const client = clientOf(gateway);
   const page = render(() => useCheckout({ client, returnUrl: RETURN_URL, onPlaced: () => {} }));
@@ -74,7 +74,7 @@ test("useCheckout resumes a stored checkout once", async () => {
 });
 
 test("useOrderConfirmation completes and calls back once", async () => {
-  sessionStorage.setItem("checkoutAttemptId", "a1");
+  begunBefore("a1");
   openPage("/order-confirmation?checkout=a1&payment_intent=pi_1&payment_intent_client_secret=s");
   const gateway = new FakeGateway().on(ORDERS, json(purchase("a1")));
   const client = clientOf(gateway);

@@ -2,7 +2,17 @@
 import { describe, expect, test } from "vitest";
 import type { StripeResult } from "../src/index.js";
 import { cart, checkout, INITIATE, json, lost, problem, statusOf } from "./harness/gateway.js";
-import { aWhile, deferred, freshBrowser, openCheckout, otherTab, soon, stored, until } from "./harness/page.js";
+import {
+  aWhile,
+  deferred,
+  finished,
+  freshBrowser,
+  openCheckout,
+  otherTab,
+  soon,
+  stored,
+  until,
+} from "./harness/page.js";
 import { FakeStripe, failed, intent } from "./harness/stripe.js";
 
 freshBrowser();
@@ -260,7 +270,7 @@ test("a page that was left for the bank and is shown again after the confirmatio
   page.gateway.on(statusOf("a1"), json({ status: "completed" }));
   void page.flow.pay(page.stripe, {});
   await aWhile();
-  sessionStorage.clear(); // as the confirmation does
+  finished("a1");
 
   dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
   await until(page, "placed");
@@ -277,7 +287,7 @@ test("a page that is shown again after the confirmation is ready for the next pu
   shownAgain();
   await until({ state: () => page.kind() ?? "" }, "payment_processing");
 
-  sessionStorage.clear(); // as the confirmation does
+  finished("a1");
   shownAgain();
   expect(page.state()).toBe("editing");
 });
@@ -307,6 +317,21 @@ describe("an intent that cannot be paid any more", () => {
   });
 });
 
+test.each(["superseded", "expired"])(
+  "a confirmation that never answers ends where the checkout is %s",
+  async (status) => {
+    const page = await payable();
+    page.stripe.confirms = [() => deferred<StripeResult>().promise];
+    page.stripe.retrieves = [() => intent("canceled")];
+    page.gateway.on(statusOf("a1"), json({ status }));
+
+    void page.flow.pay(page.stripe, {});
+    await until(page, "editing");
+
+    expect(page.kind()).toBe(status);
+  },
+);
+
 describe("an intent whose checkout is not shown, because the sign-in ended meanwhile,", () => {
   test.each([
     ["canceled", disconnected, "editing", "not_yours"],
@@ -327,16 +352,26 @@ describe("an intent whose checkout is not shown, because the sign-in ended meanw
 });
 
 describe("other tabs", () => {
-  test("are told of a payment, and one that holds the checkout offers the confirmation", async () => {
-    const page = await payable();
+  test.each([
+    ["completed", "already_paid"],
+    ["processing", "payment_processing"],
+    ["needs_review", "needs_review"],
+  ] as const)(
+    "are told of a payment that is %s, and one that showed the checkout offers the confirmation",
+    async (status, kind) => {
+      const page = await payable();
+      otherTab().began("a9");
 
-    otherTab().placed(["later", "a1"]);
-    await until(page, "placed");
+      otherTab().placed("other", "completed");
+      await until(page, "editing");
+      otherTab().placed("a9", status);
+      await until(page, "placed");
 
-    expect(page.kind()).toBe("already_paid");
-    expect(page.flow.getSnapshot().confirmationUrl).toBe("http://shop.example/order-confirmation?checkout=later");
-    expect(stored()).toEqual({});
-  });
+      expect(page.kind()).toBe(kind);
+      expect(page.flow.getSnapshot().confirmationUrl).toBe("http://shop.example/order-confirmation?checkout=a9");
+      expect(stored()).toEqual({});
+    },
+  );
 
   test("do not disturb a payment under way", async () => {
     const page = await payable();

@@ -3,9 +3,11 @@
 
 import { describe, expect, test } from "vitest";
 import type { StripeResult } from "../src/index.js";
+import { keepUnfinished, unfinishedCheckout } from "../src/session.js";
 import { cart, checkout, INITIATE, json, lost, ORDERS, problem, purchase, statusOf } from "./harness/gateway.js";
 import {
   aWhile,
+  begunBefore,
   deferred,
   freshBrowser,
   openCheckout,
@@ -16,7 +18,7 @@ import {
   stored,
   until,
 } from "./harness/page.js";
-import { FakeStripe, intent } from "./harness/stripe.js";
+import { FakeStripe, failed, intent } from "./harness/stripe.js";
 
 freshBrowser();
 
@@ -33,7 +35,7 @@ describe("the id of a paid checkout stays until its confirmation is shown", () =
     const paid = page.flow.pay(stripe, {});
     await aWhile();
 
-    otherTab().placed(["a1"]);
+    otherTab().placed("a1", "completed");
     await aWhile();
     answer.resolve(intent("succeeded"));
     await soon(paid);
@@ -42,28 +44,21 @@ describe("the id of a paid checkout stays until its confirmation is shown", () =
     expect(stored()).toEqual({ checkoutAttemptId: "a1" });
   });
 
-  test("in a tab that is told so by the gateway, which tells no other tab", async () => {
-    const payer = { id: "a1" as string | null };
-    otherTab("a1", payer);
+  test("in a browser whose payer's tab was closed, until the buyer goes on to the next purchase", async () => {
+    keepUnfinished("a1");
     const page = openCheckout();
-    page.gateway.on(INITIATE, problem(409, "already_paid", { purchase: purchase("a1") }));
+    page.gateway
+      .on(statusOf("a1"), lost)
+      .on(INITIATE, problem(409, "already_paid", { purchase: purchase("a1") }), checkout("c1"));
 
     await soon(page.flow.begin(cart()));
-    await aWhile();
+    expect([page.state(), unfinishedCheckout()?.id]).toEqual(["placed", "a1"]);
+    page.flow.startOver();
+    page.close();
+    const reloaded = openCheckout(page.gateway);
+    await soon(reloaded.flow.begin(cart()));
 
-    expect([page.state(), payer.id, stored()]).toEqual(["placed", "a1", { checkoutAttemptId: "a1" }]);
-  });
-
-  test("in a tab that finds it placed, which tells others that ask", async () => {
-    sessionStorage.setItem("checkoutAttemptId", "a1");
-    const page = openCheckout();
-    page.gateway.on(statusOf("a1"), PAID);
-    await until(page, "placed");
-
-    const asked = otherTab().heldElsewhere();
-    await aWhile();
-
-    expect(await asked).toEqual(["a1"]);
+    expect([reloaded.state(), page.gateway.to(INITIATE).at(-1)?.body?.supersedes]).toEqual(["payable", undefined]);
   });
 
   test("on the way back from the bank, also if the answer comes after a reload", async () => {
@@ -83,20 +78,25 @@ describe("the id of a paid checkout stays until its confirmation is shown", () =
 });
 
 test("a tab that hears of the payment while it begins has nothing to pay", async () => {
-  sessionStorage.setItem("checkoutAttemptId", "a1");
+  begunBefore("a1");
   const page = openCheckout();
   page.gateway.on(statusOf("a1"), json({ status: "open" })).on(INITIATE, checkout("b1"));
   await until(page, "editing");
 
+  const granted = deferred<void>(); // the lock, which the other tab has
+  const request = async (_name: string, _options: unknown, run: () => unknown) => granted.promise.then(run);
+  Object.defineProperty(navigator, "locks", { configurable: true, value: { request } });
   const begun = page.flow.begin(cart());
-  otherTab("a1").placed(["a1"]);
+  otherTab().placed("a1", "completed");
+  await aWhile();
+  granted.resolve();
   await soon(begun);
 
   expect([page.state(), page.gateway.to(INITIATE).length]).toEqual(["placed", 0]);
 });
 
 test("whoever signs in sees what became of the stored checkout", async () => {
-  sessionStorage.setItem("checkoutAttemptId", "a1");
+  begunBefore("a1");
   const page = openCheckout();
   page.gateway.on(statusOf("a1"), problem(404, "checkout_not_found"), PAID);
   await until(page, "editing");
@@ -106,4 +106,109 @@ test("whoever signs in sees what became of the stored checkout", async () => {
   await until(page, "placed");
 
   expect([page.kind(), stored()]).toEqual(["already_paid", { checkoutAttemptId: "a1" }]);
+});
+
+describe("the next checkout of this browser", () => {
+  test("is not given up with a placed one that this page shows", async () => {
+    begunBefore("a1");
+    const page = openCheckout();
+    page.gateway.on(statusOf("a1"), PAID).on(INITIATE, checkout("c1"));
+    await until(page, "placed");
+    keepUnfinished("b1"); // in another tab, which is closed while it pays
+
+    page.flow.startOver();
+    await soon(page.flow.begin(cart()));
+
+    expect(page.gateway.to(INITIATE).map(({ body }) => body?.supersedes)).toEqual(["b1"]);
+  });
+
+  test("is new where this tab's was replaced, and the one after it paid and confirmed", async () => {
+    const page = openCheckout();
+    page.gateway.on(INITIATE, checkout("a1"), checkout("c1")).on(statusOf("a1"), json({ status: "superseded" }));
+    await soon(page.flow.begin(cart()));
+    const stripe = new FakeStripe();
+    stripe.confirms = [() => failed({ type: "invalid_request_error", code: "payment_intent_unexpected_state" })];
+    stripe.retrieves = [() => intent("canceled")];
+    const paid = page.flow.pay(stripe, {});
+    localStorage.clear(); // b1, which replaced a1, is confirmed
+    await soon(paid);
+    expect([page.state(), page.kind()]).toEqual(["editing", "superseded"]);
+
+    await soon(page.flow.begin(cart(3)));
+
+    expect(page.gateway.to(INITIATE).map(({ body }) => body?.supersedes)).toEqual([undefined, undefined]);
+  });
+
+  test.each(["late answer", "page that is shown again"])(
+    "is not disturbed by a %s of the one before",
+    async (disturbance) => {
+      const page = openCheckout();
+      page.gateway.on(INITIATE, checkout("a1")).on(statusOf("a1"), lost, PAID);
+      await soon(page.flow.begin(cart()));
+      const answer = deferred<StripeResult>();
+      const stripe = new FakeStripe();
+      stripe.confirms = [() => answer.promise];
+      stripe.retrieves = [() => failed({ type: "api_connection_error" }), () => intent("succeeded")];
+      const paid = page.flow.pay(stripe, {});
+      await aWhile();
+      begunBefore("b1"); // after the confirmation of a1, on another page of this tab
+
+      if (disturbance === "late answer") {
+        page.close();
+        answer.resolve(intent("succeeded"));
+        await soon(paid);
+      } else {
+        answer.resolve(failed({ type: "api_connection_error" }));
+        await until(page, "checking");
+        dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+        await until(page, "placed");
+      }
+
+      expect([page.placed, stored()]).toEqual([[], { checkoutAttemptId: "b1" }]);
+    },
+  );
+});
+
+describe("nobody is told that they were not charged while that is not known", () => {
+  test("if fields are refused, which stay marked while it is asked for", async () => {
+    begunBefore("a1");
+    const page = openCheckout();
+    const errors = [{ field: "contact.email", message: "is no address" }];
+    page.gateway.on(statusOf("a1"), lost).on(INITIATE, problem(422, "invalid_request", { errors }));
+    await until(page, "editing");
+
+    await soon(page.flow.begin(cart()));
+    await aWhile();
+
+    const { message } = page.flow.getSnapshot();
+    expect([message?.fields, message?.money]).toEqual([errors, "pending"]);
+    expect(message?.text).not.toContain("charged");
+    page.gateway.on(statusOf("a1"), PAID);
+    await until(page, "placed");
+  });
+
+  test.each([
+    ["requires_action", "status_offline"],
+    ["open", "offline"],
+  ])("if a begin fails after the stored checkout was found %s", async (status, kind) => {
+    begunBefore("a1");
+    const page = openCheckout();
+    page.gateway.on(statusOf("a1"), json({ status })).on(INITIATE, lost);
+    await until(page, "editing");
+
+    await soon(page.flow.begin(cart()));
+
+    expect(page.kind()).toBe(kind);
+  });
+
+  test("but they are if this page knows that its checkout is not paid", async () => {
+    const page = openCheckout();
+    page.gateway.on(INITIATE, checkout("a1"), lost);
+    await soon(page.flow.begin(cart()));
+    page.flow.edit();
+
+    await soon(page.flow.begin(cart(2)));
+
+    expect(page.kind()).toBe("offline");
+  });
 });

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, expect, vi } from "vitest";
 import { CheckoutFlow, ConfirmationFlow, createClient } from "../../src/index.js";
+import { finishCheckout, forgetAttemptId, keepUnfinished, storeAttemptId } from "../../src/session.js";
 import { Tabs } from "../../src/tabs.js";
 import { FakeGateway } from "./gateway.js";
 
@@ -37,16 +38,23 @@ export function openCheckout(gateway = new FakeGateway(), tabs = new Tabs()) {
   };
 }
 
-/** Open a tab that holds a checkout; `own` is its sessionStorage. */
-export function otherTab(id: string | null = null, own: { id: string | null } = { id }): Tabs {
-  const tabs = new Tabs({
-    get: () => own.id,
-    set: (newId) => {
-      own.id = newId;
-    },
-  });
+/** Open another tab. */
+export function otherTab(): Tabs {
+  const tabs = new Tabs();
   closing.push(() => tabs.close());
   return tabs;
+}
+
+/** Begin a checkout in this tab before the page is opened. */
+export function begunBefore(id: string): void {
+  storeAttemptId(id);
+  keepUnfinished(id);
+}
+
+/** Finish the checkout, as its confirmation does in this tab. */
+export function finished(id: string): void {
+  forgetAttemptId();
+  finishCheckout(id);
 }
 
 export function openConfirmation(gateway = new FakeGateway(), tabs = new Tabs()) {
@@ -106,6 +114,7 @@ export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void } 
 export function freshBrowser(): void {
   beforeEach(() => {
     sessionStorage.clear();
+    localStorage.clear();
     openPage();
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   });

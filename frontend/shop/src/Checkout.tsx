@@ -128,14 +128,20 @@ function useShown(newest: Shown, isUnderWay: boolean): Shown {
 /** Go back to the details when the cart changes, here or in another tab: the checkout is for the cart as it was. */
 function useCartChange({ state, checkout, edit }: UseCheckout, lines: string): boolean {
   const begun = useRef(lines);
+  const noted = useRef<string>(null);
   const [hasChanged, setChanged] = useState(false);
   useEffect(() => {
     if (state === "editing" || state === "resuming") begun.current = lines;
     if (state === "beginning") setChanged(false);
     if (state !== "payable" || !checkout) return;
-    if (begun.current === lines) return cart.begun(checkout.checkoutAttemptId);
-    edit();
-    setChanged(true);
+    if (begun.current !== lines) {
+      edit();
+      setChanged(true);
+    } else if (noted.current !== checkout.checkoutAttemptId) {
+      // Once: after a decline another tab may have begun the next one.
+      noted.current = checkout.checkoutAttemptId;
+      cart.begun(checkout.checkoutAttemptId);
+    }
   }, [state, checkout, lines, edit]);
   return hasChanged;
 }

@@ -107,6 +107,7 @@ function readBegun(): Begun {
 function writeBegun(begun: Begun): void {
   begunHere = begun;
   try {
+    localStorage.removeItem(BEGUN_KEY); // a full storage must not keep the one before
     localStorage.setItem(BEGUN_KEY, JSON.stringify(begun));
   } catch {
     // The page has it.

@@ -85,6 +85,16 @@ test("a cart that changed while the payment was declined needs a new checkout", 
   expect(page.textContent).toContain("Your cart has changed");
 });
 
+test("a form that is incomplete does not take the cart from the checkout of a tab that was not heard", async () => {
+  const page = await openPayment();
+  cart.begun("b1"); // in another tab, which replaced this one's
+
+  await (await pay())({ error: { type: "validation_error" } });
+  expect(page.textContent).toContain("Payment form, payable");
+
+  expect(cart.isOf("b1")).toBe(true);
+});
+
 test("a checkout that was declined after a sign-out is not offered to the guest", async () => {
   keepToken("ada");
   const page = await openPayment();

@@ -117,9 +117,20 @@ test("the confirmation of another checkout leaves the cart, and what is noted of
 const denied = () => {
   throw new Error("denied");
 };
+
+/** Return a storage that has an earlier purchase's note, and no room for a longer one. */
+function full(): object {
+  const held = new Map([["cart-begun", JSON.stringify({ checkoutAttemptId: null, lines: [] })]]);
+  return {
+    getItem: (key: string) => held.get(key) ?? null,
+    removeItem: (key: string) => held.delete(key),
+    setItem: denied,
+  };
+}
+
 test.each([
   ["refuses storage", { getItem: denied, setItem: denied, removeItem: denied }],
-  ["has no room left", { getItem: () => null, setItem: denied, removeItem: () => {} }],
+  ["has no room left", full()],
 ])("what was bought leaves the cart of a browser that %s", (_what, storage) => {
   vi.stubGlobal("localStorage", storage);
   cart.add("a");

@@ -15,6 +15,9 @@ interface Attempted {
   readonly holding: (string | null)[];
 }
 
+/** Another page began or paid a checkout of this cart, so that this one is not needed. */
+export class Overtaken extends Error {}
+
 /** Begins checkouts: one key for one request, and a new one after any change. The key is kept in memory only. */
 export class Beginner {
   #last: Attempted | null = null;
@@ -25,6 +28,10 @@ export class Beginner {
   /** The checkout that the last request replaces. */
   get supersedes(): string | null {
     return this.#supersedes;
+  }
+
+  hasGivenUp(id: string | null): boolean {
+    return id !== null && id === this.#givenUp;
   }
 
   /** Make the next request a new one, even if nothing in it changed. */
@@ -41,16 +48,19 @@ export class Beginner {
 
   /**
    * Begin the checkout, or get the same one for an unchanged request. It replaces the browser's unfinished one, and once
-   * more what another tab began meanwhile: the lock does not prevent that where it was not granted in time.
+   * more what another tab began meanwhile: the lock does not prevent that where it was not granted in time. Throws
+   * Overtaken if it is not wanted any more then.
    */
-  async begin(client: CheckoutClient, request: CheckoutRequest): Promise<Checkout> {
+  async begin(client: CheckoutClient, request: CheckoutRequest, isWanted: () => boolean): Promise<Checkout> {
     for (;;) {
       const replaced = unfinishedCheckout();
       const begun = await this.#begin(client, request, replaced);
       const now = unfinishedCheckout()?.id;
-      if (now && now !== replaced?.id && now !== begun.checkoutAttemptId) continue;
-      keepUnfinished(begun.checkoutAttemptId);
-      return begun;
+      if (!now || now === replaced?.id || now === begun.checkoutAttemptId) {
+        keepUnfinished(begun.checkoutAttemptId);
+        return begun;
+      }
+      if (!isWanted()) throw new Overtaken();
     }
   }
 
@@ -64,7 +74,7 @@ export class Beginner {
   async #begin(client: CheckoutClient, request: CheckoutRequest, unfinished: Unfinished | null): Promise<Checkout> {
     const content = JSON.stringify(request);
     const superseded = unfinished?.id ?? null;
-    const mayPassOver = unfinished?.isOld || superseded === this.#givenUp;
+    const mayPassOver = unfinished?.isOld || this.hasGivenUp(superseded);
     // Another tab may have begun a checkout since an answer was lost. It is replaced, which needs a new key.
     if (this.#last?.content !== content || !this.#last.holding.includes(superseded))
       this.#last = attempt(request, content, superseded);

@@ -1,7 +1,7 @@
 /** The checkout page's state: begin a checkout, pay it, and find out what became of it. Needs no React. */
 
 import { confirmationUrl } from "./address.js";
-import { Beginner } from "./begin.js";
+import { Beginner, Overtaken } from "./begin.js";
 import type { CheckoutClient } from "./client.js";
 import type { MessageKind } from "./message-texts.js";
 import { type MessageContext, type MessageTexts, messageFor, messageOf } from "./messages.js";
@@ -148,7 +148,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   /** Look the unfinished checkout up as whoever signed in or out, whose next checkout is a new one. */
   readonly lookAgain = (): void => {
     if (this.#isPaying) return;
-    this.#beginner.forget();
+    this.#beginner.startOver(null);
     this.#resumeOrEdit();
   };
 
@@ -192,14 +192,15 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   }
 
   /**
-   * Look the unfinished checkout up until it is known. Meanwhile the buyer may begin one that replaces it. If that was
-   * refused the reason is shown again once it is known.
+   * Look the unfinished checkout up until it is known. Meanwhile the buyer may begin one that replaces it. The reason for
+   * which that was refused stays on the page.
    */
   async #resume(refusal?: unknown): Promise<void> {
     const unfinished = unfinishedCheckout();
     if (!unfinished) {
+      this.#mayHavePaid = false;
       forgetAttemptId();
-      return this.#showEditing();
+      return this.#showEditing(refusal ? this.#message(refusal) : null);
     }
     const { id, isOld } = unfinished;
     const wasHere = storedAttemptId() === id;
@@ -213,14 +214,13 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
       const type = problemTypeOf(found.error);
       if (type === "invalid_request" || (type === "checkout_not_found" && isOld)) {
         finishCheckout(id);
-        return this.#resume();
+        return this.#resume(refusal);
       }
       if (type === "checkout_not_found") return this.#showEditing(this.#messageOf("not_yours"));
       this.#mayHavePaid = true;
       const message = this.#message(found.error, { mayHavePaid: true });
-      const shownBefore = this.getSnapshot().message;
-      // The same message would be announced again, and begin its wait anew. What is wrong in the form goes before it.
-      if (message.kind !== shownBefore?.kind && !shownBefore?.fields) this.#showEditing(message);
+      // The same message would be announced again, and begin its wait anew.
+      if (!refusal && message.kind !== this.getSnapshot().message?.kind) this.#showEditing(message);
       const shown = this.#turn;
       await pause(pauseMs(asked));
       if (shown !== this.#turn || !this.#isMounted) return;
@@ -235,7 +235,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   ): void {
     if (UNPAID.has(status)) this.#unpaidId = id;
     if (isPlaced(status)) this.#showPlaced(PLACED_MESSAGES[status], id);
-    else if (refusal) this.#showEditing(this.#message(refusal, { mayHavePaid: !UNPAID.has(status) }));
+    else if (refusal) this.#showEditing(this.#message(refusal, { isSilent: !UNPAID.has(status) }));
     else this.#showEditing(ENDED.has(status) && wasHere ? this.#messageOf(status) : null);
   }
 
@@ -243,14 +243,17 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     const tabs = this.#tabs();
     try {
       const checkout = await tabs.exclusively(async () => {
-        if (turn !== this.#turn && this.#state === "placed") throw new PlacedMeanwhile();
-        const begun = await this.#beginner.begin(this.#options.client, request);
+        if (turn !== this.#turn && this.#state === "placed") throw new Overtaken();
+        const isWanted = () => turn === this.#turn && this.#isMounted;
+        const begun = await this.#beginner.begin(this.#options.client, request, isWanted);
         storeAttemptId(begun.checkoutAttemptId);
         tabs.began(begun.checkoutAttemptId);
         return begun;
       });
       this.#mayHavePaid = false;
-      this.#unpaidId = checkout.checkoutAttemptId;
+      // One that was tried to pay on this page may wait at the bank.
+      if (checkout.checkoutAttemptId !== this.#paying?.checkout.checkoutAttemptId)
+        this.#unpaidId = checkout.checkoutAttemptId;
       if (turn !== this.#turn) return;
       const hasChanged = expectedDueToday !== undefined && expectedDueToday !== checkout.amountDueToday;
       this.show({ state: "payable", checkout, message: hasChanged ? this.#messageOf("price_changed") : null });
@@ -263,16 +266,18 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     const type = problemTypeOf(error);
     if (type !== "already_paid" && type !== "payment_processing") {
       const { supersedes } = this.#beginner;
-      if (supersedes && supersedes !== this.#unpaidId) this.#mayHavePaid = true;
-      this.#showEditing(this.#message(error, { mayHavePaid: this.#mayHavePaid }));
-      if (this.#mayHavePaid && type !== "checkout_not_found") void this.#resume(error);
-      return;
+      const mayHavePaid = this.#mayHavePaid || (supersedes !== null && supersedes !== this.#unpaidId);
+      this.#showEditing(this.#message(error, { isSilent: mayHavePaid }));
+      if (!mayHavePaid || type === "checkout_not_found" || this.#beginner.hasGivenUp(supersedes)) return;
+      this.#mayHavePaid = true;
+      return void this.#resume(error);
     }
     // What was paid may be a later checkout than the stored one, or another tab's. Its confirmation tells the tabs.
     const id = (error instanceof CheckoutProblem ? placedIdOf(error) : undefined) ?? this.#beginner.supersedes;
     if (id) {
       storeAttemptId(id);
-      keepUnfinished(id);
+      // Its confirmation may have been shown meanwhile.
+      if ((unfinishedCheckout()?.id ?? null) === this.#beginner.supersedes) keepUnfinished(id);
     }
     this.#showPlaced(type, id);
   }
@@ -388,9 +393,6 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     this.#showPlaced(PLACED_MESSAGES[status], id);
   }
 }
-
-/** Another tab paid the cart while this one was about to begin its checkout. */
-class PlacedMeanwhile extends Error {}
 
 /** Times that "not paid" is said before it is believed: with the pauses that is about five seconds. */
 const SAID_UNPAID_TIMES = 4;

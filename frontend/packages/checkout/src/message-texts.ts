@@ -362,7 +362,9 @@ export const TEMPLATES: Record<MessageKind, Template> = {
   },
 };
 
-/** Return the text of a kind for a buyer who may have paid: it says nothing about the money. */
-export function withoutMoney(kind: MessageKind): Pick<Template, "text" | "money"> {
-  return { text: TEMPLATES[kind].text.replace(`${NOT_CHARGED} `, ""), money: "pending" };
+/** Return a text that does not say that nothing was charged. */
+export function withoutMoney(template: Template): Template {
+  return template.money === "not_charged"
+    ? { ...template, text: template.text.replace(`${NOT_CHARGED} `, ""), money: "pending" }
+    : template;
 }

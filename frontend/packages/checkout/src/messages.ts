@@ -3,16 +3,18 @@
 import { type MessageKind, type PaymentErrorKind, TEMPLATES, withoutMoney } from "./message-texts.js";
 import { CheckoutProblem } from "./problems.js";
 import type { StripeError } from "./stripe.js";
-import type { CheckoutMessage } from "./types.js";
+import type { CheckoutMessage, FieldError } from "./types.js";
 
 export interface MessageContext {
   /** True if the buyer may have paid: then a failure to ask says nothing about the money. */
   mayHavePaid?: boolean;
+  /** True if it is told without a word about the money, because an earlier checkout may be paid. */
+  isSilent?: boolean;
   /** The shop's own texts, for example translations by `message.kind`. */
   texts?: MessageTexts | undefined;
 }
 
-/** Return the title and text to show for a message. */
+/** Return the title and text to show for a message. It may say that nothing was charged only if `message.money` does. */
 export type MessageTexts = (message: CheckoutMessage) => { title: string; text: string };
 
 /** Return the message for a kind, a status of a checkout, a failed request or an error of Stripe.js. */
@@ -26,9 +28,10 @@ export function messageFor(subject: unknown, context: MessageContext = {}): Chec
 export function messageOf(
   kind: MessageKind,
   context: MessageContext = {},
-  details: Partial<CheckoutMessage> = {},
+  details: { retryAfterSeconds?: number; fields?: FieldError[] } = {},
 ): CheckoutMessage {
-  const message: CheckoutMessage = { kind, ...TEMPLATES[kind], ...details };
+  const template = context.isSilent ? withoutMoney(TEMPLATES[kind]) : TEMPLATES[kind];
+  const message: CheckoutMessage = { kind, ...template, ...details };
   return context.texts ? { ...message, ...context.texts(message) } : message;
 }
 
@@ -36,11 +39,7 @@ function messageForProblem(problem: CheckoutProblem, context: MessageContext): C
   const fields = [...problem.errors];
   const isGone =
     problem.type === "cart_not_for_sale" && fields.some((error) => /^items\[\d+\]\.priceId$/.test(error.field));
-  // Wrong fields are told in any case, and need not be told with a word about the money.
-  const isSilent = context.mayHavePaid && fields.length > 0;
-  const kind = isGone ? "item_gone" : problemKind(problem.type, isSilent ? {} : context);
-  return messageOf(kind, context, {
-    ...(isSilent ? withoutMoney(kind) : {}),
+  return messageOf(isGone ? "item_gone" : problemKind(problem.type, context), context, {
     ...(fields.length > 0 ? { fields } : {}),
     ...(problem.retryAfterSeconds ? { retryAfterSeconds: problem.retryAfterSeconds } : {}),
   });

@@ -44,6 +44,20 @@ export interface Unfinished {
 /** The unfinished checkout of this page, where the browser refuses to store it. */
 let refused: Unfinished | null = null;
 
+/** Return what `sessionStorage` has, which has room of its own, where `localStorage` is full. */
+function unfinishedOfTab(): Unfinished | null {
+  const id = storedAttemptId();
+  if (!id) return null;
+  const trial = `${KEY}-trial`;
+  try {
+    localStorage.setItem(trial, id + id);
+    localStorage.removeItem(trial);
+    return null;
+  } catch {
+    return { id, isOld: false };
+  }
+}
+
 /** Return the checkout that was begun last in this browser, unless its confirmation was shown. */
 export function unfinishedCheckout(): Unfinished | null {
   try {
@@ -52,7 +66,7 @@ export function unfinishedCheckout(): Unfinished | null {
   } catch {
     // The browser refuses, or somebody else has written there.
   }
-  return refused;
+  return refused ?? unfinishedOfTab();
 }
 
 export function keepUnfinished(id: string): void {
@@ -61,6 +75,7 @@ export function keepUnfinished(id: string): void {
     refused = null;
   } catch {
     refused = { id, isOld: false };
+    forgetUnfinished();
   }
 }
 
@@ -68,6 +83,10 @@ export function keepUnfinished(id: string): void {
 export function finishCheckout(id: string): void {
   if (unfinishedCheckout()?.id !== id) return;
   refused = null;
+  forgetUnfinished();
+}
+
+function forgetUnfinished(): void {
   try {
     localStorage.removeItem(KEY);
   } catch {

@@ -24,7 +24,7 @@ export interface TabListener {
 }
 
 export class Tabs {
-  readonly #channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(NAME);
+  readonly #channel = openChannel();
   readonly #listeners = new Set<TabListener>();
 
   constructor() {
@@ -71,10 +71,20 @@ export class Tabs {
   }
 
   #read(note: Note): void {
+    // A tab that was opened before an update may send notes of another version.
     for (const listener of this.#listeners) {
       if (note.type === "began") listener.began(note.id);
-      else listener.placed(note.id, note.status);
+      else if (note.type === "placed" && isPlaced(note.status)) listener.placed(note.id, note.status);
     }
+  }
+}
+
+/** Return null where the browser has no channel, or refuses it as it refuses storage. */
+function openChannel(): BroadcastChannel | null {
+  try {
+    return new BroadcastChannel(NAME);
+  } catch {
+    return null;
   }
 }
 

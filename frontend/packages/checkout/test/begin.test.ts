@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { describe, expect, test, vi } from "vitest";
-import { keepUnfinished } from "../src/session.js";
+import { keepUnfinished, storeAttemptId, unfinishedCheckout } from "../src/session.js";
 import { cart, checkout, INITIATE, json, lost, problem, purchase, statusOf } from "./harness/gateway.js";
 import {
   aWhile,
@@ -161,6 +161,38 @@ describe("superseding", () => {
     expect(page.flow.getSnapshot().checkout?.checkoutAttemptId).toBe("a2");
   });
 
+  test("ends where its page was left and another one began", async () => {
+    const left = openCheckout();
+    const answer = deferred<Response>();
+    left.gateway.on(INITIATE, () => answer.promise);
+    const begun = left.flow.begin(cart());
+    left.close();
+
+    keepUnfinished("b1");
+    answer.resolve(checkout("a1")());
+    await soon(begun);
+
+    expect(superseded(left)).toEqual([null]);
+    expect(unfinishedCheckout()?.id).toBe("b1");
+  });
+
+  test("asks again about a checkout that was given up before a sign-in", async () => {
+    begunBefore("adas");
+    const page = openCheckout();
+    const notFound = problem(404, "checkout_not_found");
+    page.gateway.on(statusOf("adas"), notFound, json({ status: "open" }), notFound).on(INITIATE, notFound);
+    await until(page, "editing");
+
+    page.flow.startOver();
+    page.flow.lookAgain(); // she signs in
+    await until(page, "editing");
+    page.flow.lookAgain(); // and out
+    await until(page, "editing");
+    await soon(page.flow.begin(cart()));
+
+    expect(superseded(page)).toEqual(["adas"]);
+  });
+
   test("passes over a checkout that is so old that the gateway may have forgotten it", async () => {
     localStorage.setItem("checkoutAttemptId", JSON.stringify({ id: "a1", begunAt: Date.now() - 31 * 86_400_000 }));
     const page = openCheckout();
@@ -281,7 +313,7 @@ describe("a stored checkout", () => {
     expect(page.kind()).toBe(kind);
 
     await soon(page.flow.begin(cart()));
-    expect(page.kind()).toBe(kind);
+    expect(page.flow.getSnapshot().message?.money).toBe("pending");
 
     page.gateway.on(statusOf("a1"), json({ status: "completed" }));
     await until(page, "placed");
@@ -399,6 +431,22 @@ test("a page without HTTPS, where crypto.randomUUID is absent, can still buy", a
 
   expect(page.state()).toBe("payable");
   expect(keys(page)[0]).toMatch(UUID);
+});
+
+test("a browser whose localStorage is full has the id in sessionStorage", async () => {
+  const full = () => {
+    throw new DOMException("full", "QuotaExceededError");
+  };
+  vi.stubGlobal("localStorage", { getItem: () => null, setItem: full, removeItem: () => {} });
+  storeAttemptId("a1"); // and the tab was loaded again
+  const page = openCheckout();
+  page.gateway.on(statusOf("a1"), json({ status: "open" })).on(INITIATE, checkout("a2"));
+
+  await soon(page.flow.begin(cart()));
+  vi.unstubAllGlobals();
+
+  expect(superseded(page)).toEqual(["a1"]);
+  finished("a2");
 });
 
 test("a browser without storage can still buy", async () => {

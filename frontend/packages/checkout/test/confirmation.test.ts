@@ -1,8 +1,19 @@
 // @vitest-environment happy-dom
 import { describe, expect, test, vi } from "vitest";
 import { type Purchase, stripSecrets } from "../src/index.js";
+import { unfinishedCheckout } from "../src/session.js";
 import { json, lost, ORDERS, problem, purchase, statusOf } from "./harness/gateway.js";
-import { aWhile, deferred, freshBrowser, openConfirmation, openPage, otherTab, stored, until } from "./harness/page.js";
+import {
+  aWhile,
+  begunBefore,
+  deferred,
+  freshBrowser,
+  openConfirmation,
+  openPage,
+  otherTab,
+  stored,
+  until,
+} from "./harness/page.js";
 
 freshBrowser();
 
@@ -175,7 +186,7 @@ describe("every status", () => {
     ["processing", 1],
     ["needs_review", 1],
   ] as const)("%s is a state with its message", async (status, placed) => {
-    sessionStorage.setItem("checkoutAttemptId", "a1");
+    begunBefore("a1");
     openPage(PAGE);
     const page = openConfirmation();
     page.gateway.on(statusOf("a1"), json({ status }));
@@ -185,6 +196,7 @@ describe("every status", () => {
     expect(page.kind()).toBe(status);
     expect(page.placed()).toBe(placed);
     expect(stored()).toEqual(placed ? {} : { checkoutAttemptId: "a1" });
+    expect(unfinishedCheckout()?.id).toBe(placed ? undefined : "a1");
   });
 
   test("of somebody else's checkout says no more than that", async () => {

@@ -45,6 +45,13 @@ describe("of a problem", () => {
     expect(messageFor(problemOf(type)).kind).toBe(type);
   });
 
+  test.each([...GATEWAY_PROBLEM_TYPES, "network" as const])("%s can be told without denying a charge", (type) => {
+    const { text, money } = messageFor(problemOf(type), { isSilent: true });
+
+    expect(money).not.toBe("not_charged");
+    expect(text).not.toMatch(/not been charged|^\s|\s\s|\s$/);
+  });
+
   test.each(GATEWAY_PROBLEM_TYPES)("%s promises nothing about a payment that may have been made", (type) => {
     const { kind, money } = messageFor(problemOf(type), { mayHavePaid: true });
     const isAnswer = ["attempt_closed", "payment_not_succeeded"].includes(kind);

@@ -122,6 +122,20 @@ describe("the next checkout of this browser", () => {
     expect(page.gateway.to(INITIATE).map(({ body }) => body?.supersedes)).toEqual(["b1"]);
   });
 
+  test("is new after a confirmation, whatever a late answer tells of the one before", async () => {
+    keepUnfinished("a1");
+    const page = openCheckout();
+    const answer = deferred<Response>();
+    page.gateway.on(statusOf("a1"), lost).on(INITIATE, () => answer.promise);
+    const begun = page.flow.begin(cart());
+    localStorage.clear(); // its confirmation is shown in another tab
+
+    answer.resolve(problem(409, "already_paid", { purchase: purchase("a1") })());
+    await soon(begun);
+
+    expect([page.state(), unfinishedCheckout()]).toEqual(["placed", null]);
+  });
+
   test("is new where this tab's was replaced, and the one after it paid and confirmed", async () => {
     const page = openCheckout();
     page.gateway.on(INITIATE, checkout("a1"), checkout("c1")).on(statusOf("a1"), json({ status: "superseded" }));
@@ -188,17 +202,36 @@ describe("nobody is told that they were not charged while that is not known", ()
   });
 
   test.each([
-    ["requires_action", "status_offline"],
-    ["open", "offline"],
-  ])("if a begin fails after the stored checkout was found %s", async (status, kind) => {
+    ["requires_action", "pending"],
+    ["open", "not_charged"],
+  ])("if a begin fails after the stored checkout was found %s", async (status, money) => {
     begunBefore("a1");
     const page = openCheckout();
     page.gateway.on(statusOf("a1"), json({ status })).on(INITIATE, lost);
     await until(page, "editing");
 
     await soon(page.flow.begin(cart()));
+    await aWhile();
 
-    expect(page.kind()).toBe(kind);
+    expect([page.kind(), page.flow.getSnapshot().message?.money]).toEqual(["offline", money]);
+  });
+
+  test("if a checkout that waits at the bank was begun again", async () => {
+    const page = openCheckout();
+    page.gateway
+      .on(INITIATE, checkout("a1"), checkout("a1"), lost)
+      .on(statusOf("a1"), json({ status: "requires_action" }));
+    await soon(page.flow.begin(cart()));
+    const stripe = new FakeStripe();
+    stripe.confirms = [() => intent("requires_action")];
+    await soon(page.flow.pay(stripe, {}));
+    page.flow.edit();
+    await soon(page.flow.begin(cart()));
+    page.flow.edit();
+
+    await soon(page.flow.begin(cart(2)));
+
+    expect(page.flow.getSnapshot().message?.money).toBe("pending");
   });
 
   test("but they are if this page knows that its checkout is not paid", async () => {
@@ -209,6 +242,55 @@ describe("nobody is told that they were not charged while that is not known", ()
 
     await soon(page.flow.begin(cart(2)));
 
-    expect(page.kind()).toBe("offline");
+    expect(page.flow.getSnapshot().message).toMatchObject({ kind: "offline", money: "not_charged" });
+  });
+});
+
+describe("the reason for which a begin is refused is told", () => {
+  const errors = [{ field: "contact.email", message: "is no address" }];
+  const notFound = problem(404, "checkout_not_found");
+
+  test("to the next user of the browser, each time", async () => {
+    begunBefore("adas");
+    const page = openCheckout();
+    page.gateway.on(statusOf("adas"), notFound).on(INITIATE, problem(422, "invalid_request", { errors }));
+    await until(page, "editing");
+
+    for (let time = 0; time < 2; time++) {
+      page.flow.startOver();
+      await soon(page.flow.begin(cart()));
+      await aWhile();
+      expect(page.flow.getSnapshot().message).toMatchObject({ kind: "invalid_request", fields: errors });
+    }
+  });
+
+  test.each([
+    [json({ status: "requires_action" }), "refused_by_stripe"],
+    [json({ status: "superseded" }), "checkout_too_large"],
+    [problem(422, "invalid_request"), "internal"],
+    [lost, "rate_limited"],
+  ])("%# whatever became of the stored checkout", async (found, type) => {
+    begunBefore("a1");
+    const page = openCheckout();
+    page.gateway.on(statusOf("a1"), lost, lost, lost, found).on(INITIATE, problem(422, type));
+    await until(page, "editing");
+
+    await soon(page.flow.begin(cart()));
+    await aWhile();
+
+    expect(page.kind()).toBe(type);
+  });
+
+  test("also if it was finished in another tab", async () => {
+    begunBefore("a1");
+    const page = openCheckout();
+    page.gateway.on(statusOf("a1"), lost).on(INITIATE, problem(422, "invalid_request", { errors }));
+    await until(page, "editing");
+    localStorage.clear();
+
+    await soon(page.flow.begin(cart()));
+    await aWhile();
+
+    expect(page.kind()).toBe("invalid_request");
   });
 });

@@ -1,8 +1,41 @@
 // @vitest-environment happy-dom
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { aWhile, deferred, freshBrowser, otherTab, soon } from "./harness/page.js";
 
 freshBrowser();
+
+describe("notes", () => {
+  test.each([
+    { type: "held", id: "a1" },
+    { type: "placed", ids: ["a1"] },
+  ])("of another version are passed over", async (note) => {
+    const heard: unknown[] = [];
+    const hear = (...told: unknown[]) => void heard.push(told);
+    otherTab().listen({ began: hear, placed: hear });
+    const channel = new BroadcastChannel("holdfast-checkout");
+
+    channel.postMessage(note);
+    channel.postMessage({ type: "began", id: "a2" });
+    await aWhile();
+    channel.close();
+
+    expect(heard).toEqual([["a2"]]);
+  });
+
+  test("are not needed where the browser refuses them", () => {
+    vi.stubGlobal(
+      "BroadcastChannel",
+      class {
+        constructor() {
+          throw new DOMException("The operation is insecure.", "SecurityError");
+        }
+      },
+    );
+
+    expect(() => otherTab().began("a1")).not.toThrow();
+    vi.unstubAllGlobals();
+  });
+});
 
 describe("the lock", () => {
   function withLocks(request: (name: string, options: { signal: AbortSignal }, run: () => unknown) => unknown) {

@@ -200,7 +200,8 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     if (!unfinished) {
       this.#mayHavePaid = false;
       forgetAttemptId();
-      return this.#showEditing(refusal ? this.#message(refusal) : null);
+      // Its confirmation may have been shown in another tab.
+      return this.#showEditing(refusal ? this.#message(refusal, { isSilent: true }) : null);
     }
     const { id, isOld } = unfinished;
     const wasHere = storedAttemptId() === id;
@@ -214,6 +215,7 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
       const type = problemTypeOf(found.error);
       if (type === "invalid_request" || (type === "checkout_not_found" && isOld)) {
         finishCheckout(id);
+        forgetAttemptId();
         return this.#resume(refusal);
       }
       if (type === "checkout_not_found") return this.#showEditing(this.#messageOf("not_yours"));
@@ -233,7 +235,8 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
     status: CheckoutStatus["status"],
     { wasHere = true, refusal }: { wasHere?: boolean; refusal?: unknown } = {},
   ): void {
-    if (UNPAID.has(status)) this.#unpaidId = id;
+    // An open one may be paid in another tab at any time.
+    if (status === "expired") this.#unpaidId = id;
     if (isPlaced(status)) this.#showPlaced(PLACED_MESSAGES[status], id);
     else if (refusal) this.#showEditing(this.#message(refusal, { isSilent: !UNPAID.has(status) }));
     else this.#showEditing(ENDED.has(status) && wasHere ? this.#messageOf(status) : null);
@@ -265,10 +268,11 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #showRefusal(error: unknown): void {
     const type = problemTypeOf(error);
     if (type !== "already_paid" && type !== "payment_processing") {
-      const { supersedes } = this.#beginner;
-      const mayHavePaid = this.#mayHavePaid || (supersedes !== null && supersedes !== this.#unpaidId);
+      // Another tab may have begun one since this request was sent.
+      const earlier = unfinishedCheckout()?.id ?? this.#beginner.supersedes;
+      const mayHavePaid = this.#mayHavePaid || (earlier !== null && earlier !== this.#unpaidId);
       this.#showEditing(this.#message(error, { isSilent: mayHavePaid }));
-      if (!mayHavePaid || type === "checkout_not_found" || this.#beginner.hasGivenUp(supersedes)) return;
+      if (!mayHavePaid || type === "checkout_not_found" || this.#beginner.hasGivenUp(earlier)) return;
       this.#mayHavePaid = true;
       return void this.#resume(error);
     }
@@ -382,7 +386,8 @@ export class CheckoutFlow extends Store<CheckoutSnapshot> {
   #onBeganElsewhere(id: string): void {
     this.#beginner.forget();
     this.#replacedBy = id;
-    if (storedAttemptId() && !this.#isPaying) storeAttemptId(id);
+    // The answer to a begin under way comes too late. If the other is paid first there is nothing to pay here.
+    if ((storedAttemptId() || this.#state === "beginning") && !this.#isPaying) storeAttemptId(id);
     if (this.#state === "payable") this.#showEditing(this.#messageOf("superseded"));
   }
 

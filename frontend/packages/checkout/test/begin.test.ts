@@ -441,12 +441,17 @@ test("a browser whose localStorage is full has the id in sessionStorage", async 
   storeAttemptId("a1"); // and the tab was loaded again
   const page = openCheckout();
   page.gateway.on(statusOf("a1"), json({ status: "open" })).on(INITIATE, checkout("a2"));
-
   await soon(page.flow.begin(cart()));
+  finished("a2");
+
+  storeAttemptId("none"); // nothing that the gateway calls an id
+  const next = openCheckout();
+  next.gateway.on(statusOf("none"), problem(422, "invalid_request"));
+  await until(next, "editing");
   vi.unstubAllGlobals();
 
   expect(superseded(page)).toEqual(["a1"]);
-  finished("a2");
+  expect([stored(), next.gateway.sent.length]).toEqual([{}, 1]);
 });
 
 test("a browser without storage can still buy", async () => {

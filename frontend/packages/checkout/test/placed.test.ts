@@ -77,6 +77,22 @@ describe("the id of a paid checkout stays until its confirmation is shown", () =
   });
 });
 
+test("a begin that hangs has nothing to pay once another tab has begun, paid and confirmed", async () => {
+  const page = openCheckout();
+  const answer = deferred<Response>();
+  page.gateway.on(INITIATE, () => answer.promise);
+  const begun = page.flow.begin(cart());
+  const other = otherTab();
+  other.began("a1"); // without the lock, which was not granted in time
+  other.placed("a1", "completed");
+  await aWhile();
+
+  answer.resolve(checkout("b1")());
+  await soon(begun);
+
+  expect([page.state(), page.kind()]).toEqual(["placed", "already_paid"]);
+});
+
 test("a tab that hears of the payment while it begins has nothing to pay", async () => {
   begunBefore("a1");
   const page = openCheckout();
@@ -202,18 +218,68 @@ describe("nobody is told that they were not charged while that is not known", ()
   });
 
   test.each([
-    ["requires_action", "pending"],
-    ["open", "not_charged"],
-  ])("if a begin fails after the stored checkout was found %s", async (status, money) => {
+    [json({ status: "requires_action" }), "pending"],
+    [lost, "pending"],
+    [json({ status: "open" }), "not_charged"],
+  ])("%# if a begin fails beside another tab's checkout, whatever was known of it", async (found, money) => {
     begunBefore("a1");
     const page = openCheckout();
-    page.gateway.on(statusOf("a1"), json({ status })).on(INITIATE, lost);
+    page.gateway.on(statusOf("a1"), json({ status: "open" }), found).on(INITIATE, lost);
     await until(page, "editing");
 
     await soon(page.flow.begin(cart()));
     await aWhile();
 
     expect([page.kind(), page.flow.getSnapshot().message?.money]).toEqual(["offline", money]);
+  });
+
+  test.each(["since the begin was sent", "before, as a late note says"])(
+    "if another tab began one %s",
+    async (when) => {
+      const page = openCheckout();
+      if (when.startsWith("before")) keepUnfinished("a1");
+      const answer = deferred<Response>();
+      page.gateway.on(INITIATE, () => answer.promise.then(() => Promise.reject(lost()))).on(statusOf("a1"), lost);
+      const begun = page.flow.begin(cart());
+      await aWhile();
+
+      keepUnfinished("a1");
+      otherTab().began("a1");
+      await aWhile();
+      answer.resolve(new Response());
+      await soon(begun);
+
+      expect(page.flow.getSnapshot().message).toMatchObject({ kind: "offline", money: "pending" });
+    },
+  );
+
+  test("if its confirmation is shown in another tab meanwhile", async () => {
+    keepUnfinished("a1");
+    const page = openCheckout();
+    const answer = deferred<Response>();
+    page.gateway.on(INITIATE, () => answer.promise.then(() => Promise.reject(lost()))).on(statusOf("a1"), lost);
+    const begun = page.flow.begin(cart());
+
+    localStorage.clear();
+    answer.resolve(new Response());
+    await soon(begun);
+    await aWhile();
+
+    expect(page.flow.getSnapshot().message).toMatchObject({ kind: "offline", money: "pending" });
+  });
+
+  test("if a checkout was given up, which somebody else may have paid", async () => {
+    begunBefore("adas");
+    const page = openCheckout();
+    const notFound = problem(404, "checkout_not_found");
+    page.gateway.on(statusOf("adas"), notFound).on(INITIATE, notFound, problem(422, "refused_by_stripe"));
+    await until(page, "editing");
+    page.flow.startOver();
+
+    await soon(page.flow.begin(cart()));
+    await aWhile();
+
+    expect(page.flow.getSnapshot().message).toMatchObject({ kind: "refused_by_stripe", money: "pending" });
   });
 
   test("if a checkout that waits at the bank was begun again", async () => {

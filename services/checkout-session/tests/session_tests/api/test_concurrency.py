@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
@@ -20,11 +20,16 @@ CALLS: Final = 20
 ROUNDS: Final = 60
 
 
-async def at_once(*calls: Awaitable[Any]) -> list[Any]:
+Call = tuple[Callable[[Any], Awaitable[Any]], Any]
+"""Method of a stub and its request. grpc.aio sends as soon as the method is called, so `at_once` calls it."""
+
+
+async def at_once(*calls: Call) -> list[Any]:
     """Run calls concurrently, sent in a random order; return their outcomes in the order given."""
     tasks: dict[int, asyncio.Task[Any]] = {}
     for index in random.sample(range(len(calls)), len(calls)):
-        tasks[index] = asyncio.create_task(outcome(calls[index]))
+        method, request = calls[index]
+        tasks[index] = asyncio.create_task(outcome(method(request)))
     return [await tasks[index] for index in range(len(calls))]
 
 
@@ -37,7 +42,7 @@ async def test_of_saves_with_several_intents_one_wins_for_all(valkey: RedisServe
     async with run_service(valkey.url) as one, run_service(valkey.url) as other:
         stubs = [Stub(one), Stub(other)]
 
-        answers = await at_once(*(stubs[at % 2].SaveAttempt(request) for at, request in enumerate(requests)))
+        answers = await at_once(*((stubs[at % 2].SaveAttempt, request) for at, request in enumerate(requests)))
 
         found = await stubs[0].GetAttempt(get(first.attempt_id))
     saved = [answer for answer in answers if isinstance(answer, pb.SaveAttemptResponse)]
@@ -51,7 +56,7 @@ async def test_of_several_requests_under_one_id_one_is_stored(stub: Stub) -> Non
     first = new_request()
     requests = [new_request(attempt_id=first.attempt_id, request_hash=bytes([at]) * 32) for at in range(CALLS)]
 
-    answers = await at_once(*(stub.SaveAttempt(request) for request in requests))
+    answers = await at_once(*((stub.SaveAttempt, request) for request in requests))
 
     mismatch = ReportedError(grpc.StatusCode.ALREADY_EXISTS, "request_hash_mismatch")
     assert answers.count(mismatch) == CALLS - 1
@@ -66,7 +71,7 @@ async def test_a_close_never_leaves_an_open_attempt(stub: Stub) -> None:
     for _ in range(ROUNDS):
         request = new_request()
 
-        saved, _ = await at_once(stub.SaveAttempt(request), stub.CloseAttempt(close(request.attempt_id)))
+        saved, _ = await at_once((stub.SaveAttempt, request), (stub.CloseAttempt, close(request.attempt_id)))
 
         found = await outcome(stub.GetAttempt(get(request.attempt_id)))
         if isinstance(saved, pb.SaveAttemptResponse):
@@ -89,11 +94,11 @@ async def test_of_several_successors_one_stands_for_all(valkey: RedisServer, red
 
             *answers, _, _ = await at_once(
                 *(
-                    stubs[at % 2].CloseAttempt(close(request.attempt_id, successor=successor))
+                    (stubs[at % 2].CloseAttempt, close(request.attempt_id, successor=successor))
                     for at, successor in enumerate(successors)
                 ),
-                stubs[0].SaveAttempt(request),
-                stubs[1].DeleteAttempt(delete(request.attempt_id)),
+                (stubs[0].SaveAttempt, request),
+                (stubs[1].DeleteAttempt, delete(request.attempt_id)),
             )
 
             found = await stubs[0].GetAttempt(get(request.attempt_id))
@@ -108,7 +113,7 @@ async def test_a_delete_never_leaves_content(stub: Stub, redis: Redis) -> None:
     for _ in range(ROUNDS):
         request = new_request()
 
-        saved, _ = await at_once(stub.SaveAttempt(request), stub.DeleteAttempt(delete(request.attempt_id)))
+        saved, _ = await at_once((stub.SaveAttempt, request), (stub.DeleteAttempt, delete(request.attempt_id)))
 
         found = await stub.GetAttempt(get(request.attempt_id))
         keys = keys_of(request.attempt_id)
@@ -128,11 +133,13 @@ async def test_of_several_deletions_the_first_reason_stays(stub: Stub, redis: Re
         await stub.SaveAttempt(request)
         deletions = [delete(request.attempt_id, reason) for reason in reasons]
 
-        await at_once(stub.CloseAttempt(close(request.attempt_id)), *map(stub.DeleteAttempt, deletions * 3))
+        await at_once(
+            (stub.CloseAttempt, close(request.attempt_id)), *((stub.DeleteAttempt, each) for each in deletions * 3)
+        )
 
         first = await stub.GetAttempt(get(request.attempt_id))
         assert first.tombstone.reason in reasons
         assert first.tombstone.user_id == "user_1"
         assert await redis.zscore(keys_of(request.attempt_id).due, request.attempt_id) is None
-        await at_once(*map(stub.DeleteAttempt, deletions))
+        await at_once(*((stub.DeleteAttempt, each) for each in deletions))
         assert await stub.GetAttempt(get(request.attempt_id)) == first

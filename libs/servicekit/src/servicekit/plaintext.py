@@ -1,7 +1,8 @@
 """Rule for plaintext connections: they stay on this machine unless the operator allows more (ADR 13)."""
 
 import ipaddress
-from urllib.parse import urlsplit
+
+from servicekit.urls import split_url
 
 
 def is_remote_address(address: str) -> bool:
@@ -9,7 +10,7 @@ def is_remote_address(address: str) -> bool:
 
     A listening server counts by its interface. Every name except `localhost` counts as remote.
     """
-    parts = urlsplit(address if "://" in address else f"//{address}")
+    parts = split_url(address if "://" in address else f"//{address}")
     if parts.scheme == "unix":
         return False
     # gRPC's dns:///host:port has no authority; a URL may name several hosts, separated by commas.

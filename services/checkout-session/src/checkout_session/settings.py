@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -15,6 +15,7 @@ from checkout_session.redis_backend.url import parse_url
 from servicekit.certificates import TlsFiles
 from servicekit.plaintext import is_remote_address
 from servicekit.settings import EncryptionSettings, GrpcServiceSettings, Listen
+from servicekit.urls import split_url
 
 _DAY_SECONDS: Final = 24 * 60 * 60
 
@@ -91,7 +92,7 @@ class CheckoutSessionSettings(GrpcServiceSettings, EncryptionSettings):
         url = self.redis_url.get_secret_value()
         if self.redis_tls and not parse_url(url).tls:
             raise ValueError(f"{self.variable('redis_tls_cert_file')}: requires a URL that begins with rediss")
-        if any(name.startswith("ssl") for name, _ in parse_qsl(urlsplit(url).query)):
+        if any(name.startswith("ssl") for name, _ in parse_qsl(split_url(url).query)):
             raise ValueError(f"{self.variable('redis_url')}: set TLS by {self.variable('redis_tls_ca_file')}")
         return self
 

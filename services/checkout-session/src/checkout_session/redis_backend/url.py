@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote
+
+from servicekit.urls import split_url
 
 _REDIS_PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
@@ -49,7 +51,7 @@ def parse_url(url: str) -> RedisAddress:
 
     Raises InvalidUrl.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     if not _is_whole(parts):
         raise InvalidUrl("in a password / ? # @ are written %2F %3F %23 %40")
     scheme, _, form = parts.scheme.partition("+")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 from weakref import WeakSet
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from orders.postgres.tls import ReloadingTls
 from orders.usecases.unit_of_work import DatabaseReadOnly, DatabaseUnavailable
+from servicekit.urls import split_url
 
 _log = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ def _is_transient(sqlstate: str | None) -> bool:
 
 def _target_session_attrs(url: str) -> str | None:
     # An argument of asyncpg.connect overrides the URL.
-    return None if "target_session_attrs" in parse_qs(urlsplit(url).query) else "read-write"
+    return None if "target_session_attrs" in parse_qs(split_url(url).query) else "read-write"
 
 
 def _server_settings(limits: DatabaseLimits) -> dict[str, str]:

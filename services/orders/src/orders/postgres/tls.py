@@ -3,12 +3,13 @@
 import ssl
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import exc
 
 from servicekit.certificates import Certificates, TlsFiles
+from servicekit.urls import split_url
 
 _VERIFIED: Final = "verify-full"
 _FILES: Final = ("sslcert", "sslkey", "sslrootcert")
@@ -55,4 +56,4 @@ def _certificates(certificate: Path, key: Path, authorities: Path) -> Certificat
 
 
 def _parameters(url: str) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(url).query))
+    return dict(parse_qsl(split_url(url).query))

@@ -57,8 +57,8 @@ async def redis(valkey: RedisServer) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def channel(valkey: RedisServer, redis: Redis) -> AsyncIterator[grpc.aio.Channel]:
-    """Serve the empty Valkey's attempts. The limits suit a busy machine."""
-    async with run_service(valkey.url, redis_timeout_seconds=10, store_timeout_seconds=30) as running:
+    """Serve the empty Valkey's attempts."""
+    async with run_service(valkey.url) as running:
         yield running
 
 

@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 KEYS: Final = "k1:" + base64.b64encode(bytes(range(32))).decode()
 GENEROUS: Final = Limits(max_connections=8, redis_timeout_seconds=10, store_timeout_seconds=20)
+LONG_TIMEOUTS: Final[dict[str, Any]] = {"redis_timeout_seconds": 10, "store_timeout_seconds": 30}
+DEFAULT_TIMEOUTS: Final[dict[str, Any]] = {"redis_timeout_seconds": 1, "store_timeout_seconds": 2}
 UNAVAILABLE: Final = ReportedError(grpc.StatusCode.UNAVAILABLE, "store_unavailable")
 DEADLINE_SECONDS: Final = 60
 _CHANNEL_OPTIONS: Final = [
@@ -46,8 +48,13 @@ _CHANNEL_OPTIONS: Final = [
 
 @asynccontextmanager
 async def run_service(redis_url: str, **changes: Any) -> AsyncIterator[grpc.aio.Channel]:
-    """Serve a Redis's attempts on a free port; keywords replace settings."""
-    values = {"redis_url": redis_url, "listen": "127.0.0.1:0", "drain_seconds": 1, "environment": "development"}
+    """Serve a Redis's attempts on a free port, with limits for a busy machine; keywords replace settings."""
+    values = LONG_TIMEOUTS | {
+        "redis_url": redis_url,
+        "listen": "127.0.0.1:0",
+        "drain_seconds": 1,
+        "environment": "development",
+    }
     values |= {"encryption_keys": KEYS, "durability": "none"}
     settings = CheckoutSessionSettings.model_validate(values | changes)
     primaries = build_primaries(settings)

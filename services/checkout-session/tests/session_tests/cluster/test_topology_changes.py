@@ -15,7 +15,7 @@ from checkout_session.redis_backend.keys import SHARDS, keys_of
 from devstack.embedded_cluster import EmbeddedCluster, SlotMove
 from devstack.processes import wait_until
 
-from ..harness import DEADLINE_SECONDS, Stub, get, new_request, outcome, run_service
+from ..harness import DEADLINE_SECONDS, DEFAULT_TIMEOUTS, Stub, get, new_request, outcome, run_service
 from ..traffic import traffic_on
 
 pytestmark = pytest.mark.long
@@ -121,7 +121,7 @@ async def test_a_killed_primary_is_replaced_under_load(cluster: EmbeddedCluster)
     primary = cluster.primary_of(SLOTS[0])
     replica = cluster.replica_of(primary)
     async with (
-        run_service(cluster.url, durability="fsync", durable_replicas=1) as channel,
+        run_service(cluster.url, durability="fsync", durable_replicas=1, **DEFAULT_TIMEOUTS) as channel,
         traffic_on(channel) as traffic,
     ):
         await traffic.until_answered(ANSWERS)

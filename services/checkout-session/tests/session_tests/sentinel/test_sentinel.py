@@ -14,7 +14,7 @@ from checkout_session.redis_backend.url import parse_url
 from devstack.embedded_sentinels import PRIMARY_NAME, EmbeddedSentinels
 from devstack.ports import LOOPBACK
 
-from ..harness import GENEROUS, new_attempt, opened, run_service, store_on
+from ..harness import DEFAULT_TIMEOUTS, GENEROUS, new_attempt, opened, run_service, store_on
 from ..traffic import traffic_on
 
 LOOKUPS: Final = 20
@@ -66,7 +66,7 @@ async def test_a_killed_primary_is_replaced_under_load(failing_over: EmbeddedSen
     primary, replica = failing_over.primary, failing_over.replica
     failing_over.automatic_failover(down_after_ms=500)
     async with (
-        run_service(failing_over.url, durability="fsync", durable_replicas=1) as channel,
+        run_service(failing_over.url, durability="fsync", durable_replicas=1, **DEFAULT_TIMEOUTS) as channel,
         traffic_on(channel) as traffic,
     ):
         await traffic.until_answered(30)

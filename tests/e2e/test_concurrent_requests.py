@@ -30,10 +30,10 @@ PRODUCTS: Final = 60
 MAX_RANDOM_LINES: Final = 12
 SHIPPING: Final = 595
 USERS: Final = 8
-MIN_OVERLAP: Final = 0.9
-"""Share of payments whose two webhooks must be under way at the same moment."""
-MIN_OVERLAP_WITH_BROWSER: Final = 0.5
-"""Share of payments whose browser must return at that moment too."""
+MIN_OVERLAP: Final = 0.5
+"""Share of payments whose two webhooks must be under way at the same moment; about 1 on a quiet machine."""
+MIN_OVERLAP_WITH_BROWSER: Final = 0.1
+"""Share of payments whose browser must return at that moment too; a third if six more processes want both cores."""
 RETRYING_SOON: Final = ("--webhook-backoff", "0.1", "--webhook-backoff-max", "0.4", "--webhook-attempts", "20")
 
 Item = tuple[str, str, int, int]
@@ -172,7 +172,7 @@ async def test_p6_every_user_reads_their_own_orders(system: System, bought: Boug
 
 
 async def test_the_reports_came_at_the_same_moment(bought: Bought) -> None:
-    """Almost every payment was reported to both gateways at once, and often by the browser too."""
+    """Most payments were reported to both gateways at once, and some by the browser too."""
     both = bought.reports.overlapping(bought.purchases)
     with_browser = bought.reports.overlapping(bought.purchases, with_browser=True)
     sys.stdout.write(f"both webhooks at once: {both}, with the browser: {with_browser}, of {PURCHASES}\n")

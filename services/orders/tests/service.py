@@ -32,6 +32,12 @@ UNAVAILABLE = ReportedError(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
 VERSION_CONFLICT = ReportedError(grpc.StatusCode.ABORTED, "version_conflict")
 MISMATCH = ReportedError(grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch")
 
+_LONG_TIMEOUTS: dict[str, object] = {
+    "connect_timeout_seconds": 20,
+    "statement_timeout_seconds": 20,
+    "lock_timeout_seconds": 15,
+    "call_timeout_seconds": 40,
+}
 _OPTIONS = [
     ("grpc.enable_retries", 0),  # A test sees the first answer.
     ("grpc.max_receive_message_length", DEFAULT_MAX_MESSAGE_BYTES),
@@ -45,10 +51,9 @@ _LOCK_WAITERS = """
 
 
 def settings_for(database_url: str, **others: object) -> OrdersSettings:
-    """Return settings for a server on a free port."""
-    return OrdersSettings.model_validate(
-        {"listen": "127.0.0.1:0", "database_url": database_url, "drain_seconds": 1, "encryption_keys": KEYS, **others}
-    )
+    """Return settings for a server on a free port, with timeouts for a busy machine."""
+    values = {"listen": "127.0.0.1:0", "database_url": database_url, "drain_seconds": 1, "encryption_keys": KEYS}
+    return OrdersSettings.model_validate(values | _LONG_TIMEOUTS | others)
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ T = TypeVar("T")
 KEYS: Final = "k1:" + base64.b64encode(bytes(range(32))).decode()
 GENEROUS: Final = Limits(max_connections=8, redis_timeout_seconds=10, store_timeout_seconds=20)
 LONG_TIMEOUTS: Final[dict[str, Any]] = {"redis_timeout_seconds": 10, "store_timeout_seconds": 30}
-DEFAULT_TIMEOUTS: Final[dict[str, Any]] = {"redis_timeout_seconds": 1, "store_timeout_seconds": 2}
+DEFAULT_TIMEOUTS: Final = {name: CheckoutSessionSettings.model_fields[name].default for name in LONG_TIMEOUTS}
 UNAVAILABLE: Final = ReportedError(grpc.StatusCode.UNAVAILABLE, "store_unavailable")
 DEADLINE_SECONDS: Final = 60
 _CHANNEL_OPTIONS: Final = [

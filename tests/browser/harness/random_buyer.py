@@ -190,7 +190,10 @@ class RandomBuyer:
         if len(self._context.pages) == 1:
             await self._open_tab(page)
         self.did.append(f"{self._name(page)}: close")
-        await page.close()
+        while not page.is_closed():  # Chromium forgets it while a page loads, and a plain close would wait for ever:
+            with suppress(PlaywrightTimeoutError):  # https://github.com/microsoft/playwright/issues/41900
+                async with page.expect_event("close", timeout=_CLICK_MILLISECONDS):
+                    await page.close(run_before_unload=True)
 
     # The way to a purchase
 

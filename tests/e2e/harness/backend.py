@@ -114,7 +114,7 @@ class Backend(ABC):
 
     @abstractmethod
     def log_of(self, name: str) -> str:
-        """Return the log of a process."""
+        """Return the log of a process, as far as its lines are whole."""
 
     @abstractmethod
     def logs(self) -> Mapping[str, str]:
@@ -215,8 +215,9 @@ class EmbeddedBackend(Backend):
         return dict(self._service(name).settings)
 
     def log_of(self, name: str) -> str:
-        """Return the log of a process."""
-        return self._stack.home.log_of(name).read_text(errors="replace")
+        """Return the log of a process, without a line that it is writing."""
+        written = self._stack.home.log_of(name).read_text(errors="replace")
+        return written[: written.rfind("\n") + 1]
 
     def logs(self) -> Mapping[str, str]:
         """Return the logs of all processes."""

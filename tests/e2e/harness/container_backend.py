@@ -194,6 +194,7 @@ class ContainerBackend(Backend):
                 "--seed",
                 str(seed),
                 "--sample-shop",
+                "--no-rate-limits",
             ),
             *self._options.simulator_arguments,
         )

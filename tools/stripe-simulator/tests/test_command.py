@@ -110,3 +110,20 @@ async def test_initial_data_is_there_once_the_address_is_printed() -> None:
     assert {price["type"] for price in prices} == {"one_time", "recurring"}
     assert seen[0].isdisjoint(seen[1])
     stripe.WebhookSignature.verify_header(received.body.decode(), received.headers["Stripe-Signature"], "whsec_given")
+
+
+async def test_the_initial_data_is_not_limited() -> None:
+    """The limits apply from then on: Stripe's, unless an option gives others."""
+    seen = []
+    async with aiohttp.ClientSession() as session:
+        for options in (("--requests-per-second", "80"), ("--no-rate-limits",)):
+            async with (
+                command("--sample-shop", *options) as (_, url),
+                session.get(f"{url}/_simulator/rate_limits") as limits,
+            ):
+                seen.append(await limits.json())
+
+    assert seen == [
+        {"requests_per_second": 80, "operation_requests_per_second": 25, "refused": {}},
+        {"requests_per_second": None, "operation_requests_per_second": None, "refused": {}},
+    ]

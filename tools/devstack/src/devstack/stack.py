@@ -186,6 +186,7 @@ class Stack:
         self.simulator.arguments = lambda port: (
             *("--listen", f"{LOOPBACK}:{port}"),
             *words,
+            *(() if self.options.rate_limits else ("--no-rate-limits",)),
             *self.options.simulator_arguments,
         )
         self._launch(self.simulator)

@@ -31,7 +31,8 @@ class StackOptions:
     seed: int | None = None
     """The simulator's seed. None takes a random one: data of earlier runs contains the ids of earlier seeds."""
     rate_limits: bool = True
-    """Apply the gateways' rate limits. Tests turn them off, since they make many purchases from one address."""
+    """Apply the rate limits of the gateways and of the simulator. Tests turn them off, since they make many purchases
+    from one address, faster than a sandbox of Stripe allows."""
     tls: bool = False
     """Require mutual TLS from all services and stores."""
     shop: Path | None = None

@@ -16,6 +16,7 @@ import stripe
 import uvloop
 
 from stripe_simulator.json_log import log_as_json
+from stripe_simulator.rate_limits import UNLIMITED, RateLimits, limits_of_key
 from stripe_simulator.resources.webhook_endpoints import set_signing_secret
 from stripe_simulator.sample_shop import create_sample_shop
 from stripe_simulator.settings import SimulatorSettings, WebhookSettings
@@ -42,7 +43,9 @@ async def _serve(settings: SimulatorSettings, options: argparse.Namespace) -> No
     simulator = Simulator(settings)
     simulator.preparing = True
     async with simulator:
+        simulator.state.rate_limiter.set(UNLIMITED)
         await _create_initial_data(simulator, options)
+        simulator.state.rate_limiter.set(settings.rate_limits_in_force)
         simulator.preparing = False
         print(json.dumps({"url": simulator.url}), flush=True)  # noqa: T201 - the address is the command's output
         await stopping.wait()
@@ -86,6 +89,18 @@ def _settings(options: argparse.Namespace) -> SimulatorSettings:
         publishable_key=options.publishable_key,
         seed=options.seed,
         webhooks=webhooks,
+        rate_limits=_rate_limits(options),
+    )
+
+
+def _rate_limits(options: argparse.Namespace) -> RateLimits:
+    if options.no_rate_limits:
+        return UNLIMITED
+    limits = limits_of_key(options.secret_key)
+    account, operation = options.requests_per_second, options.operation_requests_per_second
+    return RateLimits(
+        limits.requests_per_second if account is None else account,
+        limits.operation_requests_per_second if operation is None else operation,
     )
 
 
@@ -115,6 +130,9 @@ def _parser() -> argparse.ArgumentParser:
         "--webhook-url",
         help=f"register an endpoint for all events at the start, with the secret {WEBHOOK_SECRET_VARIABLE} if set",
     )
+    add("--requests-per-second", type=float, help="limit of all requests (default: Stripe's for the key's mode)")
+    add("--operation-requests-per-second", type=float, help="limit of each operation (default: Stripe's)")
+    add("--no-rate-limits", action="store_true", help="limit no requests")
     add("--webhook-backoff", type=float, default=webhooks.backoff_base_seconds, help="seconds before the first retry")
     add("--webhook-backoff-max", type=float, default=webhooks.backoff_max_seconds, help="longest pause in seconds")
     add("--webhook-attempts", type=int, default=webhooks.max_attempts, help="attempts before a delivery fails")

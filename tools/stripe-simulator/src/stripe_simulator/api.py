@@ -1,7 +1,7 @@
 """The simulated API: processing of a request between socket and resource.
 
-The order is Stripe's: key, path, idempotency, parameters, execution. A response is saved under its idempotency key once
-execution has begun (see `idempotency`).
+The order is Stripe's: key, rate limits, path, idempotency, parameters, execution. A response is saved under its
+idempotency key once execution has begun (see `idempotency`).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic_core import to_json
 
 from stripe_simulator.account import Account, Cause
-from stripe_simulator.api_errors import ApiError, key_expired, locked, not_permitted, rate_limited, server_error
+from stripe_simulator.api_errors import ApiError, key_expired, locked, not_permitted, server_error
 from stripe_simulator.api_keys import ApiKeys, KeyKind, secret_key_required
 from stripe_simulator.api_request import ApiRequest
 from stripe_simulator.endpoints import Call, Endpoint, Route, Router
@@ -22,6 +22,7 @@ from stripe_simulator.expansion import Expander
 from stripe_simulator.faults import Fault, FaultKind, Faults
 from stripe_simulator.forms import Form
 from stripe_simulator.idempotency import ApiResponse, IdempotencyKeys, in_use, other_parameters
+from stripe_simulator.rate_limits import RateLimiter, rate_limited
 from stripe_simulator.request_log import ReceivedRequest, RequestLog
 from stripe_simulator.response_faults import reset_connection, send_with_fault
 
@@ -42,6 +43,7 @@ class Api:
         router: Router,
         expander: Expander,
         keys: ApiKeys,
+        rate_limiter: RateLimiter,
         idempotency: IdempotencyKeys,
         faults: Faults,
         requests: RequestLog,
@@ -51,6 +53,7 @@ class Api:
         self._router = router
         self._expander = expander
         self._keys = keys
+        self._rate_limiter = rate_limiter
         self._idempotency = idempotency
         self._faults = faults
         self._requests = requests
@@ -70,10 +73,10 @@ class Api:
             reset_connection(request)
             return web.Response(status=502)
         except ApiError as error:
-            response = api_request.response(error.status, error.envelope())
+            response = api_request.error_response(error)
         except Exception:  # noqa: BLE001 - the one place where an unexpected exception becomes a 500
             _log.exception("unexpected exception in a request")
-            response = api_request.response(500, server_error().envelope())
+            response = api_request.error_response(server_error())
         received.status = response.status
         received.replayed = response.request_id != api_request.request_id
         retry_after = fault.rule.retry_after if fault else None
@@ -110,8 +113,10 @@ class Api:
     async def _respond(self, api_request: ApiRequest, fault: Fault | None) -> ApiResponse:
         _raise_before_execution(fault, api_request)
         key_kind = self._keys.identify(api_request.authorization, api_request.publishable_key)
+        self._rate_limiter.admit_to_account()
         api_request.check()
         route = self._router.get(api_request.method, api_request.path)
+        self._rate_limiter.admit_to_operation(f"{route.endpoint.method} {route.endpoint.template}")
         if key_kind is KeyKind.PUBLISHABLE and route.endpoint.split_browser_fields is None:
             raise secret_key_required()
         key = api_request.idempotency_key
@@ -155,7 +160,7 @@ class Api:
         await _delay(fault, FaultKind.LATENCY_BEFORE, FaultKind.HOLD_BEFORE)
         if _is(fault, FaultKind.RESET_BEFORE):
             raise ConnectionReset
-        failure = api_request.response(500, server_error().envelope())
+        failure = api_request.error_response(server_error())
         if _is(fault, FaultKind.ERROR_BEFORE):
             return failure
         response = self._execute(api_request, endpoint, call)
@@ -168,7 +173,7 @@ class Api:
                 content = endpoint.handler(call)
             expanded = self._expander.expand(self._account, content, call.params.get("expand") or ())
         except ApiError as error:
-            return api_request.response(error.status, error.envelope())
+            return api_request.error_response(error)
         return api_request.response(200, expanded)
 
 
@@ -177,7 +182,6 @@ def _is(fault: Fault | None, kind: FaultKind) -> bool:
 
 
 _ERRORS_BEFORE_EXECUTION: Final[Mapping[FaultKind, Callable[[], ApiError]]] = {
-    FaultKind.RATE_LIMIT: rate_limited,
     FaultKind.LOCK_TIMEOUT: locked,
     FaultKind.UNAUTHORIZED: key_expired,
     FaultKind.FORBIDDEN: not_permitted,
@@ -190,6 +194,8 @@ _ERRORS_BEFORE_EXECUTION: Final[Mapping[FaultKind, Callable[[], ApiError]]] = {
 def _raise_before_execution(fault: Fault | None, api_request: ApiRequest) -> None:
     if _is(fault, FaultKind.KEY_MISMATCH):
         raise other_parameters(api_request.idempotency_key or "")
+    if fault is not None and fault.rule.kind is FaultKind.RATE_LIMIT:
+        raise rate_limited(fault.rule.reason)
     if fault is not None and fault.rule.kind in _ERRORS_BEFORE_EXECUTION:
         error = _ERRORS_BEFORE_EXECUTION[fault.rule.kind]()
         raise error

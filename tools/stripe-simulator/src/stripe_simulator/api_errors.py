@@ -8,7 +8,7 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """An error with its HTTP status. `body` is the content of the envelope."""
+    """An error with its HTTP status. `body` is the content of the envelope, `headers` are additional ones."""
 
     def __init__(
         self,
@@ -19,10 +19,12 @@ class ApiError(Exception):
         code: str | None = None,
         param: str | None = None,
         details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.headers = dict(headers or {})
         error: dict[str, Any] = {}
         if code:
             error |= {"code": code, "doc_url": f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}"}
@@ -80,13 +82,4 @@ def locked() -> ApiError:
         "This object cannot be accessed right now because another API request or Stripe process is currently "
         "accessing it. If you see this error intermittently, retry the request.",
         code="lock_timeout",
-    )
-
-
-def rate_limited() -> ApiError:
-    """Build the 429 of https://docs.stripe.com/rate-limits."""
-    return ApiError(
-        429,
-        "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
-        code="rate_limit",
     )

@@ -6,7 +6,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic_core import to_json
 
-from stripe_simulator.api_errors import invalid
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.forms import Form, MalformedForm, parse_form
 from stripe_simulator.idempotency import ApiResponse
 
@@ -46,6 +46,10 @@ class ApiRequest:
         """Build the response to this request."""
         return ApiResponse(status, to_json(content), self.request_id)
 
+    def error_response(self, error: ApiError) -> ApiResponse:
+        """Build the error response to this request."""
+        return ApiResponse(error.status, to_json(error.envelope()), self.request_id, error.headers)
+
     def http_response(self, response: ApiResponse, *, replayed: bool, retry_after: int | None = None) -> web.Response:
         """Add the headers. Those of a replay name the original request."""
         headers = {
@@ -54,6 +58,7 @@ class ApiRequest:
             "Access-Control-Expose-Headers": "Request-Id",
             "Request-Id": self.request_id,
             "Stripe-Version": self.stripe_version or self._pinned_version,
+            **response.headers,
         }
         if self.idempotency_key:
             headers |= {"Idempotency-Key": self.idempotency_key, "Original-Request": response.request_id}

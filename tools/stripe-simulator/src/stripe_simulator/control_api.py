@@ -4,6 +4,7 @@ It needs no key, since the simulator listens on loopback.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic_core import from_json, to_json
 from stripe_simulator import bank, billing, buyer
 from stripe_simulator.api_errors import ApiError
 from stripe_simulator.faults import FaultRule
+from stripe_simulator.rate_limits import RateLimits
 from stripe_simulator.webhooks.rules import DeliveryRule
 
 if TYPE_CHECKING:
@@ -46,6 +48,13 @@ class _Release(BaseModel):
     event_type: str | None = None
 
 
+class _RateLimits(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    requests_per_second: float | None = Field(gt=0)
+    operation_requests_per_second: float | None = Field(gt=0)
+
+
 class _Outcome(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -60,6 +69,8 @@ def control_routes(simulator: "Simulator") -> list[web.RouteDef]:
         ("POST", "/reset", control.reset),
         ("POST", "/clock/advance", control.advance_clock),
         ("GET", "/requests", control.requests),
+        ("GET", "/rate_limits", control.rate_limits),
+        ("POST", "/rate_limits", control.set_rate_limits),
         ("POST", "/faults", control.add_fault),
         ("DELETE", "/faults", control.clear_faults),
         ("GET", "/faults/{id}", control.fault),
@@ -143,6 +154,17 @@ class ControlApi:
             query.get("method", "*"), query.get("path", "*"), int(query.get("after", "0"))
         )
         return _json({"data": found, "total": self._state.requests.total})
+
+    async def rate_limits(self, _: web.Request) -> web.Response:
+        """Return the rate limits and the number of refused requests."""
+        return _json(self._state.rate_limiter.to_dict())
+
+    async def set_rate_limits(self, request: web.Request) -> web.Response:
+        """Replace the rate limits until the next reset. Null is no limit."""
+        wanted = await _body(request, _RateLimits)
+        account, operation = wanted.requests_per_second, wanted.operation_requests_per_second
+        self._state.rate_limiter.set(RateLimits(account or math.inf, operation or math.inf))
+        return _json(self._state.rate_limiter.to_dict())
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Add a fault."""

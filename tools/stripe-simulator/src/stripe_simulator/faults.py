@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from stripe_simulator.forms import Form
+from stripe_simulator.rate_limits import Reason
 
 
 class FaultKind(StrEnum):
@@ -18,7 +19,7 @@ class FaultKind(StrEnum):
     is saved already, and a retry with the same key gets it.
     """
 
-    RATE_LIMIT = "rate_limit"  # 429, not saved
+    RATE_LIMIT = "rate_limit"  # 429 with the header `Stripe-Rate-Limited-Reason`, not saved
     LOCK_TIMEOUT = "lock_timeout"  # 429 for a locked object, not saved
     UNAUTHORIZED = "unauthorized"  # 401, as for a revoked key
     FORBIDDEN = "forbidden"  # 403, as for a restricted key
@@ -61,6 +62,8 @@ class FaultRule(BaseModel):
     """Ignore requests that repeat the idempotency key of an earlier one."""
     seconds: float = Field(default=0.0, ge=0)
     retry_after: int | None = None
+    reason: Reason = "endpoint-rate"
+    """The limit that a 429 names."""
 
 
 class Fault:

@@ -5,7 +5,8 @@ requests. The same key with other parameters or at another endpoint is an error.
 began: bad keys, rate limits, invalid parameters, or a conflict with a request in progress. Keys expire after 24 hours.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from stripe_simulator.api_errors import ApiError, invalid
@@ -23,6 +24,7 @@ class ApiResponse:
     status: int
     body: bytes
     request_id: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

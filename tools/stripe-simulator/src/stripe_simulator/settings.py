@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from stripe_simulator.rate_limits import RateLimits, limits_of_key
+
 API_VERSION = "2026-10-28.endive"
 
 
@@ -31,7 +33,7 @@ class SimulatorSettings:
 
     The same seed and the same order of calls give the same ids, client secrets and webhook secrets. A bank debit stays
     in `processing` for `settlement_seconds` of simulated time. A failed renewal is retried after each of `retry_days`;
-    then the subscription is canceled.
+    then the subscription is canceled. Without `rate_limits` those of the secret key's mode apply.
     """
 
     host: str = "127.0.0.1"
@@ -43,3 +45,9 @@ class SimulatorSettings:
     settlement_seconds: float = 180.0
     retry_days: tuple[int, ...] = (3, 5, 7)
     webhooks: WebhookSettings = WebhookSettings()
+    rate_limits: RateLimits | None = None
+
+    @property
+    def rate_limits_in_force(self) -> RateLimits:
+        """The given limits, or Stripe's."""
+        return self.rate_limits or limits_of_key(self.secret_key)

@@ -23,6 +23,7 @@ from stripe_simulator.expansion import Expander
 from stripe_simulator.faults import Faults
 from stripe_simulator.idempotency import IdempotencyKeys
 from stripe_simulator.payment_flow import INTENTS
+from stripe_simulator.rate_limits import RateLimiter
 from stripe_simulator.registry import RESOURCES
 from stripe_simulator.request_log import RequestLog
 from stripe_simulator.settings import SimulatorSettings
@@ -91,17 +92,19 @@ class Simulator:
         account.subscribe(webhooks.dispatch)
         account.watch(INTENTS, partial(billing.on_intent_changed, account))
         faults, requests = Faults(), RequestLog()
+        rate_limiter = RateLimiter(self.settings.rate_limits_in_force)
         api = Api(
             account=account,
             router=_ROUTER,
             expander=_EXPANDER,
             keys=ApiKeys(self.settings),
+            rate_limiter=rate_limiter,
             idempotency=IdempotencyKeys(clock),
             faults=faults,
             requests=requests,
             url=self.url,
         )
-        return State(account, webhooks, faults, requests, api)
+        return State(account, webhooks, faults, rate_limiter, requests, api)
 
     async def _discard_state(self) -> None:
         self.state.faults.clear()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from stripe_simulator.account import Account
 from stripe_simulator.api import Api
 from stripe_simulator.faults import Faults
+from stripe_simulator.rate_limits import RateLimiter
 from stripe_simulator.request_log import RequestLog
 from stripe_simulator.webhooks.sender import WebhookSender
 
@@ -16,5 +17,6 @@ class State:
     account: Account
     webhooks: WebhookSender
     faults: Faults
+    rate_limiter: RateLimiter
     requests: RequestLog
     api: Api

@@ -15,6 +15,7 @@ import aiohttp
 import stripe
 from aiohttp import web
 
+from stripe_simulator.rate_limits import UNLIMITED
 from stripe_simulator.settings import SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
 
@@ -26,7 +27,7 @@ CHECKOUT: Final[dict[str, Any]] = {
 FAST_WEBHOOKS: Final = WebhookSettings(
     backoff_base_seconds=0.005, backoff_max_seconds=0.02, max_attempts=5, timeout_seconds=20
 )
-SETTINGS: Final = SimulatorSettings(seed=7, webhooks=FAST_WEBHOOKS)
+SETTINGS: Final = SimulatorSettings(seed=7, webhooks=FAST_WEBHOOKS, rate_limits=UNLIMITED)
 _SHUTDOWN_SECONDS: Final = 0.1
 
 

@@ -15,6 +15,7 @@ from payments_gateway.domain.refunds import Dispute, DisputeStatus, Refund, Refu
 from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
+from stripe_simulator.rate_limits import UNLIMITED
 from stripe_simulator.settings import SimulatorSettings
 from stripe_simulator.testing import SimulatedStripe, simulated_stripe
 
@@ -78,7 +79,7 @@ class Mirrors:
 @pytest.fixture
 async def mirrors() -> AsyncIterator[Mirrors]:
     """Give mirrors over a simulator."""
-    async with simulated_stripe(SimulatorSettings(seed=7, secret_key="sk_test_1")) as stripe:
+    async with simulated_stripe(SimulatorSettings(seed=7, secret_key="sk_test_1", rate_limits=UNLIMITED)) as stripe:
         client = stripe_client(stripe.simulator.url, stripe.session, roomy_limiter())
         wire, attempts = Wire(), FakeAttempts()
         refund_copies = wired(wire, "refunds", FakeMirrorRepository[Refund]())

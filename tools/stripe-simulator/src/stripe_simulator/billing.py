@@ -59,7 +59,6 @@ def cancel_now(account: Account, subscription: StripeObject, reason: str) -> Str
             _void(account, invoice)
         else:
             account.change(INVOICES, invoice, next_payment_attempt=None, auto_advance=False)
-    details = {"comment": None, "feedback": None, "reason": reason}
     return account.change(
         SUBSCRIPTIONS,
         account[SUBSCRIPTIONS].get(subscription["id"]),
@@ -67,8 +66,13 @@ def cancel_now(account: Account, subscription: StripeObject, reason: str) -> Str
         status="canceled",
         canceled_at=subscription["canceled_at"] or now,
         ended_at=now,
-        cancellation_details=details,
+        cancellation_details=cancellation_details(reason),
     )
+
+
+def cancellation_details(reason: str | None) -> StripeObject:
+    """Return the details of a cancellation, or those of a subscription that is not canceled."""
+    return {"comment": None, "feedback": None, "feedback_option": None, "reason": reason}
 
 
 def intent_of(account: Account, invoice_id: str) -> str:

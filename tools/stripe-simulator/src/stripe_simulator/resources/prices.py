@@ -52,6 +52,23 @@ def new_price(account: Account, params: Params) -> StripeObject:
     return price
 
 
+def plan_of(price: StripeObject) -> StripeObject:
+    """Return a recurring price as the plan that it once was, which subscription items still contain."""
+    same = ("id", "active", "billing_scheme", "created", "currency", "livemode", "metadata", "nickname", "product")
+    return {name: price[name] for name in same} | {
+        "object": "plan",
+        "amount": price["unit_amount"],
+        "amount_decimal": price["unit_amount_decimal"],
+        "interval": price["recurring"]["interval"],
+        "interval_count": price["recurring"]["interval_count"],
+        "meter": price["recurring"]["meter"],
+        "tiers_mode": price["tiers_mode"],
+        "transform_usage": None,
+        "trial_period_days": price["recurring"]["trial_period_days"],
+        "usage_type": price["recurring"]["usage_type"],
+    }
+
+
 def _product_id(account: Account, params: Params) -> str:
     if ("product" in params) == ("product_data" in params):
         raise invalid("You must specify exactly one of these parameters: product, product_data.", param="product")

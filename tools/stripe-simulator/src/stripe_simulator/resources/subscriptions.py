@@ -12,6 +12,7 @@ from stripe_simulator.billing_periods import period_end
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params, merge_metadata
+from stripe_simulator.resources.prices import plan_of
 
 KIND: Final = "subscription"
 _MAX_ITEMS: Final = 20
@@ -117,12 +118,13 @@ def _new_subscription(
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": anchor,
         "billing_cycle_anchor_config": None,
-        "billing_mode": {"type": "flexible"},
+        "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
+        "billing_schedules": [],
         "billing_thresholds": None,
         "cancel_at": None,
         "cancel_at_period_end": False,
         "canceled_at": None,
-        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+        "cancellation_details": billing.cancellation_details(None),
         "collection_method": "charge_automatically",
         "created": now,
         "currency": prices[0][0]["currency"],
@@ -135,14 +137,26 @@ def _new_subscription(
         "description": params.get("description"),
         "discounts": [],
         "ended_at": None,
+        "invoice_settings": {
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": None,
+            "footer": None,
+            "issuer": {"type": "self"},
+        },
         "items": _items(account, subscription_id, prices, now, end),
         "latest_invoice": None,
         "livemode": False,
+        "managed_payments": {"enabled": False},
         "metadata": merge_metadata({}, params.get("metadata")),
         "next_pending_invoice_item_invoice": None,
         "on_behalf_of": None,
         "pause_collection": None,
-        "payment_settings": {"payment_method_options": None, "payment_method_types": None},
+        "payment_settings": {
+            "payment_method_options": None,
+            "payment_method_types": None,
+            "save_default_payment_method": "off",
+        },
         "pending_invoice_item_interval": None,
         "pending_setup_intent": None,
         "pending_update": None,
@@ -152,7 +166,9 @@ def _new_subscription(
         "test_clock": None,
         "transfer_data": None,
         "trial_end": trial_end,
-        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
+        "trial_settings": {
+            "end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
+        },
         "trial_start": now if trial_end else None,
     }
     return subscription | (_cancellation(end, now) if params.get("cancel_at_period_end") else {})
@@ -179,8 +195,10 @@ def _items(
             "created": start,
             "current_period_end": end,
             "current_period_start": start,
+            "current_trial": None,
             "discounts": [],
             "metadata": {},
+            "plan": plan_of(price),
             "price": price,
             "quantity": quantity,
             "subscription": subscription_id,
@@ -189,7 +207,7 @@ def _items(
         for price, quantity in prices
     ]
     url = f"/v1/subscription_items?subscription={subscription_id}"
-    return {"object": "list", "data": data, "has_more": False, "total_count": len(data), "url": url}
+    return {"object": "list", "data": data, "has_more": False, "url": url}
 
 
 def _retrieve(call: Call) -> StripeObject:
@@ -215,7 +233,7 @@ def _update(call: Call) -> StripeObject:
 
 
 def _cancellation(end: int, now: int) -> Params:
-    details = {"comment": None, "feedback": None, "reason": "cancellation_requested"}
+    details = billing.cancellation_details("cancellation_requested")
     return {"cancel_at_period_end": True, "cancel_at": end, "canceled_at": now, "cancellation_details": details}
 
 
@@ -223,7 +241,7 @@ _NO_CANCELLATION: Final[Params] = {
     "cancel_at_period_end": False,
     "cancel_at": None,
     "canceled_at": None,
-    "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+    "cancellation_details": billing.cancellation_details(None),
 }
 
 

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from stripe_simulator import Simulator, SimulatorSettings
-from stripe_simulator.testing import CHECKOUT, Receiver, SimulatedStripe
+from stripe_simulator.scheduler import ScheduledActionsFailed
+from stripe_simulator.testing import CHECKOUT, Receiver, SimulatedStripe, simulated_stripe
 
 
 async def test_api_requests_are_logged(sim: SimulatedStripe) -> None:
@@ -97,3 +98,45 @@ async def test_health_is_503_until_the_simulator_is_ready(sim: SimulatedStripe) 
 
     assert before == {"status": "preparing"}
     assert await sim.control("GET", "/health") == {"status": "ok"}
+
+
+async def test_a_failed_scheduled_action_is_an_error_of_the_simulator() -> None:
+    """The advance, the health check and the end of the test tell it. Later actions still run."""
+    ran: list[str] = []
+
+    async def advance_over_two_actions() -> None:
+        async with simulated_stripe() as sim:
+            scheduler = sim.simulator.state.account.scheduler
+            scheduler.add(1.0, lambda: ran.append(str(1 // 0)))
+            scheduler.add(2.0, lambda: ran.append("later"))
+            await sim.control("POST", "/clock/advance", {"seconds": 3}, status=500)
+            await sim.control("GET", "/health", status=500)
+
+    with pytest.raises(ScheduledActionsFailed, match="ZeroDivisionError"):
+        await advance_over_two_actions()
+    assert ran == ["later"]
+
+
+async def test_a_reset_tells_a_failed_scheduled_action(sim: SimulatedStripe) -> None:
+    """It resets, and the failure is told once more before it is forgotten."""
+    ran: list[int] = []
+    sim.simulator.state.account.scheduler.add(0.0, lambda: ran.append(1 // 0))
+    await sim.control("POST", "/clock/advance", {"seconds": 1}, status=500)
+
+    await sim.control("POST", "/reset", status=500)
+
+    assert await sim.control("GET", "/health") == {"status": "ok"}
+
+
+async def test_events_of_a_moment_are_delivered_before_the_next(sim: SimulatedStripe, receiver: Receiver) -> None:
+    """An advance over two scheduled moments delivers the first one's events as of the first."""
+    await sim.subscribe(receiver, "charge.succeeded")
+    account = sim.simulator.state.account
+    seen: list[int] = []
+    charge: dict[str, Any] = {"id": "ch_1", "object": "charge"}
+    account.scheduler.add(10.0, lambda: account.publish("charge.succeeded", charge))
+    account.scheduler.add(20.0, lambda: seen.append(len(receiver.received)))
+
+    await sim.control("POST", "/clock/advance", {"seconds": 30})
+
+    assert seen == [1]

@@ -39,3 +39,7 @@ class Clock:
         if seconds < 0:
             raise ValueError("the clock only moves forward")
         self._added_seconds += seconds
+
+    def advance_to(self, moment: float) -> None:
+        """Advance the clock to a time in seconds since the epoch, unless it is past it."""
+        self._added_seconds += max(moment - self.now(), 0.0)

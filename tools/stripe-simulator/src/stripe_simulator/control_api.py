@@ -12,10 +12,11 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 
-from stripe_simulator import bank, billing, buyer
+from stripe_simulator import bank, billing, buyer, timeline
 from stripe_simulator.api_errors import ApiError
 from stripe_simulator.faults import FaultRule
 from stripe_simulator.rate_limits import RateLimits
+from stripe_simulator.scheduler import ScheduledActionsFailed
 from stripe_simulator.webhooks.rules import DeliveryRule
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def control_routes(simulator: "Simulator") -> list[web.RouteDef]:
 
 
 def _with_errors(handler: Handler) -> Handler:
-    """Map exceptions to responses: 422 for an invalid body, 404 for an unknown id."""
+    """Map exceptions to responses: 422 for an invalid body, 404 for an unknown id, 500 for a failed action."""
 
     async def handle(request: web.Request) -> web.Response:
         try:
@@ -113,6 +114,8 @@ def _with_errors(handler: Handler) -> Handler:
             return _json({"error": f"There is no {error}."}, 404)
         except ApiError as error:
             return _json(error.envelope(), error.status)
+        except ScheduledActionsFailed as error:
+            return _json({"error": f"Scheduled actions failed: {error}"}, 500)
 
     return handle
 
@@ -122,13 +125,15 @@ class ControlApi:
 
     def __init__(self, simulator: "Simulator") -> None:
         self._simulator = simulator
+        self._advancing = asyncio.Lock()
 
     @property
     def _state(self) -> "State":
         return self._simulator.state
 
     async def health(self, _: web.Request) -> web.Response:
-        """Respond 200 once the simulator is ready, its initial data included."""
+        """Respond 200 once the simulator is ready, its initial data included. 500 if a scheduled action has failed."""
+        self._state.account.scheduler.require_no_failures()
         return _json({"status": "preparing"}, 503) if self._simulator.preparing else _json({"status": "ok"})
 
     async def unknown(self, request: web.Request) -> web.Response:
@@ -141,11 +146,10 @@ class ControlApi:
         return _json({})
 
     async def advance_clock(self, request: web.Request) -> web.Response:
-        """Advance the clock and run the scheduled actions that are due."""
-        account = self._state.account
-        account.clock.advance((await _body(request, _Advance)).seconds)
-        account.scheduler.run_due()
-        return _json({"now": account.clock.now()})
+        """Advance the clock, run the scheduled actions that are due and deliver their events."""
+        seconds = (await _body(request, _Advance)).seconds
+        async with self._advancing:
+            return _json({"now": await timeline.advance(self._state, seconds)})
 
     async def requests(self, request: web.Request) -> web.Response:
         """Return API requests, filtered by `method`, `path` (a glob) and `after` (a number)."""

@@ -72,9 +72,14 @@ class Simulator:
         await self._session.close()
 
     async def reset(self) -> None:
-        """Discard all objects, webhook endpoints included, and start again with the same seed."""
+        """Discard all objects, webhook endpoints included, and start again with the same seed.
+
+        Raises ScheduledActionsFailed if an action had failed before.
+        """
+        before = self.state.account.scheduler
         await self._discard_state()
         self.state = self._new_state()
+        before.require_no_failures()
 
     async def __aenter__(self) -> Self:
         await self.start()

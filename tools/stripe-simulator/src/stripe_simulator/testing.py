@@ -166,7 +166,7 @@ def official_client(simulator: Simulator, session: aiohttp.ClientSession, key: s
 
 @asynccontextmanager
 async def simulated_stripe(settings: SimulatorSettings = SETTINGS) -> AsyncIterator[SimulatedStripe]:
-    """Run a simulator with clients for it."""
+    """Run a simulator with clients for it. Raises ScheduledActionsFailed at the end if an action has failed."""
     async with Simulator(settings) as simulator, aiohttp.ClientSession() as session:
         yield SimulatedStripe(
             simulator=simulator,
@@ -174,3 +174,4 @@ async def simulated_stripe(settings: SimulatorSettings = SETTINGS) -> AsyncItera
             api=official_client(simulator, session, settings.secret_key),
             browser=official_client(simulator, session, settings.publishable_key),
         )
+        simulator.state.account.scheduler.require_no_failures()

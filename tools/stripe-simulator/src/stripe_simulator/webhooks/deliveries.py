@@ -34,6 +34,8 @@ class Delivery:
     body: bytes = field(repr=False)
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
+    acknowledged_at: float | None = None
+    """Simulated time of the 2xx response."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the delivery for the control API, without the event's content."""
@@ -76,12 +78,14 @@ class DeliveryLog:
 
     def __init__(self) -> None:
         self._deliveries: dict[str, Delivery] = {}
+        self._by_event: dict[str, list[Delivery]] = {}
         self._attempts: deque[Attempt] = deque(maxlen=KEPT_ATTEMPTS)
         self._states: Counter[DeliveryState] = Counter()
 
     def add(self, delivery: Delivery) -> None:
         """Add a delivery."""
         self._deliveries[delivery.id] = delivery
+        self._by_event.setdefault(delivery.event_id, []).append(delivery)
         self._states[delivery.state] += 1
 
     def move(self, delivery: Delivery, state: DeliveryState) -> None:
@@ -99,6 +103,10 @@ class DeliveryLog:
     def counts(self) -> dict[str, int]:
         """Return the number of deliveries in each state."""
         return {state: self._states[state] for state in DeliveryState}
+
+    def of_event(self, event_id: str) -> list[Delivery]:
+        """Return the deliveries of an event, redeliveries included."""
+        return self._by_event.get(event_id, [])
 
     def deliveries(self, **wanted: str | None) -> list[Delivery]:
         """Return the deliveries with these field values, oldest first."""

@@ -33,6 +33,9 @@ class WebhookSender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._due = 0
+        self._none_due = asyncio.Event()
+        self._none_due.set()
         self._created = 0
 
     def dispatch(self, event: StripeObject) -> None:
@@ -56,6 +59,23 @@ class WebhookSender:
     async def wait_until_idle(self) -> None:
         """Wait until no delivery is in progress or waiting for a retry. Held ones do not count."""
         await self._idle.wait()
+
+    async def wait_until_sent(self) -> None:
+        """Wait until no attempt is due or in progress. Deliveries that wait for a retry or a rule do not count."""
+        await self._none_due.wait()
+
+    def acknowledged_at(self, event: StripeObject) -> float | None:
+        """Return the simulated time since when every endpoint has acknowledged an event, or None.
+
+        An event that no endpoint listens to counts as acknowledged when it is created.
+        """
+        by_endpoint: dict[str, list[float]] = {}
+        for delivery in self.log.of_event(event["id"]):
+            known = by_endpoint.setdefault(delivery.endpoint_id, [])
+            known += [] if delivery.acknowledged_at is None else [delivery.acknowledged_at]
+        if not all(by_endpoint.values()):
+            return None
+        return max((min(moments) for moments in by_endpoint.values()), default=event["created"])
 
     async def stop(self) -> None:
         """Abandon all deliveries."""
@@ -102,27 +122,44 @@ class WebhookSender:
         task = asyncio.get_running_loop().create_task(self._deliver(delivery, delay_seconds))
         self._tasks.add(task)
         self._idle.clear()
+        self._count_due(1)
         task.add_done_callback(self._on_done)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._count_due(-1)
         if not self._tasks:
             self._idle.set()
 
     async def _deliver(self, delivery: Delivery, delay_seconds: float) -> None:
         """Send until a 2xx response, or until the attempts are used up."""
         if delay_seconds:
-            await asyncio.sleep(delay_seconds)
+            await self._pause(delay_seconds)
         while True:
             attempt = await self._attempt(delivery)
             if attempt.status in _SUCCESS:
+                delivery.acknowledged_at = self._account.clock.now()
                 self.log.move(delivery, DeliveryState.DELIVERED)
                 return
             endpoint_exists = self._account[COLLECTION].find(delivery.endpoint_id) is not None
             if delivery.attempts >= self._settings.max_attempts or not endpoint_exists:
                 self.log.move(delivery, DeliveryState.FAILED)
                 return
-            await asyncio.sleep(self._settings.backoff_seconds(delivery.attempts))
+            await self._pause(self._settings.backoff_seconds(delivery.attempts))
+
+    async def _pause(self, seconds: float) -> None:
+        self._count_due(-1)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._count_due(1)
+
+    def _count_due(self, change: int) -> None:
+        self._due += change
+        if self._due:
+            self._none_due.clear()
+        else:
+            self._none_due.set()
 
     async def _attempt(self, delivery: Delivery) -> Attempt:
         async with self._slots:

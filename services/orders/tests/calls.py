@@ -68,15 +68,29 @@ async def read(orders: Client, subscription: pb.Subscription) -> pb.Subscription
     return (await orders.GetSubscription(pb.GetSubscriptionRequest(subscription_id=subscription.id))).subscription
 
 
-async def put_customer(orders: Client, customer_id: str, *, user_id: str = "user_1", replaces: str = "") -> str:
-    """Assign a customer; return the user's customer afterwards."""
-    request = pb.PutCustomerRequest(user_id=user_id, stripe_customer_id=customer_id, replaces=replaces)
+async def retry(
+    orders: Client, subscription: pb.Subscription, *, expected_version: int = 0, payment_method_id: str = ""
+) -> pb.Subscription:
+    """Let a failed activation begin again."""
+    request = pb.RetryActivationRequest(
+        subscription_id=subscription.id, expected_version=expected_version, payment_method_id=payment_method_id
+    )
+    return (await orders.RetryActivation(request)).subscription
+
+
+async def put_customer(
+    orders: Client, customer_id: str, *, user_id: str = "user_1", currency: str = "eur", replaces: str = ""
+) -> str:
+    """Assign a customer; return the user's customer of the currency afterwards."""
+    request = pb.PutCustomerRequest(
+        user_id=user_id, currency=currency, stripe_customer_id=customer_id, replaces=replaces
+    )
     return (await orders.PutCustomer(request)).stripe_customer_id
 
 
-async def get_customer(orders: Client, user_id: str = "user_1") -> str:
+async def get_customer(orders: Client, user_id: str = "user_1", currency: str = "eur") -> str:
     """Read a user's customer."""
-    return (await orders.GetCustomer(pb.GetCustomerRequest(user_id=user_id))).stripe_customer_id
+    return (await orders.GetCustomer(pb.GetCustomerRequest(user_id=user_id, currency=currency))).stripe_customer_id
 
 
 async def list_quarantined(orders: Client) -> list[pb.QuarantinedPayment]:

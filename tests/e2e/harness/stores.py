@@ -106,9 +106,11 @@ class OrdersDb(AsyncClosing):
             UUID(subscription_id),
         )
 
-    async def customer_of(self, user_id: str) -> str | None:
-        """Return a user's Stripe customer."""
-        found = await self.rows("SELECT stripe_customer_id FROM customers WHERE user_id = $1", user_id)
+    async def customer_of(self, user_id: str, currency: str = "usd") -> str | None:
+        """Return a user's Stripe customer of a currency."""
+        found = await self.rows(
+            "SELECT stripe_customer_id FROM customers WHERE user_id = $1 AND currency = $2", user_id, currency
+        )
         return found[0]["stripe_customer_id"] if found else None
 
     async def quarantined(self) -> list[Row]:

@@ -17,6 +17,17 @@ async def test_the_first_writer_wins(orders: Client) -> None:
     assert (await get_customer(orders), await get_customer(orders, "user_2")) == ("cus_1", "cus_3")
 
 
+async def test_a_user_has_a_customer_for_each_currency(orders: Client) -> None:
+    """One is read, and replaced, by its currency."""
+    await put_customer(orders, "cus_eur")
+    await put_customer(orders, "cus_usd", currency="usd")
+
+    replaced = await put_customer(orders, "cus_new", currency="usd", replaces="cus_usd")
+
+    assert replaced == await get_customer(orders, currency="usd") == "cus_new"
+    assert await get_customer(orders) == "cus_eur"
+
+
 async def test_a_customer_that_no_longer_exists_is_replaced(orders: Client) -> None:
     """Once: `replaces` must name the user's customer, unless the user has none."""
     answers = [
@@ -29,13 +40,16 @@ async def test_a_customer_that_no_longer_exists_is_replaced(orders: Client) -> N
 
 
 @pytest.mark.parametrize("replaces", ["", "cus_2"])
-async def test_a_customer_of_another_user_is_refused(orders: Client, replaces: str) -> None:
-    """Nobody pays with another user's payment methods."""
-    await put_customer(orders, "cus_1", user_id="user_1")
+@pytest.mark.parametrize(("user_id", "currency"), [("user_2", "eur"), ("user_1", "usd")])
+async def test_a_customer_of_another_user_or_currency_is_refused(
+    orders: Client, user_id: str, currency: str, replaces: str
+) -> None:
+    """Nobody pays with another user's payment methods, and no customer has two currencies."""
+    await put_customer(orders, "cus_1")
     if replaces:
-        await put_customer(orders, replaces, user_id="user_2")
+        await put_customer(orders, replaces, user_id=user_id, currency=currency)
 
-    error = await error_of(put_customer(orders, "cus_1", user_id="user_2", replaces=replaces))
+    error = await error_of(put_customer(orders, "cus_1", user_id=user_id, currency=currency, replaces=replaces))
 
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     assert [each.field for each in error.violations] == ["stripe_customer_id"]

@@ -8,6 +8,7 @@ import pytest
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2 as pb
+from orders.api.customers import customer_assignment_from_proto, customer_owner_from_proto
 from orders.api.paging import (
     UserPageRequest,
     orders_page_from_proto,
@@ -23,9 +24,8 @@ from orders.api.purchases import (
 from orders.api.refunds import dispute_from_proto, dispute_id_from_proto, refund_from_proto, refund_id_from_proto
 from orders.api.subscriptions import (
     activation_failure_from_proto,
+    activation_retry_from_proto,
     begin_activation_from_proto,
-    customer_assignment_from_proto,
-    customer_owner_from_proto,
     snapshot_from_proto,
     subscription_key_from_proto,
 )
@@ -245,13 +245,27 @@ def test_an_invalid_state_is_refused_by_field(change: Change, field: str) -> Non
             "abandon_generation",
         ),
         (activation_failure_from_proto, pb.FailActivationRequest(subscription_id=ID, expected_version=1), "failure"),
-        (customer_owner_from_proto, pb.GetCustomerRequest(), "user_id"),
-        (customer_assignment_from_proto, pb.PutCustomerRequest(stripe_customer_id="cus_1"), "user_id"),
-        (customer_assignment_from_proto, pb.PutCustomerRequest(user_id="user_1"), "stripe_customer_id"),
         (
-            customer_assignment_from_proto,
-            pb.PutCustomerRequest(user_id="user_1", stripe_customer_id="cus_1", replaces="\0"),
-            "replaces",
+            activation_retry_from_proto,
+            pb.RetryActivationRequest(subscription_id=ID, expected_version=-1),
+            "expected_version",
+        ),
+        (
+            activation_retry_from_proto,
+            pb.RetryActivationRequest(subscription_id=ID, payment_method_id="\0"),
+            "payment_method_id",
+        ),
+        (customer_owner_from_proto, pb.GetCustomerRequest(currency="eur"), "user_id"),
+        (customer_owner_from_proto, pb.GetCustomerRequest(user_id="user_1"), "currency"),
+        *(
+            (
+                customer_assignment_from_proto,
+                pb.PutCustomerRequest(
+                    **{"user_id": "user_1", "currency": "eur", "stripe_customer_id": "cus_1"} | {field: value}
+                ),
+                field,
+            )
+            for field, value in (("user_id", ""), ("stripe_customer_id", ""), ("currency", "EUR"), ("replaces", "\0"))
         ),
         (refund_id_from_proto, pb.GetRefundRequest(), "stripe_refund_id"),
         (dispute_id_from_proto, pb.GetDisputeRequest(), "stripe_dispute_id"),

@@ -80,7 +80,10 @@ SUBSCRIPTION = {
     "subscriptions_stripe_state_needs_stripe_id_check": "UPDATE subscriptions SET ended_at = now()",
     "subscriptions_cancelled_has_ended_check": "UPDATE subscriptions SET cancel_requested_at = now()",
     "subscriptions_pending_can_be_created_check": "UPDATE subscriptions SET stripe_payment_method_id = NULL",
-    "subscriptions_failure_iff_failed_check": "UPDATE subscriptions SET activation_failure = 'resource_missing'",
+    "subscriptions_failure_iff_failed_check": "UPDATE subscriptions SET activation_failure = 'resource_missing',"
+    " activation_failed_at = now()",
+    "subscriptions_failed_has_time_check": "UPDATE subscriptions SET status = 'activation_failed',"
+    " activation_failure = 'resource_missing'",
     "subscriptions_trial_days_check": "UPDATE subscriptions SET trial_days = 731",
     "subscriptions_activation_generation_check": "UPDATE subscriptions SET activation_generation = 0",
     "subscriptions_version_check": "UPDATE subscriptions SET version = 0",
@@ -104,8 +107,9 @@ MIRROR = {
     "subscription_invoices_attempt_count_check": "UPDATE subscription_invoices SET attempt_count = -1",
     "subscription_invoices_currency_check": "UPDATE subscription_invoices SET currency = 'EUR'",
     "subscription_invoices_subscription_id_fkey": "DELETE FROM subscription_items; DELETE FROM subscriptions",
-    "customers_pkey": "INSERT INTO customers VALUES ('user_1', 'cus_2')",
-    "customers_stripe_customer_id_key": "INSERT INTO customers VALUES ('user_2', 'cus_1')",
+    "customers_pkey": "INSERT INTO customers VALUES ('user_1', 'eur', 'cus_2')",
+    "customers_stripe_customer_id_key": "INSERT INTO customers VALUES ('user_1', 'usd', 'cus_1')",
+    "customers_currency_check": "UPDATE customers SET currency = 'EUR'",
     **{
         f"{table}_{constraint}": statement.format(table=table)
         for table in ("refunds", "disputes")

@@ -58,8 +58,8 @@ BOOKKEEPING = {
     # Stripe's ids stay, so that a subscription can still be created, followed and ended.
     "subscriptions": "id checkout_attempt_id intent_id stripe_customer_id stripe_payment_method_id"
     " stripe_subscription_id status version interval interval_count current_period_end created_at payment_outcome"
-    " currency position trial_days activation_generation activation_began_at activation_failure trial_end"
-    " cancel_at_period_end cancel_at canceled_at ended_at latest_invoice_id erased_at cancel_requested_at",
+    " currency position trial_days activation_generation activation_began_at activation_failure activation_failed_at"
+    " trial_end cancel_at_period_end cancel_at canceled_at ended_at latest_invoice_id erased_at cancel_requested_at",
     "subscription_items": "subscription_id position price_id product_id name quantity unit_amount_minor",
     "subscription_invoices": "stripe_invoice_id subscription_id status billing_reason total_minor amount_paid_minor"
     " currency attempt_count created_at period_start period_end next_payment_attempt",
@@ -71,7 +71,7 @@ PERSONAL = {
     "payments": {"user_id", "attempt_content", "encrypted_content"},
     "orders": set(PERSONAL_COLUMNS),
     "subscriptions": set(PERSONAL_COLUMNS),
-    "customers": {"user_id", "stripe_customer_id"},  # The whole row is deleted.
+    "customers": {"user_id", "currency", "stripe_customer_id"},  # The whole row is deleted.
 }
 
 
@@ -170,13 +170,16 @@ async def test_p7_an_erased_subscription_continues_without_its_buyer(
     assert {row[name] for name in PERSONAL_COLUMNS} == {None}
 
 
-async def test_p7_an_erased_user_has_no_customer(orders: Client, service: ErasureService) -> None:
-    """A user who comes back gets a new one."""
+async def test_p7_an_erased_user_has_no_customer(orders: Client, service: ErasureService, sql: Any) -> None:
+    """In no currency. A user who comes back gets a new one."""
     await put_customer(orders, "cus_1")
+    await put_customer(orders, "cus_usd", currency="usd")
+    counted = await service.preview(ADA)
 
     erased = await erase(service, ADA)
 
-    assert erased == ErasureCounts(customers=1)
+    assert erased == counted == ErasureCounts(customers=2)
+    assert await count(sql, "customers") == [0]
     assert await put_customer(orders, "cus_2") == await get_customer(orders) == "cus_2"
 
 

@@ -3,8 +3,12 @@
 import asyncio
 from typing import Any
 
+import grpc
+
+from checkout.orders.v1 import orders_pb2 as pb
+
 from ..builders import cart, invoice, recurring_line, stripe_state
-from ..calls import activate, apply, begin, begun, cancel, fail, read
+from ..calls import activate, apply, begin, begun, cancel, fail, read, retry
 from ..service import MISMATCH, VERSION_CONFLICT, Client, count, error_of, lock_waiters, outcomes, until
 from .test_outages import locked
 
@@ -99,6 +103,40 @@ async def test_a_cancel_and_an_activation_at_once_are_one_of_the_two(orders: Cli
         assert [error.reason for error in errors] == [
             "version_conflict" if current.HasField("cancel_requested_at") else "subscription_activated"
         ]
+
+
+async def test_of_concurrent_retries_of_an_activation_with_different_cards_one_wins(orders: Client) -> None:
+    """The others get a conflict, and a repeat of the winner's call changes nothing."""
+    for _ in range(ROUNDS):
+        failed = await fail(orders, await begun(orders))
+
+        answers, errors = await outcomes(
+            [retry(orders, failed, payment_method_id=f"pm_{rival}") for rival in range(AT_ONCE)]
+        )
+
+        assert errors == [VERSION_CONFLICT] * (AT_ONCE - 1)
+        assert answers == [await retry(orders, failed, payment_method_id=answers[0].payment_method_id)]
+        assert answers[0].version == failed.version + 1
+
+
+async def test_a_retry_and_a_late_binding_at_once_are_one_subscription(orders: Client) -> None:
+    """A request of the failed generation may still have created it at Stripe: it is bound, whoever comes first."""
+    for number in range(ROUNDS):
+        failed = await fail(orders, await begun(orders))
+
+        async def bind_late(failed: pb.Subscription = failed, number: int = number) -> pb.Subscription:
+            """Bind it, and once more at the version of the retry."""
+            state = stripe_state(f"sub_{number}")
+            try:
+                return await activate(orders, failed, state)
+            except grpc.aio.AioRpcError:
+                return await activate(orders, await read(orders, failed), state)
+
+        answers, errors = await outcomes([retry(orders, failed), bind_late()])
+
+        assert [error.reason for error in errors] in ([], ["subscription_activated"])
+        assert answers[-1] == await read(orders, failed)
+        assert answers[-1].stripe_subscription_id == f"sub_{number}"
 
 
 async def test_concurrent_cancels_are_one_cancel(orders: Client) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orders.domain.checkout import AttemptContent, CheckoutContext, Contact, LineItem, Money
+from orders.domain.customers import CustomerOwner
 from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
 from orders.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
@@ -16,6 +17,7 @@ from orders.usecases.quarantine import QuarantineService
 from servicekit.encryption import Keyring
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+OWNER = CustomerOwner("user_1", "eur")
 REPORT = PaymentReport(ReportChannel.RECONCILER, None)
 
 
@@ -63,11 +65,11 @@ async def test_leaving_without_commit_rolls_back(begin: PostgresUnitOfWorkFactor
     attempt = paid(1)
     async with begin() as unit:
         await unit.purchases.decide_purchase(attempt.payment, attempt.context, REPORT, AT)
-        await unit.customers.add("user_1", "cus_1")
+        await unit.customers.add(OWNER, "cus_1")
 
     async with begin() as unit:
         assert await unit.purchases.lock_decision("pi_1") is None
-        assert await unit.customers.find("user_1") is None
+        assert await unit.customers.find(OWNER) is None
 
 
 async def test_p4_content_is_attached_only_where_there_is_none(begin: PostgresUnitOfWorkFactory) -> None:

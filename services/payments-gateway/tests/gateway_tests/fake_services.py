@@ -279,16 +279,16 @@ class FakeCustomerRepository:
     """orders' customers: the first writer wins."""
 
     def __init__(self) -> None:
-        self.customers: dict[str, str] = {}
-        """By user id."""
+        self.customers: dict[tuple[str, str], str] = {}
+        """By user and currency."""
 
-    async def find(self, user_id: str) -> str | None:
-        return self.customers.get(user_id)
+    async def find(self, user_id: str, currency: str) -> str | None:
+        return self.customers.get((user_id, currency))
 
-    async def put(self, user_id: str, customer_id: str, *, replaces: str | None = None) -> str:
-        if self.customers.get(user_id) in {None, replaces}:
-            self.customers[user_id] = customer_id
-        return self.customers[user_id]
+    async def put(self, user_id: str, currency: str, customer_id: str, *, replaces: str | None = None) -> str:
+        if self.customers.get((user_id, currency)) in {None, replaces}:
+            self.customers[user_id, currency] = customer_id
+        return self.customers[user_id, currency]
 
 
 class FakeMirrorRepository(Generic[MirroredT]):

@@ -59,7 +59,7 @@ class OrdersStandIn(_StandIn):
     RecordPurchase = QuarantinePayment = GetPurchase = GetOrder = ListOrders = _StandIn.next_answer
     ListQuarantinedPayments = _StandIn.next_answer
     GetSubscription = ListSubscriptions = BeginActivation = ActivateSubscription = _StandIn.next_answer
-    FailActivation = ApplySubscriptionState = GetCustomer = PutCustomer = _StandIn.next_answer
+    FailActivation = RetryActivation = ApplySubscriptionState = GetCustomer = PutCustomer = _StandIn.next_answer
     GetRefund = ApplyRefund = GetDispute = ApplyDispute = _StandIn.next_answer
     CancelPendingSubscription = _StandIn.next_answer
 

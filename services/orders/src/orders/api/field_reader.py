@@ -101,6 +101,11 @@ class FieldReader:
             self.add(currency_violations(f"{field}.currency", value.currency))
         return money_from_proto(value)
 
+    def currency(self, field: str, value: str) -> str:
+        """Read a required currency."""
+        self.add(currency_violations(field, value))
+        return value
+
     def timestamp(self, field: str, value: Timestamp, *, present: bool) -> datetime:
         """Read a required moment; `present` tells if the field is set."""
         valid = present and 0 <= value.seconds <= _LAST_SECOND and 0 <= value.nanos < _BILLION

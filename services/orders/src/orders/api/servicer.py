@@ -8,9 +8,14 @@ import grpc
 
 from checkout.orders.v1 import orders_pb2 as pb
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
-from orders.api import paging, purchases, refunds, subscriptions
+from orders.api import customers, paging, purchases, refunds, subscriptions
 from orders.domain.pagination import encode_page_token
-from orders.domain.subscriptions import StripeSubscriptionMismatch, SubscriptionActivated, SubscriptionNotFound
+from orders.domain.subscriptions import (
+    StripeSubscriptionMismatch,
+    SubscriptionActivated,
+    SubscriptionCancelled,
+    SubscriptionNotFound,
+)
 from orders.usecases.customers import CustomerNotFound, CustomerService
 from orders.usecases.purchases import OrderNotFound, PurchaseNotFound, PurchaseReader, PurchaseRecorder
 from orders.usecases.quarantine import QuarantineService
@@ -38,6 +43,7 @@ ERRORS: Final[ErrorTable] = {
     VersionConflict: ErrorAnswer(grpc.StatusCode.ABORTED, "version_conflict"),
     StripeSubscriptionMismatch: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch"),
     SubscriptionActivated: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "subscription_activated"),
+    SubscriptionCancelled: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "subscription_canceled"),
 }
 """Status and reason of each exception."""
 
@@ -232,6 +238,19 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
         )
         return pb.FailActivationResponse(subscription=subscriptions.subscription_to_proto(subscription))
 
+    async def RetryActivation(  # noqa: N802 - the contract's name
+        self, request: pb.RetryActivationRequest, context: grpc.ServicerContext
+    ) -> pb.RetryActivationResponse:
+        """Let a failed activation begin again."""
+        retry = subscriptions.activation_retry_from_proto(request)
+        subscription = await self._run(
+            context,
+            lambda: self._use_cases.subscription_writer.retry(
+                retry.subscription_id, retry.expected_version, retry.payment_method_id
+            ),
+        )
+        return pb.RetryActivationResponse(subscription=subscriptions.subscription_to_proto(subscription))
+
     async def ApplySubscriptionState(  # noqa: N802 - the contract's name
         self, request: pb.ApplySubscriptionStateRequest, context: grpc.ServicerContext
     ) -> pb.ApplySubscriptionStateResponse:
@@ -245,18 +264,18 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
     async def GetCustomer(  # noqa: N802 - the contract's name
         self, request: pb.GetCustomerRequest, context: grpc.ServicerContext
     ) -> pb.GetCustomerResponse:
-        """Return a user's Stripe customer."""
-        user_id = subscriptions.customer_owner_from_proto(request)
-        customer_id = await self._run(context, lambda: self._use_cases.customers.get(user_id))
+        """Return a user's Stripe customer of one currency."""
+        owner = customers.customer_owner_from_proto(request)
+        customer_id = await self._run(context, lambda: self._use_cases.customers.get(owner))
         return pb.GetCustomerResponse(stripe_customer_id=customer_id)
 
     async def PutCustomer(  # noqa: N802 - the contract's name
         self, request: pb.PutCustomerRequest, context: grpc.ServicerContext
     ) -> pb.PutCustomerResponse:
         """Assign a Stripe customer to a user: the first writer wins, and everybody receives the winner."""
-        asked = subscriptions.customer_assignment_from_proto(request)
+        asked = customers.customer_assignment_from_proto(request)
         customer_id = await self._run(
-            context, lambda: self._use_cases.customers.put(asked.user_id, asked.stripe_customer_id, asked.replaced)
+            context, lambda: self._use_cases.customers.put(asked.owner, asked.stripe_customer_id, asked.replaced)
         )
         return pb.PutCustomerResponse(stripe_customer_id=customer_id)
 

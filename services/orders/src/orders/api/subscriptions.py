@@ -1,4 +1,4 @@
-"""Requests and responses about subscriptions and customers."""
+"""Requests and responses about subscriptions."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -51,12 +51,12 @@ class ActivationFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class CustomerAssignment:
-    """Stripe customer to assign to a user. `replaced` is a customer that no longer exists at Stripe, if any."""
+class ActivationRetry:
+    """Failed activation to begin again: None for any version, and for the present payment method."""
 
-    user_id: str
-    stripe_customer_id: str
-    replaced: str | None
+    subscription_id: UUID
+    expected_version: int | None
+    payment_method_id: str | None
 
 
 def subscription_key_from_proto(request: orders_pb2.GetSubscriptionRequest) -> UUID | str:
@@ -97,6 +97,16 @@ def activation_failure_from_proto(request: orders_pb2.FailActivationRequest) -> 
         )
 
 
+def activation_retry_from_proto(request: orders_pb2.RetryActivationRequest) -> ActivationRetry:
+    """Read a failed activation to begin again."""
+    with FieldReader() as fields:
+        return ActivationRetry(
+            subscription_id=fields.uuid("subscription_id", request.subscription_id),
+            expected_version=fields.version("expected_version", request.expected_version, least=0) or None,
+            payment_method_id=fields.optional_id("payment_method_id", request.payment_method_id),
+        )
+
+
 def snapshot_from_proto(
     request: orders_pb2.ActivateSubscriptionRequest | orders_pb2.ApplySubscriptionStateRequest,
 ) -> tuple[UUID, StripeSnapshot]:
@@ -109,22 +119,6 @@ def snapshot_from_proto(
         state = _state_from_proto(fields, request.state)
         invoice = _invoice_from_proto(fields, request.invoice) if request.HasField("invoice") else None
     return subscription_id, StripeSnapshot(version, state, invoice)
-
-
-def customer_owner_from_proto(request: orders_pb2.GetCustomerRequest) -> str:
-    """Read the user of a customer."""
-    with FieldReader() as fields:
-        return fields.id("user_id", request.user_id)
-
-
-def customer_assignment_from_proto(request: orders_pb2.PutCustomerRequest) -> CustomerAssignment:
-    """Read a customer to assign."""
-    with FieldReader() as fields:
-        return CustomerAssignment(
-            user_id=fields.id("user_id", request.user_id),
-            stripe_customer_id=fields.id("stripe_customer_id", request.stripe_customer_id),
-            replaced=fields.optional_id("replaces", request.replaces),
-        )
 
 
 def _state_from_proto(fields: FieldReader, message: orders_pb2.StripeSubscriptionState) -> StripeState:
@@ -196,6 +190,7 @@ def subscription_to_proto(subscription: Subscription) -> orders_pb2.Subscription
         invoices=map(_invoice_to_proto, subscription.invoices),
         erased_at=timestamp_to_proto(subscription.erased_at),
         cancel_requested_at=timestamp_to_proto(subscription.cancel_requested_at),
+        activation_failed_at=timestamp_to_proto(activation.failed_at),
     )
 
 

@@ -66,7 +66,7 @@ class OutboxEvent:
 
     @classmethod
     def subscription_changed(cls, subscription: Subscription) -> Self:
-        """Build the event of a subscription that was bound, cancelled, failed or changed at Stripe."""
+        """Build the event of a subscription that was bound, cancelled, failed, begun again or changed at Stripe."""
         subscription_id = str(subscription.id)
         payload = {"subscription_id": subscription_id, "status": subscription.status.value}
         return cls("subscription.changed", subscription_id, payload)

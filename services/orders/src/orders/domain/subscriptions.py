@@ -54,7 +54,11 @@ class StripeSubscriptionMismatch(Exception):
 
 
 class SubscriptionActivated(Exception):
-    """The subscription exists at Stripe, and has to be cancelled there."""
+    """The subscription exists at Stripe, and has to be changed there."""
+
+
+class SubscriptionCancelled(Exception):
+    """The subscription was cancelled before it was created at Stripe: it never will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +105,14 @@ class StripeSnapshot:
 class Activation:
     """Progress of the creation at Stripe.
 
-    `generation` selects the idempotency key, `began_at` is the first try with that key, and `failure` is Stripe's
-    error code after a definite refusal, or PAYMENT_METHOD_MISSING.
+    `generation` selects the idempotency key, `began_at` is the first try with that key, `failure` is Stripe's error
+    code after a definite refusal, or PAYMENT_METHOD_MISSING, and `failed_at` is the last refusal, which stays.
     """
 
     generation: int = 1
     began_at: datetime | None = None
     failure: str | None = None
+    failed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,6 @@ def _new(
         items=tuple(lines),
         version=1,
         created_at=at,
-        activation=Activation(failure=failure),
+        activation=Activation(failure=failure, failed_at=at if failure else None),
         status=SubscriptionStatus.ACTIVATION_FAILED if failure else SubscriptionStatus.PENDING,
     )

@@ -39,7 +39,7 @@ class PostgresErasureRepository:
             _count(ORDERS, _erasable_orders(subject)),
             _count(PAYMENTS, _erasable_payments(subject)),
             _count(SUBSCRIPTIONS, _erasable_subscriptions(subject)),
-            _count(CUSTOMERS, _customer_of(subject)),
+            _count(CUSTOMERS, _customers_of(subject)),
         )
         with translate_errors():
             async with self._engine.connect() as connection:
@@ -54,7 +54,7 @@ class PostgresErasureRepository:
                 payments = await _erase_payments(connection, subject, limit, at)
                 orders = await _erase_orders(connection, subject, limit, at)
                 subscriptions = await _erase_subscriptions(connection, subject, limit, at)
-                customers = await _delete_customer(connection, subject)
+                customers = await _delete_customers(connection, subject)
                 await _enqueue_events(connection, [*orders, *payments, *subscriptions], at)
         return ErasureCounts(len(orders), len(payments), len(subscriptions), customers)
 
@@ -122,8 +122,8 @@ async def _erase_user_of_payments(connection: AsyncConnection, intent_ids: list[
     await connection.execute(update(PAYMENTS).where(*not_erased).values(erased_at=at, user_id=None))
 
 
-async def _delete_customer(connection: AsyncConnection, subject: Subject) -> int:
-    return (await connection.execute(delete(CUSTOMERS).where(_customer_of(subject)))).rowcount
+async def _delete_customers(connection: AsyncConnection, subject: Subject) -> int:
+    return (await connection.execute(delete(CUSTOMERS).where(_customers_of(subject)))).rowcount
 
 
 async def _enqueue_events(connection: AsyncConnection, events: Iterable[OutboxEvent], at: datetime) -> None:
@@ -191,6 +191,6 @@ def _attempt_of_order(number: str) -> Select[Any]:
     return select(ORDERS.c.checkout_attempt_id).where(ORDERS.c.number == number)
 
 
-def _customer_of(subject: Subject) -> ColumnElement[bool]:
-    """Select a user's customer. The customer of a guest is stored with the guest's subscriptions only."""
+def _customers_of(subject: Subject) -> ColumnElement[bool]:
+    """Select a user's customers. The customer of a guest is stored with the guest's subscriptions only."""
     return CUSTOMERS.c.user_id == subject.user_id if isinstance(subject, ByUser) else false()

@@ -21,6 +21,7 @@ def subscription_to_row(subscription: Subscription, context: CheckoutContext, po
         "stripe_payment_method_id": subscription.payment_method_id,
         "status": subscription.status,
         "activation_failure": subscription.activation.failure,
+        "activation_failed_at": subscription.activation.failed_at,
         "version": subscription.version,
         "interval": subscription.recurring.interval,
         "interval_count": subscription.recurring.interval_count,
@@ -87,7 +88,9 @@ def subscription_from_row(row: Row[Any], items: list[Row[Any]], invoices: list[R
         items=tuple(_item_from_row(item, row.currency, recurring) for item in items),
         version=row.version,
         created_at=row.created_at,
-        activation=Activation(row.activation_generation, row.activation_began_at, row.activation_failure),
+        activation=Activation(
+            row.activation_generation, row.activation_began_at, row.activation_failure, row.activation_failed_at
+        ),
         status=row.status,
         state=_state_from_row(row),
         invoices=tuple(map(_invoice_from_row, invoices)),

@@ -4,10 +4,12 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
     DateTime,
     Integer,
     Select,
+    Text,
     Uuid,
     and_,
     any_,
@@ -15,6 +17,7 @@ from sqlalchemy import (
     case,
     func,
     insert,
+    not_,
     or_,
     select,
     update,
@@ -39,6 +42,7 @@ _key = SUBSCRIPTIONS.c.id == bindparam("key_id")
 _has_version = SUBSCRIPTIONS.c.version == bindparam("expected_version")
 _unbound = SUBSCRIPTIONS.c.stripe_subscription_id.is_(None)
 _pending = SUBSCRIPTIONS.c.status == SubscriptionStatus.PENDING
+_failed = SUBSCRIPTIONS.c.status == SubscriptionStatus.ACTIVATION_FAILED
 _not_cancelled = SUBSCRIPTIONS.c.cancel_requested_at.is_(None)
 _abandoned = SUBSCRIPTIONS.c.activation_generation == bindparam("abandoned_generation", type_=Integer)
 
@@ -46,11 +50,12 @@ _abandoned = SUBSCRIPTIONS.c.activation_generation == bindparam("abandoned_gener
 LOCK_SUBSCRIPTION = select(SUBSCRIPTIONS.c.id).where(_key).with_for_update()
 
 # A generation that has started already is left alone, so that two concurrent activations do not overtake each other. A
-# caller that comes after a definite refusal starts nothing: only abandoning its generation starts a failed one again.
+# caller that comes after a definite refusal starts nothing: only RETRY_ACTIVATION lets a failed one begin again.
 # A cancelled subscription starts no generation: abandoning the one that was under way ends its activation.
 BEGIN_ACTIVATION = (
     update(SUBSCRIPTIONS)
     .where(_key, _unbound, or_(and_(SUBSCRIPTIONS.c.activation_began_at.is_(None), _pending), _abandoned))
+    .where(not_(_failed))
     .values(
         activation_began_at=case((_not_cancelled, bindparam("began_at", type_=DateTime(timezone=True)))),
         activation_generation=SUBSCRIPTIONS.c.activation_generation + case((_abandoned, 1), else_=0),
@@ -74,14 +79,28 @@ CANCEL_PENDING = (
 
 FAIL_ACTIVATION = (
     update(SUBSCRIPTIONS)
+    .where(_key, _has_version, _pending)
+    .values(activation_generation=SUBSCRIPTIONS.c.activation_generation + 1)
+    .returning(SUBSCRIPTIONS.c.id)
+)
+
+# The refusal advanced the generation and nobody began it, so the other payment method meets an unused key.
+_payment_method = func.coalesce(bindparam("payment_method_id", type_=Text), SUBSCRIPTIONS.c.stripe_payment_method_id)
+_expected = bindparam("expected_version", type_=BigInteger)
+RETRY_ACTIVATION = (
+    update(SUBSCRIPTIONS)
     .where(
         _key,
-        _has_version,
-        _unbound,
-        _not_cancelled,
-        or_(_pending, SUBSCRIPTIONS.c.activation_began_at.is_not(None)),
+        _failed,
+        or_(_expected.is_(None), SUBSCRIPTIONS.c.version == _expected),
+        _payment_method.is_not(None),
     )
-    .values(activation_generation=SUBSCRIPTIONS.c.activation_generation + 1)
+    .values(
+        status=SubscriptionStatus.PENDING,
+        activation_failure=None,
+        stripe_payment_method_id=_payment_method,
+        version=SUBSCRIPTIONS.c.version + 1,
+    )
     .returning(SUBSCRIPTIONS.c.id)
 )
 
@@ -145,13 +164,15 @@ SELECT_INVOICES = (
     select(_ranked).where(_ranked.c.rank <= MAX_INVOICES).order_by(_ranked.c.subscription_id, _ranked.c.rank)
 )
 
-# The first writer wins. ON CONFLICT names no constraint: another user may have the customer, too.
+# The first writer wins. ON CONFLICT names no constraint: another user or currency may have the customer, too.
 INSERT_CUSTOMER = postgres_insert(CUSTOMERS).on_conflict_do_nothing().returning(CUSTOMERS.c.user_id)
+
+_customer_key = and_(CUSTOMERS.c.user_id == bindparam("key_user_id"), CUSTOMERS.c.currency == bindparam("key_currency"))
 
 REPLACE_CUSTOMER = (
     update(CUSTOMERS)
-    .where(CUSTOMERS.c.user_id == bindparam("key_user_id"), CUSTOMERS.c.stripe_customer_id == bindparam("replaced"))
+    .where(_customer_key, CUSTOMERS.c.stripe_customer_id == bindparam("replaced"))
     .returning(CUSTOMERS.c.user_id)
 )
 
-SELECT_CUSTOMER = select(CUSTOMERS.c.stripe_customer_id).where(CUSTOMERS.c.user_id == bindparam("key_user_id"))
+SELECT_CUSTOMER = select(CUSTOMERS.c.stripe_customer_id).where(_customer_key)

@@ -55,6 +55,7 @@ class SubscriptionRow(Row):
     activation_generation: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     activation_began_at: Mapped[datetime | None]
     activation_failure: Mapped[str | None]
+    activation_failed_at: Mapped[datetime | None]
     stripe_subscription_id: Mapped[str | None]
     status: Mapped[SubscriptionStatus]
     current_period_end: Mapped[datetime | None]
@@ -98,6 +99,7 @@ class SubscriptionRow(Row):
             name="stripe_state_needs_stripe_id",
         ),
         CheckConstraint("(activation_failure IS NULL) = (status <> 'activation_failed')", name="failure_iff_failed"),
+        CheckConstraint("activation_failure IS NULL OR activation_failed_at IS NOT NULL", name="failed_has_time"),
         CheckConstraint("(shipping_line1 IS NULL) = (shipping_country IS NULL)", name="address_complete"),
         CheckConstraint(
             "erased_at IS NOT NULL OR contact_name IS NOT NULL AND contact_email IS NOT NULL",
@@ -163,11 +165,15 @@ class SubscriptionInvoiceRow(Row):
 
 
 class CustomerRow(Row):
-    """Stripe customer of a user: one each, both ways."""
+    """Stripe customer of a user and a currency: one each, both ways (ADR 35)."""
 
     __tablename__ = "customers"
 
     user_id: Mapped[str] = mapped_column(primary_key=True)
+    currency: Mapped[str] = mapped_column(primary_key=True)
     stripe_customer_id: Mapped[str]
 
-    __table_args__ = (UniqueConstraint("stripe_customer_id"),)
+    __table_args__ = (
+        UniqueConstraint("stripe_customer_id"),
+        CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
+    )

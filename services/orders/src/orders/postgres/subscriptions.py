@@ -98,16 +98,28 @@ class PostgresSubscriptionRepository:
         values = {**_key(subscription_id, expected_version), "cancel_requested_at": at}
         return await affected(self._connection, statements.CANCEL_PENDING, values)
 
-    async def fail_activation(self, subscription_id: UUID, expected_version: int, failure: str) -> bool:
+    async def fail_activation(self, subscription_id: UUID, expected_version: int, failure: str, at: datetime) -> bool:
         """Update the row if it has the version."""
         values = {
             **_key(subscription_id, expected_version),
             "status": SubscriptionStatus.ACTIVATION_FAILED,
             "activation_failure": failure,
+            "activation_failed_at": at,
             "activation_began_at": None,
             "version": expected_version + 1,
         }
         return await affected(self._connection, statements.FAIL_ACTIVATION, values)
+
+    async def retry_activation(
+        self, subscription_id: UUID, expected_version: int | None, payment_method_id: str | None
+    ) -> bool:
+        """Update the row if its activation failed."""
+        values = {
+            "key_id": subscription_id,
+            "expected_version": expected_version,
+            "payment_method_id": payment_method_id,
+        }
+        return await affected(self._connection, statements.RETRY_ACTIVATION, values)
 
     async def apply_state(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:
         """Update the row if it has the version."""

@@ -1,7 +1,11 @@
-"""One Stripe customer for each user, so that payment methods and subscriptions of a user are in one place."""
+"""One Stripe customer for each user and currency: on one, Stripe refuses subscriptions in two currencies (ADR 35).
+
+Source: https://docs.stripe.com/invoicing/multi-currency-customers
+"""
 
 from typing import Final
 
+from orders.domain.customers import CustomerOwner
 from orders.usecases.unit_of_work import CustomerRepository, UnitOfWorkFactory
 from servicekit.violations import FieldViolation, InvalidRequest
 
@@ -9,7 +13,7 @@ _TRIES: Final = 3
 
 
 class CustomerNotFound(LookupError):
-    """The user has no Stripe customer yet."""
+    """The user has no Stripe customer of the currency yet."""
 
 
 class CustomerService:
@@ -18,40 +22,40 @@ class CustomerService:
     def __init__(self, begin: UnitOfWorkFactory) -> None:
         self._begin = begin
 
-    async def get(self, user_id: str) -> str:
-        """Return the id of a user's Stripe customer. Raises CustomerNotFound."""
+    async def get(self, owner: CustomerOwner) -> str:
+        """Return the id of the owner's Stripe customer. Raises CustomerNotFound."""
         async with self._begin() as unit:
-            customer_id = await unit.customers.find(user_id)
+            customer_id = await unit.customers.find(owner)
         if customer_id is None:
             raise CustomerNotFound
         return customer_id
 
-    async def put(self, user_id: str, stripe_customer_id: str, replaced: str | None) -> str:
-        """Assign a customer if the user has none, or has `replaced`; return the user's customer afterwards.
+    async def put(self, owner: CustomerOwner, stripe_customer_id: str, replaced: str | None) -> str:
+        """Assign a customer if the owner has none, or has `replaced`; return the owner's customer afterwards.
 
-        Raises InvalidRequest if the customer is another user's.
+        Raises InvalidRequest if the customer is another user's, or the user's own in another currency.
         """
         async with self._begin() as unit:
             customers = unit.customers
-            if replaced is not None and await customers.replace(user_id, replaced, stripe_customer_id):
+            if replaced is not None and await customers.replace(owner, replaced, stripe_customer_id):
                 assigned = stripe_customer_id
             else:
-                assigned = await _add_or_find(customers, user_id, stripe_customer_id)
+                assigned = await _add_or_find(customers, owner, stripe_customer_id)
             if assigned == replaced != stripe_customer_id:
-                raise _of_another_user()
+                raise _of_another_owner()
             await unit.commit()
         return assigned
 
 
-async def _add_or_find(customers: CustomerRepository, user_id: str, stripe_customer_id: str) -> str:
+async def _add_or_find(customers: CustomerRepository, owner: CustomerOwner, stripe_customer_id: str) -> str:
     for _ in range(_TRIES):  # An erasure may delete the user's customer before it is read here.
-        if await customers.add(user_id, stripe_customer_id):
+        if await customers.add(owner, stripe_customer_id):
             return stripe_customer_id
-        existing = await customers.find(user_id)
+        existing = await customers.find(owner)
         if existing is not None:
             return existing
-    raise _of_another_user()
+    raise _of_another_owner()
 
 
-def _of_another_user() -> InvalidRequest:
-    return InvalidRequest([FieldViolation("stripe_customer_id", "must not be another user's")])
+def _of_another_owner() -> InvalidRequest:
+    return InvalidRequest([FieldViolation("stripe_customer_id", "must not be another user's or currency's")])

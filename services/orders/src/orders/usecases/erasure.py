@@ -65,7 +65,7 @@ class ErasureRepository(Protocol):
     async def erase_batch(self, subject: Subject, *, limit: int, at: datetime) -> ErasureCounts:
         """Erase up to `limit` orders, quarantined payments and subscriptions each, in one transaction.
 
-        Enqueues an event for each, and deletes the user's customer.
+        Enqueues an event for each, and deletes the user's customers of all currencies.
         """
 
 

@@ -15,10 +15,12 @@ from orders.domain.subscriptions import (
     StripeSubscriptionMismatch,
     Subscription,
     SubscriptionActivated,
+    SubscriptionCancelled,
     SubscriptionNotFound,
     SubscriptionStatus,
 )
 from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory, VersionConflict
+from servicekit.violations import FieldViolation, InvalidRequest
 
 
 class SubscriptionWriter:
@@ -78,7 +80,7 @@ class SubscriptionWriter:
         Raises SubscriptionNotFound, VersionConflict.
         """
         async with self._begin() as unit:
-            failed = await unit.subscriptions.fail_activation(subscription_id, expected_version, failure)
+            failed = await unit.subscriptions.fail_activation(subscription_id, expected_version, failure, self._now())
             if not failed:
                 await unit.subscriptions.lock(subscription_id)
             current = await _get(unit, subscription_id)
@@ -87,6 +89,24 @@ class SubscriptionWriter:
             await unit.commit()
         if not failed and current.status is SubscriptionStatus.PENDING:
             raise VersionConflict
+        return current
+
+    async def retry(
+        self, subscription_id: UUID, expected_version: int | None, payment_method_id: str | None
+    ) -> Subscription:
+        """Let a failed activation begin again. One that is pending with the payment method is returned unchanged.
+
+        Raises SubscriptionNotFound, VersionConflict, SubscriptionActivated, SubscriptionCancelled, InvalidRequest.
+        """
+        async with self._begin() as unit:
+            retried = await unit.subscriptions.retry_activation(subscription_id, expected_version, payment_method_id)
+            if not retried:
+                await unit.subscriptions.lock(subscription_id)
+            current = await _get(unit, subscription_id)
+            if retried:
+                await self._announce(unit, current)
+            await unit.commit()
+        _require_pending(current, payment_method_id)
         return current
 
     async def apply(self, subscription_id: UUID, snapshot: StripeSnapshot) -> Subscription:
@@ -125,6 +145,18 @@ def _require_bound(current: Subscription, snapshot: StripeSnapshot) -> None:
         raise VersionConflict
     if not current.is_bound_to(snapshot.state):
         raise StripeSubscriptionMismatch
+
+
+def _require_pending(current: Subscription, payment_method_id: str | None) -> None:
+    if current.cancel_requested_at is not None:
+        raise SubscriptionCancelled
+    if current.state is not None:
+        raise SubscriptionActivated
+    if current.payment_method_id is None and payment_method_id is None:
+        raise InvalidRequest([FieldViolation("payment_method_id", "is required, the subscription has none")])
+    has_it = payment_method_id in (None, current.payment_method_id)
+    if current.status is not SubscriptionStatus.PENDING or not has_it:
+        raise VersionConflict
 
 
 async def _put_invoice(unit: UnitOfWork, subscription_id: UUID, snapshot: StripeSnapshot) -> None:

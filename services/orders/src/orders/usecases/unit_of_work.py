@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from orders.domain.checkout import CheckoutContext
+from orders.domain.customers import CustomerOwner
 from orders.domain.orders import Order, OrderStatus
 from orders.domain.outbox import OutboxEvent
 from orders.domain.pagination import Cursor
@@ -109,8 +110,8 @@ class SubscriptionRepository(Protocol):
     async def begin_activation(self, subscription_id: UUID, abandon_generation: int, at: datetime) -> None:
         """Record the start of a generation; advance the generation first if it is the one to abandon.
 
-        Changes nothing, not even the version, if the generation has started already or the subscription is bound. A
-        cancelled subscription starts no generation, and a failed one only if its generation is abandoned.
+        Changes nothing, not even the version, if the generation has started already, or if the subscription is bound or
+        its activation failed. A cancelled subscription starts no generation.
         """
 
     async def bind(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:
@@ -123,10 +124,18 @@ class SubscriptionRepository(Protocol):
     async def cancel_pending(self, subscription_id: UUID, expected_version: int, at: datetime) -> bool:
         """Cancel a subscription. False unless it is unbound, not cancelled yet, and has the expected version."""
 
-    async def fail_activation(self, subscription_id: UUID, expected_version: int, failure: str) -> bool:
+    async def fail_activation(self, subscription_id: UUID, expected_version: int, failure: str, at: datetime) -> bool:
         """Record a definite refusal by Stripe and advance the generation.
 
-        False unless it is unbound, not cancelled, has the expected version, and is pending or was started again.
+        False unless it is pending and has the expected version.
+        """
+
+    async def retry_activation(
+        self, subscription_id: UUID, expected_version: int | None, payment_method_id: str | None
+    ) -> bool:
+        """Make a subscription whose activation failed pending again, with another payment method if one is given.
+
+        False if it did not fail, has another version than the expected one, or would have no payment method.
         """
 
     async def apply_state(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:
@@ -159,16 +168,16 @@ class RefundRepository(Protocol):
 
 
 class CustomerRepository(Protocol):
-    """The Stripe customer of each user."""
+    """The Stripe customer of each user and currency."""
 
-    async def add(self, user_id: str, stripe_customer_id: str) -> bool:
-        """Insert a user's customer. False if the user has one, or another user has this one."""
+    async def add(self, owner: CustomerOwner, stripe_customer_id: str) -> bool:
+        """Insert the owner's customer. False if the owner has one, or another owner has this one."""
 
-    async def replace(self, user_id: str, replaced: str, stripe_customer_id: str) -> bool:
-        """Replace a user's customer. False if the user has another than `replaced`, or another user has the new one."""
+    async def replace(self, owner: CustomerOwner, replaced: str, stripe_customer_id: str) -> bool:
+        """Replace the owner's customer. False if that is not `replaced`, or if another owner has the new one."""
 
-    async def find(self, user_id: str) -> str | None:
-        """Return the id of a user's Stripe customer."""
+    async def find(self, owner: CustomerOwner) -> str | None:
+        """Return the id of the owner's Stripe customer."""
 
 
 class UnitOfWork(Protocol):

@@ -1,4 +1,8 @@
-"""Finds or creates the Customer that subscriptions bill: one per user, and one per attempt of a guest (ADR 16)."""
+"""Finds or creates the Customer that subscriptions bill: one per user and currency, or per attempt of a guest (ADR 16).
+
+Stripe refuses active subscriptions in two currencies on one customer (ADR 35):
+https://docs.stripe.com/invoicing/multi-currency-customers
+"""
 
 import hashlib
 import logging
@@ -23,6 +27,8 @@ class Payer:
     user_id: str | None
     """From a verified token; None for a guest."""
     attempt_id: str
+    currency: str
+    """Currency of the cart: an attempt has one."""
     email: str
 
     def __repr__(self) -> str:
@@ -48,13 +54,13 @@ class StripeCustomersPort(Protocol):
 
 
 class CustomerRepository(Protocol):
-    """orders, which stores the customer of each user. Every method may raise ServiceUnavailable."""
+    """orders, which stores the customer of each user and currency. Every method may raise ServiceUnavailable."""
 
-    async def find(self, user_id: str) -> str | None:
-        """Return the user's customer; None if there is none yet."""
+    async def find(self, user_id: str, currency: str) -> str | None:
+        """Return the user's customer of the currency; None if there is none yet."""
 
-    async def put(self, user_id: str, customer_id: str, *, replaces: str | None = None) -> str:
-        """Store the user's customer and return the stored one: the first writer wins.
+    async def put(self, user_id: str, currency: str, customer_id: str, *, replaces: str | None = None) -> str:
+        """Store the user's customer of the currency and return the stored one: the first writer wins.
 
         With replaces, replace that customer, if it is still the user's.
         """
@@ -71,8 +77,8 @@ class Customers:
         """Return the payer's customer. Raises StripeUnavailable, ServiceUnavailable."""
         if payer.user_id is None:
             return await self._create(payer, "")
-        known = await self._repository.find(payer.user_id)
-        return known or await self._repository.put(payer.user_id, await self._create(payer, ""))
+        known = await self._repository.find(payer.user_id, payer.currency)
+        return known or await self._repository.put(payer.user_id, payer.currency, await self._create(payer, ""))
 
     async def replace_deleted(self, deleted: str, payer: Payer) -> str:
         """Return the customer that replaces one deleted at Stripe. Raises StripeUnavailable, ServiceUnavailable."""
@@ -80,7 +86,7 @@ class Customers:
         created = await self._create(payer, f":after:{deleted}")
         if payer.user_id is None:
             return created
-        return await self._repository.put(payer.user_id, created, replaces=deleted)
+        return await self._repository.put(payer.user_id, payer.currency, created, replaces=deleted)
 
     async def _create(self, payer: Payer, suffix: str) -> str:
         """Create a customer under the first usable key, and set its e-mail address before its id is stored."""
@@ -109,8 +115,8 @@ class Customers:
 def _keys(payer: Payer, suffix: str) -> tuple[str, ...]:
     """Return the idempotency keys to try, in order.
 
-    The user's own key comes first: all attempts of a user get the same customer under it. The attempt's keys follow, so
-    that a failure stored under the user's key does not lock the user out until Stripe forgets it.
+    The key of the user and the currency comes first: all such attempts get the same customer under it. The attempt's
+    keys follow, so that a failure stored under the first one does not lock the user out until Stripe forgets it.
     """
     attempt_key = f"customer:attempt:{payer.attempt_id}{suffix}"
     keys = (attempt_key, *(f"{attempt_key}:{generation}" for generation in range(1, _KEYS_PER_ATTEMPT)))
@@ -118,4 +124,4 @@ def _keys(payer: Payer, suffix: str) -> tuple[str, ...]:
         return keys
     # Hashed: a user id may be too long for a key, or be an e-mail address, which must not reach Stripe as a key (P7).
     user_hash = hashlib.sha256(payer.user_id.encode()).hexdigest()
-    return (f"customer:{user_hash}{suffix}", *keys)
+    return (f"customer:{user_hash}:{payer.currency}{suffix}", *keys)

@@ -355,7 +355,7 @@ class Initiate:
 
 
 def _payer(attempt_id: str, context: CheckoutContext) -> Payer:
-    return Payer(context.user_id, attempt_id, context.contact.email)
+    return Payer(context.user_id, attempt_id, context.total.currency, context.contact.email)
 
 
 def intent_kind(total: Money) -> IntentKind:

@@ -1,4 +1,4 @@
-"""Stripe customers of users, stored by orders, over gRPC."""
+"""Stripe customers of users, one for each currency, stored by orders, over gRPC."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -23,18 +23,19 @@ class CustomersClient:
         self._stub: orders_pb2_grpc.OrdersServiceAsyncStub = orders_pb2_grpc.OrdersServiceStub(channel)
         self._client = RpcClient("orders", _ERRORS, timeout_seconds=timeout_seconds)
 
-    async def find(self, user_id: str) -> str | None:
-        """Return the user's customer; None if there is none."""
+    async def find(self, user_id: str, currency: str) -> str | None:
+        """Return the user's customer of the currency; None if there is none."""
+        request = orders_pb2.GetCustomerRequest(user_id=user_id, currency=currency)
         try:
-            response = await self._client.call(self._stub.GetCustomer, orders_pb2.GetCustomerRequest(user_id=user_id))
+            response = await self._client.call(self._stub.GetCustomer, request)
         except _CustomerNotFound:
             return None
         return response.stripe_customer_id
 
-    async def put(self, user_id: str, customer_id: str, *, replaces: str | None = None) -> str:
+    async def put(self, user_id: str, currency: str, customer_id: str, *, replaces: str | None = None) -> str:
         """Make a customer the user's and return it, or the one that was stored first."""
-        response = await self._client.call(
-            self._stub.PutCustomer,
-            orders_pb2.PutCustomerRequest(user_id=user_id, stripe_customer_id=customer_id, replaces=replaces or ""),
+        request = orders_pb2.PutCustomerRequest(
+            user_id=user_id, currency=currency, stripe_customer_id=customer_id, replaces=replaces or ""
         )
+        response = await self._client.call(self._stub.PutCustomer, request)
         return response.stripe_customer_id

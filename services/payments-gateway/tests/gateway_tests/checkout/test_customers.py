@@ -11,9 +11,9 @@ from ..fakes import Crash
 from ..samples import ATTEMPT_ID, OTHER_ATTEMPT_ID
 
 EMAIL = "ada@example.com"
-ADA = Payer("user_ada", ATTEMPT_ID, EMAIL)
-GUEST = Payer(None, ATTEMPT_ID, EMAIL)
-ADAS_KEY = "customer:" + hashlib.sha256(b"user_ada").hexdigest()
+ADA = Payer("user_ada", ATTEMPT_ID, "eur", EMAIL)
+GUEST = Payer(None, ATTEMPT_ID, "eur", EMAIL)
+ADAS_KEY = "customer:" + hashlib.sha256(b"user_ada").hexdigest() + ":eur"
 CALLS = ["customers.find", "stripe_customers.create", "stripe_customers.update_email", "customers.put"]
 ATTEMPTS_KEY = f"customer:attempt:{ATTEMPT_ID}"
 
@@ -27,9 +27,9 @@ def customers(gateway: Gateway) -> Customers:
 async def test_a_users_customer_is_made_once(gateway: Gateway, customers: Customers) -> None:
     """Its e-mail is set before it becomes the user's; later checkouts only look it up."""
     first = await customers.get_or_create(ADA)
-    second = await customers.get_or_create(Payer("user_ada", OTHER_ATTEMPT_ID, "new@example.com"))
+    second = await customers.get_or_create(Payer("user_ada", OTHER_ATTEMPT_ID, "eur", "new@example.com"))
 
-    assert first == second == gateway.customers.customers["user_ada"]
+    assert first == second == gateway.customers.customers["user_ada", "eur"]
     assert gateway.wire.calls == [*CALLS, "customers.find"]
     assert gateway.stripe_customers.emails == {first: EMAIL}
 
@@ -38,7 +38,7 @@ async def test_a_guest_has_a_customer_for_each_attempt(gateway: Gateway, custome
     """It is stored with the attempt alone, and a retry of the attempt gets the same one."""
     first = await customers.get_or_create(GUEST)
     again = await customers.get_or_create(GUEST)
-    other = await customers.get_or_create(Payer(None, OTHER_ATTEMPT_ID, EMAIL))
+    other = await customers.get_or_create(Payer(None, OTHER_ATTEMPT_ID, "eur", EMAIL))
 
     assert first == again != other
     assert gateway.stripe_customers.keys[0] == ATTEMPTS_KEY
@@ -47,7 +47,7 @@ async def test_a_guest_has_a_customer_for_each_attempt(gateway: Gateway, custome
 
 async def test_twenty_checkouts_of_a_new_user_at_once_use_one_customer(gateway: Gateway, customers: Customers) -> None:
     """They all use the user's key, so Stripe creates no second customer."""
-    payers = [Payer("user_ada", f"{number:08}-0000-4000-8000-000000000000", EMAIL) for number in range(20)]
+    payers = [Payer("user_ada", f"{number:08}-0000-4000-8000-000000000000", "eur", EMAIL) for number in range(20)]
 
     found = await asyncio.gather(*(customers.get_or_create(payer) for payer in payers))
 
@@ -57,16 +57,34 @@ async def test_twenty_checkouts_of_a_new_user_at_once_use_one_customer(gateway: 
     assert len(gateway.stripe_customers.emails) == 1
 
 
+async def test_two_currencies_of_a_new_user_begun_at_once_have_two_customers(
+    gateway: Gateway, customers: Customers
+) -> None:
+    """Stripe refuses a second currency on one customer: ten checkouts in each use one customer of the currency."""
+    payers = [
+        Payer("user_ada", f"{number:08}-0000-4000-8000-000000000000", currency, EMAIL)
+        for number in range(10)
+        for currency in ("eur", "usd")
+    ]
+
+    found = await asyncio.gather(*(customers.get_or_create(payer) for payer in payers))
+
+    assert {(payer.currency, customer) for payer, customer in zip(payers, found, strict=True)} == {
+        (currency, customer) for (_, currency), customer in gateway.customers.customers.items()
+    }
+    assert len(gateway.stripe_customers.emails) == 2
+
+
 async def test_the_first_writer_wins(gateway: Gateway, customers: Customers) -> None:
     """If Stripe forgot the key between two checkouts, the second customer stays unused."""
 
     async def another_is_faster() -> None:
-        gateway.customers.customers["user_ada"] = "cus_faster"
+        gateway.customers.customers["user_ada", "eur"] = "cus_faster"
 
     gateway.wire.meanwhile("customers.put", another_is_faster)
 
     assert await customers.get_or_create(ADA) == "cus_faster"
-    assert gateway.customers.customers == {"user_ada": "cus_faster"}
+    assert gateway.customers.customers == {("user_ada", "eur"): "cus_faster"}
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
@@ -83,7 +101,7 @@ async def test_a_crash_leaves_no_second_customer(
     found = await customers.get_or_create(ADA)
 
     assert gateway.stripe_customers.emails == {found: EMAIL}
-    assert gateway.customers.customers == {"user_ada": found}
+    assert gateway.customers.customers == {("user_ada", "eur"): found}
 
 
 async def test_a_deleted_customer_is_replaced(gateway: Gateway, customers: Customers) -> None:
@@ -100,7 +118,7 @@ async def test_a_deleted_customer_is_replaced(gateway: Gateway, customers: Custo
 
 async def test_a_replacement_by_another_checkout_is_used(gateway: Gateway, customers: Customers) -> None:
     """Only the customer that is missing is replaced."""
-    gateway.customers.customers["user_ada"] = "cus_of_others"
+    gateway.customers.customers["user_ada", "eur"] = "cus_of_others"
 
     assert await customers.replace_deleted("cus_deleted", ADA) == "cus_of_others"
 
@@ -126,9 +144,9 @@ async def test_a_failure_stored_under_a_users_key_does_not_lock_the_user_out(
     with pytest.raises(StripeUnavailable):
         await customers.get_or_create(ADA)
 
-    found = await customers.get_or_create(Payer("user_ada", OTHER_ATTEMPT_ID, EMAIL))
+    found = await customers.get_or_create(Payer("user_ada", OTHER_ATTEMPT_ID, "eur", EMAIL))
 
-    assert gateway.customers.customers == {"user_ada": found}
+    assert gateway.customers.customers == {("user_ada", "eur"): found}
 
 
 async def test_while_stripe_fails_a_request_exhausts_two_keys_at_most(gateway: Gateway, customers: Customers) -> None:
@@ -154,7 +172,7 @@ async def test_an_email_address_that_stripe_refuses_loses_no_sale(gateway: Gatew
 @pytest.mark.parametrize("user_id", ["u" * 255, "ада@пример.рф", "ada@example.com", "a b\tc"])
 async def test_any_user_id_has_a_key_that_stripe_takes(gateway: Gateway, customers: Customers, user_id: str) -> None:
     """The key has at most 255 printable ASCII characters and does not contain the id (P7)."""
-    await customers.get_or_create(Payer(user_id, ATTEMPT_ID, EMAIL))
+    await customers.get_or_create(Payer(user_id, ATTEMPT_ID, "eur", EMAIL))
 
     [key] = gateway.stripe_customers.keys
     assert len(key) <= 255

@@ -13,12 +13,12 @@ async def test_a_users_customer_is_found_or_is_none() -> None:
     async with orders.served() as channel:
         client = CustomersClient(channel, timeout_seconds=5)
         orders.answer = pb.GetCustomerResponse(stripe_customer_id="cus_1")
-        found = await client.find("user_ada")
+        found = await client.find("user_ada", "eur")
         orders.answer = Refusal(grpc.StatusCode.NOT_FOUND, "customer_not_found")
-        missing = await client.find("user_ada")
+        missing = await client.find("user_ada", "eur")
 
     assert (found, missing) == ("cus_1", None)
-    assert orders.requests == [pb.GetCustomerRequest(user_id="user_ada")] * 2
+    assert orders.requests == [pb.GetCustomerRequest(user_id="user_ada", currency="eur")] * 2
 
 
 @pytest.mark.parametrize(("replaces", "sent"), [(None, ""), ("cus_gone", "cus_gone")])
@@ -28,7 +28,9 @@ async def test_the_customer_that_was_stored_first_is_returned(replaces: str | No
     async with orders.served() as channel:
         orders.answer = pb.PutCustomerResponse(stripe_customer_id="cus_first")
 
-        stored = await CustomersClient(channel, timeout_seconds=5).put("user_ada", "cus_1", replaces=replaces)
+        stored = await CustomersClient(channel, timeout_seconds=5).put("user_ada", "eur", "cus_1", replaces=replaces)
 
     assert stored == "cus_first"
-    assert orders.requests == [pb.PutCustomerRequest(user_id="user_ada", stripe_customer_id="cus_1", replaces=sent)]
+    assert orders.requests == [
+        pb.PutCustomerRequest(user_id="user_ada", currency="eur", stripe_customer_id="cus_1", replaces=sent)
+    ]

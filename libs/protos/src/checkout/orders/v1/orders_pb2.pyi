@@ -537,6 +537,7 @@ class Subscription(_message.Message):
     INVOICES_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_AT_FIELD_NUMBER: _builtins.int
+    ACTIVATION_FAILED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID in its canonical lower-case form; metadata.subscriptionId of the Stripe subscription."""
     checkout_attempt_id: _builtins.str
@@ -588,6 +589,12 @@ class Subscription(_message.Message):
     def cancel_requested_at(self) -> _timestamp_pb2.Timestamp:
         """Time when its cancellation was requested before it was created at Stripe. Absent otherwise."""
 
+    @_builtins.property
+    def activation_failed_at(self) -> _timestamp_pb2.Timestamp:
+        """Time when its activation failed last, also after it was begun again. Until every request of the generation that
+        failed has ended, one may still create it at Stripe. Absent if it never failed.
+        """
+
     def __init__(
         self,
         *,
@@ -610,10 +617,11 @@ class Subscription(_message.Message):
         invoices: _abc.Iterable[Global___SubscriptionInvoice] | None = ...,
         erased_at: _timestamp_pb2.Timestamp | None = ...,
         cancel_requested_at: _timestamp_pb2.Timestamp | None = ...,
+        activation_failed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "cancel_requested_at", b"cancel_requested_at", "created_at", b"created_at", "erased_at", b"erased_at", "intent", b"intent", "recurring", b"recurring", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "activation_failed_at", b"activation_failed_at", "cancel_requested_at", b"cancel_requested_at", "created_at", b"created_at", "erased_at", b"erased_at", "intent", b"intent", "recurring", b"recurring", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "activation_failure", b"activation_failure", "activation_generation", b"activation_generation", "cancel_requested_at", b"cancel_requested_at", "checkout_attempt_id", b"checkout_attempt_id", "created_at", b"created_at", "erased_at", b"erased_at", "id", b"id", "intent", b"intent", "invoices", b"invoices", "items", b"items", "payment_method_id", b"payment_method_id", "recurring", b"recurring", "state", b"state", "status", b"status", "stripe_customer_id", b"stripe_customer_id", "stripe_subscription_id", b"stripe_subscription_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_began_at", b"activation_began_at", "activation_failed_at", b"activation_failed_at", "activation_failure", b"activation_failure", "activation_generation", b"activation_generation", "cancel_requested_at", b"cancel_requested_at", "checkout_attempt_id", b"checkout_attempt_id", "created_at", b"created_at", "erased_at", b"erased_at", "id", b"id", "intent", b"intent", "invoices", b"invoices", "items", b"items", "payment_method_id", b"payment_method_id", "recurring", b"recurring", "state", b"state", "status", b"status", "stripe_customer_id", b"stripe_customer_id", "stripe_subscription_id", b"stripe_subscription_id", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1581,6 +1589,53 @@ class FailActivationResponse(_message.Message):
 Global___FailActivationResponse: _TypeAlias = FailActivationResponse  # noqa: Y015
 
 @_typing.final
+class RetryActivationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    PAYMENT_METHOD_ID_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    expected_version: _builtins.int
+    """Version that the person has seen; 0 for any."""
+    payment_method_id: _builtins.str
+    """Stripe PaymentMethod of the subscription's customer to create it with; empty to keep the present one."""
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+        payment_method_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_version", b"expected_version", "payment_method_id", b"payment_method_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryActivationRequest: _TypeAlias = RetryActivationRequest  # noqa: Y015
+
+@_typing.final
+class RetryActivationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription: ...
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryActivationResponse: _TypeAlias = RetryActivationResponse  # noqa: Y015
+
+@_typing.final
 class ApplySubscriptionStateRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1638,16 +1693,20 @@ class GetCustomerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Required."""
+    currency: _builtins.str
+    """Required. ISO 4217, lower case."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
+        currency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1679,21 +1738,25 @@ class PutCustomerRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     STRIPE_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Required."""
     stripe_customer_id: _builtins.str
     replaces: _builtins.str
     """Stripe Customer of the user that no longer exists at Stripe; empty for none."""
+    currency: _builtins.str
+    """Required. ISO 4217, lower case."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         stripe_customer_id: _builtins.str = ...,
         replaces: _builtins.str = ...,
+        currency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replaces", b"replaces", "stripe_customer_id", b"stripe_customer_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "replaces", b"replaces", "stripe_customer_id", b"stripe_customer_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1705,7 +1768,7 @@ class PutCustomerResponse(_message.Message):
 
     STRIPE_CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     stripe_customer_id: _builtins.str
-    """Customer of the user from now on: another one if another writer was faster."""
+    """Customer of the user in this currency from now on: another one if another writer was faster."""
     def __init__(
         self,
         *,

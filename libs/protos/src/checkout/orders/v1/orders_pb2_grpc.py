@@ -97,6 +97,11 @@ class OrdersServiceStub:
                 request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationRequest.SerializeToString,
                 response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationResponse.FromString,
                 _registered_method=True)
+        self.RetryActivation = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/RetryActivation',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.RetryActivationRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.RetryActivationResponse.FromString,
+                _registered_method=True)
         self.ApplySubscriptionState = channel.unary_unary(
                 '/checkout.orders.v1.OrdersService/ApplySubscriptionState',
                 request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ApplySubscriptionStateRequest.SerializeToString,
@@ -209,9 +214,9 @@ class OrdersServiceServicer:
     def BeginActivation(self, request, context):
         """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
         first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
-        subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
-        under way changes it, and ends that. The caller must not create a cancelled subscription. One whose activation
-        failed begins again only by abandoning its generation, which a person decides.
+        subscription is bound to a Stripe subscription, or if its activation failed: RetryActivation lets that begin again.
+        One that was cancelled begins no generation: only abandoning the one under way changes it, and ends that. The caller
+        must not create a cancelled subscription.
         Errors: NOT_FOUND (subscription_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -250,6 +255,19 @@ class OrdersServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryActivation(self, request, context):
+        """Lets a failed activation begin again, which a person decides after the price or the payment method was mended: the
+        subscription is pending with a generation that was never used, and the next report of its payment creates it. A
+        pending one that has the payment method already is returned unchanged.
+        Errors: INVALID_ARGUMENT also if neither the request nor the subscription names a payment method; NOT_FOUND
+        (subscription_not_found); ABORTED (version_conflict) if it is pending with another payment method, or has another
+        version than the expected one; FAILED_PRECONDITION (subscription_activated) if it is bound to a Stripe subscription,
+        (subscription_canceled) if it was cancelled before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ApplySubscriptionState(self, request, context):
         """Writes a state that was read at Stripe after the row's version was read, and the invoice that was read with it.
         Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
@@ -260,7 +278,7 @@ class OrdersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCustomer(self, request, context):
-        """Returns a user's Stripe customer.
+        """Returns a user's Stripe customer of one currency: Stripe refuses subscriptions in two currencies on one customer.
         Errors: NOT_FOUND (customer_not_found).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -268,8 +286,8 @@ class OrdersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutCustomer(self, request, context):
-        """Assigns a Stripe customer to a user who has none: the first writer wins, and the response names the winner.
-        With replaces, that customer is replaced if it is still the user's.
+        """Assigns a Stripe customer to a user who has none of the currency: the first writer wins, and the response names the
+        winner. With replaces, that customer is replaced if it is still the user's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -369,6 +387,11 @@ def add_OrdersServiceServicer_to_server(servicer, server):
                     servicer.FailActivation,
                     request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationRequest.FromString,
                     response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationResponse.SerializeToString,
+            ),
+            'RetryActivation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryActivation,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.RetryActivationRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.RetryActivationResponse.SerializeToString,
             ),
             'ApplySubscriptionState': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplySubscriptionState,
@@ -733,6 +756,33 @@ class OrdersService:
             '/checkout.orders.v1.OrdersService/FailActivation',
             checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationRequest.SerializeToString,
             checkout_dot_orders_dot_v1_dot_orders__pb2.FailActivationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryActivation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/RetryActivation',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.RetryActivationRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.RetryActivationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,9 +70,9 @@ class OrdersServiceStub:
     BeginActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.BeginActivationRequest, _orders_pb2.BeginActivationResponse]
     """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
     first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
-    subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
-    under way changes it, and ends that. The caller must not create a cancelled subscription. One whose activation
-    failed begins again only by abandoning its generation, which a person decides.
+    subscription is bound to a Stripe subscription, or if its activation failed: RetryActivation lets that begin again.
+    One that was cancelled begins no generation: only abandoning the one under way changes it, and ends that. The caller
+    must not create a cancelled subscription.
     Errors: NOT_FOUND (subscription_not_found).
     """
     ActivateSubscription: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]
@@ -95,18 +95,27 @@ class OrdersServiceStub:
     is bound or cancelled, or that failed and was not begun again, is returned unchanged.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict).
     """
+    RetryActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.RetryActivationRequest, _orders_pb2.RetryActivationResponse]
+    """Lets a failed activation begin again, which a person decides after the price or the payment method was mended: the
+    subscription is pending with a generation that was never used, and the next report of its payment creates it. A
+    pending one that has the payment method already is returned unchanged.
+    Errors: INVALID_ARGUMENT also if neither the request nor the subscription names a payment method; NOT_FOUND
+    (subscription_not_found); ABORTED (version_conflict) if it is pending with another payment method, or has another
+    version than the expected one; FAILED_PRECONDITION (subscription_activated) if it is bound to a Stripe subscription,
+    (subscription_canceled) if it was cancelled before.
+    """
     ApplySubscriptionState: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]
     """Writes a state that was read at Stripe after the row's version was read, and the invoice that was read with it.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
     (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription.
     """
     GetCustomer: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetCustomerRequest, _orders_pb2.GetCustomerResponse]
-    """Returns a user's Stripe customer.
+    """Returns a user's Stripe customer of one currency: Stripe refuses subscriptions in two currencies on one customer.
     Errors: NOT_FOUND (customer_not_found).
     """
     PutCustomer: _grpc.UnaryUnaryMultiCallable[_orders_pb2.PutCustomerRequest, _orders_pb2.PutCustomerResponse]
-    """Assigns a Stripe customer to a user who has none: the first writer wins, and the response names the winner.
-    With replaces, that customer is replaced if it is still the user's.
+    """Assigns a Stripe customer to a user who has none of the currency: the first writer wins, and the response names the
+    winner. With replaces, that customer is replaced if it is still the user's.
     """
     GetRefund: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetRefundRequest, _orders_pb2.GetRefundResponse]
     """Returns a refund, by Stripe's id.
@@ -167,9 +176,9 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     BeginActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.BeginActivationRequest, _orders_pb2.BeginActivationResponse]  # type: ignore[assignment]
     """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
     first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
-    subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
-    under way changes it, and ends that. The caller must not create a cancelled subscription. One whose activation
-    failed begins again only by abandoning its generation, which a person decides.
+    subscription is bound to a Stripe subscription, or if its activation failed: RetryActivation lets that begin again.
+    One that was cancelled begins no generation: only abandoning the one under way changes it, and ends that. The caller
+    must not create a cancelled subscription.
     Errors: NOT_FOUND (subscription_not_found).
     """
     ActivateSubscription: _aio.UnaryUnaryMultiCallable[_orders_pb2.ActivateSubscriptionRequest, _orders_pb2.ActivateSubscriptionResponse]  # type: ignore[assignment]
@@ -192,18 +201,27 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     is bound or cancelled, or that failed and was not begun again, is returned unchanged.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict).
     """
+    RetryActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.RetryActivationRequest, _orders_pb2.RetryActivationResponse]  # type: ignore[assignment]
+    """Lets a failed activation begin again, which a person decides after the price or the payment method was mended: the
+    subscription is pending with a generation that was never used, and the next report of its payment creates it. A
+    pending one that has the payment method already is returned unchanged.
+    Errors: INVALID_ARGUMENT also if neither the request nor the subscription names a payment method; NOT_FOUND
+    (subscription_not_found); ABORTED (version_conflict) if it is pending with another payment method, or has another
+    version than the expected one; FAILED_PRECONDITION (subscription_activated) if it is bound to a Stripe subscription,
+    (subscription_canceled) if it was cancelled before.
+    """
     ApplySubscriptionState: _aio.UnaryUnaryMultiCallable[_orders_pb2.ApplySubscriptionStateRequest, _orders_pb2.ApplySubscriptionStateResponse]  # type: ignore[assignment]
     """Writes a state that was read at Stripe after the row's version was read, and the invoice that was read with it.
     Errors: NOT_FOUND (subscription_not_found); ABORTED (version_conflict); FAILED_PRECONDITION
     (stripe_subscription_mismatch) if the row is not bound to that Stripe subscription.
     """
     GetCustomer: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetCustomerRequest, _orders_pb2.GetCustomerResponse]  # type: ignore[assignment]
-    """Returns a user's Stripe customer.
+    """Returns a user's Stripe customer of one currency: Stripe refuses subscriptions in two currencies on one customer.
     Errors: NOT_FOUND (customer_not_found).
     """
     PutCustomer: _aio.UnaryUnaryMultiCallable[_orders_pb2.PutCustomerRequest, _orders_pb2.PutCustomerResponse]  # type: ignore[assignment]
-    """Assigns a Stripe customer to a user who has none: the first writer wins, and the response names the winner.
-    With replaces, that customer is replaced if it is still the user's.
+    """Assigns a Stripe customer to a user who has none of the currency: the first writer wins, and the response names the
+    winner. With replaces, that customer is replaced if it is still the user's.
     """
     GetRefund: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetRefundRequest, _orders_pb2.GetRefundResponse]  # type: ignore[assignment]
     """Returns a refund, by Stripe's id.
@@ -315,9 +333,9 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.BeginActivationResponse, _abc.Awaitable[_orders_pb2.BeginActivationResponse]]:
         """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
         first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
-        subscription is bound to a Stripe subscription. One that was cancelled begins no generation: only abandoning the one
-        under way changes it, and ends that. The caller must not create a cancelled subscription. One whose activation
-        failed begins again only by abandoning its generation, which a person decides.
+        subscription is bound to a Stripe subscription, or if its activation failed: RetryActivation lets that begin again.
+        One that was cancelled begins no generation: only abandoning the one under way changes it, and ends that. The caller
+        must not create a cancelled subscription.
         Errors: NOT_FOUND (subscription_not_found).
         """
 
@@ -360,6 +378,21 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def RetryActivation(
+        self,
+        request: _orders_pb2.RetryActivationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.RetryActivationResponse, _abc.Awaitable[_orders_pb2.RetryActivationResponse]]:
+        """Lets a failed activation begin again, which a person decides after the price or the payment method was mended: the
+        subscription is pending with a generation that was never used, and the next report of its payment creates it. A
+        pending one that has the payment method already is returned unchanged.
+        Errors: INVALID_ARGUMENT also if neither the request nor the subscription names a payment method; NOT_FOUND
+        (subscription_not_found); ABORTED (version_conflict) if it is pending with another payment method, or has another
+        version than the expected one; FAILED_PRECONDITION (subscription_activated) if it is bound to a Stripe subscription,
+        (subscription_canceled) if it was cancelled before.
+        """
+
+    @_abc_1.abstractmethod
     def ApplySubscriptionState(
         self,
         request: _orders_pb2.ApplySubscriptionStateRequest,
@@ -376,7 +409,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orders_pb2.GetCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.GetCustomerResponse, _abc.Awaitable[_orders_pb2.GetCustomerResponse]]:
-        """Returns a user's Stripe customer.
+        """Returns a user's Stripe customer of one currency: Stripe refuses subscriptions in two currencies on one customer.
         Errors: NOT_FOUND (customer_not_found).
         """
 
@@ -386,8 +419,8 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orders_pb2.PutCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.PutCustomerResponse, _abc.Awaitable[_orders_pb2.PutCustomerResponse]]:
-        """Assigns a Stripe customer to a user who has none: the first writer wins, and the response names the winner.
-        With replaces, that customer is replaced if it is still the user's.
+        """Assigns a Stripe customer to a user who has none of the currency: the first writer wins, and the response names the
+        winner. With replaces, that customer is replaced if it is still the user's.
         """
 
     @_abc_1.abstractmethod

@@ -158,6 +158,7 @@ CREATE TABLE subscriptions (
     activation_generation integer DEFAULT 1 NOT NULL,
     activation_began_at timestamptz,
     activation_failure text,
+    activation_failed_at timestamptz,
     stripe_subscription_id text,
     status subscription_status NOT NULL,
     current_period_end timestamptz,
@@ -194,6 +195,8 @@ CREATE TABLE subscriptions (
                                 latest_invoice_id) = 0),
     CONSTRAINT subscriptions_failure_iff_failed_check
         CHECK ((activation_failure IS NULL) = (status <> 'activation_failed')),
+    CONSTRAINT subscriptions_failed_has_time_check
+        CHECK (activation_failure IS NULL OR activation_failed_at IS NOT NULL),
     CONSTRAINT subscriptions_address_complete_check CHECK ((shipping_line1 IS NULL) = (shipping_country IS NULL)),
     CONSTRAINT subscriptions_contact_unless_erased_check
         CHECK (erased_at IS NOT NULL OR contact_name IS NOT NULL AND contact_email IS NOT NULL),
@@ -244,9 +247,11 @@ CREATE TABLE subscription_invoices (
 _CUSTOMERS = """
 CREATE TABLE customers (
     user_id text NOT NULL,
+    currency text NOT NULL,
     stripe_customer_id text NOT NULL,
-    CONSTRAINT customers_pkey PRIMARY KEY (user_id),
-    CONSTRAINT customers_stripe_customer_id_key UNIQUE (stripe_customer_id)
+    CONSTRAINT customers_pkey PRIMARY KEY (user_id, currency),
+    CONSTRAINT customers_stripe_customer_id_key UNIQUE (stripe_customer_id),
+    CONSTRAINT customers_currency_check CHECK (currency ~ '^[a-z]{3}$')
 )
 """
 

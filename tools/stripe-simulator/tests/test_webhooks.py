@@ -181,15 +181,78 @@ async def test_waiting_for_idle_times_out(sim: SimulatedStripe, receiver: Receiv
     assert (answer["idle"], answer["deliveries"]["pending"]) == (False, 1)
 
 
+async def test_an_endpoint_is_updated(sim: SimulatedStripe, receiver: Receiver) -> None:
+    """Other fields stay as they are. The secret is not shown again, and the API version cannot be changed."""
+    created = await sim.api.v1.webhook_endpoints.create_async(
+        {"url": "https://shop.example/old", "enabled_events": ["charge.refunded"], "metadata": {"a": "1", "b": "2"}}
+    )
+    update = sim.api.v1.webhook_endpoints.update_async
+
+    changes: Any = {"url": receiver.url, "enabled_events": ["payment_intent.created"], "metadata": {"a": ""}}
+    await update(created.id, changes)
+    await update(created.id, {"description": "of the shop"})
+    await sim.intent()
+    await sim.wait_until_idle()
+
+    shown = (await sim.api.v1.webhook_endpoints.retrieve_async(created.id)).to_dict()
+    before = {name: value for name, value in created.to_dict().items() if name != "secret"}
+    assert shown == before | changes | {"metadata": {"b": "2"}, "description": "of the shop"}
+    assert receiver.types() == ["payment_intent.created"]
+    with pytest.raises(stripe.InvalidRequestError, match="unknown parameter: api_version"):
+        await update(created.id, {"api_version": "2026-10-28.endive"})  # type: ignore[typeddict-unknown-key]
+
+
+async def test_a_disabled_endpoint_receives_nothing(sim: SimulatedStripe, receiver: Receiver) -> None:
+    """Neither new events nor retries, and those of that time are not sent later."""
+    endpoint = await sim.subscribe(receiver, "payment_intent.created")
+    receiver.statuses = [500]
+    receiver.pause_seconds = 0.05
+    update = sim.api.v1.webhook_endpoints.update_async
+    failing = await sim.intent()
+    disabled = await update(endpoint.id, {"disabled": True})
+    await sim.wait_until_idle()
+    await sim.intent()
+
+    enabled = await update(endpoint.id, {"disabled": False})
+    last = await sim.intent()
+    await sim.wait_until_idle()
+
+    assert (disabled.status, enabled.status) == ("disabled", "enabled")
+    assert [each.event["data"]["object"]["id"] for each in receiver.received] == [failing.id, last.id]
+
+
+@pytest.mark.parametrize(
+    ("version", "top_level"), [("2024-06-20", True), ("2025-03-31.basil", False), ("2026-08-26.dahlia", False)]
+)
+async def test_events_have_the_endpoints_version(
+    sim: SimulatedStripe, receiver: Receiver, version: Any, *, top_level: bool
+) -> None:
+    """Old versions have an invoice's subscription and a subscription's period at the top."""
+    types: Any = ["invoice.paid", "customer.subscription.created"]
+    await sim.api.v1.webhook_endpoints.create_async(
+        {"url": receiver.url, "enabled_events": types, "api_version": version}
+    )
+    subscription = await sim.subscription()
+    await sim.wait_until_idle()
+
+    shown = {each.event["type"]: each.event for each in receiver.received}
+    invoice, created = (shown[name]["data"]["object"] for name in types)
+    assert {event["api_version"] for event in shown.values()} == {version}
+    assert (invoice.get("subscription") == subscription.id, "parent" not in invoice) == (top_level, top_level)
+    assert ("current_period_end" in created) is top_level
+    assert ("current_period_end" in created["items"]["data"][0]) is not top_level
+
+
 @pytest.mark.parametrize(
     "params",
     [
+        {"url": "https://shop.example", "enabled_events": ["*"], "api_version": "2026-10-28.unknown"},
         {"url": "ftp://shop.example", "enabled_events": ["*"]},
         {"url": "https://shop.example", "enabled_events": ["payment_intent.vanished"]},
         {"url": "https://shop.example", "enabled_events": ["*", "charge.succeeded"]},
     ],
 )
 async def test_invalid_endpoints_are_refused(sim: SimulatedStripe, params: Any) -> None:
-    """Wrong URLs, unknown events, and `*` among others."""
+    """Wrong URLs, unknown events and versions, and `*` among others."""
     with pytest.raises(stripe.InvalidRequestError):
         await sim.api.v1.webhook_endpoints.create_async(params)

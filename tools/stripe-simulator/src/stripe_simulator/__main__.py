@@ -17,6 +17,7 @@ import uvloop
 
 from stripe_simulator.json_log import log_as_json
 from stripe_simulator.rate_limits import UNLIMITED, RateLimits, limits_of_key
+from stripe_simulator.resources.billing_portal import save_settings
 from stripe_simulator.resources.webhook_endpoints import set_signing_secret
 from stripe_simulator.sample_shop import create_sample_shop
 from stripe_simulator.settings import SimulatorSettings, WebhookSettings
@@ -67,6 +68,7 @@ async def _create_initial_data(simulator: Simulator, options: argparse.Namespace
             set_signing_secret(simulator.state.account, endpoint.id, secret)
     if options.sample_shop:
         await asyncio.to_thread(create_sample_shop, client)
+        save_settings(simulator.state.account)
 
 
 def _seed(word: str) -> int:

@@ -28,7 +28,7 @@ def question(method_type: str, amount: int | None, currency: str | None) -> str:
     name = _NAMES.get(method_type, "bank")
     asked = "Save this payment method for later payments?" if amount is None else "Approve this payment?"
     shown = "" if amount is None or currency is None else f"<strong>{format_amount(amount, currency)}</strong>"
-    return _page(
+    return page(
         f"Simulated {name}",
         f"<p>{asked}</p>{shown}<p>This page stands in for the real one; no money moves.</p>"
         "<form method=post><button name=outcome value=pass>Approve</button>"
@@ -39,10 +39,11 @@ def question(method_type: str, amount: int | None, currency: str | None) -> str:
 def answered(return_url: str | None) -> str:
     """Return the page for a payment that was decided already."""
     link = f'<a href="{html.escape(return_url)}">Return to the shop</a>' if return_url else ""
-    return _page("Nothing to approve", f"<p>This payment was decided already.</p>{link}")
+    return page("Nothing to approve", f"<p>This payment was decided already.</p>{link}")
 
 
-def _page(title: str, body: str) -> str:
+def page(title: str, body: str) -> str:
+    """Return a page in the style of the bank's."""
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width,initial-scale=1'>"

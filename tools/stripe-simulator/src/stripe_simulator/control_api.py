@@ -12,10 +12,11 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 
-from stripe_simulator import bank, billing, buyer, timeline
+from stripe_simulator import bank, billing, buyer, portal_page, timeline
 from stripe_simulator.api_errors import ApiError
 from stripe_simulator.faults import FaultRule
 from stripe_simulator.rate_limits import RateLimits
+from stripe_simulator.resources import billing_portal
 from stripe_simulator.scheduler import ScheduledActionsFailed
 from stripe_simulator.webhooks.rules import DeliveryRule
 
@@ -95,6 +96,9 @@ def control_routes(simulator: "Simulator") -> list[web.RouteDef]:
         ("POST", "/refunds/{id}/finish", control.finish_refund),
         ("POST", "/payment_methods/{id}/behave", control.change_behaviour),
         ("POST", "/subscriptions/{id}/pause", control.pause_subscription),
+        ("POST", "/portal_settings", control.save_portal_settings),
+        ("GET", "/portal/{token}", control.portal),
+        ("POST", "/portal/{token}", control.act_in_portal),
         ("GET", "/challenges/{id}", control.challenge_page),
         ("POST", "/challenges/{id}", control.answer_challenge),
         ("*", "/{rest:.*}", control.unknown),
@@ -276,6 +280,23 @@ class ControlApi:
         """Pause a subscription."""
         account = self._state.account
         return _json(billing.pause(account, account[billing.SUBSCRIPTIONS].get(request.match_info["id"])))
+
+    async def save_portal_settings(self, _: web.Request) -> web.Response:
+        """Save the customer portal's settings, as in the Dashboard."""
+        return _json(billing_portal.save_settings(self._state.account))
+
+    async def portal(self, request: web.Request) -> web.Response:
+        """Return the page of the customer portal."""
+        return web.Response(
+            text=portal_page.portal_page(self._state, request.match_info["token"]), content_type="text/html"
+        )
+
+    async def act_in_portal(self, request: web.Request) -> web.Response:
+        """End a subscription or undo that, and show the page again."""
+        form, token = await request.post(), request.match_info["token"]
+        cancel = form.get("action") == "cancel"
+        portal_page.change_subscription(self._state, token, str(form.get("subscription")), cancel=cancel)
+        return web.Response(status=303, headers={"Location": request.path})
 
     async def challenge_page(self, request: web.Request) -> web.Response:
         """Return the page of the buyer's bank."""

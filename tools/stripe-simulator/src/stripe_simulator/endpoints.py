@@ -11,7 +11,8 @@ from stripe_simulator.collection import StripeObject
 from stripe_simulator.forms import Form
 from stripe_simulator.parameters import Parameters, Params
 
-_ID_SEGMENT: Final = 3
+_ID_SEGMENTS: Final = (3, 4)
+"""Places of the id in a path: /v1/prices/ID, and /v1/billing_portal/configurations/ID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,10 @@ class Router:
         if found := self._endpoints.get((method, path)):
             return Route(*found)
         segments = path.split("/")
-        object_id = segments[_ID_SEGMENT] if len(segments) > _ID_SEGMENT else ""
-        template = "/".join([*segments[:_ID_SEGMENT], "{id}", *segments[_ID_SEGMENT + 1 :]])
-        found = self._endpoints.get((method, template))
-        if not object_id or found is None:
-            raise unrecognized_url(method, path)
-        return Route(*found, object_id)
+        for place in _ID_SEGMENTS:
+            object_id = segments[place] if len(segments) > place else ""
+            template = "/".join([*segments[:place], "{id}", *segments[place + 1 :]])
+            found = self._endpoints.get((method, template))
+            if object_id and found:
+                return Route(*found, object_id)
+        raise unrecognized_url(method, path)

@@ -20,6 +20,8 @@ _LONG_IDS = {
     "il": "1",
     "re": "3",
     "du": "1",
+    "bps": "1",
+    "bpc": "1",
 }
 _LONG_LENGTH = 23
 _SHORT_LENGTH = 14

@@ -2,6 +2,7 @@
 
 from stripe_simulator.endpoints import Resource
 from stripe_simulator.resources import (
+    billing_portal,
     charges,
     customers,
     disputes,
@@ -19,6 +20,8 @@ from stripe_simulator.resources import (
 )
 
 RESOURCES: tuple[Resource, ...] = (
+    billing_portal.CONFIGURATION_RESOURCE,
+    billing_portal.SESSION_RESOURCE,
     charges.RESOURCE,
     customers.RESOURCE,
     disputes.RESOURCE,

@@ -166,9 +166,7 @@ def _new_subscription(
         "test_clock": None,
         "transfer_data": None,
         "trial_end": trial_end,
-        "trial_settings": {
-            "end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
-        },
+        "trial_settings": {"end_behavior": {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}},
         "trial_start": now if trial_end else None,
     }
     return subscription | (_cancellation(end, now) if params.get("cancel_at_period_end") else {})

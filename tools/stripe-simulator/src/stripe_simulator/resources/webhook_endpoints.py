@@ -1,4 +1,7 @@
-"""Webhook endpoints (https://docs.stripe.com/api/webhook_endpoints). Only the create call returns the secret."""
+"""Webhook endpoints (https://docs.stripe.com/api/webhook_endpoints). Only the create call returns the secret.
+
+Two endpoints may have the same URL. An account has at most 16 of them (https://docs.stripe.com/webhooks).
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -10,7 +13,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Call, Endpoint, Resource
-from stripe_simulator.parameters import Parameters, merge_metadata
+from stripe_simulator.parameters import Parameters, Params, merge_metadata
 
 COLLECTION: Final = "webhook_endpoints"
 KIND: Final = "webhook_endpoint"
@@ -32,6 +35,8 @@ def set_signing_secret(account: Account, endpoint_id: str, secret: str) -> None:
 def subscribed(account: Account, event_type: str) -> Iterator[StripeObject]:
     """Yield the endpoints that receive this type of event."""
     for endpoint in account[COLLECTION]:
+        if endpoint["status"] != "enabled":
+            continue
         if "*" in endpoint["enabled_events"] or event_type in endpoint["enabled_events"]:
             yield endpoint
 
@@ -57,6 +62,36 @@ def _create(call: Call) -> StripeObject:
     secret = account.ids.webhook_secret()
     account.secrets[endpoint["id"]] = secret
     return endpoint | {"secret": secret}
+
+
+def disable(account: Account, endpoint: StripeObject) -> None:
+    """Disable an endpoint that has failed for days, as Stripe does with an e-mail to the account's owner."""
+    account.change(COLLECTION, endpoint, status="disabled")
+
+
+def _retrieve(call: Call) -> StripeObject:
+    return call.account[COLLECTION].get(call.id)
+
+
+def _update(call: Call) -> StripeObject:
+    """Change an endpoint. Its API version and its secret stay as they are."""
+    endpoint = _retrieve(call)
+    return call.account.change(COLLECTION, endpoint, **_changes(endpoint, call.params))
+
+
+def _changes(endpoint: StripeObject, params: Params) -> Params:
+    changes: Params = {}
+    if "description" in params:
+        changes["description"] = params["description"] or None
+    if "disabled" in params:
+        changes["status"] = "disabled" if params["disabled"] else "enabled"
+    if "enabled_events" in params:
+        changes["enabled_events"] = _checked_events(params["enabled_events"])
+    if "metadata" in params:
+        changes["metadata"] = merge_metadata(endpoint["metadata"], params["metadata"])
+    if "url" in params:
+        changes["url"] = _checked_url(params["url"])
+    return changes
 
 
 def _checked_url(url: str) -> str:
@@ -87,6 +122,7 @@ def _list(call: Call) -> StripeObject:
 
 
 _CREATE: Final = ("api_version", "description", "enabled_events", "metadata", "url")
+_UPDATE: Final = ("description", "disabled", "enabled_events", "metadata", "url")
 _CURSORS: Final = ("limit", "starting_after", "ending_before")
 
 RESOURCE: Final = Resource(
@@ -95,6 +131,10 @@ RESOURCE: Final = Resource(
     endpoints=(
         Endpoint("POST", "/v1/webhook_endpoints", _create, Parameters(shapes.WebhookEndpointCreateParams, _CREATE)),
         Endpoint("GET", "/v1/webhook_endpoints", _list, Parameters(shapes.WebhookEndpointListParams, _CURSORS)),
+        Endpoint("GET", "/v1/webhook_endpoints/{id}", _retrieve, Parameters(shapes.WebhookEndpointRetrieveParams, ())),
+        Endpoint(
+            "POST", "/v1/webhook_endpoints/{id}", _update, Parameters(shapes.WebhookEndpointUpdateParams, _UPDATE)
+        ),
         Endpoint("DELETE", "/v1/webhook_endpoints/{id}", _delete, Parameters(shapes.WebhookEndpointDeleteParams, ())),
     ),
 )

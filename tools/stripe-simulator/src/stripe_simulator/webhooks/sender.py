@@ -11,6 +11,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.resources.webhook_endpoints import COLLECTION, signing_secret, subscribed
 from stripe_simulator.settings import WebhookSettings
+from stripe_simulator.webhooks.api_versions import render_event
 from stripe_simulator.webhooks.deliveries import Attempt, Delivery, DeliveryLog, DeliveryState
 from stripe_simulator.webhooks.rules import DELIVER_ONCE, DeliveryRule, DeliveryRules
 from stripe_simulator.webhooks.signing import signature_header
@@ -87,14 +88,24 @@ class WebhookSender:
     def _deliver_to(
         self, endpoint_ids: list[str], event: StripeObject, rule: DeliveryRule, copies: int
     ) -> list[Delivery]:
-        # Indented, as Stripe sends it: a receiver that verifies a re-serialised body instead of the bytes fails.
-        body = to_json(event | {"pending_webhooks": len(endpoint_ids)}, indent=2)
+        sent = event | {"pending_webhooks": len(endpoint_ids)}
         deliveries = [
-            self._new_delivery(event, endpoint_id, body, copy) for endpoint_id in endpoint_ids for copy in range(copies)
+            self._new_delivery(event, endpoint_id, self._body(sent, endpoint_id), copy)
+            for endpoint_id in endpoint_ids
+            for copy in range(copies)
         ]
         for delivery in deliveries:
             self._begin(delivery, rule)
         return deliveries
+
+    def _body(self, event: StripeObject, endpoint_id: str) -> bytes:
+        """Render the event in the endpoint's API version, by default the account's.
+
+        Indented, as Stripe sends it: a receiver that verifies a re-serialised body instead of the bytes fails.
+        """
+        endpoint = self._account[COLLECTION].find(endpoint_id)
+        version = endpoint["api_version"] if endpoint else None
+        return to_json(render_event(event, version) if version else event, indent=2)
 
     def _new_delivery(self, event: StripeObject, endpoint_id: str, body: bytes, copy: int) -> Delivery:
         self._created += 1
@@ -141,8 +152,7 @@ class WebhookSender:
                 delivery.acknowledged_at = self._account.clock.now()
                 self.log.move(delivery, DeliveryState.DELIVERED)
                 return
-            endpoint_exists = self._account[COLLECTION].find(delivery.endpoint_id) is not None
-            if delivery.attempts >= self._settings.max_attempts or not endpoint_exists:
+            if delivery.attempts >= self._settings.max_attempts or not self._receives(delivery.endpoint_id):
                 self.log.move(delivery, DeliveryState.FAILED)
                 return
             await self._pause(self._settings.backoff_seconds(delivery.attempts))
@@ -160,6 +170,11 @@ class WebhookSender:
             self._none_due.clear()
         else:
             self._none_due.set()
+
+    def _receives(self, endpoint_id: str) -> bool:
+        """Return false for an endpoint that was deleted or is disabled: then nothing is retried."""
+        endpoint = self._account[COLLECTION].find(endpoint_id)
+        return endpoint is not None and endpoint["status"] == "enabled"
 
     async def _attempt(self, delivery: Delivery) -> Attempt:
         async with self._slots:

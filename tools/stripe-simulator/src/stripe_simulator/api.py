@@ -112,17 +112,20 @@ class Api:
 
     async def _respond(self, api_request: ApiRequest, fault: Fault | None) -> ApiResponse:
         _raise_before_execution(fault, api_request)
-        key_kind = self._keys.identify(api_request.authorization, api_request.publishable_key)
+        api_key = self._keys.identify(api_request.authorization, api_request.publishable_key)
         self._rate_limiter.admit_to_account()
         api_request.check()
         route = self._router.get(api_request.method, api_request.path)
         self._rate_limiter.admit_to_operation(f"{route.endpoint.method} {route.endpoint.template}")
-        if key_kind is KeyKind.PUBLISHABLE and route.endpoint.split_browser_fields is None:
+        if api_key.kind is KeyKind.PUBLISHABLE and route.endpoint.split_browser_fields is None:
             raise secret_key_required()
+        api_key.require_permission(route.endpoint.method, route.kind)
         key = api_request.idempotency_key
         response = self._idempotency.find_replay(key, api_request.path, api_request.form) if key else None
         if response is None:
-            call = self._call(api_request.form, route, key_kind, api_request.path, api_request.origin)
+            call = self._call(api_request.form, route, api_key.kind, api_request.path, api_request.origin)
+            for kind in self._expander.kinds(route.kind, call.expanded, in_list=route.endpoint.returns_list):
+                api_key.require_permission("GET", kind)
             response = await self._run_with_key(api_request, route.endpoint, call, fault)
         await _delay(fault, FaultKind.LATENCY_AFTER, FaultKind.HOLD_AFTER)
         if _is(fault, FaultKind.RESET_AFTER):
@@ -171,7 +174,7 @@ class Api:
         try:
             with self._account.caused_by(Cause(api_request.request_id, api_request.idempotency_key)):
                 content = endpoint.handler(call)
-            expanded = self._expander.expand(self._account, content, call.params.get("expand") or ())
+            expanded = self._expander.expand(self._account, content, call.expanded)
         except ApiError as error:
             return api_request.error_response(error)
         return api_request.response(200, expanded)

@@ -4,7 +4,9 @@ Shapes and codes follow https://docs.stripe.com/api/errors and https://docs.stri
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+ACCOUNT_ID: Final = "acct_1HoldfastSimulator"
 
 
 class ApiError(Exception):
@@ -70,9 +72,14 @@ def key_expired() -> ApiError:
     return ApiError(401, "Expired API Key provided: sk_test_********", code="api_key_expired")
 
 
-def not_permitted() -> ApiError:
-    """Build the 403 for a restricted key."""
-    return ApiError(403, "The provided key does not have the required permissions for this endpoint.")
+def not_permitted(shown_key: str = "rk_test_********", permission: str = "rak_charge_write") -> ApiError:
+    """Build the 403 for a restricted key, which names the permission that it lacks."""
+    return ApiError(
+        403,
+        f"The provided key '{shown_key}' does not have the required permissions for this endpoint on account "
+        f"'{ACCOUNT_ID}'. Having the '{permission}' permission would allow this request to continue.",
+        code="more_permissions_required",
+    )
 
 
 def locked() -> ApiError:

@@ -16,7 +16,9 @@ from stripe_simulator import bank, billing, buyer, portal_page, timeline
 from stripe_simulator.api_errors import ApiError
 from stripe_simulator.faults import FaultRule
 from stripe_simulator.rate_limits import RateLimits
+from stripe_simulator.registry import RESOURCES
 from stripe_simulator.resources import billing_portal
+from stripe_simulator.restricted_keys import Permission, permission_names
 from stripe_simulator.scheduler import ScheduledActionsFailed
 from stripe_simulator.webhooks.rules import DeliveryRule
 
@@ -57,6 +59,13 @@ class _RateLimits(BaseModel):
     operation_requests_per_second: float | None = Field(gt=0)
 
 
+class _RestrictedKey(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    key: str = Field(default="rk_test_simulator", pattern="^rk_(test|live)_.")
+    permissions: dict[str, Permission]
+
+
 class _Outcome(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -73,6 +82,8 @@ def control_routes(simulator: "Simulator") -> list[web.RouteDef]:
         ("GET", "/requests", control.requests),
         ("GET", "/rate_limits", control.rate_limits),
         ("POST", "/rate_limits", control.set_rate_limits),
+        ("POST", "/restricted_keys", control.restrict_key),
+        ("DELETE", "/restricted_keys/{key}", control.revoke_key),
         ("POST", "/faults", control.add_fault),
         ("DELETE", "/faults", control.clear_faults),
         ("GET", "/faults/{id}", control.fault),
@@ -173,6 +184,20 @@ class ControlApi:
         account, operation = wanted.requests_per_second, wanted.operation_requests_per_second
         self._state.rate_limiter.set(RateLimits(account or math.inf, operation or math.inf))
         return _json(self._state.rate_limiter.to_dict())
+
+    async def restrict_key(self, request: web.Request) -> web.Response:
+        """Create a restricted key, or replace its permissions. What is not named is `none`."""
+        wanted = await _body(request, _RestrictedKey)
+        unknown = wanted.permissions.keys() - permission_names(RESOURCES)
+        if unknown:
+            raise ValueError(f"there is no permission {', '.join(sorted(unknown))}")
+        self._state.keys.restrict(wanted.key, wanted.permissions)
+        return _json(wanted)
+
+    async def revoke_key(self, request: web.Request) -> web.Response:
+        """Revoke a restricted key."""
+        self._state.keys.revoke(request.match_info["key"])
+        return _json({})
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Add a fault."""

@@ -1,6 +1,6 @@
 """API endpoints, and the router that finds one by method and path."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,6 +25,11 @@ class Call:
     id: str = ""
     url: str = ""
     simulator_url: str = ""
+
+    @property
+    def expanded(self) -> Sequence[str]:
+        """The paths of `expand`."""
+        return self.params.get("expand") or ()
 
 
 Handler = Callable[[Call], StripeObject]

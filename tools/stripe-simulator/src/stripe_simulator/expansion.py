@@ -31,6 +31,17 @@ class Expander:
                 steps = steps[1:]
             self._check_steps(kind, steps)
 
+    def kinds(self, kind: str, paths: Iterable[str], *, in_list: bool) -> set[str]:
+        """Return the kinds of the objects that checked paths expand."""
+        found: set[str] = set()
+        for path in paths:
+            here: str | None = kind
+            for step in path.split(".")[1 if in_list else 0 :]:
+                collection = self._fields[here][step] if here else None
+                here = self._kinds[collection] if collection else None
+                found |= {here} if here else set()
+        return found
+
     def expand(self, account: Account, response: StripeObject, paths: Iterable[str]) -> StripeObject:
         """Return a copy of the response with every checked path expanded."""
         for path in paths:

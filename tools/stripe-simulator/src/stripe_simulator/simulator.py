@@ -97,19 +97,20 @@ class Simulator:
         account.subscribe(webhooks.dispatch)
         account.watch(INTENTS, partial(billing.on_intent_changed, account))
         faults, requests = Faults(), RequestLog()
+        keys = ApiKeys(self.settings)
         rate_limiter = RateLimiter(self.settings.rate_limits_in_force)
         api = Api(
             account=account,
             router=_ROUTER,
             expander=_EXPANDER,
-            keys=ApiKeys(self.settings),
+            keys=keys,
             rate_limiter=rate_limiter,
             idempotency=IdempotencyKeys(clock),
             faults=faults,
             requests=requests,
             url=self.url,
         )
-        return State(account, webhooks, faults, rate_limiter, requests, api)
+        return State(account, webhooks, faults, keys, rate_limiter, requests, api)
 
     async def _discard_state(self) -> None:
         self.state.faults.clear()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from stripe_simulator.account import Account
 from stripe_simulator.api import Api
+from stripe_simulator.api_keys import ApiKeys
 from stripe_simulator.faults import Faults
 from stripe_simulator.rate_limits import RateLimiter
 from stripe_simulator.request_log import RequestLog
@@ -17,6 +18,7 @@ class State:
     account: Account
     webhooks: WebhookSender
     faults: Faults
+    keys: ApiKeys
     rate_limiter: RateLimiter
     requests: RequestLog
     api: Api

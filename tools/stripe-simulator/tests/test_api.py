@@ -33,6 +33,16 @@ async def test_a_wrong_key_is_401(sim: SimulatedStripe) -> None:
     assert "somebody" not in str(refused.value)
 
 
+async def test_an_error_names_its_request_in_the_dashboard(sim: SimulatedStripe) -> None:
+    """One without an account cannot."""
+    _, refused, headers = await sim.raw("GET", "/v1/customers/cus_1")
+    _, unauthorized, _ = await sim.raw("GET", "/v1/customers/cus_1", headers={})
+
+    address = f"https://dashboard.stripe.com/test/logs/{headers['Request-Id']}?t="
+    assert refused["error"]["request_log_url"].startswith(address)
+    assert "request_log_url" not in unauthorized["error"]
+
+
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer "}, {"Authorization": "Basic c2s6"}])
 async def test_a_missing_key_is_401(sim: SimulatedStripe, headers: dict[str, str]) -> None:
     """The response has an error envelope and a request id."""
@@ -90,14 +100,16 @@ async def test_a_cors_preflight_needs_no_key(sim: SimulatedStripe) -> None:
     assert "Authorization" in headers["Access-Control-Allow-Headers"]
 
 
-async def test_the_version_is_echoed(sim: SimulatedStripe) -> None:
-    """A malformed one is a 400."""
+@pytest.mark.parametrize("version", ["latest", "2024-06-20", "2026-09-30.endive"])
+async def test_the_version_is_checked(sim: SimulatedStripe, version: str) -> None:
+    """Another one than the simulated is a 400, as an unknown one is at Stripe. None is the account's default."""
     prices = await sim.api.v1.prices.list_async()
 
     headers: Any = prices.last_response.headers if prices.last_response else {}
     assert headers["Stripe-Version"] == "2026-10-28.endive"
     with pytest.raises(stripe.InvalidRequestError, match="Invalid Stripe API version"):
-        await sim.api.v1.prices.list_async({}, {"stripe_version": "latest"})
+        await sim.api.v1.prices.list_async({}, {"stripe_version": version})
+    assert (await sim.raw("GET", "/v1/prices"))[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,32 @@ async def test_lists_filter_by_time(sim: SimulatedStripe) -> None:
     assert [ids(page) for page in pages] == [found for _, found in filters]
 
 
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [
+        ("payment_intents", "customer"),
+        ("setup_intents", "customer"),
+        ("subscriptions", "customer"),
+        ("refunds", "charge"),
+        ("disputes", "payment_intent"),
+    ],
+)
+async def test_lists_of_unknown_objects_are_refused(sim: SimulatedStripe, path: str, param: str) -> None:
+    """Not answered with an empty page."""
+    status, body, _ = await sim.raw("GET", f"/v1/{path}?{param}=gone_1")
+
+    assert (status, body["error"]["code"], body["error"]["param"]) == (400, "resource_missing", param)
+
+
+async def test_a_deleted_customer_keeps_a_history(sim: SimulatedStripe) -> None:
+    """Lists of its objects are answered."""
+    customer = await sim.api.v1.customers.create_async({})
+    intent = await sim.intent(customer=customer.id)
+    await sim.api.v1.customers.delete_async(customer.id)
+
+    assert ids(await sim.api.v1.payment_intents.list_async({"customer": customer.id})) == [intent.id]
+
+
 async def test_events_are_listed_for_thirty_days(sim: SimulatedStripe) -> None:
     """A backfill reads those after a cursor, by type and time."""
     await sim.intent()

@@ -32,7 +32,9 @@ async def test_partial_refunds_add_up(sim: SimulatedStripe) -> None:
     intent_id = await paid(sim)
     await refund(sim, intent_id, 999)
     partly = await charge_of(sim, intent_id)
-    with pytest.raises(stripe.InvalidRequestError):
+    with pytest.raises(
+        stripe.InvalidRequestError, match=r"\(\$19.99 usd\) is greater than unrefunded .* \(\$10.00 usd\)"
+    ):
         await refund(sim, intent_id, AMOUNT)
 
     rest = await refund(sim, intent_id)
@@ -60,9 +62,12 @@ async def test_a_refund_can_fail_after_it_succeeded(sim: SimulatedStripe) -> Non
 
 
 async def test_the_refund_of_a_debit_is_pending_first(sim: SimulatedStripe) -> None:
-    """It succeeds after the settlement time, or is canceled before."""
+    """It succeeds after the settlement time. Only a refund that waits for the customer can be canceled."""
     intent_id = await paid(sim, payment_method="pm_usBankAccount", settle="paid")
     made, canceled = await refund(sim, intent_id, 100), await refund(sim, intent_id, 100)
+    with pytest.raises(stripe.InvalidRequestError, match="cannot cancel a refund with a status of pending"):
+        await sim.api.v1.refunds.cancel_async(canceled.id)
+    await sim.control("POST", f"/refunds/{canceled.id}/finish", {"status": "requires_action"})
     await sim.api.v1.refunds.cancel_async(canceled.id)
 
     await sim.control("POST", "/clock/advance", {"seconds": 200})
@@ -79,6 +84,48 @@ async def test_an_unpaid_intent_cannot_be_refunded(sim: SimulatedStripe) -> None
         await refund(sim, intent.id)
 
     assert refused.value.code == "payment_intent_unexpected_state"
+
+
+async def test_only_metadata_can_be_updated(sim: SimulatedStripe) -> None:
+    """Of a refund as of a dispute. An update that changes nothing publishes nothing."""
+    intent_id = await paid(sim)
+    made = await refund(sim, intent_id, 100)
+    dispute = await sim.control("POST", f"/payment_intents/{intent_id}/dispute", {})
+    before = len(await sim.event_types())
+
+    for _ in range(2):
+        changed = await sim.api.v1.refunds.update_async(made.id, {"metadata": {"order": "7"}})
+        await sim.api.v1.disputes.update_async(dispute["id"], {"metadata": {"order": "7"}})
+
+    assert changed.to_dict() == made.to_dict() | {"metadata": {"order": "7"}}
+    assert (await sim.event_types())[before:] == ["refund.updated", "charge.refund.updated", "charge.dispute.updated"]
+    with pytest.raises(stripe.InvalidRequestError, match="unknown parameter: reason"):
+        await sim.api.v1.refunds.update_async(made.id, {"reason": "fraudulent"})  # type: ignore[typeddict-unknown-key]
+
+
+async def test_a_charged_back_charge_cannot_be_refunded(sim: SimulatedStripe) -> None:
+    """One with an inquiry can, and one whose dispute was won."""
+    intent_id = await paid(sim)
+    opened = await sim.control("POST", f"/payment_intents/{intent_id}/dispute", {"status": "warning_needs_response"})
+    await refund(sim, intent_id, 100)
+    await sim.control("POST", f"/disputes/{opened['id']}/move", {"status": "needs_response"})
+
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await refund(sim, intent_id, 100)
+    await sim.control("POST", f"/disputes/{opened['id']}/move", {"status": "won"})
+
+    assert refused.value.code == "charge_disputed"
+    assert (await refund(sim, intent_id, 100)).status == "succeeded"
+
+
+async def test_a_closed_dispute_is_lost(sim: SimulatedStripe) -> None:
+    """The account accepts it."""
+    intent_id = await paid(sim)
+    opened = await sim.control("POST", f"/payment_intents/{intent_id}/dispute", {})
+
+    closed = await sim.api.v1.disputes.close_async(opened["id"])
+
+    assert (closed.status, (await sim.event_types())[-1]) == ("lost", "charge.dispute.closed")
 
 
 @pytest.mark.parametrize("outcome", ["won", "lost"])

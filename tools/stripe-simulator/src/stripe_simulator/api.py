@@ -63,7 +63,8 @@ class Api:
         """Respond to one HTTP request, subject to the faults."""
         body = await request.read()
         account = self._account
-        api_request = ApiRequest(request, body, account.ids.new("req"), account.settings.api_version)
+        request_id = account.ids.new("req")
+        api_request = ApiRequest(request, body, request_id, account.settings.api_version, self._log_url(request_id))
         received = self._log_request(api_request)
         new_key = api_request.idempotency_key not in self._idempotency
         fault = self._faults.find_for(api_request.method, api_request.path, api_request.form, new_key=new_key)
@@ -92,8 +93,12 @@ class Api:
             with self._account.caused_by(Cause(request_id)):
                 content = route.endpoint.handler(call)
         except ApiError as error:
-            return ApiResponse(error.status, to_json(error.envelope()), request_id)
+            return ApiResponse(error.status, to_json(error.envelope(self._log_url(request_id))), request_id)
         return ApiResponse(200, to_json(content), request_id)
+
+    def _log_url(self, request_id: str) -> str:
+        """Return the address of a request in the Dashboard (https://docs.stripe.com/api/errors)."""
+        return f"https://dashboard.stripe.com/test/logs/{request_id}?t={self._account.clock.timestamp()}"
 
     def _log_request(self, api_request: ApiRequest) -> ReceivedRequest:
         received = ReceivedRequest(
@@ -141,6 +146,8 @@ class Api:
         else:
             params = endpoint.parameters.check(form)
         self._expander.check(route.kind, params.get("expand") or (), in_list=endpoint.returns_list)
+        if endpoint.returns_list:
+            self._expander.check_filters(self._account, route.kind, params)
         return Call(self._account, key_kind, params, route.id, path, origin)
 
     async def _run_with_key(

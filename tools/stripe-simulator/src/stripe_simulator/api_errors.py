@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 ACCOUNT_ID: Final = "acct_1HoldfastSimulator"
+_UNAUTHORIZED: Final = 401
 
 
 class ApiError(Exception):
@@ -35,9 +36,11 @@ class ApiError(Exception):
             error["param"] = param
         self.body = error | dict(details or {}) | {"type": kind}
 
-    def envelope(self) -> dict[str, Any]:
-        """Return the JSON body."""
-        return {"error": self.body}
+    def envelope(self, log_url: str | None = None) -> dict[str, Any]:
+        """Return the JSON body, with the address of the request in the Dashboard. A 401 knows no account."""
+        if log_url is None or self.status == _UNAUTHORIZED:
+            return {"error": self.body}
+        return {"error": dict(sorted((self.body | {"request_log_url": log_url}).items()))}
 
 
 def invalid(message: str, *, param: str | None = None, code: str | None = None) -> ApiError:

@@ -1,6 +1,5 @@
 """One API request, and the HTTP response to it."""
 
-import re
 from typing import Any, Final
 
 from aiohttp import web
@@ -10,7 +9,6 @@ from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.forms import Form, MalformedForm, parse_form
 from stripe_simulator.idempotency import ApiResponse
 
-_VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z]+)?")
 _FORM_TYPES: Final = ("application/x-www-form-urlencoded", "application/octet-stream")
 _SHOULD_RETRY: Final = {400: "false", 401: "false", 402: "false", 404: "false", 409: "true"}
 """Values of the Stripe-Should-Retry header. Without it the libraries decide by the status."""
@@ -19,7 +17,9 @@ _SHOULD_RETRY: Final = {400: "false", 401: "false", 402: "false", 404: "false", 
 class ApiRequest:
     """The parsed parts of a request."""
 
-    def __init__(self, request: web.Request, body: bytes, request_id: str, pinned_version: str) -> None:
+    def __init__(
+        self, request: web.Request, body: bytes, request_id: str, pinned_version: str, log_url: str | None
+    ) -> None:
         self.request_id = request_id
         self.method = request.method
         self.path = request.rel_url.raw_path
@@ -31,15 +31,16 @@ class ApiRequest:
         self.form = self._parse_form(request, body)
         self.publishable_key = self._take_key()
         self._pinned_version = pinned_version
+        self._log_url = log_url
 
     def check(self) -> None:
-        """Refuse a body that is not a form, and a malformed API version."""
+        """Refuse a body that is not a form, and any API version but the simulated one, as Stripe an unknown one."""
         if self.malformed:
             raise invalid(
                 "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If you "
                 "have any questions, we can help at https://support.stripe.com/."
             )
-        if self.stripe_version and not _VERSION.fullmatch(self.stripe_version):
+        if self.stripe_version and self.stripe_version != self._pinned_version:
             raise invalid(f"Invalid Stripe API version: {self.stripe_version}")
 
     def response(self, status: int, content: Any) -> ApiResponse:
@@ -48,7 +49,8 @@ class ApiRequest:
 
     def error_response(self, error: ApiError) -> ApiResponse:
         """Build the error response to this request."""
-        return ApiResponse(error.status, to_json(error.envelope()), self.request_id, error.headers)
+        content = error.envelope(self._log_url)
+        return ApiResponse(error.status, to_json(content), self.request_id, error.headers)
 
     def http_response(self, response: ApiResponse, *, replayed: bool, retry_after: int | None = None) -> web.Response:
         """Add the headers. Those of a replay name the original request."""
@@ -57,7 +59,7 @@ class ApiRequest:
             "Access-Control-Allow-Origin": "*",
             "Access-Control-Expose-Headers": "Request-Id",
             "Request-Id": self.request_id,
-            "Stripe-Version": self.stripe_version or self._pinned_version,
+            "Stripe-Version": self._pinned_version,
             **response.headers,
         }
         if self.idempotency_key:

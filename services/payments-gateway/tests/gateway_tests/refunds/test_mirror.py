@@ -60,10 +60,7 @@ class Mirrors:
 
     async def finish(self, refund_id: str, status: str) -> str:
         """Let a refund reach its final status."""
-        if status == "canceled":
-            await self.stripe.api.v1.refunds.cancel_async(refund_id)
-        else:
-            await self.stripe.control("POST", f"/refunds/{refund_id}/finish", {"status": status})
+        await self.stripe.control("POST", f"/refunds/{refund_id}/finish", {"status": status})
         return refund_id
 
     async def dispute(self, intent_id: str, *statuses: str) -> str:

@@ -8,7 +8,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
-from stripe_simulator.parameters import Parameters
+from stripe_simulator.parameters import Parameters, merge_metadata
 
 COLLECTION: Final = "disputes"
 KIND: Final = "dispute"
@@ -39,7 +39,9 @@ def move_dispute(account: Account, dispute: StripeObject, status: str) -> Stripe
     if dispute["status"] in _CLOSED:
         raise invalid("This dispute is already closed")
     closing = status in _CLOSED
-    changed = account.change(COLLECTION, dispute, f"charge.dispute.{'closed' if closing else 'updated'}", status=status)
+    event = f"charge.dispute.{'closed' if closing else 'updated'}"
+    refundable = _is_charge_refundable(status)
+    changed = account.change(COLLECTION, dispute, event, status=status, is_charge_refundable=refundable)
     if status == "won":
         account.publish("charge.dispute.funds_reinstated", changed)
     if not closing and dispute["status"].startswith("warning_") and not status.startswith("warning_"):
@@ -59,7 +61,7 @@ def _new_dispute(account: Account, charge: StripeObject, amount: int, reason: st
         "enhanced_eligibility_types": [],
         "evidence": {},
         "evidence_details": _NO_EVIDENCE,
-        "is_charge_refundable": status == _INQUIRY,
+        "is_charge_refundable": _is_charge_refundable(status),
         "livemode": False,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
@@ -69,8 +71,25 @@ def _new_dispute(account: Account, charge: StripeObject, amount: int, reason: st
     }
 
 
+def _is_charge_refundable(status: str) -> bool:
+    """Return true for inquiries, and for a dispute that was won: the money is the account's."""
+    return status.startswith("warning_") or status == "won"
+
+
 def _retrieve(call: Call) -> StripeObject:
     return call.account[COLLECTION].get(call.id)
+
+
+def _update(call: Call) -> StripeObject:
+    """Change the metadata. Evidence is not modelled."""
+    dispute = _retrieve(call)
+    metadata = merge_metadata(dispute["metadata"], call.params.get("metadata"))
+    return call.account.change(COLLECTION, dispute, "charge.dispute.updated", metadata=metadata)
+
+
+def _close(call: Call) -> StripeObject:
+    """Accept the dispute: it is lost."""
+    return move_dispute(call.account, _retrieve(call), "lost")
 
 
 def _list(call: Call) -> StripeObject:
@@ -86,6 +105,8 @@ RESOURCE: Final = Resource(
     expandable={"charge": "charges", "payment_intent": "payment_intents"},
     endpoints=(
         Endpoint("GET", "/v1/disputes", _list, Parameters(shapes.DisputeListParams, _FILTERS)),
+        Endpoint("POST", "/v1/disputes/{id}", _update, Parameters(shapes.DisputeUpdateParams, ("metadata",))),
+        Endpoint("POST", "/v1/disputes/{id}/close", _close, Parameters(shapes.DisputeCloseParams, ())),
         Endpoint("GET", "/v1/disputes/{id}", _retrieve, Parameters(shapes.DisputeRetrieveParams, ())),
     ),
 )

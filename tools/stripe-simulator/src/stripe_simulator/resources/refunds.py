@@ -1,4 +1,8 @@
-"""Refunds (https://docs.stripe.com/api/refunds). Cards are refunded at once, bank debits after a delay."""
+"""Refunds (https://docs.stripe.com/api/refunds). Cards are refunded at once, bank debits after a delay.
+
+Only metadata can be updated, only refunds that wait for the customer can be canceled, and a charged-back charge cannot
+be refunded (https://docs.stripe.com/error-codes#charge-disputed).
+"""
 
 from typing import Final
 
@@ -8,6 +12,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
+from stripe_simulator.money import format_amount
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
 from stripe_simulator.resources.payment_methods import method_state
 
@@ -15,6 +20,7 @@ COLLECTION: Final = "refunds"
 KIND: Final = "refund"
 _PENDING: Final = frozenset({"pending", "requires_action"})
 _REVERSED: Final = frozenset({"failed", "canceled"})
+_FAILURE_REASONS: Final = {"failed": "lost_or_stolen_card", "canceled": "merchant_request"}
 
 
 def finish(account: Account, refund: StripeObject, status: str) -> StripeObject:
@@ -24,7 +30,7 @@ def finish(account: Account, refund: StripeObject, status: str) -> StripeObject:
     if status in _REVERSED:
         charge = account["charges"].get(refund["charge"])
         account.change("charges", charge, **_refunded(charge, charge["amount_refunded"] - refund["amount"]))
-    failure = {"failure_reason": "lost_or_stolen_card"} if status == "failed" else {}
+    failure = {"failure_reason": _FAILURE_REASONS[status]} if status in _REVERSED else {}
     changed = account.change(COLLECTION, refund, "refund.updated", status=status, **failure)
     account.publish("charge.refund.updated", changed)
     if status == "failed":
@@ -37,6 +43,7 @@ def _create(call: Call) -> StripeObject:
     charge = _charge(account, params)
     left = charge["amount_captured"] - charge["amount_refunded"]
     amount = params.get("amount", left)
+    _check_refundable(account, charge)
     _check_amount(amount, left, charge)
     settles = method_state(account, charge["payment_method"]).instrument.settles
     refund = account[COLLECTION].add(
@@ -64,13 +71,20 @@ def _charge(account: Account, params: Params) -> StripeObject:
     return account["charges"].get(intent["latest_charge"])
 
 
+def _check_refundable(account: Account, charge: StripeObject) -> None:
+    disputes = (dispute for dispute in account["disputes"] if dispute["charge"] == charge["id"])
+    if not all(dispute["is_charge_refundable"] for dispute in disputes):
+        raise invalid(f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed")
+
+
 def _check_amount(amount: int, left: int, charge: StripeObject) -> None:
     if not charge["paid"] or left < 1:
         raise _already_refunded(charge)
     if amount < 1:
         raise invalid("Invalid positive integer", param="amount", code="parameter_invalid_integer")
     if amount > left:
-        raise invalid(f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})", param="amount")
+        asked, most = (format_amount(each, charge["currency"]) for each in (amount, left))
+        raise invalid(f"Refund amount ({asked}) is greater than unrefunded amount on charge ({most})", param="amount")
 
 
 def _already_refunded(charge: StripeObject) -> ApiError:
@@ -111,9 +125,18 @@ def _retrieve(call: Call) -> StripeObject:
     return call.account[COLLECTION].get(call.id)
 
 
+def _update(call: Call) -> StripeObject:
+    account, refund = call.account, _retrieve(call)
+    metadata = merge_metadata(refund["metadata"], call.params.get("metadata"))
+    changed = account.change(COLLECTION, refund, "refund.updated", metadata=metadata)
+    if changed != refund:
+        account.publish("charge.refund.updated", changed)
+    return changed
+
+
 def _cancel(call: Call) -> StripeObject:
     refund = _retrieve(call)
-    if refund["status"] not in _PENDING:
+    if refund["status"] != "requires_action":
         raise invalid(f"You cannot cancel a refund with a status of {refund['status']}.")
     return finish(call.account, refund, "canceled")
 
@@ -134,6 +157,7 @@ RESOURCE = Resource(
         Endpoint("POST", "/v1/refunds", _create, Parameters(shapes.RefundCreateParams, _CREATE)),
         Endpoint("GET", "/v1/refunds", _list, Parameters(shapes.RefundListParams, _FILTERS)),
         Endpoint("GET", "/v1/refunds/{id}", _retrieve, Parameters(shapes.RefundRetrieveParams, ())),
+        Endpoint("POST", "/v1/refunds/{id}", _update, Parameters(shapes.RefundUpdateParams, ("metadata",))),
         Endpoint("POST", "/v1/refunds/{id}/cancel", _cancel, Parameters(shapes.RefundCancelParams, ())),
     ),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stripe_simulator.clock import Clock
-from stripe_simulator.collection import Collection, StripeObject
+from stripe_simulator.collection import Collection, StripeObject, without_absent
 from stripe_simulator.identifiers import Identifiers
 from stripe_simulator.scheduler import Scheduler
 from stripe_simulator.settings import SimulatorSettings
@@ -66,7 +66,7 @@ class Account:
 
         A `*.updated` event has `previous_attributes` and is not published when nothing changed, as at Stripe.
         """
-        changed = self[name].replace({**stored, **changes})
+        changed = self[name].replace(without_absent({**stored, **changes}))
         if event_type is not None:
             self._publish_change(event_type, stored, changed, changes)
         if name in self._watchers:
@@ -76,7 +76,7 @@ class Account:
     def _publish_change(
         self, event_type: str, stored: StripeObject, changed: StripeObject, changes: Mapping[str, Any]
     ) -> None:
-        previous = {field: stored.get(field) for field in changes if stored.get(field) != changed[field]}
+        previous = {field: stored.get(field) for field in changes if stored.get(field) != changed.get(field)}
         if not event_type.endswith(".updated"):
             self.publish(event_type, changed)
         elif previous:

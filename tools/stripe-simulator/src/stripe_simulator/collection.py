@@ -1,12 +1,15 @@
 """Collection of the objects of one kind, with Stripe's pagination and filters."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from stripe_simulator.api_errors import ApiError, invalid, resource_missing
 
 StripeObject = dict[str, Any]
 Matches = Callable[[StripeObject], bool]
+
+ABSENT: Final = object()
+"""Value of a field that an object shows only while it is set."""
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
@@ -90,6 +93,11 @@ class Collection:
         if cursor not in self._objects:
             raise resource_missing(self.kind, cursor, param=param, status=400)
         return self._places[cursor]
+
+
+def without_absent(shown: StripeObject) -> StripeObject:
+    """Return the object without the fields that are ABSENT."""
+    return {name: value for name, value in shown.items() if value is not ABSENT}
 
 
 def created_within(params: dict[str, Any]) -> Matches:

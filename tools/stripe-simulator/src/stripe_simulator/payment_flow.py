@@ -225,9 +225,7 @@ def _begin_debit(account: Account, intent: StripeObject, method: StripeObject) -
     charge = new_charge(account, intent, method, "pending")
     account.publish("charge.pending", charge)
     _attach_or_spend(account, intent, method)
-    processing = _with_charge(
-        account, intent, charge, "payment_intent.processing", status="processing", processing={"type": method["type"]}
-    )
+    processing = _with_charge(account, intent, charge, "payment_intent.processing", status="processing")
     paid = _instrument(account, method).decline is None
     account.scheduler.add(
         account.settings.settlement_seconds, lambda: _settle_if_pending(account, intent["id"], charge["id"], paid=paid)

@@ -6,7 +6,7 @@ from typing import Any
 import stripe.params as shapes
 
 from stripe_simulator.api_errors import invalid
-from stripe_simulator.collection import StripeObject, created_within, equal_to, every
+from stripe_simulator.collection import ABSENT, StripeObject, created_within, equal_to, every, without_absent
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
 from stripe_simulator.resources.nested_objects import to_address, to_shipping
@@ -15,7 +15,9 @@ COLLECTION = "customers"
 KIND = "customer"
 _MAX_EMAIL_LENGTH = 512
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
-_TEXTS = ("business_name", "description", "individual_name", "name", "phone")
+_TEXTS = ("description", "name", "phone")
+_OPTIONAL_TEXTS = ("business_name", "individual_name")
+"""Absent where not set. The other texts are null."""
 
 
 def _create(call: Call) -> StripeObject:
@@ -41,7 +43,7 @@ def _create(call: Call) -> StripeObject:
         "email": None,
         "shipping": None,
     } | dict.fromkeys(_TEXTS)
-    customer |= _changes(customer, params)
+    customer = without_absent(customer | _changes(customer, params))
     customer["invoice_prefix"] = account.ids.fingerprint()[:8].upper()
     account[COLLECTION].add(customer)
     account.publish("customer.created", customer)
@@ -51,6 +53,7 @@ def _create(call: Call) -> StripeObject:
 def _changes(customer: StripeObject, params: Params) -> Params:
     """Return the fields that the parameters change. An empty string unsets one."""
     changes: Params = {name: params[name] or None for name in _TEXTS if name in params}
+    changes |= {name: params[name] or ABSENT for name in _OPTIONAL_TEXTS if name in params}
     if "email" in params:
         changes["email"] = _checked_email(params["email"])
     if "address" in params:
@@ -108,7 +111,7 @@ def _list(call: Call) -> StripeObject:
     return call.account[COLLECTION].page(call.url, call.params, matches)
 
 
-_SETTABLE = (*_TEXTS, "address", "email", "invoice_settings", "metadata", "shipping")
+_SETTABLE = (*_TEXTS, *_OPTIONAL_TEXTS, "address", "email", "invoice_settings", "metadata", "shipping")
 _CREATE = Parameters(shapes.CustomerCreateParams, _SETTABLE)
 _LIST = Parameters(shapes.CustomerListParams, ("created", "email", "limit", "starting_after", "ending_before"))
 

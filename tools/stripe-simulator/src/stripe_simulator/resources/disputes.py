@@ -14,7 +14,44 @@ COLLECTION: Final = "disputes"
 KIND: Final = "dispute"
 _CLOSED: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
 _INQUIRY: Final = "warning_needs_response"
-_NO_EVIDENCE: Final = {"due_by": None, "has_evidence": False, "past_due": False, "submission_count": 0}
+_NO_EVIDENCE: Final = {
+    "due_by": None,
+    "enhanced_eligibility": {},
+    "has_evidence": False,
+    "past_due": False,
+    "submission_count": 0,
+    "submission_method": "not_submitted",
+}
+_EVIDENCE: Final = (
+    "access_activity_log",
+    "billing_address",
+    "cancellation_policy",
+    "cancellation_policy_disclosure",
+    "cancellation_rebuttal",
+    "customer_communication",
+    "customer_email_address",
+    "customer_name",
+    "customer_purchase_ip",
+    "customer_signature",
+    "duplicate_charge_documentation",
+    "duplicate_charge_explanation",
+    "duplicate_charge_id",
+    "product_description",
+    "receipt",
+    "refund_policy",
+    "refund_policy_disclosure",
+    "refund_refusal_explanation",
+    "service_date",
+    "service_documentation",
+    "shipping_address",
+    "shipping_carrier",
+    "shipping_date",
+    "shipping_documentation",
+    "shipping_tracking_number",
+    "uncategorized_file",
+    "uncategorized_text",
+)
+"""What a merchant may hand in. Until then each is null."""
 
 
 def open_dispute(
@@ -59,13 +96,14 @@ def _new_dispute(account: Account, charge: StripeObject, amount: int, reason: st
         "created": account.clock.timestamp(),
         "currency": charge["currency"],
         "enhanced_eligibility_types": [],
-        "evidence": {},
+        "evidence": dict.fromkeys(_EVIDENCE) | {"enhanced_evidence": {}},
         "evidence_details": _NO_EVIDENCE,
+        "intended_submission_method": None,
         "is_charge_refundable": _is_charge_refundable(status),
         "livemode": False,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
-        "payment_method_details": {"type": charge["payment_method_details"]["type"]},
+        **_method_details(charge["payment_method_details"], status),
         "reason": reason,
         "status": status,
     }
@@ -74,6 +112,22 @@ def _new_dispute(account: Account, charge: StripeObject, amount: int, reason: st
 def _is_charge_refundable(status: str) -> bool:
     """Return true for inquiries, and for a dispute that was won: the money is the account's."""
     return status.startswith("warning_") or status == "won"
+
+
+def _method_details(details: StripeObject, status: str) -> StripeObject:
+    """Return the field `payment_method_details`, which only disputes of cards and some wallets have."""
+    kind = details["type"]
+    if kind == "amazon_pay":
+        return {"payment_method_details": {"amazon_pay": {"dispute_type": "chargeback"}, "type": kind}}
+    if kind != "card":
+        return {}
+    card = {
+        "brand": details["card"]["brand"],
+        "case_type": "inquiry" if status == _INQUIRY else "chargeback",
+        "network": details["card"]["network"],
+        "network_reason_code": None,
+    }
+    return {"payment_method_details": {"card": card, "type": kind}}
 
 
 def _retrieve(call: Call) -> StripeObject:

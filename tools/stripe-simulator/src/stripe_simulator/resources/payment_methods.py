@@ -124,6 +124,7 @@ def describe(account: Account, instrument: Instrument, card: Params) -> StripeOb
             "generated_from": None,
             "last4": instrument.last4,
             "networks": {"available": [instrument.brand], "preferred": None},
+            "regulated_status": "unregulated",
             "three_d_secure_usage": {"supported": True},
             "wallet": None,
         }
@@ -138,9 +139,12 @@ def describe(account: Account, instrument: Instrument, card: Params) -> StripeOb
         "account_holder_type": "individual",
         "account_type": "checking",
         "bank_name": "STRIPE TEST BANK",
+        "financial_connections_account": None,
         "fingerprint": account.ids.fingerprint(),
         "last4": instrument.last4,
+        "networks": {"preferred": "ach", "supported": ["ach"]},
         "routing_number": instrument.bank,
+        "status_details": {},
     }
 
 

@@ -68,8 +68,8 @@ def _new_intent(account: Account, params: Params) -> StripeObject:
     return {
         "id": intent_id,
         "object": KIND,
+        "allowed_payment_method_types": params.get("allowed_payment_method_types"),
         "application": None,
-        "attach_to_self": None,
         "automatic_payment_methods": automatic,
         "cancellation_reason": None,
         "client_secret": account.ids.client_secret(intent_id),
@@ -88,7 +88,9 @@ def _new_intent(account: Account, params: Params) -> StripeObject:
         "on_behalf_of": None,
         "payment_method": None,
         "payment_method_configuration_details": None,
-        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_options": {
+            "card": {"mandate_options": None, "network": None, "request_three_d_secure": "automatic"}
+        },
         "payment_method_types": payment_method_types(params, _TYPES, automatic),
         "single_use_mandate": None,
         "status": "requires_payment_method",

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from devstack.catalogue import Catalogue
 from devstack.layout import Home
@@ -14,6 +14,9 @@ from devstack.services import Service
 from devstack.stack import Stack
 from devstack.stack_options import StackOptions, Upstreams
 from devstack.stripe_access import StripeAccess
+
+QUICK_WEBHOOKS: Final = ("--webhook-backoff", "0.25")
+"""Arguments of the simulator. Stripe's own retries come after minutes and hours."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,9 @@ class EmbeddedBackend(Backend):
 
     def __init__(self, folder: Path, options: StackOptions, account: StripeAccess | None = None) -> None:
         """Run a simulator, or use an account at one that runs already."""
-        self._stack = Stack(Home(folder), real_stripe=account, options=replace(options, rate_limits=False))
+        arguments = (*QUICK_WEBHOOKS, *options.simulator_arguments)
+        chosen = replace(options, rate_limits=False, simulator_arguments=arguments)
+        self._stack = Stack(Home(folder), real_stripe=account, options=chosen)
 
     @property
     def host(self) -> str:

@@ -26,7 +26,7 @@ from tests.containers.network import HostNetwork
 from tests.containers.postgres import ContainerPostgres
 from tests.containers.redis import ContainerRedis
 
-from .backend import Addresses, Backend
+from .backend import QUICK_WEBHOOKS, Addresses, Backend
 
 INSIDE_PORT: Final = 8080
 _TAG: Final = os.environ.get("HOLDFAST_IMAGE_TAG") or "dev"
@@ -196,6 +196,7 @@ class ContainerBackend(Backend):
                 "--sample-shop",
                 "--no-rate-limits",
             ),
+            *QUICK_WEBHOOKS,
             *self._options.simulator_arguments,
         )
         self._add("stripe-simulator", {"SECRET_KEY": secret_key})

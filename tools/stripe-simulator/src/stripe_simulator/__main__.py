@@ -20,7 +20,7 @@ from stripe_simulator.rate_limits import UNLIMITED, RateLimits, limits_of_key
 from stripe_simulator.resources.billing_portal import save_settings
 from stripe_simulator.resources.webhook_endpoints import set_signing_secret
 from stripe_simulator.sample_shop import create_sample_shop
-from stripe_simulator.settings import SimulatorSettings, WebhookSettings
+from stripe_simulator.settings import QuickRetries, SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
 
 SECRET_KEY_VARIABLE: Final = "STRIPE_SIMULATOR_SECRET_KEY"  # noqa: S105 - the name of a variable
@@ -78,11 +78,6 @@ def _seed(word: str) -> int:
 def _settings(options: argparse.Namespace) -> SimulatorSettings:
     host, _, port = options.listen.rpartition(":")
     defaults = SimulatorSettings()
-    webhooks = WebhookSettings(
-        backoff_base_seconds=options.webhook_backoff,
-        backoff_max_seconds=options.webhook_backoff_max,
-        max_attempts=options.webhook_attempts,
-    )
     return replace(
         defaults,
         host=host or defaults.host,
@@ -90,8 +85,20 @@ def _settings(options: argparse.Namespace) -> SimulatorSettings:
         secret_key=options.secret_key,
         publishable_key=options.publishable_key,
         seed=options.seed,
-        webhooks=webhooks,
+        webhooks=_webhooks(options),
         rate_limits=_rate_limits(options),
+    )
+
+
+def _webhooks(options: argparse.Namespace) -> WebhookSettings:
+    if options.webhook_backoff is None:
+        return WebhookSettings()
+    return WebhookSettings(
+        quick_retries=QuickRetries(
+            backoff_base_seconds=options.webhook_backoff,
+            backoff_max_seconds=options.webhook_backoff_max,
+            max_attempts=options.webhook_attempts,
+        )
     )
 
 
@@ -107,7 +114,7 @@ def _rate_limits(options: argparse.Namespace) -> RateLimits:
 
 
 def _parser() -> argparse.ArgumentParser:
-    defaults, webhooks = SimulatorSettings(), WebhookSettings()
+    defaults, quick = SimulatorSettings(), QuickRetries()
     parser = argparse.ArgumentParser(prog="stripe-simulator", description="A simulated Stripe API for tests and demos.")
     add = parser.add_argument
     add("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0 takes any free one (default: %(default)s)")
@@ -135,9 +142,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--requests-per-second", type=float, help="limit of all requests (default: Stripe's for the key's mode)")
     add("--operation-requests-per-second", type=float, help="limit of each operation (default: Stripe's)")
     add("--no-rate-limits", action="store_true", help="limit no requests")
-    add("--webhook-backoff", type=float, default=webhooks.backoff_base_seconds, help="seconds before the first retry")
-    add("--webhook-backoff-max", type=float, default=webhooks.backoff_max_seconds, help="longest pause in seconds")
-    add("--webhook-attempts", type=int, default=webhooks.max_attempts, help="attempts before a delivery fails")
+    add(
+        "--webhook-backoff",
+        type=float,
+        help="retry webhooks in real time, first after this many seconds (default: Stripe's schedule of hours)",
+    )
+    add("--webhook-backoff-max", type=float, default=quick.backoff_max_seconds, help="longest of these pauses")
+    add("--webhook-attempts", type=int, default=quick.max_attempts, help="attempts before such a delivery fails")
     return parser
 
 

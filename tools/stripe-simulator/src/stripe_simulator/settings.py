@@ -8,16 +8,13 @@ API_VERSION = "2026-10-28.endive"
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookSettings:
-    """Delivery of webhooks.
+class QuickRetries:
+    """Retries in real time, for tests that cannot wait for Stripe's.
 
     A delivery is attempted until a 2xx response, at most `max_attempts` times. The pause before attempt n+1 is
-    `backoff_base_seconds * 2 ** (n - 1)`, never longer than `backoff_max_seconds`. Stripe itself retries for days
-    (https://docs.stripe.com/webhooks#retries); the default here keeps trying for about four minutes.
+    `backoff_base_seconds * 2 ** (n - 1)`, never longer than `backoff_max_seconds`.
     """
 
-    concurrency: int = 64
-    timeout_seconds: float = 20.0
     backoff_base_seconds: float = 0.25
     backoff_max_seconds: float = 10.0
     max_attempts: int = 30
@@ -25,6 +22,15 @@ class WebhookSettings:
     def backoff_seconds(self, attempts_made: int) -> float:
         """Return the pause after this many failed attempts."""
         return min(self.backoff_base_seconds * 2.0 ** min(attempts_made - 1, 30), self.backoff_max_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Delivery of webhooks. Without `quick_retries` they follow Stripe's schedule, on the simulated clock."""
+
+    concurrency: int = 64
+    timeout_seconds: float = 20.0
+    quick_retries: QuickRetries | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import stripe
 from aiohttp import web
 
 from stripe_simulator.rate_limits import UNLIMITED
-from stripe_simulator.settings import SimulatorSettings, WebhookSettings
+from stripe_simulator.settings import QuickRetries, SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
 
 CHECKOUT: Final[dict[str, Any]] = {
@@ -25,7 +25,7 @@ CHECKOUT: Final[dict[str, Any]] = {
     "metadata": {"checkoutAttemptId": "an-attempt"},
 }
 FAST_WEBHOOKS: Final = WebhookSettings(
-    backoff_base_seconds=0.005, backoff_max_seconds=0.02, max_attempts=5, timeout_seconds=20
+    quick_retries=QuickRetries(backoff_base_seconds=0.005, backoff_max_seconds=0.02, max_attempts=5)
 )
 SETTINGS: Final = SimulatorSettings(seed=7, webhooks=FAST_WEBHOOKS, rate_limits=UNLIMITED)
 _SHUTDOWN_SECONDS: Final = 0.1

@@ -34,6 +34,8 @@ class Delivery:
     body: bytes = field(repr=False)
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
+    first_failed_at: float | None = None
+    """Simulated time of the first attempt, if it failed."""
     acknowledged_at: float | None = None
     """Simulated time of the 2xx response."""
 

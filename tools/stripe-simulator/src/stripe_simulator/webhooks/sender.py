@@ -1,6 +1,7 @@
 """Sender of webhooks: signs deliveries, makes them concurrently, and retries each until a 2xx response."""
 
 import asyncio
+import logging
 import time
 from typing import Final
 
@@ -9,12 +10,15 @@ from pydantic_core import to_json
 
 from stripe_simulator.account import Account
 from stripe_simulator.collection import StripeObject
-from stripe_simulator.resources.webhook_endpoints import COLLECTION, signing_secret, subscribed
+from stripe_simulator.resources.webhook_endpoints import COLLECTION, disable, signing_secret, subscribed
 from stripe_simulator.settings import WebhookSettings
 from stripe_simulator.webhooks.api_versions import render_event
 from stripe_simulator.webhooks.deliveries import Attempt, Delivery, DeliveryLog, DeliveryState
+from stripe_simulator.webhooks.retries import FailingEndpoints, retries_of_key
 from stripe_simulator.webhooks.rules import DELIVER_ONCE, DeliveryRule, DeliveryRules
 from stripe_simulator.webhooks.signing import signature_header
+
+_log = logging.getLogger("stripe_simulator")
 
 _SUCCESS: Final = range(200, 300)
 _USER_AGENT: Final = "Stripe/1.0 (+https://stripe.com/docs/webhooks)"
@@ -38,6 +42,8 @@ class WebhookSender:
         self._none_due = asyncio.Event()
         self._none_due.set()
         self._created = 0
+        self._schedule = retries_of_key(account.settings.secret_key)
+        self._failing = FailingEndpoints()
 
     def dispatch(self, event: StripeObject) -> None:
         """Start the deliveries of a new event to all subscribed endpoints."""
@@ -58,7 +64,10 @@ class WebhookSender:
         return released
 
     async def wait_until_idle(self) -> None:
-        """Wait until no delivery is in progress or waiting for a retry. Held ones do not count."""
+        """Wait until no delivery is in progress or waiting for a quick retry.
+
+        Held ones do not count, nor those that wait for a retry on the simulated clock.
+        """
         await self._idle.wait()
 
     async def wait_until_sent(self) -> None:
@@ -146,16 +155,48 @@ class WebhookSender:
         """Send until a 2xx response, or until the attempts are used up."""
         if delay_seconds:
             await self._pause(delay_seconds)
-        while True:
-            attempt = await self._attempt(delivery)
-            if attempt.status in _SUCCESS:
-                delivery.acknowledged_at = self._account.clock.now()
-                self.log.move(delivery, DeliveryState.DELIVERED)
-                return
-            if delivery.attempts >= self._settings.max_attempts or not self._receives(delivery.endpoint_id):
+        quick = self._settings.quick_retries
+        if quick is None:
+            await self._deliver_on_schedule(delivery)
+            return
+        while not await self._succeeds(delivery):
+            if delivery.attempts >= quick.max_attempts or not self._receives(delivery.endpoint_id):
                 self.log.move(delivery, DeliveryState.FAILED)
                 return
-            await self._pause(self._settings.backoff_seconds(delivery.attempts))
+            await self._pause(quick.backoff_seconds(delivery.attempts))
+
+    async def _deliver_on_schedule(self, delivery: Delivery) -> None:
+        """Send once, and come back at the next moment of Stripe's schedule."""
+        if delivery.attempts and not self._receives(delivery.endpoint_id):
+            self.log.move(delivery, DeliveryState.FAILED)
+            return
+        if await self._succeeds(delivery):
+            self._failing.succeeded(delivery.endpoint_id)
+            return
+        now = self._account.clock.now()
+        if delivery.first_failed_at is None:
+            delivery.first_failed_at = now
+        if self._failing.failed(delivery.endpoint_id, now):
+            self._disable(delivery.endpoint_id)
+        if delivery.attempts > len(self._schedule):
+            self.log.move(delivery, DeliveryState.FAILED)
+            return
+        retry_at = delivery.first_failed_at + self._schedule[delivery.attempts - 1]
+        self._account.scheduler.add_at(retry_at, lambda: self._start(delivery))
+
+    def _disable(self, endpoint_id: str) -> None:
+        endpoint = self._account[COLLECTION].find(endpoint_id)
+        if endpoint is not None:
+            _log.warning("a webhook endpoint was disabled, because it failed for nine days")
+            disable(self._account, endpoint)
+
+    async def _succeeds(self, delivery: Delivery) -> bool:
+        attempt = await self._attempt(delivery)
+        if attempt.status not in _SUCCESS:
+            return False
+        delivery.acknowledged_at = self._account.clock.now()
+        self.log.move(delivery, DeliveryState.DELIVERED)
+        return True
 
     async def _pause(self, seconds: float) -> None:
         self._count_due(-1)

@@ -84,10 +84,13 @@ async def buy(system: System, shop: Shop, plans: Plans, settled: Waiter, plan: s
 
 
 async def renew(system: System, control_api: ControlApi, row: Row) -> None:
-    """Advance Stripe's clock to an hour after the end of a subscription's period, and deliver every event."""
+    """Advance Stripe's clock to two hours after the end of a subscription's period, and deliver every event.
+
+    Stripe finalizes and charges the renewal's invoice an hour after its event was delivered.
+    """
     now = await control_api.advance_clock()
     period_end = (await at_stripe(system, row))["items"]["data"][0]["current_period_end"]
-    await control_api.advance_clock(seconds=period_end - now + HOUR)
+    await control_api.advance_clock(seconds=period_end - now + 2 * HOUR)
     await control_api.until_idle()
 
 

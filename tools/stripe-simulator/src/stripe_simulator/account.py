@@ -1,6 +1,6 @@
 """One Stripe account: its collections of objects, and the events it publishes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +38,8 @@ class Account:
         self.includable: dict[tuple[str, str], Any] = {}
         self.secrets: dict[str, Any] = {}
         self._cause = _NO_REQUEST
+        # Simulated time since when every endpoint has acknowledged an event, or None. Webhooks set it.
+        self.acknowledged_at: Callable[[StripeObject], float | None] = lambda event: event["created"]
         self._subscribers: list[Subscriber] = []
         self._watchers: dict[str, Watcher] = {}
 
@@ -68,28 +70,32 @@ class Account:
         """
         changed = self[name].replace(without_absent({**stored, **changes}))
         if event_type is not None:
-            self._publish_change(event_type, stored, changed, changes)
+            self._publish_change(event_type, stored, changed)
         if name in self._watchers:
             self._watchers[name](stored, changed)
         return changed
 
-    def _publish_change(
-        self, event_type: str, stored: StripeObject, changed: StripeObject, changes: Mapping[str, Any]
-    ) -> None:
-        previous = {field: stored.get(field) for field in changes if stored.get(field) != changed.get(field)}
-        if not event_type.endswith(".updated"):
+    def _publish_change(self, event_type: str, stored: StripeObject, changed: StripeObject) -> None:
+        if event_type.endswith(".updated"):
+            self.publish_update(event_type, stored, changed)
+        else:
             self.publish(event_type, changed)
-        elif previous:
-            self.publish(event_type, changed, previous)
 
-    def publish(self, event_type: str, subject: StripeObject, previous: StripeObject | None = None) -> None:
-        """Store an event with a snapshot of the object and call the subscribers."""
+    def publish_update(self, event_type: str, before: StripeObject, after: StripeObject) -> None:
+        """Publish an event with `previous_attributes`, unless nothing changed."""
+        previous = _previous_attributes(before, after)
+        if previous:
+            self.publish(event_type, after, previous)
+
+    def publish(self, event_type: str, subject: StripeObject, previous: StripeObject | None = None) -> StripeObject:
+        """Store an event with a snapshot of the object and call the subscribers. Return the event."""
         data: StripeObject = {"object": subject}
         if previous:
             data["previous_attributes"] = previous
         event = self["events"].add(self._event(event_type, data))
         for subscriber in self._subscribers:
             subscriber(event)
+        return event
 
     def _event(self, event_type: str, data: StripeObject) -> StripeObject:
         return {
@@ -103,3 +109,17 @@ class Account:
             "request": {"id": self._cause.request_id, "idempotency_key": self._cause.idempotency_key},
             "type": event_type,
         }
+
+
+def _previous_attributes(before: StripeObject, after: StripeObject) -> StripeObject:
+    """Return the old values of what changed. Of a nested object only its changed fields, of a list all of it.
+
+    See https://docs.stripe.com/api/events/object#event_object-data-previous_attributes.
+    """
+    previous: StripeObject = {}
+    for field in {**after, **before}:
+        old, new = before.get(field), after.get(field)
+        if old != new:
+            nested = isinstance(old, dict) and isinstance(new, dict)
+            previous[field] = _previous_attributes(old, new) if nested else old  # type: ignore[arg-type]  # both are
+    return previous

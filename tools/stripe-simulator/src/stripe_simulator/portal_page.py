@@ -4,7 +4,7 @@ import html
 from typing import TYPE_CHECKING, Final
 
 from stripe_simulator.bank_page import page
-from stripe_simulator.billing import SUBSCRIPTIONS
+from stripe_simulator.billing.objects import SUBSCRIPTIONS
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.resources.billing_portal import session_of
 

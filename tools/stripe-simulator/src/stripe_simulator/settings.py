@@ -39,7 +39,10 @@ class SimulatorSettings:
 
     The same seed and the same order of calls give the same ids, client secrets and webhook secrets. A bank debit stays
     in `processing` for `settlement_seconds` of simulated time. A failed renewal is retried after each of `retry_days`;
-    then the subscription is canceled. Without `rate_limits` those of the secret key's mode apply.
+    then the subscription is canceled. A renewal is announced `upcoming_days` before. With `processing_debit_activates`
+    a subscription is active while its first bank debit is processing, else it stays incomplete: Stripe's documentation
+    says both (https://docs.stripe.com/billing/subscriptions/overview, statuses and payment statuses). Without
+    `rate_limits` those of the secret key's mode apply.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +53,8 @@ class SimulatorSettings:
     api_version: str = API_VERSION
     settlement_seconds: float = 180.0
     retry_days: tuple[int, ...] = (3, 5, 7)
+    upcoming_days: int = 7
+    processing_debit_activates: bool = False
     webhooks: WebhookSettings = WebhookSettings()
     rate_limits: RateLimits | None = None
 

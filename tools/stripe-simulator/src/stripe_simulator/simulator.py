@@ -12,10 +12,10 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from stripe_simulator import billing
 from stripe_simulator.account import Account
 from stripe_simulator.api import Api
 from stripe_simulator.api_keys import ApiKeys
+from stripe_simulator.billing.payments import on_intent_changed
 from stripe_simulator.clock import Clock
 from stripe_simulator.control_api import control_routes
 from stripe_simulator.endpoints import Router
@@ -95,7 +95,8 @@ class Simulator:
         account = Account(self.settings, clock, _COLLECTIONS)
         webhooks = WebhookSender(account, self.settings.webhooks, self._session)
         account.subscribe(webhooks.dispatch)
-        account.watch(INTENTS, partial(billing.on_intent_changed, account))
+        account.acknowledged_at = webhooks.acknowledged_at
+        account.watch(INTENTS, partial(on_intent_changed, account))
         faults, requests = Faults(), RequestLog()
         keys = ApiKeys(self.settings)
         rate_limiter = RateLimiter(self.settings.rate_limits_in_force)

@@ -6,10 +6,12 @@ from typing import Any
 import stripe.params as shapes
 
 from stripe_simulator.api_errors import invalid
+from stripe_simulator.billing.endings import cancel_all_of
 from stripe_simulator.collection import ABSENT, StripeObject, created_within, equal_to, every, without_absent
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
 from stripe_simulator.resources.nested_objects import to_address, to_shipping
+from stripe_simulator.resources.payment_methods import mark_spent
 
 COLLECTION = "customers"
 KIND = "customer"
@@ -98,11 +100,19 @@ def _update(call: Call) -> StripeObject:
 
 
 def _delete(call: Call) -> StripeObject:
-    customer = call.account[COLLECTION].get(call.id)
-    call.account[COLLECTION].remove(call.id)
-    call.account.publish("customer.deleted", customer)
+    """Delete a customer, with the subscriptions. Payment methods cannot be used again."""
+    account = call.account
+    account[COLLECTION].get(call.id)
+    cancel_all_of(account, call.id)
+    for method in account["payment_methods"]:
+        if method["customer"] == call.id:
+            mark_spent(account, method["id"])
+            account.change("payment_methods", method, customer=None)
+    customer = account[COLLECTION].get(call.id)
+    account[COLLECTION].remove(call.id)
+    account.publish("customer.deleted", customer)
     tombstone: StripeObject = {"id": call.id, "object": KIND, "deleted": True}
-    call.account.secrets[call.id] = tombstone
+    account.secrets[call.id] = tombstone
     return tombstone
 
 

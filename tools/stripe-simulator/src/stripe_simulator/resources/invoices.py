@@ -2,7 +2,7 @@
 
 import stripe.params as shapes
 
-from stripe_simulator.billing import INVOICES
+from stripe_simulator.billing.objects import INVOICES
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters
@@ -27,7 +27,12 @@ _FILTERS = ("created", "customer", "status", "subscription", "limit", "starting_
 RESOURCE = Resource(
     collection=INVOICES,
     kind="invoice",
-    expandable={"customer": "customers", "confirmation_secret": None},
+    expandable={
+        "confirmation_secret": None,
+        "customer": "customers",
+        "discounts": "discounts",
+        "payments": None,
+    },
     endpoints=(
         Endpoint("GET", "/v1/invoices", _list, Parameters(shapes.InvoiceListParams, _FILTERS)),
         Endpoint("GET", "/v1/invoices/{id}", _retrieve, Parameters(shapes.InvoiceRetrieveParams, ())),

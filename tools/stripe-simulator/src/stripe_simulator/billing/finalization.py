@@ -1,0 +1,66 @@
+"""Finalization of the drafts that renewals create.
+
+Stripe waits an hour after every endpoint has acknowledged `invoice.created`, and at most 72 hours
+(https://docs.stripe.com/invoicing/integration/workflow-transitions#finalized). The first invoice of a subscription, and
+one that an update charges for at once, does not wait (https://docs.stripe.com/billing/subscriptions/webhooks).
+"""
+
+from typing import Final
+
+from stripe_simulator.account import Account
+from stripe_simulator.billing.invoices import finalize, mark_uncollectible, void
+from stripe_simulator.billing.objects import HOUR_SECONDS, INVOICES, subscription_of
+from stripe_simulator.billing.payments import collect
+from stripe_simulator.collection import StripeObject
+
+_LONGEST_WAIT_SECONDS: Final = 72 * HOUR_SECONDS
+
+
+def publish_draft(account: Account, draft: StripeObject) -> None:
+    """Publish a draft and finalize it later."""
+    created = account.publish("invoice.created", draft)
+    if draft["auto_advance"]:
+        _look_again(account, draft["created"] + HOUR_SECONDS, draft["id"], created)
+
+
+def finalize_now(account: Account, draft: StripeObject, *, charge: bool = True, off_session: bool = False) -> None:
+    """Publish a draft, finalize it and charge it at once."""
+    account.publish("invoice.created", draft)
+    invoice = finalize(account, draft["id"])
+    if charge and invoice["status"] == "open":
+        collect(account, invoice["id"], off_session=off_session)
+
+
+def _look_again(account: Account, moment: float, invoice_id: str, created: StripeObject) -> None:
+    account.scheduler.add_at(moment, lambda: _finalize_if_ready(account, invoice_id, created))
+
+
+def _finalize_if_ready(account: Account, invoice_id: str, created: StripeObject) -> None:
+    draft = account[INVOICES].get(invoice_id)
+    if draft["status"] != "draft" or not draft["auto_advance"]:
+        return
+    now = account.clock.now()
+    latest = draft["created"] + _LONGEST_WAIT_SECONDS
+    acknowledged = account.acknowledged_at(created)
+    due = latest if acknowledged is None else min(int(acknowledged) + HOUR_SECONDS, latest)
+    if now < due:
+        soonest = now + HOUR_SECONDS if acknowledged is None else due
+        _look_again(account, min(soonest, due), invoice_id, created)
+        return
+    delivered_at = None if acknowledged is None else int(acknowledged)
+    account.change(INVOICES, draft, webhooks_delivered_at=delivered_at)
+    _finish(account, invoice_id)
+
+
+def _finish(account: Account, invoice_id: str) -> None:
+    """Finalize and charge, unless collection is paused: https://docs.stripe.com/billing/subscriptions/pause-payment."""
+    invoice = finalize(account, invoice_id)
+    if invoice["status"] != "open":
+        return
+    paused = subscription_of(account, invoice)["pause_collection"]
+    if paused is None:
+        collect(account, invoice_id)
+    elif paused["behavior"] == "void":
+        void(account, invoice)
+    else:
+        mark_uncollectible(account, invoice)

@@ -5,7 +5,7 @@ import pytest
 import stripe
 
 from stripe_simulator.billing_periods import period_end
-from stripe_simulator.testing import SimulatedStripe
+from stripe_simulator.testing import Receiver, SimulatedStripe
 
 DAY = 24 * 3600
 FAILS_LATER = "pm_card_chargeCustomerFail"
@@ -31,6 +31,45 @@ def first_intent(subscription: stripe.Subscription) -> str:
     """Return the id of the payment intent of the first charge."""
     invoice: Any = subscription.latest_invoice
     return str(invoice.confirmation_secret.client_secret).split("_secret_")[0]
+
+
+@pytest.mark.parametrize(
+    ("card", "code"),
+    [
+        (FAILS_LATER, "card_declined"),
+        (ASKS_ALWAYS, "subscription_payment_intent_requires_action"),
+        ("pm_card_visa", None),
+    ],
+)
+async def test_error_if_incomplete_leaves_all_or_nothing(
+    sim: SimulatedStripe, receiver: Receiver, card: str, code: str | None
+) -> None:
+    """No object, no event and no scheduled action is left of a first charge that is not paid."""
+    customer, method = await sim.saved_card(card)
+    price = await sim.recurring_price()
+    before = await sim.event_types()
+    await sim.subscribe(receiver)
+    params: Any = {
+        "customer": customer,
+        "default_payment_method": method,
+        "items": [{"price": price}],
+        "payment_behavior": "error_if_incomplete",
+    }
+
+    refused = None
+    try:
+        await sim.api.v1.subscriptions.create_async(params)
+    except stripe.CardError as error:
+        refused = error.code
+    await wait_days(sim, 3)
+
+    paid = code is None
+    subscriptions = await sim.api.v1.subscriptions.list_async({"customer": customer, "status": "all"})
+    assert refused == code
+    assert [each.status for each in subscriptions.data] == ["active"] * paid
+    assert bool(receiver.received) is paid
+    assert len((await sim.api.v1.payment_intents.list_async({"customer": customer})).data) == paid
+    assert ("invoice.paid" in (await sim.event_types())[len(before) :]) is paid
 
 
 async def test_the_first_charge_makes_it_active(sim: SimulatedStripe) -> None:

@@ -10,6 +10,7 @@ from stripe_simulator.collection import Collection, StripeObject, without_absent
 from stripe_simulator.identifiers import Identifiers
 from stripe_simulator.scheduler import Scheduler
 from stripe_simulator.settings import SimulatorSettings
+from stripe_simulator.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Account:
         # Simulated time since when every endpoint has acknowledged an event, or None. Webhooks set it.
         self.acknowledged_at: Callable[[StripeObject], float | None] = lambda event: event["created"]
         self._subscribers: list[Subscriber] = []
+        self._unsent: list[StripeObject] | None = None
         self._watchers: dict[str, Watcher] = {}
 
     def __getitem__(self, name: str) -> Collection:
@@ -62,6 +64,20 @@ class Account:
             yield
         finally:
             self._cause = _NO_REQUEST
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Undo what the block did if it raises. Its events are sent at the end."""
+        before, self._unsent = Snapshot(self), []
+        try:
+            yield
+        except BaseException:
+            before.restore()
+            self._unsent = None
+            raise
+        events, self._unsent = self._unsent, None
+        for event in events:
+            self._send(event)
 
     def change(self, name: str, stored: StripeObject, event_type: str | None = None, /, **changes: Any) -> StripeObject:
         """Store an object with changed fields and publish the event, if any.
@@ -93,9 +109,15 @@ class Account:
         if previous:
             data["previous_attributes"] = previous
         event = self["events"].add(self._event(event_type, data))
+        if self._unsent is None:
+            self._send(event)
+        else:
+            self._unsent.append(event)
+        return event
+
+    def _send(self, event: StripeObject) -> None:
         for subscriber in self._subscribers:
             subscriber(event)
-        return event
 
     def _event(self, event_type: str, data: StripeObject) -> StripeObject:
         return {

@@ -27,6 +27,12 @@ class Collection:
         self._places: dict[str, int] = {}
         self._objects: dict[str, StripeObject] = {}
 
+    def copy(self) -> "Collection":
+        """Return a collection with the same objects."""
+        copied = Collection(self.kind)
+        copied._order, copied._places, copied._objects = [*self._order], {**self._places}, {**self._objects}
+        return copied
+
     def add(self, stored: StripeObject) -> StripeObject:
         """Store a new object. Raises Stripe's error if its id is taken."""
         object_id = stored["id"]

@@ -40,6 +40,15 @@ class Scheduler:
         heapq.heappush(self._entries, (moment, next(self._order), action))
         self._set_timer()
 
+    def scheduled(self) -> list[tuple[float, int, Action]]:
+        """Return the actions to come, for `reschedule`."""
+        return [*self._entries]
+
+    def reschedule(self, scheduled: list[tuple[float, int, Action]]) -> None:
+        """Replace the actions to come."""
+        self._entries = [*scheduled]
+        self._set_timer()
+
     def next_moment(self) -> float | None:
         """Return the time of the next action, or None."""
         return self._entries[0][0] if self._entries else None

@@ -8,6 +8,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError, invalid, resource_missing
 from stripe_simulator.billing import discounts, lifecycle
 from stripe_simulator.billing.endings import cancel_now
+from stripe_simulator.billing.invoices import intent_of
 from stripe_simulator.billing.objects import ENDED, SUBSCRIPTIONS, usable_method
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
@@ -15,7 +16,8 @@ from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params
 from stripe_simulator.resources.new_subscription import KIND, new_subscription, required
 from stripe_simulator.resources.subscription_updates import update
 
-_BEHAVIOURS: Final = ("allow_incomplete", "default_incomplete")
+_BEHAVIOURS: Final = ("allow_incomplete", "default_incomplete", "error_if_incomplete")
+_ALL_OR_NOTHING: Final = "error_if_incomplete"
 
 
 def _create(call: Call) -> StripeObject:
@@ -24,8 +26,41 @@ def _create(call: Call) -> StripeObject:
     subscription = new_subscription(account, customer, params)
     charge = _charges(account, subscription, params)
     lifecycle.check_currency(customer, subscription["currency"])
+    if params.get("payment_behavior") != _ALL_OR_NOTHING:
+        return _begin(account, subscription, params, charge=charge)
+    with account.all_or_nothing():
+        created = _begin(account, subscription, params, charge=charge)
+        _require_paid(account, created)
+    return created
+
+
+def _begin(account: Account, subscription: StripeObject, params: Params, *, charge: bool) -> StripeObject:
     subscription["discounts"] = discounts.redeem(account, subscription, params.get("discounts") or [])
     return lifecycle.create(account, subscription, charge=charge, off_session=params.get("off_session", False))
+
+
+def _require_paid(account: Account, created: StripeObject) -> None:
+    """Raise Stripe's 402 if the first charge failed or needs the customer: then there is no subscription."""
+    invoice = account["invoices"].get(created["latest_invoice"])
+    if invoice["status"] != "open":
+        return
+    intent = intent_of(account, invoice["id"])
+    if intent["status"] == "requires_action":
+        raise _action_required()
+    if intent["status"] == "requires_payment_method":
+        error = intent["last_payment_error"]
+        details = {name: error[name] for name in ("decline_code",) if name in error}
+        raise ApiError(402, error["message"], kind=error["type"], code=error["code"], details=details)
+
+
+def _action_required() -> ApiError:
+    """Build the 402 of https://docs.stripe.com/error-codes#subscription-payment-intent-requires-action."""
+    return ApiError(
+        402,
+        "Payment for this subscription requires additional user action before it can be completed successfully.",
+        kind="card_error",
+        code="subscription_payment_intent_requires_action",
+    )
 
 
 def _charges(account: Account, subscription: StripeObject, params: Params) -> bool:
@@ -34,7 +69,7 @@ def _charges(account: Account, subscription: StripeObject, params: Params) -> bo
     if behaviour not in _BEHAVIOURS:
         message = f"The simulator does not model payment_behavior={behaviour}."
         raise invalid(message, param="payment_behavior", code=NOT_MODELLED)
-    if behaviour != "allow_incomplete":
+    if behaviour == "default_incomplete":
         return False
     if usable_method(account, subscription) is None:
         raise _no_payment_method()

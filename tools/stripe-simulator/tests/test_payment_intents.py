@@ -44,7 +44,14 @@ async def test_a_payment_succeeds(sim: SimulatedStripe) -> None:
     assert (intent.status, intent.amount_received, intent.latest_charge) == ("requires_payment_method", 0, None)
     assert (paid.status, paid.amount_received, paid.last_payment_error) == ("succeeded", 1999, None)
     assert (charge.status, charge.amount_captured, charge.payment_intent) == ("succeeded", 1999, intent.id)
-    assert await sim.event_types() == ["payment_intent.created", "charge.succeeded", "payment_intent.succeeded"]
+    assert await sim.event_types() == [
+        "payment_intent.created",
+        "charge.succeeded",
+        "payment_intent.succeeded",
+        "charge.updated",
+    ]
+    [booked] = await sim.events("charge.updated")
+    assert booked["data"]["previous_attributes"] == {"balance_transaction": None}
 
 
 async def test_a_payment_method_is_confirmed_at_once_or_later(sim: SimulatedStripe) -> None:
@@ -219,7 +226,7 @@ async def test_a_card_without_a_customer_pays_once(sim: SimulatedStripe) -> None
 @pytest.mark.parametrize(
     ("iban", "status", "events"),
     [
-        (IBAN, "succeeded", ["charge.succeeded", "payment_intent.succeeded"]),
+        (IBAN, "succeeded", ["charge.succeeded", "payment_intent.succeeded", "charge.updated"]),
         (FAILING_IBAN, "requires_payment_method", ["charge.failed", "payment_intent.payment_failed"]),
     ],
 )

@@ -23,7 +23,7 @@ from stripe_simulator.intent_errors import (
     unexpected_state,
     wrong_status,
 )
-from stripe_simulator.resources.charges import new_charge, outcome_fields
+from stripe_simulator.resources.charges import book, new_charge, outcome_fields
 from stripe_simulator.resources.payment_methods import (
     attach,
     mark_set_up,
@@ -111,9 +111,11 @@ def settle(account: Account, intent: StripeObject, *, paid: bool) -> StripeObjec
         amount = charge["amount"]
         fields = outcome_fields("succeeded", None) | {"captured": True, "amount_captured": amount}
         account.change("charges", charge, "charge.succeeded", **fields)
-        return account.change(
+        settled = account.change(
             INTENTS, intent, "payment_intent.succeeded", status="succeeded", amount_received=amount, processing=None
         )
+        book(account, charge["id"])
+        return settled
     decline = _instrument(account, method).decline or _DEBIT_REFUSED
     account.change("charges", charge, "charge.failed", **outcome_fields("failed", decline))
     return _fail(account, intent, method, decline, charge["id"])
@@ -206,9 +208,11 @@ def _charge(account: Account, intent: StripeObject, method: StripeObject) -> Str
     charge = new_charge(account, intent, method, "succeeded")
     account.publish("charge.succeeded", charge)
     _attach_or_spend(account, intent, method)
-    return _with_charge(
+    paid = _with_charge(
         account, intent, charge, "payment_intent.succeeded", status="succeeded", amount_received=intent["amount"]
     )
+    book(account, charge["id"])
+    return paid
 
 
 def _with_charge(

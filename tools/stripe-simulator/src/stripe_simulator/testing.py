@@ -148,14 +148,23 @@ class SimulatedStripe:
         }
         return await self.api.v1.subscriptions.create_async(params | changes)
 
+    async def later(self, *, days: float = 0.0, hours: float = 0.0) -> None:
+        """Advance the simulated clock."""
+        await self.control("POST", "/clock/advance", {"seconds": (days * 24 + hours) * 3600})
+
     async def wait_until_idle(self) -> None:
         """Wait until no webhook delivery is in progress."""
         await self.control("GET", "/webhooks/idle?timeout=10")
 
     async def event_types(self) -> list[str]:
         """Return the types of the newest hundred events, oldest first."""
-        page = await self.api.v1.events.list_async({"limit": 100})
-        return [event.type for event in reversed(page.data)]
+        return [event["type"] for event in await self.events()]
+
+    async def events(self, *types: str) -> list[dict[str, Any]]:
+        """Return the newest hundred events, of these types or of all, oldest first."""
+        params: Any = {"limit": 100, "types": list(types)} if types else {"limit": 100}
+        page = await self.api.v1.events.list_async(params)
+        return [event.to_dict() for event in reversed(page.data)]
 
 
 def official_client(simulator: Simulator, session: aiohttp.ClientSession, key: str) -> stripe.StripeClient:

@@ -111,6 +111,15 @@ def _method_details(method: StripeObject, amount: int) -> StripeObject:
     return {name: shown.get(name) for name in _DETAILS[method["type"]]}
 
 
+def book(account: Account, charge_id: str) -> None:
+    """Give a paid charge its balance transaction, which follows its success in an event of its own.
+
+    See https://docs.stripe.com/payments/payment-intents/asynchronous-capture.
+    """
+    charge = account[COLLECTION].get(charge_id)
+    account.change(COLLECTION, charge, "charge.updated", balance_transaction=account.ids.new("txn"))
+
+
 def outcome_fields(status: str, decline: Decline | None) -> StripeObject:
     """Return the fields that hold the outcome of a charge."""
     failed = status == "failed"

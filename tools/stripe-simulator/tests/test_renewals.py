@@ -1,0 +1,190 @@
+"""Renewals: a draft, an hour later an invoice, then its payment; and the events that announce them."""
+
+import pytest
+import stripe
+
+from stripe_simulator.testing import Receiver, SimulatedStripe
+
+FAILS_LATER = "pm_card_chargeCustomerFail"
+MONTH_DAYS = 31
+
+
+async def latest_invoice(sim: SimulatedStripe, subscription_id: str) -> stripe.Invoice:
+    """Retrieve the subscription's latest invoice."""
+    subscription = await sim.api.v1.subscriptions.retrieve_async(subscription_id, {"expand": ["latest_invoice"]})
+    invoice = subscription.latest_invoice
+    assert isinstance(invoice, stripe.Invoice)
+    return invoice
+
+
+async def until_renewed(sim: SimulatedStripe, subscription: stripe.Subscription) -> None:
+    """Advance the clock to a minute after the end of the subscription's present period."""
+    now = (await sim.control("POST", "/clock/advance", {"seconds": 0}))["now"]
+    shown = (await sim.api.v1.subscriptions.retrieve_async(subscription.id)).to_dict()
+    end = shown["items"]["data"][0]["current_period_end"]
+    await sim.control("POST", "/clock/advance", {"seconds": end - now + 60})
+
+
+async def test_a_renewal_is_a_draft_for_an_hour(sim: SimulatedStripe) -> None:
+    """It is finalized and charged then. The subscription is renewed before, and active all the time."""
+    subscription = await sim.subscription()
+    await until_renewed(sim, subscription)
+    draft = await latest_invoice(sim, subscription.id)
+
+    await sim.later(hours=1)
+
+    invoice = await latest_invoice(sim, subscription.id)
+    assert (draft.status, draft.number, draft.billing_reason) == ("draft", None, "subscription_cycle")
+    assert draft.automatically_finalizes_at == draft.created + 3600 == draft.next_payment_attempt
+    assert (invoice.id, invoice.status, invoice.amount_paid) == (draft.id, "paid", 1200)
+    assert invoice.status_transitions.finalized_at == draft.created + 3600
+    types = await sim.event_types()
+    assert types[types.index("invoice.upcoming") :] == [
+        "invoice.upcoming",
+        "customer.subscription.updated",
+        "invoice.created",
+        "payment_intent.created",
+        "invoice.finalized",
+        "charge.succeeded",
+        "invoice.paid",
+        "invoice.payment_succeeded",
+        "invoice.updated",
+        "invoice_payment.paid",
+        "payment_intent.succeeded",
+        "charge.updated",
+    ]
+
+
+async def test_a_renewal_names_what_it_changed(sim: SimulatedStripe) -> None:
+    """The items with their old periods, and the invoice before."""
+    subscription = await sim.subscription()
+    before = (await sim.api.v1.subscriptions.retrieve_async(subscription.id)).to_dict()
+
+    await until_renewed(sim, subscription)
+
+    renewed = (await sim.events("customer.subscription.updated"))[-1]["data"]
+    assert renewed["previous_attributes"] == {
+        "items": {"data": before["items"]["data"]},
+        "latest_invoice": before["latest_invoice"],
+    }
+
+
+async def test_a_draft_waits_for_its_webhook(sim: SimulatedStripe, receiver: Receiver) -> None:
+    """The hour begins when every endpoint has acknowledged `invoice.created`."""
+    await sim.subscribe(receiver, "invoice.created")
+    subscription = await sim.subscription()
+    await sim.control("POST", "/webhooks/rules", {"types": ["invoice.created"], "hold": True})
+    await until_renewed(sim, subscription)
+    await sim.later(hours=5)
+    waiting = await latest_invoice(sim, subscription.id)
+
+    await sim.control("POST", "/webhooks/release", {})
+    await sim.wait_until_idle()
+    await sim.later(hours=2)
+
+    paid = await latest_invoice(sim, subscription.id)
+    assert (waiting.status, paid.status) == ("draft", "paid")
+    assert paid.webhooks_delivered_at is not None
+    assert paid.status_transitions.finalized_at == paid.webhooks_delivered_at + 3600
+
+
+async def test_a_draft_waits_72_hours_at_most(sim: SimulatedStripe, receiver: Receiver) -> None:
+    """It is finalized then, though the webhook was not acknowledged."""
+    await sim.subscribe(receiver, "invoice.created")
+    subscription = await sim.subscription()
+    await sim.control("POST", "/webhooks/rules", {"types": ["invoice.created"], "drop": True})
+    await until_renewed(sim, subscription)
+    await sim.later(hours=71)
+    waiting = await latest_invoice(sim, subscription.id)
+
+    await sim.later(hours=1)
+
+    paid = await latest_invoice(sim, subscription.id)
+    assert (waiting.status, paid.status, paid.webhooks_delivered_at) == ("draft", "paid", None)
+
+
+async def test_a_renewal_is_announced(sim: SimulatedStripe) -> None:
+    """Seven days before, by an invoice without an id that is not stored."""
+    subscription = await sim.subscription()
+
+    await until_renewed(sim, subscription)
+
+    (upcoming,) = await sim.events("invoice.upcoming")
+    invoice = upcoming["data"]["object"]
+    assert "id" not in invoice
+    assert (invoice["billing_reason"], invoice["amount_due"]) == ("upcoming", 1200)
+    assert invoice["period_start"] == upcoming["created"]
+    assert len((await sim.api.v1.invoices.list_async({"subscription": subscription.id})).data) == 2
+
+
+@pytest.mark.parametrize(("trial_days", "after_days"), [(14, 11), (2, 0)])
+async def test_the_end_of_a_trial_is_announced(sim: SimulatedStripe, trial_days: int, after_days: int) -> None:
+    """Three days before, or at once if that is sooner."""
+    subscription = await sim.subscription(trial_period_days=trial_days)
+
+    await sim.later(days=trial_days - 0.1)
+
+    (notice,) = await sim.events("customer.subscription.trial_will_end")
+    assert notice["data"]["object"]["id"] == subscription.id
+    assert notice["created"] - subscription.created == pytest.approx(after_days * 24 * 3600, abs=2)
+
+
+async def test_the_end_of_a_trial_is_billed_an_hour_later(sim: SimulatedStripe) -> None:
+    """It is active from the end on."""
+    subscription = await sim.subscription(trial_period_days=14)
+    await until_renewed(sim, subscription)
+    renewed = await sim.api.v1.subscriptions.retrieve_async(subscription.id)
+    draft = await latest_invoice(sim, subscription.id)
+
+    await sim.later(hours=1)
+
+    assert (renewed.status, draft.status) == ("active", "draft")
+    assert (await latest_invoice(sim, subscription.id)).status == "paid"
+
+
+async def test_a_detached_card_fails_the_renewal(sim: SimulatedStripe) -> None:
+    """The subscription still names it, and is past due. A new card pays the next attempt."""
+    subscription = await sim.subscription()
+    card = str(subscription.default_payment_method)
+    await sim.api.v1.payment_methods.detach_async(card)
+    await until_renewed(sim, subscription)
+    await sim.later(hours=1)
+    failed = await sim.api.v1.subscriptions.retrieve_async(subscription.id)
+
+    intent = await sim.api.v1.setup_intents.create_async({"customer": str(subscription.customer)})
+    await sim.control("POST", f"/setup_intents/{intent.id}/pay", {"payment_method": "pm_card_mastercard"})
+    saved = str((await sim.api.v1.setup_intents.retrieve_async(intent.id)).payment_method)
+    await sim.api.v1.subscriptions.update_async(subscription.id, {"default_payment_method": saved})
+    await sim.later(days=4)
+
+    (event,) = await sim.events("invoice.payment_failed")
+    assert (failed.status, failed.default_payment_method) == ("past_due", card)
+    assert event["data"]["object"]["next_payment_attempt"] is not None
+    assert (await sim.api.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
+
+
+async def test_a_failed_renewal_tells_its_next_attempt(sim: SimulatedStripe) -> None:
+    """In `invoice.payment_failed` and, with what changed, in `invoice.updated`."""
+    subscription = await sim.subscription()
+    method = str(subscription.default_payment_method)
+    await sim.control("POST", f"/payment_methods/{method}/behave", {"like": FAILS_LATER})
+
+    await sim.later(days=MONTH_DAYS, hours=2)
+
+    updated = (await sim.events("invoice.updated"))[-1]["data"]
+    assert updated["object"]["attempt_count"] == 1
+    assert updated["previous_attributes"] == {"attempt_count": 0, "attempted": False, "next_payment_attempt": None}
+
+
+async def test_a_deleted_customer_takes_the_subscriptions_along(sim: SimulatedStripe) -> None:
+    """They are canceled with their event, are still shown, and are not renewed."""
+    subscription = await sim.subscription()
+
+    await sim.api.v1.customers.delete_async(str(subscription.customer))
+    types = await sim.event_types()
+    await sim.later(days=60)
+
+    shown = await sim.api.v1.subscriptions.retrieve_async(subscription.id)
+    assert (shown.status, shown.customer) == ("canceled", subscription.customer)
+    assert types.index("customer.subscription.deleted") < types.index("customer.deleted")
+    assert len((await sim.api.v1.invoices.list_async({"subscription": subscription.id})).data) == 1

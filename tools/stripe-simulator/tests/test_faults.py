@@ -46,7 +46,7 @@ async def intents(sim: SimulatedStripe) -> int:
         ("rate_limit", 429, "rate_limit", 0),
         ("lock_timeout", 429, "lock_timeout", 0),
         ("unauthorized", 401, "api_key_expired", 0),
-        ("forbidden", 403, "more_permissions_required", 0),
+        ("forbidden", 403, None, 0),
         ("key_in_use", 409, "idempotency_key_in_use", 0),
         ("key_mismatch", 400, None, 0),
     ],

@@ -30,7 +30,7 @@ async def test_a_key_needs_the_permission_of_the_resource(sim: SimulatedStripe) 
     ):
         status, body, _ = await sim.raw(method, path, headers={"Authorization": f"Bearer {KEY}"})
         error = body["error"]
-        assert (status, error["type"], error["code"]) == (403, "invalid_request_error", "more_permissions_required")
+        assert (status, error["type"], "code" in error) == (403, "invalid_request_error", False)
         assert KEY not in error["message"]
         missing.append(error["message"].split("Having the ")[1].split(" ")[0])
 

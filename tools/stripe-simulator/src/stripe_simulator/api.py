@@ -8,10 +8,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from stripe_simulator.account import Account, Cause
 from stripe_simulator.api_errors import ApiError, key_expired, locked, not_permitted, server_error
@@ -27,6 +27,9 @@ from stripe_simulator.request_log import ReceivedRequest, RequestLog
 from stripe_simulator.response_faults import reset_connection, send_with_fault
 
 _log = logging.getLogger("stripe_simulator")
+
+Observer = Callable[[Any], None]
+"""Called with the body of each response to a secret key, and with each event, before any fault changes it."""
 
 
 class ConnectionReset(Exception):
@@ -48,6 +51,7 @@ class Api:
         faults: Faults,
         requests: RequestLog,
         url: str,
+        observe: Observer | None = None,
     ) -> None:
         self._account = account
         self._router = router
@@ -58,6 +62,7 @@ class Api:
         self._faults = faults
         self._requests = requests
         self._url = url
+        self._observe = observe
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Respond to one HTTP request, subject to the faults."""
@@ -78,6 +83,8 @@ class Api:
         except Exception:  # noqa: BLE001 - the one place where an unexpected exception becomes a 500
             _log.exception("unexpected exception in a request")
             response = api_request.error_response(server_error())
+        if self._observe and not api_request.by_browser:
+            self._observe(from_json(response.body))
         received.status = response.status
         received.replayed = response.request_id != api_request.request_id
         retry_after = fault.rule.retry_after if fault else None

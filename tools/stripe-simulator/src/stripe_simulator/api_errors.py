@@ -76,12 +76,14 @@ def key_expired() -> ApiError:
 
 
 def not_permitted(shown_key: str = "rk_test_********", permission: str = "rak_charge_write") -> ApiError:
-    """Build the 403 for a restricted key, which names the permission that it lacks."""
+    """Build the 403 for a restricted key, which names the permission that it lacks.
+
+    It has no code: see what https://github.com/stripe/stripe-node/issues/2246 shows of one.
+    """
     return ApiError(
         403,
         f"The provided key '{shown_key}' does not have the required permissions for this endpoint on account "
         f"'{ACCOUNT_ID}'. Having the '{permission}' permission would allow this request to continue.",
-        code="more_permissions_required",
     )
 
 

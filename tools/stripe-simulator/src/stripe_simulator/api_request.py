@@ -33,6 +33,11 @@ class ApiRequest:
         self._pinned_version = pinned_version
         self._log_url = log_url
 
+    @property
+    def by_browser(self) -> bool:
+        """True for a publishable key, which sees less of an object."""
+        return self.publishable_key is not None or "pk_" in (self.authorization or "")
+
     def check(self) -> None:
         """Refuse a body that is not a form, and any API version but the simulated one, as Stripe an unknown one."""
         if self.malformed:

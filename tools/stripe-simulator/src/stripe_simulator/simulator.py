@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from stripe_simulator.account import Account
-from stripe_simulator.api import Api
+from stripe_simulator.api import Api, Observer
 from stripe_simulator.api_keys import ApiKeys
 from stripe_simulator.billing.payments import on_intent_changed
 from stripe_simulator.clock import Clock
@@ -41,11 +41,13 @@ _SHUTDOWN_SECONDS = 0.5
 class Simulator:
     """A simulated Stripe. Use it as an async context manager, or `start` and `stop` it.
 
-    `state` holds all its data; `reset` replaces it. While `preparing` is true, the health check responds 503.
+    `state` holds all its data; `reset` replaces it. While `preparing` is true, the health check responds 503. `observe`
+    sees all that it answers and sends.
     """
 
-    def __init__(self, settings: SimulatorSettings | None = None) -> None:
+    def __init__(self, settings: SimulatorSettings | None = None, observe: Observer | None = None) -> None:
         self.settings = settings or SimulatorSettings()
+        self._observe = observe
         self.url = ""
         self.preparing = False
         self.state: State
@@ -94,6 +96,8 @@ class Simulator:
         clock = Clock()
         account = Account(self.settings, clock, _COLLECTIONS)
         webhooks = WebhookSender(account, self.settings.webhooks, self._session)
+        if self._observe:
+            account.subscribe(self._observe)
         account.subscribe(webhooks.dispatch)
         account.acknowledged_at = webhooks.acknowledged_at
         account.watch(INTENTS, partial(on_intent_changed, account))
@@ -110,6 +114,7 @@ class Simulator:
             faults=faults,
             requests=requests,
             url=self.url,
+            observe=self._observe,
         )
         return State(account, webhooks, faults, keys, rate_limiter, requests, api)
 

@@ -15,6 +15,7 @@ import aiohttp
 import stripe
 from aiohttp import web
 
+from stripe_simulator.api import Observer
 from stripe_simulator.rate_limits import UNLIMITED
 from stripe_simulator.settings import QuickRetries, SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
@@ -174,9 +175,11 @@ def official_client(simulator: Simulator, session: aiohttp.ClientSession, key: s
 
 
 @asynccontextmanager
-async def simulated_stripe(settings: SimulatorSettings = SETTINGS) -> AsyncIterator[SimulatedStripe]:
+async def simulated_stripe(
+    settings: SimulatorSettings = SETTINGS, observe: Observer | None = None
+) -> AsyncIterator[SimulatedStripe]:
     """Run a simulator with clients for it. Raises ScheduledActionsFailed at the end if an action has failed."""
-    async with Simulator(settings) as simulator, aiohttp.ClientSession() as session:
+    async with Simulator(settings, observe) as simulator, aiohttp.ClientSession() as session:
         yield SimulatedStripe(
             simulator=simulator,
             session=session,

@@ -48,7 +48,7 @@ def cancel_all_of(account: Account, customer_id: str) -> None:
 
 def cancellation_details(reason: str | None) -> StripeObject:
     """Return `cancellation_details` with a reason."""
-    return {"comment": None, "feedback": None, "reason": reason}
+    return {"comment": None, "feedback": None, "feedback_option": None, "reason": reason}
 
 
 def schedule_cancellation(account: Account, subscription: StripeObject) -> None:

@@ -14,7 +14,7 @@ COLLECTION: Final = "disputes"
 KIND: Final = "dispute"
 _CLOSED: Final = frozenset({"won", "lost", "warning_closed", "prevented"})
 _INQUIRY: Final = "warning_needs_response"
-_NO_EVIDENCE: Final = {
+_NO_EVIDENCE: Final[StripeObject] = {
     "due_by": None,
     "enhanced_eligibility": {},
     "has_evidence": False,

@@ -1,0 +1,149 @@
+"""All that the simulator answers or sends has the types that Stripe publishes in its own libraries.
+
+With `-s` the test prints the table: for each object, the required keys missing, and what has the wrong type.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stripe
+
+import stripe_simulator
+from stripe_simulator.endpoints import Router
+from stripe_simulator.published_types import Deviation, Problem, PublishedTypes
+from stripe_simulator.registry import RESOURCES
+from stripe_simulator.settings import API_VERSION
+
+from .conftest import Traffic
+from .known_deviations import KNOWN, NEVER_REACHED
+
+
+def test_the_versions_are_one(printed: Any) -> None:
+    """The types describe the API version that the simulator and the Python library speak."""
+    assert printed["api_version"] == API_VERSION == stripe.api_version
+
+
+@pytest.mark.parametrize("library", ["npm", "Python"])
+def test_every_object_is_as_published(published: Mapping[str, PublishedTypes], traffic: Traffic, library: str) -> None:
+    """No required key is missing, no type is wrong, no value is outside its enum, except those known."""
+    types = published[library]
+
+    found = Counter(deviation for body in traffic.bodies for deviation in types.check(body))
+
+    unknown = found.keys() - KNOWN.keys()
+    print(table(types, traffic, unknown))  # noqa: T201 - the table is the result
+    assert not unknown, "\n".join(sorted(map(str, unknown)))
+
+
+def test_every_known_deviation_exists(published: Mapping[str, PublishedTypes], traffic: Traffic) -> None:
+    """One that was mended leaves the list."""
+    found = {deviation for body in traffic.bodies for types in published.values() for deviation in types.check(body)}
+
+    assert found >= KNOWN.keys()
+
+
+def test_every_endpoint_is_called(traffic: Traffic) -> None:
+    """A new endpoint gets its call in `every_object.py`."""
+    router = Router(RESOURCES)
+    endpoints = {(each.method, each.template) for resource in RESOURCES for each in resource.endpoints}
+
+    found = [router.get(method, path).endpoint for method, path in traffic.requests]
+
+    assert sorted(endpoints - {(each.method, each.template) for each in found}) == []
+
+
+def test_every_status_is_reached(published: Mapping[str, PublishedTypes], traffic: Traffic) -> None:
+    """Of each kind of object, every published status was answered or sent, except those known."""
+    reached = {
+        (each["object"], each["status"]) for body in traffic.bodies for each in objects_in(body) if "status" in each
+    }
+    kinds = {resource.kind for resource in RESOURCES}
+    possible = {(kind, status) for kind in kinds for status in published["npm"].statuses(kind)}
+
+    assert possible - reached == NEVER_REACHED.keys()
+
+
+def test_every_event_is_sent(published: Mapping[str, PublishedTypes], traffic: Traffic) -> None:
+    """Each type of event that the simulator's source names was sent."""
+    source = "".join(path.read_text() for path in Path(stripe_simulator.__file__).parent.rglob("*.py"))
+    named = {word for word in re.findall(r'"([a-z_.]+)"', source) if word in published["npm"].events}
+    sent = {each["type"] for body in traffic.bodies for each in objects_in(body) if each["object"] == "event"}
+
+    assert sorted(named - sent) == []
+
+
+def objects_in(place: Any) -> Iterator[dict[str, Any]]:
+    """Yield all of Stripe's objects in a body, nested ones too."""
+    if isinstance(place, dict):
+        if isinstance(place.get("object"), str):
+            yield place
+        for value in place.values():
+            yield from objects_in(value)
+    elif isinstance(place, list):
+        for element in place:
+            yield from objects_in(element)
+
+
+def table(types: PublishedTypes, traffic: Traffic, found: set[Deviation]) -> str:
+    """Format the number of paths with each problem, by kind of object."""
+    seen = Counter(each["object"] for body in traffic.bodies for each in objects_in(body))
+    counts: defaultdict[str, Counter[Problem]] = defaultdict(Counter)
+    for deviation in found:
+        counts[deviation.kind][deviation.problem] += 1
+    names = ("object", "seen", "required keys", *Problem)
+    rows = [
+        (
+            kind,
+            seen[kind.removesuffix(" (deleted)")],
+            len(types.required[kind]),
+            *(counts[kind][each] for each in Problem),
+        )
+        for kind in sorted(types.required.keys() | counts.keys())
+    ]
+    lines = [
+        "  ".join(str(cell).rjust(len(name)) for cell, name in zip(row[1:], names[1:], strict=True)) for row in rows
+    ]
+    head = f"stripe {types.version}".ljust(30) + "  ".join(names[1:])
+    return "\n".join([head, *(f"{row[0]:30}{line}" for row, line in zip(rows, lines, strict=True))])
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"amount": None}, Problem.WRONG_TYPE),
+        ({"amount": "500"}, Problem.WRONG_TYPE),
+        ({"livemode": 0}, Problem.WRONG_TYPE),
+        ({"status": "paid"}, Problem.OUTSIDE_ENUM),
+        ({"status": None}, Problem.WRONG_TYPE),
+        ({"payment_method_types": "card"}, Problem.WRONG_TYPE),
+        ({"charges": []}, Problem.NOT_PUBLISHED),
+        ({"last_payment_error": {"type": "no_error"}}, Problem.OUTSIDE_ENUM),
+        ({"shipping": {"name": 1}}, Problem.WRONG_TYPE),
+        ({"latest_charge": 1}, Problem.WRONG_TYPE),
+    ],
+)
+@pytest.mark.parametrize("library", ["npm", "Python"])
+def test_each_problem_is_found(
+    published: Mapping[str, PublishedTypes], traffic: Traffic, library: str, changes: dict[str, Any], problem: Problem
+) -> None:
+    """A payment intent with one wrong value deviates by that value alone."""
+    intent = next(body for body in traffic.bodies if body.get("object") == "payment_intent")
+
+    found = published[library].check(intent | changes)
+
+    assert {each.problem for each in found} == {problem}
+    assert all(each.path.startswith(next(iter(changes))) for each in found if each.kind == "payment_intent")
+
+
+@pytest.mark.parametrize("name", ["id", "amount", "last_payment_error", "latest_charge"])
+def test_each_missing_key_is_found(published: Mapping[str, PublishedTypes], traffic: Traffic, name: str) -> None:
+    """A key is required even where its value may be null."""
+    intent = next(body for body in traffic.bodies if body.get("object") == "payment_intent")
+
+    found = published["npm"].check({key: value for key, value in intent.items() if key != name})
+
+    assert found == [Deviation("payment_intent", name, Problem.MISSING)]

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,13 +13,12 @@ from typing import Any, Final
 import pytest
 
 from stripe_simulator.published_types import PublishedTypes
-from stripe_simulator.testing import simulated_stripe
+from stripe_simulator.testing import SimulatedStripe, simulated_stripe
 
 from .annotations import annotated_types
 from .every_object import TOPICS
 
-FRONTEND: Final = Path(__file__).parents[4] / "frontend"
-NODE: Final = shutil.which("node", path=Path(sys.executable).parent) or shutil.which("node")
+SCRIPTS: Final = Path(__file__).parents[4] / "frontend/conformance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,18 @@ class Traffic:
 
 
 @pytest.fixture(scope="session")
-def printed() -> Any:
-    """Return the types of npm's `stripe`, as the extractor prints them."""
-    if NODE is None or not (FRONTEND / "node_modules/stripe").exists():
+def node() -> Path:
+    """Return the path of Node, where it and the frontend's packages are installed."""
+    found = shutil.which("node", path=Path(sys.executable).parent) or shutil.which("node")
+    if found is None or not (SCRIPTS.parent / "node_modules/stripe").exists():
         pytest.skip("the frontend's packages are not installed: make frontend")
-    run = subprocess.run([NODE, FRONTEND / "conformance/stripe_types.ts"], capture_output=True, check=True)
-    return json.loads(run.stdout)
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def printed(node: Path) -> Any:
+    """Return the types of npm's `stripe`, as the extractor prints them."""
+    return json.loads(subprocess.run([node, SCRIPTS / "stripe_types.ts"], capture_output=True, check=True).stdout)
 
 
 @pytest.fixture(scope="session")
@@ -44,16 +50,29 @@ def published(printed: Any) -> dict[str, PublishedTypes]:
     return {"npm": PublishedTypes(printed), "Python": PublishedTypes(annotated_types())}
 
 
-@pytest.fixture(scope="session")
-def traffic() -> Traffic:
-    """Return all that the simulator answers and sends to the official Python client."""
-    return asyncio.run(_drive_with_python())
+@pytest.fixture(scope="session", params=["Python's client", "Node's client"])
+def traffic(request: pytest.FixtureRequest, node: Path) -> Traffic:
+    """Return all that the simulator answers and sends to an official client."""
+    return asyncio.run(_observe(_drive_with_python if request.param == "Python's client" else _drive_with(node)))
 
 
-async def _drive_with_python() -> Traffic:
+async def _observe(drive: Callable[[SimulatedStripe], Awaitable[None]]) -> Traffic:
     bodies: list[Any] = []
     async with simulated_stripe(observe=bodies.append) as sim:
-        for topic in TOPICS:
-            await topic(sim)
+        await drive(sim)
         requests = [(each["method"], each["path"]) for each in sim.simulator.state.requests.matching("*", "*", 0)]
     return Traffic(bodies, requests)
+
+
+async def _drive_with_python(sim: SimulatedStripe) -> None:
+    for topic in TOPICS:
+        await topic(sim)
+
+
+def _drive_with(node: Path) -> Callable[[SimulatedStripe], Awaitable[None]]:
+    async def drive(sim: SimulatedStripe) -> None:
+        key = sim.simulator.settings.secret_key
+        process = await asyncio.create_subprocess_exec(node, SCRIPTS / "every_object.ts", sim.simulator.url, key)
+        assert await process.wait() == 0
+
+    return drive

@@ -47,7 +47,7 @@ def test_every_known_deviation_exists(published: Mapping[str, PublishedTypes], t
 
 
 def test_every_endpoint_is_called(traffic: Traffic) -> None:
-    """A new endpoint gets its call in `every_object.py`."""
+    """A new endpoint gets its call in `every_object.py` and in `frontend/conformance/every_object.ts`."""
     router = Router(RESOURCES)
     endpoints = {(each.method, each.template) for resource in RESOURCES for each in resource.endpoints}
 

@@ -6,7 +6,7 @@
  * The checks are the conformance test's, which observes all that the simulator answers or sends.
  */
 import type { Stripe } from "stripe";
-import { planChanges, subscriptions } from "./every_subscription.ts";
+import { failedRenewals, planChanges, subscriptions } from "./every_subscription.ts";
 import {
   ADDRESS,
   BILLING,
@@ -259,6 +259,7 @@ const topics = [
   disputes,
   subscriptions,
   planChanges,
+  failedRenewals,
   customerPortal,
   webhookEndpoints,
   events,

@@ -73,6 +73,27 @@ export async function planChanges(): Promise<void> {
   await stripe.customers.del(String((await subscribe()).customer));
 }
 
+export async function failedRenewals(): Promise<void> {
+  const api = stripe.invoices;
+  const endings = [
+    (id: string) => api.pay(id),
+    (id: string) => api.voidInvoice(id),
+    (id: string) => api.markUncollectible(id),
+  ];
+  for (const end of endings) {
+    const failing = await subscribe();
+    const method = String(failing.default_payment_method);
+    await control(`/payment_methods/${method}/behave`, { like: "pm_card_chargeCustomerFail" });
+    await wait(32);
+    await control(`/payment_methods/${method}/behave`, { like: "pm_card_visa" });
+    const open = await api.list({ subscription: failing.id, status: "open" });
+    for (const { id } of open.data) {
+      await api.update(id, { metadata: { a: "b" }, auto_advance: false });
+      await end(id);
+    }
+  }
+}
+
 function firstIntent(subscription: Stripe.Subscription): string {
   const invoice = subscription.latest_invoice;
   const secret = typeof invoice === "object" ? invoice?.confirmation_secret?.client_secret : undefined;

@@ -134,7 +134,7 @@ async def test_events_of_a_moment_are_delivered_before_the_next(sim: SimulatedSt
     account = sim.simulator.state.account
     seen: list[int] = []
     charge: dict[str, Any] = {"id": "ch_1", "object": "charge"}
-    account.scheduler.add(10.0, lambda: account.publish("charge.succeeded", charge) and None)
+    account.scheduler.add(10.0, lambda: account.publish("charge.succeeded", charge))
     account.scheduler.add(20.0, lambda: seen.append(len(receiver.received)))
 
     await sim.control("POST", "/clock/advance", {"seconds": 30})

@@ -163,6 +163,42 @@ async def test_a_detached_card_fails_the_renewal(sim: SimulatedStripe) -> None:
     assert (await sim.api.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
 
 
+async def past_due(sim: SimulatedStripe) -> tuple[stripe.Subscription, stripe.Invoice]:
+    """Return a subscription whose renewal failed, and the open invoice."""
+    subscription = await sim.subscription()
+    method = str(subscription.default_payment_method)
+    await sim.control("POST", f"/payment_methods/{method}/behave", {"like": FAILS_LATER})
+    await sim.later(days=MONTH_DAYS, hours=2)
+    return subscription, await latest_invoice(sim, subscription.id)
+
+
+async def test_an_open_invoice_can_be_paid(sim: SimulatedStripe) -> None:
+    """With another card, and only once. A card that is declined is a 402."""
+    subscription, invoice = await past_due(sim)
+    intent = await sim.api.v1.setup_intents.create_async({"customer": str(subscription.customer)})
+    await sim.control("POST", f"/setup_intents/{intent.id}/pay", {"payment_method": "pm_card_mastercard"})
+    other = str((await sim.api.v1.setup_intents.retrieve_async(intent.id)).payment_method)
+
+    with pytest.raises(stripe.CardError):
+        await sim.api.v1.invoices.pay_async(str(invoice.id))
+    paid = await sim.api.v1.invoices.pay_async(str(invoice.id), {"payment_method": other})
+
+    assert (paid.status, paid.attempt_count) == ("paid", 3)
+    assert (await sim.api.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
+    with pytest.raises(stripe.InvalidRequestError, match="already paid"):
+        await sim.api.v1.invoices.pay_async(str(invoice.id))
+
+
+async def test_an_open_invoice_can_be_given_up(sim: SimulatedStripe) -> None:
+    """A void one does not count, and an uncollectible one counts as paid: the subscription is active again."""
+    for give_up in (sim.api.v1.invoices.void_invoice_async, sim.api.v1.invoices.mark_uncollectible_async):
+        subscription, invoice = await past_due(sim)
+
+        await give_up(str(invoice.id))
+
+        assert (await sim.api.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
+
+
 async def test_a_failed_renewal_tells_its_next_attempt(sim: SimulatedStripe) -> None:
     """In `invoice.payment_failed` and, with what changed, in `invoice.updated`."""
     subscription = await sim.subscription()

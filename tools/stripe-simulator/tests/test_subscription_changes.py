@@ -1,4 +1,4 @@
-"""What the customer portal and the Dashboard do to a subscription, by the API's own parameters."""
+"""Changes that the customer portal and the Dashboard make to a subscription, by the API's own parameters."""
 
 from typing import Any
 
@@ -102,6 +102,21 @@ async def test_paused_collection_charges_nothing(
     types = await sim.event_types()
     assert "invoice.upcoming" not in types
     assert event is None or event in types
+
+
+async def test_a_draft_of_the_pause_is_collected_later(sim: SimulatedStripe) -> None:
+    """An hour after its automatic collection is turned on again."""
+    subscription = await sim.subscription()
+    await update(sim, subscription, pause_collection={"behavior": "keep_as_draft"})
+    await sim.later(days=32)
+    await update(sim, subscription, pause_collection="")
+    [draft, _] = await invoices(sim, subscription)
+
+    await sim.api.v1.invoices.update_async(draft.id, {"auto_advance": True})
+    await sim.later(hours=1.1)
+
+    assert (draft.status, draft.auto_advance) == ("draft", False)
+    assert (await invoices(sim, subscription))[0].status == "paid"
 
 
 async def test_paused_collection_resumes_at_its_time(sim: SimulatedStripe) -> None:

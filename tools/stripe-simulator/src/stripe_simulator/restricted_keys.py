@@ -18,8 +18,12 @@ Permissions = Mapping[str, Permission]
 _NAMES: Final = {
     "billing_portal.configuration": "customer_portal",
     "billing_portal.session": "customer_portal",
+    "discount": "coupon",
+    "invoice_payment": "invoice",
+    "invoiceitem": "invoice",
     "price": "plan",
     "refund": "charge",
+    "subscription_item": "subscription",
     "webhook_endpoint": "webhook",
 }
 """Names of permissions that differ from the object's, as in Stripe's errors: `rak_plan_read` is about prices."""

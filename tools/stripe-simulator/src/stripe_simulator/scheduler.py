@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from stripe_simulator.clock import Clock
 
-Action = Callable[[], None]
+Action = Callable[[], object]
 
 _log = logging.getLogger("stripe_simulator")
 

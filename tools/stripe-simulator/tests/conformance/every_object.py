@@ -10,7 +10,7 @@ import stripe
 
 from stripe_simulator.testing import SimulatedStripe
 
-from .every_subscription import plan_changes, subscriptions
+from .every_subscription import failed_renewals, plan_changes, subscriptions
 
 RETURN_URL: Final = "http://127.0.0.1/return"
 ADDRESS: Final[Any] = {
@@ -310,6 +310,7 @@ TOPICS: Final[tuple[Callable[[SimulatedStripe], Awaitable[None]], ...]] = (
     disputes,
     subscriptions,
     plan_changes,
+    failed_renewals,
     customer_portal,
     webhook_endpoints,
     events,

@@ -78,6 +78,20 @@ async def plan_changes(sim: SimulatedStripe) -> None:
     await sim.api.v1.customers.delete_async(customer)
 
 
+async def failed_renewals(sim: SimulatedStripe) -> None:
+    """Pay, void and give up the open invoice of a renewal, as the Dashboard does."""
+    api = sim.api.v1.invoices
+    for give_up in (api.pay_async, api.void_invoice_async, api.mark_uncollectible_async):
+        failing = await sim.subscription()
+        method = str(failing.default_payment_method)
+        await sim.control("POST", f"/payment_methods/{method}/behave", {"like": "pm_card_chargeCustomerFail"})
+        await sim.control("POST", "/clock/advance", {"seconds": 32 * DAY})
+        [invoice] = (await api.list_async({"subscription": failing.id, "status": "open"})).data
+        await sim.control("POST", f"/payment_methods/{method}/behave", {"like": "pm_card_visa"})
+        await api.update_async(str(invoice.id), {"metadata": {"a": "b"}, "auto_advance": False})
+        await give_up(str(invoice.id))
+
+
 def intent_of(subscription: stripe.Subscription) -> str:
     """Return the id of the payment intent of the first charge."""
     invoice: Any = subscription.latest_invoice

@@ -18,9 +18,14 @@ _LONGEST_WAIT_SECONDS: Final = 72 * HOUR_SECONDS
 
 def publish_draft(account: Account, draft: StripeObject) -> None:
     """Publish a draft and finalize it later."""
-    created = account.publish("invoice.created", draft)
+    account.secrets[f"created:{draft['id']}"] = account.publish("invoice.created", draft)
     if draft["auto_advance"]:
-        _look_again(account, draft["created"] + HOUR_SECONDS, draft["id"], created)
+        finalize_in_an_hour(account, draft)
+
+
+def finalize_in_an_hour(account: Account, draft: StripeObject) -> None:
+    """Finalize and charge a draft in an hour, if its webhook was acknowledged by then."""
+    _look_again(account, account.clock.timestamp() + HOUR_SECONDS, draft["id"])
 
 
 def finalize_now(account: Account, draft: StripeObject, *, charge: bool = True, off_session: bool = False) -> None:
@@ -31,21 +36,21 @@ def finalize_now(account: Account, draft: StripeObject, *, charge: bool = True, 
         collect(account, invoice["id"], off_session=off_session)
 
 
-def _look_again(account: Account, moment: float, invoice_id: str, created: StripeObject) -> None:
-    account.scheduler.add_at(moment, lambda: _finalize_if_ready(account, invoice_id, created))
+def _look_again(account: Account, moment: float, invoice_id: str) -> None:
+    account.scheduler.add_at(moment, lambda: _finalize_if_ready(account, invoice_id))
 
 
-def _finalize_if_ready(account: Account, invoice_id: str, created: StripeObject) -> None:
+def _finalize_if_ready(account: Account, invoice_id: str) -> None:
     draft = account[INVOICES].get(invoice_id)
     if draft["status"] != "draft" or not draft["auto_advance"]:
         return
     now = account.clock.now()
     latest = draft["created"] + _LONGEST_WAIT_SECONDS
-    acknowledged = account.acknowledged_at(created)
+    acknowledged = account.acknowledged_at(account.secrets[f"created:{invoice_id}"])
     due = latest if acknowledged is None else min(int(acknowledged) + HOUR_SECONDS, latest)
     if now < due:
         soonest = now + HOUR_SECONDS if acknowledged is None else due
-        _look_again(account, min(soonest, due), invoice_id, created)
+        _look_again(account, min(soonest, due), invoice_id)
         return
     delivered_at = None if acknowledged is None else int(acknowledged)
     account.change(INVOICES, draft, webhooks_delivered_at=delivered_at)

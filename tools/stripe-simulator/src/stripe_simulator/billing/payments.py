@@ -20,6 +20,7 @@ from stripe_simulator.billing.invoices import (
 from stripe_simulator.billing.objects import (
     BILLED,
     DAY_SECONDS,
+    ENDED,
     INVOICES,
     SUBSCRIPTIONS,
     invoices_of,
@@ -37,18 +38,34 @@ _ACTION_REQUIRED = "invoice.payment_action_required"
 def collect(account: Account, invoice_id: str, *, off_session: bool = False) -> None:
     """Charge an open invoice. A decline only shows in the states that it leaves."""
     invoice = account[INVOICES].get(invoice_id)
-    intent = intent_of(account, invoice_id)
     method = usable_method(account, subscription_of(account, invoice))
     if method is None:
         _on_failed(account, invoice)
         return
-    ready = {"payment_method": method["id"], "status": "requires_confirmation", "next_action": None}
-    intent = account.change(INTENTS, intent, **ready)
     try:
-        payment_flow.confirm(account, intent, Confirmation(use_stripe_sdk=True, off_session=off_session))
+        charge(account, invoice_id, method["id"], off_session=off_session)
     except ApiError as error:
         if error.status != _DECLINED:
             raise
+
+
+def charge(account: Account, invoice_id: str, method_id: str, *, off_session: bool = False) -> StripeObject:
+    """Charge an open invoice to a payment method. Return its intent. Raises Stripe's 402 if the bank declines."""
+    intent = intent_of(account, invoice_id)
+    if intent["status"] in payment_flow.CONFIRMABLE:
+        ready = {"payment_method": method_id, "status": "requires_confirmation", "next_action": None}
+        intent = account.change(INTENTS, intent, **ready)
+    return payment_flow.confirm(account, intent, Confirmation(use_stripe_sdk=True, off_session=off_session))
+
+
+def recover(account: Account, subscription_id: str) -> None:
+    """Activate a past due subscription whose latest finalized invoice is paid, uncollectible or void by now.
+
+    See https://docs.stripe.com/billing/subscriptions/overview#unpaid-subscriptions.
+    """
+    past_due = account[SUBSCRIPTIONS].get(subscription_id)["status"] == "past_due"
+    if past_due and _latest_is_paid(account, subscription_id):
+        update_subscription(account, subscription_id, status="active")
 
 
 def on_intent_changed(account: Account, before: StripeObject, after: StripeObject) -> None:
@@ -70,6 +87,8 @@ def on_intent_changed(account: Account, before: StripeObject, after: StripeObjec
 def _on_paid(account: Account, invoice: StripeObject, method_id: str) -> None:
     mark_paid(account, invoice)
     subscription = subscription_of(account, invoice)
+    if subscription["status"] in ENDED:
+        return
     changes: dict[str, Any] = {}
     if subscription["payment_settings"]["save_default_payment_method"] == "on_subscription":
         changes["default_payment_method"] = method_id

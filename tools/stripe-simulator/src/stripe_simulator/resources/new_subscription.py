@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from stripe_simulator.account import Account
-from stripe_simulator.api_errors import invalid, resource_missing
+from stripe_simulator.api_errors import ApiError, invalid, resource_missing
 from stripe_simulator.billing.endings import cancellation_details
 from stripe_simulator.billing.objects import DAY_SECONDS, current_period_end
 from stripe_simulator.billing_periods import period_end
@@ -113,6 +113,15 @@ def checked_method(account: Account, customer_id: str, method_id: str | None) ->
             code="resource_missing",
         )
     return method_id
+
+
+def no_payment_method() -> ApiError:
+    """Build the 400 for a charge without a payment method."""
+    return invalid(
+        "This customer has no attached payment source or default payment method. Please consider adding a default "
+        "payment method.",
+        code="resource_missing",
+    )
 
 
 def payment_settings(before: Params, params: Params) -> Params:

@@ -13,7 +13,7 @@ from stripe_simulator.billing.objects import ENDED, SUBSCRIPTIONS, usable_method
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params
-from stripe_simulator.resources.new_subscription import KIND, new_subscription, required
+from stripe_simulator.resources.new_subscription import KIND, new_subscription, no_payment_method, required
 from stripe_simulator.resources.subscription_updates import update
 
 _BEHAVIOURS: Final = ("allow_incomplete", "default_incomplete", "error_if_incomplete")
@@ -72,16 +72,8 @@ def _charges(account: Account, subscription: StripeObject, params: Params) -> bo
     if behaviour == "default_incomplete":
         return False
     if usable_method(account, subscription) is None:
-        raise _no_payment_method()
+        raise no_payment_method()
     return True
-
-
-def _no_payment_method() -> ApiError:
-    return invalid(
-        "This customer has no attached payment source or default payment method. Please consider adding a default "
-        "payment method.",
-        code="resource_missing",
-    )
 
 
 def _retrieve(call: Call) -> StripeObject:

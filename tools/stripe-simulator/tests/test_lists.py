@@ -142,3 +142,25 @@ async def test_invalid_expansions_change_nothing(sim: SimulatedStripe, path: str
         await sim.intent(expand=[path])
 
     assert (await sim.api.v1.payment_intents.list_async()).data == []
+
+
+async def test_what_is_embedded_is_expanded_through_lists(sim: SimulatedStripe) -> None:
+    """The product of a subscription's price is the fourth level, the last that Stripe expands."""
+    coupon = await sim.api.v1.coupons.create_async({"percent_off": 12.5, "name": "Spring"})
+    subscription = await sim.subscription(discounts=[{"coupon": coupon.id}], trial_period_days=1)
+    paths = ["items.data.price.product", "items.data.price.currency_options", "discounts.source.coupon"]
+
+    shown = (await sim.api.v1.subscriptions.retrieve_async(subscription.id, {"expand": paths})).to_dict()
+    listed = await sim.api.v1.subscription_items.list_async(
+        {"subscription": subscription.id, "expand": ["data.price.product", "data.discounts.source.coupon"]}
+    )
+
+    (price,) = (item["price"] for item in shown["items"]["data"])
+    (same,) = (item.to_dict()["price"] for item in listed.data)
+    assert price["product"]["name"] == same["product"]["name"] == "A plan"
+    assert price["currency_options"]["usd"]["unit_amount"] == 1200
+    assert [each["source"]["coupon"]["name"] for each in shown["discounts"]] == ["Spring"]
+    with pytest.raises(stripe.InvalidRequestError, match="more than 4 levels"):
+        await sim.api.v1.subscriptions.retrieve_async(
+            subscription.id, {"expand": ["items.data.discounts.source.coupon"]}
+        )

@@ -155,7 +155,7 @@ class Api:
         self._expander.check(route.kind, params.get("expand") or (), in_list=endpoint.returns_list)
         if endpoint.returns_list:
             self._expander.check_filters(self._account, route.kind, params)
-        return Call(self._account, key_kind, params, route.id, path, origin)
+        return Call(self._account, key_kind, params, route.id, path, origin, route.kind)
 
     async def _run_with_key(
         self, api_request: ApiRequest, endpoint: Endpoint, call: Call, fault: Fault | None
@@ -188,7 +188,7 @@ class Api:
         try:
             with self._account.caused_by(Cause(api_request.request_id, api_request.idempotency_key)):
                 content = endpoint.handler(call)
-            expanded = self._expander.expand(self._account, content, call.expanded)
+            expanded = self._expander.expand(self._account, call.kind, content, call.expanded)
         except ApiError as error:
             return api_request.error_response(error)
         return api_request.response(200, expanded)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from stripe_simulator.account import Account
 from stripe_simulator.api_errors import unrecognized_url
@@ -17,7 +17,7 @@ _ID_SEGMENTS: Final = (3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A validated request. `id` is the id in its path."""
+    """A validated request. `id` is the id in its path, and `kind` the kind of object that it returns or lists."""
 
     account: Account
     key_kind: KeyKind
@@ -25,6 +25,7 @@ class Call:
     id: str = ""
     url: str = ""
     simulator_url: str = ""
+    kind: str = ""
 
     @property
     def expanded(self) -> Sequence[str]:
@@ -55,18 +56,22 @@ class Endpoint:
         return self.method == "GET" and not self.template.endswith("{id}")
 
 
+Expandable = str | None | Mapping[str, Any]
+ExpandableFields = Mapping[str, Expandable]
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """A collection of objects with its endpoints and expandable fields.
 
-    `expandable` maps a field to the collection that its id belongs to, or to None for a field that is only included on
-    request.
+    `expandable` maps a field to the collection that its id or ids belong to, to None for a field that is only included
+    on request, or to the expandable fields of what is embedded in it.
     """
 
     collection: str
     kind: str
     endpoints: tuple[Endpoint, ...]
-    expandable: Mapping[str, str | None] = field(default_factory=dict)
+    expandable: ExpandableFields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject
-from stripe_simulator.endpoints import Resource
+from stripe_simulator.endpoints import Expandable, ExpandableFields, Resource
 from stripe_simulator.parameters import Params
 
 MAX_DEPTH = 4
@@ -17,7 +17,7 @@ class Expander:
 
     def __init__(self, resources: Iterable[Resource]) -> None:
         resources = tuple(resources)
-        self._fields: Mapping[str, Mapping[str, str | None]] = {each.kind: each.expandable for each in resources}
+        self._fields = {each.kind: each.expandable for each in resources}
         self._kinds = {each.collection: each.kind for each in resources}
 
     def check(self, kind: str, paths: Iterable[str], *, in_list: bool) -> None:
@@ -36,51 +36,60 @@ class Expander:
         """Refuse a list for an object that does not exist, such as a customer. A deleted one has a history."""
         for name, collection in self._fields[kind].items():
             wanted = params.get(name)
-            if collection and wanted is not None and wanted not in account.secrets:
+            if isinstance(collection, str) and wanted is not None and wanted not in account.secrets:
                 account[collection].get(wanted, param=name, status=400)
 
     def kinds(self, kind: str, paths: Iterable[str], *, in_list: bool) -> set[str]:
         """Return the kinds of the objects that checked paths expand."""
         found: set[str] = set()
         for path in paths:
-            here: str | None = kind
+            fields = self._fields[kind]
             for step in path.split(".")[1 if in_list else 0 :]:
-                collection = self._fields[here][step] if here else None
-                here = self._kinds[collection] if collection else None
-                found |= {here} if here else set()
+                expandable = fields[step]
+                found |= {self._kinds[expandable]} if isinstance(expandable, str) else set()
+                fields = self._fields_of(expandable)
         return found
 
-    def expand(self, account: Account, response: StripeObject, paths: Iterable[str]) -> StripeObject:
-        """Return a copy of the response with every checked path expanded."""
+    def expand(self, account: Account, kind: str, response: StripeObject, paths: Iterable[str]) -> StripeObject:
+        """Return a copy of the response, an object of the kind or a list of them, with every checked path expanded."""
+        in_list = response.get("object") == "list"
+        fields: ExpandableFields = {"data": self._fields[kind]} if in_list else self._fields[kind]
         for path in paths:
-            response = self._along(account, response, path.split("."))
+            response = self._along(account, fields, response, path.split("."))
         return response
 
     def _check_steps(self, kind: str, steps: list[str]) -> None:
-        here: str | None = kind
+        fields = self._fields[kind]
         for step in steps:
-            fields = self._fields[here] if here else {}
             if step not in fields:
                 raise _not_expandable(step)
-            collection = fields[step]
-            here = self._kinds[collection] if collection else None
+            fields = self._fields_of(fields[step])
 
-    def _along(self, account: Account, place: Any, steps: list[str]) -> Any:
-        if not steps or not isinstance(place, dict):
+    def _fields_of(self, expandable: Expandable) -> ExpandableFields:
+        if isinstance(expandable, str):
+            return self._fields[self._kinds[expandable]]
+        return expandable or {}
+
+    def _along(self, account: Account, fields: ExpandableFields, place: Any, steps: list[str]) -> Any:
+        if isinstance(place, list):
+            return [self._along(account, fields, each, steps) for each in place]
+        if not steps or not isinstance(place, dict) or place.get("deleted"):
             return place
         step, rest = steps[0], steps[1:]
-        if place.get("object") == "list":
-            return place | {"data": [self._along(account, each, rest) for each in place["data"]]}
-        if place.get("deleted"):
-            return place
-        return place | {step: self._along(account, self._value(account, place, step), rest)}
+        value = _value(account, place, step, fields[step])
+        return place | {step: self._along(account, self._fields_of(fields[step]), value, rest)}
 
-    def _value(self, account: Account, place: StripeObject, step: str) -> Any:
-        collection = self._fields[place["object"]][step]
-        if collection is None:
-            return account.includable.get((place["id"], step))
-        value = place.get(step)
-        return account[collection].find(value) or value if isinstance(value, str) else value
+
+def _value(account: Account, place: StripeObject, step: str, expandable: Expandable) -> Any:
+    if expandable is None:
+        return account.includable.get((place["id"], step))
+    value = place.get(step)
+    if isinstance(expandable, Mapping):
+        return value
+    found = account[expandable].find
+    if isinstance(value, list):
+        return [found(each) or each for each in value]
+    return found(value) or value if isinstance(value, str) else value
 
 
 def _not_expandable(step: str) -> ApiError:

@@ -47,9 +47,15 @@ def new_price(account: Account, params: Params) -> StripeObject:
         "unit_amount_decimal": None if amount is None else str(amount),
     }
     account[COLLECTION].add(price)
+    account.includable[price["id"], "currency_options"] = _currency_options(price)
     account.includable[price["id"], "tiers"] = _tiers(params.get("tiers"))
     account.publish("price.created", price)
     return price
+
+
+def _currency_options(price: StripeObject) -> StripeObject:
+    names = ("custom_unit_amount", "tax_behavior", "unit_amount", "unit_amount_decimal")
+    return {price["currency"]: {name: price[name] for name in names}}
 
 
 def plan_of(price: StripeObject) -> StripeObject:
@@ -202,7 +208,7 @@ _LIST = Parameters(shapes.PriceListParams, (*_FILTERS, "limit", "starting_after"
 RESOURCE = Resource(
     collection=COLLECTION,
     kind=KIND,
-    expandable={"product": "products", "tiers": None},
+    expandable={"currency_options": None, "product": "products", "tiers": None},
     endpoints=(
         Endpoint("POST", "/v1/prices", _create, _CREATE),
         Endpoint("GET", "/v1/prices", _list, _LIST),

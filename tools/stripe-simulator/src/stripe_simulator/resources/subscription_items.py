@@ -6,14 +6,17 @@ import stripe.params as shapes
 
 from stripe_simulator.account import Account
 from stripe_simulator.api_errors import invalid, resource_missing
+from stripe_simulator.billing.discounts import DISCOUNTS
 from stripe_simulator.billing.objects import SUBSCRIPTIONS
 from stripe_simulator.collection import StripeObject
-from stripe_simulator.endpoints import Call, Endpoint, Resource
+from stripe_simulator.endpoints import Call, Endpoint, ExpandableFields, Resource
 from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params
+from stripe_simulator.resources import prices
 from stripe_simulator.resources.prices import plan_of
 
 COLLECTION: Final = "subscription_items"
 KIND: Final = "subscription_item"
+EXPANDABLE: Final[ExpandableFields] = {"discounts": DISCOUNTS, "price": prices.RESOURCE.expandable}
 _MAX_ITEMS: Final = 20
 
 
@@ -100,6 +103,7 @@ def _list(call: Call) -> StripeObject:
 RESOURCE = Resource(
     collection=COLLECTION,
     kind=KIND,
+    expandable=EXPANDABLE,
     endpoints=(
         Endpoint(
             "GET",

@@ -13,6 +13,7 @@ from stripe_simulator.billing.objects import ENDED, SUBSCRIPTIONS, usable_method
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params
+from stripe_simulator.resources import subscription_items
 from stripe_simulator.resources.new_subscription import KIND, new_subscription, no_payment_method, required
 from stripe_simulator.resources.subscription_updates import update
 
@@ -130,6 +131,7 @@ RESOURCE = Resource(
         "customer": "customers",
         "default_payment_method": "payment_methods",
         "discounts": "discounts",
+        "items": {"data": subscription_items.EXPANDABLE},
         "latest_invoice": "invoices",
     },
     endpoints=(

@@ -143,7 +143,32 @@ def stripe_state(
         status=status,
         current_period_end=timestamp(period_end),
         latest_invoice_id="in_1",
+        items=[billed_item(current_period_end=timestamp(period_end))],
+        default_payment_method_id="pm_1",
+        collection_method="charge_automatically",
     )
+
+
+def billed_item(item_id: str = "si_1", **changes: Any) -> pb.BilledItem:
+    """Return an item that Stripe bills each month."""
+    item = pb.BilledItem(
+        stripe_item_id=item_id,
+        price_id="price_2",
+        product_id="prod_2",
+        name="Ceramic mug no. 2",
+        quantity=1,
+        unit_amount_minor=902,
+        currency="eur",
+        interval=MONTH,
+        interval_count=1,
+    )
+    item.MergeFrom(pb.BilledItem(**changes))
+    return item
+
+
+def discount(**changes: Any) -> pb.Discount:
+    """Return a discount without a percentage or an amount."""
+    return pb.Discount(stripe_discount_id="di_1", coupon_id="SPRING", name="Spring", **changes)
 
 
 def invoice(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2 as pb
 from checkout_rules.carts import context_violations
@@ -12,6 +14,7 @@ from checkout_rules.limits import (
     MAX_CONTEXT_BYTES,
     MAX_ID_BYTES,
     MAX_NAME_CHARACTERS,
+    MAX_SUBSCRIPTION_DISCOUNTS,
     MAX_SUBSCRIPTION_ITEMS,
     MAX_TEXT_CHARACTERS,
 )
@@ -25,6 +28,7 @@ NAME = WIDE * MAX_NAME_CHARACTERS
 TEXT = WIDE * MAX_TEXT_CHARACTERS
 ATTEMPT_ID = WIDE * MAX_ATTEMPT_ID_CHARACTERS
 AMOUNT = 2**63 - 1
+TIME = Timestamp(seconds=2**37, nanos=999_999_999)
 MONEY = common_pb2.Money(minor_units=AMOUNT, currency="eur")
 CONTACT = common_pb2.Contact(name=NAME, email=TEXT, phone=TEXT)
 LINE = WIDE * MAX_ADDRESS_CHARACTERS
@@ -51,8 +55,30 @@ def test_the_largest_page_of_orders_fits_into_a_message() -> None:
 
 
 def test_the_largest_page_of_subscriptions_fits_into_a_message() -> None:
-    """Twenty lines with the longest texts in each subscription."""
-    state = pb.StripeSubscriptionState(stripe_subscription_id=ID, latest_invoice_id=ID)
+    """Twenty lines, items and discounts with the longest texts in each subscription."""
+    item = pb.BilledItem(
+        stripe_item_id=ID,
+        price_id=ID,
+        product_id=ID,
+        name=NAME,
+        quantity=AMOUNT,
+        unit_amount_minor=AMOUNT,
+        currency="eur",
+        interval_count=AMOUNT >> 32,
+        current_period_end=TIME,
+    )
+    discount = pb.Discount(
+        stripe_discount_id=ID, coupon_id=ID, name=NAME, amount_off=MONEY, ends_at=TIME, stripe_item_id=ID
+    )
+    state = pb.StripeSubscriptionState(
+        stripe_subscription_id=ID,
+        latest_invoice_id=ID,
+        items=[item] * MAX_SUBSCRIPTION_ITEMS,
+        discounts=[discount] * MAX_SUBSCRIPTION_DISCOUNTS,
+        pause_collection=pb.PauseCollection(behavior=ID),
+        default_payment_method_id=ID,
+        collection_method=ID,
+    )
     subscription = pb.Subscription(
         checkout_attempt_id=ATTEMPT_ID,
         intent=common_pb2.Intent(id=ID),

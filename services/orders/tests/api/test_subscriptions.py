@@ -10,7 +10,7 @@ import pytest
 
 from checkout.orders.v1 import orders_pb2 as pb
 
-from ..builders import YEAR, cart, invoice, line, recurring_line, stripe_state, timestamp
+from ..builders import YEAR, cart, invoice, line, money, recurring_line, stripe_state, timestamp
 from ..calls import activate, apply, begin, begun, cancel, fail, read, retry
 from ..service import MISMATCH, VERSION_CONFLICT, Client, count, error_of
 
@@ -275,12 +275,43 @@ async def test_a_state_is_replaced_as_a_whole(orders: Client) -> None:
     full.cancel_at_period_end = True
     for number, name in enumerate(("trial_end", "cancel_at", "canceled_at", "ended_at"), start=1):
         getattr(full, name).CopyFrom(timestamp(number))
+    full.items.append(pb.BilledItem(stripe_item_id="si_2", price_id="price_9", product_id="prod_9", currency="eur"))
+    full.pause_collection.CopyFrom(pb.PauseCollection(behavior="void", resumes_at=timestamp(5)))
+    full.discounts.append(pb.Discount(stripe_discount_id="di_1", coupon_id="c", name="Spring", percent_off=12.5))
+    full.discounts.append(
+        pb.Discount(stripe_discount_id="di_2", amount_off=money(0), ends_at=timestamp(6), stripe_item_id="si_2")
+    )
     least = pb.StripeSubscriptionState(stripe_subscription_id="sub_1", status=ACTIVE)
 
     bound = await activate(orders, await begun(orders), full)
     applied = await apply(orders, bound, least)
 
     assert (bound.state, applied.state) == (full, least)
+
+
+async def test_what_was_bought_stays_when_another_plan_is_billed(orders: Client, sql: Any) -> None:
+    """Its items are replaced together with the state."""
+    bound = await activate(orders, await begun(orders), stripe_state())
+    changed = stripe_state()
+    changed.items[0].MergeFrom(pb.BilledItem(stripe_item_id="si_7", price_id="price_7", quantity=5))
+
+    applied = await apply(orders, bound, changed)
+
+    assert (applied.items, applied.state.items) == (bound.items, changed.items)
+    assert await sql.fetchval("SELECT string_agg(price_id, ' ') FROM subscription_billed_items") == "price_7"
+
+
+async def test_a_refused_write_leaves_the_items(orders: Client) -> None:
+    """They are part of the state: a write that fails at its end has written none of them."""
+    await activate(orders, await begun(orders), stripe_state("sub_1"), invoice("in_1"))
+    bound = await activate(orders, await begun(orders), stripe_state("sub_2"))
+    changed = stripe_state("sub_2")
+    changed.items[0].price_id = "price_7"
+
+    rejected = await error_of(apply(orders, bound, changed, invoice("in_1")))
+
+    assert rejected == MISMATCH
+    assert await read(orders, bound) == bound
 
 
 async def test_a_state_of_another_stripe_subscription_is_refused(orders: Client) -> None:

@@ -1,5 +1,6 @@
 """Requests that break one rule are refused by field. checkout_rules tests the rules of carts."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -33,7 +34,20 @@ from orders.domain.checkout import AttemptContent
 from orders.domain.pagination import Cursor, PageRequest, encode_page_token
 from servicekit.violations import InvalidRequest
 
-from ..builders import cart, dispute, invoice, line, purchase, quarantine, recurring_line, refund, stripe_state
+from ..builders import (
+    billed_item,
+    cart,
+    discount,
+    dispute,
+    invoice,
+    line,
+    money,
+    purchase,
+    quarantine,
+    recurring_line,
+    refund,
+    stripe_state,
+)
 
 ID = "0b8e3a52-5c8f-4f7e-9a53-6c0f3c1f2a10"
 LONG_ID = "x" * 256
@@ -59,6 +73,14 @@ def setting(path: str, value: object) -> Change:
         setattr(request, name, value)
 
     return change
+
+
+def having(name: str, value: Any) -> Change:
+    """Return a change that replaces a field of the state, which may be a message or several."""
+    return lambda request: (
+        request.state.ClearField(name),
+        request.state.MergeFrom(pb.StripeSubscriptionState(**{name: value})),
+    )
 
 
 def clearing(path: str) -> Change:
@@ -210,6 +232,20 @@ def test_an_invalid_refund_or_dispute_is_refused_by_field(
         (setting("state.latest_invoice_id", "\0"), "state.latest_invoice_id"),
         (setting("state.trial_end.seconds", 2**60), "state.trial_end"),
         (setting("state.ended_at.seconds", -1), "state.ended_at"),
+        (having("items", [billed_item()] * 21), "state.items"),
+        (having("items", [billed_item(quantity=-1)]), "state.items[0].quantity"),
+        (having("items", [billed_item(unit_amount_minor=-1)]), "state.items[0].unit_amount_minor"),
+        (having("items", [billed_item(interval_count=0)]), "state.items[0].interval_count"),
+        (having("items", [billed_item(interval=99)]), "state.items[0].interval"),
+        (having("items", [billed_item(currency="EUR")]), "state.items[0].currency"),
+        (having("items", [billed_item(name="x" * 251)]), "state.items[0].name"),
+        (having("items", [billed_item(price_id=LONG_ID)]), "state.items[0].price_id"),
+        (having("discounts", [discount()] * 21), "state.discounts"),
+        (having("discounts", [discount(percent_off=0)]), "state.discounts[0].percent_off"),
+        (having("discounts", [discount(percent_off=math.nan)]), "state.discounts[0].percent_off"),
+        (having("discounts", [discount(amount_off=money(-1))]), "state.discounts[0].amount_off.minor_units"),
+        (having("discounts", [pb.Discount()]), "state.discounts[0].stripe_discount_id"),
+        (having("pause_collection", pb.PauseCollection()), "state.pause_collection.behavior"),
         (clearing("invoice.stripe_invoice_id"), "invoice.stripe_invoice_id"),
         (clearing("invoice.status"), "invoice.status"),
         (clearing("invoice.total"), "invoice.total"),
@@ -291,7 +327,7 @@ def test_other_invalid_requests_are_refused_by_field(
 
 
 @pytest.mark.parametrize(
-    ("asked", "orders", "subscriptions", "quarantined"), [(0, 20, 20, 10), (5, 5, 5, 5), (500, 20, 100, 10)]
+    ("asked", "orders", "subscriptions", "quarantined"), [(0, 20, 20, 10), (5, 5, 5, 5), (500, 20, 25, 10)]
 )
 def test_page_sizes_have_a_default_and_a_maximum(asked: int, orders: int, subscriptions: int, quarantined: int) -> None:
     """0 is the default, and larger values are read as the maximum."""

@@ -106,7 +106,17 @@ MIRROR = {
     "subscription_invoices_amount_paid_minor_check": "UPDATE subscription_invoices SET amount_paid_minor = -1",
     "subscription_invoices_attempt_count_check": "UPDATE subscription_invoices SET attempt_count = -1",
     "subscription_invoices_currency_check": "UPDATE subscription_invoices SET currency = 'EUR'",
-    "subscription_invoices_subscription_id_fkey": "DELETE FROM subscription_items; DELETE FROM subscriptions",
+    "subscription_invoices_subscription_id_fkey": "DELETE FROM subscription_items; DELETE FROM"
+    " subscription_billed_items; DELETE FROM subscriptions",
+    "subscription_billed_items_subscription_id_fkey": "DELETE FROM subscription_items; DELETE FROM"
+    " subscription_invoices; DELETE FROM subscriptions",
+    "subscription_billed_items_pkey": "INSERT INTO subscription_billed_items SELECT * FROM subscription_billed_items",
+    "subscription_billed_items_quantity_check": "UPDATE subscription_billed_items SET quantity = -1",
+    "subscription_billed_items_unit_amount_minor_check": "UPDATE subscription_billed_items SET unit_amount_minor = -1",
+    "subscription_billed_items_interval_count_check": "UPDATE subscription_billed_items SET interval_count = 0",
+    "subscription_billed_items_currency_check": "UPDATE subscription_billed_items SET currency = 'EUR'",
+    "subscriptions_pause_complete_check": "UPDATE subscriptions SET pause_resumes_at = now()",
+    "subscriptions_discounts_check": "UPDATE subscriptions SET discounts = '{}'",
     "customers_pkey": "INSERT INTO customers VALUES ('user_1', 'eur', 'cus_2')",
     "customers_stripe_customer_id_key": "INSERT INTO customers VALUES ('user_1', 'usd', 'cus_1')",
     "customers_currency_check": "UPDATE customers SET currency = 'EUR'",

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orders.domain.checkout import AttemptContent, BillingInterval, CheckoutContext, Contact, LineItem, Money, Recurring
 from orders.domain.payments import Intent, IntentKind, Payment
 from orders.domain.purchases import Purchase
-from orders.domain.subscriptions import StripeSnapshot, StripeState, Subscription, SubscriptionStatus
+from orders.domain.subscriptions import BilledItem, StripeSnapshot, StripeState, Subscription, SubscriptionStatus
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from orders.usecases.purchases import PaidAttempt, PurchaseRecorder
 from orders.usecases.subscriptions import SubscriptionReader, SubscriptionWriter
@@ -46,6 +46,13 @@ class StripeSubscription:
             canceled_at=None,
             ended_at=None,
             latest_invoice_id=None,
+            items=(
+                BilledItem("si_1", "price_1", "prod_1", "", 1, self.day, "eur", BillingInterval.MONTH, 1, period_end),
+            ),
+            pause_collection=None,
+            discounts=(),
+            default_payment_method_id=None,
+            collection_method="charge_automatically",
         )
 
 
@@ -124,6 +131,7 @@ async def test_a_row_never_goes_back_and_ends_with_stripes_last_state(
             assert state is not None
             assert state.current_period_end is not None
             days.append((state.current_period_end - AT).days)
+            assert [item.unit_amount_minor for item in state.items] == days[-1:]
         return written
 
     for worker in before:

@@ -9,20 +9,17 @@ from checkout.orders.v1 import orders_pb2
 from orders.api.carts import BILLING_INTERVALS
 from orders.api.field_reader import FieldReader
 from orders.api.messages import intent_to_proto, money_to_proto, timestamp_to_proto
+from orders.api.stripe_states import STATUSES, state_from_proto, state_to_proto
 from orders.domain.checkout import LineItem, Money, Recurring
 from orders.domain.subscriptions import (
     InvoiceStatus,
     StripeSnapshot,
-    StripeState,
     Subscription,
     SubscriptionInvoice,
-    SubscriptionStatus,
 )
 from servicekit.enum_codec import EnumCodec
 
-_STATUSES: Final = EnumCodec(SubscriptionStatus, orders_pb2.SubscriptionStatus)
 _INVOICE_STATUSES: Final = EnumCodec(InvoiceStatus, orders_pb2.InvoiceStatus)
-_NOT_AT_STRIPE: Final = (SubscriptionStatus.PENDING, SubscriptionStatus.ACTIVATION_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +113,9 @@ def snapshot_from_proto(
         version = fields.version("expected_version", request.expected_version)
         fields.require(request.HasField("state"), "state", "is required")
         fields.raise_if_invalid()
-        state = _state_from_proto(fields, request.state)
+        state = state_from_proto(fields, request.state)
         invoice = _invoice_from_proto(fields, request.invoice) if request.HasField("invoice") else None
     return subscription_id, StripeSnapshot(version, state, invoice)
-
-
-def _state_from_proto(fields: FieldReader, message: orders_pb2.StripeSubscriptionState) -> StripeState:
-    status = fields.enum("state.status", message.status, _STATUSES)
-    fields.require(status not in _NOT_AT_STRIPE, "state.status", "must be one of Stripe's")
-    times = {
-        name: fields.optional_timestamp(f"state.{name}", getattr(message, name), present=message.HasField(name))
-        for name in ("current_period_end", "trial_end", "cancel_at", "canceled_at", "ended_at")
-    }
-    return StripeState(
-        stripe_subscription_id=fields.id("state.stripe_subscription_id", message.stripe_subscription_id),
-        status=status,
-        cancel_at_period_end=message.cancel_at_period_end,
-        latest_invoice_id=fields.optional_id("state.latest_invoice_id", message.latest_invoice_id),
-        **times,
-    )
 
 
 def _invoice_from_proto(fields: FieldReader, message: orders_pb2.SubscriptionInvoice) -> SubscriptionInvoice:
@@ -184,9 +165,9 @@ def subscription_to_proto(subscription: Subscription) -> orders_pb2.Subscription
         activation_generation=activation.generation,
         activation_began_at=timestamp_to_proto(activation.began_at),
         activation_failure=activation.failure or "",
-        status=_STATUSES.to_proto(subscription.status),
+        status=STATUSES.to_proto(subscription.status),
         stripe_subscription_id=subscription.stripe_subscription_id or "",
-        state=_state_to_proto(state) if state else None,
+        state=state_to_proto(state) if state else None,
         invoices=map(_invoice_to_proto, subscription.invoices),
         erased_at=timestamp_to_proto(subscription.erased_at),
         cancel_requested_at=timestamp_to_proto(subscription.cancel_requested_at),
@@ -209,20 +190,6 @@ def _item_to_proto(item: LineItem) -> orders_pb2.SubscriptionItem:
         name=item.name,
         quantity=item.quantity,
         unit_price=money_to_proto(item.unit_price),
-    )
-
-
-def _state_to_proto(state: StripeState) -> orders_pb2.StripeSubscriptionState:
-    return orders_pb2.StripeSubscriptionState(
-        stripe_subscription_id=state.stripe_subscription_id,
-        status=_STATUSES.to_proto(state.status),
-        current_period_end=timestamp_to_proto(state.current_period_end),
-        trial_end=timestamp_to_proto(state.trial_end),
-        cancel_at_period_end=state.cancel_at_period_end,
-        cancel_at=timestamp_to_proto(state.cancel_at),
-        canceled_at=timestamp_to_proto(state.canceled_at),
-        ended_at=timestamp_to_proto(state.ended_at),
-        latest_invoice_id=state.latest_invoice_id or "",
     )
 
 

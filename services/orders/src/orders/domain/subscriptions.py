@@ -62,6 +62,50 @@ class SubscriptionCancelled(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class BilledItem:
+    """Item that Stripe bills now.
+
+    `quantity` is None for a price that is billed by usage, `unit_amount_minor` where Stripe has no fixed, whole amount
+    for one unit, and the interval where Stripe's price names none. `name` is empty if Stripe has deleted the product.
+    """
+
+    stripe_item_id: str
+    price_id: str
+    product_id: str
+    name: str
+    quantity: int | None
+    unit_amount_minor: int | None
+    currency: str
+    interval: BillingInterval | None
+    interval_count: int | None
+    current_period_end: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseCollection:
+    """Pause of the payments. `behavior` is Stripe's word for what becomes of the invoices."""
+
+    behavior: str
+    resumes_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """Discount with the coupon that it came from: a percentage or an amount off each invoice.
+
+    `stripe_item_id` is None if it is for the whole subscription, and `name` is empty if the coupon has none.
+    """
+
+    stripe_discount_id: str
+    coupon_id: str | None
+    name: str
+    percent_off: float | None
+    amount_off: Money | None
+    ends_at: datetime | None
+    stripe_item_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StripeState:
     """Stripe subscription as Stripe showed it at one moment."""
 
@@ -74,6 +118,11 @@ class StripeState:
     canceled_at: datetime | None
     ended_at: datetime | None
     latest_invoice_id: str | None
+    items: tuple[BilledItem, ...]
+    pause_collection: PauseCollection | None
+    discounts: tuple[Discount, ...]
+    default_payment_method_id: str | None
+    collection_method: str | None
 
 
 @dataclass(frozen=True, slots=True)

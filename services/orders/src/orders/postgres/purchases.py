@@ -122,7 +122,7 @@ class PostgresPurchaseRepository:
         await self._connection.execute(statements.PUT_ORDER_STATUS, {"key_id": order_id, "status": status})
 
     async def find_purchase(self, attempt_id: str) -> Purchase | None:
-        """Use two statements, and three more if there are subscriptions."""
+        """Use two statements, and four more if there are subscriptions."""
         row = (await self._connection.execute(statements.SELECT_PURCHASE, {"attempt_id": attempt_id})).first()
         return None if row is None else await self._purchase(row)
 

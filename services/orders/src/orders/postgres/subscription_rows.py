@@ -1,12 +1,24 @@
 """Mapping between subscriptions and their rows: one function each way."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row
 
 from orders.domain.checkout import CheckoutContext, LineItem, Money, Recurring
 from orders.domain.payments import Intent
-from orders.domain.subscriptions import Activation, StripeState, Subscription, SubscriptionInvoice
+from orders.domain.subscriptions import (
+    Activation,
+    BilledItem,
+    Discount,
+    PauseCollection,
+    StripeState,
+    Subscription,
+    SubscriptionInvoice,
+)
 from orders.postgres.rows import item_to_row, recipient_to_row
 
 
@@ -42,7 +54,8 @@ def subscription_items_to_rows(subscription: Subscription) -> list[dict[str, Any
 
 
 def state_to_row(state: StripeState, version: int) -> dict[str, Any]:
-    """Return the columns of the state at Stripe, and the row's new version."""
+    """Return the columns of the state at Stripe, without its items, and the row's new version."""
+    pause = state.pause_collection
     return {
         "status": state.status,
         "current_period_end": state.current_period_end,
@@ -52,7 +65,34 @@ def state_to_row(state: StripeState, version: int) -> dict[str, Any]:
         "canceled_at": state.canceled_at,
         "ended_at": state.ended_at,
         "latest_invoice_id": state.latest_invoice_id,
+        "pause_behavior": pause.behavior if pause else None,
+        "pause_resumes_at": pause.resumes_at if pause else None,
+        "discounts": [_discount_to_json(each) for each in state.discounts],
+        "default_payment_method_id": state.default_payment_method_id,
+        "collection_method": state.collection_method,
         "version": version,
+    }
+
+
+def billed_items_to_rows(subscription_id: UUID, state: StripeState) -> list[dict[str, Any]]:
+    """Return the rows of the items that Stripe bills now."""
+    return [
+        {"subscription_id": subscription_id, "position": position, **asdict(item)}
+        for position, item in enumerate(state.items)
+    ]
+
+
+def _discount_to_json(discount: Discount) -> dict[str, Any]:
+    amount, ends_at = discount.amount_off, discount.ends_at
+    return {
+        "stripe_discount_id": discount.stripe_discount_id,
+        "coupon_id": discount.coupon_id,
+        "name": discount.name,
+        "percent_off": discount.percent_off,
+        "amount_off_minor": amount.minor_units if amount else None,
+        "currency": amount.currency if amount else None,
+        "ends_at": ends_at.isoformat() if ends_at else None,
+        "stripe_item_id": discount.stripe_item_id,
     }
 
 
@@ -73,7 +113,9 @@ def invoice_to_row(invoice: SubscriptionInvoice) -> dict[str, Any]:
     }
 
 
-def subscription_from_row(row: Row[Any], items: list[Row[Any]], invoices: list[Row[Any]]) -> Subscription:
+def subscription_from_row(
+    row: Row[Any], items: list[Row[Any]], billed_items: list[Row[Any]], invoices: list[Row[Any]]
+) -> Subscription:
     """Read a subscription from its row and those of its items and invoices."""
     recurring = Recurring(row.interval, row.interval_count, row.trial_days)
     return Subscription(
@@ -92,7 +134,7 @@ def subscription_from_row(row: Row[Any], items: list[Row[Any]], invoices: list[R
             row.activation_generation, row.activation_began_at, row.activation_failure, row.activation_failed_at
         ),
         status=row.status,
-        state=_state_from_row(row),
+        state=_state_from_row(row, billed_items),
         invoices=tuple(map(_invoice_from_row, invoices)),
         erased_at=row.erased_at,
         cancel_requested_at=row.cancel_requested_at,
@@ -104,7 +146,7 @@ def _item_from_row(row: Row[Any], currency: str, recurring: Recurring) -> LineIt
     return LineItem(row.price_id, row.product_id, row.name, row.quantity, price, recurring)
 
 
-def _state_from_row(row: Row[Any]) -> StripeState | None:
+def _state_from_row(row: Row[Any], items: list[Row[Any]]) -> StripeState | None:
     if row.stripe_subscription_id is None:
         return None
     return StripeState(
@@ -117,6 +159,39 @@ def _state_from_row(row: Row[Any]) -> StripeState | None:
         canceled_at=row.canceled_at,
         ended_at=row.ended_at,
         latest_invoice_id=row.latest_invoice_id,
+        items=tuple(map(_billed_item_from_row, items)),
+        pause_collection=PauseCollection(row.pause_behavior, row.pause_resumes_at) if row.pause_behavior else None,
+        discounts=tuple(map(_discount_from_json, row.discounts)),
+        default_payment_method_id=row.default_payment_method_id,
+        collection_method=row.collection_method,
+    )
+
+
+def _billed_item_from_row(row: Row[Any]) -> BilledItem:
+    return BilledItem(
+        stripe_item_id=row.stripe_item_id,
+        price_id=row.price_id,
+        product_id=row.product_id,
+        name=row.name,
+        quantity=row.quantity,
+        unit_amount_minor=row.unit_amount_minor,
+        currency=row.currency,
+        interval=row.interval,
+        interval_count=row.interval_count,
+        current_period_end=row.current_period_end,
+    )
+
+
+def _discount_from_json(stored: Mapping[str, Any]) -> Discount:
+    amount, ends_at = stored["amount_off_minor"], stored["ends_at"]
+    return Discount(
+        stripe_discount_id=stored["stripe_discount_id"],
+        coupon_id=stored["coupon_id"],
+        name=stored["name"],
+        percent_off=stored["percent_off"],
+        amount_off=None if amount is None else Money(amount, stored["currency"]),
+        ends_at=None if ends_at is None else datetime.fromisoformat(ends_at),
+        stripe_item_id=stored["stripe_item_id"],
     )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    delete,
     func,
     insert,
     not_,
@@ -26,9 +27,15 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
 from orders.domain.subscriptions import MAX_INVOICES, SubscriptionStatus
 from orders.postgres.statements import PAYMENTS, SUBSCRIPTIONS, table_of
-from orders.postgres.subscription_tables import CustomerRow, SubscriptionInvoiceRow, SubscriptionItemRow
+from orders.postgres.subscription_tables import (
+    CustomerRow,
+    SubscriptionBilledItemRow,
+    SubscriptionInvoiceRow,
+    SubscriptionItemRow,
+)
 
 SUBSCRIPTION_ITEMS = table_of(SubscriptionItemRow)
+BILLED_ITEMS = table_of(SubscriptionBilledItemRow)
 INVOICES = table_of(SubscriptionInvoiceRow)
 CUSTOMERS = table_of(CustomerRow)
 
@@ -112,6 +119,11 @@ APPLY_STATE = (
     .returning(SUBSCRIPTIONS.c.id)
 )
 
+# After BIND or APPLY_STATE, whose lock makes writers of the items take turns.
+DELETE_BILLED_ITEMS = delete(BILLED_ITEMS).where(BILLED_ITEMS.c.subscription_id == bindparam("key_id"))
+
+INSERT_BILLED_ITEMS = insert(BILLED_ITEMS)
+
 _invoice = postgres_insert(INVOICES)
 
 # The transaction has updated the subscription's row, so writers of its invoices take turns and the newest one is last.
@@ -154,6 +166,12 @@ SELECT_ITEMS = (
     select(*SUBSCRIPTION_ITEMS.columns)
     .where(SUBSCRIPTION_ITEMS.c.subscription_id == any_(_ids))
     .order_by(SUBSCRIPTION_ITEMS.c.subscription_id, SUBSCRIPTION_ITEMS.c.position)
+)
+
+SELECT_BILLED_ITEMS = (
+    select(*BILLED_ITEMS.columns)
+    .where(BILLED_ITEMS.c.subscription_id == any_(_ids))
+    .order_by(BILLED_ITEMS.c.subscription_id, BILLED_ITEMS.c.position)
 )
 
 _newest_first = (INVOICES.c.created_at.desc(), INVOICES.c.stripe_invoice_id.desc())

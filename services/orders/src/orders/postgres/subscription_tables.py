@@ -1,6 +1,7 @@
 """Tables of subscriptions and customers, with the constraints that decide their races."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -65,6 +66,11 @@ class SubscriptionRow(Row):
     canceled_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     latest_invoice_id: Mapped[str | None]
+    pause_behavior: Mapped[str | None]
+    pause_resumes_at: Mapped[datetime | None]
+    discounts: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'::jsonb"))
+    default_payment_method_id: Mapped[str | None]
+    collection_method: Mapped[str | None]
     created_at: Mapped[datetime]
     erased_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
@@ -94,10 +100,13 @@ class SubscriptionRow(Row):
         ),
         CheckConstraint("stripe_payment_method_id IS NOT NULL OR status <> 'pending'", name="pending_can_be_created"),
         CheckConstraint(
-            "stripe_subscription_id IS NOT NULL OR NOT cancel_at_period_end AND num_nonnulls(current_period_end,"
-            " trial_end, cancel_at, canceled_at, ended_at, latest_invoice_id) = 0",
+            "stripe_subscription_id IS NOT NULL OR NOT cancel_at_period_end AND discounts = '[]'::jsonb AND"
+            " num_nonnulls(current_period_end, trial_end, cancel_at, canceled_at, ended_at, latest_invoice_id,"
+            " pause_behavior, default_payment_method_id, collection_method) = 0",
             name="stripe_state_needs_stripe_id",
         ),
+        CheckConstraint("pause_behavior IS NOT NULL OR pause_resumes_at IS NULL", name="pause_complete"),
+        CheckConstraint("jsonb_typeof(discounts) = 'array'", name="discounts"),
         CheckConstraint("(activation_failure IS NULL) = (status <> 'activation_failed')", name="failure_iff_failed"),
         CheckConstraint("activation_failure IS NULL OR activation_failed_at IS NOT NULL", name="failed_has_time"),
         CheckConstraint("(shipping_line1 IS NULL) = (shipping_country IS NULL)", name="address_complete"),
@@ -135,6 +144,35 @@ class SubscriptionItemRow(Row):
     __table_args__ = (
         CheckConstraint("quantity >= 1", name="quantity"),
         CheckConstraint("unit_amount_minor >= 0", name="unit_amount_minor"),
+    )
+
+
+class SubscriptionBilledItemRow(Row):
+    """Item of the Stripe subscription, as Stripe last showed it; `subscription_items` keeps what was bought.
+
+    All of a subscription's rows are replaced in the transaction that writes its state.
+    """
+
+    __tablename__ = "subscription_billed_items"
+
+    subscription_id: Mapped[UUID] = mapped_column(ForeignKey("subscriptions.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    stripe_item_id: Mapped[str]
+    price_id: Mapped[str]
+    product_id: Mapped[str]
+    name: Mapped[str]
+    quantity: Mapped[int | None]
+    unit_amount_minor: Mapped[int | None]
+    currency: Mapped[str]
+    interval: Mapped[BillingInterval | None]
+    interval_count: Mapped[int | None] = mapped_column(Integer)
+    current_period_end: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("quantity >= 0", name="quantity"),
+        CheckConstraint("unit_amount_minor >= 0", name="unit_amount_minor"),
+        CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
+        CheckConstraint("interval_count >= 1", name="interval_count"),
     )
 
 

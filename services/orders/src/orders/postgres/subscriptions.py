@@ -13,6 +13,7 @@ from orders.domain.pagination import Cursor
 from orders.domain.subscriptions import (
     ENDED_STATUSES,
     StripeSnapshot,
+    StripeState,
     StripeSubscriptionMismatch,
     Subscription,
     SubscriptionInvoice,
@@ -23,6 +24,7 @@ from orders.postgres.connection import affected, constraint_of
 from orders.postgres.rows import after_cursor
 from orders.postgres.statements import SUBSCRIPTIONS
 from orders.postgres.subscription_rows import (
+    billed_items_to_rows,
     invoice_to_row,
     state_to_row,
     subscription_from_row,
@@ -52,19 +54,19 @@ class PostgresSubscriptionRepository:
         await self._connection.execute(statements.LOCK_SUBSCRIPTION, {"key_id": subscription_id})
 
     async def find(self, subscription_id: UUID) -> Subscription | None:
-        """Use three statements."""
+        """Use four statements."""
         return await self._find(statements.SELECT_SUBSCRIPTION, {"key_id": subscription_id})
 
     async def find_by_stripe_id(self, stripe_subscription_id: str) -> Subscription | None:
-        """Use three statements."""
+        """Use four statements."""
         return await self._find(statements.SELECT_BY_STRIPE_ID, {"bound_to": stripe_subscription_id})
 
     async def list_of_attempt(self, attempt_id: str) -> list[Subscription]:
-        """Use three statements, however many subscriptions there are."""
+        """Use four statements, however many subscriptions there are."""
         return await self._list(statements.SELECT_OF_ATTEMPT, {"attempt_id": attempt_id})
 
     async def list_of_user(self, user_id: str, after: Cursor | None, limit: int) -> list[Subscription]:
-        """Use two statements, however many subscriptions there are."""
+        """Use three statements, however many subscriptions there are."""
         statement = statements.SELECT_OF_USER.limit(limit)
         if after is not None:
             keyset = (SUBSCRIPTIONS.c.created_at, SUBSCRIPTIONS.c.id)
@@ -87,11 +89,12 @@ class PostgresSubscriptionRepository:
         }
         try:
             async with self._connection.begin_nested():
-                return await affected(self._connection, statements.BIND, values)
+                bound = await affected(self._connection, statements.BIND, values)
         except exc.IntegrityError as error:
             if constraint_of(error) != ONE_ROW_PER_STRIPE_SUBSCRIPTION:
                 raise
             raise StripeSubscriptionMismatch from None
+        return bound and await self._replace_billed_items(subscription_id, snapshot.state)
 
     async def cancel_pending(self, subscription_id: UUID, expected_version: int, at: datetime) -> bool:
         """Update the row if it has the version."""
@@ -122,18 +125,25 @@ class PostgresSubscriptionRepository:
         return await affected(self._connection, statements.RETRY_ACTIVATION, values)
 
     async def apply_state(self, subscription_id: UUID, snapshot: StripeSnapshot) -> bool:
-        """Update the row if it has the version."""
+        """Update the row if it has the version, and replace its items in the same transaction."""
         values = {
             **_key(subscription_id, snapshot.expected_version),
             **state_to_row(snapshot.state, snapshot.expected_version + 1),
             "bound_to": snapshot.state.stripe_subscription_id,
         }
-        return await affected(self._connection, statements.APPLY_STATE, values)
+        applied = await affected(self._connection, statements.APPLY_STATE, values)
+        return applied and await self._replace_billed_items(subscription_id, snapshot.state)
 
     async def put_invoice(self, subscription_id: UUID, invoice: SubscriptionInvoice) -> bool:
         """Insert the invoice, or update it if it is not another subscription's."""
         row = {**invoice_to_row(invoice), "subscription_id": subscription_id}
         return await affected(self._connection, statements.PUT_INVOICE, row)
+
+    async def _replace_billed_items(self, subscription_id: UUID, state: StripeState) -> bool:
+        await self._connection.execute(statements.DELETE_BILLED_ITEMS, {"key_id": subscription_id})
+        if rows := billed_items_to_rows(subscription_id, state):
+            await self._connection.execute(statements.INSERT_BILLED_ITEMS, rows)
+        return True
 
     async def _find(self, statement: Executable, values: dict[str, Any]) -> Subscription | None:
         found = await self._list(statement, values)
@@ -145,8 +155,9 @@ class PostgresSubscriptionRepository:
         rows = (await self._connection.execute(statement, values)).all()
         ids = [row.id for row in rows]
         items = await self._by_subscription(statements.SELECT_ITEMS, ids)
+        billed = await self._by_subscription(statements.SELECT_BILLED_ITEMS, ids)
         invoices = await self._by_subscription(statements.SELECT_INVOICES, ids if with_invoices else [])
-        return [subscription_from_row(row, items[row.id], invoices.get(row.id, [])) for row in rows]
+        return [subscription_from_row(row, items[row.id], billed[row.id], invoices.get(row.id, [])) for row in rows]
 
     async def _by_subscription(self, statement: Executable, ids: list[UUID]) -> dict[UUID, list[Row[Any]]]:
         found: dict[UUID, list[Row[Any]]] = {subscription_id: [] for subscription_id in ids}

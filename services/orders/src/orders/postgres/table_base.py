@@ -58,6 +58,7 @@ class Row(DeclarativeBase):
         bytes: LargeBinary,
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
         IntentKind: enum_type(IntentKind, "intent_kind"),
         Outcome: enum_type(Outcome, "payment_outcome"),
         QuarantineReason: enum_type(QuarantineReason, "quarantine_reason"),

@@ -642,12 +642,21 @@ class StripeSubscriptionState(_message.Message):
     CANCELED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     LATEST_INVOICE_ID_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    PAUSE_COLLECTION_FIELD_NUMBER: _builtins.int
+    DISCOUNTS_FIELD_NUMBER: _builtins.int
+    DEFAULT_PAYMENT_METHOD_ID_FIELD_NUMBER: _builtins.int
+    COLLECTION_METHOD_FIELD_NUMBER: _builtins.int
     stripe_subscription_id: _builtins.str
     status: Global___SubscriptionStatus.ValueType
     """One of Stripe's words."""
     cancel_at_period_end: _builtins.bool
     """True if it ends with the current period."""
     latest_invoice_id: _builtins.str
+    default_payment_method_id: _builtins.str
+    """Stripe PaymentMethod that renewals charge. Empty if it is the customer's default."""
+    collection_method: _builtins.str
+    """Stripe's word: charge_automatically or send_invoice. Empty if a caller of an older version wrote the state."""
     @_builtins.property
     def current_period_end(self) -> _timestamp_pb2.Timestamp:
         """Latest end of its items' current periods."""
@@ -668,6 +677,18 @@ class StripeSubscriptionState(_message.Message):
     def ended_at(self) -> _timestamp_pb2.Timestamp:
         """Absent until it has ended."""
 
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BilledItem]:
+        """What Stripe bills now, in Stripe's order. After a change of plan not what was bought."""
+
+    @_builtins.property
+    def pause_collection(self) -> Global___PauseCollection:
+        """Absent while payments are collected."""
+
+    @_builtins.property
+    def discounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Discount]:
+        """Those of the subscription, then those of its items."""
+
     def __init__(
         self,
         *,
@@ -680,14 +701,170 @@ class StripeSubscriptionState(_message.Message):
         canceled_at: _timestamp_pb2.Timestamp | None = ...,
         ended_at: _timestamp_pb2.Timestamp | None = ...,
         latest_invoice_id: _builtins.str = ...,
+        items: _abc.Iterable[Global___BilledItem] | None = ...,
+        pause_collection: Global___PauseCollection | None = ...,
+        discounts: _abc.Iterable[Global___Discount] | None = ...,
+        default_payment_method_id: _builtins.str = ...,
+        collection_method: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_at", b"cancel_at", "canceled_at", b"canceled_at", "current_period_end", b"current_period_end", "ended_at", b"ended_at", "trial_end", b"trial_end"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_at", b"cancel_at", "canceled_at", b"canceled_at", "current_period_end", b"current_period_end", "ended_at", b"ended_at", "pause_collection", b"pause_collection", "trial_end", b"trial_end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_at", b"cancel_at", "cancel_at_period_end", b"cancel_at_period_end", "canceled_at", b"canceled_at", "current_period_end", b"current_period_end", "ended_at", b"ended_at", "latest_invoice_id", b"latest_invoice_id", "status", b"status", "stripe_subscription_id", b"stripe_subscription_id", "trial_end", b"trial_end"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_at", b"cancel_at", "cancel_at_period_end", b"cancel_at_period_end", "canceled_at", b"canceled_at", "collection_method", b"collection_method", "current_period_end", b"current_period_end", "default_payment_method_id", b"default_payment_method_id", "discounts", b"discounts", "ended_at", b"ended_at", "items", b"items", "latest_invoice_id", b"latest_invoice_id", "pause_collection", b"pause_collection", "status", b"status", "stripe_subscription_id", b"stripe_subscription_id", "trial_end", b"trial_end"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StripeSubscriptionState: _TypeAlias = StripeSubscriptionState  # noqa: Y015
+
+@_typing.final
+class BilledItem(_message.Message):
+    """Item of a Stripe subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_ITEM_ID_FIELD_NUMBER: _builtins.int
+    PRICE_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    UNIT_AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    INTERVAL_COUNT_FIELD_NUMBER: _builtins.int
+    CURRENT_PERIOD_END_FIELD_NUMBER: _builtins.int
+    stripe_item_id: _builtins.str
+    """Stripe SubscriptionItem id."""
+    price_id: _builtins.str
+    """Stripe Price id. The catalogue need not know it."""
+    product_id: _builtins.str
+    """Stripe Product id."""
+    name: _builtins.str
+    """Product name. Empty if Stripe has deleted the product."""
+    quantity: _builtins.int
+    """Absent for a price that is billed by usage."""
+    unit_amount_minor: _builtins.int
+    """Price of one unit for one billing interval, in minor units. Absent where Stripe has no fixed, whole amount for one
+    unit: tiers, packages, fractions of a minor unit.
+    """
+    currency: _builtins.str
+    """ISO 4217 code in lower case."""
+    interval: _common_pb2.Recurring.Interval.ValueType
+    """Unit of its billing interval. Unspecified where Stripe's price names none."""
+    interval_count: _builtins.int
+    """Number of units between two charges. Absent where Stripe's price names none."""
+    @_builtins.property
+    def current_period_end(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        stripe_item_id: _builtins.str = ...,
+        price_id: _builtins.str = ...,
+        product_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        quantity: _builtins.int | None = ...,
+        unit_amount_minor: _builtins.int | None = ...,
+        currency: _builtins.str = ...,
+        interval: _common_pb2.Recurring.Interval.ValueType = ...,
+        interval_count: _builtins.int | None = ...,
+        current_period_end: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_interval_count", b"_interval_count", "_quantity", b"_quantity", "_unit_amount_minor", b"_unit_amount_minor", "current_period_end", b"current_period_end", "interval_count", b"interval_count", "quantity", b"quantity", "unit_amount_minor", b"unit_amount_minor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_interval_count", b"_interval_count", "_quantity", b"_quantity", "_unit_amount_minor", b"_unit_amount_minor", "currency", b"currency", "current_period_end", b"current_period_end", "interval", b"interval", "interval_count", b"interval_count", "name", b"name", "price_id", b"price_id", "product_id", b"product_id", "quantity", b"quantity", "stripe_item_id", b"stripe_item_id", "unit_amount_minor", b"unit_amount_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__interval_count: _TypeAlias = _typing.Literal["interval_count"]  # noqa: Y015
+    _WhichOneofArgType__interval_count: _TypeAlias = _typing.Literal["_interval_count", b"_interval_count"]  # noqa: Y015
+    _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
+    _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    _WhichOneofReturnType__unit_amount_minor: _TypeAlias = _typing.Literal["unit_amount_minor"]  # noqa: Y015
+    _WhichOneofArgType__unit_amount_minor: _TypeAlias = _typing.Literal["_unit_amount_minor", b"_unit_amount_minor"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval_count) -> _WhichOneofReturnType__interval_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unit_amount_minor) -> _WhichOneofReturnType__unit_amount_minor | None: ...
+
+Global___BilledItem: _TypeAlias = BilledItem  # noqa: Y015
+
+@_typing.final
+class PauseCollection(_message.Message):
+    """Pause of a Stripe subscription's payments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEHAVIOR_FIELD_NUMBER: _builtins.int
+    RESUMES_AT_FIELD_NUMBER: _builtins.int
+    behavior: _builtins.str
+    """Stripe's word for what becomes of its invoices: keep_as_draft, mark_uncollectible or void."""
+    @_builtins.property
+    def resumes_at(self) -> _timestamp_pb2.Timestamp:
+        """Absent if it has to be ended by a person."""
+
+    def __init__(
+        self,
+        *,
+        behavior: _builtins.str = ...,
+        resumes_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resumes_at", b"resumes_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behavior", b"behavior", "resumes_at", b"resumes_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseCollection: _TypeAlias = PauseCollection  # noqa: Y015
+
+@_typing.final
+class Discount(_message.Message):
+    """Discount of a Stripe subscription, with the coupon that it came from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRIPE_DISCOUNT_ID_FIELD_NUMBER: _builtins.int
+    COUPON_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PERCENT_OFF_FIELD_NUMBER: _builtins.int
+    AMOUNT_OFF_FIELD_NUMBER: _builtins.int
+    ENDS_AT_FIELD_NUMBER: _builtins.int
+    STRIPE_ITEM_ID_FIELD_NUMBER: _builtins.int
+    stripe_discount_id: _builtins.str
+    """Stripe Discount id."""
+    coupon_id: _builtins.str
+    """Stripe Coupon id. Empty if Stripe names none."""
+    name: _builtins.str
+    """Coupon name as buyers see it. Empty if it has none."""
+    percent_off: _builtins.float
+    """Percent of each invoice, greater than 0 and at most 100. Absent for an amount."""
+    stripe_item_id: _builtins.str
+    """Stripe SubscriptionItem id, if it is for one item alone. Empty otherwise."""
+    @_builtins.property
+    def amount_off(self) -> _common_pb2.Money:
+        """Amount of each invoice. Absent for a percentage."""
+
+    @_builtins.property
+    def ends_at(self) -> _timestamp_pb2.Timestamp:
+        """Absent if it does not end by itself."""
+
+    def __init__(
+        self,
+        *,
+        stripe_discount_id: _builtins.str = ...,
+        coupon_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        percent_off: _builtins.float | None = ...,
+        amount_off: _common_pb2.Money | None = ...,
+        ends_at: _timestamp_pb2.Timestamp | None = ...,
+        stripe_item_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_percent_off", b"_percent_off", "amount_off", b"amount_off", "ends_at", b"ends_at", "percent_off", b"percent_off"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_percent_off", b"_percent_off", "amount_off", b"amount_off", "coupon_id", b"coupon_id", "ends_at", b"ends_at", "name", b"name", "percent_off", b"percent_off", "stripe_discount_id", b"stripe_discount_id", "stripe_item_id", b"stripe_item_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__percent_off: _TypeAlias = _typing.Literal["percent_off"]  # noqa: Y015
+    _WhichOneofArgType__percent_off: _TypeAlias = _typing.Literal["_percent_off", b"_percent_off"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__percent_off) -> _WhichOneofReturnType__percent_off | None: ...
+
+Global___Discount: _TypeAlias = Discount  # noqa: Y015
 
 @_typing.final
 class SubscriptionInvoice(_message.Message):
@@ -1358,7 +1535,7 @@ class ListSubscriptionsRequest(_message.Message):
     user_id: _builtins.str
     """Required."""
     page_size: _builtins.int
-    """Maximum number of rows; 0 for the default, 20. Values over 100 are read as 100."""
+    """Maximum number of rows; 0 for the default, 20. Values over 25 are read as 25."""
     page_token: _builtins.str
     """next_page_token of the previous page; empty for the first page."""
     def __init__(

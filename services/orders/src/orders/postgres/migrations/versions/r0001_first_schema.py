@@ -168,6 +168,11 @@ CREATE TABLE subscriptions (
     canceled_at timestamptz,
     ended_at timestamptz,
     latest_invoice_id text,
+    pause_behavior text,
+    pause_resumes_at timestamptz,
+    discounts jsonb DEFAULT '[]'::jsonb NOT NULL,
+    default_payment_method_id text,
+    collection_method text,
     created_at timestamptz NOT NULL,
     erased_at timestamptz,
     cancel_requested_at timestamptz,
@@ -190,9 +195,11 @@ CREATE TABLE subscriptions (
     CONSTRAINT subscriptions_pending_can_be_created_check
         CHECK (stripe_payment_method_id IS NOT NULL OR status <> 'pending'),
     CONSTRAINT subscriptions_stripe_state_needs_stripe_id_check
-        CHECK (stripe_subscription_id IS NOT NULL OR NOT cancel_at_period_end
-               AND num_nonnulls(current_period_end, trial_end, cancel_at, canceled_at, ended_at,
-                                latest_invoice_id) = 0),
+        CHECK (stripe_subscription_id IS NOT NULL OR NOT cancel_at_period_end AND discounts = '[]'::jsonb
+               AND num_nonnulls(current_period_end, trial_end, cancel_at, canceled_at, ended_at, latest_invoice_id,
+                                pause_behavior, default_payment_method_id, collection_method) = 0),
+    CONSTRAINT subscriptions_pause_complete_check CHECK (pause_behavior IS NOT NULL OR pause_resumes_at IS NULL),
+    CONSTRAINT subscriptions_discounts_check CHECK (jsonb_typeof(discounts) = 'array'),
     CONSTRAINT subscriptions_failure_iff_failed_check
         CHECK ((activation_failure IS NULL) = (status <> 'activation_failed')),
     CONSTRAINT subscriptions_failed_has_time_check
@@ -219,6 +226,30 @@ CREATE TABLE subscription_items (
     CONSTRAINT subscription_items_quantity_check CHECK (quantity >= 1),
     CONSTRAINT subscription_items_unit_amount_minor_check CHECK (unit_amount_minor >= 0),
     CONSTRAINT subscription_items_subscription_id_fkey FOREIGN KEY (subscription_id) REFERENCES subscriptions (id)
+)
+"""
+
+_SUBSCRIPTION_BILLED_ITEMS = """
+CREATE TABLE subscription_billed_items (
+    subscription_id uuid NOT NULL,
+    position integer NOT NULL,
+    stripe_item_id text NOT NULL,
+    price_id text NOT NULL,
+    product_id text NOT NULL,
+    name text NOT NULL,
+    quantity bigint,
+    unit_amount_minor bigint,
+    currency text NOT NULL,
+    interval billing_interval,
+    interval_count integer,
+    current_period_end timestamptz,
+    CONSTRAINT subscription_billed_items_pkey PRIMARY KEY (subscription_id, position),
+    CONSTRAINT subscription_billed_items_quantity_check CHECK (quantity >= 0),
+    CONSTRAINT subscription_billed_items_unit_amount_minor_check CHECK (unit_amount_minor >= 0),
+    CONSTRAINT subscription_billed_items_currency_check CHECK (currency ~ '^[a-z]{3}$'),
+    CONSTRAINT subscription_billed_items_interval_count_check CHECK (interval_count >= 1),
+    CONSTRAINT subscription_billed_items_subscription_id_fkey
+        FOREIGN KEY (subscription_id) REFERENCES subscriptions (id)
 )
 """
 
@@ -312,6 +343,7 @@ _TABLES = (
     _ORDER_ITEMS,
     _SUBSCRIPTIONS,
     _SUBSCRIPTION_ITEMS,
+    _SUBSCRIPTION_BILLED_ITEMS,
     _SUBSCRIPTION_INVOICES,
     _CUSTOMERS,
     _REFUNDS,

@@ -59,6 +59,33 @@ def invoice_json(**changes: Any) -> dict[str, Any]:
     return {**shown, **changes}
 
 
+def price_json(price_id: str = "price_club", product: Any = None, **changes: Any) -> dict[str, Any]:
+    """Return a monthly price as Stripe sends it, with its product expanded if one is given as an object."""
+    shown = {
+        "id": price_id,
+        "object": "price",
+        "currency": "usd",
+        "product": product or {"id": "prod_club", "object": "product", "name": "Club"},
+        "recurring": {"interval": "month", "interval_count": 3, "usage_type": "licensed"},
+        "transform_quantity": None,
+        "unit_amount": 900,
+    }
+    return {**shown, **changes}
+
+
+def item_json(item_id: str = "si_1", **changes: Any) -> dict[str, Any]:
+    """Return an item of a subscription as Stripe sends it."""
+    shown = {
+        "id": item_id,
+        "object": "subscription_item",
+        "current_period_end": 1_893_459_600,
+        "discounts": [],
+        "price": price_json(),
+        "quantity": 2,
+    }
+    return {**shown, **changes}
+
+
 def subscription_json(subscription_id: str = "sub_1", **changes: Any) -> dict[str, Any]:
     """Return a subscription as Stripe sends it."""
     shown = {
@@ -69,8 +96,17 @@ def subscription_json(subscription_id: str = "sub_1", **changes: Any) -> dict[st
         "metadata": {"subscriptionId": SUBSCRIPTION.id},
         "items": {
             "object": "list",
-            "data": [{"current_period_end": 1_893_456_000}, {"current_period_end": 1_893_459_600}],
+            "data": [
+                item_json("si_1", current_period_end=1_893_456_000),
+                item_json("si_2", price=price_json("price_care", product="prod_care"), quantity=1),
+            ],
+            "has_more": False,
         },
+        "currency": "usd",
+        "collection_method": "charge_automatically",
+        "default_payment_method": "pm_1",
+        "discounts": [],
+        "pause_collection": None,
         "trial_end": None,
         "cancel_at_period_end": False,
         "cancel_at": None,

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from payments_gateway.checkout.customers import EmailRefused
-from payments_gateway.domain.attempts import IntentKind, IntentRef
+from payments_gateway.domain.attempts import IntentKind, IntentRef, Recurring
 from payments_gateway.domain.catalogue import Catalogue
 from payments_gateway.domain.intents import (
     PAYABLE_STATUSES,
@@ -21,11 +21,12 @@ from payments_gateway.domain.subscriptions import (
     ENDED_STATUSES,
     InvoiceStatus,
     Subscription,
+    SubscriptionItem,
     SubscriptionStatus,
 )
 from payments_gateway.stripe_api.subscriptions import subscription_from_stripe
 
-from .billing_samples import invoice_json, subscription_json
+from .billing_samples import invoice_json, item_json, price_json, subscription_json
 from .fakes import FakeClock
 
 
@@ -195,13 +196,13 @@ class FakeBilling:
 
     def _create(self, subscription: Subscription) -> str:
         number, now = len(self.created) + 1, int(self._clock.seconds())
-        amount = subscription.amount.minor_units
+        amount = sum(item.unit_price.minor_units * item.quantity for item in subscription.items)
         invoice = invoice_json(id=f"in_{number}", status="paid", total=amount, amount_paid=amount, created=now)
         fields = subscription_json(
             f"sub_{number}",
             status="active",
             metadata={"subscriptionId": subscription.id},
-            items={"data": [{"current_period_end": now + 30 * 86400}]},
+            items={"data": [_item_json(item, subscription.recurring, now + 30 * 86400) for item in subscription.items]},
             latest_invoice=invoice,
         )
         created = replace(subscription_from_stripe(fields), client_secret=f"in_{number}_secret_hush")
@@ -251,3 +252,14 @@ class FakeBilling:
         found = self.change(stripe_subscription_id, status=SubscriptionStatus.INCOMPLETE)
         assert found.latest_invoice is not None
         self.created[found.id] = replace(found, latest_invoice=replace(found.latest_invoice, status=InvoiceStatus.OPEN))
+
+
+def _item_json(item: SubscriptionItem, recurring: Recurring, period_end: int) -> dict[str, object]:
+    price = price_json(
+        item.price_id,
+        {"id": item.product_id, "name": item.name},
+        unit_amount=item.unit_price.minor_units,
+        currency=item.unit_price.currency,
+        recurring={"interval": recurring.interval.value, "interval_count": recurring.interval_count},
+    )
+    return item_json(f"si_{item.price_id}", price=price, quantity=item.quantity, current_period_end=period_end)

@@ -104,7 +104,7 @@ async def stripe_stand_in(*, max_retries: int = 0) -> AsyncIterator[StripeStandI
     """Serve on a free port and give the stand-in with its client."""
 
     async def handle(request: web.Request) -> web.Response:
-        fields = parse_qsl(await request.text() or request.query_string)
+        fields = parse_qsl(await request.text() or request.query_string, keep_blank_values=True)
         stand_in.sent.append(Sent(request.method, request.path, dict(fields), request.headers))
         return stand_in.answers.pop(0)
 

@@ -8,11 +8,22 @@ from pydantic import Field
 
 from payments_gateway.api.fields import Body, RequestBody
 from payments_gateway.domain.attempts import LineItem
-from payments_gateway.domain.subscriptions import Subscription, SubscriptionItem, SubscriptionPage
+from payments_gateway.domain.subscriptions import (
+    BilledItem,
+    Discount,
+    PauseCollection,
+    Subscription,
+    SubscriptionItem,
+    SubscriptionPage,
+    common_interval,
+    sum_of,
+)
+
+IntervalName = Literal["day", "week", "month", "year", "unknown"]
 
 
 class BoughtItemBody(Body):
-    """One line of an order or of a subscription."""
+    """One line of an order, or of a subscription as it was bought."""
 
     price_id: str
     product_id: str
@@ -25,6 +36,47 @@ class FirstPaymentBody(Body):
     """Secret with which the buyer can complete the first charge of a subscription."""
 
     client_secret: str = Field(description="For Stripe.js on this page only; never store it.")
+
+
+class BilledItemBody(Body):
+    """One item of a subscription as Stripe bills it now; before Stripe has created it, as it was bought."""
+
+    id: str | None = Field(default=None, description="Stripe's id; absent until Stripe has created the subscription.")
+    price_id: str
+    product_id: str
+    name: str = Field(description="Empty if Stripe has deleted the product.")
+    quantity: int | None = Field(default=None, description="Absent for a price that is billed by usage.")
+    unit_amount: int | None = Field(
+        default=None,
+        description="Minor units, for each charge. Absent where Stripe has no fixed, whole amount for one unit: tiers, "
+        "packages, fractions of a minor unit.",
+    )
+    currency: str
+    interval: IntervalName | None = Field(default=None, description="Absent where Stripe's price names none.")
+    interval_count: int | None = Field(default=None, description="Number of intervals between two charges.")
+    current_period_end: datetime | None = None
+
+
+class PauseCollectionBody(Body):
+    """A pause of the payments. The subscription goes on, and its status stays."""
+
+    behavior: str = Field(
+        description="Stripe's value for what becomes of the invoices: keep_as_draft, mark_uncollectible or void."
+    )
+    resumes_at: datetime | None = Field(default=None, description="Absent if it has to be ended by a person.")
+
+
+class DiscountBody(Body):
+    """A discount on each charge: a percentage or an amount."""
+
+    id: str
+    coupon_id: str | None = None
+    name: str | None = Field(default=None, description="The coupon's name for buyers; absent if it has none.")
+    percent_off: float | None = Field(default=None, description="Greater than 0, at most 100.")
+    amount_off: int | None = Field(default=None, description="Minor units.")
+    currency: str | None = Field(default=None, description="That of the amount.")
+    ends_at: datetime | None = Field(default=None, description="Absent if it does not end by itself.")
+    item_id: str | None = Field(default=None, description="The item that it is for; absent if it is for all.")
 
 
 class SubscriptionBody(Body):
@@ -53,14 +105,37 @@ class SubscriptionBody(Body):
         "else Stripe's error code.",
     )
     checkout_attempt_id: str
-    items: list[BoughtItemBody]
+    items: list[BilledItemBody] = Field(description="What Stripe bills now.")
+    bought_items: list[BoughtItemBody] = Field(description="What was bought. A changed plan bills something else.")
     currency: str
-    amount: int = Field(description="Minor units, for each charge.")
-    interval: Literal["day", "week", "month", "year", "unknown"]
-    interval_count: int = Field(description="Number of intervals between two charges.")
+    amount: int | None = Field(
+        default=None,
+        description="Minor units, for each charge, before discounts and taxes. Absent where that cannot be said: an "
+        "item has no fixed amount, or the items are billed at different intervals.",
+    )
+    interval: IntervalName | None = Field(default=None, description="Absent where the items have different ones.")
+    interval_count: int | None = Field(
+        default=None, description="Number of intervals between two charges. Absent where the items have different ones."
+    )
+    discounts: list[DiscountBody]
     trial_end: datetime | None = None
-    current_period_end: datetime | None = Field(default=None, description="Time of the next charge, unless it ends.")
+    current_period_end: datetime | None = Field(
+        default=None, description="Time of the next charge, unless it ends or is paused. The latest of the items'."
+    )
     cancel_at_period_end: bool = Field(description="True if it ends with the current period.")
+    cancel_at: datetime | None = Field(
+        default=None,
+        description="Time at which it is going to end. Set without cancel_at_period_end too, by Stripe's customer "
+        "portal for example.",
+    )
+    canceled_at: datetime | None = Field(default=None, description="Time at which its end was requested.")
+    pause_collection: PauseCollectionBody | None = Field(default=None, description="Absent while it is charged.")
+    collection_method: str | None = Field(
+        default=None, description="Stripe's value: charge_automatically, or send_invoice, which charges nothing itself."
+    )
+    default_payment_method_id: str | None = Field(
+        default=None, description="Stripe's id of what renewals charge; absent if it is the customer's default."
+    )
     ended_at: datetime | None = None
     created_at: datetime
     payment: FirstPaymentBody | None = Field(
@@ -81,27 +156,37 @@ class CancelSubscriptionBody(RequestBody):
 
     mode: Literal["at_period_end", "now", "undo"] = Field(
         default="at_period_end",
-        description="undo reverts at_period_end while the period lasts. A subscription that is pending or whose "
-        "activation failed has no period yet: it ends at once, for good.",
+        description="undo reverts at_period_end while the period lasts, also if it was asked for in Stripe's customer "
+        "portal. A subscription that is pending, incomplete or whose activation failed has no period yet: it ends at "
+        "once, for good.",
     )
 
 
 def subscription_to_body(subscription: Subscription, client_secret: str | None = None) -> SubscriptionBody:
     """Show a subscription, with the client secret of its first charge while that is open."""
-    state = subscription.state
+    state, items = subscription.state, subscription.billed_items
+    amount = sum_of(items)
+    interval, interval_count = common_interval(items) or (None, None)
     return SubscriptionBody(
         id=subscription.id,
         status=subscription.status.value,
         activation_failure=subscription.activation_failure,
         checkout_attempt_id=subscription.checkout_attempt_id,
-        items=[item_to_body(item) for item in subscription.items],
-        currency=subscription.amount.currency,
-        amount=subscription.amount.minor_units,
-        interval=subscription.recurring.interval.value,
-        interval_count=subscription.recurring.interval_count,
+        items=[billed_item_to_body(item) for item in items],
+        bought_items=[item_to_body(item) for item in subscription.items],
+        currency=items[0].currency,
+        amount=amount.minor_units if amount else None,
+        interval=interval.value if interval else None,
+        interval_count=interval_count,
+        discounts=[_discount_to_body(each) for each in state.discounts] if state else [],
         trial_end=state.trial_end if state else None,
         current_period_end=state.current_period_end if state else None,
         cancel_at_period_end=state is not None and state.cancel_at_period_end,
+        cancel_at=state.cancel_at if state else None,
+        canceled_at=state.canceled_at if state else subscription.cancel_requested_at,
+        pause_collection=_pause_to_body(state.pause_collection) if state and state.pause_collection else None,
+        collection_method=state.collection_method if state else None,
+        default_payment_method_id=state.default_payment_method_id if state else None,
         ended_at=state.ended_at if state else subscription.cancel_requested_at,
         created_at=subscription.created_at,
         payment=FirstPaymentBody(client_secret=client_secret) if client_secret else None,
@@ -112,6 +197,40 @@ def subscription_page_to_body(page: SubscriptionPage) -> SubscriptionPageBody:
     """Show a page of subscriptions to their owner."""
     return SubscriptionPageBody(
         subscriptions=[subscription_to_body(each) for each in page.subscriptions], next_cursor=page.next_page_token
+    )
+
+
+def billed_item_to_body(item: BilledItem) -> BilledItemBody:
+    """Show an item as Stripe bills it."""
+    return BilledItemBody(
+        id=item.stripe_item_id,
+        price_id=item.price_id,
+        product_id=item.product_id,
+        name=item.name,
+        quantity=item.quantity,
+        unit_amount=item.unit_amount,
+        currency=item.currency,
+        interval=item.interval.value if item.interval else None,
+        interval_count=item.interval_count,
+        current_period_end=item.current_period_end,
+    )
+
+
+def _pause_to_body(pause: PauseCollection) -> PauseCollectionBody:
+    return PauseCollectionBody(behavior=pause.behavior, resumes_at=pause.resumes_at)
+
+
+def _discount_to_body(discount: Discount) -> DiscountBody:
+    amount = discount.amount_off
+    return DiscountBody(
+        id=discount.stripe_discount_id,
+        coupon_id=discount.coupon_id,
+        name=discount.name or None,
+        percent_off=discount.percent_off,
+        amount_off=amount.minor_units if amount else None,
+        currency=amount.currency if amount else None,
+        ends_at=discount.ends_at,
+        item_id=discount.stripe_item_id,
     )
 
 

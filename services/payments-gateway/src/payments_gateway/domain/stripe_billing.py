@@ -81,9 +81,9 @@ class StripeSubscriptionsPort(Protocol):
         """Return an invoice's present state. Raises NotFoundAtStripe."""
 
     async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
-        """Cancel the subscription at the end of its current period, or take that back.
+        """Cancel the subscription at the end of its current period, or take that back, whoever asked for it.
 
-        Raises NotFoundAtStripe, SubscriptionRefused.
+        An end at another date stays. Raises NotFoundAtStripe, SubscriptionRefused.
         """
 
     async def cancel_now(self, stripe_subscription_id: str) -> StripeSubscription:

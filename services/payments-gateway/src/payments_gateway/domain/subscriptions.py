@@ -1,11 +1,12 @@
 """Bought subscriptions with their state at Stripe, and the port to orders, which stores them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
-from payments_gateway.domain.attempts import Recurring
+from payments_gateway.domain.attempts import Interval, Recurring
 from payments_gateway.domain.money import Money
 
 PAYMENT_METHOD_MISSING: Final = "payment_method_missing"
@@ -54,6 +55,53 @@ class SubscriptionItem:
 
 
 @dataclass(frozen=True, slots=True)
+class BilledItem:
+    """One item of a Stripe subscription, as Stripe bills it now or is going to."""
+
+    stripe_item_id: str | None
+    """None until the subscription is created at Stripe."""
+    price_id: str
+    product_id: str
+    name: str
+    """Empty if Stripe has deleted the product."""
+    quantity: int | None
+    """None for a price that is billed by usage."""
+    unit_amount: int | None
+    """Price of one unit for one billing interval, in minor units. None where Stripe has no fixed, whole one."""
+    currency: str
+    interval: Interval | None
+    """None where Stripe's price names none."""
+    interval_count: int | None
+    current_period_end: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseCollection:
+    """A pause of the payments."""
+
+    behavior: str
+    """Stripe's value for what becomes of the invoices: keep_as_draft, mark_uncollectible or void."""
+    resumes_at: datetime | None
+    """None if it has to be ended by a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """A discount, with the coupon that it came from: a percentage or an amount off each invoice."""
+
+    stripe_discount_id: str
+    coupon_id: str | None
+    name: str
+    """The coupon's name as buyers see it; empty if it has none."""
+    percent_off: float | None
+    amount_off: Money | None
+    ends_at: datetime | None
+    """None if it does not end by itself."""
+    stripe_item_id: str | None
+    """The item that it is for; None if it is for the whole subscription."""
+
+
+@dataclass(frozen=True, slots=True)
 class StripeSubscriptionState:
     """The part of a Stripe subscription that orders stores."""
 
@@ -68,6 +116,26 @@ class StripeSubscriptionState:
     """Time at which the cancellation was requested."""
     ended_at: datetime | None
     latest_invoice_id: str | None
+    items: tuple[BilledItem, ...]
+    """The present items, in Stripe's order."""
+    pause_collection: PauseCollection | None
+    """None while payments are collected."""
+    discounts: tuple[Discount, ...]
+    """Those of the subscription, then those of its items."""
+    default_payment_method_id: str | None
+    """The PaymentMethod that renewals charge; None if it is the customer's default."""
+    collection_method: str | None
+    """Stripe's value: charge_automatically or send_invoice."""
+
+    @property
+    def ends_with_a_period(self) -> bool:
+        """True if it ends with the current period of an item.
+
+        Stripe's customer portal sets only the date; anybody can tell it from one that the shop chose.
+        Source: https://docs.stripe.com/billing/subscriptions/billing-mode/compare
+        """
+        ends = {item.current_period_end for item in self.items}
+        return self.cancel_at_period_end or (self.cancel_at is not None and self.cancel_at in ends)
 
 
 class InvoiceStatus(StrEnum):
@@ -148,10 +216,45 @@ class Subscription:
         return self.stripe_subscription_id is not None
 
     @property
-    def amount(self) -> Money:
-        """Price of one billing interval."""
-        currency = self.items[0].unit_price.currency
-        return Money(sum(item.unit_price.minor_units * item.quantity for item in self.items), currency)
+    def billed_items(self) -> tuple[BilledItem, ...]:
+        """The items that Stripe bills now; until they are known, those that were bought."""
+        return (self.state.items if self.state else ()) or tuple(map(self._as_billed, self.items))
+
+    def _as_billed(self, item: SubscriptionItem) -> BilledItem:
+        return BilledItem(
+            stripe_item_id=None,
+            price_id=item.price_id,
+            product_id=item.product_id,
+            name=item.name,
+            quantity=item.quantity,
+            unit_amount=item.unit_price.minor_units,
+            currency=item.unit_price.currency,
+            interval=self.recurring.interval,
+            interval_count=self.recurring.interval_count,
+            current_period_end=None,
+        )
+
+
+def common_interval(items: Sequence[BilledItem]) -> tuple[Interval, int] | None:
+    """Return the billing interval that all items share; None if they do not."""
+    intervals = {(item.interval, item.interval_count) for item in items}
+    interval, count = intervals.pop() if len(intervals) == 1 else (None, None)
+    return None if interval is None or count is None else (interval, count)
+
+
+def sum_of(items: Sequence[BilledItem]) -> Money | None:
+    """Return what one billing interval costs, before discounts and taxes.
+
+    None where that cannot be said: an item has no fixed price or quantity, or they are billed at different times.
+    """
+    if common_interval(items) is None:
+        return None
+    total = 0
+    for item in items:
+        if item.unit_amount is None or item.quantity is None:
+            return None
+        total += item.unit_amount * item.quantity
+    return Money(total, items[0].currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Final
 
 import grpc
-from google.protobuf.message import Message
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
 from payments_gateway.domain.errors import VersionConflict
@@ -30,6 +28,7 @@ from payments_gateway.rpc.messages import (
     time_from_proto,
     time_to_proto,
 )
+from payments_gateway.rpc.subscription_states import STATUSES, optional_time, state_from_proto, state_to_proto
 from servicekit.enum_codec import EnumCodec
 from servicekit.grpc_client import RpcClient
 from servicekit.unavailable import ServiceUnavailable
@@ -42,7 +41,6 @@ _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "subscription_activated": SubscriptionActivated,
 }
 
-_STATUSES: Final = EnumCodec(SubscriptionStatus, orders_pb2.SubscriptionStatus)
 _INVOICE_STATUSES: Final = EnumCodec(InvoiceStatus, orders_pb2.InvoiceStatus)
 
 
@@ -161,13 +159,13 @@ def subscription_from_proto(message: orders_pb2.Subscription) -> Subscription:
         items=tuple(_item_from_proto(item) for item in message.items),
         version=message.version,
         created_at=time_from_proto(message.created_at),
-        status=_STATUSES.from_proto(message.status, SubscriptionStatus.UNKNOWN),
+        status=STATUSES.from_proto(message.status, SubscriptionStatus.UNKNOWN),
         activation_generation=message.activation_generation,
-        activation_began_at=_optional_time(message, "activation_began_at"),
+        activation_began_at=optional_time(message, "activation_began_at"),
         activation_failure=message.activation_failure or None,
-        cancel_requested_at=_optional_time(message, "cancel_requested_at"),
+        cancel_requested_at=optional_time(message, "cancel_requested_at"),
         stripe_subscription_id=message.stripe_subscription_id or None,
-        state=_state_from_proto(message.state) if message.HasField("state") else None,
+        state=state_from_proto(message.state) if message.HasField("state") else None,
         invoices=tuple(_invoice_from_proto(invoice) for invoice in message.invoices),
         erased=message.HasField("erased_at"),
     )
@@ -180,35 +178,6 @@ def _item_from_proto(message: orders_pb2.SubscriptionItem) -> SubscriptionItem:
         name=message.name,
         quantity=message.quantity,
         unit_price=money_from_proto(message.unit_price),
-    )
-
-
-def state_to_proto(state: StripeSubscriptionState) -> orders_pb2.StripeSubscriptionState:
-    """Return a state's message."""
-    return orders_pb2.StripeSubscriptionState(
-        stripe_subscription_id=state.stripe_subscription_id,
-        status=_STATUSES.to_proto(state.status),
-        current_period_end=time_to_proto(state.current_period_end),
-        trial_end=time_to_proto(state.trial_end),
-        cancel_at_period_end=state.cancel_at_period_end,
-        cancel_at=time_to_proto(state.cancel_at),
-        canceled_at=time_to_proto(state.canceled_at),
-        ended_at=time_to_proto(state.ended_at),
-        latest_invoice_id=state.latest_invoice_id or "",
-    )
-
-
-def _state_from_proto(message: orders_pb2.StripeSubscriptionState) -> StripeSubscriptionState:
-    return StripeSubscriptionState(
-        stripe_subscription_id=message.stripe_subscription_id,
-        status=_STATUSES.from_proto(message.status, SubscriptionStatus.UNKNOWN),
-        current_period_end=_optional_time(message, "current_period_end"),
-        trial_end=_optional_time(message, "trial_end"),
-        cancel_at_period_end=message.cancel_at_period_end,
-        cancel_at=_optional_time(message, "cancel_at"),
-        canceled_at=_optional_time(message, "canceled_at"),
-        ended_at=_optional_time(message, "ended_at"),
-        latest_invoice_id=message.latest_invoice_id or None,
     )
 
 
@@ -237,11 +206,7 @@ def _invoice_from_proto(message: orders_pb2.SubscriptionInvoice) -> Subscription
         amount_paid=money_from_proto(message.amount_paid),
         attempt_count=message.attempt_count,
         created_at=time_from_proto(message.created_at),
-        period_start=_optional_time(message, "period_start"),
-        period_end=_optional_time(message, "period_end"),
-        next_payment_attempt=_optional_time(message, "next_payment_attempt"),
+        period_start=optional_time(message, "period_start"),
+        period_end=optional_time(message, "period_end"),
+        next_payment_attempt=optional_time(message, "next_payment_attempt"),
     )
-
-
-def _optional_time(message: Message, field: str) -> datetime | None:
-    return time_from_proto(getattr(message, field)) if message.HasField(field) else None

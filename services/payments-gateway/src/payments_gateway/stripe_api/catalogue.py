@@ -2,19 +2,19 @@
 
 import logging
 import re
-import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import stripe
 
 from checkout_rules.fields import is_storable_id
-from checkout_rules.limits import MAX_INTERVAL_COUNTS, MAX_NAME_CHARACTERS, MAX_TRIAL_DAYS
+from checkout_rules.limits import MAX_INTERVAL_COUNTS, MAX_TRIAL_DAYS
 from payments_gateway.domain.attempts import Interval, Recurring
 from payments_gateway.domain.catalogue import Catalogue, Price, ShippingRate
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.stripe_api.calls import UNREADABLE
+from payments_gateway.stripe_api.fields import is_usable_name, shortened
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def price_from_stripe(fields: Mapping[str, Any]) -> Price:
     return Price(
         id=fields["id"],
         product_id=product["id"],
-        name=_shortened(product.get("name") or ""),
+        name=shortened(product.get("name") or ""),
         description=product.get("description"),
         image_url=images[0] if images else None,
         unit_price=None if unit_amount is None else Money(unit_amount, fields["currency"]),
@@ -80,7 +80,7 @@ def price_from_stripe(fields: Mapping[str, Any]) -> Price:
 def _unsellable_reason(price: Mapping[str, Any], product: Mapping[str, Any]) -> str | None:
     reasons = {
         "is not for sale: its product is inactive": not product.get("active", False),
-        "is not for sale: its product has no usable name": not _is_usable_name(product.get("name") or ""),
+        "is not for sale: its product has no usable name": not is_usable_name(product.get("name") or ""),
         "is not for sale: its id or that of its product is too long": not (
             is_storable_id(price["id"]) and is_storable_id(product["id"])
         ),
@@ -124,17 +124,6 @@ def _recurring(price: Mapping[str, Any]) -> Recurring | None:
     return Recurring(Interval(recurring["interval"]), recurring["interval_count"], _trial_days(price) or 0)
 
 
-def _is_usable_name(name: str) -> bool:
-    """Return True if an order can store the name, shortened: after the payment it would be a quarantine."""
-    has_control_characters = any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
-    return bool(name.strip()) and not has_control_characters
-
-
-def _shortened(name: str) -> str:
-    """Return the name as orders can store it: the product id identifies what was bought."""
-    return name if len(name) <= MAX_NAME_CHARACTERS else f"{name[: MAX_NAME_CHARACTERS - 1]}…"
-
-
 def shipping_rate_from_stripe(fields: Mapping[str, Any]) -> ShippingRate | None:
     """Read a shipping rate from Stripe's JSON; None if it has no fixed amount. Raises one of UNREADABLE."""
     fixed = fields.get("fixed_amount")
@@ -143,6 +132,6 @@ def shipping_rate_from_stripe(fields: Mapping[str, Any]) -> ShippingRate | None:
     name = fields.get("display_name") or ""
     return ShippingRate(
         id=fields["id"],
-        name=_shortened(name) if _is_usable_name(name) else _UNNAMED_SHIPPING,
+        name=shortened(name) if is_usable_name(name) else _UNNAMED_SHIPPING,
         amount=Money(fixed["amount"], fixed["currency"]),
     )

@@ -1,15 +1,18 @@
 """Fields of Stripe's JSON, read strictly: every value can be stored. The functions raise ValueError otherwise."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from checkout_rules.limits import MAX_NAME_CHARACTERS
 from payments_gateway.domain.money import Money
 
 _ID: Final = re.compile(r"[!-~]{1,255}")
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 _MAX_MINOR_UNITS: Final = 2**63 - 1
 _MAX_COUNT: Final = 2**31 - 1
+_ALL_PERCENT: Final = 100
 MIN_CREDIT: Final = -_MAX_MINOR_UNITS
 """Lower bound, in minor units, of a sum that may be a credit."""
 
@@ -31,9 +34,14 @@ def read_amount(amount: Any, currency: Any, *, minimum: int = 0) -> Money:
     """Read an amount of money in minor units."""
     if type(amount) is not int or not minimum <= amount <= _MAX_MINOR_UNITS:  # a bool is no amount
         raise ValueError("not an amount")
+    return Money(amount, read_currency(currency))
+
+
+def read_currency(currency: Any) -> str:
+    """Read a currency's code."""
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         raise ValueError("not a currency")
-    return Money(amount, currency.lower())
+    return currency.lower()
 
 
 def read_count(value: Any) -> int:
@@ -41,6 +49,29 @@ def read_count(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= _MAX_COUNT:
         raise ValueError("not a count")
     return value
+
+
+def read_percent(value: Any) -> float:
+    """Read a percentage of a discount."""
+    if type(value) not in (int, float) or not 0 < value <= _ALL_PERCENT:
+        raise ValueError("not a percentage")
+    return float(value)
+
+
+def is_usable_name(name: str) -> bool:
+    """Return True if orders can store the name, shortened."""
+    has_control_characters = any(unicodedata.category(character) in {"Cc", "Cs"} for character in name)
+    return bool(name.strip()) and not has_control_characters
+
+
+def shortened(name: str) -> str:
+    """Return the name as orders can store it: an id identifies what it is of."""
+    return name if len(name) <= MAX_NAME_CHARACTERS else f"{name[: MAX_NAME_CHARACTERS - 1]}…"
+
+
+def read_name(value: Any) -> str:
+    """Read a name as orders can store it; empty where there is none."""
+    return shortened(value) if isinstance(value, str) and is_usable_name(value) else ""
 
 
 def read_time(seconds: Any) -> datetime:

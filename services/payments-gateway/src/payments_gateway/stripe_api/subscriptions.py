@@ -2,8 +2,7 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import stripe
@@ -14,10 +13,8 @@ from payments_gateway.domain.subscriptions import (
     ENDED_STATUSES,
     SUBSCRIPTION_ID_KEY,
     InvoiceStatus,
-    StripeSubscriptionState,
     Subscription,
     SubscriptionInvoice,
-    SubscriptionStatus,
 )
 from payments_gateway.stripe_api.calls import UNREADABLE, Rejection, is_missing, translate_errors, with_fresh_key
 from payments_gateway.stripe_api.fields import (
@@ -30,15 +27,17 @@ from payments_gateway.stripe_api.fields import (
     read_reference,
     read_time,
 )
+from payments_gateway.stripe_api.subscription_states import ITEM_FIELDS, STATE_FIELDS, lacks_items, state_from_stripe
 
 if TYPE_CHECKING:
-    from stripe.params import SubscriptionCreateParams
+    from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
 
 _log = logging.getLogger(__name__)
 
 _PAGE_SIZE: Final = 100
 _ERROR_CODE: Final = re.compile(r"[a-z0-9_]{1,100}")
 _INVOICE: Final = "latest_invoice"
+_EXPANDED: Final = (_INVOICE, *STATE_FIELDS)
 _CLIENT_SECRET: Final = "latest_invoice.confirmation_secret"  # noqa: S105 — the name of a field
 
 
@@ -47,6 +46,7 @@ class StripeSubscriptions:
 
     def __init__(self, client: stripe.StripeClient) -> None:
         self._subscriptions = client.v1.subscriptions
+        self._items = client.v1.subscription_items
         self._invoices = client.v1.invoices
 
     async def create(self, subscription: Subscription) -> StripeSubscription:
@@ -61,14 +61,14 @@ class StripeSubscriptions:
             "off_session": True,
             "payment_behavior": "allow_incomplete",
             "metadata": {SUBSCRIPTION_ID_KEY: subscription.id},
-            "expand": [_INVOICE],
+            "expand": [*_EXPANDED],
         }
         if subscription.recurring.trial_days:
             params["trial_period_days"] = subscription.recurring.trial_days
         key = f"subscription:{subscription.id}:{subscription.activation_generation}"
         with translate_errors(_refused):
             response = await self._subscriptions.create_async(params, {"idempotency_key": key})
-            created = subscription_from_stripe(response.to_dict())
+            created = await self._read(response.to_dict())
         # A replayed response shows the subscription as it was created; it may have been cancelled since.
         return await self.retrieve(created.id) if is_replay(response.last_response) else created
 
@@ -93,11 +93,22 @@ class StripeSubscriptions:
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
         """Return a subscription, with its latest invoice, as it is now."""
+        invoice = _CLIENT_SECRET if with_client_secret else _INVOICE
         with translate_errors(_read_failed):
             response = await self._subscriptions.retrieve_async(
-                stripe_subscription_id, {"expand": [_CLIENT_SECRET if with_client_secret else _INVOICE]}
+                stripe_subscription_id, {"expand": [invoice, *STATE_FIELDS]}
             )
-            return subscription_from_stripe(response.to_dict())
+            return await self._read(response.to_dict())
+
+    async def _read(self, fields: dict[str, Any]) -> StripeSubscription:
+        """Read a subscription. Its items are listed if it shows only some of them, or not all about them."""
+        if lacks_items(fields):
+            listed = await self._items.list_async(
+                {"subscription": fields["id"], "limit": _PAGE_SIZE, "expand": [*ITEM_FIELDS]}
+            )
+            items = [each.to_dict() async for each in listed.auto_paging_iter()]
+            fields = {**fields, "items": {**fields["items"], "data": items}}
+        return subscription_from_stripe(fields)
 
     async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         """Return an invoice as it is now."""
@@ -107,17 +118,22 @@ class StripeSubscriptions:
 
     async def cancel_at_period_end(self, stripe_subscription_id: str, *, ends: bool) -> StripeSubscription:
         """Let the subscription end with its current period, or continue after all."""
-        return await _change(
-            lambda: self._subscriptions.update_async(
-                stripe_subscription_id, {"cancel_at_period_end": ends, "expand": [_INVOICE]}
-            )
+        change: SubscriptionUpdateParams = {"cancel_at_period_end": ends}
+        if not ends:
+            found = await self.retrieve(stripe_subscription_id)
+            if not found.state.ends_with_a_period:
+                return found  # it does not end, or at a date of the shop's own
+            if not found.state.cancel_at_period_end:
+                change = {"cancel_at": ""}
+        return await self._change(
+            lambda: self._subscriptions.update_async(stripe_subscription_id, {**change, "expand": [*_EXPANDED]})
         )
 
     async def cancel_now(self, stripe_subscription_id: str) -> StripeSubscription:
         """End the subscription at once; one that has ended is returned unchanged."""
         try:
-            return await _change(
-                lambda: self._subscriptions.cancel_async(stripe_subscription_id, {"expand": [_INVOICE]})
+            return await self._change(
+                lambda: self._subscriptions.cancel_async(stripe_subscription_id, {"expand": [*_EXPANDED]})
             )
         except NotFoundAtStripe:
             # Stripe calls an ended subscription missing when it is cancelled, and shows it when it is retrieved.
@@ -126,13 +142,12 @@ class StripeSubscriptions:
                 raise StripeUnavailable from None
             return found
 
+    async def _change(self, change: Callable[[], Awaitable[stripe.Subscription]]) -> StripeSubscription:
+        async def changed() -> StripeSubscription:
+            with translate_errors(_change_refused):
+                return await self._read((await change()).to_dict())
 
-async def _change(change: Callable[[], Awaitable[stripe.Subscription]]) -> StripeSubscription:
-    async def changed() -> StripeSubscription:
-        with translate_errors(_change_refused):
-            return subscription_from_stripe((await change()).to_dict())
-
-    return await with_fresh_key(changed)
+        return await with_fresh_key(changed)
 
 
 def subscription_from_stripe(fields: Mapping[str, Any]) -> StripeSubscription:
@@ -141,17 +156,7 @@ def subscription_from_stripe(fields: Mapping[str, Any]) -> StripeSubscription:
     expanded = invoice if isinstance(invoice, Mapping) else None
     secret = (expanded or {}).get("confirmation_secret") or {}
     return StripeSubscription(
-        state=StripeSubscriptionState(
-            stripe_subscription_id=read_id(fields["id"]),
-            status=SubscriptionStatus(fields["status"]),
-            current_period_end=_latest_time(item.get("current_period_end") for item in fields["items"]["data"]),
-            trial_end=read_optional_time(fields.get("trial_end")),
-            cancel_at_period_end=bool(fields.get("cancel_at_period_end")),
-            cancel_at=read_optional_time(fields.get("cancel_at")),
-            canceled_at=read_optional_time(fields.get("canceled_at")),
-            ended_at=read_optional_time(fields.get("ended_at")),
-            latest_invoice_id=read_reference(invoice),
-        ),
+        state=state_from_stripe(fields),
         subscription_id=our_id(fields),
         latest_invoice=_readable_invoice(expanded) if expanded else None,
         client_secret=secret.get("client_secret"),
@@ -194,10 +199,6 @@ def our_id(fields: Mapping[str, Any]) -> str | None:
     """Return metadata.subscriptionId of a subscription, or of an invoice's copy of that metadata."""
     subscription_id = (fields.get("metadata") or {}).get(SUBSCRIPTION_ID_KEY)
     return subscription_id if isinstance(subscription_id, str) else None
-
-
-def _latest_time(seconds: Iterable[int | None]) -> datetime | None:
-    return read_optional_time(max((each for each in seconds if each is not None), default=None))
 
 
 def _refused(error: Rejection) -> Exception:

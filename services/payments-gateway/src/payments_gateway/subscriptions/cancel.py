@@ -2,7 +2,9 @@
 
 The change is made at Stripe first, whose state is authoritative, and then written to orders. A subscription that is not
 bound to one at Stripe is cancelled in orders, at once in any mode: no period has been paid (ADR 29). The caller is told
-so only when no request that is under way can create it any more.
+so only when no request that is under way can create it any more. One whose first charge is open is cancelled at once,
+too: Stripe lets nothing else be changed then.
+Source: https://docs.stripe.com/api/subscriptions/object#subscription_object-status
 """
 
 import logging
@@ -20,8 +22,9 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionActivated,
     SubscriptionNotFound,
     SubscriptionsPort,
+    SubscriptionStatus,
 )
-from payments_gateway.subscriptions.activation import Activation
+from payments_gateway.subscriptions.activation import ACTIVATIONS, Activation
 from payments_gateway.subscriptions.sync import SubscriptionSync
 from servicekit.unavailable import ServiceUnavailable
 
@@ -78,7 +81,7 @@ class SubscriptionCancel:
         if not subscription.is_bound and mode is not CancelMode.UNDO:
             subscription = await self._cancel_pending(subscription)
         if subscription.stripe_subscription_id is not None and subscription.status not in ENDED_STATUSES:
-            snapshot = await self._change(subscription.stripe_subscription_id, mode)
+            snapshot = await self._change(subscription, subscription.stripe_subscription_id, mode)
             subscription = await self._sync.apply_snapshot(subscription, snapshot, self._billing)
         if subscription.status in ENDED_STATUSES and mode is CancelMode.UNDO:
             raise SubscriptionEnded
@@ -117,14 +120,27 @@ class SubscriptionCancel:
             )
             return cancelled
 
-    async def _change(self, stripe_subscription_id: str, mode: CancelMode) -> StripeSubscription:
+    async def _change(
+        self, subscription: Subscription, stripe_subscription_id: str, mode: CancelMode
+    ) -> StripeSubscription:
         try:
             if mode is CancelMode.NOW:
                 return await self._billing.cancel_now(stripe_subscription_id)
             ends = mode is CancelMode.AT_PERIOD_END
+            if ends and await self._awaits_first_charge(subscription, stripe_subscription_id):
+                cancelled = await self._billing.cancel_now(stripe_subscription_id)
+                _report_charged(subscription, cancelled)
+                return cancelled
             return await self._billing.cancel_at_period_end(stripe_subscription_id, ends=ends)
         except (NotFoundAtStripe, SubscriptionRefused) as refused:
             return await self._retrieve_ended(stripe_subscription_id, refused)
+
+    async def _awaits_first_charge(self, subscription: Subscription, stripe_subscription_id: str) -> bool:
+        """Return True if no period has been paid that it could end with. The row may be older than the payment."""
+        if subscription.status is not SubscriptionStatus.INCOMPLETE:
+            return False
+        found = await self._billing.retrieve(stripe_subscription_id)
+        return found.state.status is SubscriptionStatus.INCOMPLETE
 
     async def _retrieve_ended(self, stripe_subscription_id: str, refused: Exception) -> StripeSubscription:
         """Return the subscription if it has ended meanwhile, else raise the refusal."""
@@ -135,3 +151,11 @@ class SubscriptionCancel:
         if snapshot.state.status not in ENDED_STATUSES:
             raise refused
         return snapshot
+
+
+def _report_charged(subscription: Subscription, cancelled: StripeSubscription) -> None:
+    """Log and count a first charge that was paid in the moment of the cancellation. A person gives it back."""
+    invoice = cancelled.latest_invoice
+    if invoice is not None and invoice.amount_paid.minor_units > 0:
+        _log.error("a cancelled subscription was charged", extra={"subscription": subscription.id})
+        ACTIVATIONS.labels("charged").inc()

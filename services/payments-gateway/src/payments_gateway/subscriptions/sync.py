@@ -7,6 +7,7 @@ replaces a newer one.
 
 import logging
 from contextlib import suppress
+from dataclasses import fields
 from typing import Final
 
 from prometheus_client import Counter
@@ -74,6 +75,9 @@ class SubscriptionSync:
     async def _handle(self, event: SubscriptionChanged, lock: HeldLock) -> str:
         subscription = await self._find_subscription(event) if event.livemode == self._livemode else None
         if subscription is None:
+            _log.info(
+                "event of a subscription that is not ours", extra={"stripe_subscription": event.stripe_subscription_id}
+            )
             return "not_ours"
         bind_attempt(subscription.checkout_attempt_id)
         try:
@@ -117,8 +121,9 @@ class SubscriptionSync:
                 extra={"subscription": subscription.id},
             )
             return "mismatch"
-        subscription, invoice = await self._write(subscription, snapshot, event.stripe_invoice_id, self._billing)
-        lock.mark_covered(_covered_parts(subscription, invoice))
+        written, invoice = await self._write(subscription, snapshot, event.stripe_invoice_id, self._billing)
+        lock.mark_covered(_covered_parts(written, invoice))
+        _log_changes(subscription, written)
         return "written"
 
     async def _write(
@@ -154,6 +159,17 @@ class SubscriptionSync:
             _log.exception("invoice missing or unsupported", extra={"stripe_invoice": stripe_invoice_id})
             return snapshot.latest_invoice
         return found.invoice if found.stripe_subscription_id == snapshot.id else snapshot.latest_invoice
+
+
+def _log_changes(before: Subscription, after: Subscription) -> None:
+    """Log the names of the fields that changed; their values are in the row."""
+    if before.state is None or after.state is None:
+        return
+    names = [each.name for each in fields(after.state)]
+    changed = [name for name in names if getattr(before.state, name) != getattr(after.state, name)]
+    if changed:
+        shown = {"subscription": after.id, "status": after.status.value, "changed": " ".join(changed)}
+        _log.info("subscription changed at Stripe", extra=shown)
 
 
 def _covered_parts(written: Subscription, invoice: SubscriptionInvoice | None) -> set[str | None]:

@@ -12,7 +12,7 @@ from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
 from payments_gateway.domain.stripe_errors import StripeUnavailable
-from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
+from payments_gateway.domain.subscriptions import Discount, PauseCollection, Subscription, SubscriptionStatus
 
 from ..assembly import CREATION_TAKES, Gateway
 from ..billing_samples import CLUB, CLUB_CONTEXT, subscription_json
@@ -126,7 +126,7 @@ async def test_a_returning_browser_is_shown_the_pending_subscription(
 
 
 async def test_a_subscription_is_shown_to_its_owner(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """With each charge; without customer, payment method and personal data (P7)."""
+    """With each charge; without customer and personal data (P7)."""
     subscription = await subscribed(gateway, user_id="user_ada")
 
     answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
@@ -137,16 +137,87 @@ async def test_a_subscription_is_shown_to_its_owner(http: aiohttp.ClientSession,
         "status": "active",
         "checkoutAttemptId": subscription.checkout_attempt_id,
         "items": [
+            {
+                "id": "si_price_club",
+                "priceId": "price_club",
+                "productId": "prod_club",
+                "name": "Club",
+                "quantity": 2,
+                "unitAmount": 900,
+                "currency": "usd",
+                "interval": "month",
+                "intervalCount": 1,
+                "currentPeriodEnd": "2030-01-31T12:00:00Z",
+            }
+        ],
+        "boughtItems": [
             {"priceId": "price_club", "productId": "prod_club", "name": "Club", "quantity": 2, "unitAmount": 900}
         ],
         "currency": "usd",
         "amount": 1800,
         "interval": "month",
         "intervalCount": 1,
+        "discounts": [],
+        "collectionMethod": "charge_automatically",
+        "defaultPaymentMethodId": "pm_1",
         "currentPeriodEnd": "2030-01-31T12:00:00Z",
         "cancelAtPeriodEnd": False,
         "createdAt": "2030-01-01T12:00:00Z",
     }
+
+
+@pytest.mark.parametrize(
+    ("second", "shown"),
+    [
+        ({"quantity": 3, "unit_amount": 100}, (2100, "month", 1)),
+        ({"unit_amount": None}, (None, "month", 1)),
+        ({"quantity": None}, (None, "month", 1)),
+        ({"interval_count": 2}, (None, None, None)),
+        ({"interval": None}, (None, None, None)),
+    ],
+)
+async def test_an_amount_is_shown_where_there_is_one(
+    http: aiohttp.ClientSession, gateway: Gateway, second: dict[str, Any], shown: tuple[Any, ...]
+) -> None:
+    """Of all items, which may be billed by usage or at different times."""
+    subscription = await subscribed(gateway, user_id="user_ada")
+    assert subscription.state is not None
+    [item] = subscription.state.items
+    state = replace(subscription.state, items=(item, replace(item, **second)))
+    gateway.subscriptions.by_id[subscription.id] = replace(subscription, state=state)
+
+    answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
+
+    assert tuple(answer.json.get(name) for name in ("amount", "interval", "intervalCount")) == shown
+    assert len(answer.json["items"]) == 2
+
+
+async def test_pause_end_and_discounts_are_shown(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """In Stripe's terms."""
+    subscription = await subscribed(gateway, user_id="user_ada")
+    assert subscription.state is not None
+    at = subscription.created_at
+    state = replace(
+        subscription.state,
+        cancel_at=at,
+        canceled_at=at,
+        pause_collection=PauseCollection("void", at),
+        discounts=(
+            Discount("di_1", "SPRING", "Spring", 12.5, None, at, None),
+            Discount("di_2", "THREE", "", None, Money(300, "usd"), None, "si_1"),
+        ),
+    )
+    gateway.subscriptions.by_id[subscription.id] = replace(subscription, state=state)
+
+    shown = (await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)).json
+
+    time = "2030-01-01T12:00:00Z"
+    assert (shown["cancelAt"], shown["canceledAt"], shown["cancelAtPeriodEnd"]) == (time, time, False)
+    assert shown["pauseCollection"] == {"behavior": "void", "resumesAt": time}
+    assert [{name: value for name, value in each.items() if value is not None} for each in shown["discounts"]] == [
+        {"id": "di_1", "couponId": "SPRING", "name": "Spring", "percentOff": 12.5, "endsAt": time},
+        {"id": "di_2", "couponId": "THREE", "amountOff": 300, "currency": "usd", "itemId": "si_1"},
+    ]
 
 
 async def test_p3_a_setup_intent_without_its_attempt_is_quarantined(
@@ -167,11 +238,10 @@ async def test_p3_a_setup_intent_without_its_attempt_is_quarantined(
 async def test_a_status_of_a_newer_version_is_unknown(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """It does not fail the list."""
     subscription = await subscribed(gateway, user_id="user_ada")
-    odd = replace(
-        subscription,
-        status=SubscriptionStatus.UNKNOWN,
-        recurring=replace(subscription.recurring, interval=Interval.UNKNOWN),
-    )
+    assert subscription.state is not None
+    [item] = subscription.state.items
+    state = replace(subscription.state, items=(replace(item, interval=Interval.UNKNOWN),))
+    odd = replace(subscription, status=SubscriptionStatus.UNKNOWN, state=state)
     gateway.subscriptions.by_id[subscription.id] = odd
 
     answer = await get(http, "/api/subscriptions", Authorization=ADA)
@@ -278,6 +348,41 @@ async def test_a_subscription_ends_now_for_good(http: aiohttp.ClientSession, gat
     assert [answer.json for answer in again] == [ended.json] * 2
     assert (undone.status, undone.kind) == (409, "subscription_ended")
     assert gateway.wire.calls.count("billing.cancel_now") == 1
+
+
+async def test_one_whose_first_charge_is_open_ends_now(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """There is no paid period that it could end with."""
+    subscription = await incomplete(gateway, user_id="user_ada")
+
+    answer = await cancel(http, subscription)
+
+    assert (answer.status, answer.json["status"]) == (200, "canceled")
+    assert gateway.wire.calls.count("billing.cancel_now") == 1
+
+
+async def test_one_that_was_paid_meanwhile_ends_with_its_period(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """The row may be older than the payment."""
+    subscription = await subscribed(gateway, user_id="user_ada")
+    assert subscription.state is not None
+    state = replace(subscription.state, status=SubscriptionStatus.INCOMPLETE)
+    gateway.subscriptions.by_id[subscription.id] = replace(subscription, status=state.status, state=state)
+
+    answer = await cancel(http, subscription)
+
+    assert (answer.status, answer.json["status"], answer.json["cancelAtPeriodEnd"]) == (200, "active", True)
+
+
+async def test_a_first_charge_that_is_paid_during_the_cancel_is_reported(
+    http: aiohttp.ClientSession, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A person gives it back."""
+    subscription = await subscribed(gateway, user_id="user_ada")
+    shown = gateway.fake_billing.change("sub_1", status=SubscriptionStatus.INCOMPLETE)  # its invoice is paid
+    subscription = await gateway.sync.apply_snapshot(subscription, shown, gateway.billing)
+
+    await cancel(http, subscription)
+
+    assert [record.levelname for record in caplog.records if "was charged" in record.message] == ["ERROR"]
 
 
 @pytest.mark.parametrize(("mode", "status"), [("at_period_end", 200), ("now", 200), ("undo", 409)])

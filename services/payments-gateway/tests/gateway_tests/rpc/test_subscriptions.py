@@ -13,7 +13,10 @@ from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import (
+    BilledItem,
+    Discount,
     InvoiceStatus,
+    PauseCollection,
     StripeSubscriptionMismatch,
     StripeSubscriptionState,
     Subscription,
@@ -25,10 +28,10 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionStatus,
 )
 from payments_gateway.rpc.messages import money_to_proto, recurring_to_proto
+from payments_gateway.rpc.subscription_states import state_to_proto
 from payments_gateway.rpc.subscriptions import (
     SubscriptionsClient,
     invoice_to_proto,
-    state_to_proto,
     subscription_from_proto,
 )
 from servicekit.unavailable import ServiceUnavailable
@@ -49,6 +52,17 @@ STATE = StripeSubscriptionState(
     canceled_at=BEGAN,
     ended_at=None,
     latest_invoice_id="in_1",
+    items=(
+        BilledItem("si_1", "price_pro", "prod_pro", "Pro", 3, 1800, "usd", Interval.YEAR, 1, BEGAN),
+        BilledItem("si_2", "price_usage", "prod_usage", "", None, None, "usd", None, None, None),
+    ),
+    pause_collection=PauseCollection("mark_uncollectible", BEGAN),
+    discounts=(
+        Discount("di_1", "SPRING", "Spring", 12.5, None, BEGAN, None),
+        Discount("di_2", None, "", None, Money(0, "usd"), None, "si_1"),
+    ),
+    default_payment_method_id="pm_2",
+    collection_method="send_invoice",
 )
 INVOICE = SubscriptionInvoice(
     id="in_1",

@@ -16,6 +16,8 @@ from ..billing_samples import SUBSCRIPTION, invoice_json, subscription_json
 from ..samples import ATTEMPT_ID
 from ..stripe_stand_in import StripeStandIn, stripe_stand_in
 
+PERIOD_END = 1_893_459_600
+
 
 @pytest.fixture
 async def stand_in() -> AsyncIterator[StripeStandIn]:
@@ -53,6 +55,9 @@ async def test_a_subscription_is_created_with_constant_parameters(
         "trial_period_days": "14",
         "metadata[subscriptionId]": SUBSCRIPTION.id,
         "expand[0]": "latest_invoice",
+        "expand[1]": "items.data.price.product",
+        "expand[2]": "items.data.price.currency_options",
+        "expand[3]": "discounts.source.coupon",
     }
     assert (created.id, created.subscription_id) == ("sub_1", SUBSCRIPTION.id)
     assert created.state.status is SubscriptionStatus.INCOMPLETE
@@ -208,18 +213,42 @@ async def test_an_invoice_names_its_subscription(stand_in: StripeStandIn, subscr
     assert [invoice.stripe_subscription_id for invoice in invoices] == ["sub_1", None]
 
 
-@pytest.mark.parametrize(("ends", "sent"), [(True, "true"), (False, "false")])
-async def test_the_end_with_the_period_is_set_and_taken_back(
-    stand_in: StripeStandIn, subscriptions: StripeSubscriptions, sent: str, *, ends: bool
-) -> None:
+async def test_the_end_with_the_period_is_set(stand_in: StripeStandIn, subscriptions: StripeSubscriptions) -> None:
     """With another key where the first replays a failure."""
     stand_in.refuse(500, "api_error", Idempotent_Replayed="true")
-    stand_in.answer(subscription_json(cancel_at_period_end=ends))
+    stand_in.answer(subscription_json(cancel_at_period_end=True))
 
-    shown = await subscriptions.cancel_at_period_end("sub_1", ends=ends)
+    shown = await subscriptions.cancel_at_period_end("sub_1", ends=True)
 
-    assert shown.state.cancel_at_period_end is ends
-    assert [each.fields["cancel_at_period_end"] for each in stand_in.sent] == [sent, sent]
+    assert shown.state.cancel_at_period_end is True
+    assert [each.fields["cancel_at_period_end"] for each in stand_in.sent] == ["true", "true"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "sent"),
+    [
+        ({"cancel_at_period_end": True, "cancel_at": PERIOD_END}, {"cancel_at_period_end": "false"}),
+        ({"cancel_at": PERIOD_END}, {"cancel_at": ""}),
+        ({"cancel_at": PERIOD_END + 1}, None),
+        ({}, None),
+    ],
+    ids=["asked here", "asked in the portal", "the shop's date", "goes on"],
+)
+async def test_only_an_end_with_the_period_is_taken_back(
+    stand_in: StripeStandIn,
+    subscriptions: StripeSubscriptions,
+    ending: dict[str, Any],
+    sent: dict[str, str] | None,
+) -> None:
+    """Stripe's portal sets only the date; another date is the shop's own."""
+    stand_in.answer(subscription_json(**ending))
+    stand_in.answer(subscription_json())
+
+    shown = await subscriptions.cancel_at_period_end("sub_1", ends=False)
+
+    changes = [each.fields for each in stand_in.sent if each.method == "POST"]
+    assert [{name: each[name] for name in each if "expand" not in name} for each in changes] == ([sent] if sent else [])
+    assert shown.state.ends_with_a_period is False
 
 
 async def test_cancelling_an_ended_subscription_returns_it(

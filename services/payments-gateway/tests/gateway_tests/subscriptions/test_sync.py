@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -218,3 +219,36 @@ async def test_a_first_charge_that_the_buyer_completes(billing: Billing) -> None
     assert once_paid == {}
     assert (after.status, after.invoices[0].status.value) == (SubscriptionStatus.ACTIVE, "paid")
     assert secrets[subscription.id] not in repr(after)
+
+
+async def test_a_change_is_logged_by_the_names_of_its_fields(
+    billing: Billing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The values are in the row. A repeat changes nothing."""
+    caplog.set_level(logging.INFO)
+    subscription = await billing.begun()
+    await billing.stripe.api.v1.subscriptions.update_async(
+        str(subscription.stripe_subscription_id), {"cancel_at_period_end": True}
+    )
+
+    for _ in range(2):
+        await billing.on_event(subscription)
+
+    [logged] = [record.__dict__ for record in caplog.records if record.message == "subscription changed at Stripe"]
+    assert logged["subscription"] == subscription.id
+    assert logged["changed"] == "cancel_at_period_end cancel_at canceled_at"
+
+
+async def test_an_event_of_another_products_subscription_is_logged(
+    billing: Billing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others may sell on the same account."""
+    caplog.set_level(logging.INFO)
+    subscription = await billing.begun()
+    theirs = await billing.begun_elsewhere()
+
+    await billing.on_event(subscription, theirs.id, subscription_id=None)
+
+    [logged] = [record.__dict__ for record in caplog.records if "not ours" in record.message]
+    assert logged["stripe_subscription"] == theirs.id
+    assert billing.the_recorded() == subscription

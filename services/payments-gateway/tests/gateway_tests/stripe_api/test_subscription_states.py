@@ -1,0 +1,157 @@
+"""States of Stripe subscriptions, read from Stripe's JSON."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from payments_gateway.domain.attempts import Interval
+from payments_gateway.domain.money import Money
+from payments_gateway.domain.subscriptions import BilledItem, Discount, PauseCollection, StripeSubscriptionState
+from payments_gateway.stripe_api.subscription_states import state_from_stripe
+from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
+
+from ..billing_samples import item_json, price_json, subscription_json
+from ..stripe_stand_in import StripeStandIn, stripe_stand_in
+
+END = datetime(2030, 1, 1, 1, tzinfo=UTC)
+END_SECONDS = 1_893_459_600
+COUPON = {"id": "SPRING", "name": "Spring", "percent_off": 12.5, "amount_off": None, "currency": None}
+
+
+@pytest.fixture
+async def stand_in() -> AsyncIterator[StripeStandIn]:
+    """Give a Stripe that responds as told."""
+    async with stripe_stand_in() as served:
+        yield served
+
+
+def items(*shown: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a list of items as a subscription contains it."""
+    return {"object": "list", "url": "/v1/subscription_items", "data": list(shown), "has_more": False, **more}
+
+
+def discount_json(discount_id: str = "di_1", coupon: Any = None, **changes: Any) -> dict[str, Any]:
+    """Return a discount as Stripe sends it."""
+    shown = {"id": discount_id, "object": "discount", "end": None, "subscription_item": None}
+    return {**shown, "source": {"coupon": coupon, "type": "coupon"}, **changes}
+
+
+def state(**changes: Any) -> StripeSubscriptionState:
+    """Read a subscription, with some fields changed."""
+    return state_from_stripe(subscription_json(**changes))
+
+
+def test_what_portal_and_dashboard_can_do_is_read() -> None:
+    """A plan that no catalogue knows, an end, a pause, discounts, another card."""
+    shown = state(
+        items=items(item_json("si_9", price=price_json("price_new"), quantity=7)),
+        cancel_at=END_SECONDS,
+        pause_collection={"behavior": "void", "resumes_at": END_SECONDS},
+        discounts=[
+            discount_json("di_1", COUPON, end=END_SECONDS),
+            discount_json("di_2", {**COUPON, "name": None, "percent_off": None, "amount_off": 300, "currency": "usd"}),
+        ],
+        default_payment_method={"id": "pm_2", "object": "payment_method"},
+        collection_method="send_invoice",
+    )
+
+    assert shown.items == (BilledItem("si_9", "price_new", "prod_club", "Club", 7, 900, "usd", Interval.MONTH, 3, END),)
+    assert (shown.cancel_at, shown.cancel_at_period_end, shown.ends_with_a_period) == (END, False, True)
+    assert shown.pause_collection == PauseCollection("void", END)
+    assert shown.discounts == (
+        Discount("di_1", "SPRING", "Spring", 12.5, None, END, None),
+        Discount("di_2", "SPRING", "", None, Money(300, "usd"), None, None),
+    )
+    assert (shown.default_payment_method_id, shown.collection_method) == ("pm_2", "send_invoice")
+
+
+def test_all_that_may_be_null_is_read() -> None:
+    """Where the types of Stripe's libraries say so."""
+    usage = item_json("si_1", price=price_json(unit_amount=None, recurring=None))
+    del usage["quantity"]
+    shown = state(
+        items=items(usage),
+        trial_end=None,
+        cancel_at=None,
+        canceled_at=None,
+        ended_at=None,
+        latest_invoice=None,
+        default_payment_method=None,
+        pause_collection={"behavior": "keep_as_draft", "resumes_at": None},
+        discounts=[discount_json(coupon=None)],
+    )
+
+    assert shown.items == (BilledItem("si_1", "price_club", "prod_club", "Club", None, None, "usd", None, None, END),)
+    assert shown.pause_collection == PauseCollection("keep_as_draft", None)
+    assert shown.discounts == (Discount("di_1", None, "", None, None, None, None),)
+    assert (shown.latest_invoice_id, shown.default_payment_method_id, shown.cancel_at) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("price", "amount"),
+    [
+        ({"unit_amount": 0}, 0),
+        ({"unit_amount": None, "unit_amount_decimal": "0.5"}, None),
+        ({"unit_amount": None, "billing_scheme": "tiered"}, None),
+        ({"transform_quantity": {"divide_by": 10, "round": "up"}}, None),
+        ({"currency": "eur", "currency_options": {"eur": {"unit_amount": 900}, "usd": {"unit_amount": 990}}}, 990),
+        ({"currency": "eur"}, None),
+    ],
+)
+def test_one_unit_has_an_amount_or_none_is_shown(price: dict[str, Any], amount: int | None) -> None:
+    """It is that in the subscription's currency. A package's amount is not that of a unit."""
+    [item] = state(items=items(item_json(price=price_json(**price)))).items
+
+    assert (item.unit_amount, item.currency) == (amount, "usd")
+
+
+@pytest.mark.parametrize(
+    ("product", "name"),
+    [
+        ({"id": "prod_1", "object": "product", "deleted": True}, ""),
+        ({"id": "prod_1", "name": "x" * 300}, "x" * 249 + "…"),
+        ({"id": "prod_1", "name": "a\0b"}, ""),
+        ("prod_1", ""),
+    ],
+)
+def test_a_product_has_a_name_that_can_be_stored(product: Any, name: str) -> None:
+    """Or none: its id identifies it."""
+    [item] = state(items=items(item_json(price=price_json(product=product)))).items
+
+    assert (item.product_id, item.name) == ("prod_1", name)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [items(has_more=True), items(item_json(discounts=["di_1"]))],
+    ids=["more than one page", "a discount of its own"],
+)
+async def test_items_that_a_subscription_does_not_show_are_listed(
+    stand_in: StripeStandIn, shown: dict[str, Any]
+) -> None:
+    """The coupon of an item is too deep to be expanded from the subscription."""
+    stand_in.answer(subscription_json(items=shown))
+    pages = [
+        item_json("si_1", discounts=[discount_json(coupon=COUPON, subscription_item="si_1")]),
+        item_json("si_2"),
+    ]
+    stand_in.answer(items(pages[0], has_more=True))
+    stand_in.answer(items(pages[1]))
+
+    found = (await StripeSubscriptions(stand_in.client).retrieve("sub_1")).state
+
+    assert [item.stripe_item_id for item in found.items] == ["si_1", "si_2"]
+    assert found.discounts == (Discount("di_1", "SPRING", "Spring", 12.5, None, None, "si_1"),)
+    assert [sent.path for sent in stand_in.sent] == ["/v1/subscriptions/sub_1", *["/v1/subscription_items"] * 2]
+    assert stand_in.sent[1].fields["subscription"] == "sub_1"
+
+
+async def test_the_items_of_an_ended_subscription_are_not_listed(stand_in: StripeStandIn) -> None:
+    """It bills nothing any more, and its end must not wait for that."""
+    stand_in.answer(subscription_json(status="canceled", items=items(item_json(discounts=["di_1"]))))
+
+    found = (await StripeSubscriptions(stand_in.client).retrieve("sub_1")).state
+
+    assert ([item.stripe_item_id for item in found.items], found.discounts) == (["si_1"], ())

@@ -102,7 +102,7 @@ async def _subscriptions(shop: Storefront) -> None:
     almanac = {"name": ALMANAC, "priceId": "price_2", "productId": "prod_2", "quantity": 1, "unitAmount": 4200}
     listed = [
         subscription(),
-        subscription("past_due", amount=4200, interval="year", items=[almanac]),
+        subscription("past_due", amount=4200, interval="year", items=[almanac | {"currency": "usd"}]),
         subscription("active", id="ending", cancelAtPeriodEnd=True),
     ]
     await answer(shop.page, "subscriptions*", {"subscriptions": listed})

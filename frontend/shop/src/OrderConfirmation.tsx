@@ -65,7 +65,7 @@ const ORDER_AGAIN =
   "Your bank did not carry out the payment, so nothing was ordered. You have not been charged. If you still want it, order it again in the shop.";
 
 function linesOf({ order, subscriptions }: Purchase): CartLine[] {
-  return [...(order?.items ?? []), ...subscriptions.flatMap(({ items }) => items)];
+  return [...(order?.items ?? []), ...subscriptions.flatMap(({ boughtItems }) => boughtItems)];
 }
 
 type State = UseOrderConfirmation["state"];

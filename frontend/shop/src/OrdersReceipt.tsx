@@ -4,12 +4,12 @@ import "./styles/receipt.css";
 
 export type OrderSummary = NonNullable<Purchase["order"]>;
 
-type Line = Subscription["items"][number];
+type Line = OrderSummary["items"][number] | Subscription["items"][number];
 
 /** Short name of what was bought: "2 × Mug and 1 more". */
 export function nameOf([first, ...others]: Line[]): string {
   if (!first) return "";
-  const name = first.quantity > 1 ? `${first.quantity} × ${first.name}` : first.name;
+  const name = (first.quantity ?? 1) > 1 ? `${first.quantity} × ${first.name}` : first.name;
   return others.length ? `${name} and ${others.length} more` : name;
 }
 
@@ -20,12 +20,12 @@ export function Lines({ items, currency }: { items: Line[]; currency: string }) 
       {items.map(({ priceId, name, quantity, unitAmount }) => (
         <li key={priceId}>
           <span className="line-name">{name}</span>
-          {quantity > 1 && (
+          {quantity != null && unitAmount != null && quantity > 1 && (
             <span className="soft small">
               {quantity} × <Money amount={unitAmount} currency={currency} />
             </span>
           )}
-          <Money amount={unitAmount * quantity} currency={currency} />
+          {quantity != null && unitAmount != null && <Money amount={unitAmount * quantity} currency={currency} />}
         </li>
       ))}
     </ul>

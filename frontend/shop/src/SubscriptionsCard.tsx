@@ -33,7 +33,8 @@ export function SubscriptionCard({ subscription, lookAgain, heading: Heading, ch
         <StatusBadge tone={tone}>{label}</StatusBadge>
       </div>
       <p className="subscription-price">
-        <Money amount={subscription.amount} currency={subscription.currency} /> {termsOf(subscription)}
+        {subscription.amount != null && <Money amount={subscription.amount} currency={subscription.currency} />}{" "}
+        {termsOf(subscription)}
       </p>
       {subscription.items.length > 1 && <Lines items={subscription.items} currency={subscription.currency} />}
       <p className="soft" role="status">
@@ -69,8 +70,9 @@ function FirstCharge(props: FirstChargeProps) {
   );
 }
 
-function termsOf(subscription: Subscription): string {
-  return subscription.interval === "unknown" ? "for each period" : formatInterval(subscription);
+function termsOf({ interval, intervalCount }: Subscription): string {
+  if (!interval || interval === "unknown" || !intervalCount) return "for each period";
+  return formatInterval({ interval, intervalCount });
 }
 
 function Dates({ subscription }: { subscription: Subscription }) {

@@ -64,9 +64,11 @@ const SUBSCRIPTION = {
   intervalCount: 1,
   createdAt: "2026-11-27T09:00:00Z",
 };
+const COFFEE = [{ priceId: "coffee", quantity: 2, name: "Coffee", unitAmount: 700 }];
+
 const BOUGHT = {
   status: "completed",
-  subscriptions: [{ ...SUBSCRIPTION, items: [{ priceId: "coffee", quantity: 2, name: "Coffee", unitAmount: 700 }] }],
+  subscriptions: [{ ...SUBSCRIPTION, items: COFFEE, boughtItems: COFFEE }],
 };
 
 test.each([

@@ -247,8 +247,52 @@ export interface components {
             state?: string | null;
         };
         /**
+         * BilledItemBody
+         * @description One item of a subscription as Stripe bills it now; before Stripe has created it, as it was bought.
+         */
+        BilledItemBody: {
+            /** Currency */
+            currency: string;
+            /** Currentperiodend */
+            currentPeriodEnd?: string | null;
+            /**
+             * Id
+             * @description Stripe's id; absent until Stripe has created the subscription.
+             */
+            id?: string | null;
+            /**
+             * Interval
+             * @description Absent where Stripe's price names none.
+             */
+            interval?: ("day" | "week" | "month" | "year" | "unknown") | null;
+            /**
+             * Intervalcount
+             * @description Number of intervals between two charges.
+             */
+            intervalCount?: number | null;
+            /**
+             * Name
+             * @description Empty if Stripe has deleted the product.
+             */
+            name: string;
+            /** Priceid */
+            priceId: string;
+            /** Productid */
+            productId: string;
+            /**
+             * Quantity
+             * @description Absent for a price that is billed by usage.
+             */
+            quantity?: number | null;
+            /**
+             * Unitamount
+             * @description Minor units, for each charge. Absent where Stripe has no fixed, whole amount for one unit: tiers, packages, fractions of a minor unit.
+             */
+            unitAmount?: number | null;
+        };
+        /**
          * BoughtItemBody
-         * @description One line of an order or of a subscription.
+         * @description One line of an order, or of a subscription as it was bought.
          */
         BoughtItemBody: {
             /** Name */
@@ -299,7 +343,7 @@ export interface components {
         CancelSubscriptionBody: {
             /**
              * Mode
-             * @description undo reverts at_period_end while the period lasts. A subscription that is pending or whose activation failed has no period yet: it ends at once, for good.
+             * @description undo reverts at_period_end while the period lasts, also if it was asked for in Stripe's customer portal. A subscription that is pending, incomplete or whose activation failed has no period yet: it ends at once, for good.
              * @default at_period_end
              * @enum {string}
              */
@@ -480,6 +524,46 @@ export interface components {
             phone?: string | null;
         };
         /**
+         * DiscountBody
+         * @description A discount on each charge: a percentage or an amount.
+         */
+        DiscountBody: {
+            /**
+             * Amountoff
+             * @description Minor units.
+             */
+            amountOff?: number | null;
+            /** Couponid */
+            couponId?: string | null;
+            /**
+             * Currency
+             * @description That of the amount.
+             */
+            currency?: string | null;
+            /**
+             * Endsat
+             * @description Absent if it does not end by itself.
+             */
+            endsAt?: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Itemid
+             * @description The item that it is for; absent if it is for all.
+             */
+            itemId?: string | null;
+            /**
+             * Name
+             * @description The coupon's name for buyers; absent if it has none.
+             */
+            name?: string | null;
+            /**
+             * Percentoff
+             * @description Greater than 0, at most 100.
+             */
+            percentOff?: number | null;
+        };
+        /**
          * FieldError
          * @description Violation of one field of a request.
          */
@@ -653,6 +737,22 @@ export interface components {
              * @description Minor units; what Stripe received.
              */
             totalAmount: number;
+        };
+        /**
+         * PauseCollectionBody
+         * @description A pause of the payments. The subscription goes on, and its status stays.
+         */
+        PauseCollectionBody: {
+            /**
+             * Behavior
+             * @description Stripe's value for what becomes of the invoices: keep_as_draft, mark_uncollectible or void.
+             */
+            behavior: string;
+            /**
+             * Resumesat
+             * @description Absent if it has to be ended by a person.
+             */
+            resumesAt?: string | null;
         };
         /**
          * ProblemBody
@@ -833,16 +933,36 @@ export interface components {
             activationFailure?: string | null;
             /**
              * Amount
-             * @description Minor units, for each charge.
+             * @description Minor units, for each charge, before discounts and taxes. Absent where that cannot be said: an item has no fixed amount, or the items are billed at different intervals.
              */
-            amount: number;
+            amount?: number | null;
+            /**
+             * Boughtitems
+             * @description What was bought. A changed plan bills something else.
+             */
+            boughtItems: components["schemas"]["BoughtItemBody"][];
+            /**
+             * Cancelat
+             * @description Time at which it is going to end. Set without cancel_at_period_end too, by Stripe's customer portal for example.
+             */
+            cancelAt?: string | null;
             /**
              * Cancelatperiodend
              * @description True if it ends with the current period.
              */
             cancelAtPeriodEnd: boolean;
+            /**
+             * Canceledat
+             * @description Time at which its end was requested.
+             */
+            canceledAt?: string | null;
             /** Checkoutattemptid */
             checkoutAttemptId: string;
+            /**
+             * Collectionmethod
+             * @description Stripe's value: charge_automatically, or send_invoice, which charges nothing itself.
+             */
+            collectionMethod?: string | null;
             /**
              * Createdat
              * Format: date-time
@@ -852,25 +972,37 @@ export interface components {
             currency: string;
             /**
              * Currentperiodend
-             * @description Time of the next charge, unless it ends.
+             * @description Time of the next charge, unless it ends or is paused. The latest of the items'.
              */
             currentPeriodEnd?: string | null;
+            /**
+             * Defaultpaymentmethodid
+             * @description Stripe's id of what renewals charge; absent if it is the customer's default.
+             */
+            defaultPaymentMethodId?: string | null;
+            /** Discounts */
+            discounts: components["schemas"]["DiscountBody"][];
             /** Endedat */
             endedAt?: string | null;
             /** Id */
             id: string;
             /**
              * Interval
-             * @enum {string}
+             * @description Absent where the items have different ones.
              */
-            interval: "day" | "week" | "month" | "year" | "unknown";
+            interval?: ("day" | "week" | "month" | "year" | "unknown") | null;
             /**
              * Intervalcount
-             * @description Number of intervals between two charges.
+             * @description Number of intervals between two charges. Absent where the items have different ones.
              */
-            intervalCount: number;
-            /** Items */
-            items: components["schemas"]["BoughtItemBody"][];
+            intervalCount?: number | null;
+            /**
+             * Items
+             * @description What Stripe bills now.
+             */
+            items: components["schemas"]["BilledItemBody"][];
+            /** @description Absent while it is charged. */
+            pauseCollection?: components["schemas"]["PauseCollectionBody"] | null;
             /** @description With status incomplete, while the buyer can complete the first charge and Stripe is available. */
             payment?: components["schemas"]["FirstPaymentBody"] | null;
             /**
@@ -903,6 +1035,7 @@ export interface components {
     pathItems: never;
 }
 export type AddressBody = components['schemas']['AddressBody'];
+export type BilledItemBody = components['schemas']['BilledItemBody'];
 export type BoughtItemBody = components['schemas']['BoughtItemBody'];
 export type BoughtShippingBody = components['schemas']['BoughtShippingBody'];
 export type BuyerBody = components['schemas']['BuyerBody'];
@@ -914,6 +1047,7 @@ export type CheckoutStatusBody = components['schemas']['CheckoutStatusBody'];
 export type CompleteCheckoutBody = components['schemas']['CompleteCheckoutBody'];
 export type ConfigBody = components['schemas']['ConfigBody'];
 export type ContactBody = components['schemas']['ContactBody'];
+export type DiscountBody = components['schemas']['DiscountBody'];
 export type FieldError = components['schemas']['FieldError'];
 export type FirstPaymentBody = components['schemas']['FirstPaymentBody'];
 export type InitiateCheckoutBody = components['schemas']['InitiateCheckoutBody'];
@@ -921,6 +1055,7 @@ export type ItemBody = components['schemas']['ItemBody'];
 export type OrderBody = components['schemas']['OrderBody'];
 export type OrderPageBody = components['schemas']['OrderPageBody'];
 export type OrderSummaryBody = components['schemas']['OrderSummaryBody'];
+export type PauseCollectionBody = components['schemas']['PauseCollectionBody'];
 export type ProblemBody = components['schemas']['ProblemBody'];
 export type PurchaseBody = components['schemas']['PurchaseBody'];
 export type RecurringBody = components['schemas']['RecurringBody'];

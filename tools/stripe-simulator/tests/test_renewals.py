@@ -106,6 +106,7 @@ async def test_a_draft_waits_72_hours_at_most(sim: SimulatedStripe, receiver: Re
 async def test_a_renewal_is_announced(sim: SimulatedStripe) -> None:
     """Seven days before, by an invoice without an id that is not stored."""
     subscription = await sim.subscription()
+    [item] = subscription.to_dict()["items"]["data"]
 
     await until_renewed(sim, subscription)
 
@@ -113,7 +114,10 @@ async def test_a_renewal_is_announced(sim: SimulatedStripe) -> None:
     invoice = upcoming["data"]["object"]
     assert "id" not in invoice
     assert (invoice["billing_reason"], invoice["amount_due"]) == ("upcoming", 1200)
-    assert invoice["period_start"] == upcoming["created"]
+    assert (invoice["period_start"], invoice["period_end"]) == (
+        item["current_period_start"],
+        item["current_period_end"],
+    )
     assert len((await sim.api.v1.invoices.list_async({"subscription": subscription.id})).data) == 2
 
 
@@ -210,6 +214,8 @@ async def test_a_failed_renewal_tells_its_next_attempt(sim: SimulatedStripe) -> 
     updated = (await sim.events("invoice.updated"))[-1]["data"]
     assert updated["object"]["attempt_count"] == 1
     assert updated["previous_attributes"] == {"attempt_count": 0, "attempted": False, "next_payment_attempt": None}
+    marked = (await sim.events("customer.updated"))[-1]["data"]
+    assert marked["previous_attributes"] == {"delinquent": False}
 
 
 async def test_a_deleted_customer_takes_the_subscriptions_along(sim: SimulatedStripe) -> None:

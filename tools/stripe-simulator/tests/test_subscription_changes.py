@@ -208,6 +208,22 @@ async def test_another_interval_begins_a_new_period(sim: SimulatedStripe) -> Non
     assert [invoice.total for invoice in await invoices(sim, subscription)] == [12000, 11400, 1200]
 
 
+async def test_an_end_with_the_period_moves_along(sim: SimulatedStripe) -> None:
+    """When the period changes. What the customer said about it is kept until the end."""
+    subscription = await sim.subscription()
+    said = {"comment": "too dear", "feedback": "too_expensive"}
+    await update(sim, subscription, cancel_at_period_end=True, cancellation_details=said)
+    yearly = await sim.recurring_price(12000, "year")
+
+    moved = await update(sim, subscription, items=[{"id": only_item(subscription)["id"], "price": yearly}])
+    await sim.later(days=367)
+
+    ended = await fetch(sim, subscription)
+    assert moved.cancel_at == only_item(moved)["current_period_end"] == ended.ended_at
+    kept = ended.to_dict()["cancellation_details"]
+    assert kept == {**said, "reason": "cancellation_requested", "feedback_option": None}
+
+
 async def test_a_downgrade_at_once_leaves_a_credit(sim: SimulatedStripe) -> None:
     """Its negative invoice is paid, and the customer's balance pays for the next one."""
     subscription = await sim.subscription(items=[{"price": await sim.recurring_price(10_000)}])

@@ -35,7 +35,7 @@ def cancel_now(account: Account, subscription_id: str, reason: str) -> StripeObj
         status="canceled",
         canceled_at=subscription["canceled_at"] or now,
         ended_at=now,
-        cancellation_details=cancellation_details(reason),
+        cancellation_details=subscription["cancellation_details"] | {"reason": reason},
     )
 
 

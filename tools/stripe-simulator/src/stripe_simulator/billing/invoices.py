@@ -80,12 +80,13 @@ def mark_paid(account: Account, invoice: StripeObject) -> StripeObject:
         status_transitions=invoice["status_transitions"] | {"paid_at": now},
     )
     invoice_payments.mark_paid(account, invoice["id"])
+    _set_delinquent(account, invoice, delinquent=False)
     return paid
 
 
 def mark_failed(account: Account, invoice: StripeObject, next_try: int | None, *more_events: str) -> StripeObject:
     """Record a failed attempt to pay."""
-    return _settle(
+    failed = _settle(
         account,
         invoice,
         ("invoice.payment_failed", *more_events),
@@ -93,6 +94,8 @@ def mark_failed(account: Account, invoice: StripeObject, next_try: int | None, *
         attempt_count=invoice["attempt_count"] + 1,
         next_payment_attempt=next_try,
     )
+    _set_delinquent(account, invoice, delinquent=True)
+    return failed
 
 
 def void(account: Account, invoice: StripeObject) -> None:
@@ -109,6 +112,14 @@ def mark_uncollectible(account: Account, invoice: StripeObject) -> None:
     transitions = invoice["status_transitions"] | {"marked_uncollectible_at": account.clock.timestamp()}
     changes = {"auto_advance": False, "next_payment_attempt": None, "status_transitions": transitions}
     account.change(INVOICES, invoice, "invoice.marked_uncollectible", status="uncollectible", **changes)
+    _set_delinquent(account, invoice, delinquent=False)
+
+
+def _set_delinquent(account: Account, invoice: StripeObject, *, delinquent: bool) -> None:
+    """Mark the customer as Stripe does (https://docs.stripe.com/api/customers/object#customer_object-delinquent)."""
+    customer = account["customers"].find(invoice["customer"])
+    if customer is not None:
+        account.change("customers", customer, "customer.updated", delinquent=delinquent)
 
 
 def _settle(account: Account, invoice: StripeObject, events: tuple[str, ...], **changes: Any) -> StripeObject:

@@ -26,10 +26,9 @@ _TRIAL_NOTICE_SECONDS: Final = 3 * DAY_SECONDS
 def schedule(account: Account, subscription: StripeObject) -> None:
     """Renew at the end of the present period, and announce it before."""
     subscription_id, end = subscription["id"], current_period_end(subscription)
-    start = min(item["current_period_start"] for item in subscription["items"]["data"])
     account.scheduler.add_at(end, lambda: _on_period_end(account, subscription_id, end))
     announced = end - account.settings.upcoming_days * DAY_SECONDS
-    if announced > start:
+    if announced > _period_start(subscription):
         account.scheduler.add_at(announced, lambda: _announce(account, subscription_id, end))
 
 
@@ -52,6 +51,11 @@ def next_period(subscription: StripeObject, start: int) -> list[StripeObject]:
     return [item | {"current_period_start": start, "current_period_end": end} for item in items]
 
 
+def _period_start(subscription: StripeObject) -> int:
+    start: int = min(item["current_period_start"] for item in subscription["items"]["data"])
+    return start
+
+
 def _on_trial_will_end(account: Account, subscription_id: str, end: int) -> None:
     subscription = account[SUBSCRIPTIONS].get(subscription_id)
     if subscription["status"] == "trialing" and subscription["trial_end"] == end:
@@ -65,10 +69,11 @@ def _announce(account: Account, subscription_id: str, end: int) -> None:
         return
     if subscription["pause_collection"] or _ends_by(subscription, end):
         return
+    start = _period_start(subscription)
     renewed = subscription | {"items": with_items(subscription, next_period(subscription, end))}
     lines = [*prorations.pending_lines(account, subscription_id), *subscription_lines(account, renewed)]
-    preview = new_invoice(account, renewed, "upcoming", discounts.applied(account, renewed, lines))
-    preview |= {"next_payment_attempt": end + HOUR_SECONDS, "automatically_finalizes_at": None}
+    preview = new_invoice(account, renewed, "upcoming", discounts.applied(account, renewed, lines), since=start)
+    preview |= {"next_payment_attempt": end + HOUR_SECONDS, "period_end": end}
     account.publish("invoice.upcoming", {name: value for name, value in preview.items() if name != "id"})
 
 
@@ -95,7 +100,8 @@ def _renew(account: Account, subscription: StripeObject, start: int) -> None:
     items = with_items(subscription, next_period(subscription, start))
     renewed = subscription | {"items": items}
     lines = [*prorations.pending_lines(account, subscription["id"]), *subscription_lines(account, renewed)]
-    draft = new_invoice(account, renewed, "subscription_cycle", discounts.applied(account, renewed, lines))
+    since, lines = _period_start(subscription), discounts.applied(account, renewed, lines)
+    draft = new_invoice(account, renewed, "subscription_cycle", lines, since)
     advances = (subscription["pause_collection"] or {}).get("behavior") != "keep_as_draft"
     planned = draft["created"] + HOUR_SECONDS if advances else None
     draft |= {"auto_advance": advances, "automatically_finalizes_at": planned, "next_payment_attempt": planned}

@@ -12,7 +12,13 @@ from stripe_simulator.account import Account
 from stripe_simulator.billing import discounts, prorations, renewals
 from stripe_simulator.billing.endings import schedule_cancellation
 from stripe_simulator.billing.finalization import finalize_now
-from stripe_simulator.billing.objects import INVOICES, SUBSCRIPTIONS, update_subscription, with_items
+from stripe_simulator.billing.objects import (
+    INVOICES,
+    SUBSCRIPTIONS,
+    current_period_end,
+    update_subscription,
+    with_items,
+)
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.resources.new_invoice import new_invoice, subscription_lines
 from stripe_simulator.resources.subscription_items import interval_of
@@ -26,6 +32,7 @@ class Change:
     prorates: str
     trial_end: int | None
     charge: bool
+    off_session: bool
 
 
 def apply(account: Account, before: StripeObject, change: Change) -> StripeObject:
@@ -40,6 +47,8 @@ def apply(account: Account, before: StripeObject, change: Change) -> StripeObjec
     if restarts or change.trial_end == now:
         after = _restarted(after, now)
         restarts = True
+    if after["cancel_at_period_end"]:
+        after = after | {"cancel_at": current_period_end(after)}
     draft = _draft(account, before, after, change, restarts=restarts)
     if draft:
         after = after | {"latest_invoice": draft["id"]}
@@ -48,7 +57,7 @@ def apply(account: Account, before: StripeObject, change: Change) -> StripeObjec
     changed = update_subscription(account, before["id"], **after)
     _schedule(account, before, changed)
     if draft:
-        finalize_now(account, draft, charge=change.charge)
+        finalize_now(account, draft, charge=change.charge, off_session=change.off_session)
     return account[SUBSCRIPTIONS].get(before["id"])
 
 
@@ -90,18 +99,13 @@ def _schedule(account: Account, before: StripeObject, after: StripeObject) -> No
     """Schedule what the change has moved. The actions that were scheduled before see that it moved."""
     if after["cancel_at"] and after["cancel_at"] != before["cancel_at"] and not after["cancel_at_period_end"]:
         schedule_cancellation(account, after)
-    if _period_end(after) != _period_end(before):
+    if current_period_end(after) != current_period_end(before):
         renewals.schedule(account, after)
     if after["status"] == "trialing" and after["trial_end"] != before["trial_end"]:
         renewals.announce_trial_end(account, after)
     resumes_at = (after["pause_collection"] or {}).get("resumes_at")
     if resumes_at and after["pause_collection"] != before["pause_collection"]:
         account.scheduler.add_at(resumes_at, lambda: _resume(account, after["id"], resumes_at))
-
-
-def _period_end(subscription: StripeObject) -> int:
-    end: int = subscription["items"]["data"][0]["current_period_end"]
-    return end
 
 
 def _resume(account: Account, subscription_id: str, moment: int) -> None:

@@ -33,6 +33,7 @@ def update(call: Call) -> StripeObject:
         prorates=params.get("proration_behavior", "create_prorations"),
         trial_end=_trial_end(account, subscription, params),
         charge=_behaviour(params) == "allow_incomplete",
+        off_session=params.get("off_session", False),
     )
     if "discounts" in params:
         change.fields["discounts"] = discounts.redeem(account, subscription, params["discounts"] or [])
@@ -54,7 +55,10 @@ def _check_status(subscription: StripeObject, params: Params) -> None:
 
 
 def _changes(account: Account, subscription: StripeObject, params: Params) -> Params:
-    changes: Params = {}
+    changes = cancellation(account, subscription, params)
+    if "cancellation_details" in params:
+        before = (subscription | changes)["cancellation_details"]
+        changes["cancellation_details"] = {**before, **params["cancellation_details"]}
     if "metadata" in params:
         changes["metadata"] = merge_metadata(subscription["metadata"], params["metadata"])
     if "description" in params:
@@ -64,13 +68,11 @@ def _changes(account: Account, subscription: StripeObject, params: Params) -> Pa
         changes["default_payment_method"] = method
     if "payment_settings" in params:
         changes["payment_settings"] = payment_settings(subscription["payment_settings"], params)
-    if "cancellation_details" in params:
-        changes["cancellation_details"] = {**subscription["cancellation_details"], **params["cancellation_details"]}
     if "pause_collection" in params:
         changes["pause_collection"] = _pause(account, params["pause_collection"])
     if "items" in params:
         changes["items"] = item_list(subscription["id"], _items(account, subscription, params["items"]))
-    return changes | cancellation(account, subscription, params)
+    return changes
 
 
 def _pause(account: Account, given: Params) -> Params | None:

@@ -82,8 +82,11 @@ def _retrieve(call: Call) -> StripeObject:
 
 
 def _cancel(call: Call) -> StripeObject:
-    if _retrieve(call)["status"] in ENDED:
+    subscription = _retrieve(call)
+    if subscription["status"] in ENDED:
         raise resource_missing(KIND, call.id)
+    details = {**subscription["cancellation_details"], **call.params.get("cancellation_details", {})}
+    call.account.change(SUBSCRIPTIONS, subscription, cancellation_details=details)
     return cancel_now(call.account, call.id, "cancellation_requested")
 
 
@@ -139,6 +142,11 @@ RESOURCE = Resource(
         Endpoint("GET", "/v1/subscriptions", _list, Parameters(shapes.SubscriptionListParams, _FILTERS)),
         Endpoint("GET", "/v1/subscriptions/{id}", _retrieve, Parameters(shapes.SubscriptionRetrieveParams, ())),
         Endpoint("POST", "/v1/subscriptions/{id}", update, Parameters(shapes.SubscriptionUpdateParams, _UPDATE)),
-        Endpoint("DELETE", "/v1/subscriptions/{id}", _cancel, Parameters(shapes.SubscriptionCancelParams, ())),
+        Endpoint(
+            "DELETE",
+            "/v1/subscriptions/{id}",
+            _cancel,
+            Parameters(shapes.SubscriptionCancelParams, ("cancellation_details",)),
+        ),
     ),
 )

@@ -226,7 +226,8 @@ async def test_a_deleted_customer_takes_the_subscriptions_along(sim: SimulatedSt
     types = await sim.event_types()
     await sim.later(days=60)
 
-    shown = await sim.api.v1.subscriptions.retrieve_async(subscription.id)
-    assert (shown.status, shown.customer) == ("canceled", subscription.customer)
+    shown = await sim.api.v1.subscriptions.retrieve_async(subscription.id, {"expand": ["customer"]})
+    deleted = {"id": subscription.customer, "object": "customer", "deleted": True}
+    assert (shown.status, shown.to_dict()["customer"]) == ("canceled", deleted)
     assert types.index("customer.subscription.deleted") < types.index("customer.deleted")
     assert len((await sim.api.v1.invoices.list_async({"subscription": subscription.id})).data) == 1

@@ -38,6 +38,7 @@ class Account:
         # Fields that only expansion shows, and data that no response shows.
         self.includable: dict[tuple[str, str], Any] = {}
         self.secrets: dict[str, Any] = {}
+        self.tombstones: dict[str, StripeObject] = {}
         self._cause = _NO_REQUEST
         # Simulated time since when every endpoint has acknowledged an event, or None. Webhooks set it.
         self.acknowledged_at: Callable[[StripeObject], float | None] = lambda event: event["created"]

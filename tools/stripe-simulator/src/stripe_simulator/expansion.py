@@ -36,7 +36,7 @@ class Expander:
         """Refuse a list for an object that does not exist, such as a customer. A deleted one has a history."""
         for name, collection in self._fields[kind].items():
             wanted = params.get(name)
-            if isinstance(collection, str) and wanted is not None and wanted not in account.secrets:
+            if isinstance(collection, str) and wanted is not None and wanted not in account.tombstones:
                 account[collection].get(wanted, param=name, status=400)
 
     def kinds(self, kind: str, paths: Iterable[str], *, in_list: bool) -> set[str]:
@@ -86,10 +86,14 @@ def _value(account: Account, place: StripeObject, step: str, expandable: Expanda
     value = place.get(step)
     if isinstance(expandable, Mapping):
         return value
-    found = account[expandable].find
     if isinstance(value, list):
-        return [found(each) or each for each in value]
-    return found(value) or value if isinstance(value, str) else value
+        return [_found(account, expandable, each) for each in value]
+    return _found(account, expandable, value) if isinstance(value, str) else value
+
+
+def _found(account: Account, collection: str, object_id: str) -> Any:
+    """Return the object, what is left of a deleted one, or the id."""
+    return account[collection].find(object_id) or account.tombstones.get(object_id) or object_id
 
 
 def _not_expandable(step: str) -> ApiError:

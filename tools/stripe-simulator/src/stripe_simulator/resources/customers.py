@@ -1,7 +1,6 @@
 """Customers (https://docs.stripe.com/api/customers)."""
 
 import re
-from typing import Any
 
 import stripe.params as shapes
 
@@ -86,8 +85,7 @@ def _invoice_settings(default_payment_method: str | None) -> StripeObject:
 
 def _retrieve(call: Call) -> StripeObject:
     """Return the customer, or the tombstone of a deleted one."""
-    tombstone: Any = call.account.secrets.get(call.id)
-    return tombstone or call.account[COLLECTION].get(call.id)
+    return call.account.tombstones.get(call.id) or call.account[COLLECTION].get(call.id)
 
 
 def _update(call: Call) -> StripeObject:
@@ -112,7 +110,7 @@ def _delete(call: Call) -> StripeObject:
     account[COLLECTION].remove(call.id)
     account.publish("customer.deleted", customer)
     tombstone: StripeObject = {"id": call.id, "object": KIND, "deleted": True}
-    account.secrets[call.id] = tombstone
+    account.tombstones[call.id] = tombstone
     return tombstone
 
 

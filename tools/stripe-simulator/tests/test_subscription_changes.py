@@ -257,6 +257,32 @@ async def test_a_trial_ends_now_or_later(sim: SimulatedStripe) -> None:
     assert (await fetch(sim, longer)).status == "trialing"
 
 
+async def test_a_trial_is_added_later(sim: SimulatedStripe) -> None:
+    """The unused time is credited with the first invoice after it."""
+    subscription = await sim.subscription()
+    item = only_item(subscription)
+    half = (item["current_period_end"] - item["current_period_start"]) / 2
+    await sim.later(hours=half / 3600)
+    end = subscription.created + 60 * DAY
+
+    begun = await update(sim, subscription, trial_end=end)
+    await sim.later(days=46)
+
+    assert (begun.status, begun.trial_end, only_item(begun)["current_period_end"]) == ("trialing", end, end)
+    assert (await fetch(sim, subscription)).status == "active"
+    assert [invoice.total for invoice in await invoices(sim, subscription)] == [600, 1200]
+
+
+async def test_what_is_not_modelled_of_an_item_is_refused(sim: SimulatedStripe) -> None:
+    """It does not pass silently."""
+    subscription = await sim.subscription()
+    discounted: Any = {"id": only_item(subscription)["id"], "discounts": [{"coupon": "none"}]}
+
+    with pytest.raises(stripe.InvalidRequestError, match="does not model") as refused:
+        await update(sim, subscription, items=[discounted])
+    assert refused.value.param == "items[0][discounts]"
+
+
 async def coupon(sim: SimulatedStripe, **params: Any) -> str:
     """Create a coupon and return its id."""
     wanted: Any = params

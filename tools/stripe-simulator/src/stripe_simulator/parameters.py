@@ -56,6 +56,13 @@ class Parameters:
         return params
 
 
+def refuse_unmodelled(given: Params, modelled: Iterable[str], param: str) -> None:
+    """Refuse a nested parameter that the simulator does not model."""
+    for name in sorted(set(given) - set(modelled)):
+        message = f"The simulator does not model the parameter '{param}[{name}]'."
+        raise invalid(message, param=f"{param}[{name}]", code=NOT_MODELLED)
+
+
 def merge_metadata(stored: Mapping[str, str], given: Any) -> dict[str, str]:
     """Return the metadata after an update: an empty value unsets a key, `metadata=""` unsets all.
 

@@ -22,18 +22,18 @@ def note_billed(account: Account, subscription: StripeObject) -> None:
         _set_billed(account, line)
 
 
-def prorate(account: Account, before: StripeObject, after: StripeObject, *, charges: bool) -> None:
+def prorate(account: Account, before: StripeObject, after: StripeObject, *, whole: bool) -> None:
     """Create invoice items for the items that differ: a credit for the old price, and a charge for the new one.
 
-    A new period is billed in full, and needs no such charges.
+    With `whole` the period ends now: every item is credited, and the next period is billed by itself.
     """
     old = {item["id"]: item for item in before["items"]["data"]}
     new = {item["id"]: item for item in after["items"]["data"]}
-    changed = [key for key in {**old, **new} if _billed_as(old.get(key)) != _billed_as(new.get(key))]
+    changed = [key for key in {**old, **new} if whole or _billed_as(old.get(key)) != _billed_as(new.get(key))]
     for key in changed:
         if key in old:
             _add(account, old[key], -account.secrets.get(f"billed:{key}", 0), "Unused time on")
-    for line in discounts.applied(account, after, subscription_lines(account, after)) if charges else ():
+    for line in discounts.applied(account, after, subscription_lines(account, after)) if not whole else ():
         key = line["parent"]["subscription_item_details"]["subscription_item"]
         if key in changed:
             net = line["amount"] - sum(each["amount"] for each in line["discount_amounts"])

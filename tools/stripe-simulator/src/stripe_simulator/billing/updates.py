@@ -2,7 +2,7 @@
 
 A change of price, quantity or items is prorated (https://docs.stripe.com/billing/subscriptions/prorations). A change of
 the billing interval, and the end of a trial, begin a new period and are billed at once
-(https://docs.stripe.com/billing/subscriptions/change-price).
+(https://docs.stripe.com/billing/subscriptions/change-price). A trial that begins later credits the unused time.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def apply(account: Account, before: StripeObject, change: Change) -> StripeObjec
         after = _with_trial_end(after, change.trial_end, now)
     restarts = _interval(before) != _interval(after) and after["status"] != "trialing"
     if change.prorates != "none" and before["status"] != "trialing":
-        prorations.prorate(account, before, after, charges=not restarts)
+        prorations.prorate(account, before, after, whole=restarts or after["status"] == "trialing")
     if restarts or change.trial_end == now:
         after = _restarted(after, now)
         restarts = True
@@ -55,6 +55,8 @@ def apply(account: Account, before: StripeObject, change: Change) -> StripeObjec
         if restarts:
             after = after | {"discounts": discounts.after_invoice(account, after)}
     changed = update_subscription(account, before["id"], **after)
+    if changed["status"] == "trialing":
+        prorations.note_billed(account, changed)
     _schedule(account, before, changed)
     if draft:
         finalize_now(account, draft, charge=change.charge, off_session=change.off_session)
@@ -66,10 +68,13 @@ def _interval(subscription: StripeObject) -> tuple[str, int]:
 
 
 def _with_trial_end(subscription: StripeObject, end: int, now: int) -> StripeObject:
-    items = [item | {"current_period_end": end} for item in subscription["items"]["data"]]
-    status = "active" if end == now else "trialing"
-    trial = {"trial_end": end, "billing_cycle_anchor": end, "status": status}
-    return subscription | trial | {"items": with_items(subscription, items)}
+    """Return the subscription with a trial that ends then, and with it the period."""
+    begins = subscription["status"] != "trialing"
+    period = {"current_period_end": end} | ({"current_period_start": now} if begins else {})
+    items = [item | period for item in subscription["items"]["data"]]
+    trial = {"trial_end": end, "billing_cycle_anchor": end, "status": "active" if end == now else "trialing"}
+    started = {"trial_start": now} if begins else {}
+    return subscription | trial | started | {"items": with_items(subscription, items)}
 
 
 def _restarted(subscription: StripeObject, now: int) -> StripeObject:

@@ -8,7 +8,7 @@ from stripe_simulator.billing.endings import cancellation_details
 from stripe_simulator.billing.objects import DAY_SECONDS, current_period_end
 from stripe_simulator.billing_periods import period_end
 from stripe_simulator.collection import StripeObject
-from stripe_simulator.parameters import Params, merge_metadata
+from stripe_simulator.parameters import Params, merge_metadata, refuse_unmodelled
 from stripe_simulator.resources.subscription_items import check_together, interval_of, item_list, new_item
 
 KIND: Final = "subscription"
@@ -20,7 +20,10 @@ def new_subscription(account: Account, customer: StripeObject, params: Params) -
     """Return the subscription that the parameters of a create call describe. The caller stores it."""
     now = account.clock.timestamp()
     subscription_id = account.ids.new("sub")
-    items = [new_item(account, subscription_id, each, place) for place, each in enumerate(required(params, "items"))]
+    given = required(params, "items")
+    for place, each in enumerate(given):
+        refuse_unmodelled(each, ("price", "quantity", "metadata"), f"items[{place}]")
+    items = [new_item(account, subscription_id, each, place) for place, each in enumerate(given)]
     check_together(items)
     trial_end = _trial_end(params, now)
     anchor = trial_end or now
@@ -127,6 +130,7 @@ def no_payment_method() -> ApiError:
 def payment_settings(before: Params, params: Params) -> Params:
     """Return `payment_settings` with what the parameters change."""
     given = params.get("payment_settings") or {}
+    refuse_unmodelled(given, ("save_default_payment_method",), "payment_settings")
     kept = given.get("save_default_payment_method", before["save_default_payment_method"])
     return {**before, "save_default_payment_method": kept}
 

@@ -8,10 +8,10 @@ from typing import Final
 from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.billing import discounts, updates
-from stripe_simulator.billing.objects import ENDED, SUBSCRIPTIONS
+from stripe_simulator.billing.objects import BILLED, ENDED, SUBSCRIPTIONS
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Call
-from stripe_simulator.parameters import NOT_MODELLED, Params, merge_metadata
+from stripe_simulator.parameters import NOT_MODELLED, Params, merge_metadata, refuse_unmodelled
 from stripe_simulator.resources.new_subscription import cancellation, checked_method, payment_settings
 from stripe_simulator.resources.prices import plan_of
 from stripe_simulator.resources.subscription_items import check_together, find_price, item_list, new_item
@@ -20,6 +20,7 @@ _WHEN_ENDED: Final = frozenset({"cancellation_details", "expand", "metadata"})
 _WHEN_INCOMPLETE: Final = frozenset({"default_payment_method", "expand", "metadata", "payment_settings"})
 """https://docs.stripe.com/api/subscriptions/object#subscription_object-status: metadata and default source;
 https://docs.stripe.com/billing/subscriptions/overview#requires-payment-method: the default payment method too."""
+_ITEM_PARAMETERS: Final = ("id", "price", "quantity", "metadata", "deleted")
 _BEHAVIOURS: Final = ("allow_incomplete", "default_incomplete")
 
 
@@ -86,6 +87,8 @@ def _pause(account: Account, given: Params) -> Params | None:
 
 def _items(account: Account, subscription: StripeObject, given: list[Params]) -> list[StripeObject]:
     """Return the items after the change: items with an id are changed or deleted, those without are added."""
+    for place, each in enumerate(given):
+        refuse_unmodelled(each, _ITEM_PARAMETERS, f"items[{place}]")
     items: dict[str, StripeObject] = {item["id"]: item for item in subscription["items"]["data"]}
     first = next(iter(items.values()))
     periods = {name: first[name] for name in ("current_period_start", "current_period_end")}
@@ -126,8 +129,8 @@ def _trial_end(account: Account, subscription: StripeObject, params: Params) -> 
     if given is None:
         return None
     now = account.clock.timestamp()
-    if subscription["status"] != "trialing":
-        raise invalid("The simulator models only the end of a trial.", param="trial_end", code=NOT_MODELLED)
+    if subscription["status"] not in BILLED or (given == "now" and subscription["status"] != "trialing"):
+        raise invalid("The simulator does not model this end of a trial.", param="trial_end", code=NOT_MODELLED)
     if given != "now" and given <= now:
         raise invalid("Trial end must be in the future, or 'now'.", param="trial_end")
     return now if given == "now" else int(given)

@@ -31,6 +31,7 @@ WITH_NODE := PATH="$(CURDIR)/.venv/bin:$$PATH"
 NPM := $(WITH_NODE) npm --prefix frontend
 SHOP := frontend/shop/dist/index.html
 SHOP_SOURCES := $(shell find frontend \( -name node_modules -o -name dist -o -name test -o -name examples -o -name '*.md' \) -prune -o -type f -print)
+STRIPE_TYPES := frontend/node_modules/.stripe-types.json
 API_TYPES := frontend/packages/checkout/src/api.ts
 PRINT_API_TYPES = $(RUN) python -m payments_gateway.print_openapi | $(WITH_NODE) frontend/node_modules/.bin/openapi-typescript \
 	--root-types --root-types-no-schema-prefix --alphabetize
@@ -87,7 +88,7 @@ test-long: .venv/.synced ## Run long tests: kills at every call, cluster changes
 	@$(RUN) pytest -n 2 --dist loadfile -m "long and not browser" $(PYTEST_ARGS)
 
 .PHONY: frontend
-frontend: $(SHOP) ## Build the shop into frontend/shop/dist
+frontend: $(SHOP) $(STRIPE_TYPES) ## Build the shop into frontend/shop/dist, and extract Stripe's published types for the tests
 
 .PHONY: frontend-dev
 frontend-dev: GATEWAY ?= $(shell sed -n 's/^ *"gateway": "\(.*\)",/\1/p' $${HOLDFAST_HOME:-.holdfast}/stack.json 2>/dev/null)
@@ -205,6 +206,9 @@ $(UV):
 frontend/node_modules/.installed: frontend/package-lock.json frontend/.npmrc | .venv/.synced
 	@$(NPM) ci --loglevel=error --no-progress
 	@touch $@
+
+$(STRIPE_TYPES): frontend/node_modules/.installed frontend/conformance/stripe_types.ts
+	@$(WITH_NODE) node frontend/conformance/stripe_types.ts >$@
 
 $(SHOP): frontend/node_modules/.installed $(SHOP_SOURCES)
 	@$(NPM) run build --silent

@@ -1,11 +1,17 @@
 """Settings of all tests. In CI a skipped test fails the run."""
 
 import os
+from pathlib import Path
 
 # Imported early: its plugin would import it after a failed test, which can crash CPython 3.11 and hide the failure.
 import hypothesis.internal.conjecture.engine  # noqa: F401
 import pytest
 from hypothesis import settings
+
+# Simulators fail rather than deviate from the types that Stripe publishes, which `make frontend` extracts.
+_PUBLISHED_TYPES = Path(__file__).parent / "frontend/node_modules/.stripe-types.json"
+if _PUBLISHED_TYPES.exists():
+    os.environ.setdefault("STRIPE_SIMULATOR_PUBLISHED_TYPES", str(_PUBLISHED_TYPES))
 
 # A busy machine is slow. With CI set, Hypothesis itself does the same.
 settings.register_profile("no-deadline", settings(), deadline=None)

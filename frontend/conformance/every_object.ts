@@ -236,6 +236,7 @@ async function errors(): Promise<void> {
   await refused(stripe.paymentIntents.retrieve("pi_unknown"));
   await refused(stripe.paymentIntents.cancel(intent.id));
   await refused(newIntent({ amount: 1 }));
+  await refused(newIntent({ capture_method: "manual" }));
   await refused(stripe.customers.create({ email: "no address" }));
   await refused(stripe.refunds.create({ payment_intent: intent.id, amount: 10_000 }));
   for (const payment_method of ["pm_card_chargeDeclined", "pm_card_chargeDeclinedExpiredCard"]) {

@@ -1,6 +1,6 @@
 /** The official Node client brings subscriptions, and all that bills them, into every state. */
 import type { Stripe } from "stripe";
-import { control, DAY, monthly, pay, stripe, subscribe, wait } from "./simulator.ts";
+import { control, DAY, monthly, pay, refused, stripe, subscribe, wait } from "./simulator.ts";
 
 const EVERYTHING = ["customer", "default_payment_method", "discounts", "latest_invoice.confirmation_secret"];
 
@@ -13,6 +13,9 @@ export async function subscriptions(): Promise<void> {
   const challenged = await subscribe("pm_card_authenticationRequired");
   const waiting = await subscribe("pm_card_visa", { payment_behavior: "default_incomplete" });
   await pay(firstIntent(waiting));
+  for (const like of ["pm_card_authenticationRequired", "pm_card_chargeCustomerFail"]) {
+    await refused(subscribe(like, { payment_behavior: "error_if_incomplete" }));
+  }
   const paused = await subscribe();
   await control(`/subscriptions/${paused.id}/pause`);
   const canceled = await subscribe();

@@ -130,11 +130,11 @@ async def test_a_reset_tells_a_failed_scheduled_action(sim: SimulatedStripe) -> 
 
 async def test_events_of_a_moment_are_delivered_before_the_next(sim: SimulatedStripe, receiver: Receiver) -> None:
     """An advance over two scheduled moments delivers the first one's events as of the first."""
-    await sim.subscribe(receiver, "charge.succeeded")
+    await sim.subscribe(receiver, "customer.updated")
     account = sim.simulator.state.account
     seen: list[int] = []
-    charge: dict[str, Any] = {"id": "ch_1", "object": "charge"}
-    account.scheduler.add(10.0, lambda: account.publish("charge.succeeded", charge))
+    customer = account["customers"].get((await sim.api.v1.customers.create_async({})).id)
+    account.scheduler.add(10.0, lambda: account.publish("customer.updated", customer))
     account.scheduler.add(20.0, lambda: seen.append(len(receiver.received)))
 
     await sim.control("POST", "/clock/advance", {"seconds": 30})

@@ -22,6 +22,7 @@ from stripe_simulator.resources.webhook_endpoints import set_signing_secret
 from stripe_simulator.sample_shop import create_sample_shop
 from stripe_simulator.settings import QuickRetries, SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
+from stripe_simulator.strict_mode import strict_mode
 
 SECRET_KEY_VARIABLE: Final = "STRIPE_SIMULATOR_SECRET_KEY"  # noqa: S105 - the name of a variable
 PUBLISHABLE_KEY_VARIABLE: Final = "STRIPE_SIMULATOR_PUBLISHABLE_KEY"
@@ -41,7 +42,7 @@ async def _serve(settings: SimulatorSettings, options: argparse.Namespace) -> No
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stopping.set)
-    simulator = Simulator(settings)
+    simulator = Simulator(settings, strict_mode())
     simulator.preparing = True
     async with simulator:
         simulator.state.rate_limiter.set(UNLIMITED)

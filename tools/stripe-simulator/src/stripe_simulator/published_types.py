@@ -8,11 +8,18 @@ values later; here they are closed, because the version is fixed.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import NoneType
 from typing import Any, Final
 
 Schema = Mapping[str, Any]
 
-_TYPES: Final[Mapping[str, Any]] = {"string": str, "number": (int, float), "integer": int, "boolean": bool}
+_PYTHON_TYPES: Final[Mapping[str, tuple[type[Any], ...]]] = {
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "null": (NoneType,),
+}
 
 
 class Problem(StrEnum):
@@ -66,6 +73,8 @@ class PublishedTypes:
         self._events: Mapping[str, Schema] = printed["events"]
         self._error: Schema = printed["error"]
         self._definitions: Mapping[str, Schema] = printed["definitions"]
+        self._noted: set[tuple[str, str, int]] = set()
+        self._scalars: dict[int, frozenset[Any]] = {}
         self._error_codes: Schema = printed["error_codes"]
 
     @property
@@ -124,7 +133,7 @@ class PublishedTypes:
             yield from self._check_object(schema, value, place)
         elif schema.get("type") == "array":
             yield from self._check_array(schema, value, place)
-        elif schema.get("type") is not None and not _is_a(schema["type"], value):
+        elif schema.get("type") is not None and type(value) not in _PYTHON_TYPES[schema["type"]]:
             yield place.deviation(Problem.WRONG_TYPE, _described(value))
 
     def _check_any(self, choices: list[Schema], value: Any, place: Place) -> Iterator[Deviation]:
@@ -159,18 +168,16 @@ class PublishedTypes:
             return
         if isinstance(value.get("object"), str):
             place = Place(f"{value['object']} (deleted)" if value.get("deleted") else value["object"])
-        required = self.required.setdefault(place.kind, set())
+        self._note_required(schema, place)
         for name in schema["required"]:
-            below = place.below(name)
-            required.add(below.path)
             if name not in value:
-                yield below.deviation(Problem.MISSING)
+                yield place.below(name).deviation(Problem.MISSING)
         others = schema["additionalProperties"]
         for name, field in value.items():
             published = schema["properties"].get(name, others)
             if published is False:
                 yield place.below(name).deviation(Problem.NOT_PUBLISHED)
-            else:
+            elif not self._accepts_scalar(published, field):
                 yield from self._check(published, field, place.below(name if published is not others else "*"))
 
     def _check_array(self, schema: Schema, value: Any, place: Place) -> Iterator[Deviation]:
@@ -179,6 +186,27 @@ class PublishedTypes:
             return
         for element in value:
             yield from self._check(schema["items"], element, place.below("[]"))
+
+    def _note_required(self, schema: Schema, place: Place) -> None:
+        noted = place.kind, place.path, id(schema)
+        if noted not in self._noted:
+            self._noted.add(noted)
+            self.required.setdefault(place.kind, set()).update(place.below(name).path for name in schema["required"])
+
+    def _accepts_scalar(self, schema: Schema, value: Any) -> bool:
+        """Return true for most valid values that are no object or array, without looking for the reason otherwise."""
+        accepted = self._scalars.get(id(schema))
+        if accepted is None:
+            accepted = self._scalars[id(schema)] = frozenset(self._scalars_of(schema))
+        return type(value) in accepted or (isinstance(value, str) and value in accepted)
+
+    def _scalars_of(self, schema: Schema) -> Iterator[Any]:
+        """Yield the Python types and the values of enums that a schema accepts."""
+        schema = self._resolve(schema)
+        for choice in schema.get("anyOf", ()):
+            yield from self._scalars_of(choice)
+        yield from schema.get("enum", ())
+        yield from _PYTHON_TYPES.get(schema.get("type", ""), ())
 
     def _resolve(self, schema: Schema) -> Schema:
         reference = schema.get("$ref")
@@ -192,12 +220,6 @@ def _is_of_partial_object(deviation: Deviation) -> bool:
     """
     inside = deviation.kind == "event" and deviation.path.startswith("data.previous_attributes.")
     return inside and (deviation.problem is Problem.MISSING or deviation.found == "null")
-
-
-def _is_a(name: str, value: Any) -> bool:
-    if name == "null":
-        return value is None
-    return isinstance(value, _TYPES[name]) and (name == "boolean") == isinstance(value, bool)
 
 
 def _described(value: Any) -> str:

@@ -19,6 +19,7 @@ from stripe_simulator.api import Observer
 from stripe_simulator.rate_limits import UNLIMITED
 from stripe_simulator.settings import QuickRetries, SimulatorSettings, WebhookSettings
 from stripe_simulator.simulator import Simulator
+from stripe_simulator.strict_mode import strict_mode
 
 CHECKOUT: Final[dict[str, Any]] = {
     "amount": 1999,
@@ -179,7 +180,7 @@ async def simulated_stripe(
     settings: SimulatorSettings = SETTINGS, observe: Observer | None = None
 ) -> AsyncIterator[SimulatedStripe]:
     """Run a simulator with clients for it. Raises ScheduledActionsFailed at the end if an action has failed."""
-    async with Simulator(settings, observe) as simulator, aiohttp.ClientSession() as session:
+    async with Simulator(settings, observe or strict_mode()) as simulator, aiohttp.ClientSession() as session:
         yield SimulatedStripe(
             simulator=simulator,
             session=session,

@@ -1,5 +1,6 @@
 """The official Python client brings subscriptions, and all that bills them, into every state."""
 
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import stripe
@@ -23,6 +24,8 @@ async def subscriptions(sim: SimulatedStripe) -> None:
     challenged = await sim.subscription("pm_card_authenticationRequired")
     waiting = await sim.subscription(payment_behavior="default_incomplete")
     await sim.pay(intent_of(waiting))
+    for like in ("pm_card_authenticationRequired", "pm_card_chargeCustomerFail"):
+        await refused(sim.subscription(like, payment_behavior="error_if_incomplete"))
     paused = await sim.subscription()
     await sim.control("POST", f"/subscriptions/{paused.id}/pause")
     canceled = await sim.subscription()
@@ -90,6 +93,15 @@ async def failed_renewals(sim: SimulatedStripe) -> None:
         await sim.control("POST", f"/payment_methods/{method}/behave", {"like": "pm_card_visa"})
         await api.update_async(str(invoice.id), {"metadata": {"a": "b"}, "auto_advance": False})
         await give_up(str(invoice.id))
+
+
+async def refused(call: Awaitable[Any]) -> None:
+    """Wait for a call that the simulator has to refuse."""
+    try:
+        await call
+    except stripe.StripeError:
+        return
+    raise AssertionError("the simulator did not refuse it")
 
 
 def intent_of(subscription: stripe.Subscription) -> str:

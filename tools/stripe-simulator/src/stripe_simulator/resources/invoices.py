@@ -47,7 +47,7 @@ def _pay(call: Call) -> StripeObject:
     if invoice["status"] == "draft":
         invoice = finalize(account, invoice["id"])
     if invoice["status"] == "paid":
-        raise invalid("Invoice is already paid", code="invoice_already_paid")
+        raise invalid("Invoice is already paid")  # without a code: https://github.com/twentyhq/twenty/pull/22705
     _check_unpaid(invoice)
     method = checked_method(account, invoice["customer"], call.params.get("payment_method"))
     if method is None:

@@ -216,7 +216,7 @@ def _card_error(code: str, message: str, param: str | None, decline_code: str | 
 def _sepa_debit(_: Account, data: Params) -> Instrument:
     instrument = ACCOUNTS_BY_IBAN.get(data["iban"].replace(" ", "").upper())
     if instrument is None:
-        raise invalid("The IBAN you provided is invalid.", param="sepa_debit[iban]", code="invalid_iban")
+        raise invalid("The IBAN you provided is invalid.", param="sepa_debit[iban]")
     return instrument
 
 

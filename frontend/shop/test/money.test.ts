@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import stripe from "../../../tests/stripe_amounts.json";
 import { formatInterval, formatMoney } from "../src/money";
 
 /** Text with plain spaces instead of Intl's. */
@@ -19,6 +20,15 @@ test.each([
 ])("an amount in a currency with %s is neither rounded nor off by a factor", (_, amount, currency, text) => {
   expect(money(amount, currency)).toBe(text);
 });
+
+test.each(stripe.major_units as [string, number, string][])(
+  "%s %i reads %s, by Stripe's decimals",
+  (code, amount, text) => {
+    const shown = money(amount, code).replace(/[^\d.]/g, "");
+
+    expect(shown.replace(/\.00$/, "")).toBe(text);
+  },
+);
 
 test.each([
   [1, "per month"],

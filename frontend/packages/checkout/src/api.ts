@@ -217,7 +217,7 @@ export interface components {
     schemas: {
         /**
          * AddressBody
-         * @description A postal address, with Stripe's fields.
+         * @description A postal address, with Stripe's fields. A blank optional one is none, as Stripe's elements hand it over.
          */
         AddressBody: {
             /**
@@ -227,7 +227,7 @@ export interface components {
             city?: string | null;
             /**
              * Country
-             * @description ISO 3166-1 alpha-2, upper case.
+             * @description ISO 3166-1 alpha-2, in either case.
              * @example GB
              */
             country: string;
@@ -503,7 +503,7 @@ export interface components {
         };
         /**
          * ContactBody
-         * @description Contact of the buyer.
+         * @description Contact of the buyer. A blank phone is none, as Stripe's elements hand it over.
          */
         ContactBody: {
             /**
@@ -514,6 +514,7 @@ export interface components {
             email: string;
             /**
              * Name
+             * @description One word is enough: wallets know no more of some buyers.
              * @example Ada Lovelace
              */
             name: string;

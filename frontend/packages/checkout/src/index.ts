@@ -7,6 +7,7 @@ export {
   type ConfirmationSnapshot,
   type ConfirmationState,
 } from "./confirmation-flow.js";
+export { addressOf, contactOf, type ElementAddress, type ElementDetails } from "./elements.js";
 export type { MessageKind } from "./message-texts.js";
 export { type MessageContext, type MessageTexts, messageFor } from "./messages.js";
 export { CheckoutProblem, type ProblemType } from "./problems.js";

@@ -9,7 +9,19 @@ from pydantic import ConfigDict, Field, StrictInt, StrictStr
 from pydantic.config import JsonDict
 
 from checkout_rules.limits import MAX_CART_LINES
-from payments_gateway.api.fields import WHOLE_NUMBER, AddressLine, Body, Email, Name, RequestBody, StripeId, Text, Uuid
+from payments_gateway.api.fields import (
+    WHOLE_NUMBER,
+    AddressLine,
+    Body,
+    Country,
+    Email,
+    Name,
+    OptionalAddressLine,
+    OptionalPhone,
+    RequestBody,
+    StripeId,
+    Uuid,
+)
 from payments_gateway.api.order_bodies import PurchaseBody, purchase_to_body
 from payments_gateway.checkout.carts import Cart, CartLine, RecurringSum
 from payments_gateway.checkout.initiate import Checkout, CheckoutRequest
@@ -28,24 +40,24 @@ class ItemBody(RequestBody):
 
 
 class ContactBody(RequestBody):
-    """Contact of the buyer."""
+    """Contact of the buyer. A blank phone is none, as Stripe's elements hand it over."""
 
     email: Email = Field(examples=["ada@example.com"])
-    name: Name = Field(examples=["Ada Lovelace"])
-    phone: Annotated[Text, Field(max_length=40)] | None = Field(default=None, examples=["+44 20 7946 0958"])
+    name: Name = Field(
+        description="One word is enough: wallets know no more of some buyers.", examples=["Ada Lovelace"]
+    )
+    phone: OptionalPhone = Field(default=None, examples=["+44 20 7946 0958"])
 
 
 class AddressBody(RequestBody):
-    """A postal address, with Stripe's fields."""
+    """A postal address, with Stripe's fields. A blank optional one is none, as Stripe's elements hand it over."""
 
     line1: AddressLine = Field(examples=["12 St James's Square"])
-    line2: AddressLine | None = None
-    city: AddressLine | None = Field(default=None, examples=["London"])
-    state: AddressLine | None = None
-    postal_code: AddressLine | None = Field(default=None, examples=["SW1Y 4JH"])
-    country: Annotated[StrictStr, Field(pattern=r"^[A-Z]{2}$")] = Field(
-        description="ISO 3166-1 alpha-2, upper case.", examples=["GB"]
-    )
+    line2: OptionalAddressLine = None
+    city: OptionalAddressLine = Field(default=None, examples=["London"])
+    state: OptionalAddressLine = None
+    postal_code: OptionalAddressLine = Field(default=None, examples=["SW1Y 4JH"])
+    country: Country = Field(description="ISO 3166-1 alpha-2, in either case.", examples=["GB"])
 
 
 _SHIPPING_NEEDS_AN_ADDRESS: Final[JsonDict] = {

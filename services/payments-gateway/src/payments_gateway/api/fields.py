@@ -1,5 +1,6 @@
 """Field types and base classes of bodies: camelCase JSON, strict types, unknown fields refused."""
 
+import re
 import unicodedata
 from typing import Annotated, Final
 
@@ -13,18 +14,37 @@ from payments_gateway.domain.attempts import is_attempt_id
 _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cs"})
 _CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
 _TEXT_PATTERN: Final = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
-"""Pattern of what _clean_text accepts, but for lone surrogates, which no pattern can name."""
+_OPTIONAL_TEXT_PATTERN: Final = rf"^[^{_CONTROL}]*$"
+"""Patterns of what Text and OptionalText accept, but for lone surrogates, which no pattern can name."""
+_COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
+_MAX_PHONE_CHARACTERS: Final = 40
 _UUID_PATTERN: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 UUID4_PATTERN: Final = "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-4[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$"
 
 
-def _clean_text(text: str) -> str:
+def _without_control(text: str) -> str:
     """Refuse control characters: PostgreSQL stores no NUL, and no name or address needs one."""
     if any(unicodedata.category(character) in _CONTROL_CATEGORIES for character in text):
         raise ValueError("must not contain control characters")
+    return text
+
+
+def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
     return text
+
+
+def _blank_is_absent(text: str | None) -> str | None:
+    """Take a blank text for none: Stripe's Address Element and wallets hand over "" for what the buyer has not."""
+    return text if text and text.strip() else None
+
+
+def _country(text: str) -> str:
+    """Return an ISO 3166-1 code in upper case. Some wallets spell it in lower case."""
+    if not _COUNTRY.fullmatch(text):
+        raise ValueError("must be a country's two letters")
+    return text.upper()
 
 
 def _email(text: str) -> str:
@@ -46,9 +66,18 @@ def _uuid(text: str) -> str:
     return text
 
 
-Text = Annotated[StrictStr, AfterValidator(_clean_text), Field(json_schema_extra={"pattern": _TEXT_PATTERN})]
+_Clean = Annotated[StrictStr, AfterValidator(_without_control)]
+Text = Annotated[_Clean, AfterValidator(_not_blank), Field(json_schema_extra={"pattern": _TEXT_PATTERN})]
 Name = Annotated[Text, Field(max_length=MAX_NAME_CHARACTERS)]
 AddressLine = Annotated[Text, Field(max_length=MAX_ADDRESS_CHARACTERS)]
+_OptionalClean = Annotated[_Clean, Field(json_schema_extra={"pattern": _OPTIONAL_TEXT_PATTERN})]
+OptionalAddressLine = Annotated[
+    Annotated[_OptionalClean, Field(max_length=MAX_ADDRESS_CHARACTERS)] | None, AfterValidator(_blank_is_absent)
+]
+OptionalPhone = Annotated[
+    Annotated[_OptionalClean, Field(max_length=_MAX_PHONE_CHARACTERS)] | None, AfterValidator(_blank_is_absent)
+]
+Country = Annotated[StrictStr, AfterValidator(_country), Field(json_schema_extra={"pattern": rf"^{_COUNTRY.pattern}$"})]
 Email = Annotated[
     StrictStr, AfterValidator(_email), Field(max_length=MAX_TEXT_CHARACTERS, json_schema_extra={"format": "email"})
 ]

@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payments_gateway.domain.attempts import Attempt, AttemptTooLarge, Contact
+from payments_gateway.domain.attempts import Address, Attempt, AttemptTooLarge, Contact
 from payments_gateway.domain.intents import IntentRefused, IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
@@ -76,6 +76,19 @@ async def test_everything_that_was_sent_is_stored(http: aiohttp.ClientSession, g
     assert (context.user_id, context.total) == ("user_ada", Money(3000, "usd"))
 
 
+async def test_what_stripes_elements_hand_over_is_stored(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """A one-word name, blank and null for what the buyer has not, and a country in lower case."""
+    contact = {"email": "ada@example.com", "name": "Ada", "phone": ""}
+    address = {"line1": "1 Quay", "line2": None, "city": "", "state": " ", "postalCode": "", "country": "ie"}
+
+    answer = await post(http, INITIATE, checkout_json(contact=contact, shippingAddress=address))
+
+    assert answer.status == 200
+    [stored] = gateway.attempts.stored()
+    assert stored.context.contact == Contact("Ada", "ada@example.com", None)
+    assert stored.context.shipping_address == Address("1 Quay", None, None, None, None, "IE")
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -103,9 +116,10 @@ async def test_another_request_with_the_same_key_is_a_conflict(
 
 
 async def test_the_same_request_spelled_otherwise_is_no_conflict(http: aiohttp.ClientSession) -> None:
-    """Order of fields, white space, escapes and absent or null fields make no difference."""
+    """Order of fields, white space, escapes, and absent, null or blank fields make no difference."""
     body = checkout_json(contact={"email": "ada@example.com", "name": "Zoë"})
-    backwards = dict(reversed(list({**body, "shippingAddress": None, "supersedes": None}.items())))
+    also = {"contact": {**body["contact"], "phone": ""}, "shippingAddress": None, "supersedes": None}
+    backwards = dict(reversed(list({**body, **also}.items())))
 
     first = await post(http, INITIATE, body, Idempotency_Key=KEY)
     second = await post_raw(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from payments_gateway.checkout.carts import Cart, CartLine, amount_due_today, price_cart, recurring_sums
 from payments_gateway.checkout.initiate import intent_kind
 from payments_gateway.domain.attempts import IntentKind, Interval, Recurring
-from payments_gateway.domain.money import MAX_CHARGE, Money
+from payments_gateway.domain.money import Money, max_charge
 from servicekit.violations import InvalidRequest
 
 from ..samples import MONTHLY, MONTHLY_AFTER_A_WEEK, SHOP, WEEKLY_AFTER_A_FORTNIGHT, YEARLY, cart, catalogue, price
@@ -15,6 +15,7 @@ from ..samples import MONTHLY, MONTHLY_AFTER_A_WEEK, SHOP, WEEKLY_AFTER_A_FORTNI
 INTERVALS = [(f"price_every_{days}", 1) for days in range(2, 9)]
 BOXES = [(f"price_box_{number}", 1) for number in range(1, 23)]
 PAYMENT, SETUP = IntentKind.PAYMENT, IntentKind.SETUP
+MAX_CHARGE = max_charge("usd")
 
 
 def every(days: int) -> Recurring:

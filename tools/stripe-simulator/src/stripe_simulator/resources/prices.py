@@ -8,12 +8,13 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
-from stripe_simulator.money import MAXIMUM_AMOUNT, check_currency
+from stripe_simulator.money import check_currency
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
 from stripe_simulator.resources.products import new_product
 
 COLLECTION = "prices"
 KIND = "price"
+_MAX_UNIT_AMOUNT = 999_999_999_999
 _MAX_INTERVAL_COUNT = {"day": 1095, "week": 156, "month": 36, "year": 3}
 
 
@@ -96,7 +97,7 @@ def _check_amount(params: Params, scheme: str) -> None:
         raise invalid("Prices require an amount, `unit_amount`.", code="parameter_missing")
     if params["unit_amount"] < 0:
         raise _bad_amount("This value must be greater than or equal to 0.")
-    if params["unit_amount"] > MAXIMUM_AMOUNT * 10_000:
+    if params["unit_amount"] > _MAX_UNIT_AMOUNT:
         raise _bad_amount("Invalid integer: the amount is too large.")
 
 

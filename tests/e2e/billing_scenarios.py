@@ -141,7 +141,7 @@ class FailActivation(Activate):
     """Stripe reports a payment method that was detached from its customer."""
 
     calls: ClassVar[Calls] = (*Activate.calls[:5], Call.FAIL_ACTIVATION)
-    failed_at = (5,)
+    failed_at: ClassVar[tuple[int, ...]] = (5,)
     subscription_status = "activation_failed"
     at_stripe = 0
 
@@ -149,6 +149,36 @@ class FailActivation(Activate):
         """Detach the payment method."""
         await super().arrange()
         await self.stripe.payment_methods.detach_async(str((await self.intent())["payment_method"]))
+
+
+class ActivateRetried(FailActivation):
+    """Stripe reports a payment again whose activation failed, after a person let it begin again with another card."""
+
+    calls: ClassVar[Calls] = (
+        Call.GET_ATTEMPT,
+        Call.QUARANTINE_PAYMENT,
+        Call.BEGIN_ACTIVATION,
+        Call.LIST_SUBSCRIPTIONS,
+        Call.CREATE_SUBSCRIPTION,
+        Call.ACTIVATE_SUBSCRIPTION,
+    )
+    failed_at = (2, 3, 4, 5)
+    subscription_status = "active"
+    at_stripe = 1
+
+    async def arrange(self) -> None:
+        """Let the activation fail, save another card, and begin again once no request can be under way."""
+        await super().arrange()
+        (await self.act(self.shop)).ok()
+        intent = await self.stripe.setup_intents.create_async({"customer": self.customer})
+        saved = (await self.shop.confirm(str(intent.client_secret))).ok()
+        row = await self.row()
+        await self.system.rpc.retry_activation(row["id"], saved["payment_method"])
+        await self.system.orders_db.rows(
+            "UPDATE subscriptions SET activation_failed_at = activation_failed_at - interval '10 minutes'"
+            " WHERE id = $1 RETURNING id",
+            uuid.UUID(row["id"]),
+        )
 
 
 class Update(Activate):
@@ -192,6 +222,38 @@ class CancelAtPeriodEnd(Activate):
         return await self.request(door, "POST", path, json={"mode": self.mode})
 
 
+class ReadIncomplete(CancelAtPeriodEnd):
+    """A user reads a subscription whose first charge was declined."""
+
+    calls: ClassVar[Calls] = (Call.GET_SUBSCRIPTION, Call.RETRIEVE_SUBSCRIPTION, Call.RETRIEVE_INTENT)
+    failed_at = ()
+    subscription_status = "incomplete"
+
+    async def pay(self) -> None:
+        """Save a card that declines every charge."""
+        (await self.shop.pay(self.checkout, payment_method="pm_card_chargeCustomerFail")).ok()
+
+    async def act(self, door: Shop) -> Reply:
+        """Read the subscription."""
+        return await self.request(door, "GET", f"/api/subscriptions/{(await self.row())['id']}")
+
+
+class OpenPortal(CancelAtPeriodEnd):
+    """A user opens Stripe's customer portal."""
+
+    calls: ClassVar[Calls] = (Call.GET_SUBSCRIPTION, Call.OPEN_PORTAL)
+    failed_at = (1,)
+
+    async def arrange(self) -> None:
+        """Complete the checkout, and set the portal up."""
+        await super().arrange()
+        await self.control_api.save_portal_settings()
+
+    async def act(self, door: Shop) -> Reply:
+        """Open the portal."""
+        return await self.request(door, "POST", f"/api/subscriptions/{(await self.row())['id']}/portal", json={})
+
+
 class CancelNow(CancelAtPeriodEnd):
     """A user cancels a subscription at once."""
 
@@ -224,10 +286,13 @@ BILLING: Final[tuple[type[Activate], ...]] = (
     AdoptAfterFailure,
     ActivateWithAnotherKey,
     FailActivation,
+    ActivateRetried,
     Update,
     CancelAtPeriodEnd,
     CancelNow,
     CancelPending,
+    ReadIncomplete,
+    OpenPortal,
 )
 BILLING_CALLS: Final = [(kind, index) for kind in BILLING for index in kind.failed_at]
 """The calls that are killed and failed, by scenario and index."""

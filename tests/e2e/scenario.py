@@ -255,8 +255,9 @@ async def take_snapshot(system: System) -> Snapshot:
     for intents in (system.stripe.v1.payment_intents, system.stripe.v1.setup_intents):
         listed: Any = await intents.list_async({"limit": 100})
         async for intent in listed.auto_paging_iter():
-            if intent.status in _PAYABLE:
-                payable.setdefault(intent.to_dict()["metadata"]["checkoutAttemptId"], []).append(intent.id)
+            attempt_id = intent.to_dict()["metadata"].get("checkoutAttemptId")
+            if intent.status in _PAYABLE and attempt_id:  # Stripe's own intents of invoices name none
+                payable.setdefault(attempt_id, []).append(intent.id)
     orders = await system.orders_db.rows("SELECT checkout_attempt_id::text AS id FROM orders")
     async with system.shop(user_id=MEMBER) as member:
         shown = await member.all_orders()

@@ -15,6 +15,8 @@ from .harness.products import (
     BillingInterval,
     Plans,
     Price,
+    Product,
+    create_prices,
     mixed_cart,
     plan_cart,
     recorded_invoices,
@@ -22,8 +24,9 @@ from .harness.products import (
     stripe_invoices,
     stripe_state,
     subscriptions_at_stripe,
+    until_on_sale_everywhere,
 )
-from .harness.shop import CONTACT, Checkout, Reply, Shop
+from .harness.shop import CONTACT, Cart, Checkout, Line, Reply, Shop
 from .harness.stores import Row
 from .harness.system import System
 
@@ -195,6 +198,28 @@ async def test_concurrent_first_checkouts_create_one_customer(
     used = {(await intent_of(system, checkout))["customer"] for checkout in checkouts}
     assert len({checkout.intent_id for checkout in checkouts}) == AT_ONCE
     assert used == {customer.id for customer in created} == {await system.orders_db.customer_of(user_id)}
+
+
+async def test_two_currencies_begun_at_once_have_two_customers(system: System, plans: Plans) -> None:
+    """Stripe refuses a second currency on a customer: both subscriptions of a user are active, at two gateways."""
+    product = Product("Tea of the month", {"eur": 1100}, billing=BillingInterval("month"))
+    [euros] = await create_prices(system.stripe, [product])
+    await until_on_sale_everywhere(system, [euros])
+    user_id = f"user-{uuid.uuid4()}"
+    carts = (plan_cart(plans, tea=1), Cart([Line(euros.id)])) * 5
+    async with system.shop(user_id=user_id) as first, system.shop(user_id=user_id, gateway=1) as second:
+        doors = (first, second, second, first, first, second, second, first, first, second)
+        begun = await asyncio.gather(*(door.checkout(cart) for door, cart in zip(doors, carts, strict=True)))
+        for checkout in begun[:2]:
+            (await first.pay(checkout)).ok()
+        bought = await asyncio.gather(*(first.complete(checkout) for checkout in begun[:2]))
+
+    customers = [await system.orders_db.customer_of(user_id, currency) for currency in ("usd", "eur")]
+    used = [{(await intent_of(system, checkout))["customer"] for checkout in begun[number::2]} for number in (0, 1)]
+    assert used == [{customer} for customer in customers]
+    assert len(set(customers)) == 2
+    assert [reply.ok()["subscriptions"][0]["status"] for reply in bought] == ["active", "active"]
+    assert [reply.ok()["subscriptions"][0]["currency"] for reply in bought] == ["usd", "eur"]
 
 
 async def test_p7_stripe_is_told_the_email_address_and_nothing_else(

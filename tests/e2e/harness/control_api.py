@@ -89,6 +89,10 @@ class ControlApi(AsyncClosing):
         """Let a saved payment method behave like another test card from now on."""
         await self._post(f"payment_methods/{payment_method_id}/behave", {"like": test_card})
 
+    async def save_portal_settings(self) -> None:
+        """Set the customer portal up, as in the Dashboard."""
+        await self._post("portal_settings", {})
+
     async def settle_debit(self, intent_id: str, *, succeed: bool = True) -> None:
         """Let the bank debit of a processing intent succeed, or fail."""
         await self._post(f"payment_intents/{intent_id}/settle", {"succeed": succeed})

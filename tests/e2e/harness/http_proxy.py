@@ -14,6 +14,8 @@ from .interceptor import AnswerLost, CallFailed, Interceptor, ObservedCall
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 _PER_CONNECTION = _HOP_BY_HOP | {"host", "content-length"}
 _MAX_BODY_BYTES = 64 * 1024 * 1024
+_NAMESPACES = {"billing_portal"}
+"""First parts of paths that a resource follows."""
 
 
 class HttpProxy(AsyncClosing):
@@ -82,9 +84,11 @@ class HttpProxy(AsyncClosing):
 
 
 def call_name(method: str, path: str) -> str:
-    """Return method and path with ids replaced: `GET /v1/refunds/{id}`."""
+    """Return method and path with ids replaced: `GET /v1/refunds/{id}`, `POST /v1/billing_portal/sessions`."""
     version, *parts = path.strip("/").split("/")
-    return f"{method} /{'/'.join([version, *(part if index % 2 == 0 else '{id}' for index, part in enumerate(parts))])}"
+    start = 1 if parts[0] in _NAMESPACES else 0
+    named = [part if index < start or (index - start) % 2 == 0 else "{id}" for index, part in enumerate(parts)]
+    return f"{method} /{'/'.join([version, *named])}"
 
 
 def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:

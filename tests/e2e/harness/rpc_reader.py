@@ -1,4 +1,4 @@
-"""Stored content read through the services' rpcs, because the stores hold it encrypted."""
+"""Rpcs of the services: stored content, which the stores hold encrypted, and what a person decides."""
 
 import uuid
 from collections.abc import Mapping
@@ -59,6 +59,13 @@ class RpcReader(AsyncClosing):
         await self._orders.QuarantinePayment(
             orders_pb2.QuarantinePaymentRequest(payment=payment, reason=reason, context=context, report=report)
         )
+
+    async def retry_activation(self, subscription_id: str, payment_method_id: str = "") -> orders_pb2.Subscription:
+        """Let a failed activation begin again, as a person does."""
+        request = orders_pb2.RetryActivationRequest(
+            subscription_id=subscription_id, payment_method_id=payment_method_id
+        )
+        return (await self._orders.RetryActivation(request, timeout=_DEADLINE_SECONDS)).subscription
 
     async def quarantined_content(self, intent_id: str) -> common_pb2.CheckoutContext | None:
         """Return the content that was quarantined with a payment; None when there is none."""

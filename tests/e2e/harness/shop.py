@@ -221,6 +221,10 @@ class Shop(AsyncClosing):
         body = {} if mode is None else {"mode": mode}
         return await self.request("POST", f"/api/subscriptions/{subscription_id}/cancel", json=body)
 
+    async def open_portal(self, subscription_id: str) -> Reply:
+        """Open Stripe's customer portal."""
+        return await self.request("POST", f"/api/subscriptions/{subscription_id}/portal", json={})
+
     async def catalogue(self) -> Reply:
         """GET the catalogue."""
         return await self.request("GET", "/api/catalog")

@@ -177,7 +177,7 @@ export interface paths {
         };
         /**
          * Read one's own subscription
-         * @description Return a subscription, with the client secret of its first charge while that is open.
+         * @description Return a subscription, with the client secret of its open payment while there is one.
          */
         get: operations["read_subscription"];
         put?: never;
@@ -205,6 +205,29 @@ export interface paths {
          *     cancelled already, and the same request after Retry-After seconds returns it.
          */
         post: operations["cancel_subscription"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/subscriptions/{subscription_id}/portal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open Stripe's customer portal
+         * @description Return the address of a new portal session for the subscription's customer.
+         *
+         *     404 also while the subscription does not exist at Stripe. 409 `portal_not_configured` if the shop never saved
+         *     the portal's settings at Stripe, and `customer_deleted` if the customer was deleted there.
+         */
+        post: operations["open_portal"];
         delete?: never;
         options?: never;
         head?: never;
@@ -583,17 +606,6 @@ export interface components {
             message: string;
         };
         /**
-         * FirstPaymentBody
-         * @description Secret with which the buyer can complete the first charge of a subscription.
-         */
-        FirstPaymentBody: {
-            /**
-             * Clientsecret
-             * @description For Stripe.js on this page only; never store it.
-             */
-            clientSecret: string;
-        };
-        /**
          * InitiateCheckoutBody
          * @description The cart and the buyer's contact. Prices, sums and the user are not accepted from the client (P6).
          */
@@ -630,6 +642,22 @@ export interface components {
              */
             quantity: number;
         };
+        /**
+         * OpenPaymentBody
+         * @description Secret with which the buyer can pay the open invoice of a subscription.
+         */
+        OpenPaymentBody: {
+            /**
+             * Clientsecret
+             * @description For Stripe.js on this page only; never store it.
+             */
+            clientSecret: string;
+        };
+        /**
+         * OpenPortalBody
+         * @description No fields: the page that the portal leads back to is the shop's setting.
+         */
+        OpenPortalBody: Record<string, never>;
         /**
          * OrderBody
          * @description An order as its owner reads it.
@@ -756,6 +784,17 @@ export interface components {
             resumesAt?: string | null;
         };
         /**
+         * PortalSessionBody
+         * @description A session of Stripe's customer portal.
+         */
+        PortalSessionBody: {
+            /**
+             * Url
+             * @description Send the browser there at once: it is valid for minutes, and whoever has it acts as the customer. Never store it.
+             */
+            url: string;
+        };
+        /**
          * ProblemBody
          * @description RFC 9457 problem details.
          */
@@ -804,7 +843,7 @@ export interface components {
              * @example urn:holdfast:problem:invalid_request
              * @enum {string}
              */
-            type: "urn:holdfast:problem:already_paid" | "urn:holdfast:problem:attempt_closed" | "urn:holdfast:problem:bad_event" | "urn:holdfast:problem:bad_signature" | "urn:holdfast:problem:body_too_large" | "urn:holdfast:problem:cart_not_for_sale" | "urn:holdfast:problem:checkout_not_found" | "urn:holdfast:problem:checkout_too_large" | "urn:holdfast:problem:http_error" | "urn:holdfast:problem:idempotency_key_reused" | "urn:holdfast:problem:intent_mismatch" | "urn:holdfast:problem:intent_not_found" | "urn:holdfast:problem:internal" | "urn:holdfast:problem:invalid_request" | "urn:holdfast:problem:malformed_json" | "urn:holdfast:problem:method_not_allowed" | "urn:holdfast:problem:no_such_route" | "urn:holdfast:problem:order_not_found" | "urn:holdfast:problem:payment_not_succeeded" | "urn:holdfast:problem:payment_processing" | "urn:holdfast:problem:rate_limited" | "urn:holdfast:problem:refused_by_stripe" | "urn:holdfast:problem:subscription_ended" | "urn:holdfast:problem:subscription_not_found" | "urn:holdfast:problem:subscription_refused" | "urn:holdfast:problem:temporarily_unavailable" | "urn:holdfast:problem:unauthenticated" | "urn:holdfast:problem:unsupported_media_type";
+            type: "urn:holdfast:problem:already_paid" | "urn:holdfast:problem:attempt_closed" | "urn:holdfast:problem:bad_event" | "urn:holdfast:problem:bad_signature" | "urn:holdfast:problem:body_too_large" | "urn:holdfast:problem:cart_not_for_sale" | "urn:holdfast:problem:checkout_not_found" | "urn:holdfast:problem:checkout_too_large" | "urn:holdfast:problem:customer_deleted" | "urn:holdfast:problem:http_error" | "urn:holdfast:problem:idempotency_key_reused" | "urn:holdfast:problem:intent_mismatch" | "urn:holdfast:problem:intent_not_found" | "urn:holdfast:problem:internal" | "urn:holdfast:problem:invalid_request" | "urn:holdfast:problem:malformed_json" | "urn:holdfast:problem:method_not_allowed" | "urn:holdfast:problem:no_such_route" | "urn:holdfast:problem:order_not_found" | "urn:holdfast:problem:payment_not_succeeded" | "urn:holdfast:problem:payment_processing" | "urn:holdfast:problem:portal_not_configured" | "urn:holdfast:problem:rate_limited" | "urn:holdfast:problem:refused_by_stripe" | "urn:holdfast:problem:subscription_ended" | "urn:holdfast:problem:subscription_not_found" | "urn:holdfast:problem:subscription_refused" | "urn:holdfast:problem:temporarily_unavailable" | "urn:holdfast:problem:unauthenticated" | "urn:holdfast:problem:unsupported_media_type";
         };
         /**
          * PurchaseBody
@@ -817,6 +856,12 @@ export interface components {
              * @example https://billing.stripe.com/p/login/test_28o
              */
             customerPortalUrl?: string | null;
+            /**
+             * Needsattention
+             * @description True if a subscription could not begin (activation_failed): a person of the shop mends that. Tell the buyer, and do not ask for money again. False once it has begun, or was ended.
+             * @default false
+             */
+            needsAttention: boolean;
             /** @description Absent if only subscriptions were bought. */
             order?: components["schemas"]["OrderSummaryBody"] | null;
             /**
@@ -1004,8 +1049,8 @@ export interface components {
             items: components["schemas"]["BilledItemBody"][];
             /** @description Absent while it is charged. */
             pauseCollection?: components["schemas"]["PauseCollectionBody"] | null;
-            /** @description With status incomplete, while the buyer can complete the first charge and Stripe is available. */
-            payment?: components["schemas"]["FirstPaymentBody"] | null;
+            /** @description With status incomplete or past_due, while the buyer can pay the open invoice and Stripe is available; absent while a payment of it is processing. */
+            payment?: components["schemas"]["OpenPaymentBody"] | null;
             /**
              * Status
              * @description Stripe's status; pending until Stripe has created it, activation_failed where Stripe refuses to or a payment method is missing, unknown while the gateway is older than orders.
@@ -1050,13 +1095,15 @@ export type ConfigBody = components['schemas']['ConfigBody'];
 export type ContactBody = components['schemas']['ContactBody'];
 export type DiscountBody = components['schemas']['DiscountBody'];
 export type FieldError = components['schemas']['FieldError'];
-export type FirstPaymentBody = components['schemas']['FirstPaymentBody'];
 export type InitiateCheckoutBody = components['schemas']['InitiateCheckoutBody'];
 export type ItemBody = components['schemas']['ItemBody'];
+export type OpenPaymentBody = components['schemas']['OpenPaymentBody'];
+export type OpenPortalBody = components['schemas']['OpenPortalBody'];
 export type OrderBody = components['schemas']['OrderBody'];
 export type OrderPageBody = components['schemas']['OrderPageBody'];
 export type OrderSummaryBody = components['schemas']['OrderSummaryBody'];
 export type PauseCollectionBody = components['schemas']['PauseCollectionBody'];
+export type PortalSessionBody = components['schemas']['PortalSessionBody'];
 export type ProblemBody = components['schemas']['ProblemBody'];
 export type PurchaseBody = components['schemas']['PurchaseBody'];
 export type RecurringBody = components['schemas']['RecurringBody'];
@@ -1827,6 +1874,118 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SubscriptionBody"];
+                };
+            };
+            /** @description The body is not valid JSON */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description A valid token is required */
+            401: {
+                headers: {
+                    "WWW-Authenticate": "Bearer";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Not found, or owned by another user; a forged attempt id is answered after a pause */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The current state does not allow it; the problem's type says why */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body must be application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many requests; retry after Retry-After seconds */
+            429: {
+                headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            503: {
+                headers: {
+                    /** @description Seconds after which the request may be repeated. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    open_portal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscription_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenPortalBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortalSessionBody"];
                 };
             };
             /** @description The body is not valid JSON */

@@ -68,6 +68,12 @@ const NOT_FOUND = notCharged(
   "It does not exist, or it belongs to another account.",
   "Sign in with the account that you bought with.",
 );
+const NO_PORTAL = notCharged(
+  "contact_shop",
+  "There is no page for this",
+  "The shop cannot show you your payment details and invoices here.",
+  "Contact the shop.",
+);
 const ENDED = notCharged(
   "start_over",
   "This checkout has ended",
@@ -106,6 +112,7 @@ export const TEMPLATES: Record<MessageKind, Template> = {
     "It has more in it than one checkout can take.",
     "Buy it in two parts.",
   ),
+  customer_deleted: NO_PORTAL,
   http_error: OUR_FAULT,
   idempotency_key_reused: ENDED,
   intent_mismatch: ANOTHER_PAYMENT,
@@ -133,6 +140,7 @@ export const TEMPLATES: Record<MessageKind, Template> = {
     money: "pending",
     action: "view_confirmation",
   },
+  portal_not_configured: NO_PORTAL,
   rate_limited: notCharged(
     "wait",
     "Too many tries",

@@ -54,6 +54,7 @@ from payments_gateway.stripe_api.catalogue import StripeCatalogue
 from payments_gateway.stripe_api.customers import StripeCustomers
 from payments_gateway.stripe_api.http import StripeHttp, stripe_session
 from payments_gateway.stripe_api.intents import StripeIntents
+from payments_gateway.stripe_api.portal import StripePortalSessions
 from payments_gateway.stripe_api.rate_limiter import Priority, StripeLimiter
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from payments_gateway.stripe_api.single_flight import SingleFlightIntents
@@ -61,7 +62,8 @@ from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
 from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.cancel import SubscriptionCancel
-from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
+from payments_gateway.subscriptions.open_payments import OpenPayments
+from payments_gateway.subscriptions.portal import CustomerPortal
 from payments_gateway.subscriptions.sync import SubscriptionSync
 from payments_gateway.webhook_dispatcher import WebhookDispatcher
 from servicekit.certificates import Certificates
@@ -111,7 +113,8 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         refund_lists = RefundLists(refunds, refunds_at_stripe)
         fulfilment = Fulfilment(attempts, orders, refund_lists, activation, ids, livemode=livemode, now=now)
         sync = SubscriptionSync(subscriptions, background_billing, activation, livemode=livemode)
-        incomplete_payments = IncompletePayments(background_billing)
+        reader = SingleFlightIntents(background_intents)
+        open_payments = OpenPayments(background_billing, reader)
         payment_guard = PaymentGuard(fulfilment, orders)
         cancellation = Cancellation(attempts, intents)
         expiry = Expiry(cancellation, now)
@@ -131,9 +134,9 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         statuses = CheckoutStatusReader(
             attempts,
             orders,
-            SingleFlightIntents(background_intents),
+            reader,
             Expiry(Cancellation(attempts, background_intents), now),
-            incomplete_payments,
+            open_payments,
         )
         cancels = SubscriptionCancel(
             subscriptions,
@@ -142,6 +145,9 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             sync,
             creation_takes=timedelta(seconds=settings.request_deadline_seconds) + _STRIPE_FINISHES_AFTER,
             now=now,
+        )
+        portal = CustomerPortal(
+            subscriptions, StripePortalSessions(background_stripe), return_url=settings.portal_return_url
         )
         disputes = StripeMirror(
             "dispute",
@@ -171,7 +177,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             [
                 checkout_routes(initiate, complete, statuses, ids),
                 order_routes(orders),
-                subscription_routes(subscriptions, incomplete_payments, cancels),
+                subscription_routes(subscriptions, open_payments, cancels, portal),
                 webhook_routes(_webhooks(settings), dispatcher),
                 shop_routes(catalogue, _config(settings)),
                 operations_routes(Readiness(readiness)),

@@ -80,6 +80,11 @@ class GatewaySettings(ServiceSettings):
         default=None,
         description="Login link of Stripe's customer portal, where buyers end subscriptions. Unset: guests cannot.",
     )
+    customer_portal_return_url: Url | None = Field(
+        default=None,
+        description="Page of the shop to which the portal leads signed-in buyers back. Unset: the first CORS origin, "
+        "or else the address in the portal's settings at Stripe.",
+    )
     stripe_timeout_seconds: float = Field(default=8.0, gt=0, le=80, description="Timeout of one try of a request.")
     stripe_max_retries: int = Field(
         default=2, ge=0, le=5, description="Retries of a request, with the same idempotency key."
@@ -290,6 +295,10 @@ class GatewaySettings(ServiceSettings):
             ),
             "GATEWAY_CUSTOMER_PORTAL_URL: outside development it must be https": self.customer_portal_url is not None
             and not self.customer_portal_url.startswith("https://"),
+            "GATEWAY_CUSTOMER_PORTAL_RETURN_URL: outside development it must be https": (
+                self.customer_portal_return_url is not None
+                and not self.customer_portal_return_url.startswith("https://")
+            ),
             "GATEWAY_TRUSTED_PROXIES: outside development no network may be that large": any(
                 network.prefixlen < _MIN_PREFIX_LENGTHS[network.version] for network in self.trusted_proxies
             ),
@@ -305,6 +314,11 @@ class GatewaySettings(ServiceSettings):
         """See ServiceSettings. The HTTP listener does not count: TLS ends at the ingress."""
         targets = ("checkout_session_target", "orders_target")
         return [] if self.tls else [target for target in targets if is_remote_address(getattr(self, target))]
+
+    @property
+    def portal_return_url(self) -> str | None:
+        """Page to which the customer portal sends buyers back; never one that a client names."""
+        return self.customer_portal_return_url or next(iter(self.cors_origins), None)
 
     @property
     def livemode(self) -> bool:

@@ -16,7 +16,7 @@ from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.domain.attempts import Attempt, IntentRef
-from payments_gateway.domain.intents import StripeIntent
+from payments_gateway.domain.intents import IntentReader, StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import PaymentDecision, PaymentReport, ReportChannel
 from payments_gateway.domain.refunds import Dispute, MirroredT, Refund, RefundOwner
@@ -26,17 +26,19 @@ from payments_gateway.payments.fulfilment import Fulfilment
 from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.cancel import SubscriptionCancel
-from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
+from payments_gateway.subscriptions.open_payments import OpenPayments
+from payments_gateway.subscriptions.portal import CustomerPortal
 from payments_gateway.subscriptions.sync import SubscriptionSync
 from payments_gateway.webhook_dispatcher import WebhookDispatcher
 
 from .fake_services import FakeAttempts, FakeCustomerRepository, FakeMirrorRepository, FakeOrders, FakePaymentRefunds
-from .fake_stripe import FakeBilling, FakeCatalogueSource, FakeIntents, FakeStripeCustomers
+from .fake_stripe import FakeBilling, FakeCatalogueSource, FakeIntents, FakePortalSessions, FakeStripeCustomers
 from .fake_subscriptions import FakeSubscriptions
 from .fakes import FakeClock, Wire, until, wired
 from .samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, CONTEXT, SHOP, attempt
 
 PAY_BY: Final = timedelta(hours=24)
+PORTAL_RETURN_URL: Final = "https://shop.example/account"
 CREATION_TAKES: Final = timedelta(seconds=30)
 WEBHOOK: Final = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 
@@ -44,8 +46,13 @@ WEBHOOK: Final = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 class Gateway:
     """Everything behind the HTTP edge."""
 
-    def __init__(self, billing: StripeSubscriptionsPort | None = None, wire: Wire | None = None) -> None:
-        """Use another Stripe Billing or another wire, if given."""
+    def __init__(
+        self,
+        billing: StripeSubscriptionsPort | None = None,
+        wire: Wire | None = None,
+        payments: IntentReader | None = None,
+    ) -> None:
+        """Use another Stripe Billing with its payments, or another wire, if given."""
         self.clock = FakeClock()
         self.wire = wire or Wire()
         self.attempts = wired(self.wire, "attempts", FakeAttempts())
@@ -53,7 +60,7 @@ class Gateway:
         self.stripe_customers = wired(self.wire, "stripe_customers", FakeStripeCustomers())
         self.customers = wired(self.wire, "customers", FakeCustomerRepository())
         self.subscriptions = wired(self.wire, "subscriptions", FakeSubscriptions(self.clock.now))
-        self.fake_billing = FakeBilling(self.clock)
+        self.fake_billing = FakeBilling(self.clock, self.intents)
         self.billing: StripeSubscriptionsPort = wired(self.wire, "billing", billing or self.fake_billing)
         self.orders = wired(self.wire, "orders", FakeOrders(self.clock.now, self.subscriptions))
         self.source = FakeCatalogueSource(SHOP)
@@ -72,7 +79,9 @@ class Gateway:
         self.supersede = Supersede(self.attempts, self.intents, cancellation, self._payment_guard)
         self.initiate = self.another_initiate(self.ids)
         self.sync = self.another_sync()
-        self.incomplete_payments = IncompletePayments(self.billing)
+        self.open_payments = OpenPayments(self.billing, wired(self.wire, "payments", payments or self.intents))
+        self.portal_sessions = wired(self.wire, "portal_sessions", FakePortalSessions())
+        self.portal = CustomerPortal(self.subscriptions, self.portal_sessions, return_url=PORTAL_RETURN_URL)
         self.cancels = SubscriptionCancel(
             self.subscriptions,
             self.billing,
@@ -104,9 +113,7 @@ class Gateway:
             subscriptions=self.sync,
         )
         self.complete = CompleteCheckout(self.attempts, self.orders, self.intents, self._expiry, self.fulfilment)
-        self.statuses = CheckoutStatusReader(
-            self.attempts, self.orders, self.intents, self._expiry, self.incomplete_payments
-        )
+        self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, self._expiry, self.open_payments)
 
     def another_initiate(self, ids: AttemptIds) -> Initiate:
         """Return the use case as a gateway process with these ids has it."""

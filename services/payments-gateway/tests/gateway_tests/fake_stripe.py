@@ -180,11 +180,25 @@ class FakeIntents:
         return list(self._intents.values())
 
 
+class FakePortalSessions:
+    """Stripe's customer portal."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[str, str | None]] = []
+        """Customer and return URL of each session."""
+
+    async def create(self, customer_id: str, return_url: str | None) -> str:
+        self.opened.append((customer_id, return_url))
+        return f"https://billing.example/p/session/{len(self.opened)}_hush"
+
+
 class FakeBilling:
     """Stripe's subscriptions: one per idempotency key, paid at once."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, intents: FakeIntents) -> None:
+        """Put the intents of open invoices among the others."""
         self._clock = clock
+        self._intents = intents
         self._by_key: dict[str, str] = {}
         self.created: dict[str, StripeSubscription] = {}
 
@@ -205,7 +219,7 @@ class FakeBilling:
             items={"data": [_item_json(item, subscription.recurring, now + 30 * 86400) for item in subscription.items]},
             latest_invoice=invoice,
         )
-        created = replace(subscription_from_stripe(fields), client_secret=f"in_{number}_secret_hush")
+        created = replace(subscription_from_stripe(fields), client_secret=f"pi_of_sub_{number}_secret_hush")
         self.created[created.id] = created
         return created.id
 
@@ -247,10 +261,18 @@ class FakeBilling:
         self.created[found.id] = replace(found, state=state)
         return self.created[found.id]
 
-    def leave_open(self, stripe_subscription_id: str) -> None:
-        """Let the first charge wait for the buyer."""
-        found = self.change(stripe_subscription_id, status=SubscriptionStatus.INCOMPLETE)
+    def leave_open(
+        self,
+        stripe_subscription_id: str,
+        status: SubscriptionStatus = SubscriptionStatus.INCOMPLETE,
+        payment: IntentStatus = IntentStatus.REQUIRES_PAYMENT_METHOD,
+    ) -> None:
+        """Leave the latest invoice open, by default its payment waits for the buyer."""
+        found = self.change(stripe_subscription_id, status=status)
         assert found.latest_invoice is not None
+        ref = IntentRef(f"pi_of_{found.id}", IntentKind.PAYMENT)
+        received = Money(0, found.latest_invoice.total.currency)
+        self._intents.put(StripeIntent(ref, payment, None, received, livemode=False, client_secret=None))
         self.created[found.id] = replace(found, latest_invoice=replace(found.latest_invoice, status=InvoiceStatus.OPEN))
 
 

@@ -66,6 +66,7 @@ class FakeSubscriptions:
             created_at=self._now(),
             status=SubscriptionStatus.ACTIVATION_FAILED if failed else SubscriptionStatus.PENDING,
             activation_failure=PAYMENT_METHOD_MISSING if failed else None,
+            activation_failed_at=self._now() if failed else None,
         )
         return self._write(recorded)
 
@@ -91,7 +92,7 @@ class FakeSubscriptions:
 
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
         found = await self.get_subscription(subscription_id)
-        if found.is_bound:
+        if found.is_bound or found.status is SubscriptionStatus.ACTIVATION_FAILED:
             return found
         if abandon_generation == found.activation_generation:
             found = replace(found, activation_generation=found.activation_generation + 1, activation_began_at=None)
@@ -148,6 +149,7 @@ class FakeSubscriptions:
                 found,
                 status=SubscriptionStatus.ACTIVATION_FAILED,
                 activation_failure=failure,
+                activation_failed_at=self._now(),
                 activation_generation=found.activation_generation + 1,
                 activation_began_at=None,
             )
@@ -164,6 +166,15 @@ class FakeSubscriptions:
         if found.stripe_subscription_id != state.stripe_subscription_id:
             raise StripeSubscriptionMismatch
         return self._apply(found, expected_version, state, invoice)
+
+    def retry_activation(self, subscription_id: str, payment_method_id: str | None = None) -> None:
+        """Let a failed activation begin again, as a person does."""
+        found = self.by_id[subscription_id]
+        assert found.status is SubscriptionStatus.ACTIVATION_FAILED
+        method_id = payment_method_id or found.payment_method_id
+        self._write(
+            replace(found, status=SubscriptionStatus.PENDING, activation_failure=None, payment_method_id=method_id)
+        )
 
     def touch(self, subscription_id: str) -> None:
         """Write a subscription as another writer would."""

@@ -98,6 +98,7 @@ def test_print_settings_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: p
         ({"CORS_ORIGINS": "https://hush.example/"}, "CORS_ORIGINS"),
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS"),
         ({"CUSTOMER_PORTAL_URL": "hush.example"}, "CUSTOMER_PORTAL_URL"),
+        ({"CUSTOMER_PORTAL_RETURN_URL": "hush.example"}, "CUSTOMER_PORTAL_RETURN_URL"),
         ({"LISTEN": "hush"}, "LISTEN"),
         ({"STOREFRONT_DIR": "/hush"}, "STOREFRONT_DIR"),
         ({"STOREFRONT_DIR": "/"}, "STOREFRONT_DIR: Value error, has no index.html"),
@@ -156,6 +157,7 @@ def test_invalid_settings_do_not_start(
         ({**OIDC, "OIDC_JWKS_URL": "http://id.shop.example/keys"}, "OIDC_JWKS_URL"),
         ({**OIDC, "OIDC_ISSUER": "http://id.shop.example", "OIDC_JWKS_URL": None}, "OIDC_JWKS_URL"),
         ({"CUSTOMER_PORTAL_URL": "http://billing.example/p/login/1"}, "CUSTOMER_PORTAL_URL"),
+        ({"CUSTOMER_PORTAL_RETURN_URL": "http://shop.example/account"}, "CUSTOMER_PORTAL_RETURN_URL"),
         ({"STRIPE_JS_URL": "http://127.0.0.1:12111/stripe.js"}, "STRIPE_JS_URL"),
         ({"DEMO_SIGN_IN": "true"}, "DEMO_SIGN_IN: starts in development only"),
         ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES"),
@@ -190,6 +192,21 @@ def test_a_remote_service_is_called_with_tls_or_through_a_mesh(monkeypatch: pyte
 def test_the_key_tells_if_money_is_real(monkeypatch: pytest.MonkeyPatch, key: str, *, live: bool) -> None:
     """Intents of the other mode are not ours."""
     assert read(monkeypatch, STRIPE_SECRET_KEY=key).livemode is live
+
+
+@pytest.mark.parametrize(
+    ("changes", "return_url"),
+    [
+        ({"CUSTOMER_PORTAL_RETURN_URL": "https://shop.example/account"}, "https://shop.example/account"),
+        ({}, "https://shop.example"),
+        ({"CORS_ORIGINS": None}, None),
+    ],
+)
+def test_the_customer_portal_leads_back_to_the_shop(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None], return_url: str | None
+) -> None:
+    """To the page that is set, else to the first origin; without any, Stripe's own settings say where."""
+    assert read(monkeypatch, **changes).portal_return_url == return_url
 
 
 def test_stripe_js_is_of_the_release_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,11 +123,15 @@ class SimulatedStripe:
     async def saved_card(self, like: str = "pm_card_visa") -> tuple[str, str]:
         """Create a customer with a saved card. Return the ids of the customer and of the payment method."""
         customer = await self.api.v1.customers.create_async({})
-        intent = await self.api.v1.setup_intents.create_async({"customer": customer.id})
+        return customer.id, await self.save_card(customer.id, like)
+
+    async def save_card(self, customer_id: str, like: str = "pm_card_visa") -> str:
+        """Save a card of a customer. Return the id of the payment method."""
+        intent = await self.api.v1.setup_intents.create_async({"customer": customer_id})
         payment = {"payment_method": like, "challenge": "pass"}
         await self.control("POST", f"/setup_intents/{intent.id}/pay", payment)
         done = await self.api.v1.setup_intents.retrieve_async(intent.id)
-        return customer.id, str(done.payment_method)
+        return str(done.payment_method)
 
     async def recurring_price(self, unit_amount: int = 1200, interval: str = "month", **more: Any) -> str:
         """Create a recurring price and return its id."""

@@ -81,6 +81,7 @@ export function purchase(id: string): Purchase {
       createdAt: "2026-11-27T00:00:00Z",
     },
     subscriptions: [],
+    needsAttention: false,
   };
 }
 

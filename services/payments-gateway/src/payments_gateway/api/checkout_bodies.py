@@ -218,5 +218,5 @@ def status_to_body(status: CheckoutStatus, portal_url: str | None) -> CheckoutSt
     """Show a checkout's status."""
     return CheckoutStatusBody(
         status=status.state.value,
-        purchase=purchase_to_body(status.purchase, portal_url, status.incomplete_payments) if status.purchase else None,
+        purchase=purchase_to_body(status.purchase, portal_url, status.open_payments) if status.purchase else None,
     )

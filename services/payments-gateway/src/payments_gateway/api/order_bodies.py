@@ -97,6 +97,11 @@ class PurchaseBody(Body):
     subscriptions: list[SubscriptionBody] = Field(
         description="One for each billing interval; empty for one-time carts."
     )
+    needs_attention: bool = Field(
+        default=False,
+        description="True if a subscription could not begin (activation_failed): a person of the shop mends that. Tell "
+        "the buyer, and do not ask for money again. False once it has begun, or was ended.",
+    )
     customer_portal_url: str | None = Field(
         default=None,
         description="With subscriptions, if the shop has it: Stripe's customer portal, where the buyer can end them. "
@@ -131,11 +136,12 @@ def decision_to_body(decision: PaymentDecision | None, portal_url: str | None) -
 def purchase_to_body(
     purchase: Purchase, portal_url: str | None, client_secrets: Mapping[str, str] = _NO_SECRETS
 ) -> PurchaseBody:
-    """Show a purchase without personal data (P7), with client secrets of open first charges by subscription id."""
+    """Show a purchase without personal data (P7), with client secrets of open payments by subscription id."""
     return PurchaseBody(
         status="completed",
         order=_order_summary_to_body(purchase.order) if purchase.order else None,
         subscriptions=[subscription_to_body(each, client_secrets.get(each.id)) for each in purchase.subscriptions],
+        needs_attention=purchase.needs_attention,
         customer_portal_url=portal_url if purchase.subscriptions else None,
     )
 

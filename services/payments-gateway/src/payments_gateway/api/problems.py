@@ -31,13 +31,14 @@ from payments_gateway.domain.errors import (
     PaymentNotSucceeded,
     PaymentProcessing,
 )
-from payments_gateway.domain.intents import IntentNotFound, IntentRefused
+from payments_gateway.domain.intents import CustomerMissing, IntentNotFound, IntentRefused
 from payments_gateway.domain.purchases import OrderNotFound
 from payments_gateway.domain.stripe_billing import SubscriptionRefused
 from payments_gateway.domain.stripe_errors import StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import SubscriptionNotFound
 from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature
 from payments_gateway.subscriptions.cancel import SubscriptionEnded
+from payments_gateway.subscriptions.portal import PortalNotConfigured
 from servicekit.json_logging import request_id
 from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
@@ -125,6 +126,8 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     IntentMismatch: Problem(409, "intent_mismatch", "The intent does not belong to the checkout"),
     SubscriptionEnded: Problem(409, "subscription_ended", "Subscription has ended"),
     SubscriptionRefused: Problem(409, "subscription_refused", "Stripe refused the change of the subscription"),
+    PortalNotConfigured: Problem(409, "portal_not_configured", "The shop has no customer portal at Stripe"),
+    CustomerMissing: Problem(409, "customer_deleted", "The customer was deleted at Stripe"),
     BadSignature: Problem(403, "bad_signature", "Webhook signature is missing, invalid or outdated"),
     BadEvent: Problem(400, "bad_event", "The body is not a webhook event"),
     RateLimited: Problem(429, "rate_limited", "Too many requests"),

@@ -32,8 +32,8 @@ class BoughtItemBody(Body):
     unit_amount: int = Field(description="Minor units.")
 
 
-class FirstPaymentBody(Body):
-    """Secret with which the buyer can complete the first charge of a subscription."""
+class OpenPaymentBody(Body):
+    """Secret with which the buyer can pay the open invoice of a subscription."""
 
     client_secret: str = Field(description="For Stripe.js on this page only; never store it.")
 
@@ -138,9 +138,10 @@ class SubscriptionBody(Body):
     )
     ended_at: datetime | None = None
     created_at: datetime
-    payment: FirstPaymentBody | None = Field(
+    payment: OpenPaymentBody | None = Field(
         default=None,
-        description="With status incomplete, while the buyer can complete the first charge and Stripe is available.",
+        description="With status incomplete or past_due, while the buyer can pay the open invoice and Stripe is "
+        "available; absent while a payment of it is processing.",
     )
 
 
@@ -162,8 +163,21 @@ class CancelSubscriptionBody(RequestBody):
     )
 
 
+class OpenPortalBody(RequestBody):
+    """No fields: the page that the portal leads back to is the shop's setting."""
+
+
+class PortalSessionBody(Body):
+    """A session of Stripe's customer portal."""
+
+    url: str = Field(
+        description="Send the browser there at once: it is valid for minutes, and whoever has it acts as the customer. "
+        "Never store it."
+    )
+
+
 def subscription_to_body(subscription: Subscription, client_secret: str | None = None) -> SubscriptionBody:
-    """Show a subscription, with the client secret of its first charge while that is open."""
+    """Show a subscription, with the client secret of its open payment, if there is one."""
     state, items = subscription.state, subscription.billed_items
     amount = sum_of(items)
     interval, interval_count = common_interval(items) or (None, None)
@@ -189,7 +203,7 @@ def subscription_to_body(subscription: Subscription, client_secret: str | None =
         default_payment_method_id=state.default_payment_method_id if state else None,
         ended_at=state.ended_at if state else subscription.cancel_requested_at,
         created_at=subscription.created_at,
-        payment=FirstPaymentBody(client_secret=client_secret) if client_secret else None,
+        payment=OpenPaymentBody(client_secret=client_secret) if client_secret else None,
     )
 
 

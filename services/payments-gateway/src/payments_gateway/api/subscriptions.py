@@ -10,6 +10,8 @@ from payments_gateway.api.paging import Cursor, Limit, invalid_cursor_named
 from payments_gateway.api.problems import describe_problems
 from payments_gateway.api.subscription_bodies import (
     CancelSubscriptionBody,
+    OpenPortalBody,
+    PortalSessionBody,
     SubscriptionBody,
     SubscriptionPageBody,
     subscription_page_to_body,
@@ -17,11 +19,12 @@ from payments_gateway.api.subscription_bodies import (
 )
 from payments_gateway.domain.subscriptions import SubscriptionNotFound, SubscriptionsPort
 from payments_gateway.subscriptions.cancel import CancelMode, SubscriptionCancel
-from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
+from payments_gateway.subscriptions.open_payments import OpenPayments
+from payments_gateway.subscriptions.portal import CustomerPortal
 
 
 def subscription_routes(
-    subscriptions: SubscriptionsPort, incomplete_payments: IncompletePayments, cancels: SubscriptionCancel
+    subscriptions: SubscriptionsPort, open_payments: OpenPayments, cancels: SubscriptionCancel, portal: CustomerPortal
 ) -> APIRouter:
     """Return the routes of subscriptions."""
     routes = APIRouter(
@@ -39,11 +42,11 @@ def subscription_routes(
 
     @routes.get("/{subscription_id}", summary="Read one's own subscription", openapi_extra=SIGNED_IN)
     async def read_subscription(subscription_id: Annotated[Uuid, Path()], user_id: RateLimitedUser) -> SubscriptionBody:
-        """Return a subscription, with the client secret of its first charge while that is open."""
+        """Return a subscription, with the client secret of its open payment while there is one."""
         subscription = await subscriptions.get_subscription(subscription_id)
         if subscription.user_id != user_id:
             raise SubscriptionNotFound
-        secrets = await incomplete_payments.client_secrets([subscription])
+        secrets = await open_payments.client_secrets([subscription])
         return subscription_to_body(subscription, secrets.get(subscription.id))
 
     @routes.post(
@@ -61,5 +64,21 @@ def subscription_routes(
         cancelled already, and the same request after Retry-After seconds returns it.
         """
         return subscription_to_body(await cancels.cancel(subscription_id, user_id, CancelMode(body.mode)))
+
+    @routes.post(
+        "/{subscription_id}/portal",
+        summary="Open Stripe's customer portal",
+        responses=describe_problems(409),
+        openapi_extra=SIGNED_IN,
+    )
+    async def open_portal(
+        subscription_id: Annotated[Uuid, Path()], _body: OpenPortalBody, user_id: RateLimitedUser
+    ) -> PortalSessionBody:
+        """Return the address of a new portal session for the subscription's customer.
+
+        404 also while the subscription does not exist at Stripe. 409 `portal_not_configured` if the shop never saved
+        the portal's settings at Stripe, and `customer_deleted` if the customer was deleted there.
+        """
+        return PortalSessionBody(url=await portal.open(subscription_id, user_id))
 
     return routes

@@ -17,7 +17,7 @@ from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.domain.intents import PENDING_STATUSES, IntentReader, IntentStatus, StripeIntent
 from payments_gateway.domain.purchases import OrdersPort, Purchase
-from payments_gateway.subscriptions.incomplete_payments import IncompletePayments
+from payments_gateway.subscriptions.open_payments import OpenPayments
 from servicekit.unavailable import ServiceUnavailable
 
 
@@ -40,8 +40,8 @@ class CheckoutStatus:
 
     state: CheckoutState
     purchase: Purchase | None = None
-    incomplete_payments: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Client secrets of first charges that the buyer can complete, by subscription id."""
+    open_payments: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Client secrets of payments that the buyer can make, by subscription id."""
 
 
 class CheckoutStatusReader:
@@ -53,13 +53,13 @@ class CheckoutStatusReader:
         orders: OrdersPort,
         intents: IntentReader,
         expiry: Expiry,
-        incomplete_payments: IncompletePayments,
+        open_payments: OpenPayments,
     ) -> None:
         self._attempts = attempts
         self._orders = orders
         self._intents = intents
         self._expiry = expiry
-        self._incomplete_payments = incomplete_payments
+        self._open_payments = open_payments
 
     async def status(self, attempt_id: str, caller: Caller) -> CheckoutStatus:
         """Return the attempt's state.
@@ -96,7 +96,7 @@ class CheckoutStatusReader:
     ) -> CheckoutStatus:
         purchase = await self._orders.find_purchase(attempt_id)
         if purchase is not None and purchase.is_visible_to(caller):
-            secrets = await self._incomplete_payments.client_secrets(purchase.subscriptions)
+            secrets = await self._open_payments.client_secrets(purchase.subscriptions)
             return CheckoutStatus(CheckoutState.COMPLETED, purchase, secrets)
         if found is None or purchase is not None:
             raise AttemptNotFound

@@ -16,7 +16,7 @@ from payments_gateway.domain.attempts import (
 )
 from payments_gateway.domain.callers import Caller
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.subscriptions import Subscription
+from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
 
 class ReportChannel(StrEnum):
@@ -127,6 +127,11 @@ class Purchase:
     def erased(self) -> bool:
         """True if its personal data were erased."""
         return any(bought is not None and bought.erased for bought in (self.order, *self.subscriptions))
+
+    @property
+    def needs_attention(self) -> bool:
+        """True if a subscription failed to begin: a person lets it begin again, or ends it and gives money back."""
+        return any(each.status is SubscriptionStatus.ACTIVATION_FAILED for each in self.subscriptions)
 
     def is_visible_to(self, caller: Caller) -> bool:
         """Return True if the caller may see it. Nobody sees an erased one: its owner is not known any more (ADR 14)."""

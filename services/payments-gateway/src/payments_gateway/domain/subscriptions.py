@@ -190,6 +190,8 @@ class Subscription:
     """Time at which this generation first began."""
     activation_failure: str | None = None
     """With ACTIVATION_FAILED: Stripe's error code, or PAYMENT_METHOD_MISSING."""
+    activation_failed_at: datetime | None = None
+    """Time of the last definite refusal, also after a person let the activation begin again."""
     cancel_requested_at: datetime | None = None
     """Time at which it was cancelled, if that was before it was bound."""
     stripe_subscription_id: str | None = None

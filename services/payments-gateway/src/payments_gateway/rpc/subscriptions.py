@@ -163,6 +163,7 @@ def subscription_from_proto(message: orders_pb2.Subscription) -> Subscription:
         activation_generation=message.activation_generation,
         activation_began_at=optional_time(message, "activation_began_at"),
         activation_failure=message.activation_failure or None,
+        activation_failed_at=optional_time(message, "activation_failed_at"),
         cancel_requested_at=optional_time(message, "cancel_requested_at"),
         stripe_subscription_id=message.stripe_subscription_id or None,
         state=state_from_proto(message.state) if message.HasField("state") else None,

@@ -9,6 +9,7 @@ from checkout_rules.limits import MAX_NAME_CHARACTERS
 from payments_gateway.domain.money import Money
 
 _ID: Final = re.compile(r"[!-~]{1,255}")
+_URL: Final = re.compile(r"https?://[!-~]{1,5000}")
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 _MAX_MINOR_UNITS: Final = 2**63 - 1
 _MAX_COUNT: Final = 2**31 - 1
@@ -28,6 +29,13 @@ def read_reference(value: Any) -> str | None:
     """Read the id of a referenced object, expanded or not; None where there is none."""
     reference = value["id"] if isinstance(value, dict) else value
     return None if reference is None else read_id(reference)
+
+
+def read_url(value: Any) -> str:
+    """Read the address of a page."""
+    if not isinstance(value, str) or not _URL.fullmatch(value):
+        raise ValueError("not a URL")
+    return value
 
 
 def read_amount(amount: Any, currency: Any, *, minimum: int = 0) -> Money:

@@ -60,6 +60,9 @@ class StripeSubscriptions:
             "default_payment_method": subscription.payment_method_id,
             "off_session": True,
             "payment_behavior": "allow_incomplete",
+            # The card that pays an invoice after this one was declined is charged for the renewals, too:
+            # https://docs.stripe.com/api/subscriptions/create#create_subscription-payment_settings
+            "payment_settings": {"save_default_payment_method": "on_subscription"},
             "metadata": {SUBSCRIPTION_ID_KEY: subscription.id},
             "expand": [*_EXPANDED],
         }

@@ -1,9 +1,9 @@
 """Creates bought subscriptions at Stripe, each exactly once (ADR 15).
 
 It may run concurrently or be killed after any line: the idempotency key makes Stripe return the same subscription
-again. Where Stripe may have forgotten the key, or replays a failure under it, existing subscriptions are searched
-before another one is created. A subscription that was cancelled meanwhile is never created; if it is found at Stripe
-after all, it is cancelled there before it is bound (ADR 29).
+again. Where Stripe may have forgotten the key, or replays a failure under it, and where an earlier generation failed,
+existing subscriptions are searched before another one is created. A subscription that was cancelled meanwhile is never
+created; if it is found at Stripe after all, it is cancelled there before it is bound (ADR 29).
 """
 
 import asyncio
@@ -42,13 +42,11 @@ _KEY_TRUSTED_FOR: Final = timedelta(hours=12)
 _KEY_ABANDONED_AFTER: Final = timedelta(hours=13)
 """A worker that still trusted the key has heard from Stripe by then, even with clock skew."""
 _CREATION_ENDED_AFTER: Final = timedelta(minutes=10)
-"""A worker that began before the cancellation has heard from Stripe by then, even with clock skew."""
+"""A worker that began before a cancellation or a refusal has heard from Stripe by then, even with clock skew."""
 _MAX_ROUNDS: Final = 3
 """Keys tried, or version conflicts met, in one run; the next run continues."""
 _NOT_FOUND_CODE: Final = "resource_missing"
 """Stripe's error code for a missing object."""
-_MAX_CONCURRENT: Final = 4
-"""Subscriptions of one purchase that are created at the same time, so that it does not crowd out other buyers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +70,15 @@ class Activation:
         self._now = now
 
     async def activate_all(self, purchase: Purchase, *, within_seconds: float | None = None) -> Activated:
-        """Activate what is left of a purchase's subscriptions. A failure of one does not stop the others."""
-        slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        """Activate what is left of a purchase's subscriptions. A failure of one does not stop the others.
+
+        One after the other: Stripe locks the customer of a subscription that it creates, and answers another create
+        meanwhile with lock_timeout (https://docs.stripe.com/rate-limits#object-lock-timeouts). Other processes and
+        purchases can still meet the lock; StripeHttp repeats those requests.
+        """
+        customer = asyncio.Lock()
         pending = [each.id for each in purchase.subscriptions if each.may_need_activation]
-        tasks = {each: asyncio.create_task(self._activate_in_slot(each, slots)) for each in pending}
+        tasks = {each: asyncio.create_task(self._activate_alone(each, customer)) for each in pending}
         await _wait_or_cancel(tasks.values(), within_seconds)
         errors = {each: _error_of(task) for each, task in tasks.items()}
         activated = {each: tasks[each].result() for each in pending if errors[each] is None}
@@ -83,8 +86,8 @@ class Activation:
         first_error = next((error for error in errors.values() if error is not None), None)
         return Activated(replace(purchase, subscriptions=subscriptions), first_error)
 
-    async def _activate_in_slot(self, subscription_id: str, slots: asyncio.Semaphore) -> Subscription:
-        async with slots:
+    async def _activate_alone(self, subscription_id: str, customer: asyncio.Lock) -> Subscription:
+        async with customer:
             return await self.activate(subscription_id)
 
     async def activate(self, subscription_id: str) -> Subscription:
@@ -169,6 +172,10 @@ class Activation:
             if found is None and age <= _KEY_ABANDONED_AFTER:
                 raise StripeUnavailable  # a worker may still create with this key: do not use the next one yet
             return found
+        if subscription.activation_failed_at is not None:
+            created_late = await self._find_of_failed(subscription, subscription.activation_failed_at)
+            if created_late is not None:
+                return created_late
         try:
             return await self._billing.create(subscription)
         except IdempotencyKeyExhausted:
@@ -178,6 +185,18 @@ class Activation:
     async def _find_existing(self, subscription: Subscription) -> StripeSubscription | None:
         stripe_subscription_id = await self._billing.find_existing(subscription)
         return await self._billing.retrieve(stripe_subscription_id) if stripe_subscription_id else None
+
+    async def _find_of_failed(self, subscription: Subscription, failed_at: datetime) -> StripeSubscription | None:
+        """Return the Stripe subscription that an earlier generation created although it failed for another worker.
+
+        Stripe stores no refusal under the idempotency key if it comes before the execution
+        (https://docs.stripe.com/api/idempotent_requests), so a late request of that generation succeeds once the price
+        or the payment method is mended.
+        """
+        remaining = failed_at + _CREATION_ENDED_AFTER - self._now()
+        if remaining > timedelta():
+            raise StripeUnavailable(remaining.total_seconds())
+        return await self._find_existing(subscription)
 
     async def _end_existing(self, subscription: Subscription, cancelled_at: datetime) -> StripeSubscription | None:
         """End the Stripe subscription of a cancelled one; return None if none was created and none will be.

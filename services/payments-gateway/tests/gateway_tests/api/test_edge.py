@@ -283,6 +283,7 @@ async def test_the_api_is_described_with_examples(http: aiohttp.ClientSession) -
         "GET /api/subscriptions",
         "GET /api/subscriptions/{subscription_id}",
         "POST /api/subscriptions/{subscription_id}/cancel",
+        "POST /api/subscriptions/{subscription_id}/portal",
     }
     schemas = document["components"]["schemas"]
     assert all(operation["summary"] and operation["description"] for operation in operations.values())

@@ -11,6 +11,7 @@ from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, Li
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
+from payments_gateway.domain.stripe_billing import SubscriptionRefused
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.domain.subscriptions import Discount, PauseCollection, Subscription, SubscriptionStatus
 
@@ -52,10 +53,15 @@ async def subscribed(gateway: Gateway, *lines: LineItem, user_id: str | None = N
     return decision.subscriptions[0]
 
 
-async def incomplete(gateway: Gateway, user_id: str | None = None) -> Subscription:
-    """Let a buyer subscribe whose first charge waits for the buyer."""
+async def unpaid(
+    gateway: Gateway,
+    user_id: str | None = None,
+    status: SubscriptionStatus = SubscriptionStatus.INCOMPLETE,
+    payment: IntentStatus = IntentStatus.REQUIRES_PAYMENT_METHOD,
+) -> Subscription:
+    """Let a buyer subscribe whose latest invoice is open, by default the first, and its payment waits for the buyer."""
     subscription = await subscribed(gateway, user_id=user_id)
-    gateway.fake_billing.leave_open("sub_1")
+    gateway.fake_billing.leave_open("sub_1", status, payment)
     return await gateway.sync.apply_snapshot(subscription, gateway.fake_billing.created["sub_1"], gateway.billing)
 
 
@@ -284,14 +290,14 @@ async def test_a_user_pages_through_the_own_subscriptions(http: aiohttp.ClientSe
 
 async def test_the_owner_gets_the_secret_of_an_open_first_charge(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """On demand, in no list; nobody gets it by the attempt id of a user."""
-    subscription = await incomplete(gateway, "user_ada")
+    subscription = await unpaid(gateway, "user_ada")
 
     one = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
     listed = await get(http, "/api/subscriptions", Authorization=ADA)
     guest = await get(http, f"/api/checkout/{subscription.checkout_attempt_id}")
 
     assert one.headers["Cache-Control"] == "no-store"
-    assert (one.json["status"], one.json["payment"]) == ("incomplete", {"clientSecret": "in_1_secret_hush"})
+    assert (one.json["status"], one.json["payment"]) == ("incomplete", {"clientSecret": "pi_of_sub_1_secret_hush"})
     assert listed.json["subscriptions"][0]["payment"] is None
     assert (guest.status, "hush" in guest.text) == (404, False)
 
@@ -300,7 +306,7 @@ async def test_a_guest_gets_the_secret_of_an_open_first_charge_by_attempt_id(
     http: aiohttp.ClientSession, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The attempt's id is the guest's capability; without Stripe the purchase is shown without a payment."""
-    subscription = await incomplete(gateway)
+    subscription = await unpaid(gateway)
     path = f"/api/checkout/{subscription.checkout_attempt_id}"
 
     found = await get(http, path)
@@ -309,13 +315,47 @@ async def test_a_guest_gets_the_secret_of_an_open_first_charge_by_attempt_id(
 
     assert [answer.json["status"] for answer in (found, without_stripe)] == ["completed", "completed"]
     payments = [answer.json["purchase"]["subscriptions"][0]["payment"] for answer in (found, without_stripe)]
-    assert payments == [{"clientSecret": "in_1_secret_hush"}, None]
+    assert payments == [{"clientSecret": "pi_of_sub_1_secret_hush"}, None]
     assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize("payment", ["requires_payment_method", "requires_confirmation", "requires_action"])
+async def test_the_open_invoice_of_a_renewal_is_offered(
+    http: aiohttp.ClientSession, gateway: Gateway, payment: str
+) -> None:
+    """The card was declined or asks for the buyer: a payment ends past_due."""
+    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus.PAST_DUE, IntentStatus(payment))
+
+    answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
+
+    assert (answer.json["status"], answer.json["payment"]) == ("past_due", {"clientSecret": "pi_of_sub_1_secret_hush"})
+
+
+@pytest.mark.parametrize("payment", ["processing", "succeeded", "canceled", "requires_capture", "of_a_later_version"])
+@pytest.mark.parametrize("status", ["incomplete", "past_due"])
+async def test_a_payment_that_the_buyer_cannot_make_now_is_not_offered(
+    http: aiohttp.ClientSession, gateway: Gateway, status: str, payment: str
+) -> None:
+    """A bank debit is open for days while it is processing: nobody is asked to pay twice."""
+    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus(status), IntentStatus(payment))
+
+    answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
+
+    assert (answer.json["status"], answer.json["payment"]) == (status, None)
+
+
+async def test_an_unpaid_subscription_offers_no_payment(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """Paying its latest invoice would not make it active."""
+    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus.UNPAID)
+
+    answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
+
+    assert (answer.json["status"], answer.json["payment"]) == ("unpaid", None)
 
 
 async def test_a_first_payment_that_is_over_is_not_offered(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """Stripe's state is newer than the record: nobody is asked to pay twice."""
-    subscription = await incomplete(gateway)
+    subscription = await unpaid(gateway)
     gateway.fake_billing.change("sub_1", status=SubscriptionStatus.ACTIVE)
 
     answer = await get(http, f"/api/checkout/{subscription.checkout_attempt_id}")
@@ -352,7 +392,7 @@ async def test_a_subscription_ends_now_for_good(http: aiohttp.ClientSession, gat
 
 async def test_one_whose_first_charge_is_open_ends_now(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """There is no paid period that it could end with."""
-    subscription = await incomplete(gateway, user_id="user_ada")
+    subscription = await unpaid(gateway, "user_ada")
 
     answer = await cancel(http, subscription)
 
@@ -441,6 +481,28 @@ async def test_a_mixed_purchase_shows_a_subscription_for_each_interval(
     assert answer.json["purchase"]["customerPortalUrl"] == PORTAL_URL
     shown = answer.json["purchase"]["subscriptions"]
     assert [(each["interval"], each["amount"]) for each in shown] == [("month", 1800), ("year", 9000)]
+
+
+async def test_a_checkout_tells_that_a_subscription_needs_attention(
+    http: aiohttp.ClientSession, gateway: Gateway
+) -> None:
+    """Stripe refused to create them; the browser that returns is told too, until a person lets them begin again."""
+    gateway.wire.fail("billing.create", SubscriptionRefused("resource_missing"))
+    failed = await subscribed(gateway, CLUB, ALMANAC)
+    gateway.wire.heal()
+    path = f"/api/checkout/{failed.checkout_attempt_id}"
+    return_ = {"checkoutAttemptId": failed.checkout_attempt_id, "setupIntentId": "seti_1"}
+
+    told = [(await get(http, path)).json["purchase"], (await post(http, "/api/orders", return_)).json]
+    for each in list(gateway.subscriptions.by_id):
+        gateway.subscriptions.retry_activation(each)
+    gateway.clock.advance(601)
+    await post(http, "/api/orders", return_)
+    mended = (await get(http, path)).json["purchase"]
+
+    assert [each["needsAttention"] for each in told] == [True, True]
+    assert {each["activationFailure"] for each in told[0]["subscriptions"]} == {"resource_missing"}
+    assert (mended["needsAttention"], {each["status"] for each in mended["subscriptions"]}) == (False, {"active"})
 
 
 INVOICE = {

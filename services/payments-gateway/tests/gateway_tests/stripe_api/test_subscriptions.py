@@ -52,6 +52,7 @@ async def test_a_subscription_is_created_with_constant_parameters(
         "default_payment_method": "pm_1",
         "off_session": "true",
         "payment_behavior": "allow_incomplete",
+        "payment_settings[save_default_payment_method]": "on_subscription",
         "trial_period_days": "14",
         "metadata[subscriptionId]": SUBSCRIPTION.id,
         "expand[0]": "latest_invoice",

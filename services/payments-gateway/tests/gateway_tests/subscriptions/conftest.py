@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from payments_gateway.stripe_api.intents import StripeIntents
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
 from stripe_simulator.rate_limits import UNLIMITED
 from stripe_simulator.settings import SimulatorSettings
@@ -19,4 +20,4 @@ async def billing() -> AsyncIterator[Billing]:
     """Give the use cases of subscriptions over a Stripe simulator."""
     async with simulated_stripe(SimulatorSettings(seed=7, secret_key="sk_test_1", rate_limits=UNLIMITED)) as stripe:
         client = stripe_client(stripe.simulator.url, stripe.session, roomy_limiter(), max_retries=1)
-        yield Billing(stripe, Gateway(StripeSubscriptions(client)))
+        yield Billing(stripe, Gateway(StripeSubscriptions(client), payments=StripeIntents(client)))

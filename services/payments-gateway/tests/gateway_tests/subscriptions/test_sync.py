@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
 from ..simulated_billing import Billing, event
@@ -194,31 +194,6 @@ async def test_the_state_does_not_wait_for_an_invoice(billing: Billing, failure:
     after = billing.the_recorded()
     assert after.status is SubscriptionStatus.CANCELED
     assert after.invoices == before.invoices
-
-
-@pytest.mark.parametrize("failure", [StripeUnavailable(), NotFoundAtStripe(), UnsupportedStripeObject()])
-async def test_a_first_charge_that_cannot_be_retrieved_is_not_offered(billing: Billing, failure: Exception) -> None:
-    """The purchase is shown all the same."""
-    subscription = await billing.begun(card="pm_card_authenticationRequired")
-    billing.gateway.wire.fail("billing.retrieve", failure)
-
-    assert await billing.gateway.incomplete_payments.client_secrets([subscription]) == {}
-
-
-async def test_a_first_charge_that_the_buyer_completes(billing: Billing) -> None:
-    """Its client secret is offered while it is open, even before the event of its payment, and never stored."""
-    subscription = await billing.begun(card="pm_card_authenticationRequired")
-    secrets = await billing.gateway.incomplete_payments.client_secrets([subscription])
-    intent_id = secrets[subscription.id].partition("_secret_")[0]
-    await billing.stripe.pay(intent_id, payment_method="pm_card_visa")
-
-    once_paid = await billing.gateway.incomplete_payments.client_secrets([subscription])
-    await billing.on_event(subscription)
-
-    after = billing.the_recorded()
-    assert once_paid == {}
-    assert (after.status, after.invoices[0].status.value) == (SubscriptionStatus.ACTIVE, "paid")
-    assert secrets[subscription.id] not in repr(after)
 
 
 async def test_a_change_is_logged_by_the_names_of_its_fields(

@@ -1,0 +1,111 @@
+"""Payments of open invoices, and the card that later renewals are charged to."""
+
+from typing import Any, Final
+
+import pytest
+
+from payments_gateway.domain.intents import IntentNotFound
+from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
+from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
+
+from ..simulated_billing import Billing
+
+DECLINED_LATER: Final = "pm_card_chargeCustomerFail"
+"""A card that can be saved and declines every charge."""
+A_MONTH_HOURS: Final = 32 * 24
+
+
+@pytest.mark.parametrize(
+    ("call", "failure"),
+    [
+        ("billing.retrieve", StripeUnavailable()),
+        ("billing.retrieve", NotFoundAtStripe()),
+        ("billing.retrieve", UnsupportedStripeObject()),
+        ("payments.retrieve", StripeUnavailable()),
+        ("payments.retrieve", IntentNotFound()),
+    ],
+)
+async def test_a_payment_that_cannot_be_retrieved_is_not_offered(
+    billing: Billing, call: str, failure: Exception
+) -> None:
+    """The purchase is shown all the same."""
+    subscription = await billing.begun(card="pm_card_authenticationRequired")
+    billing.gateway.wire.fail(call, failure)
+
+    assert await billing.gateway.open_payments.client_secrets([subscription]) == {}
+
+
+async def test_a_first_charge_that_the_buyer_completes(billing: Billing) -> None:
+    """Its client secret is offered while it is open, even before the event of its payment, and never stored."""
+    subscription = await billing.begun(card="pm_card_authenticationRequired")
+    secret = await open_secret(billing, subscription)
+    await billing.stripe.pay(intent_of(secret), payment_method="pm_card_visa")
+
+    once_paid = await billing.gateway.open_payments.client_secrets([subscription])
+    await billing.on_event(subscription)
+
+    after = billing.the_recorded()
+    assert once_paid == {}
+    assert (after.status, after.invoices[0].status.value) == (SubscriptionStatus.ACTIVE, "paid")
+    assert secret not in repr(after)
+
+
+async def test_a_renewal_is_charged_to_the_card_that_paid_the_first_invoice(billing: Billing) -> None:
+    """The first card declined the first charge; the next month the second one pays."""
+    subscription = await billing.begun(card=DECLINED_LATER)
+    secret = await open_secret(billing, subscription)
+    await billing.stripe.pay(intent_of(secret), payment_method="pm_card_mastercard")
+
+    await billing.later(hours=A_MONTH_HOURS)
+    await billing.on_event(subscription)
+
+    after, [renewal, _first] = billing.the_recorded(), billing.the_recorded().invoices
+    assert (renewal.billing_reason, renewal.status.value) == ("subscription_cycle", "paid")
+    assert (after.status, await card_of(billing, subscription)) == (SubscriptionStatus.ACTIVE, "mastercard")
+
+
+async def test_a_past_due_renewal_is_paid_with_another_card(billing: Billing) -> None:
+    """The open invoice's payment is offered until it is paid, and later renewals are charged to that card."""
+    subscription = await billing.begun()
+    declines = {"like": DECLINED_LATER}
+    await billing.stripe.control("POST", f"/payment_methods/{subscription.payment_method_id}/behave", declines)
+    await billing.later(hours=A_MONTH_HOURS)
+    await billing.on_event(subscription)
+    past_due = billing.the_recorded()
+
+    secret = await open_secret(billing, past_due)
+    await billing.stripe.pay(intent_of(secret), payment_method="pm_card_mastercard")
+    once_paid = await billing.gateway.open_payments.client_secrets([past_due])
+    await billing.on_event(subscription)
+
+    assert (past_due.status, once_paid) == (SubscriptionStatus.PAST_DUE, {})
+    assert billing.the_recorded().status is SubscriptionStatus.ACTIVE
+    assert await card_of(billing, subscription) == "mastercard"
+
+
+async def test_a_debit_that_is_processing_is_not_offered_again(billing: Billing) -> None:
+    """The subscription is incomplete and its invoice open for days: nobody is asked to pay twice."""
+    subscription = await billing.begun(card="pm_usBankAccount")
+
+    offered = await billing.gateway.open_payments.client_secrets([subscription])
+
+    assert (subscription.status, subscription.invoices[0].status.value) == (SubscriptionStatus.INCOMPLETE, "open")
+    assert offered == {}
+
+
+async def open_secret(billing: Billing, subscription: Subscription) -> str:
+    """Return the client secret that the buyer is offered."""
+    return (await billing.gateway.open_payments.client_secrets([subscription]))[subscription.id]
+
+
+def intent_of(client_secret: str) -> str:
+    """Return the intent that a secret pays."""
+    return client_secret.partition("_secret_")[0]
+
+
+async def card_of(billing: Billing, subscription: Subscription) -> str:
+    """Return the brand of the card that renewals are charged to."""
+    params: Any = {"expand": ["default_payment_method"]}
+    shown = await billing.stripe.api.v1.subscriptions.retrieve_async(str(subscription.stripe_subscription_id), params)
+    method: Any = shown.default_payment_method
+    return str(method.card.brand)

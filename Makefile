@@ -100,6 +100,10 @@ frontend-dev: frontend/node_modules/.installed ## Serve the shop from its source
 frontend-types: frontend/node_modules/.installed ## Regenerate the frontend's types of the gateway's API
 	@set -o pipefail; fresh=$$(mktemp) && trap 'rm -f "$$fresh"' EXIT && $(PRINT_API_TYPES) >"$$fresh" && cp "$$fresh" $(API_TYPES)
 
+.PHONY: conformance
+conformance: .venv/.synced $(STRIPE_TYPES) ## Compare the Stripe simulator with Stripe's published types, and print the table
+	@$(RUN) pytest -q -n 0 --capture=no tools/stripe-simulator/tests/conformance
+
 .PHONY: frontend-test
 frontend-test: frontend/node_modules/.installed ## Run the tests of the shop and its package
 	@$(NPM) run test --silent

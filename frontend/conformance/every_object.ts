@@ -66,7 +66,7 @@ async function catalogue(): Promise<void> {
     ],
     tiers_mode: "volume",
   });
-  await stripe.prices.retrieve(crates.id, { expand: ["tiers", "product"] });
+  await stripe.prices.retrieve(crates.id, { expand: ["currency_options", "product", "tiers"] });
   await stripe.prices.update(price.id, { nickname: "a name", metadata: { a: "b" }, active: false });
   await stripe.prices.list({ expand: ["data.product"] });
   const estimate = { minimum: { unit: "day", value: 1 }, maximum: { unit: "business_day", value: 3 } } as const;
@@ -125,7 +125,7 @@ async function paidIntents(): Promise<void> {
     shipping: { address: ADDRESS, name: "A Buyer" },
   });
   await stripe.paymentIntents.confirm(saved.id, { return_url: RETURN_URL });
-  await stripe.paymentIntents.retrieve(saved.id, { expand: ["customer", "latest_charge", "payment_method"] });
+  await stripe.paymentIntents.retrieve(saved.id, { expand: ["customer", "latest_charge.customer", "payment_method"] });
   await debit(SEPA_PAID, true);
   await debit(SEPA_FAILED, false);
   await pay((await newIntent()).id, "pm_usBankAccount", "paid");

@@ -2,7 +2,13 @@
 import type { Stripe } from "stripe";
 import { control, DAY, monthly, pay, refused, stripe, subscribe, wait } from "./simulator.ts";
 
-const EVERYTHING = ["customer", "default_payment_method", "discounts", "latest_invoice.confirmation_secret"];
+const EVERYTHING = [
+  "customer",
+  "default_payment_method",
+  "discounts.customer",
+  "latest_invoice.confirmation_secret",
+  "latest_invoice.discounts",
+];
 
 export async function subscriptions(): Promise<void> {
   const active = await subscribe("pm_card_visa", { metadata: { a: "b" }, description: "A plan" });
@@ -48,7 +54,7 @@ export async function planChanges(): Promise<void> {
   });
   await stripe.coupons.retrieve(once.id);
   await stripe.coupons.list();
-  const changed = await subscribe("pm_card_visa", { discounts: [{ coupon: once.id }] });
+  const changed = await subscribe("pm_card_visa", { discounts: [{ coupon: once.id }], expand: EVERYTHING });
   const now = changed.created;
   const items = await stripe.subscriptionItems.list({ subscription: changed.id });
   const item = await stripe.subscriptionItems.retrieve(items.data[0]?.id ?? "");
@@ -61,8 +67,6 @@ export async function planChanges(): Promise<void> {
     { payment_settings: { save_default_payment_method: "on_subscription" } },
   ];
   for (const params of updates) await stripe.subscriptions.update(changed.id, { ...params, expand: EVERYTHING });
-  const prorations = await stripe.invoiceItems.list({ expand: ["data.customer"], limit: 1 });
-  for (const { id } of prorations.data) await stripe.invoiceItems.retrieve(id);
   const paused: string[] = [];
   for (const behavior of ["keep_as_draft", "mark_uncollectible", "void"] as const) {
     const { id } = await subscribe();
@@ -72,6 +76,8 @@ export async function planChanges(): Promise<void> {
   await wait(32);
   await wait(32);
   await stripe.subscriptions.retrieve(changed.id, { expand: EVERYTHING });
+  const prorations = await stripe.invoiceItems.list({ expand: ["data.customer", "data.invoice"], limit: 1 });
+  for (const { id } of prorations.data) await stripe.invoiceItems.retrieve(id);
   for (const id of paused) await stripe.subscriptions.update(id, { pause_collection: "" });
   await stripe.customers.del(String((await subscribe()).customer));
 }

@@ -26,7 +26,7 @@ KNOWN_DEVIATIONS: Final = {
         "the comment on that event in the types."
     ),
 }
-"""What stays different from the published types, each with its reason. The conformance test fails for one too many."""
+"""Differences from the published types that stay, each with its reason. The conformance test fails for one too many."""
 
 
 class DeviatesFromStripe(Exception):

@@ -77,7 +77,7 @@ async def catalogue(sim: SimulatedStripe) -> None:
         "tiers_mode": "volume",
     }
     crates = await sim.api.v1.prices.create_async(tiered)
-    await sim.api.v1.prices.retrieve_async(crates.id, {"expand": ["tiers", "product"]})
+    await sim.api.v1.prices.retrieve_async(crates.id, {"expand": ["currency_options", "product", "tiers"]})
     await sim.api.v1.prices.update_async(price.id, {"nickname": "a name", "metadata": {"a": "b"}, "active": False})
     await sim.api.v1.prices.list_async({"expand": ["data.product"]})
     estimate: Any = {"minimum": {"unit": "day", "value": 1}, "maximum": {"unit": "business_day", "value": 3}}
@@ -128,7 +128,7 @@ async def paid_intents(sim: SimulatedStripe) -> None:
     }
     saved = await sim.intent(**params)
     await api.confirm_async(saved.id, {"return_url": RETURN_URL})
-    await api.retrieve_async(saved.id, {"expand": ["customer", "latest_charge", "payment_method"]})
+    await api.retrieve_async(saved.id, {"expand": ["customer", "latest_charge.customer", "payment_method"]})
     for iban, paid in ((SEPA_PAID, True), (SEPA_FAILED, False)):
         debit: Any = {"type": "sepa_debit", "sepa_debit": {"iban": iban}, "billing_details": BILLING}
         intent = await sim.intent(currency="eur")

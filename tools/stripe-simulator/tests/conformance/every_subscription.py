@@ -9,7 +9,13 @@ from stripe_simulator.testing import SimulatedStripe
 
 DAY: Final = 24 * 3600
 EVERYTHING: Final[Any] = {
-    "expand": ["customer", "default_payment_method", "discounts", "latest_invoice.confirmation_secret"]
+    "expand": [
+        "customer",
+        "default_payment_method",
+        "discounts.customer",
+        "latest_invoice.confirmation_secret",
+        "latest_invoice.discounts",
+    ]
 }
 
 
@@ -53,7 +59,7 @@ async def plan_changes(sim: SimulatedStripe) -> None:
     repeating = await coupons.create_async(off)
     await coupons.retrieve_async(once.id)
     await coupons.list_async({})
-    changed = await sim.subscription(discounts=[{"coupon": once.id}])
+    changed = await sim.subscription(discounts=[{"coupon": once.id}], **EVERYTHING)
     items = await sim.api.v1.subscription_items.list_async({"subscription": changed.id})
     item = await sim.api.v1.subscription_items.retrieve_async(items.data[0].id)
     other = await sim.recurring_price(5000)
@@ -67,8 +73,6 @@ async def plan_changes(sim: SimulatedStripe) -> None:
     )
     for params in updates:
         await api.update_async(changed.id, params | EVERYTHING)
-    page = await sim.api.v1.invoice_items.list_async({"expand": ["data.customer"]})
-    await sim.api.v1.invoice_items.retrieve_async(page.data[0].id)
     for behavior in ("keep_as_draft", "mark_uncollectible", "void"):
         paused = await sim.subscription()
         pause: Any = {"pause_collection": {"behavior": behavior}}
@@ -76,6 +80,8 @@ async def plan_changes(sim: SimulatedStripe) -> None:
     for _ in range(2):
         await sim.control("POST", "/clock/advance", {"seconds": 32 * DAY})
         await api.retrieve_async(changed.id, EVERYTHING)
+    page = await sim.api.v1.invoice_items.list_async({"expand": ["data.customer", "data.invoice"]})
+    await sim.api.v1.invoice_items.retrieve_async(page.data[0].id)
     await api.update_async(paused.id, {"pause_collection": ""})
     customer = str((await sim.subscription()).customer)
     await sim.api.v1.customers.delete_async(customer)

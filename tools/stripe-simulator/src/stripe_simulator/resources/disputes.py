@@ -51,7 +51,7 @@ _EVIDENCE: Final = (
     "uncategorized_file",
     "uncategorized_text",
 )
-"""What a merchant may hand in. Until then each is null."""
+"""Evidence that a merchant may hand in. Until then each is null."""
 
 
 def open_dispute(

@@ -147,6 +147,31 @@ async def test_a_held_request_of_a_disconnected_client_takes_effect(sim: Simulat
     assert await intents(sim) == 2
 
 
+async def test_a_customer_is_locked_while_one_of_its_subscriptions_is_written(sim: SimulatedStripe) -> None:
+    """Another write to the customer is refused, is not saved under its key, and succeeds later. Others go on."""
+    one, other = await sim.subscription(), await sim.subscription()
+    hold = {"kind": "hold_before", "method": "POST", "path": f"/v1/subscriptions/{one.id}"}
+    fault = await sim.control("POST", "/faults", hold)
+    subscriptions = sim.api.v1.subscriptions
+    writing = asyncio.create_task(subscriptions.update_async(one.id, {"metadata": {"a": "1"}}))
+    await sim.control("GET", f"/faults/{fault['id']}/wait")
+
+    key: Any = {"idempotency_key": "a-key"}
+    changes: Any = {"name": "A Buyer"}
+    with pytest.raises(stripe.RateLimitError) as refused:
+        await sim.api.v1.customers.update_async(str(one.customer), changes, key)
+    with pytest.raises(stripe.RateLimitError):
+        await subscriptions.cancel_async(one.id)
+    await subscriptions.cancel_async(other.id)
+    await subscriptions.retrieve_async(one.id)
+    await sim.control("POST", f"/faults/{fault['id']}/release")
+    await writing
+
+    changed = await sim.api.v1.customers.update_async(str(one.customer), changes, key)
+    assert refused.value.error
+    assert (refused.value.error.code, changed.name) == ("lock_timeout", "A Buyer")
+
+
 async def test_waiting_for_a_held_request_times_out(sim: SimulatedStripe) -> None:
     """The response is 504."""
     fault = await add_fault(sim, "hold_before")

@@ -22,6 +22,7 @@ from stripe_simulator.expansion import Expander
 from stripe_simulator.faults import Fault, FaultKind, Faults
 from stripe_simulator.forms import Form
 from stripe_simulator.idempotency import ApiResponse, IdempotencyKeys, in_use, other_parameters
+from stripe_simulator.object_locks import ObjectLocks
 from stripe_simulator.rate_limits import RateLimiter, rate_limited
 from stripe_simulator.request_log import ReceivedRequest, RequestLog
 from stripe_simulator.response_faults import reset_connection, send_with_fault
@@ -63,6 +64,7 @@ class Api:
         self._requests = requests
         self._url = url
         self._observe = observe
+        self._locks = ObjectLocks()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Respond to one HTTP request, subject to the faults."""
@@ -163,15 +165,21 @@ class Api:
         """Execute with the idempotency key in progress. Save the response, or free the key if nothing was executed."""
         key = api_request.idempotency_key
         if key is None:
-            return await self._run(api_request, endpoint, call, fault)
+            return await self._run_locked(api_request, endpoint, call, fault)
         self._idempotency.begin(key, api_request.path, api_request.form)
         try:
-            response = await self._run(api_request, endpoint, call, fault)
+            response = await self._run_locked(api_request, endpoint, call, fault)
         except BaseException:
             self._idempotency.abandon(key)
             raise
         self._idempotency.finish(key, response)
         return response
+
+    async def _run_locked(
+        self, api_request: ApiRequest, endpoint: Endpoint, call: Call, fault: Fault | None
+    ) -> ApiResponse:
+        with self._locks.hold(endpoint, call):
+            return await self._run(api_request, endpoint, call, fault)
 
     async def _run(self, api_request: ApiRequest, endpoint: Endpoint, call: Call, fault: Fault | None) -> ApiResponse:
         await _delay(fault, FaultKind.LATENCY_BEFORE, FaultKind.HOLD_BEFORE)

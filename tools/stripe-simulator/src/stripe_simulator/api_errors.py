@@ -92,6 +92,7 @@ def locked() -> ApiError:
     return ApiError(
         429,
         "This object cannot be accessed right now because another API request or Stripe process is currently "
-        "accessing it. If you see this error intermittently, retry the request.",
+        "accessing it. If you see this error intermittently, retry the request. If you see this error frequently and "
+        "are making multiple concurrent requests to a single object, make your requests serially or at a lower rate.",
         code="lock_timeout",
     )

@@ -48,7 +48,7 @@ async def test_invalid_sessions_are_refused(
     known = {} if param == "customer" else {"customer": customer.id}
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        await sim.api.v1.billing_portal.sessions.create_async({**known, **params})  # type: ignore[typeddict-item]
+        await sim.api.v1.billing_portal.sessions.create_async({**known, **params})  # type: ignore[arg-type]
 
     assert (refused.value.code, refused.value.param) == (code, param)
 

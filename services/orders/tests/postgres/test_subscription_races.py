@@ -139,6 +139,21 @@ async def test_a_retry_and_a_late_binding_at_once_are_one_subscription(orders: C
         assert answers[-1].stripe_subscription_id == f"sub_{number}"
 
 
+async def test_a_retry_and_a_cancel_at_once_end_cancelled_or_conflict(orders: Client) -> None:
+    """A cancelled subscription never begins again; a cancel that comes second reads the row again."""
+    for _ in range(ROUNDS):
+        failed = await fail(orders, await begun(orders))
+
+        answers, errors = await outcomes([retry(orders, failed), cancel(orders, failed)])
+
+        current = await read(orders, failed)
+        assert answers == [current]
+        assert current.version == failed.version + 1
+        assert [error.reason for error in errors] == [
+            "subscription_canceled" if current.HasField("cancel_requested_at") else "version_conflict"
+        ]
+
+
 async def test_concurrent_cancels_are_one_cancel(orders: Client) -> None:
     """Every caller gets the same row."""
     for _ in range(ROUNDS):

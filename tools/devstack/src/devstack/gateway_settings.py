@@ -26,9 +26,11 @@ def gateway_settings(
     home: Home,
     *,
     rate_limits: bool,
+    port: int | None = None,
     shop: Path | None = None,
 ) -> dict[str, str]:
     """Return a gateway's environment variables without their prefix. Upstreams are as the gateway reaches them."""
+    back_from_portal = f"http://127.0.0.1:{port}/subscriptions"
     return {
         "CHECKOUT_SESSION_TARGET": upstreams.checkout_session,
         "ORDERS_TARGET": upstreams.orders,
@@ -42,5 +44,6 @@ def gateway_settings(
         "CORS_ORIGINS": FRONTEND_ORIGINS,
         **({} if access.is_real else {"STRIPE_JS_URL": f"{access.api_base}/stripe.js"}),
         **({"STOREFRONT_DIR": str(shop), "DEMO_SIGN_IN": "true"} if shop else {}),
+        **({"CUSTOMER_PORTAL_RETURN_URL": back_from_portal} if shop and port else {}),
         **({} if rate_limits else UNLIMITED_RATES),
     }

@@ -257,6 +257,7 @@ class Stack:
                     self._webhook_secrets,
                     self.home,
                     rate_limits=self.options.rate_limits,
+                    port=gateway.port,
                     shop=self.options.shop,
                 )
             )

@@ -91,7 +91,13 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, *, seconds: flo
 async def report_payment(system: System, shop: Shop, intent: dict[str, Any], *, age_seconds: int) -> Reply:
     """Deliver the event of a payment that was made some time ago."""
     created = int(time.time()) - age_seconds
-    event = {"id": "evt_1", "type": "payment_intent.succeeded", "created": created, "data": {"object": intent}}
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "type": "payment_intent.succeeded",
+        "created": created,
+        "data": {"object": intent},
+    }
     body = json.dumps(event, default=str)
     signature = stripe.WebhookSignature.generate_signature_header(body, system.backend.addresses.webhook_secret)
     headers = {"Content-Type": "application/json", "Stripe-Signature": signature}

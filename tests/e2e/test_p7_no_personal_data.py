@@ -291,7 +291,9 @@ async def test_p7_a_refused_caller_is_never_quoted(private: Private) -> None:
 async def test_p7_a_refused_webhook_is_never_quoted(private: Private) -> None:
     """A wrong signature, another secret, and signed bodies that are no events."""
     personal = {"receipt_email": private.buyer.email.value, "shipping": {"name": private.buyer.name.value}}
-    event = json.dumps({"id": "evt_1", "type": SUCCEEDED, "created": 1, "data": {"object": personal}})
+    event = json.dumps(
+        {"id": "evt_1", "object": "event", "type": SUCCEEDED, "created": 1, "data": {"object": personal}}
+    )
     async with private.shop(signed_in=False) as stripes:
         headers = {"Content-Type": "application/json", "Stripe-Signature": f"t=1,v1=00,{private.buyer.email.value}"}
         replies = [

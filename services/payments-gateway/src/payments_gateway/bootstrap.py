@@ -159,6 +159,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         )
         dispatcher = WebhookDispatcher(
             fulfilment=fulfilment,
+            intents=intents,
             refunds=refunds,
             refund_lists=refund_lists,
             disputes=disputes,

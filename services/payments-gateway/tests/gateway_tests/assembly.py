@@ -100,6 +100,7 @@ class Gateway:
         )
         self.dispatcher = WebhookDispatcher(
             fulfilment=self.fulfilment,
+            intents=self.intents,
             refunds=refunds,
             refund_lists=RefundLists(refunds, _NoStripeObjects[Refund]()),
             disputes=StripeMirror(

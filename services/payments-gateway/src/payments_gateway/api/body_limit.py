@@ -8,9 +8,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from payments_gateway.api.methods import is_taken
 from payments_gateway.api.problems import NOT_JSON, TOO_LARGE, problem_response
+from payments_gateway.api.webhook import WEBHOOK_PATH
 
 MAX_BODY_BYTES: Final = 256 * 1024
-_MAX_LENGTH_DIGITS: Final = len(str(MAX_BODY_BYTES))
+MAX_EVENT_BYTES: Final = 1024 * 1024
+"""Largest webhook. The event of a subscription with many items passes MAX_BODY_BYTES, and Stripe disables an endpoint
+that fails for days."""
+_LIMITS: Final = {WEBHOOK_PATH: MAX_EVENT_BYTES}
 _METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -31,7 +35,7 @@ class BodyLimitMiddleware:
             await problem_response(NOT_JSON)(scope, receive, send)
             return
         try:
-            body = await _read(scope, receive)
+            body = await _read(scope, receive, _LIMITS.get(scope["path"], MAX_BODY_BYTES))
         except ClientDisconnect:
             return  # nobody waits for a response, and half a body is not what the client meant
         if body is None:
@@ -40,10 +44,10 @@ class BodyLimitMiddleware:
         await self._app(scope, _replay(body, receive), send)
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes | None:
+async def _read(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:
     """Return the body; None as soon as it is known to be too large. Raises ClientDisconnect."""
     announced = Headers(scope=scope).get("content-length", "").lstrip("0")
-    if announced.isdecimal() and (len(announced) > _MAX_LENGTH_DIGITS or int(announced) > MAX_BODY_BYTES):
+    if announced.isdecimal() and (len(announced) > len(str(max_bytes)) or int(announced) > max_bytes):
         return None
     chunks: list[bytes] = []
     size = 0
@@ -53,7 +57,7 @@ async def _read(scope: Scope, receive: Receive) -> bytes | None:
             raise ClientDisconnect
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-        if size > MAX_BODY_BYTES:
+        if size > max_bytes:
             return None
         if not message.get("more_body", False):
             return b"".join(chunks)

@@ -36,7 +36,7 @@ from payments_gateway.domain.purchases import OrderNotFound
 from payments_gateway.domain.stripe_billing import SubscriptionRefused
 from payments_gateway.domain.stripe_errors import StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import SubscriptionNotFound
-from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature
+from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature, ThinPayload
 from payments_gateway.subscriptions.cancel import SubscriptionEnded
 from payments_gateway.subscriptions.portal import PortalNotConfigured
 from servicekit.json_logging import request_id
@@ -130,6 +130,12 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     CustomerMissing: Problem(409, "customer_deleted", "The customer was deleted at Stripe"),
     BadSignature: Problem(403, "bad_signature", "Webhook signature is missing, invalid or outdated"),
     BadEvent: Problem(400, "bad_event", "The body is not a webhook event"),
+    ThinPayload: Problem(
+        400,
+        "thin_payload",
+        "Thin payloads are not supported: replace this event destination by a webhook endpoint with snapshot payloads, "
+        "with `payments-gateway webhook-endpoint ensure`",
+    ),
     RateLimited: Problem(429, "rate_limited", "Too many requests"),
     JwksUnavailable: UNAVAILABLE,
     ServiceUnavailable: UNAVAILABLE,

@@ -13,6 +13,8 @@ CONNECT_EVENTS: Final = Counter(
     "holdfast_webhook_connect_events", "Events of connected accounts: acknowledged without effect."
 )
 
+WEBHOOK_PATH: Final = "/api/stripe/webhook"
+
 _SIGNED_EVENT: Final = {
     "security": [{"stripeSignature": []}],
     "requestBody": {
@@ -23,9 +25,10 @@ _SIGNED_EVENT: Final = {
                     "title": "StripeEvent",
                     "description": "An event as Stripe sends it. Events of other types have no effect.",
                     "type": "object",
-                    "required": ["id", "type", "created", "data"],
+                    "required": ["id", "object", "type", "created", "data"],
                     "properties": {
                         "id": {"type": "string"},
+                        "object": {"type": "string", "const": "event"},
                         "type": {"type": "string", "examples": ["payment_intent.succeeded"]},
                         "created": {"type": "integer", "description": "Seconds since 1970."},
                         "data": {
@@ -43,12 +46,12 @@ _SIGNED_EVENT: Final = {
 
 def webhook_routes(webhooks: StripeWebhooks, dispatcher: WebhookDispatcher) -> APIRouter:
     """Return the webhook's route."""
-    routes = APIRouter(prefix="/api/stripe", tags=["stripe"])
+    routes = APIRouter(tags=["stripe"])
 
     @routes.post(
-        "/webhook",
+        WEBHOOK_PATH,
         summary="Receive an event from Stripe",
-        responses=describe_problems(400, 403, 503),
+        responses=describe_problems(400, 403, 404, 503),
         openapi_extra=_SIGNED_EVENT,
     )
     async def receive_event(request: Request) -> dict[str, bool]:

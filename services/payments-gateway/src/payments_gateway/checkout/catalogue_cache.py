@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from payments_gateway.domain.catalogue import Catalogue, CataloguePort
-from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripePermissionMissing, StripeUnavailable
 from servicekit.health import NotReady
 from servicekit.refreshing_cache import RefreshingCache
 
@@ -79,5 +79,7 @@ class CatalogueCache:
         error = self._cache.error
         if isinstance(error, StripeKeyRefused):
             return CatalogueUnavailable("Stripe refuses our secret key")
+        if isinstance(error, StripePermissionMissing):
+            return CatalogueUnavailable("our restricted key may not read prices, products or shipping rates")
         retry_after = error.retry_after_seconds if isinstance(error, StripeUnavailable) else None
         return CatalogueUnavailable("the catalogue could not be loaded from Stripe", retry_after)

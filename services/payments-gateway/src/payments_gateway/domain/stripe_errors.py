@@ -14,6 +14,10 @@ class StripeKeyRefused(StripeUnavailable):
     """Stripe refuses our secret key: unavailable to a buyer, a configuration fault to an operator."""
 
 
+class StripePermissionMissing(StripeUnavailable):
+    """Our restricted key may not do this: unavailable until an operator grants the permission. Other calls go on."""
+
+
 class NotFoundAtStripe(Exception):
     """Stripe has no object of this id in our key's mode, or none that can still be changed."""
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from payments_gateway.domain.attempts import IntentRef
 from payments_gateway.domain.intents import StripeIntent
 
 
@@ -10,6 +11,13 @@ class IntentSucceeded:
     """An intent succeeded."""
 
     intent: StripeIntent
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableIntentSucceeded:
+    """An intent succeeded, and its event shows it in a form that this version cannot read: another API version's."""
+
+    ref: IntentRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +53,6 @@ class SubscriptionChanged:
     livemode: bool
 
 
-WebhookEvent = IntentSucceeded | RefundChanged | ChargeRefunded | DisputeChanged | SubscriptionChanged
+WebhookEvent = (
+    IntentSucceeded | UnreadableIntentSucceeded | RefundChanged | ChargeRefunded | DisputeChanged | SubscriptionChanged
+)

@@ -16,7 +16,12 @@ import aiohttp
 import stripe
 from prometheus_client import Counter, Gauge, Histogram
 
-from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.stripe_errors import (
+    IdempotencyKeyExhausted,
+    StripeKeyRefused,
+    StripePermissionMissing,
+    StripeUnavailable,
+)
 from payments_gateway.stripe_api.rate_limiter import LimiterTimeout, Priority, StripeLimiter
 from payments_gateway.stripe_api.responses import ResponseKind, StripeResponse, read_response
 from servicekit.deadline import seconds_left
@@ -25,15 +30,26 @@ _log = logging.getLogger(__name__)
 
 REQUESTS: Final = Counter("holdfast_stripe_requests", "Requests to Stripe, by outcome.", ["operation", "outcome"])
 SECONDS: Final = Histogram("holdfast_stripe_request_seconds", "Seconds until Stripe responded.", ["operation"])
-KEY_REFUSED: Final = Gauge(
-    "holdfast_stripe_key_refused", "1 while Stripe refuses our secret key (401 or 403), 0 otherwise."
+KEY_REFUSED: Final = Gauge("holdfast_stripe_key_refused", "1 while Stripe refuses our secret key (401), 0 otherwise.")
+OPERATION_REFUSED: Final = Gauge(
+    "holdfast_stripe_operation_refused",
+    "1 while Stripe refuses this operation to our restricted key (403), 0 otherwise.",
+    ["operation"],
 )
 
+_PERMISSION: Final = re.compile(rb"'(rak_[a-z0-9_]{1,64})'")
+"""Permission that a 403 asks for: "Having the 'rak_subscription_read' permission would allow this request to continue."
+Source: https://github.com/stripe/stripe-node/issues/2246"""
 _REQUEST_ID: Final = re.compile(r"req_[A-Za-z0-9_]{1,64}")
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _MAX_PAUSE_SECONDS: Final = 2.0
 _RESERVE_SECONDS: Final = 0.5
 """Part of the buyer's request deadline that is kept for responding with more than a timeout."""
+
+_FOR_OPERATOR: Final = {
+    ResponseKind.UNAUTHORIZED: "Stripe refuses our secret key",
+    ResponseKind.FORBIDDEN: "our restricted key lacks a permission at Stripe",
+}
 
 RawResponse = tuple[bytes, int, Mapping[str, str]]
 
@@ -72,7 +88,7 @@ class StripeHttp(stripe.HTTPClient):
     ) -> RawResponse:
         """Send a request, repeat it with the same idempotency key while that may help, and return Stripe's response.
 
-        Raises StripeUnavailable, StripeKeyRefused, IdempotencyKeyExhausted.
+        Raises StripeUnavailable, StripeKeyRefused, StripePermissionMissing, IdempotencyKeyExhausted.
         """
         ends_at = time.monotonic() + min(self._budget_seconds, seconds_left() - _RESERVE_SECONDS)
         failed_before = False
@@ -129,19 +145,9 @@ class StripeHttp(stripe.HTTPClient):
             self._limiter.slow_down(response.retry_after_seconds)
         if response.status is not None and response.kind is not ResponseKind.UNREADABLE:
             KEY_REFUSED.set(response.kind is ResponseKind.UNAUTHORIZED)
-        if response.kind is ResponseKind.OK:
-            return
-        unauthorized = response.kind is ResponseKind.UNAUTHORIZED
-        _log.log(
-            logging.ERROR if unauthorized else logging.WARNING,
-            "Stripe refuses our secret key" if unauthorized else "request to Stripe failed",
-            extra={
-                "operation": operation,
-                "outcome": response.kind.value,
-                "status": response.status,
-                "request": _request_id(response),
-            },
-        )
+            OPERATION_REFUSED.labels(operation).set(response.kind is ResponseKind.FORBIDDEN)
+        if response.kind is not ResponseKind.OK:
+            _log_failure(operation, response)
 
     def _pause_seconds(self, response: StripeResponse, tried: int) -> float:
         """Return Stripe's Retry-After, else a pause that grows with the tries."""
@@ -149,6 +155,22 @@ class StripeHttp(stripe.HTTPClient):
             return response.retry_after_seconds
         longest = min(_MAX_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (tried - 1))
         return longest * (0.5 + self._randomness() / 2)
+
+
+def _log_failure(operation: str, response: StripeResponse) -> None:
+    for_operator = _FOR_OPERATOR.get(response.kind)
+    extra = {
+        "operation": operation,
+        "outcome": response.kind.value,
+        "status": response.status,
+        "request": _request_id(response),
+    }
+    if response.kind is ResponseKind.FORBIDDEN:
+        found = _PERMISSION.search(response.content)
+        extra["permission"] = found[1].decode() if found else None
+    _log.log(
+        logging.ERROR if for_operator else logging.WARNING, for_operator or "request to Stripe failed", extra=extra
+    )
 
 
 def _request_id(response: StripeResponse) -> str | None:
@@ -160,6 +182,8 @@ def _request_id(response: StripeResponse) -> str | None:
 def _accepted(response: StripeResponse) -> RawResponse:
     if response.kind is ResponseKind.UNAUTHORIZED:
         raise StripeKeyRefused
+    if response.kind is ResponseKind.FORBIDDEN:
+        raise StripePermissionMissing
     return response.content, response.status or 0, response.headers or {}
 
 

@@ -117,15 +117,21 @@ def _setup_params(attempt_id: str, params: IntentParams) -> "SetupIntentCreatePa
     }
 
 
-def intent_from_stripe(fields: Mapping[str, Any]) -> StripeIntent:
-    """Read an intent from Stripe's JSON. Raises one of UNREADABLE if it is none."""
+def ref_from_stripe(fields: Mapping[str, Any]) -> IntentRef:
+    """Read the reference of an intent from Stripe's JSON. Raises one of UNREADABLE if it is none."""
     kind = {"payment_intent": IntentKind.PAYMENT, "setup_intent": IntentKind.SETUP}[fields["object"]]
+    return IntentRef(read_id(fields["id"]), kind)
+
+
+def intent_from_stripe(fields: Mapping[str, Any]) -> StripeIntent:
+    """Read an intent from Stripe's JSON. Raises one of UNREADABLE if it cannot be read."""
+    ref = ref_from_stripe(fields)
     received = None
-    if kind is IntentKind.PAYMENT:
+    if ref.kind is IntentKind.PAYMENT:
         received = read_amount(fields["amount_received"], fields["currency"])
     attempt_id = (fields.get("metadata") or {}).get(ATTEMPT_ID_KEY)
     return StripeIntent(
-        ref=IntentRef(read_id(fields["id"]), kind),
+        ref=ref,
         status=IntentStatus(fields["status"]),
         attempt_id=attempt_id if isinstance(attempt_id, str) else None,
         received=received,

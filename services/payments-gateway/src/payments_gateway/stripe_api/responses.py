@@ -13,7 +13,6 @@ _BAD_REQUEST: Final = 400
 _CONFLICT: Final = 409
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
-_UNAUTHORIZED: Final = frozenset({401, 403})
 
 
 class ResponseKind(StrEnum):
@@ -25,7 +24,9 @@ class ResponseKind(StrEnum):
     REPLAYED_FAILURE = "replayed_failure"
     """Stripe stored a failure under the idempotency key and replays it until the key expires."""
     UNAUTHORIZED = "unauthorized"
-    """Our secret key is wrong, revoked or lacks a permission: an operator must fix it."""
+    """Our secret key is wrong or revoked: an operator must fix it."""
+    FORBIDDEN = "forbidden"
+    """Our restricted key lacks the permission for this operation. Other operations go on."""
     RATE_LIMITED = "rate_limited"
     CONFLICT = "conflict"
     """Another request holds the idempotency key or the object."""
@@ -56,6 +57,10 @@ _RETRYABLE: Final = frozenset(
         ResponseKind.CONNECTION_ERROR,
     }
 )
+
+
+_KEY_REFUSALS: Final = {401: ResponseKind.UNAUTHORIZED, 403: ResponseKind.FORBIDDEN}
+"""Source of the 403: https://docs.stripe.com/changelog/2016-10-19/insufficient-permissions-throw-403-error"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,8 @@ def read_response(status: int, content: bytes, headers: Mapping[str, str]) -> St
 
 
 def _kind(status: int, body: object, headers: Mapping[str, str], *, retry_advised: bool) -> ResponseKind:
-    if status in _UNAUTHORIZED:
-        return ResponseKind.UNAUTHORIZED
+    if status in _KEY_REFUSALS:
+        return _KEY_REFUSALS[status]
     if status >= _SERVER_ERROR:
         replayed = headers.get("Idempotent-Replayed") == "true"
         return ResponseKind.REPLAYED_FAILURE if replayed else ResponseKind.SERVER_ERROR

@@ -193,9 +193,20 @@ def invoice_from_stripe(fields: Mapping[str, Any]) -> SubscriptionInvoice:
 
 
 def stripe_subscription_id(invoice: Mapping[str, Any]) -> str | None:
-    """Return the id of the Stripe subscription that an invoice charges for."""
-    details = (invoice.get("parent") or {}).get("subscription_details") or {}
-    return read_reference(details.get("subscription") or None)
+    """Return the id of the Stripe subscription that an invoice charges for, in the form of any API version.
+
+    Up to 2025-02-24.acacia it is a field of the invoice itself.
+    Source: https://docs.stripe.com/changelog/basil/2025-03-31/adds-new-parent-field-to-invoicing-objects
+    """
+    named = subscription_details(invoice).get("subscription") or invoice.get("subscription")
+    return read_reference(named or None)
+
+
+def subscription_details(invoice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an invoice's copy of its subscription's metadata and id, in the form of any API version; maybe empty."""
+    parent = invoice.get("parent") or invoice
+    details: Mapping[str, Any] = parent.get("subscription_details") or {}
+    return details
 
 
 def our_id(fields: Mapping[str, Any]) -> str | None:

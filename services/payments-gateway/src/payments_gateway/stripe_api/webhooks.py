@@ -1,4 +1,8 @@
-"""Webhook deliveries: signature verified, then read as events of the domain."""
+"""Webhook deliveries: signature verified, then read as events of the domain.
+
+An endpoint at Stripe may have any API version, and its events' objects that version's form. So readers take ids only,
+where every version has them, and the rest is read from Stripe in ours (ADR 37).
+"""
 
 import json
 import logging
@@ -18,18 +22,28 @@ from payments_gateway.domain.webhook_events import (
     IntentSucceeded,
     RefundChanged,
     SubscriptionChanged,
+    UnreadableIntentSucceeded,
     WebhookEvent,
 )
 from payments_gateway.stripe_api.calls import UNREADABLE
 from payments_gateway.stripe_api.fields import read_id, read_time
-from payments_gateway.stripe_api.intents import intent_from_stripe
-from payments_gateway.stripe_api.subscriptions import our_id, stripe_subscription_id
+from payments_gateway.stripe_api.intents import intent_from_stripe, ref_from_stripe
+from payments_gateway.stripe_api.subscriptions import our_id, stripe_subscription_id, subscription_details
 
 _log = logging.getLogger(__name__)
 
 _SKEWED: Final = Counter("holdfast_webhook_skewed_signatures", "Deliveries signed by a secret of ours at another time.")
+_OTHER_VERSION: Final = Counter(
+    "holdfast_webhook_other_api_version", "Events in another API version than ours, by version.", ["api_version"]
+)
+_UNHANDLED: Final = Counter("holdfast_webhook_unhandled_events", "Events of types that have no effect.")
 
 _TOLERANCE_SECONDS: Final = 300
+_WARNING_SECONDS: Final = 60
+_API_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]{1,32})?")
+_MAX_VERSIONS: Final = 20
+"""Versions that are counted apart, so that metric labels and log lines are bounded."""
+_THIN_PAYLOAD: Final = "v2.core.event"
 _TIMESTAMP: Final = re.compile(r"[0-9]{1,12}")
 
 
@@ -39,6 +53,10 @@ class BadSignature(Exception):
 
 class BadEvent(Exception):
     """The delivery is signed, but its body is not a readable event."""
+
+
+class ThinPayload(BadEvent):
+    """The delivery comes from an event destination with thin payloads, which hold no object of the API that we use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +78,53 @@ class StripeWebhooks:
     def __init__(self, secrets: Sequence[str], now: Callable[[], float]) -> None:
         self._secrets = tuple(secrets)
         self._now = now
+        self._warned_at = float("-inf")
+        self._versions: set[str] = set()
 
     def read(self, body: bytes, signature: str | None) -> VerifiedDelivery:
-        """Verify and read a delivery. Raises BadSignature, BadEvent."""
+        """Verify and read a delivery. Raises BadSignature, BadEvent, ThinPayload."""
         try:
             text = body.decode()
         except UnicodeDecodeError:
             raise BadSignature from None
         self._verify(text, signature or "")
         try:
-            return _delivery(json.loads(text))
+            event = json.loads(text)
+            self._require_snapshot(event)
+            return _delivery(event)
         except (*UNREADABLE, RecursionError):
             raise BadEvent from None
+
+    def _require_snapshot(self, event: Any) -> None:
+        """Refuse anything but a snapshot event, and tell of its version if that is not ours.
+
+        Source: https://docs.stripe.com/event-destinations#thin-events
+        """
+        if event["object"] == _THIN_PAYLOAD:
+            _log.error("event destination at Stripe sends thin payloads: replace it by a webhook endpoint")
+            raise ThinPayload
+        if event["object"] != "event":
+            raise BadEvent
+        version = event.get("api_version")
+        if version != stripe.api_version:
+            self._count_version(version)
+
+    def _count_version(self, version: Any) -> None:
+        name = version if isinstance(version, str) and _API_VERSION.fullmatch(version) else "unknown"
+        if name not in self._versions and len(self._versions) >= _MAX_VERSIONS:
+            name = "more"
+        if name not in self._versions:
+            self._versions.add(name)
+            _log.warning(
+                "webhook endpoint at Stripe has another API version than this release",
+                extra={"api_version": name, "ours": stripe.api_version},
+            )
+        _OTHER_VERSION.labels(name).inc()
 
     def _verify(self, text: str, signature: str) -> None:
         signed_at = _signed_at(signature)
         if not any(_is_signed_with(secret, text, signature) for secret in self._secrets):
+            self._warn_of_unknown_secret()
             raise BadSignature
         skew_seconds = signed_at - self._now()
         # Timestamps of the future too, which the library accepts: a captured delivery could be replayed until then.
@@ -86,6 +135,13 @@ class StripeWebhooks:
                 "webhook signed at another time, or this clock is wrong", extra={"skew_seconds": round(skew_seconds)}
             )
             raise BadSignature
+
+    def _warn_of_unknown_secret(self) -> None:
+        """Log that no secret of ours made a signature, at most once a minute: strangers can send such requests."""
+        if self._now() - self._warned_at < _WARNING_SECONDS:
+            return
+        self._warned_at = self._now()
+        _log.warning("webhook signed with an unknown secret: of another endpoint, account or mode, or forged")
 
 
 def _signed_at(signature: str) -> int:
@@ -107,6 +163,8 @@ def _is_signed_with(secret: str, text: str, signature: str) -> bool:
 
 def _delivery(fields: Any) -> VerifiedDelivery:
     kind = str(fields["type"])
+    if kind not in _READERS:
+        _UNHANDLED.inc()
     return VerifiedDelivery(
         id=read_id(fields["id"]),
         created_at=read_time(fields["created"]),
@@ -115,11 +173,14 @@ def _delivery(fields: Any) -> VerifiedDelivery:
     )
 
 
-def _intent_succeeded(shown: Any) -> IntentSucceeded:
-    intent = intent_from_stripe(shown)
-    if intent.status is not IntentStatus.SUCCEEDED:
-        raise ValueError("the intent of the event has not succeeded")
-    return IntentSucceeded(intent)
+def _intent_succeeded(shown: Any) -> IntentSucceeded | UnreadableIntentSucceeded:
+    """Read the intent from the event, which spares a request for each payment."""
+    ref = ref_from_stripe(shown)
+    try:
+        intent = intent_from_stripe(shown)
+    except UNREADABLE:
+        return UnreadableIntentSucceeded(ref)
+    return IntentSucceeded(intent) if intent.status is IntentStatus.SUCCEEDED else UnreadableIntentSucceeded(ref)
 
 
 def _refund_changed(shown: Any) -> RefundChanged:
@@ -149,7 +210,7 @@ def _invoice_changed(shown: Any) -> SubscriptionChanged | None:
         return None
     return SubscriptionChanged(
         stripe_subscription_id=charged_subscription_id,
-        subscription_id=our_id(shown["parent"]["subscription_details"]),
+        subscription_id=our_id(subscription_details(shown)),
         stripe_invoice_id=read_id(shown["id"]),
         livemode=bool(shown["livemode"]),
     )

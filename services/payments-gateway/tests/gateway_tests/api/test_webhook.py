@@ -1,11 +1,14 @@
 """The webhook's route: 200 once the effect is committed, 400 for what Stripe did not sign, 503 to get it again."""
 
+import json
+import logging
 from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from payments_gateway.domain.errors import ConflictRetriesExhausted
+from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import Gateway
@@ -88,3 +91,81 @@ async def test_a_delivery_must_be_json(http: aiohttp.ClientSession, gateway: Gat
     answer = await ask(http, "POST", WEBHOOK, body=body, headers=headers)
 
     assert (answer.status, answer.kind) == (415, "unsupported_media_type")
+
+
+async def test_an_endpoint_of_another_account_has_no_effect(
+    http: aiohttp.ClientSession, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Signed with a secret that is not configured: 403, so that Stripe shows it, and a line that tells the cause."""
+    body = event_body(gateway.paid_attempt())
+    signature = signature_of(body, gateway.clock.seconds(), "whsec_of_another_account")
+
+    answer = await post_raw(http, WEBHOOK, body, Stripe_Signature=signature)
+
+    assert (answer.status, answer.kind) == (403, "bad_signature")
+    assert gateway.wire.calls == []
+    assert [(record.levelname, record.message) for record in caplog.records if record.levelno >= logging.WARNING] == [
+        ("WARNING", "webhook signed with an unknown secret: of another endpoint, account or mode, or forged")
+    ]
+
+
+async def test_a_thin_payload_says_what_to_do(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """Stripe shows the answer to the operator."""
+    body = json.dumps({"id": "evt_1", "object": "v2.core.event", "type": "v1.payment_intent.succeeded"}).encode()
+
+    answer = await deliver(http, gateway, body)
+
+    assert (answer.status, answer.kind) == (400, "thin_payload")
+    assert "`payments-gateway webhook-endpoint ensure`" in answer.json["title"]
+
+
+def event_of_another_version(paid: StripeIntent) -> bytes:
+    """Return an event whose intent has another form than ours."""
+    shown = {"object": "payment_intent", "id": paid.ref.id, "status": "succeeded", "amount_received": "12.50"}
+    return event_body(paid, api_version="2011-01-01", data={"object": shown})
+
+
+async def test_p3_a_payment_shown_in_another_api_version_is_fulfilled(
+    http: aiohttp.ClientSession, gateway: Gateway
+) -> None:
+    """Stripe is asked for the intent in our version."""
+    paid = gateway.paid_attempt()
+
+    answers = [await deliver(http, gateway, event_of_another_version(paid)) for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [200] * 2
+    assert [purchase.intent_id for purchase in gateway.orders.purchases()] == [paid.ref.id]
+
+
+async def test_a_payment_that_cannot_be_read_is_delivered_again(
+    http: aiohttp.ClientSession, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """404 if the key's account does not have it, 503 if Stripe shows another status; both are errors in the log."""
+    paid = gateway.paid_attempt()
+    gateway.intents.change(paid.ref, status=IntentStatus.PROCESSING)
+
+    answers = [
+        await deliver(http, gateway, event_of_another_version(replace(paid, ref=replace(paid.ref, id="pi_elsewhere")))),
+        await deliver(http, gateway, event_of_another_version(paid)),
+    ]
+
+    assert [(answer.status, answer.kind) for answer in answers] == [
+        (404, "intent_not_found"),
+        (503, "temporarily_unavailable"),
+    ]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "succeeded intent not found at Stripe: key and webhook secret may be of two accounts",
+        "intent of a succeeded event has not succeeded",
+    ]
+    assert gateway.orders.decisions == {}
+
+
+async def test_a_large_event_is_accepted(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """1 MiB, more than any other body; a subscription with many items is larger than those."""
+    body = event_body(gateway.paid_attempt())
+
+    accepted = await deliver(http, gateway, body + b" " * (1024 * 1024 - len(body)))
+    refused = await deliver(http, gateway, body + b" " * (1024 * 1024 - len(body) + 1))
+
+    assert (accepted.status, len(gateway.orders.purchases())) == (200, 1)
+    assert (refused.status, refused.kind) == (413, "body_too_large")

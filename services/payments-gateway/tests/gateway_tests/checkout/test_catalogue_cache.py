@@ -1,7 +1,7 @@
 import pytest
 
 from payments_gateway.checkout.catalogue_cache import CatalogueUnavailable
-from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripePermissionMissing, StripeUnavailable
 
 from ..assembly import Gateway
 from ..samples import SHOP, catalogue, price
@@ -43,6 +43,7 @@ async def test_made_up_prices_share_a_recent_answer(gateway: Gateway) -> None:
     [
         (StripeUnavailable(7.0), "the catalogue could not be loaded from Stripe", 7.0),
         (StripeKeyRefused(), "Stripe refuses our secret key", None),
+        (StripePermissionMissing(), "our restricted key may not read prices, products or shipping rates", None),
         (KeyError("odd"), "the catalogue could not be loaded from Stripe", None),
     ],
 )

@@ -15,6 +15,7 @@ from payments_gateway.domain.stripe_errors import (
     IdempotencyKeyReused,
     NotFoundAtStripe,
     StripeKeyRefused,
+    StripePermissionMissing,
     StripeUnavailable,
     UnsupportedStripeObject,
 )
@@ -77,7 +78,7 @@ async def error_of(call: str, stripe: StripeStandIn) -> Exception:
         (429, "rate_limit_error", "rate_limit", StripeUnavailable),
         (429, "invalid_request_error", "lock_timeout", StripeUnavailable),
         (401, "invalid_request_error", None, StripeKeyRefused),
-        (403, "invalid_request_error", None, StripeKeyRefused),
+        (403, "invalid_request_error", None, StripePermissionMissing),
     ],
 )
 async def test_a_failure_that_may_pass_is_unavailable(

@@ -13,7 +13,12 @@ from prometheus_client import REGISTRY
 from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.intents import IntentParams
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, StripeKeyRefused, StripeUnavailable
+from payments_gateway.domain.stripe_errors import (
+    IdempotencyKeyExhausted,
+    StripeKeyRefused,
+    StripePermissionMissing,
+    StripeUnavailable,
+)
 from payments_gateway.stripe_api.http import operation_of
 from payments_gateway.stripe_api.intents import StripeIntents
 from payments_gateway.stripe_api.rate_limiter import StripeLimiter
@@ -253,12 +258,11 @@ async def test_after_a_429_every_request_pauses(stand_in: StripeStandIn) -> None
     assert len(stand_in.sent) == 1
 
 
-@pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_key_is_an_error_for_the_operator(
-    stand_in: StripeStandIn, caplog: pytest.LogCaptureFixture, status: int
+    stand_in: StripeStandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In the log, and on a gauge for alerts until Stripe accepts the key again."""
-    stand_in.refuse(status, "invalid_request_error")
+    stand_in.refuse(401, "invalid_request_error")
     with caplog.at_level(logging.WARNING), pytest.raises(StripeKeyRefused):
         await StripeIntents(stand_in.client).retrieve(INTENT)
     while_refused = counted("holdfast_stripe_key_refused")
@@ -268,6 +272,38 @@ async def test_a_refused_key_is_an_error_for_the_operator(
     logged = [record for record in caplog.records if record.name == "payments_gateway.stripe_api.http"]
     assert [(record.levelname, record.message) for record in logged] == [("ERROR", "Stripe refuses our secret key")]
     assert (while_refused, counted("holdfast_stripe_key_refused")) == (1, 0)
+
+
+PERMISSION_MISSING = (
+    "The provided key 'rk_test_*********abcd' does not have the required permissions for this endpoint on account "
+    "'acct_1'. Having the 'rak_setup_intent_read' permission would allow this request to continue."
+)
+
+
+async def test_a_missing_permission_concerns_its_operation_alone(
+    stand_in: StripeStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names the permission; other operations go on and leave the gauge, and a grant resets it."""
+    intents = StripeIntents(stand_in.client)
+    setup = IntentRef("seti_1", IntentKind.SETUP)
+    shown = {"id": "seti_1", "object": "setup_intent", "status": "succeeded", "livemode": False}
+    gauge = {"operation": "GET /v1/setup_intents/{id}"}
+    stand_in.answer({"error": {"type": "invalid_request_error", "message": PERMISSION_MISSING}}, status=403)
+
+    with caplog.at_level(logging.WARNING), pytest.raises(StripePermissionMissing):
+        await intents.retrieve(setup)
+    stand_in.answer(intent_json())
+    await intents.retrieve(INTENT)
+    while_refused = counted("holdfast_stripe_operation_refused", **gauge)
+    stand_in.answer(shown)
+    await intents.retrieve(setup)
+
+    assert [(record.levelname, record.message, record.__dict__["permission"]) for record in caplog.records] == [
+        ("ERROR", "our restricted key lacks a permission at Stripe", "rak_setup_intent_read")
+    ]
+    assert (while_refused, counted("holdfast_stripe_operation_refused", **gauge)) == (1, 0)
+    assert counted("holdfast_stripe_operation_refused", operation=RETRIEVE) == 0
+    assert counted("holdfast_stripe_key_refused") == 0
 
 
 async def test_every_try_is_counted(stand_in: StripeStandIn) -> None:

@@ -2,9 +2,10 @@ import json
 from typing import Any
 
 import pytest
+import stripe
 from prometheus_client import REGISTRY
 
-from payments_gateway.domain.attempts import IntentKind
+from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.webhook_events import (
@@ -13,9 +14,10 @@ from payments_gateway.domain.webhook_events import (
     IntentSucceeded,
     RefundChanged,
     SubscriptionChanged,
+    UnreadableIntentSucceeded,
     WebhookEvent,
 )
-from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature, StripeWebhooks
+from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature, StripeWebhooks, ThinPayload
 
 from ..http_edge import signature_of
 
@@ -34,6 +36,8 @@ INTENT: dict[str, Any] = {
 }
 EVENT: dict[str, Any] = {
     "id": "evt_1",
+    "object": "event",
+    "api_version": stripe.api_version,
     "type": "payment_intent.succeeded",
     "created": 1_900_000_000,
     "data": {"object": INTENT},
@@ -139,13 +143,20 @@ def test_a_wrong_clock_is_told_from_an_attack(caplog: pytest.LogCaptureFixture, 
 
 @pytest.mark.parametrize("signature", [f"t={NOW - 301},{V1}", f"t={NOW + 301},v1={'0' * 64}", "t=1", "nonsense", None])
 def test_strangers_cannot_fill_the_log(caplog: pytest.LogCaptureFixture, signature: str | None) -> None:
-    """Without a correct MAC nothing is logged about a delivery's time."""
+    """Without a correct MAC nothing is logged about a delivery's time, and an unknown secret once a minute."""
+    now = [float(NOW)]
+    webhooks = StripeWebhooks([OLD_SECRET], now=lambda: now[0])
     before = skewed()
 
-    with pytest.raises(BadSignature):
-        WEBHOOKS.read(BODY, signature)
+    for seconds in (0, 30, 29, 1):
+        now[0] += seconds
+        with pytest.raises(BadSignature):
+            webhooks.read(BODY, signature)
 
-    assert (caplog.records, skewed()) == ([], before)
+    logged = [(record.levelname, record.message.split(":")[0]) for record in caplog.records]
+    well_formed = signature is not None and signature.startswith("t=")
+    assert logged == [("WARNING", "webhook signed with an unknown secret")] * 2 * well_formed
+    assert skewed() == before
 
 
 def skewed() -> float:
@@ -167,6 +178,9 @@ def test_a_body_that_is_not_utf_8_is_refused() -> None:
         WEBHOOKS.read(b"\xff\xfe" + BODY, GOOD)
 
 
+UNSTORABLE_IDS: list[Any] = ["", "x" * 256, "pi_\0", "\ud800", None, {}]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -178,6 +192,9 @@ def test_a_body_that_is_not_utf_8_is_refused() -> None:
         b"{}",
         b"[" * 100_000,
         b'{"id": 1' + b"0" * 5000 + b"}",
+        body_of(object=None),
+        body_of(object="payment_intent"),
+        body_of(object={"object": "event"}),
         body_of(data=None),
         body_of(created=None),
         body_of(created=1e300),
@@ -185,10 +202,8 @@ def test_a_body_that_is_not_utf_8_is_refused() -> None:
         body_of(data=[]),
         body_of(data={"object": "pi_1"}),
         body_of(data={"object": {**INTENT, "object": "charge"}}),
-        body_of(data={"object": {**INTENT, "status": "paid"}}),
-        body_of(data={"object": {**INTENT, "amount_received": None}}),
-        body_of(data={"object": {**INTENT, "metadata": "attempt"}}),
-        body_of(data={"object": {name: value for name, value in INTENT.items() if name != "livemode"}}),
+        *[body_of(data={"object": {**INTENT, "id": value}}) for value in UNSTORABLE_IDS],
+        *[body_of(id=value) for value in UNSTORABLE_IDS],
     ],
 )
 def test_an_unreadable_body_is_a_bad_event(body: bytes) -> None:
@@ -197,24 +212,91 @@ def test_an_unreadable_body_is_a_bad_event(body: bytes) -> None:
         WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET))
 
 
-UNSTORABLE: dict[str, list[Any]] = {
-    "amount_received": [float("inf"), float("nan"), 2**63, -1, 12.5, True, "1250"],
-    "currency": ["", "us", "usd\n", "\ud800", 7],
-    "id": ["", "x" * 256, "pi_\0", "\ud800", None, {}],
+THIN = {
+    "id": "evt_1",
+    "object": "v2.core.event",
+    "type": "v1.payment_intent.succeeded",
+    "created": "2026-10-28T12:00:00.000Z",
+    "livemode": False,
+    "related_object": {"id": "pi_1", "type": "payment_intent", "url": "/v1/payment_intents/pi_1"},
 }
 
 
+def test_a_thin_payload_is_refused_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Its signature is made as that of other events; nothing can be read from it."""
+    body = json.dumps(THIN).encode()
+
+    with pytest.raises(BadSignature):
+        WEBHOOKS.read(body, signature_of(body, NOW, "whsec_of_somebody"))
+    caplog.clear()
+    with pytest.raises(ThinPayload):
+        WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET))
+
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("ERROR", "event destination at Stripe sends thin payloads: replace it by a webhook endpoint")
+    ]
+
+
+def deliver_in(webhooks: StripeWebhooks, api_version: Any) -> None:
+    """Read an event in an API version."""
+    body = body_of(api_version=api_version)
+    assert webhooks.read(body, signature_of(body, NOW, OLD_SECRET)).event is not None
+
+
+def test_another_api_version_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Ours is neither; what is no version has a name of ours, since a label and a log line quote nothing."""
+    webhooks = StripeWebhooks([OLD_SECRET], now=lambda: float(NOW))
+    names = ["2020-08-27", "2024-09-30.acacia", "unknown"]
+    before = [versions(name) for name in names]
+
+    for version in [stripe.api_version, "2020-08-27", "2024-09-30.acacia", "2020-08-27", None, "2020", 7, "x" * 99]:
+        deliver_in(webhooks, version)
+
+    assert [versions(name) - count for name, count in zip(names, before, strict=True)] == [2, 1, 4]
+    assert [record.__dict__["api_version"] for record in caplog.records] == names
+
+
+def test_api_versions_have_a_bounded_number_of_labels(caplog: pytest.LogCaptureFixture) -> None:
+    """Twenty, and one for all further ones."""
+    webhooks = StripeWebhooks([OLD_SECRET], now=lambda: float(NOW))
+    before = versions("more")
+
+    for month in range(1, 31):
+        deliver_in(webhooks, f"2000-01-{month:02}")
+
+    assert versions("more") == before + 10
+    assert len(caplog.records) == 21
+
+
+def versions(name: str) -> float:
+    """Return how many events had another API version."""
+    return REGISTRY.get_sample_value("holdfast_webhook_other_api_version_total", {"api_version": name}) or 0.0
+
+
 @pytest.mark.parametrize(
-    "body",
+    "other",
     [
-        *[body_of(data={"object": {**INTENT, key: value}}) for key, values in UNSTORABLE.items() for value in values],
-        *[body_of(id=value) for value in UNSTORABLE["id"]],
+        *[{"amount_received": value} for value in (None, float("inf"), float("nan"), 2**63, -1, 12.5, True, "1250")],
+        *[{"currency": value} for value in ("", "us", "usd\n", "\ud800", 7)],
+        {"status": "paid"},
+        {"status": "processing"},
+        {"metadata": "attempt"},
     ],
 )
-def test_an_event_that_cannot_be_stored_is_a_bad_event(body: bytes) -> None:
-    """Amounts, currencies and ids are checked here, before any service behind the gateway refuses them."""
-    with pytest.raises(BadEvent):
-        WEBHOOKS.read(body, signature_of(body, NOW, OLD_SECRET))
+def test_a_succeeded_intent_of_another_form_is_named(other: dict[str, Any]) -> None:
+    """So that it can be read from Stripe: its payment must not be lost, and nothing behind the gateway stores this."""
+    event = event_of("payment_intent.succeeded", {**INTENT, **other})
+
+    assert event == UnreadableIntentSucceeded(IntentRef("pi_1", IntentKind.PAYMENT))
+
+
+def test_an_intent_without_a_field_is_named() -> None:
+    """As versions before ours may show it."""
+    shown = {name: value for name, value in INTENT.items() if name != "livemode"}
+
+    assert event_of("payment_intent.succeeded", shown) == UnreadableIntentSucceeded(
+        IntentRef("pi_1", IntentKind.PAYMENT)
+    )
 
 
 def event_of(kind: str, shown: dict[str, Any]) -> WebhookEvent | None:
@@ -267,13 +349,27 @@ def test_a_succeeded_setup_intent_received_nothing() -> None:
     ],
 )
 def test_other_events_are_read_by_id_only(kind: str, event: WebhookEvent | None) -> None:
-    """The rest may be outdated; events without effect are not read at all, so new types break nothing."""
+    """The rest may be outdated; events without effect are counted and not read at all, so new types break nothing."""
+    before = REGISTRY.get_sample_value("holdfast_webhook_unhandled_events_total") or 0.0
+
     assert event_of(kind, {"id": "x_1", "amount": "lots", "status": 7}) == event
+    unhandled = REGISTRY.get_sample_value("holdfast_webhook_unhandled_events_total")
+    assert unhandled == before + (event is None)
 
 
-SUBSCRIPTION = {"id": "sub_1", "metadata": {"subscriptionId": "ours"}, "livemode": False}
-DETAILS = {"subscription": "sub_1", "metadata": {"subscriptionId": "ours"}}
-INVOICE = {"id": "in_1", "parent": {"subscription_details": DETAILS}, "livemode": False}
+OURS = {"metadata": {"subscriptionId": "ours"}}
+SUBSCRIPTION = {"id": "sub_1", **OURS, "livemode": False}
+OLDER_SUBSCRIPTION = {**SUBSCRIPTION, "current_period_end": 1_900_000_000, "items": {"data": [{"id": "si_1"}]}}
+INVOICE = {
+    "id": "in_1",
+    "parent": {"type": "subscription_details", "subscription_details": {"subscription": "sub_1", **OURS}},
+    "livemode": False,
+}
+"""Since 2025-03-31.basil."""
+OLDER_INVOICE = {"id": "in_1", "subscription": "sub_1", "subscription_details": OURS, "livemode": False}
+OLDEST_INVOICE = {"id": "in_1", "subscription": "sub_1", "livemode": False}
+"""Before invoices had a copy of the metadata."""
+OF_A_QUOTE = {"type": "quote_details", "subscription_details": None, "quote_details": {"quote": "qt_1"}}
 
 
 @pytest.mark.parametrize(
@@ -281,14 +377,23 @@ INVOICE = {"id": "in_1", "parent": {"subscription_details": DETAILS}, "livemode"
     [
         ("customer.subscription.updated", SUBSCRIPTION, SubscriptionChanged("sub_1", "ours", None, livemode=False)),
         ("customer.subscription.deleted", SUBSCRIPTION, SubscriptionChanged("sub_1", "ours", None, livemode=False)),
+        (
+            "customer.subscription.updated",
+            OLDER_SUBSCRIPTION,
+            SubscriptionChanged("sub_1", "ours", None, livemode=False),
+        ),
         ("invoice.paid", INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
+        ("invoice.paid", OLDER_INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
+        ("invoice.paid", OLDEST_INVOICE, SubscriptionChanged("sub_1", None, "in_1", livemode=False)),
         ("invoice.paid", {**INVOICE, "parent": None}, None),
+        ("invoice.paid", {**INVOICE, "parent": OF_A_QUOTE}, None),
+        ("invoice.paid", {**OLDER_INVOICE, "subscription": None, "subscription_details": {"metadata": None}}, None),
     ],
 )
 def test_events_of_subscriptions_and_invoices_are_read(
     kind: str, shown: dict[str, Any], event: WebhookEvent | None
 ) -> None:
-    """An invoice tells of its subscription; one that charges for none has no effect."""
+    """In the form of any API version. An invoice tells of its subscription; one that charges for none has no effect."""
     assert event_of(kind, shown) == event
 
 

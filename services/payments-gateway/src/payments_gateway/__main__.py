@@ -1,20 +1,22 @@
-"""The payments-gateway process: read settings, serve HTTP, stop in order on SIGTERM."""
+"""The payments-gateway command: `payments-gateway serve` (the default) serves HTTP and stops in order on SIGTERM."""
 
 import asyncio
 import logging
 import math
 import socket
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
 import uvloop
 
 from payments_gateway.bootstrap import gateway
+from payments_gateway.commands.webhook_endpoint import add_webhook_endpoint_arguments, run_webhook_endpoint
 from payments_gateway.settings import GatewaySettings
 from servicekit.grpc_server import stop_signal
 from servicekit.json_logging import configure_logging
-from servicekit.settings import read_command, warn_of_plaintext
+from servicekit.settings import parser_for, read_settings, warn_of_plaintext
 
 _log = logging.getLogger(__name__)
 
@@ -24,9 +26,17 @@ _CUT_WITHIN_SECONDS = 1.0
 """Time for a cancelled request to be answered."""
 
 
-def main() -> None:
-    """Run the gateway until a signal stops it."""
-    settings = read_command(GatewaySettings)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command, by default the gateway until a signal stops it."""
+    parser = parser_for(GatewaySettings)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("serve", help="serve HTTP until SIGTERM (the default)")
+    webhook_endpoint = commands.add_parser("webhook-endpoint", help="the webhook endpoint at Stripe")
+    add_webhook_endpoint_arguments(webhook_endpoint)
+    arguments = parser.parse_args(argv)
+    if arguments.command == "webhook-endpoint":
+        sys.exit(run_webhook_endpoint(arguments))
+    settings = read_settings(GatewaySettings, print_only=arguments.print_settings)
     configure_logging("payments-gateway", settings.log_level)
     warn_of_plaintext(settings)
     for name in _VERBOSE_LOGGERS:

@@ -28,10 +28,24 @@ PerMinute = Annotated[float, Field(gt=0, le=1e6)]
 Burst = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class GatewaySettings(ServiceSettings):
-    """Settings of payments-gateway."""
+class StripeSettings(ServiceSettings):
+    """Access to Stripe's API: all that the webhook-endpoint command needs."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+
+    stripe_secret_key: SecretStr = Field(description="Stripe's secret (sk_) or restricted (rk_) key.")
+    stripe_api_base: str = Field(default="https://api.stripe.com", description="Address of Stripe's API.")
+
+    @field_validator("stripe_secret_key")
+    @classmethod
+    def _has_a_mode(cls, key: SecretStr) -> SecretStr:
+        if not key.get_secret_value().startswith((*_TEST_KEY_PREFIXES, *_LIVE_KEY_PREFIXES)):
+            raise ValueError("must begin with sk_test_, rk_test_, sk_live_ or rk_live_")
+        return key
+
+
+class GatewaySettings(StripeSettings):
+    """Settings of payments-gateway."""
 
     # HTTP, and the services behind the gateway.
     listen: Listen = Field(default="127.0.0.1:8080", description="Address on which HTTP is served, host:port.")
@@ -64,14 +78,12 @@ class GatewaySettings(ServiceSettings):
     tls_key_file: Path | None = Field(default=None, description="PEM file with its private key.")
 
     # Stripe.
-    stripe_secret_key: SecretStr = Field(description="Stripe's secret (sk_) or restricted (rk_) key.")
     stripe_publishable_key: str = Field(description="Stripe's publishable key (pk_), for the frontend.")
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
         max_length=2,
         description="Signing secrets (whsec_) of the webhook endpoint, comma separated; two during a rotation.",
     )
-    stripe_api_base: str = Field(default="https://api.stripe.com", description="Address of Stripe's API.")
     stripe_js_url: Url = Field(
         default="https://js.stripe.com/endive/stripe.js",
         description="Address of Stripe.js, for the frontend. The default is of the release of the pinned API version.",
@@ -222,13 +234,6 @@ class GatewaySettings(ServiceSettings):
         if folder is not None and not (folder / "index.html").is_file():
             raise ValueError("has no index.html: build the storefront first")
         return folder
-
-    @field_validator("stripe_secret_key")
-    @classmethod
-    def _has_a_mode(cls, key: SecretStr) -> SecretStr:
-        if not key.get_secret_value().startswith((*_TEST_KEY_PREFIXES, *_LIVE_KEY_PREFIXES)):
-            raise ValueError("must begin with sk_test_, rk_test_, sk_live_ or rk_live_")
-        return key
 
     @field_validator("attempt_id_secrets")
     @classmethod

@@ -1,0 +1,1 @@
+"""Commands beside serving: each does one thing and exits."""

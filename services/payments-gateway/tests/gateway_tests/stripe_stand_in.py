@@ -67,6 +67,7 @@ def stripe_client(
     session: aiohttp.ClientSession,
     limiter: StripeLimiter,
     *,
+    key: str = "sk_test_1",
     max_retries: int = 0,
     timeout_seconds: float = 5.0,
     budget_seconds: float = 10.0,
@@ -81,7 +82,7 @@ def stripe_client(
         max_retries=max_retries,
         randomness=lambda: 0.0,
     )
-    return stripe.StripeClient("sk_test_1", http_client=http, base_addresses={"api": url}, max_network_retries=0)
+    return stripe.StripeClient(key, http_client=http, base_addresses={"api": url}, max_network_retries=0)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Commands that the documents tell people to run."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from servicekit.encryption import Keyring
+from stripe_simulator.testing import simulated_stripe
 
 ROOT = Path(__file__).parent.parent.parent
+README = ROOT / "README.md"
 DEMO_SECONDS = 90
 
 
@@ -59,6 +62,26 @@ def test_the_documented_command_makes_an_encryption_key(service: str) -> None:
 
     assert [Keyring.parse(text).first_id for text in made] == ["k1", "k1"]
     assert made[0] != made[1]
+
+
+async def test_the_documented_command_creates_the_webhook_endpoint() -> None:
+    """With the key as its only setting, but for the address of the simulator that is in Stripe's place here."""
+    (command,) = re.findall(r"^(\S+/payments-gateway webhook-endpoint ensure .+)$", README.read_text(), re.MULTILINE)
+    async with simulated_stripe() as sim:
+        process = await asyncio.create_subprocess_exec(
+            *shlex.split(command.replace("<gateway>", "shop.example")),
+            cwd=ROOT,
+            env={
+                "GATEWAY_STRIPE_SECRET_KEY": sim.simulator.settings.secret_key,
+                "GATEWAY_STRIPE_API_BASE": sim.simulator.url,
+            },
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+        (endpoint,) = (await sim.api.v1.webhook_endpoints.list_async()).data
+
+    assert (process.returncode, endpoint.url) == (0, "https://shop.example/api/stripe/webhook")
+    assert re.fullmatch(rb"whsec_\w+\n", printed)
 
 
 def _wait_for(log: Path, words: str, demo: "subprocess.Popen[bytes]") -> None:

@@ -35,7 +35,7 @@ class WebhookEndpoint:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """What a correction would change; empty for an endpoint that is as it must be."""
+        """Changes that a correction makes; empty for an endpoint that is as it must be."""
         return (
             *(f"+ {missing}" for missing in sorted(EVENT_TYPES - self.event_types)),
             *(f"- {needless}" for needless in sorted(self.event_types - EVENT_TYPES)),

@@ -47,7 +47,7 @@ async def endpoints(sim: SimulatedStripe) -> list[stripe.WebhookEndpoint]:
 async def given(sim: SimulatedStripe, **changes: Any) -> stripe.WebhookEndpoint:
     """Create the endpoint as it must be, but for changes."""
     params: Any = {"url": URL, "enabled_events": sorted(EVENT_TYPES), "api_version": stripe.api_version}
-    return await sim.api.v1.webhook_endpoints.create_async({**params, **changes})
+    return await sim.api.v1.webhook_endpoints.create_async(params | changes)
 
 
 async def writes(sim: SimulatedStripe) -> list[str]:
@@ -71,7 +71,7 @@ async def test_the_endpoint_is_created(sim: SimulatedStripe, capsys: pytest.Capt
     (delivery,) = receiver.received
     read = StripeWebhooks([secret], now=lambda: float(delivery.headers["Stripe-Signature"][2:12]))
     assert code == DONE
-    assert (set(created.enabled_events), created.api_version) == (EVENT_TYPES, stripe.api_version)
+    assert (frozenset(created.enabled_events), created.api_version) == (EVENT_TYPES, stripe.api_version)
     assert isinstance(read.read(delivery.body, delivery.headers["Stripe-Signature"]).event, IntentSucceeded)
     assert printed.out == f"{secret}\n"
     assert secret not in printed.err
@@ -88,7 +88,11 @@ async def test_an_endpoint_is_corrected_once(sim: SimulatedStripe, capsys: pytes
 
     (corrected,) = await endpoints(sim)
     assert codes == [DONE, DONE]
-    assert (corrected.id, set(corrected.enabled_events), corrected.status) == (endpoint.id, EVENT_TYPES, "enabled")
+    assert (corrected.id, frozenset(corrected.enabled_events), corrected.status) == (
+        endpoint.id,
+        EVENT_TYPES,
+        "enabled",
+    )
     printed = capsys.readouterr()
     assert printed.out == ""
     assert f"corrected {endpoint.id}: + invoice.paid, - charge.captured, enabled\n" in printed.err
@@ -165,7 +169,7 @@ async def test_two_runs_at_once_create_one_endpoint(sim: SimulatedStripe, capsys
     codes = await asyncio.gather(run(sim), run(sim))
 
     secrets = capsys.readouterr().out.splitlines()
-    assert codes == [DONE, DONE]
+    assert set(codes) == {DONE}
     assert len(await endpoints(sim)) == 1
     assert (len(secrets), len(set(secrets))) == (2, 1)
 

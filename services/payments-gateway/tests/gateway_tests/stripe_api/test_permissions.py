@@ -38,6 +38,8 @@ FOR_A_PLAN: Final = IntentParams(IntentKind.SETUP, Money(0, "usd"), "cus_1")
 NOTHING_THERE: Final = (CustomerMissing, IntentNotFound, NotFoundAtStripe, SubscriptionRefused)
 """Answers of a Stripe that permits the call, and has none of the objects."""
 
+SUBSCRIPTION_PARTS: Final = {"subscription", "invoice", "product", "coupon"}
+
 CALLS: Final[list[tuple[set[str], Call]]] = [
     ({"payment_intent"}, lambda api: StripeIntents(api).create(ATTEMPT_ID, FOR_A_MUG, generation=0)),
     ({"payment_intent", "charge"}, lambda api: StripeIntents(api).retrieve(PAYMENT)),
@@ -46,8 +48,8 @@ CALLS: Final[list[tuple[set[str], Call]]] = [
     ({"setup_intent"}, lambda api: StripeIntents(api).cancel(SETUP)),
     ({"customer"}, lambda api: StripeCustomers(api).create("customer:1")),
     ({"customer"}, lambda api: StripeCustomers(api).update_email("cus_1", "ada@example.com")),
-    ({"subscription", "invoice"}, lambda api: StripeSubscriptions(api).create(SUBSCRIPTION)),
-    ({"subscription", "invoice"}, lambda api: StripeSubscriptions(api).cancel_now("sub_1")),
+    (SUBSCRIPTION_PARTS, lambda api: StripeSubscriptions(api).create(SUBSCRIPTION)),
+    (SUBSCRIPTION_PARTS, lambda api: StripeSubscriptions(api).cancel_now("sub_1")),
     ({"invoice"}, lambda api: StripeSubscriptions(api).retrieve_invoice("in_1")),
     ({"charge", "payment_intent"}, lambda api: StripeRefunds(api).retrieve("re_1")),
     ({"charge"}, lambda api: StripeRefunds(api).list_refund_ids(RefundOwner.CHARGE, "ch_1")),

@@ -843,7 +843,7 @@ export interface components {
              * @example urn:holdfast:problem:invalid_request
              * @enum {string}
              */
-            type: "urn:holdfast:problem:already_paid" | "urn:holdfast:problem:attempt_closed" | "urn:holdfast:problem:bad_event" | "urn:holdfast:problem:bad_signature" | "urn:holdfast:problem:body_too_large" | "urn:holdfast:problem:cart_not_for_sale" | "urn:holdfast:problem:checkout_not_found" | "urn:holdfast:problem:checkout_too_large" | "urn:holdfast:problem:customer_deleted" | "urn:holdfast:problem:http_error" | "urn:holdfast:problem:idempotency_key_reused" | "urn:holdfast:problem:intent_mismatch" | "urn:holdfast:problem:intent_not_found" | "urn:holdfast:problem:internal" | "urn:holdfast:problem:invalid_request" | "urn:holdfast:problem:malformed_json" | "urn:holdfast:problem:method_not_allowed" | "urn:holdfast:problem:no_such_route" | "urn:holdfast:problem:order_not_found" | "urn:holdfast:problem:payment_not_succeeded" | "urn:holdfast:problem:payment_processing" | "urn:holdfast:problem:portal_not_configured" | "urn:holdfast:problem:rate_limited" | "urn:holdfast:problem:refused_by_stripe" | "urn:holdfast:problem:subscription_ended" | "urn:holdfast:problem:subscription_not_found" | "urn:holdfast:problem:subscription_refused" | "urn:holdfast:problem:temporarily_unavailable" | "urn:holdfast:problem:unauthenticated" | "urn:holdfast:problem:unsupported_media_type";
+            type: "urn:holdfast:problem:already_paid" | "urn:holdfast:problem:attempt_closed" | "urn:holdfast:problem:bad_event" | "urn:holdfast:problem:bad_signature" | "urn:holdfast:problem:body_too_large" | "urn:holdfast:problem:cart_not_for_sale" | "urn:holdfast:problem:checkout_not_found" | "urn:holdfast:problem:checkout_too_large" | "urn:holdfast:problem:customer_deleted" | "urn:holdfast:problem:http_error" | "urn:holdfast:problem:idempotency_key_reused" | "urn:holdfast:problem:intent_mismatch" | "urn:holdfast:problem:intent_not_found" | "urn:holdfast:problem:internal" | "urn:holdfast:problem:invalid_request" | "urn:holdfast:problem:malformed_json" | "urn:holdfast:problem:method_not_allowed" | "urn:holdfast:problem:no_such_route" | "urn:holdfast:problem:order_not_found" | "urn:holdfast:problem:payment_not_succeeded" | "urn:holdfast:problem:payment_processing" | "urn:holdfast:problem:portal_not_configured" | "urn:holdfast:problem:rate_limited" | "urn:holdfast:problem:refused_by_stripe" | "urn:holdfast:problem:subscription_ended" | "urn:holdfast:problem:subscription_not_found" | "urn:holdfast:problem:subscription_refused" | "urn:holdfast:problem:temporarily_unavailable" | "urn:holdfast:problem:thin_payload" | "urn:holdfast:problem:unauthenticated" | "urn:holdfast:problem:unsupported_media_type";
         };
         /**
          * PurchaseBody
@@ -1639,6 +1639,8 @@ export interface operations {
                         object: Record<string, never>;
                     };
                     id: string;
+                    /** @constant */
+                    object: "event";
                     /** @example payment_intent.succeeded */
                     type: string;
                 };
@@ -1667,6 +1669,15 @@ export interface operations {
             };
             /** @description The signature is missing, invalid or outdated */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Not found, or owned by another user; a forged attempt id is answered after a pause */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -19,8 +19,10 @@ from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripePermis
 from payments_gateway.stripe_api.catalogue import StripeCatalogue
 from payments_gateway.stripe_api.customers import StripeCustomers
 from payments_gateway.stripe_api.intents import StripeIntents
+from payments_gateway.stripe_api.portal import StripePortalSessions
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
+from payments_gateway.subscriptions.portal import PortalNotConfigured
 from stripe_simulator.testing import SimulatedStripe, simulated_stripe
 
 from ..billing_samples import SUBSCRIPTION
@@ -35,7 +37,7 @@ PAYMENT: Final = IntentRef("pi_1", IntentKind.PAYMENT)
 SETUP: Final = IntentRef("seti_1", IntentKind.SETUP)
 FOR_A_MUG: Final = IntentParams(IntentKind.PAYMENT, Money(1250, "usd"), None)
 FOR_A_PLAN: Final = IntentParams(IntentKind.SETUP, Money(0, "usd"), "cus_1")
-NOTHING_THERE: Final = (CustomerMissing, IntentNotFound, NotFoundAtStripe, SubscriptionRefused)
+NOTHING_THERE: Final = (CustomerMissing, IntentNotFound, NotFoundAtStripe, PortalNotConfigured, SubscriptionRefused)
 """Answers of a Stripe that permits the call, and has none of the objects."""
 
 SUBSCRIPTION_PARTS: Final = {"subscription", "invoice", "product", "coupon"}
@@ -55,7 +57,7 @@ CALLS: Final[list[tuple[set[str], Call]]] = [
     ({"charge"}, lambda api: StripeRefunds(api).list_refund_ids(RefundOwner.CHARGE, "ch_1")),
     ({"dispute", "payment_intent"}, lambda api: StripeDisputes(api).retrieve("dp_1")),
     ({"plan", "product", "shipping_rate"}, lambda api: StripeCatalogue(api).read()),
-    ({"customer_portal"}, lambda api: api.v1.billing_portal.sessions.create_async({"customer": "cus_1"})),
+    ({"customer_portal"}, lambda api: StripePortalSessions(api).create("cus_1", None)),
     ({"webhook"}, lambda api: api.v1.webhook_endpoints.delete_async("we_1")),
 ]
 """Calls of the gateway and of its command, with the resources that each needs."""

@@ -8,7 +8,7 @@ from ..builders import purchase
 from ..command_runner import Completed, command_line, environment, run
 from ..service import Client, connected, lock_waiters, until
 
-OTHERS = {"quarantined_payments": 0, "subscriptions": 0, "customers": 0}
+OTHERS = {"quarantined_payments": 0, "subscriptions": 0, "customers": 0, "stripe_customers": []}
 ERASED = "SELECT count(*) FROM orders WHERE erased_at IS NOT NULL"
 
 

@@ -59,7 +59,10 @@ BOOKKEEPING = {
     "subscriptions": "id checkout_attempt_id intent_id stripe_customer_id stripe_payment_method_id"
     " stripe_subscription_id status version interval interval_count current_period_end created_at payment_outcome"
     " currency position trial_days activation_generation activation_began_at activation_failure activation_failed_at"
-    " trial_end cancel_at_period_end cancel_at canceled_at ended_at latest_invoice_id erased_at cancel_requested_at",
+    " trial_end cancel_at_period_end cancel_at canceled_at ended_at latest_invoice_id erased_at cancel_requested_at"
+    " pause_behavior pause_resumes_at discounts default_payment_method_id collection_method",
+    "subscription_billed_items": "subscription_id position stripe_item_id price_id product_id name quantity"
+    " unit_amount_minor currency interval interval_count current_period_end",
     "subscription_items": "subscription_id position price_id product_id name quantity unit_amount_minor",
     "subscription_invoices": "stripe_invoice_id subscription_id status billing_reason total_minor amount_paid_minor"
     " currency attempt_count created_at period_start period_end next_payment_attempt",
@@ -179,8 +182,22 @@ async def test_p7_an_erased_user_has_no_customer(orders: Client, service: Erasur
     erased = await erase(service, ADA)
 
     assert erased == counted == ErasureCounts(customers=2)
+    assert erased.stripe_customers == counted.stripe_customers == {"cus_1", "cus_usd"}
     assert await count(sql, "customers") == [0]
     assert await put_customer(orders, "cus_2") == await get_customer(orders) == "cus_2"
+
+
+async def test_p7_the_stripe_customers_of_an_erased_guest_are_named(orders: Client, service: ErasureService) -> None:
+    """They are stored with the subscriptions alone; a person deletes them at Stripe."""
+    bought = (await orders.RecordPurchase(mixed_cart(user_id=""))).decision.purchase
+    guest = ByAttempt(bought.attempt_id)
+    counted = await service.preview(guest)
+
+    erased, again = await erase(service, guest), await erase(service, guest)
+
+    assert erased == counted == ErasureCounts(orders=1, subscriptions=2)
+    assert erased.stripe_customers == counted.stripe_customers == {bought.subscriptions[0].stripe_customer_id}
+    assert again.stripe_customers == frozenset()
 
 
 async def test_batches_are_bounded_and_nothing_is_erased_twice(

@@ -89,6 +89,7 @@ def _print_counts(counts: ErasureCounts, *, dry_run: bool, complete: bool) -> No
         "quarantined_payments": counts.quarantined_payments,
         "subscriptions": counts.subscriptions,
         "customers": counts.customers,
+        "stripe_customers": sorted(counts.stripe_customers),
         "dry_run": dry_run,
         "complete": complete,
     }

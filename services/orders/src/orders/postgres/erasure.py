@@ -1,10 +1,11 @@
 """Erasing personal data on PostgreSQL. Constraints keep it from coming back into an erased row."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, and_, delete, false, func, or_, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, and_, delete, false, func, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders.domain.outbox import OutboxEvent
@@ -40,11 +41,12 @@ class PostgresErasureRepository:
             _count(PAYMENTS, _erasable_payments(subject)),
             _count(SUBSCRIPTIONS, _erasable_subscriptions(subject)),
             _count(CUSTOMERS, _customers_of(subject)),
+            _stripe_customers_of(subject),
         )
         with translate_errors():
             async with self._engine.connect() as connection:
-                counted = (await connection.execute(select(*counts))).one()
-        return ErasureCounts(*counted)
+                *numbers, stripe_customers = (await connection.execute(select(*counts))).one()
+        return replace(ErasureCounts(*numbers), stripe_customers=frozenset(stripe_customers or ()))
 
     async def erase_batch(self, subject: Subject, *, limit: int, at: datetime) -> ErasureCounts:
         """Erase the oldest rows first. A concurrent erasure waits for their locks and then skips them."""
@@ -55,8 +57,10 @@ class PostgresErasureRepository:
                 orders = await _erase_orders(connection, subject, limit, at)
                 subscriptions = await _erase_subscriptions(connection, subject, limit, at)
                 customers = await _delete_customers(connection, subject)
-                await _enqueue_events(connection, [*orders, *payments, *subscriptions], at)
-        return ErasureCounts(len(orders), len(payments), len(subscriptions), customers)
+                erased = [OutboxEvent.subscription_erased(subscription_id) for subscription_id in subscriptions]
+                await _enqueue_events(connection, [*orders, *payments, *erased], at)
+        stripe_customers = frozenset((*customers, *subscriptions.values()))
+        return ErasureCounts(len(orders), len(payments), len(subscriptions), len(customers), stripe_customers)
 
 
 async def _erase_orders(connection: AsyncConnection, subject: Subject, limit: int, at: datetime) -> list[OutboxEvent]:
@@ -94,8 +98,8 @@ async def _erase_payments(connection: AsyncConnection, subject: Subject, limit: 
 
 async def _erase_subscriptions(
     connection: AsyncConnection, subject: Subject, limit: int, at: datetime
-) -> list[OutboxEvent]:
-    """Erase subscriptions, and the user of their payments.
+) -> dict[str, str]:
+    """Erase subscriptions, and the user of their payments; return their Stripe customers by id.
 
     The ids of Stripe's customer and payment method stay: the subscription continues, or is still to be created, until
     it is cancelled, and the ids identify nobody without access to Stripe.
@@ -110,11 +114,11 @@ async def _erase_subscriptions(
         update(SUBSCRIPTIONS)
         .where(SUBSCRIPTIONS.c.id == batch.c.id)
         .values(erased_at=at, **dict.fromkeys(PERSONAL_COLUMNS))
-        .returning(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.intent_id)
+        .returning(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.intent_id, SUBSCRIPTIONS.c.stripe_customer_id)
     )
     rows = erased.all()
     await _erase_user_of_payments(connection, [row.intent_id for row in rows], at)
-    return [OutboxEvent.subscription_erased(str(row.id)) for row in rows]
+    return {str(row.id): row.stripe_customer_id for row in rows}
 
 
 async def _erase_user_of_payments(connection: AsyncConnection, intent_ids: list[str], at: datetime) -> None:
@@ -122,8 +126,10 @@ async def _erase_user_of_payments(connection: AsyncConnection, intent_ids: list[
     await connection.execute(update(PAYMENTS).where(*not_erased).values(erased_at=at, user_id=None))
 
 
-async def _delete_customers(connection: AsyncConnection, subject: Subject) -> int:
-    return (await connection.execute(delete(CUSTOMERS).where(_customers_of(subject)))).rowcount
+async def _delete_customers(connection: AsyncConnection, subject: Subject) -> list[str]:
+    """Delete the user's customers of all currencies; return their ids."""
+    deleted = delete(CUSTOMERS).where(_customers_of(subject)).returning(CUSTOMERS.c.stripe_customer_id)
+    return list((await connection.execute(deleted)).scalars())
 
 
 async def _enqueue_events(connection: AsyncConnection, events: Iterable[OutboxEvent], at: datetime) -> None:
@@ -140,6 +146,14 @@ def _locked_batch(rows: Select[Any], limit: int) -> Any:
 
 def _count(table: Table, condition: ColumnElement[bool]) -> ScalarSelect[Any]:
     return select(func.count()).select_from(table).where(condition).scalar_subquery()
+
+
+def _stripe_customers_of(subject: Subject) -> ScalarSelect[Any]:
+    ids = union(
+        select(CUSTOMERS.c.stripe_customer_id).where(_customers_of(subject)),
+        select(SUBSCRIPTIONS.c.stripe_customer_id).where(_erasable_subscriptions(subject)),
+    ).subquery()
+    return select(func.array_agg(ids.c.stripe_customer_id)).scalar_subquery()
 
 
 def _erasable_orders(subject: Subject) -> ColumnElement[bool]:

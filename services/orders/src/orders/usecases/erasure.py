@@ -1,7 +1,7 @@
 """Erasing the personal data of a buyer. The books stay: amounts, lines, numbers, payment ids and dates (ADR 14)."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -35,15 +35,23 @@ Subject = ByUser | ByOrder | ByAttempt
 
 @dataclass(frozen=True, slots=True)
 class ErasureCounts:
-    """Numbers of records with personal data."""
+    """Numbers of records with personal data, and the Stripe customers that a person has to delete at Stripe."""
 
     orders: int = 0
     quarantined_payments: int = 0
     subscriptions: int = 0
     customers: int = 0
+    stripe_customers: frozenset[str] = field(default=frozenset(), compare=False)
+    """Ids of the user's customers and of those of the subscriptions: a guest's is stored nowhere else."""
 
     def __add__(self, other: "ErasureCounts") -> "ErasureCounts":
-        return ErasureCounts(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+        return ErasureCounts(
+            self.orders + other.orders,
+            self.quarantined_payments + other.quarantined_payments,
+            self.subscriptions + other.subscriptions,
+            self.customers + other.customers,
+            self.stripe_customers | other.stripe_customers,
+        )
 
     def __bool__(self) -> bool:
         return any(astuple(self))

@@ -201,9 +201,13 @@ class FakeBilling:
         self._intents = intents
         self._by_key: dict[str, str] = {}
         self.created: dict[str, StripeSubscription] = {}
+        self.refusals: list[bool] = []
+        """For each of the next new subscriptions: True refuses it, and stores nothing under the key."""
 
     async def create(self, subscription: Subscription) -> StripeSubscription:
         key = f"{subscription.id}:{subscription.activation_generation}"
+        if key not in self._by_key and self.refusals and self.refusals.pop(0):
+            raise SubscriptionRefused("resource_missing")
         if key not in self._by_key:
             self._by_key[key] = self._create(subscription)
         return self.created[self._by_key[key]]

@@ -4,13 +4,10 @@ from dataclasses import replace
 import pytest
 
 from payments_gateway.domain.attempts import Interval, Recurring
-from payments_gateway.domain.intents import StripeIntent
 from payments_gateway.domain.purchases import Purchase
-from payments_gateway.domain.stripe_billing import SubscriptionRefused
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import StripeSubscriptionMismatch, SubscriptionStatus
 
-from ..fakes import Crash
 from ..samples import ATTEMPT_ID, YEARLY
 from ..simulated_billing import Billing
 
@@ -202,87 +199,6 @@ async def test_a_refused_subscription_fails_for_good_and_alone(
     assert len(await billing.keys()) == 2
     assert billing.gateway.subscriptions.failures == ["invalid_request"]
     assert [record.levelname for record in caplog.records if "refused a bought" in record.message] == ["ERROR"]
-
-
-async def test_a_failed_activation_begins_again_after_the_price_was_mended(billing: Billing) -> None:
-    """The next report of the payment creates it, once."""
-    plan = await billing.plan()
-    paid = await billing.paid(plan)
-    await billing.stripe.api.v1.prices.update_async(plan.price_id, {"active": False})
-    [failed] = (await billing.fulfil(paid)).subscriptions
-
-    await billing.stripe.api.v1.prices.update_async(plan.price_id, {"active": True})
-    billing.gateway.subscriptions.retry_activation(failed.id)
-    await billing.later(hours=0.2)
-    for _ in range(2):
-        await billing.fulfil(paid)
-
-    assert (failed.status.value, billing.the_recorded().status.value) == ("activation_failed", "active")
-    await billing.require_bound()
-
-
-async def test_a_failed_activation_begins_again_with_another_card(billing: Billing) -> None:
-    """The first one was detached from its customer; the subscription is charged to the other one."""
-    paid = await billing.paid()
-    await billing.stripe.api.v1.payment_methods.detach_async(str(paid.payment_method_id))
-    subscription = (await billing.fulfil(paid)).subscriptions[0]
-    card = await billing.stripe.save_card(subscription.stripe_customer_id, "pm_card_mastercard")
-
-    billing.gateway.subscriptions.retry_activation(subscription.id, card)
-    await billing.later(hours=0.2)
-    await billing.fulfil(paid)
-
-    created = await billing.stripe.api.v1.subscriptions.retrieve_async(
-        str(billing.the_recorded().stripe_subscription_id)
-    )
-    assert subscription.status is SubscriptionStatus.ACTIVATION_FAILED
-    assert created.default_payment_method == card
-    await billing.require_bound()
-
-
-async def test_p3_a_late_request_of_a_failed_generation_makes_no_second_subscription(billing: Billing) -> None:
-    """Stripe may store no refusal, so a late request succeeds once the price is mended; nobody creates meanwhile."""
-    paid = await billing.paid()
-    early: list[BaseException | Purchase] = []
-
-    async def fail_and_begin_again() -> None:
-        await refuse_and_retry(billing, paid)
-        early.extend(await asyncio.gather(billing.fulfil(paid), return_exceptions=True))
-
-    billing.gateway.wire.meanwhile("billing.create", fail_and_begin_again)
-    await billing.fulfil(paid)
-    await billing.later(hours=0.2)
-    await billing.fulfil(paid)
-
-    assert [type(outcome) for outcome in early] == [StripeUnavailable]
-    await billing.require_bound()
-
-
-async def test_p3_what_a_failed_generation_created_is_adopted(billing: Billing) -> None:
-    """The late request was killed before it could bind the subscription."""
-    paid = await billing.paid()
-
-    async def fail_and_begin_again() -> None:
-        await refuse_and_retry(billing, paid)
-        billing.gateway.wire.fail("subscriptions.activate", Crash())
-
-    billing.gateway.wire.meanwhile("billing.create", fail_and_begin_again)
-    with pytest.raises(Crash):
-        await billing.fulfil(paid)
-    billing.gateway.wire.heal()
-    await billing.later(hours=0.2)
-    await billing.fulfil(paid)
-
-    assert len(await billing.keys()) == 1
-    await billing.require_bound()
-
-
-async def refuse_and_retry(billing: Billing, paid: StripeIntent) -> None:
-    """Let Stripe refuse to create the subscription, and a person let its activation begin again."""
-    billing.gateway.wire.fail("billing.create", SubscriptionRefused("resource_missing"))
-    [failed] = (await billing.fulfil(paid)).subscriptions
-    billing.gateway.wire.heal()
-    billing.gateway.subscriptions.retry_activation(failed.id)
 
 
 async def test_subscriptions_of_a_purchase_are_created_one_after_the_other(billing: Billing) -> None:

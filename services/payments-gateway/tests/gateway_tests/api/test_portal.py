@@ -9,7 +9,9 @@ from payments_gateway.subscriptions.portal import PortalNotConfigured
 
 from ..assembly import PORTAL_RETURN_URL, Gateway
 from ..http_edge import post, token_for
-from .test_subscriptions import ADA, subscribed
+from ..subscribers import subscribed
+
+ADA = token_for("user_ada")
 
 
 async def test_the_owner_opens_the_portal_of_the_subscriptions_customer(
@@ -64,7 +66,7 @@ async def test_a_subscription_that_is_not_at_stripe_has_no_portal(
         await subscribed(gateway, user_id="user_ada")
     [subscription] = gateway.subscriptions.by_id.values()
 
-    answer = await post(http, f"/api/subscriptions/{subscription.id}/portal", {}, Authorization=token_for("user_ada"))
+    answer = await post(http, f"/api/subscriptions/{subscription.id}/portal", {}, Authorization=ADA)
 
     assert (answer.status, answer.kind) == (404, "subscription_not_found")
 

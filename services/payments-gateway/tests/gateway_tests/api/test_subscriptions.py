@@ -7,62 +7,20 @@ from typing import Any
 import aiohttp
 import pytest
 
-from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
-from payments_gateway.domain.intents import IntentStatus, StripeIntent
+from payments_gateway.domain.attempts import Interval
+from payments_gateway.domain.intents import StripeIntent
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
-from payments_gateway.domain.stripe_billing import SubscriptionRefused
+from payments_gateway.domain.purchases import QuarantinedPayment, QuarantineReason
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.domain.subscriptions import Discount, PauseCollection, Subscription, SubscriptionStatus
 
 from ..assembly import CREATION_TAKES, Gateway
-from ..billing_samples import CLUB, CLUB_CONTEXT, subscription_json
+from ..billing_samples import CLUB, subscription_json
 from ..http_edge import PORTAL_URL, Answer, deliver, get, post, token_for
-from ..samples import attempt, attempt_id_of
+from ..samples import attempt_id_of
+from ..subscribers import ALMANAC, set_up, subscribed, unpaid
 
 ADA = token_for("user_ada")
-ALMANAC = LineItem("price_almanac", "prod_almanac", "Almanac", 1, Money(9000, "usd"), Recurring(Interval.YEAR, 1, 0))
-
-
-def set_up(gateway: Gateway, *lines: LineItem, user_id: str | None = None, number: int = 1) -> StripeIntent:
-    """Let a buyer set a payment method up for subscriptions; the attempt is stored."""
-    attempt_id = attempt_id_of(f"subscription {number}")
-    ref = IntentRef(f"seti_{number}", IntentKind.SETUP)
-    gateway.attempts.put(
-        replace(
-            attempt(ref, attempt_id=attempt_id),
-            context=replace(CLUB_CONTEXT, user_id=user_id, items=lines or CLUB_CONTEXT.items),
-        )
-    )
-    return StripeIntent(
-        ref=ref,
-        status=IntentStatus.SUCCEEDED,
-        attempt_id=attempt_id,
-        received=None,
-        livemode=False,
-        client_secret=f"{ref.id}_secret_hush",
-        payment_method_id="pm_1",
-    )
-
-
-async def subscribed(gateway: Gateway, *lines: LineItem, user_id: str | None = None, number: int = 1) -> Subscription:
-    """Let a buyer subscribe; return the first subscription."""
-    paid = set_up(gateway, *lines, user_id=user_id, number=number)
-    decision = await gateway.fulfil(paid)
-    assert isinstance(decision, Purchase)
-    return decision.subscriptions[0]
-
-
-async def unpaid(
-    gateway: Gateway,
-    user_id: str | None = None,
-    status: SubscriptionStatus = SubscriptionStatus.INCOMPLETE,
-    payment: IntentStatus = IntentStatus.REQUIRES_PAYMENT_METHOD,
-) -> Subscription:
-    """Let a buyer subscribe whose latest invoice is open, by default the first, and its payment waits for the buyer."""
-    subscription = await subscribed(gateway, user_id=user_id)
-    gateway.fake_billing.leave_open("sub_1", status, payment)
-    return await gateway.sync.apply_snapshot(subscription, gateway.fake_billing.created["sub_1"], gateway.billing)
 
 
 def setup_event(intent: StripeIntent) -> bytes:
@@ -288,81 +246,6 @@ async def test_a_user_pages_through_the_own_subscriptions(http: aiohttp.ClientSe
     assert seen == [subscription.id for subscription in reversed(subscriptions)]
 
 
-async def test_the_owner_gets_the_secret_of_an_open_first_charge(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """On demand, in no list; nobody gets it by the attempt id of a user."""
-    subscription = await unpaid(gateway, "user_ada")
-
-    one = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
-    listed = await get(http, "/api/subscriptions", Authorization=ADA)
-    guest = await get(http, f"/api/checkout/{subscription.checkout_attempt_id}")
-
-    assert one.headers["Cache-Control"] == "no-store"
-    assert (one.json["status"], one.json["payment"]) == ("incomplete", {"clientSecret": "pi_of_sub_1_secret_hush"})
-    assert listed.json["subscriptions"][0]["payment"] is None
-    assert (guest.status, "hush" in guest.text) == (404, False)
-
-
-async def test_a_guest_gets_the_secret_of_an_open_first_charge_by_attempt_id(
-    http: aiohttp.ClientSession, gateway: Gateway, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The attempt's id is the guest's capability; without Stripe the purchase is shown without a payment."""
-    subscription = await unpaid(gateway)
-    path = f"/api/checkout/{subscription.checkout_attempt_id}"
-
-    found = await get(http, path)
-    gateway.wire.fail("billing.retrieve", StripeUnavailable())
-    without_stripe = await get(http, path)
-
-    assert [answer.json["status"] for answer in (found, without_stripe)] == ["completed", "completed"]
-    payments = [answer.json["purchase"]["subscriptions"][0]["payment"] for answer in (found, without_stripe)]
-    assert payments == [{"clientSecret": "pi_of_sub_1_secret_hush"}, None]
-    assert "hush" not in caplog.text
-
-
-@pytest.mark.parametrize("payment", ["requires_payment_method", "requires_confirmation", "requires_action"])
-async def test_the_open_invoice_of_a_renewal_is_offered(
-    http: aiohttp.ClientSession, gateway: Gateway, payment: str
-) -> None:
-    """The card was declined or asks for the buyer: a payment ends past_due."""
-    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus.PAST_DUE, IntentStatus(payment))
-
-    answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
-
-    assert (answer.json["status"], answer.json["payment"]) == ("past_due", {"clientSecret": "pi_of_sub_1_secret_hush"})
-
-
-@pytest.mark.parametrize("payment", ["processing", "succeeded", "canceled", "requires_capture", "of_a_later_version"])
-@pytest.mark.parametrize("status", ["incomplete", "past_due"])
-async def test_a_payment_that_the_buyer_cannot_make_now_is_not_offered(
-    http: aiohttp.ClientSession, gateway: Gateway, status: str, payment: str
-) -> None:
-    """A bank debit is open for days while it is processing: nobody is asked to pay twice."""
-    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus(status), IntentStatus(payment))
-
-    answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
-
-    assert (answer.json["status"], answer.json["payment"]) == (status, None)
-
-
-async def test_an_unpaid_subscription_offers_no_payment(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """Paying its latest invoice would not make it active."""
-    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus.UNPAID)
-
-    answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
-
-    assert (answer.json["status"], answer.json["payment"]) == ("unpaid", None)
-
-
-async def test_a_first_payment_that_is_over_is_not_offered(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """Stripe's state is newer than the record: nobody is asked to pay twice."""
-    subscription = await unpaid(gateway)
-    gateway.fake_billing.change("sub_1", status=SubscriptionStatus.ACTIVE)
-
-    answer = await get(http, f"/api/checkout/{subscription.checkout_attempt_id}")
-
-    assert answer.json["purchase"]["subscriptions"][0]["payment"] is None
-
-
 async def test_a_subscription_ends_with_its_period_unless_told_otherwise(
     http: aiohttp.ClientSession, gateway: Gateway
 ) -> None:
@@ -481,28 +364,6 @@ async def test_a_mixed_purchase_shows_a_subscription_for_each_interval(
     assert answer.json["purchase"]["customerPortalUrl"] == PORTAL_URL
     shown = answer.json["purchase"]["subscriptions"]
     assert [(each["interval"], each["amount"]) for each in shown] == [("month", 1800), ("year", 9000)]
-
-
-async def test_a_checkout_tells_that_a_subscription_needs_attention(
-    http: aiohttp.ClientSession, gateway: Gateway
-) -> None:
-    """Stripe refused to create them; the browser that returns is told too, until a person lets them begin again."""
-    gateway.wire.fail("billing.create", SubscriptionRefused("resource_missing"))
-    failed = await subscribed(gateway, CLUB, ALMANAC)
-    gateway.wire.heal()
-    path = f"/api/checkout/{failed.checkout_attempt_id}"
-    return_ = {"checkoutAttemptId": failed.checkout_attempt_id, "setupIntentId": "seti_1"}
-
-    told = [(await get(http, path)).json["purchase"], (await post(http, "/api/orders", return_)).json]
-    for each in list(gateway.subscriptions.by_id):
-        gateway.subscriptions.retry_activation(each)
-    gateway.clock.advance(601)
-    await post(http, "/api/orders", return_)
-    mended = (await get(http, path)).json["purchase"]
-
-    assert [each["needsAttention"] for each in told] == [True, True]
-    assert {each["activationFailure"] for each in told[0]["subscriptions"]} == {"resource_missing"}
-    assert (mended["needsAttention"], {each["status"] for each in mended["subscriptions"]}) == (False, {"active"})
 
 
 INVOICE = {

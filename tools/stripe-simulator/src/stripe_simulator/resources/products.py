@@ -32,7 +32,7 @@ def new_product(account: Account, params: Params) -> StripeObject:
         "shippable": None,
         "statement_descriptor": None,
         "tax_code": None,
-        "tax_details": {"performance_location": None, "tax_code": None},
+        "tax_details": None,
         "type": "service",
         "unit_label": None,
         "updated": now,

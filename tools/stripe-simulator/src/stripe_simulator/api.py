@@ -22,6 +22,7 @@ from stripe_simulator.expansion import Expander
 from stripe_simulator.faults import Fault, FaultKind, Faults
 from stripe_simulator.forms import Form
 from stripe_simulator.idempotency import ApiResponse, IdempotencyKeys, in_use, other_parameters
+from stripe_simulator.list_filters import check_filters
 from stripe_simulator.object_locks import ObjectLocks
 from stripe_simulator.rate_limits import RateLimiter, rate_limited
 from stripe_simulator.request_log import ReceivedRequest, RequestLog
@@ -156,7 +157,7 @@ class Api:
             params = endpoint.parameters.check(form)
         self._expander.check(route.kind, params.get("expand") or (), in_list=endpoint.returns_list)
         if endpoint.returns_list:
-            self._expander.check_filters(self._account, route.kind, params)
+            check_filters(self._account, params)
         return Call(self._account, key_kind, params, route.id, path, origin, route.kind)
 
     async def _run_with_key(

@@ -7,7 +7,6 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.endpoints import Expandable, ExpandableFields, Resource
-from stripe_simulator.parameters import Params
 
 MAX_DEPTH = 4
 
@@ -31,13 +30,6 @@ class Expander:
                     raise _not_expandable(steps[0])
                 steps = steps[1:]
             self._check_steps(kind, steps)
-
-    def check_filters(self, account: Account, kind: str, params: Params) -> None:
-        """Refuse a list for an object that does not exist, such as a customer. A deleted one has a history."""
-        for name, collection in self._fields[kind].items():
-            wanted = params.get(name)
-            if isinstance(collection, str) and wanted is not None and wanted not in account.tombstones:
-                account[collection].get(wanted, param=name, status=400)
 
     def kinds(self, kind: str, paths: Iterable[str], *, in_list: bool) -> set[str]:
         """Return the kinds of the objects that checked paths expand."""

@@ -1,5 +1,9 @@
 """A failed activation that a person lets begin again, one call at a time."""
 
+import logging
+
+import pytest
+
 from checkout.orders.v1 import orders_pb2 as pb
 
 from ..builders import cart, recurring_line
@@ -24,8 +28,11 @@ async def test_a_failed_activation_begins_again_with_an_unused_generation(orders
     assert (refused.activation_failure, refused.activation_generation) == ("card_declined", 3)
 
 
-async def test_a_failed_activation_begins_again_with_another_payment_method(orders: Client) -> None:
-    """A repeat changes nothing, also with the version that was seen then; another card is a conflict."""
+async def test_a_failed_activation_begins_again_with_another_payment_method(
+    orders: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged. A repeat changes nothing, also with the version that was seen then; another card is a conflict."""
+    caplog.set_level(logging.INFO)
     failed = await fail(orders, await begun(orders))
 
     retried = await retry(orders, failed, expected_version=failed.version, payment_method_id="pm_2")
@@ -35,6 +42,8 @@ async def test_a_failed_activation_begins_again_with_another_payment_method(orde
     assert (failed.payment_method_id, retried.payment_method_id) == ("pm_1", "pm_2")
     assert repeated == retried == await read(orders, failed)
     assert other == VERSION_CONFLICT
+    logged = [record.__dict__ for record in caplog.records if "begins again" in record.message]
+    assert [each["subscription"] for each in logged] == [failed.id]
 
 
 async def test_an_activation_begins_again_only_if_it_failed_as_the_person_has_seen(orders: Client) -> None:

@@ -4,6 +4,7 @@ A caller reads the row's version before it asks Stripe. The state that it read a
 still has that version, so a slow answer never replaces a newer one.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
@@ -21,6 +22,8 @@ from orders.domain.subscriptions import (
 )
 from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory, VersionConflict
 from servicekit.violations import FieldViolation, InvalidRequest
+
+_log = logging.getLogger(__name__)
 
 
 class SubscriptionWriter:
@@ -107,6 +110,8 @@ class SubscriptionWriter:
                 await self._announce(unit, current)
             await unit.commit()
         _require_pending(current, payment_method_id)
+        if retried:
+            _log.info("a failed activation begins again", extra={"subscription": str(subscription_id)})
         return current
 
     async def apply(self, subscription_id: UUID, snapshot: StripeSnapshot) -> Subscription:

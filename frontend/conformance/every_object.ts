@@ -216,7 +216,7 @@ async function customerPortal(): Promise<void> {
 }
 
 async function webhookEndpoints(): Promise<void> {
-  const params = { url: "https://example.com/a", enabled_events: ["invoice.paid" as const] };
+  const params = { url: "http://127.0.0.1:9/a", enabled_events: ["invoice.paid" as const] };
   await stripe.webhookEndpoints.create(params);
   const endpoint = await stripe.webhookEndpoints.create({ ...params, api_version: "2026-10-28.endive" });
   await stripe.webhookEndpoints.retrieve(endpoint.id);

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from stripe_simulator.published_types import PublishedTypes
-from stripe_simulator.testing import SimulatedStripe, simulated_stripe
+from stripe_simulator.testing import SimulatedStripe, simulated_stripe, webhook_receiver
 
 from .annotations import annotated_types
 from .every_object import TOPICS
@@ -58,8 +58,11 @@ def traffic(request: pytest.FixtureRequest, node: Path) -> Traffic:
 
 async def _observe(drive: Callable[[SimulatedStripe], Awaitable[None]]) -> Traffic:
     bodies: list[Any] = []
-    async with simulated_stripe(observe=bodies.append) as sim:
+    async with webhook_receiver() as receiver, simulated_stripe(observe=bodies.append) as sim:
+        await sim.subscribe(receiver)
         await drive(sim)
+        await sim.wait_until_idle()
+        bodies += [delivered.event for delivered in receiver.received]
         requests = [(each["method"], each["path"]) for each in sim.simulator.state.requests.matching("*", "*", 0)]
     return Traffic(bodies, requests)
 

@@ -240,7 +240,7 @@ async def customer_portal(sim: SimulatedStripe) -> None:
 async def webhook_endpoints(sim: SimulatedStripe) -> None:
     """Create one with and without a version; list and delete it."""
     api = sim.api.v1.webhook_endpoints
-    params: Any = {"url": "https://example.com/a", "enabled_events": ["invoice.paid"]}
+    params: Any = {"url": "http://127.0.0.1:9/a", "enabled_events": ["invoice.paid"]}
     await api.create_async(params)
     params |= {"api_version": "2026-10-28.endive", "description": "ours"}
     endpoint = await api.create_async(params)

@@ -93,6 +93,7 @@ async def test_a_portal_cancel_undone_goes_on(subscribed: Subscribed) -> None:
     goes_on = await subscribed.equals_stripe()
     logged = subscribed.logged("subscription changed at Stripe", subscription=subscribed.row["id"])
     assert (ending["cancelAt"], ending["cancelAtPeriodEnd"]) == (ending["currentPeriodEnd"], False)
+    assert (ending["endsWithPeriod"], goes_on["endsWithPeriod"]) == (True, False)
     assert (goes_on["status"], goes_on["cancelAt"], goes_on["canceledAt"]) == ("active", None, None)
     assert await subscribed.answers(stripe_id) == {200}
     assert [each["changed"] for each in logged].count("cancel_at canceled_at") >= len(("ended", "undone"))

@@ -251,6 +251,8 @@ def _expected_body(at_stripe: Fields) -> dict[str, Any]:
         "currentPeriodEnd": _shown_time(row["current_period_end"]),
         "cancelAtPeriodEnd": at_stripe["cancel_at_period_end"],
         "cancelAt": _shown_time(row["cancel_at"]),
+        "endsWithPeriod": at_stripe["cancel_at_period_end"]
+        or at_stripe["cancel_at"] in {item["current_period_end"] for item in _items(at_stripe)},
         "canceledAt": _shown_time(row["canceled_at"]),
         "pauseCollection": pause and {"behavior": pause["behavior"], "resumesAt": _shown_time(row["pause_resumes_at"])},
         "collectionMethod": at_stripe["collection_method"],

@@ -1030,6 +1030,11 @@ export interface components {
             discounts: components["schemas"]["DiscountBody"][];
             /** Endedat */
             endedAt?: string | null;
+            /**
+             * Endswithperiod
+             * @description True if it ends with a current period, whoever asked for that and how. The mode undo reverts it.
+             */
+            endsWithPeriod: boolean;
             /** Id */
             id: string;
             /**

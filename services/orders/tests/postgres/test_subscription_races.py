@@ -7,7 +7,7 @@ import grpc
 
 from checkout.orders.v1 import orders_pb2 as pb
 
-from ..builders import cart, invoice, recurring_line, stripe_state
+from ..builders import billed_item, cart, invoice, recurring_line, stripe_state
 from ..calls import activate, apply, begin, begun, cancel, fail, read, retry
 from ..service import MISMATCH, VERSION_CONFLICT, Client, count, error_of, lock_waiters, outcomes, until
 from .test_outages import locked
@@ -103,6 +103,22 @@ async def test_a_cancel_and_an_activation_at_once_are_one_of_the_two(orders: Cli
         assert [error.reason for error in errors] == [
             "version_conflict" if current.HasField("cancel_requested_at") else "subscription_activated"
         ]
+
+
+async def test_of_concurrent_states_one_is_written_with_its_items(orders: Client) -> None:
+    """The others get a conflict, and leave none of theirs."""
+    for number in range(ROUNDS):
+        bound = await activate(orders, await begun(orders), stripe_state(f"sub_{number}"))
+        rivals = [stripe_state(f"sub_{number}", period_end=1 + rival) for rival in range(AT_ONCE)]
+        for rival, state in enumerate(rivals):
+            del state.items[:]
+            state.items.extend(billed_item(f"si_{rival}_{item}") for item in range(rival))
+
+        answers, errors = await outcomes([apply(orders, bound, state) for state in rivals])
+
+        assert errors == [VERSION_CONFLICT] * (AT_ONCE - 1)
+        assert answers == [await read(orders, bound)]
+        assert answers[0].state in rivals
 
 
 async def test_of_concurrent_retries_of_an_activation_with_different_cards_one_wins(orders: Client) -> None:

@@ -128,6 +128,9 @@ class SubscriptionBody(Body):
         description="Time at which it is going to end. Set without cancel_at_period_end too, by Stripe's customer "
         "portal for example.",
     )
+    ends_with_period: bool = Field(
+        description="True if it ends with a current period, whoever asked for that and how. The mode undo reverts it."
+    )
     canceled_at: datetime | None = Field(default=None, description="Time at which its end was requested.")
     pause_collection: PauseCollectionBody | None = Field(default=None, description="Absent while it is charged.")
     collection_method: str | None = Field(
@@ -197,6 +200,7 @@ def subscription_to_body(subscription: Subscription, client_secret: str | None =
         current_period_end=state.current_period_end if state else None,
         cancel_at_period_end=state is not None and state.cancel_at_period_end,
         cancel_at=state.cancel_at if state else None,
+        ends_with_period=state is not None and state.ends_with_a_period,
         canceled_at=state.canceled_at if state else subscription.cancel_requested_at,
         pause_collection=_pause_to_body(state.pause_collection) if state and state.pause_collection else None,
         collection_method=state.collection_method if state else None,

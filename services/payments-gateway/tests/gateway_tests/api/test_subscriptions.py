@@ -126,6 +126,7 @@ async def test_a_subscription_is_shown_to_its_owner(http: aiohttp.ClientSession,
         "defaultPaymentMethodId": "pm_1",
         "currentPeriodEnd": "2030-01-31T12:00:00Z",
         "cancelAtPeriodEnd": False,
+        "endsWithPeriod": False,
         "createdAt": "2030-01-01T12:00:00Z",
     }
 
@@ -256,6 +257,7 @@ async def test_a_subscription_ends_with_its_period_unless_told_otherwise(
 
     assert (ends.status, ends.json["status"], ends.json["cancelAtPeriodEnd"]) == (200, "active", True)
     assert (continues.status, continues.json["cancelAtPeriodEnd"]) == (200, False)
+    assert (ends.json["endsWithPeriod"], continues.json["endsWithPeriod"]) == (True, False)
     assert gateway.fake_billing.created["sub_1"].state.cancel_at_period_end is False
 
 

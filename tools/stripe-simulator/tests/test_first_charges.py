@@ -49,13 +49,16 @@ async def test_the_first_invoice_is_finalized_and_charged_at_once(sim: Simulated
 
 
 async def test_the_card_that_worked_is_saved_if_asked_for(sim: SimulatedStripe) -> None:
-    """A declined first charge, paid with another card, makes that card the subscription's."""
+    """A declined first charge, paid with another card, makes that card the subscription's, which renewals charge."""
     subscription = await sim.subscription(FAILS_LATER, payment_settings=SAVES)
 
     await sim.pay(first_intent(subscription), payment_method="pm_card_mastercard")
-
     paid = await fetch(sim, subscription.id)
+    await sim.later(days=31, hours=2)
+
     intent = await sim.api.v1.payment_intents.retrieve_async(first_intent(subscription))
+    invoices = await sim.api.v1.invoices.list_async({"subscription": subscription.id})
+    assert [invoice.status for invoice in invoices.data] == ["paid", "paid"]
     assert (paid.status, paid.default_payment_method) == ("active", intent.payment_method)
     assert paid.default_payment_method != subscription.default_payment_method
 

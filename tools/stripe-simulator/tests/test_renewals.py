@@ -1,5 +1,7 @@
 """Renewals: a draft, an hour later an invoice, then its payment; and the events that announce them."""
 
+from typing import Any
+
 import pytest
 import stripe
 
@@ -191,6 +193,33 @@ async def test_an_open_invoice_can_be_paid(sim: SimulatedStripe) -> None:
     assert (await sim.api.v1.subscriptions.retrieve_async(subscription.id)).status == "active"
     with pytest.raises(stripe.InvalidRequestError, match="already paid"):
         await sim.api.v1.invoices.pay_async(str(invoice.id))
+
+
+async def test_a_failed_payment_by_hand_moves_the_next_attempt(sim: SimulatedStripe) -> None:
+    """The attempt that was planned before is not made."""
+    _, invoice = await past_due(sim)
+    with pytest.raises(stripe.CardError):
+        await sim.api.v1.invoices.pay_async(str(invoice.id))
+
+    await sim.later(days=4)
+
+    assert (await sim.api.v1.invoices.retrieve_async(str(invoice.id))).attempt_count == 2
+
+
+async def test_a_late_payment_changes_nothing_of_an_ended_subscription(sim: SimulatedStripe) -> None:
+    """Its open invoice can still be paid."""
+    subscription, invoice = await past_due(sim)
+    saves: Any = {"payment_settings": {"save_default_payment_method": "on_subscription"}}
+    await sim.api.v1.subscriptions.update_async(subscription.id, saves)
+    ended = await sim.api.v1.subscriptions.cancel_async(subscription.id)
+    shown = await sim.api.v1.invoices.retrieve_async(str(invoice.id), {"expand": ["confirmation_secret"]})
+    assert shown.confirmation_secret is not None
+
+    paid = await sim.pay(shown.confirmation_secret.client_secret.split("_secret_")[0])
+
+    after = await sim.api.v1.subscriptions.retrieve_async(subscription.id)
+    assert paid["status"] == "succeeded"
+    assert (after.status, after.default_payment_method) == ("canceled", ended.default_payment_method)
 
 
 async def test_an_open_invoice_can_be_given_up(sim: SimulatedStripe) -> None:

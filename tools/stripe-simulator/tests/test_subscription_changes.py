@@ -136,6 +136,18 @@ async def test_paused_collection_resumes_at_its_time(sim: SimulatedStripe) -> No
     assert named == {"pause_collection": pause}
 
 
+async def test_an_ended_one_does_not_resume(sim: SimulatedStripe) -> None:
+    """No event follows its end."""
+    subscription = await sim.subscription()
+    pause = {"behavior": "void", "resumes_at": subscription.created + 5 * DAY}
+    await update(sim, subscription, pause_collection=pause)
+    await sim.api.v1.subscriptions.cancel_async(subscription.id)
+
+    await sim.later(days=6)
+
+    assert (await sim.event_types())[-1] == "customer.subscription.deleted"
+
+
 async def test_a_new_price_is_prorated_with_the_next_invoice(sim: SimulatedStripe) -> None:
     """A credit for the unused time and a charge for the remaining one wait for it, in invoice items."""
     subscription = await sim.subscription()

@@ -261,6 +261,8 @@ class Stack:
                     shop=self.options.shop,
                 )
             )
+            if self.options.shop:
+                gateway.settings["CUSTOMER_PORTAL_RETURN_URL"] = f"http://{gateway.address}/subscriptions"
             if self.tls:
                 gateway.settings.update(self.tls.gateway())
         self._apply_option_settings(*self.gateways)

@@ -103,7 +103,7 @@ async def _subscriptions(shop: Storefront) -> None:
     listed = [
         subscription(),
         subscription("past_due", amount=4200, interval="year", items=[almanac | {"currency": "usd"}]),
-        subscription("active", id="ending", cancelAtPeriodEnd=True),
+        subscription("active", id="ending", cancelAtPeriodEnd=True, endsWithPeriod=True),
     ]
     await answer(shop.page, "subscriptions*", {"subscriptions": listed})
     await shop.sign_in()

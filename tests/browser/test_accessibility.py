@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from playwright.async_api import expect
 
-from .harness.answers import ID, SUBSCRIPTION_STATUSES, answer, order, problem, purchase, subscription
+from .harness.answers import ID, SUBSCRIPTION_STATUSES, answer, item, order, problem, purchase, subscription
 from .harness.axe import violations
 from .harness.purchases import Purchases
 from .harness.storefront import CHALLENGED, COFFEE, DECLINED, DECLINED_LATER, MUG, NO_FUNDS, Storefront
@@ -210,9 +210,14 @@ async def _subscriptions_signed_out(shop: Storefront) -> None:
 
 
 async def _subscriptions(shop: Storefront) -> None:
-    shop.recorder.expect_status(404)  # the checkouts of those that are being set up are made up
+    shop.recorder.expect_status(422)  # those that are looked at again are made up
     listed = [subscription(status) for status in SUBSCRIPTION_STATUSES]
-    listed.append(subscription("active", id="ending", cancelAtPeriodEnd=True))
+    listed.append(subscription(id="ending", cancelAtPeriodEnd=True, endsWithPeriod=True))
+    listed.append(subscription(id="ending later", cancelAt="2027-03-01T00:00:00Z"))
+    listed.append(subscription(id="paused", pauseCollection={"behavior": "void", "resumesAt": "2027-03-01T00:00:00Z"}))
+    by_use = {**item("Refills", 0), "quantity": None, "unitAmount": None}
+    half = {"id": "di_1", "name": "Welcome", "percentOff": 50}
+    listed.append(subscription(id="by use", amount=None, items=[by_use], discounts=[half]))
     await answer(shop.page, "subscriptions?*", {"subscriptions": listed})
     await answer(shop.page, "subscriptions", {"subscriptions": listed})
     await shop.sign_in()
@@ -226,6 +231,20 @@ async def _subscriptions_empty(shop: Storefront) -> None:
     await shop.sign_in()
     await shop.open("/subscriptions")
     await shop.sees("no subscriptions yet")
+
+
+async def _portal_refused(shop: Storefront) -> None:
+    shop.recorder.expect_status(404)
+    await answer(shop.page, "subscriptions/*/portal", problem("subscription_not_found", 404), status=404)
+    await _subscriptions(shop)
+    await shop.page.get_by_role("button", name="Manage payment").first.click()
+    await shop.is_told("not found")
+
+
+async def _confirmation_needs_attention(shop: Storefront) -> None:
+    await answer(shop.page, "checkout/*", purchase(subscription("activation_failed")))
+    await shop.open(f"/order-confirmation?checkout={ID}")
+    await shop.is_told("needs attention", "not been charged")
 
 
 async def _ending(shop: Storefront) -> None:
@@ -256,6 +275,7 @@ STATES: Final[dict[str, State]] = {
     "confirmation completed": _confirmation_completed,
     "confirmation mixed": _confirmation_mixed,
     "confirmation with a first charge to finish": _confirmation_unfinished,
+    "confirmation with a subscription that needs attention": _confirmation_needs_attention,
     "confirmation needs review": _confirmation("needs_review", "contact the shop"),
     "confirmation payment failed": _confirmation("payment_failed", "not been charged"),
     "confirmation requires action": _confirmation("requires_action", "not been charged"),
@@ -270,6 +290,7 @@ STATES: Final[dict[str, State]] = {
     "orders": _orders,
     "subscriptions signed out": _subscriptions_signed_out,
     "subscriptions empty": _subscriptions_empty,
+    "subscriptions with a portal that does not open": _portal_refused,
     "subscriptions": _subscriptions,
     "ending a subscription": _ending,
 }

@@ -5,7 +5,7 @@ import { useAppearance } from "./checkout/appearance";
 import { Alert, MessageAlert } from "./components/Alert";
 import { Button } from "./components/Button";
 import { Skeleton } from "./components/small";
-import { chargeState, payFirstCharge } from "./firstCharge";
+import { chargeState, payOpenInvoice } from "./openInvoice";
 import { useStripeJs } from "./stripe";
 
 interface FinishPaymentProps {
@@ -17,7 +17,7 @@ interface FinishPaymentProps {
   lookAgain(): void;
 }
 
-/** Form for the first charge of a subscription that was declined or needs the buyer. Nothing while it is paid. */
+/** Form for a subscription's open invoice, the first or a later one. Nothing while it is paid. */
 export default function FinishPayment(props: FinishPaymentProps) {
   const { subscription, clientSecret, isPaid, onPaid } = props;
   const { stripe, failed, retry } = useStripeJs();
@@ -64,11 +64,11 @@ function PaymentForm({ subscription, clientSecret, onPaid, lookAgain }: FinishPa
     setBusy(true);
     setMessage(null);
     const returnUrl = `${location.origin}/order-confirmation?checkout=${subscription.checkoutAttemptId}`;
-    const outcome = await payFirstCharge({ stripe, elements, clientSecret, returnUrl }, setMessage, left);
+    const outcome = await payOpenInvoice({ stripe, elements, clientSecret, returnUrl }, setMessage, left);
     setBusy(false);
     if (outcome === "paid") return onPaid(true);
     setMessage(outcome);
-    if (outcome.kind === "first_charge_ended") lookAgain();
+    if (outcome.kind === "open_invoice_ended") lookAgain();
   };
 
   return (
@@ -79,7 +79,7 @@ function PaymentForm({ subscription, clientSecret, onPaid, lookAgain }: FinishPa
       </div>
       {message && <MessageAlert message={message} />}
       <Button type="submit" variant="primary" busy={busy} aria-disabled={!ready}>
-        Pay and start the subscription
+        {subscription.status === "incomplete" ? "Pay and start the subscription" : "Pay the overdue amount"}
       </Button>
     </form>
   );

@@ -1,15 +1,22 @@
 import type { Purchase, Subscription } from "@holdfast/checkout";
 import { Money, type Sum, Sums } from "./components/small";
+import { knownName } from "./data";
 import "./styles/receipt.css";
 
 export type OrderSummary = NonNullable<Purchase["order"]>;
 
+/** A line of an order, or an item of a subscription, whose quantity and amount may depend on use. */
 type Line = OrderSummary["items"][number] | Subscription["items"][number];
+
+/** Name of a product, also of one that the shop has deleted since. */
+export function lineName({ name, priceId }: Line): string {
+  return name || knownName(priceId) || "A product that is not sold any more";
+}
 
 /** Short name of what was bought: "2 × Mug and 1 more". */
 export function nameOf([first, ...others]: Line[]): string {
   if (!first) return "";
-  const name = (first.quantity ?? 1) > 1 ? `${first.quantity} × ${first.name}` : first.name;
+  const name = (first.quantity ?? 1) > 1 ? `${first.quantity} × ${lineName(first)}` : lineName(first);
   return others.length ? `${name} and ${others.length} more` : name;
 }
 
@@ -17,18 +24,30 @@ export function nameOf([first, ...others]: Line[]): string {
 export function Lines({ items, currency }: { items: Line[]; currency: string }) {
   return (
     <ul className="lines">
-      {items.map(({ priceId, name, quantity, unitAmount }) => (
-        <li key={priceId}>
-          <span className="line-name">{name}</span>
-          {quantity != null && unitAmount != null && quantity > 1 && (
-            <span className="soft small">
-              {quantity} × <Money amount={unitAmount} currency={currency} />
-            </span>
-          )}
-          {quantity != null && unitAmount != null && <Money amount={unitAmount * quantity} currency={currency} />}
+      {items.map((item) => (
+        <li key={("id" in item && item.id) || item.priceId}>
+          <span className="line-name">{lineName(item)}</span>
+          <LineAmount item={item} currency={currency} />
         </li>
       ))}
     </ul>
+  );
+}
+
+function LineAmount({ item, currency }: { item: Line; currency: string }) {
+  const { quantity, unitAmount } = item;
+  if (quantity == null || unitAmount == null) {
+    return <span className="soft small">{quantity == null ? "by use" : `${quantity} ×, amount varies`}</span>;
+  }
+  return (
+    <>
+      {quantity > 1 && (
+        <span className="soft small">
+          {quantity} × <Money amount={unitAmount} currency={currency} />
+        </span>
+      )}
+      <Money amount={unitAmount * quantity} currency={currency} />
+    </>
   );
 }
 

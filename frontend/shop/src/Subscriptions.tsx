@@ -7,6 +7,7 @@ import { Link, Page } from "./router";
 import { SignInNeeded } from "./SignIn";
 import { SubscriptionCard } from "./SubscriptionsCard";
 import { SubscriptionEnding } from "./SubscriptionsEnding";
+import { SubscriptionPortal } from "./SubscriptionsPortal";
 import { useIdentity, useSession } from "./session";
 
 export default function Subscriptions() {
@@ -33,23 +34,20 @@ async function readSubscriptions(cursor: string | undefined) {
 
 function SubscriptionList() {
   const pages = useKeysetPages<Subscription>(readSubscriptions);
-  const lookAgain = (subscription: Subscription) =>
-    read(subscription).then((found) => found && pages.replace(found), ignore);
+  // The list has no client secrets of open invoices.
+  const lookAgain = ({ id }: Subscription) => client.subscription(id).then(pages.replace, ignore);
   return (
     <PagedList pages={pages} what="subscriptions" empty={<NoSubscriptions />}>
       {(subscription) => (
         <SubscriptionCard subscription={subscription} lookAgain={() => lookAgain(subscription)} heading="h2">
-          <SubscriptionEnding subscription={subscription} onChange={pages.replace} />
+          <div className="row subscription-actions">
+            <SubscriptionPortal subscription={subscription} />
+            <SubscriptionEnding subscription={subscription} onChange={pages.replace} />
+          </div>
         </SubscriptionCard>
       )}
     </PagedList>
   );
-}
-
-/** The list has no client secrets of first charges; the status of the checkout has. */
-async function read({ id, checkoutAttemptId }: Subscription): Promise<Subscription | undefined> {
-  const { purchase } = await client.checkoutStatus(checkoutAttemptId);
-  return purchase?.subscriptions.find((each) => each.id === id);
 }
 
 /** Leave a failed look to the next one. */

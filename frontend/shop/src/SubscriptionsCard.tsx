@@ -1,9 +1,10 @@
 import type { Subscription } from "@holdfast/checkout";
 import { lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
-import { Money, Skeleton, StatusBadge } from "./components/small";
-import { formatDate, formatInterval } from "./money";
-import { Lines, nameOf } from "./OrdersReceipt";
-import { endsWithPeriod, hasEnded, PAID, statusWords } from "./subscriptionStatus";
+import { Skeleton, StatusBadge } from "./components/small";
+import { formatDate } from "./money";
+import { nameOf } from "./OrdersReceipt";
+import { SubscriptionTerms } from "./SubscriptionsTerms";
+import { chargesGoOn, endOf, endsLater, hasEnded, owesPayment, PAID, statusWords } from "./subscriptionStatus";
 import { useSubscriptionWatch } from "./subscriptionWatch";
 
 // Few buyers need it, and it brings Stripe's wrappers.
@@ -17,7 +18,7 @@ interface SubscriptionCardProps {
   children?: ReactNode;
 }
 
-/** A subscription with its dates and sums, and the way to finish its first charge. */
+/** A subscription with its dates and sums, and the way to pay its open invoice. */
 export function SubscriptionCard({ subscription, lookAgain, heading: Heading, children }: SubscriptionCardProps) {
   const card = useRef<HTMLElement>(null);
   const { isPaid, onPaid } = useSubscriptionWatch(subscription, lookAgain);
@@ -32,11 +33,7 @@ export function SubscriptionCard({ subscription, lookAgain, heading: Heading, ch
         <Heading className="subscription-name">{nameOf(subscription.items)}</Heading>
         <StatusBadge tone={tone}>{label}</StatusBadge>
       </div>
-      <p className="subscription-price">
-        {subscription.amount != null && <Money amount={subscription.amount} currency={subscription.currency} />}{" "}
-        {termsOf(subscription)}
-      </p>
-      {subscription.items.length > 1 && <Lines items={subscription.items} currency={subscription.currency} />}
+      <SubscriptionTerms subscription={subscription} />
       <p className="soft" role="status">
         {text}
       </p>
@@ -44,22 +41,22 @@ export function SubscriptionCard({ subscription, lookAgain, heading: Heading, ch
         <Dates subscription={subscription} />
         {children}
       </div>
-      {subscription.status === "incomplete" && (
-        <FirstCharge subscription={subscription} isPaid={isPaid} onPaid={onPaid} lookAgain={lookAgain} />
+      {owesPayment(subscription) && (
+        <OpenPayment subscription={subscription} isPaid={isPaid} onPaid={onPaid} lookAgain={lookAgain} />
       )}
     </article>
   );
 }
 
-interface FirstChargeProps {
+interface OpenPaymentProps {
   subscription: Subscription;
   isPaid: boolean;
   onPaid(isPaid: boolean): void;
   lookAgain(): void;
 }
 
-/** Form of the first charge. Its place is kept while it is looked up and loads. */
-function FirstCharge(props: FirstChargeProps) {
+/** Form of the open invoice's payment. Its place is kept while it is looked up and loads. */
+function OpenPayment(props: OpenPaymentProps) {
   const { payment } = props.subscription;
   const place = props.isPaid ? null : <Skeleton className="finish-payment-place" />;
   if (!payment) return place;
@@ -68,11 +65,6 @@ function FirstCharge(props: FirstChargeProps) {
       <FinishPayment clientSecret={payment.clientSecret} {...props} />
     </Suspense>
   );
-}
-
-function termsOf({ interval, intervalCount }: Subscription): string {
-  if (!interval || interval === "unknown" || !intervalCount) return "for each period";
-  return formatInterval({ interval, intervalCount });
 }
 
 function Dates({ subscription }: { subscription: Subscription }) {
@@ -89,11 +81,14 @@ function Dates({ subscription }: { subscription: Subscription }) {
 }
 
 function datesOf(subscription: Subscription): [string, string][] {
-  const { status, trialEnd, currentPeriodEnd, endedAt, createdAt } = subscription;
+  const { status, trialEnd, currentPeriodEnd, endedAt, createdAt, pauseCollection } = subscription;
   const dates: [string, string | null | undefined][] = [["Ordered", createdAt]];
+  const ends = endsLater(subscription);
   if (hasEnded(subscription)) dates.push(["Ended", endedAt]);
-  else if (endsWithPeriod(subscription)) dates.push(["Ends", currentPeriodEnd]);
+  else if (pauseCollection) dates.push(["Payments resume", pauseCollection.resumesAt]);
+  else if (ends && !chargesGoOn(subscription)) dates.push(["Trial ends", status === "trialing" ? trialEnd : null]);
   else if (status === "trialing") dates.push(["First charge", trialEnd ?? currentPeriodEnd]);
   else if (status === "active") dates.push(["Next charge", currentPeriodEnd]);
+  if (ends) dates.push(["Ends", endOf(subscription)]);
   return dates.filter((each): each is [string, string] => Boolean(each[1]));
 }

@@ -4,7 +4,7 @@ import { client } from "./client";
 import { MessageAlert } from "./components/Alert";
 import { Button } from "./components/Button";
 import { formatDate } from "./money";
-import { endsWithPeriod, hasEnded, hasPeriod } from "./subscriptionStatus";
+import { hasEnded, hasPeriod } from "./subscriptionStatus";
 
 type Mode = "at_period_end" | "now" | "undo";
 
@@ -32,7 +32,8 @@ export function SubscriptionEnding({ subscription, onChange }: SubscriptionEndin
     setBusy(false);
   };
   const mode = hasPeriod(subscription) ? "at_period_end" : "now";
-  const goesOn = !endsWithPeriod(subscription);
+  // An end that the shop has set is not taken back here, but the buyer may end it earlier.
+  const goesOn = !subscription.endsWithPeriod;
 
   if (hasEnded(subscription)) return null;
   return (

@@ -19,9 +19,9 @@ const WORDS: Record<Subscription["status"], StatusWords> = {
     text: "We are setting this subscription up. There is nothing more to do.",
   },
   activation_failed: {
-    label: "Not started",
+    label: "Needs attention",
     tone: "bad",
-    text: "This subscription could not be started, and nothing was charged for it. Contact the shop, or end it here.",
+    text: "This subscription could not be started yet, and nothing was charged for it. Contact the shop, which can start it, or end it here.",
   },
   incomplete: {
     label: "First payment open",
@@ -38,7 +38,7 @@ const WORDS: Record<Subscription["status"], StatusWords> = {
   past_due: {
     label: "Payment overdue",
     tone: "bad",
-    text: "The last payment failed and will be tried again. Check the card that pays for it.",
+    text: "The last payment failed. Pay it here, or have another payment method charged when it is tried again.",
   },
   unpaid: {
     label: "Unpaid",
@@ -50,20 +50,45 @@ const WORDS: Record<Subscription["status"], StatusWords> = {
   unknown: { label: "Status unknown", tone: "none", text: "Ask the shop about this subscription." },
 };
 
-/** A first charge that the buyer has paid, until the payment has arrived. */
+/** An open invoice that the buyer has paid, until the payment has arrived. */
 export const PAID: StatusWords = {
   label: "Confirming payment",
   tone: "warn",
   text: "Your payment is being confirmed. There is nothing more to do.",
 };
 
+/** Stripe's values for what becomes of the invoices of a pause. */
+const PAUSES: Record<string, string> = {
+  keep_as_draft: "What falls due meanwhile is kept, and may be charged afterwards.",
+  mark_uncollectible: "Nothing is charged meanwhile.",
+  void: "Nothing is charged for this time.",
+};
+
 export function statusWords(subscription: Subscription): StatusWords {
-  if (!endsWithPeriod(subscription)) return WORDS[subscription.status];
-  const end = subscription.currentPeriodEnd;
+  const words = WORDS[subscription.status];
+  // Where the buyer has to act, that comes first; the dates tell the rest.
+  if (hasEnded(subscription) || words.tone === "bad") return words;
+  if (endsLater(subscription)) return endingWords(subscription);
+  if (subscription.pauseCollection) return pauseWords(subscription.pauseCollection);
+  return words;
+}
+
+function endingWords(subscription: Subscription): StatusWords {
+  const end = endOf(subscription);
   return {
     label: end ? `Ends ${formatDate(end)}` : "Ends with its period",
     tone: "warn",
-    text: "It stays yours until then, and nothing more will be charged.",
+    text: chargesGoOn(subscription)
+      ? "It stays yours until then, and is charged as usual until then."
+      : "It stays yours until then, and nothing more will be charged.",
+  };
+}
+
+function pauseWords({ behavior, resumesAt }: NonNullable<Subscription["pauseCollection"]>): StatusWords {
+  return {
+    label: resumesAt ? `Paused until ${formatDate(resumesAt)}` : "Paused",
+    tone: "none",
+    text: PAUSES[behavior] ?? "Payments are paused. Ask the shop what becomes of what falls due meanwhile.",
   };
 }
 
@@ -71,8 +96,19 @@ export function hasEnded({ status }: Subscription): boolean {
   return status === "canceled" || status === "incomplete_expired";
 }
 
-export function endsWithPeriod(subscription: Subscription): boolean {
-  return subscription.cancelAtPeriodEnd && !hasEnded(subscription);
+/** True if an end is set, with the period or at another date, as the customer portal or the shop can set it. */
+export function endsLater(subscription: Subscription): boolean {
+  return (subscription.cancelAtPeriodEnd || Boolean(subscription.cancelAt)) && !hasEnded(subscription);
+}
+
+/** Date at which a subscription is going to end. */
+export function endOf({ cancelAt, currentPeriodEnd }: Subscription): string | null | undefined {
+  return cancelAt ?? currentPeriodEnd;
+}
+
+/** True if the end is later than the period that is paid. */
+export function chargesGoOn({ cancelAt, currentPeriodEnd }: Subscription): boolean {
+  return Boolean(cancelAt && currentPeriodEnd && new Date(cancelAt) > new Date(currentPeriodEnd));
 }
 
 /** True if a paid or free period is under way, to the end of which it can go on. */
@@ -80,7 +116,12 @@ export function hasPeriod({ status }: Subscription): boolean {
   return status === "active" || status === "trialing" || status === "past_due";
 }
 
+/** True if the payment of an invoice was declined, or needs the buyer, or is at the bank. */
+export function owesPayment({ status }: Subscription): boolean {
+  return status === "incomplete" || status === "past_due";
+}
+
 /** True if the buyer can do nothing, and the status is about to change by itself. */
-export function settlesSoon({ status, payment }: Subscription): boolean {
-  return status === "pending" || (status === "incomplete" && !payment);
+export function settlesSoon(subscription: Subscription): boolean {
+  return subscription.status === "pending" || (owesPayment(subscription) && !subscription.payment);
 }

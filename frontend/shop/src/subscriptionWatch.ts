@@ -1,25 +1,25 @@
 import type { Subscription } from "@holdfast/checkout";
 import { useEffect, useEffectEvent, useState } from "react";
-import { settlesSoon } from "./subscriptionStatus";
+import { owesPayment, settlesSoon } from "./subscriptionStatus";
 
 const PAUSES_SECONDS = [0, 1, 2, 3, 5, 8, 13, 20];
 const LAST_PAUSE_SECONDS = 30;
 
 interface SubscriptionWatch {
-  /** The buyer has paid the first charge, and the payment is on its way. */
+  /** The buyer has paid the open invoice, and the payment is on its way. */
   isPaid: boolean;
   /** Say that it is paid or, if the bank has refused it since, that it is not. The same function at every render. */
   onPaid(isPaid: boolean): void;
 }
 
 /**
- * Look again at a subscription while its status is about to change: until it is set up, until the buyer can finish its
- * first charge, and after they paid until the payment has arrived.
+ * Look again at a subscription while its status is about to change: until it is set up, until the buyer can pay its
+ * open invoice, and after they paid until the payment has arrived.
  */
 export function useSubscriptionWatch(subscription: Subscription, lookAgain: () => void): SubscriptionWatch {
   const [hasPaid, setPaid] = useState(false);
   const look = useEffectEvent(lookAgain);
-  const isPaid = hasPaid && subscription.status === "incomplete";
+  const isPaid = hasPaid && owesPayment(subscription);
   const awaited = isPaid || settlesSoon(subscription);
   useEffect(() => {
     if (awaited) return withGrowingPauses(() => look());

@@ -6,7 +6,7 @@ import "../src/FinishPayment"; // loaded, so that it is there within the fake ti
 import { SubscriptionCard } from "../src/SubscriptionsCard";
 import { render } from "./harness/render";
 
-let status = "processing";
+let status: string;
 const stripe = { retrievePaymentIntent: async () => ({ paymentIntent: { id: "pi_1", status } }) };
 
 vi.mock("../src/stripe", () => ({ useStripeJs: () => ({ stripe, failed: false, retry() {} }) }));
@@ -22,8 +22,12 @@ beforeEach(() => {
   vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener() {}, removeEventListener() {} }));
 });
 
-test("a first debit that the bank refuses later can be paid again on the same page", async () => {
-  const page = await render(<Watched />);
+test.each([
+  ["incomplete", "Pay and start the subscription"],
+  ["past_due", "Pay the overdue amount"],
+] as const)("a debit of one that is %s, refused later, can be paid again on the same page", async (owing, button) => {
+  status = "processing";
+  const page = await render(<Watched status={owing} />);
   const wait = () => act(() => vi.advanceTimersByTimeAsync(40_000));
   await wait();
   const before = page.textContent;
@@ -32,16 +36,16 @@ test("a first debit that the bank refuses later can be paid again on the same pa
   await wait();
 
   expect(before).toContain("Confirming payment");
-  expect(before).not.toContain("Pay and start");
-  expect(page.textContent).toContain("Pay and start the subscription");
+  expect(before).not.toContain(button);
+  expect(page.textContent).toContain(button);
 });
 
-const INCOMPLETE = {
+const OWING = {
   id: "s1",
   checkoutAttemptId: "a1",
-  status: "incomplete",
   payment: { clientSecret: "pi_1_secret" },
   items: [],
+  discounts: [],
   amount: 1400,
   currency: "usd",
   interval: "month",
@@ -49,9 +53,13 @@ const INCOMPLETE = {
 } as unknown as Subscription;
 
 /** Card whose every look brings the same answer: the gateway offers the payment as long as it is not settled. */
-function Watched() {
-  const [subscription, setSubscription] = useState(INCOMPLETE);
+function Watched({ status }: { status: "incomplete" | "past_due" }) {
+  const [subscription, setSubscription] = useState({ ...OWING, status });
   return (
-    <SubscriptionCard subscription={subscription} lookAgain={() => setSubscription({ ...INCOMPLETE })} heading="h2" />
+    <SubscriptionCard
+      subscription={subscription}
+      lookAgain={() => setSubscription({ ...OWING, status })}
+      heading="h2"
+    />
   );
 }

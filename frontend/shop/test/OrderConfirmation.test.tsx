@@ -62,6 +62,7 @@ const SUBSCRIPTION = {
   currency: "usd",
   interval: "month",
   intervalCount: 1,
+  discounts: [],
   createdAt: "2026-11-27T09:00:00Z",
 };
 const COFFEE = [{ priceId: "coffee", quantity: 2, name: "Coffee", unitAmount: 700 }];

@@ -27,7 +27,7 @@ async function watch(state: Pick<Subscription, "status" | "payment">) {
   return { looksWithin, isPaid: () => current().isPaid, pay: () => act(async () => current().onPaid(true)) };
 }
 
-test.each(["pending", "incomplete"] as const)(
+test.each(["pending", "incomplete", "past_due"] as const)(
   "a subscription that is %s is looked at again, less and less",
   async (status) => {
     const { looksWithin } = await watch({ status });
@@ -43,12 +43,15 @@ test.each(["active", "activation_failed", "canceled"] as const)("one that is %s 
   expect(await looksWithin(60)).toBe(0);
 });
 
-test("a first charge that the buyer can finish is left alone until they have paid it", async () => {
-  const { looksWithin, pay, isPaid } = await watch({ status: "incomplete", payment: PAYMENT });
+test.each(["incomplete", "past_due"] as const)(
+  "an open invoice of one that is %s is left alone until the buyer has paid it",
+  async (status) => {
+    const { looksWithin, pay, isPaid } = await watch({ status, payment: PAYMENT });
 
-  expect(await looksWithin(60)).toBe(0);
-  await pay();
+    expect(await looksWithin(60)).toBe(0);
+    await pay();
 
-  expect(isPaid()).toBe(true);
-  expect(await looksWithin(5)).toBeGreaterThan(0);
-});
+    expect(isPaid()).toBe(true);
+    expect(await looksWithin(5)).toBeGreaterThan(0);
+  },
+);

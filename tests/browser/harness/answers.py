@@ -74,6 +74,7 @@ def subscription(status: str = "active", **more: Any) -> dict[str, Any]:
         "discounts": [],
         "status": status,
         "cancelAtPeriodEnd": False,
+        "endsWithPeriod": False,
         "createdAt": _CREATED,
         "currentPeriodEnd": _LATER,
         **more,
@@ -86,6 +87,7 @@ def purchase(*subscriptions: dict[str, Any], with_order: bool = True) -> dict[st
         "status": "completed",
         "order": order() if with_order else None,
         "subscriptions": list(subscriptions),
+        "needsAttention": any(each["status"] == "activation_failed" for each in subscriptions),
         "customerPortalUrl": "https://billing.stripe.com/p/login/test_1" if subscriptions else None,
     }
     return {"status": "completed", "purchase": bought}

@@ -7,6 +7,7 @@ import type {
   CheckoutRequest,
   CheckoutStatus,
   Config,
+  CustomerPortal,
   IntentId,
   Order,
   OrderPage,
@@ -42,6 +43,10 @@ export interface CheckoutClient {
   orders(cursor?: string): Promise<OrderPage>;
   order(id: string): Promise<Order>;
   subscriptions(cursor?: string): Promise<SubscriptionPage>;
+  /** Read one subscription, with the client secret of its open invoice: the list has none. */
+  subscription(id: string): Promise<Subscription>;
+  /** Begin a visit to Stripe's customer portal (payment method, invoices). Go to its address at once: it is short-lived. */
+  openCustomerPortal(subscriptionId: string): Promise<CustomerPortal>;
   cancelSubscription(id: string, mode: "at_period_end" | "now" | "undo"): Promise<Subscription>;
 }
 
@@ -84,6 +89,8 @@ export function createClient(options: ClientOptions = {}): CheckoutClient {
     orders: (cursor) => send("GET", `/orders${page(cursor)}`),
     order: (id) => send("GET", `/orders/${encodeURIComponent(id)}`),
     subscriptions: (cursor) => send("GET", `/subscriptions${page(cursor)}`),
+    subscription: (id) => send("GET", `/subscriptions/${encodeURIComponent(id)}`),
+    openCustomerPortal: (id) => send("POST", `/subscriptions/${encodeURIComponent(id)}/portal`, {}),
     cancelSubscription: (id, mode) => send("POST", `/subscriptions/${encodeURIComponent(id)}/cancel`, { mode }),
   };
 }

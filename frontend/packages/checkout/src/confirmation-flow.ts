@@ -93,12 +93,12 @@ export class ConfirmationFlow extends Store<ConfirmationSnapshot> {
     if (intent) {
       try {
         const purchase = await client.completeCheckout(id, intent);
-        // Only the status has what the buyer needs to finish the first charge of a subscription.
+        // Only the status has what the buyer needs to pay the open invoice of a subscription.
         if (!purchase.subscriptions.some(isUnfinished)) return { status: purchase.status, purchase };
       } catch (error) {
         const type = problemTypeOf(error);
         if (!SAYS_TO_READ_THE_STATUS.has(type)) throw error;
-        if (type === "intent_mismatch") this.#arrival.intent = null; // of the first charge of a subscription
+        if (type === "intent_mismatch") this.#arrival.intent = null; // of a subscription's invoice
       }
     }
     return client.checkoutStatus(id);
@@ -180,11 +180,13 @@ function kindOf(status: CheckoutStatus["status"], purchase: Purchase | null | un
   const has = (wanted: string) => purchase?.subscriptions.some((each) => each.status === wanted);
   if (status !== "completed") return status;
   if (has("incomplete")) return "subscription_incomplete";
-  if (has("activation_failed") || has("incomplete_expired")) return "subscription_failed";
-  if (has("canceled") || has("unpaid") || has("past_due")) return "subscription_inactive";
+  if (has("past_due")) return "subscription_past_due";
+  if (purchase?.needsAttention) return "subscription_needs_attention";
+  if (has("incomplete_expired")) return "subscription_failed";
+  if (has("canceled") || has("unpaid")) return "subscription_inactive";
   return has("pending") ? "subscription_pending" : status;
 }
 
 function isUnfinished({ status }: { status: string }): boolean {
-  return status === "pending" || status === "incomplete";
+  return status === "pending" || status === "incomplete" || status === "past_due";
 }

@@ -30,6 +30,8 @@ export type PageKind =
   | "status_needs_sign_in"
   | "subscription_pending"
   | "subscription_incomplete"
+  | "subscription_past_due"
+  | "subscription_needs_attention"
   | "subscription_failed"
   | "subscription_inactive";
 
@@ -172,6 +174,7 @@ export const TEMPLATES: Record<MessageKind, Template> = {
     "A part of the shop did not answer.",
     "Nothing is lost. Try again in a moment.",
   ),
+  thin_payload: OUR_FAULT,
   unauthenticated: notCharged(
     "sign_in",
     "Please sign in again",
@@ -356,9 +359,21 @@ export const TEMPLATES: Record<MessageKind, Template> = {
     money: "pending",
     action: "try_again",
   },
+  subscription_past_due: {
+    title: "A payment is overdue",
+    text: "Your purchase is placed, and a later charge of a subscription is pending: your bank declined it. Pay it here. Do not buy the subscription again.",
+    money: "pending",
+    action: "try_again",
+  },
+  subscription_needs_attention: {
+    title: "A subscription needs attention",
+    text: "It could not begin yet, and you have not been charged for it. The rest of your purchase is complete. Do not buy it again: contact the shop, which can begin the subscription for you.",
+    money: "not_charged",
+    action: "contact_shop",
+  },
   subscription_failed: {
     title: "A subscription could not begin",
-    text: "You have not been charged for that subscription. The rest of your purchase is complete. Contact the shop, and it begins the subscription for you.",
+    text: "Its first payment was not completed in time, and you have not been charged for that subscription. The rest of your purchase is complete. To have it, order it again.",
     money: "not_charged",
     action: "contact_shop",
   },

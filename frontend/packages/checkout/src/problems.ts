@@ -35,6 +35,7 @@ export const GATEWAY_PROBLEM_TYPES = [
   "subscription_not_found",
   "subscription_refused",
   "temporarily_unavailable",
+  "thin_payload",
   "unauthenticated",
   "unsupported_media_type",
 ] as const;

@@ -10,6 +10,7 @@ import type {
   InitiateCheckoutBody,
   OrderBody,
   OrderPageBody,
+  PortalSessionBody,
   PurchaseBody,
   ShippingOptionBody,
   SubscriptionBody,
@@ -24,6 +25,8 @@ export type CheckoutStatus = CheckoutStatusBody;
 export type Config = ConfigBody;
 export type Order = OrderBody;
 export type OrderPage = OrderPageBody;
+/** A visit to Stripe's customer portal. Its address signs the customer in: go there, and keep it nowhere. */
+export type CustomerPortal = PortalSessionBody;
 export type Purchase = PurchaseBody;
 export type Subscription = SubscriptionBody;
 export type SubscriptionPage = SubscriptionPageBody;

@@ -17,6 +17,16 @@ test("sends the key as a header and the old checkout in the body", async () => {
   expect(gateway.sent).toEqual([{ path: INITIATE, key: "key", body: { ...cart(), supersedes: "old" } }]);
 });
 
+test("reads a subscription, and opens the customer portal for it", async () => {
+  const gateway = new FakeGateway()
+    .on("/api/subscriptions/s1", json({ id: "s1" }))
+    .on("/api/subscriptions/s1/portal", json({ url: "https://billing.stripe.com/p/session/1" }));
+  const client = clientOf(gateway);
+
+  expect(await client.subscription("s1")).toEqual({ id: "s1" });
+  expect(await client.openCustomerPortal("s1")).toEqual({ url: "https://billing.stripe.com/p/session/1" });
+});
+
 test("asks for the token before each request", async () => {
   const tokens = ["one", undefined];
   const sent: (string | null)[] = [];

@@ -22,7 +22,8 @@ const bought = (id: string) => json({ status: "completed", purchase: purchase(id
 
 function subscribed(status: string, payment?: { clientSecret: string }): Purchase {
   const subscription = { id: "s1", status, checkoutAttemptId: "a1", items: [], payment };
-  return { ...purchase("a1"), subscriptions: [subscription as unknown as Purchase["subscriptions"][number]] };
+  const subscriptions = [subscription as unknown as Purchase["subscriptions"][number]];
+  return { ...purchase("a1"), subscriptions, needsAttention: status === "activation_failed" };
 }
 
 describe("the address", () => {
@@ -128,13 +129,13 @@ describe("completing", () => {
     expect([page.placed(), reloaded.placed()]).toEqual([1, 1]);
   });
 
-  test("reads the secret of a first charge that was declined at once", async () => {
+  test.each(["incomplete", "past_due"])("reads the secret of the open invoice of one that is %s", async (status) => {
     openPage(`${PAGE}?checkout=a1&payment_intent=pi_1`);
     const page = openConfirmation();
     const payment = { clientSecret: "pi_2_secret" };
     page.gateway
-      .on(ORDERS, json(subscribed("incomplete")))
-      .on(statusOf("a1"), json({ status: "completed", purchase: subscribed("incomplete", payment) }));
+      .on(ORDERS, json(subscribed(status)))
+      .on(statusOf("a1"), json({ status: "completed", purchase: subscribed(status, payment) }));
 
     await until(page, "completed");
 
@@ -165,7 +166,8 @@ test.each([
   ["incomplete_expired", "subscription_failed"],
   ["canceled", "subscription_inactive"],
   ["unpaid", "subscription_inactive"],
-  ["past_due", "subscription_inactive"],
+  ["past_due", "subscription_past_due"],
+  ["activation_failed", "subscription_needs_attention"],
 ])("a purchase whose subscription is %s does not say that everything is paid", async (status, kind) => {
   openPage(`${PAGE}?checkout=a1`);
   const page = openConfirmation();

@@ -1,4 +1,4 @@
-/** Payment of a subscription's first charge, which was declined or needs the buyer. */
+/** Payment of a subscription's open invoice: its charge was declined, or needs the buyer. */
 
 import { type CheckoutMessage, messageFor } from "@holdfast/checkout";
 import type { Stripe, StripeElements } from "@stripe/stripe-js";
@@ -8,7 +8,7 @@ const ANSWERS_WITHIN_MS = 10_000;
 /** A payment may reach Stripe after the first questions about it: "not paid" is believed when it is said again. */
 const ANSWERS_TO_BELIEVE = 4;
 
-export interface FirstCharge {
+export interface OpenInvoice {
   stripe: Stripe;
   elements: StripeElements;
   clientSecret: string;
@@ -19,18 +19,18 @@ export interface FirstCharge {
 /** paid: or at the bank. open: the buyer can pay it. ended: cancelled, so that nobody can pay it any more. */
 export type ChargeState = "paid" | "open" | "ended";
 
-/** Message to a buyer whose first charge cannot be paid any more. */
+/** Message to a buyer whose open invoice cannot be paid here any more. The subscription is looked at again. */
 const ENDED: CheckoutMessage = {
-  kind: "first_charge_ended",
+  kind: "open_invoice_ended",
   title: "This payment has ended",
-  text: "It was not made in time, so the subscription never started. You have not been charged for it. To have it, order it again.",
+  text: "It was not made in time, or was cancelled elsewhere. You have not been charged here. Look at the subscription's status for what to do next.",
   money: "not_charged",
   action: "start_over",
 };
 
 /** Return "paid" once nothing is left to pay, else what to tell the buyer. Ask no more once the page is left. */
-export async function payFirstCharge(
-  { stripe, elements, clientSecret, returnUrl }: FirstCharge,
+export async function payOpenInvoice(
+  { stripe, elements, clientSecret, returnUrl }: OpenInvoice,
   tell: (message: CheckoutMessage) => void,
   left: AbortSignal,
 ): Promise<"paid" | CheckoutMessage> {

@@ -1,13 +1,19 @@
-"""Subscriptions whose first charge fails, and their end."""
+"""Subscriptions after they were bought: charges that fail, the customer portal, their end."""
+
+import re
 
 import pytest
 from playwright.async_api import expect
+
+from tests.e2e.harness.control_api import ControlApi
+from tests.e2e.harness.stores import Row
 
 from .harness.purchases import Purchases, until
 from .harness.storefront import CHALLENGED, COFFEE, DECLINED, DECLINED_LATER, GOOD_CARD, MUG, Storefront
 from .test_purchases import STANDARD
 
 FINISH = "Pay and start the subscription"
+MONTH_SECONDS = 32 * 24 * 3600
 
 
 @pytest.mark.parametrize("signed_in", [False, True], ids=["guest", "signed in"])
@@ -65,11 +71,7 @@ async def test_the_order_of_a_mixed_cart_stands(shop: Storefront, purchases: Pur
 
 async def test_a_subscription_is_ended_and_kept(shop: Storefront, purchases: Purchases) -> None:
     """The buyer ends it with its period, changes their mind, and the row follows."""
-    await shop.sign_in()
-    await shop.begin(COFFEE)
-    await shop.pay_with()
-    await shop.sees_completed()
-    await purchases.are_only_subscriptions({"active": 1})
+    await _buy_coffee(shop, purchases)
     await shop.open("/subscriptions")
     newest = shop.page.get_by_role("article").first
 
@@ -81,6 +83,51 @@ async def test_a_subscription_is_ended_and_kept(shop: Storefront, purchases: Pur
     await newest.get_by_role("button", name="Keep subscription").click()
     await expect(newest.get_by_role("button", name="End subscription")).to_be_visible()
     await until(lambda: _ends(purchases, ends=False), "no end in the row")
+
+
+async def test_an_overdue_renewal_is_paid_with_another_card(
+    shop: Storefront, purchases: Purchases, control_api: ControlApi
+) -> None:
+    """The saved card declines after a month: the page takes another one, and the subscription goes on."""
+    bought = await _buy_coffee(shop, purchases)
+    await control_api.let_behave_like(bought["stripe_payment_method_id"], "pm_card_chargeCustomerFail")
+    await control_api.advance_clock(seconds=MONTH_SECONDS)
+    await purchases.are_only_subscriptions({"past_due": 1})
+
+    await shop.open("/subscriptions")
+    newest = shop.page.get_by_role("article").first
+    await newest.get_by_label("Card number").fill(GOOD_CARD)
+    await newest.get_by_role("button", name="Pay the overdue amount").click()
+
+    await expect(newest.get_by_text("Active", exact=True)).to_be_visible()
+    await purchases.are_only_subscriptions({"active": 1})
+
+
+async def test_what_the_customer_portal_did_is_shown(
+    shop: Storefront, purchases: Purchases, control_api: ControlApi
+) -> None:
+    """The button leads to Stripe's page and back, and a subscription that was ended there is shown as ending."""
+    bought = await _buy_coffee(shop, purchases)
+    await shop.open("/subscriptions")
+
+    await shop.page.get_by_role("button", name="Manage payment").first.click()
+    shown_there = shop.page.locator("form").filter(has_text=bought["stripe_subscription_id"])
+    await shown_there.get_by_role("button", name="Cancel at the period's end").click()
+    await until(lambda: _ends(purchases, ends=True), "the end in the row")
+    await shop.page.get_by_role("link", name="Return to the shop").click()
+
+    await expect(shop.page).to_have_url(f"{shop.url}/subscriptions")
+    await expect(shop.page.get_by_role("article").first.get_by_text(re.compile("^Ends ")).first).to_be_visible()
+
+
+async def _buy_coffee(shop: Storefront, purchases: Purchases) -> Row:
+    """Buy a subscription as a signed-in customer; return its row."""
+    await shop.sign_in()
+    await shop.begin(COFFEE)
+    await shop.pay_with()
+    await shop.sees_completed()
+    (row,) = await purchases.are_only_subscriptions({"active": 1})
+    return row
 
 
 async def _ends(purchases: Purchases, *, ends: bool) -> bool:

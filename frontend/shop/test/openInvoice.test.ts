@@ -1,6 +1,6 @@
 import type { CheckoutMessage } from "@holdfast/checkout";
 import { beforeEach, expect, test, vi } from "vitest";
-import { type FirstCharge, payFirstCharge } from "../src/firstCharge";
+import { type OpenInvoice, payOpenInvoice } from "../src/openInvoice";
 
 const LOST = { error: { type: "api_connection_error" } };
 const DECLINED = { error: { type: "card_error", code: "card_declined" } };
@@ -25,7 +25,7 @@ async function pay(confirmed: object | Error, ...lookups: (string | null)[]) {
   };
   const charge = { stripe, elements: {}, clientSecret: "pi_1_secret", returnUrl: "https://shop/" };
   const told: CheckoutMessage[] = [];
-  const outcome = payFirstCharge(charge as unknown as FirstCharge, (message) => told.push(message), leaving.signal);
+  const outcome = payOpenInvoice(charge as unknown as OpenInvoice, (message) => told.push(message), leaving.signal);
   await vi.runAllTimersAsync();
   const found = await outcome;
   return { outcome: found === "paid" ? found : found.kind, told: told.map(({ kind }) => kind) };
@@ -72,7 +72,7 @@ test.each(["requires_action", "requires_payment_method"])("an answer that it %s 
 });
 
 test("a cancelled payment is told as one", async () => {
-  expect((await pay(PAID_ELSEWHERE, "canceled")).outcome).toBe("first_charge_ended");
+  expect((await pay(PAID_ELSEWHERE, "canceled")).outcome).toBe("open_invoice_ended");
 });
 
 test("a payment that was made in another tab is done", async () => {

@@ -1,0 +1,51 @@
+import type { Subscription } from "@holdfast/checkout";
+import { Money } from "./components/small";
+import { formatDate, formatInterval, formatMoney } from "./money";
+import { Lines, lineName } from "./OrdersReceipt";
+
+type Discount = Subscription["discounts"][number];
+
+/** Terms of a subscription as Stripe bills it now: sum, items, discounts, and what pays for it. */
+export function SubscriptionTerms({ subscription }: { subscription: Subscription }) {
+  const { amount, currency, items, discounts } = subscription;
+  const isOneFixedItem = items.length === 1 && amount != null;
+  return (
+    <>
+      <p className="subscription-price">
+        {amount == null ? "The amount varies" : <Money amount={amount} currency={currency} />} {termsOf(subscription)}
+      </p>
+      {!isOneFixedItem && <Lines items={items} currency={currency} />}
+      {discounts.length > 0 && (
+        <ul className="discounts" aria-label="Discounts">
+          {discounts.map((discount) => (
+            <li key={discount.id}>{discountText(discount, subscription)}</li>
+          ))}
+        </ul>
+      )}
+      {!SETTING_UP.has(subscription.status) && <p className="soft small">{paidWith(subscription)}</p>}
+    </>
+  );
+}
+
+const SETTING_UP: ReadonlySet<Subscription["status"]> = new Set(["pending", "activation_failed", "canceled"]);
+
+function termsOf({ interval, intervalCount }: Subscription): string {
+  if (!interval || interval === "unknown" || !intervalCount) return "for each period";
+  return formatInterval({ interval, intervalCount });
+}
+
+/** Text of a discount: "Welcome: 20% off Coffee until 20 December 2026". */
+function discountText({ name, percentOff, amountOff, currency, endsAt, itemId }: Discount, of: Subscription): string {
+  const off = amountOff == null ? `${percentOff}%` : formatMoney(amountOff, currency ?? of.currency);
+  const item = itemId && of.items.find(({ id }) => id === itemId);
+  const parts = [`${name || "Discount"}: ${off} off`, item && lineName(item), endsAt && `until ${formatDate(endsAt)}`];
+  return parts.filter(Boolean).join(" ");
+}
+
+/** Stripe names no card here, only whether one was chosen for this subscription; the customer portal shows it. */
+function paidWith({ collectionMethod, defaultPaymentMethodId }: Subscription): string {
+  if (collectionMethod === "send_invoice") return "You pay each charge by an invoice that is sent to you.";
+  return defaultPaymentMethodId
+    ? "Charged to the payment method that was chosen for it."
+    : "Charged to your default payment method.";
+}

@@ -288,11 +288,11 @@ async def test_a_trial_is_added_later(sim: SimulatedStripe) -> None:
 async def test_what_is_not_modelled_of_an_item_is_refused(sim: SimulatedStripe) -> None:
     """It does not pass silently."""
     subscription = await sim.subscription()
-    discounted: Any = {"id": only_item(subscription)["id"], "discounts": [{"coupon": "none"}]}
+    taxed: Any = {"id": only_item(subscription)["id"], "tax_rates": ["txr_1"]}
 
     with pytest.raises(stripe.InvalidRequestError, match="does not model") as refused:
-        await update(sim, subscription, items=[discounted])
-    assert refused.value.param == "items[0][discounts]"
+        await update(sim, subscription, items=[taxed])
+    assert refused.value.param == "items[0][tax_rates]"
 
 
 async def coupon(sim: SimulatedStripe, **params: Any) -> str:
@@ -320,6 +320,35 @@ async def test_a_coupon_discounts_as_long_as_it_says(
     assert [invoice.total for invoice in await invoices(sim, subscription)] == totals
     left = (await fetch(sim, subscription)).discounts
     assert bool(left) is (terms["duration"] == "forever")
+
+
+async def test_an_item_has_discounts_of_its_own(sim: SimulatedStripe) -> None:
+    """They come before the subscription's, and take nothing off other items."""
+    items: Any = [
+        {"price": await sim.recurring_price(1000), "discounts": [{"coupon": await coupon(sim, percent_off=50)}]},
+        {"price": await sim.recurring_price(4000)},
+    ]
+    all_of_it = await coupon(sim, percent_off=10, duration="forever")
+    subscription = await sim.subscription(items=items, discounts=[{"coupon": all_of_it}])
+
+    await sim.later(days=32)
+
+    [renewal, first] = await invoices(sim, subscription)
+    assert (first.total, renewal.total) == (4050, 4500)
+    taken = [[each.amount for each in line.discount_amounts or []] for line in first.lines.data]
+    assert taken == [[500, 50], [400]]
+
+
+async def test_a_credit_is_part_of_what_was_paid(sim: SimulatedStripe) -> None:
+    """Less what a used-up coupon took off."""
+    subscription = await sim.subscription(discounts=[{"coupon": await coupon(sim, percent_off=50)}])
+    item = only_item(subscription)
+    half = (item["current_period_end"] - item["current_period_start"]) / 2
+    await sim.later(hours=half / 3600)
+
+    await update(sim, subscription, items=[{"id": item["id"], "price": await sim.recurring_price(2400)}])
+
+    assert await amounts(sim) == [(-300, False), (1200, False)]
 
 
 async def test_a_discount_is_added_and_removed(sim: SimulatedStripe) -> None:

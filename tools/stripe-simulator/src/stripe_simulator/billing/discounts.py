@@ -1,10 +1,12 @@
 """Discounts of subscriptions by coupons (https://docs.stripe.com/billing/subscriptions/coupons)."""
 
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from stripe_simulator.account import Account
 from stripe_simulator.api_errors import invalid
+from stripe_simulator.billing.objects import with_items
 from stripe_simulator.billing_periods import period_end
 from stripe_simulator.collection import StripeObject
 from stripe_simulator.parameters import NOT_MODELLED
@@ -13,54 +15,70 @@ COUPONS: Final = "coupons"
 DISCOUNTS: Final = "discounts"
 
 
-def redeem(account: Account, subscription: StripeObject, given: list[dict[str, Any]]) -> list[str]:
-    """Return the ids of the subscription's discounts from now on. New coupons are redeemed, left out ones end."""
-    before = {account[DISCOUNTS].get(each)["id"] for each in subscription["discounts"]}
-    wanted = [_kept_or_new(account, subscription, each, place) for place, each in enumerate(given)]
-    for discount_id in sorted(before - set(wanted)):
-        _end(account, discount_id)
+def redeem(
+    account: Account, subscription: StripeObject, given: list[dict[str, Any]], item: StripeObject | None = None
+) -> list[str]:
+    """Return the ids of the discounts, of the subscription or of an item, from now on.
+
+    New coupons are redeemed, and discounts that are left out end.
+    """
+    wanted = [_kept_or_new(account, subscription, each, item) for each in given]
+    for discount_id in (item or subscription)["discounts"]:
+        if discount_id not in wanted:
+            _end(account, discount_id)
     return wanted
 
 
 def applied(account: Account, subscription: StripeObject, lines: list[StripeObject]) -> list[StripeObject]:
-    """Return an invoice's lines with what each discount takes off. Prorations are not discountable."""
+    """Return an invoice's lines with what each discount takes off, the items' own first.
+
+    Prorations are not discountable.
+    """
+    for item in subscription["items"]["data"]:
+        for discount_id in item["discounts"]:
+            lines = _one_applied(discount_id, _coupon(account, discount_id), lines, item["id"])
     for discount_id in subscription["discounts"]:
-        coupon = account[COUPONS].get(account[DISCOUNTS].get(discount_id)["source"]["coupon"])
-        lines = _one_applied(discount_id, coupon, lines)
+        lines = _one_applied(discount_id, _coupon(account, discount_id), lines)
     return lines
 
 
 def without_ended(account: Account, subscription: StripeObject) -> StripeObject:
     """Return a subscription without the discounts whose months are over."""
-    now = account.clock.timestamp()
-    kept = []
-    for discount_id in subscription["discounts"]:
-        end = account[DISCOUNTS].get(discount_id)["end"]
-        if end is not None and end <= now:
-            _end(account, discount_id)
-        else:
-            kept.append(discount_id)
-    return subscription | {"discounts": kept}
+    return _keeping(subscription, lambda discount_id: not _has_ended(account, discount_id))
 
 
-def after_invoice(account: Account, subscription: StripeObject, *, free: bool = False) -> list[str]:
-    """Return the discounts that are left after an invoice: a coupon with `duration=once` is then used up."""
-    return [each for each in subscription["discounts"] if free or _coupon(account, each)["duration"] != "once"]
+def after_invoice(account: Account, subscription: StripeObject) -> StripeObject:
+    """Return a subscription after an invoice: a coupon with `duration=once` is then used up."""
+    return _keeping(subscription, lambda discount_id: _coupon(account, discount_id)["duration"] != "once")
+
+
+def _keeping(subscription: StripeObject, keeps: Callable[[str], bool]) -> StripeObject:
+    items = [item | {"discounts": list(filter(keeps, item["discounts"]))} for item in subscription["items"]["data"]]
+    kept = {"discounts": list(filter(keeps, subscription["discounts"])), "items": with_items(subscription, items)}
+    return subscription | kept
+
+
+def _has_ended(account: Account, discount_id: str) -> bool:
+    end = account[DISCOUNTS].get(discount_id)["end"]
+    over: bool = end is not None and end <= account.clock.timestamp()
+    if over:
+        _end(account, discount_id)
+    return over
 
 
 def _coupon(account: Account, discount_id: str) -> StripeObject:
     return account[COUPONS].get(account[DISCOUNTS].get(discount_id)["source"]["coupon"])
 
 
-def _kept_or_new(account: Account, subscription: StripeObject, given: dict[str, Any], place: int) -> str:
+def _kept_or_new(account: Account, subscription: StripeObject, given: dict[str, Any], item: StripeObject | None) -> str:
     if "discount" in given:
-        kept: str = account[DISCOUNTS].get(given["discount"], param=f"discounts[{place}][discount]", status=400)["id"]
+        kept: str = account[DISCOUNTS].get(given["discount"], param="discounts", status=400)["id"]
         return kept
     if "coupon" not in given:
-        raise invalid("The simulator models no promotion codes.", param=f"discounts[{place}]", code=NOT_MODELLED)
-    coupon = account[COUPONS].get(given["coupon"], param=f"discounts[{place}][coupon]", status=400)
+        raise invalid("The simulator models no promotion codes.", param="discounts", code=NOT_MODELLED)
+    coupon = account[COUPONS].get(given["coupon"], param="discounts", status=400)
     if not coupon["valid"]:
-        raise invalid(f"Coupon expired: {coupon['id']}", param=f"discounts[{place}][coupon]", code="coupon_expired")
+        raise invalid(f"Coupon expired: {coupon['id']}", param="discounts", code="coupon_expired")
     if coupon["currency"] not in (None, subscription["currency"]):
         raise invalid("The coupon and the subscription must have the same currency.", param="discounts")
     now = account.clock.timestamp()
@@ -79,7 +97,7 @@ def _kept_or_new(account: Account, subscription: StripeObject, given: dict[str, 
             "source": {"coupon": coupon["id"], "type": "coupon"},
             "start": now,
             "subscription": subscription["id"],
-            "subscription_item": None,
+            "subscription_item": item["id"] if item else None,
         }
     )
     redeemed = coupon["times_redeemed"] + 1
@@ -93,18 +111,28 @@ def _end(account: Account, discount_id: str) -> None:
     account.publish("customer.discount.deleted", account[DISCOUNTS].get(discount_id))
 
 
-def _one_applied(discount_id: str, coupon: StripeObject, lines: list[StripeObject]) -> list[StripeObject]:
-    left = [_net(line) if line["discountable"] else 0 for line in lines]
-    taken = _parts(coupon, left)
+def _one_applied(
+    discount_id: str, coupon: StripeObject, lines: list[StripeObject], item_id: str | None = None
+) -> list[StripeObject]:
+    """Return the lines with one more discount, on all that are discountable or on those of an item."""
+    counts = [line["discountable"] and item_id in (None, item_of(line)) for line in lines]
+    taken = _parts(coupon, [net(line) if counted else 0 for line, counted in zip(lines, counts, strict=True)])
     return [
         line | {"discount_amounts": [*line["discount_amounts"], {"amount": part, "discount": discount_id}]}
-        if line["discountable"]
+        if counted
         else line
-        for line, part in zip(lines, taken, strict=True)
+        for line, counted, part in zip(lines, counts, taken, strict=True)
     ]
 
 
-def _net(line: StripeObject) -> int:
+def item_of(line: StripeObject) -> str:
+    """Return the id of the subscription item that a line charges for."""
+    item_id: str = line["parent"]["subscription_item_details"]["subscription_item"]
+    return item_id
+
+
+def net(line: StripeObject) -> int:
+    """Return a line's amount less its discounts."""
     amount: int = line["amount"] - sum(each["amount"] for each in line["discount_amounts"])
     return amount
 
@@ -116,9 +144,7 @@ def _parts(coupon: StripeObject, amounts: list[int]) -> list[int]:
         return [int((amount * percent / 100).to_integral_value(ROUND_HALF_UP)) for amount in amounts]
     total = sum(amounts)
     off = min(coupon["amount_off"], total)
-    parts, given = [], 0
-    for place, amount in enumerate(amounts):
-        part = off - given if place == len(amounts) - 1 else amount * off // (total or 1)
-        parts.append(part)
-        given += part
-    return parts
+    shared = [amount * off // (total or 1) for amount in amounts]
+    largest = max(range(len(amounts)), key=amounts.__getitem__)
+    shared[largest] += off - sum(shared)
+    return shared

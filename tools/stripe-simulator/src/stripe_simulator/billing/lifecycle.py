@@ -19,12 +19,10 @@ def create(account: Account, subscription: StripeObject, *, charge: bool, off_se
     draft = new_invoice(account, subscription, "subscription_create", lines)
     draft |= {"auto_advance": not trial}
     account[INVOICES].add(draft)
-    created = account[SUBSCRIPTIONS].add(
-        subscription
-        | {"latest_invoice": draft["id"], "discounts": discounts.after_invoice(account, subscription, free=trial)}
-    )
+    prorations.note_billed(account, lines)
+    left = subscription if trial else discounts.after_invoice(account, subscription)
+    created = account[SUBSCRIPTIONS].add(left | {"latest_invoice": draft["id"]})
     account.publish("customer.subscription.created", created)
-    prorations.note_billed(account, created)
     schedule_expiry(account, created)
     if created["cancel_at"] and not created["cancel_at_period_end"]:
         schedule_cancellation(account, created)

@@ -15,11 +15,11 @@ from stripe_simulator.resources.new_invoice import proration_line, subscription_
 INVOICE_ITEMS: Final = "invoiceitems"
 
 
-def note_billed(account: Account, subscription: StripeObject) -> None:
-    """Remember what each item was billed for the present period, discounts included."""
-    free = subscription["status"] == "trialing"
-    for line in discounts.applied(account, subscription, subscription_lines(account, subscription, free=free)):
-        _set_billed(account, line)
+def note_billed(account: Account, lines: list[StripeObject]) -> None:
+    """Remember what an invoice bills for each item's present period, discounts included."""
+    for line in lines:
+        if not line["parent"]["subscription_item_details"]["proration"]:
+            account.secrets[f"billed:{discounts.item_of(line)}"] = discounts.net(line)
 
 
 def prorate(account: Account, before: StripeObject, after: StripeObject, *, whole: bool) -> None:
@@ -33,12 +33,13 @@ def prorate(account: Account, before: StripeObject, after: StripeObject, *, whol
     for key in changed:
         if key in old:
             _add(account, old[key], -account.secrets.get(f"billed:{key}", 0), "Unused time on")
-    for line in discounts.applied(account, after, subscription_lines(account, after)) if not whole else ():
-        key = line["parent"]["subscription_item_details"]["subscription_item"]
-        if key in changed:
-            net = line["amount"] - sum(each["amount"] for each in line["discount_amounts"])
-            _add(account, new[key], net, "Remaining time on")
-            _set_billed(account, line)
+    if whole:
+        return
+    lines = discounts.applied(account, after, subscription_lines(account, after))
+    charged = [line for line in lines if discounts.item_of(line) in changed]
+    for line in charged:
+        _add(account, new[discounts.item_of(line)], discounts.net(line), "Remaining time on")
+    note_billed(account, charged)
 
 
 def pending_lines(account: Account, subscription_id: str) -> list[StripeObject]:
@@ -62,11 +63,6 @@ def _pending(account: Account, subscription_id: str) -> list[StripeObject]:
 
 def _billed_as(item: StripeObject | None) -> tuple[str, int] | None:
     return (item["price"]["id"], item["quantity"]) if item else None
-
-
-def _set_billed(account: Account, line: StripeObject) -> None:
-    key = line["parent"]["subscription_item_details"]["subscription_item"]
-    account.secrets[f"billed:{key}"] = line["amount"] - sum(each["amount"] for each in line["discount_amounts"])
 
 
 def _part(amount: int, item: StripeObject, now: int) -> int:

@@ -97,8 +97,7 @@ def _ends_by(subscription: StripeObject, end: int) -> bool:
 def _renew(account: Account, subscription: StripeObject, start: int) -> None:
     """Begin the next period with a draft. Publish the subscription before the invoice, as Stripe does."""
     subscription = discounts.without_ended(account, subscription)
-    items = with_items(subscription, next_period(subscription, start))
-    renewed = subscription | {"items": items}
+    renewed = subscription | {"items": with_items(subscription, next_period(subscription, start))}
     lines = [*prorations.pending_lines(account, subscription["id"]), *subscription_lines(account, renewed)]
     since, lines = _period_start(subscription), discounts.applied(account, renewed, lines)
     draft = new_invoice(account, renewed, "subscription_cycle", lines, since)
@@ -107,14 +106,15 @@ def _renew(account: Account, subscription: StripeObject, start: int) -> None:
     draft |= {"auto_advance": advances, "automatically_finalizes_at": planned, "next_payment_attempt": planned}
     account[INVOICES].add(draft)
     prorations.mark_invoiced(account, draft)
+    prorations.note_billed(account, lines)
+    left = discounts.after_invoice(account, renewed)
     changed = update_subscription(
         account,
         subscription["id"],
-        items=items,
+        items=left["items"],
+        discounts=left["discounts"],
         latest_invoice=draft["id"],
         status="active" if subscription["status"] == "trialing" else subscription["status"],
-        discounts=discounts.after_invoice(account, renewed),
     )
-    prorations.note_billed(account, changed)
     publish_draft(account, draft)
     schedule(account, changed)

@@ -53,10 +53,10 @@ def apply(account: Account, before: StripeObject, change: Change) -> StripeObjec
     if draft:
         after = after | {"latest_invoice": draft["id"]}
         if restarts:
-            after = after | {"discounts": discounts.after_invoice(account, after)}
+            after = discounts.after_invoice(account, after)
     changed = update_subscription(account, before["id"], **after)
     if changed["status"] == "trialing":
-        prorations.note_billed(account, changed)
+        prorations.note_billed(account, subscription_lines(account, changed, free=True))
     _schedule(account, before, changed)
     if draft:
         finalize_now(account, draft, charge=change.charge, off_session=change.off_session)
@@ -96,7 +96,7 @@ def _draft(
     draft = account[INVOICES].add(new_invoice(account, after, "subscription_update", discounted))
     prorations.mark_invoiced(account, draft)
     if restarts:
-        prorations.note_billed(account, after)
+        prorations.note_billed(account, discounted)
     return draft
 
 

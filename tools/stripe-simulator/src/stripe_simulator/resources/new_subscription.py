@@ -22,7 +22,7 @@ def new_subscription(account: Account, customer: StripeObject, params: Params) -
     subscription_id = account.ids.new("sub")
     given = required(params, "items")
     for place, each in enumerate(given):
-        refuse_unmodelled(each, ("price", "quantity", "metadata"), f"items[{place}]")
+        refuse_unmodelled(each, ("price", "quantity", "metadata", "discounts"), f"items[{place}]")
     items = [new_item(account, subscription_id, each, place) for place, each in enumerate(given)]
     check_together(items)
     trial_end = _trial_end(params, now)

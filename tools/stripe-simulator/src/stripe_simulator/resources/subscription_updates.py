@@ -20,7 +20,7 @@ _WHEN_ENDED: Final = frozenset({"cancellation_details", "expand", "metadata"})
 _WHEN_INCOMPLETE: Final = frozenset({"default_payment_method", "expand", "metadata", "payment_settings"})
 """https://docs.stripe.com/api/subscriptions/object#subscription_object-status: metadata and default source;
 https://docs.stripe.com/billing/subscriptions/overview#requires-payment-method: the default payment method too."""
-_ITEM_PARAMETERS: Final = ("id", "price", "quantity", "metadata", "deleted")
+_ITEM_PARAMETERS: Final = ("id", "price", "quantity", "metadata", "deleted", "discounts")
 _BEHAVIOURS: Final = ("allow_incomplete", "default_incomplete")
 
 
@@ -95,18 +95,25 @@ def _items(account: Account, subscription: StripeObject, given: list[Params]) ->
     for place, each in enumerate(given):
         if "id" not in each:
             added = new_item(account, subscription["id"], each, place) | periods
-            items[added["id"]] = added
+            items[added["id"]] = _with_discounts(account, subscription, added, each)
         elif each["id"] not in items:
             raise _no_such_item(each["id"], place)
         elif each.get("deleted"):
             del items[each["id"]]
         else:
-            items[each["id"]] = _changed_item(account, items[each["id"]], each, place)
-    changed = list(items.values())
-    check_together(changed)
-    if changed[0]["price"]["currency"] != subscription["currency"]:
+            changed = _changed_item(account, items[each["id"]], each, place)
+            items[each["id"]] = _with_discounts(account, subscription, changed, each)
+    after = list(items.values())
+    check_together(after)
+    if after[0]["price"]["currency"] != subscription["currency"]:
         raise invalid("The price's currency must be the subscription's.", param="items")
-    return changed
+    return after
+
+
+def _with_discounts(account: Account, subscription: StripeObject, item: StripeObject, given: Params) -> StripeObject:
+    if "discounts" not in given:
+        return item
+    return item | {"discounts": discounts.redeem(account, subscription, given["discounts"] or [], item)}
 
 
 def _changed_item(account: Account, item: StripeObject, given: Params, place: int) -> StripeObject:

@@ -37,6 +37,8 @@ def _create(call: Call) -> StripeObject:
 
 def _begin(account: Account, subscription: StripeObject, params: Params, *, charge: bool) -> StripeObject:
     subscription["discounts"] = discounts.redeem(account, subscription, params.get("discounts") or [])
+    for item, given in zip(subscription["items"]["data"], params["items"], strict=True):
+        item["discounts"] = discounts.redeem(account, subscription, given.get("discounts") or [], item)
     return lifecycle.create(account, subscription, charge=charge, off_session=params.get("off_session", False))
 
 

@@ -1,5 +1,6 @@
 """docker-compose.stripe.yml: the system without the simulator."""
 
+import re
 import secrets
 from base64 import b64encode
 from collections.abc import Iterator
@@ -53,6 +54,21 @@ def test_another_stripe_takes_the_simulators_place(project: ComposeProject) -> N
     assert len(shop.body["items"]) == PRODUCTS
     assert "stripe-simulator" not in project.compose("ps", "--all", "--services")
     assert project.inspect("payments-gateway")["State"]["Health"]["Status"] == "healthy"
+
+
+def test_the_webhook_endpoint_is_created_before_anything_runs(project: ComposeProject) -> None:
+    """As docs/deployment.md says; standard output has the signing secret alone, and a check then finds nothing."""
+    project.settings["STRIPE_WEBHOOK_SECRETS"] = "none"
+    ensure = (
+        *("run", "--rm", "--no-deps", "--no-TTY", "payments-gateway", "payments-gateway", "webhook-endpoint", "ensure"),
+        "--url=https://shop.example/api/stripe/webhook",
+    )
+
+    printed = project.compose(*ensure)
+    checked = project.compose(*ensure, "--check")
+
+    assert re.fullmatch(r"whsec_\w+\n", printed)
+    assert checked == ""
 
 
 def test_a_live_key_does_not_start() -> None:

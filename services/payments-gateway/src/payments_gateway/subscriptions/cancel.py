@@ -106,6 +106,7 @@ class SubscriptionCancel:
         Once the requests that were under way at the cancel are over, whoever finds it at Stripe later cancels it.
         """
         if not cancelled.may_need_activation:
+            self._require_failed_requests_over(cancelled)
             return cancelled
         try:
             return await self._activation.activate(cancelled.id)
@@ -119,6 +120,15 @@ class SubscriptionCancel:
                 extra={"subscription": cancelled.id, "reason": type(error).__name__},
             )
             return cancelled
+
+    def _require_failed_requests_over(self, cancelled: Subscription) -> None:
+        """Raise StripeUnavailable while a request beside the one that Stripe refused may still charge the buyer."""
+        failed_at = cancelled.activation_failed_at
+        if failed_at is None or cancelled.is_bound or cancelled.payment_method_id is None:
+            return  # none was ever sent, or it was found
+        remaining = failed_at + self._creation_takes - self._now()
+        if remaining > timedelta():
+            raise StripeUnavailable(remaining.total_seconds())
 
     async def _change(
         self, subscription: Subscription, stripe_subscription_id: str, mode: CancelMode

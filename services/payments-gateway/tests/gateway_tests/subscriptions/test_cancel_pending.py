@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.intents import StripeIntent
 from payments_gateway.domain.purchases import Payment
+from payments_gateway.domain.stripe_billing import SubscriptionRefused
 from payments_gateway.domain.stripe_errors import StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 from payments_gateway.subscriptions.cancel import CancelMode
@@ -171,6 +172,40 @@ async def test_a_cancel_is_answered_once_nothing_under_way_can_charge(
     assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
         "a cancelled subscription was charged"
     ]
+
+
+async def test_a_cancel_after_a_refusal_waits_for_requests_beside_it(billing: Billing) -> None:
+    """One of them creates the subscription after the cancel, and ends it; nothing is charged after the answer."""
+    intent = await paid(billing)
+    early: list[Subscription | BaseException] = []
+
+    async def refuse_and_cancel() -> None:
+        billing.gateway.wire.fail("billing.create", SubscriptionRefused("resource_missing"))
+        await billing.fulfil(intent)
+        billing.gateway.wire.heal()
+        early.append(await try_to_cancel(billing))
+
+    billing.gateway.wire.meanwhile("billing.create", refuse_and_cancel)
+    await billing.fulfil(intent)
+    answer = await cancel(billing)
+
+    assert [type(outcome) for outcome in early] == [StripeUnavailable]
+    assert answer.status is SubscriptionStatus.CANCELED
+    await require_ended(billing, 1)
+
+
+async def test_a_cancel_after_a_refusal_is_answered_once_they_are_over(billing: Billing) -> None:
+    """Nothing was created."""
+    intent = await paid(billing)
+    billing.gateway.wire.fail("billing.create", SubscriptionRefused("resource_missing"))
+    await billing.fulfil(intent)
+
+    early = await try_to_cancel(billing)
+    billing.gateway.clock.advance(CREATION_TAKES.total_seconds())
+
+    assert isinstance(early, StripeUnavailable)
+    assert (await cancel(billing)).status is SubscriptionStatus.CANCELED
+    await require_ended(billing, 0)
 
 
 async def test_a_cancel_is_answered_while_stripe_is_away(billing: Billing) -> None:

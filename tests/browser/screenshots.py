@@ -100,11 +100,13 @@ async def _orders(shop: Storefront) -> None:
 
 async def _subscriptions(shop: Storefront) -> None:
     almanac = {"name": ALMANAC, "priceId": "price_2", "productId": "prod_2", "quantity": 1, "unitAmount": 4200}
+    welcome = {"id": "di_1", "name": "Welcome", "percentOff": 20, "endsAt": "2027-03-01T00:00:00Z"}
     listed = [
-        subscription(),
-        subscription("past_due", amount=4200, interval="year", items=[almanac | {"currency": "usd"}]),
+        subscription(discounts=[welcome]),
         subscription("active", id="ending", cancelAtPeriodEnd=True, endsWithPeriod=True),
+        subscription("past_due", amount=4200, interval="year", items=[almanac | {"currency": "usd"}]),
     ]
+    shop.recorder.expect_status(422)  # the overdue one is looked at again, and is made up
     await answer(shop.page, "subscriptions*", {"subscriptions": listed})
     await shop.sign_in()
     await shop.open("/subscriptions")

@@ -1,5 +1,5 @@
 import type { Subscription } from "@holdfast/checkout";
-import { lazy, type ReactNode, Suspense, useEffect, useRef } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useRef, useState } from "react";
 import { Skeleton, StatusBadge } from "./components/small";
 import { formatDate } from "./money";
 import { nameOf } from "./OrdersReceipt";
@@ -55,15 +55,33 @@ interface OpenPaymentProps {
   lookAgain(): void;
 }
 
+/** Time in which a payment that can be offered is there. */
+const OFFERED_WITHIN_MS = 10_000;
+
 /** Form of the open invoice's payment. Its place is kept while it is looked up and loads. */
 function OpenPayment(props: OpenPaymentProps) {
   const { payment } = props.subscription;
+  const [isLate, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), OFFERED_WITHIN_MS);
+    return () => clearTimeout(timer);
+  }, []);
   const place = props.isPaid ? null : <Skeleton className="finish-payment-place" />;
-  if (!payment) return place;
+  if (!payment) return isLate && !props.isPaid ? <NotOffered /> : place;
   return (
     <Suspense fallback={place}>
       <FinishPayment clientSecret={payment.clientSecret} {...props} />
     </Suspense>
+  );
+}
+
+/** A bank debit is at the bank for days, and then the gateway offers no second payment of it. */
+function NotOffered() {
+  return (
+    <p className="soft" role="status">
+      It cannot be paid here at the moment. A payment may be at the bank already: you do not have to do anything, and
+      this page looks again.
+    </p>
   );
 }
 

@@ -40,6 +40,17 @@ test.each([
   expect(page.textContent).toContain(button);
 });
 
+test("a payment that is not offered, as a debit at the bank is not, leaves no empty place", async () => {
+  const subscription = { ...OWING, status: "past_due", payment: null } as Subscription;
+  const page = await render(<SubscriptionCard subscription={subscription} lookAgain={() => {}} heading="h2" />);
+  expect(page.querySelector(".skeleton")).not.toBeNull();
+
+  await act(() => vi.advanceTimersByTimeAsync(11_000));
+
+  expect(page.querySelector(".skeleton")).toBeNull();
+  expect(page.textContent).toContain("may be at the bank already");
+});
+
 const OWING = {
   id: "s1",
   checkoutAttemptId: "a1",

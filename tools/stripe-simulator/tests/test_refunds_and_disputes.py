@@ -76,6 +76,18 @@ async def test_the_refund_of_a_debit_is_pending_first(sim: SimulatedStripe) -> N
     assert (made.status, after) == ("pending", ["succeeded", "canceled"])
 
 
+@pytest.mark.parametrize(("currency", "amount"), [("kwd", 5125), ("isk", 550)])
+async def test_a_refund_is_a_whole_step_of_its_currency(sim: SimulatedStripe, currency: str, amount: int) -> None:
+    """Fils in tens, and whole krónur, as they are charged."""
+    intent = await sim.intent(amount=10_000, currency=currency)
+    await sim.pay(intent.id)
+
+    with pytest.raises(stripe.InvalidRequestError, match="multiple of") as refused:
+        await refund(sim, intent.id, amount)
+
+    assert refused.value.param == "amount"
+
+
 async def test_an_unpaid_intent_cannot_be_refunded(sim: SimulatedStripe) -> None:
     """It has no charge."""
     intent = await sim.intent()

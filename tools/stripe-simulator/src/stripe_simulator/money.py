@@ -69,6 +69,11 @@ def check_charge_amount(amount: int, currency: str) -> None:
     maximum = maximum_amount(currency)
     if amount > maximum:
         raise _out_of_bounds("amount_too_large", f"Amount must be no more than {format_amount(maximum, currency)}")
+    check_step(amount, currency)
+
+
+def check_step(amount: int, currency: str) -> None:
+    """Refuse an amount between the steps of its currency, of a charge or a refund."""
     step = _step(currency)
     if amount % step:
         raise invalid(

@@ -12,7 +12,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
-from stripe_simulator.money import format_amount
+from stripe_simulator.money import check_step, format_amount
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
 from stripe_simulator.resources.payment_methods import method_state
 
@@ -85,6 +85,7 @@ def _check_amount(amount: int, left: int, charge: StripeObject) -> None:
     if amount > left:
         asked, most = (format_amount(each, charge["currency"]) for each in (amount, left))
         raise invalid(f"Refund amount ({asked}) is greater than unrefunded amount on charge ({most})", param="amount")
+    check_step(amount, charge["currency"])
 
 
 def _already_refunded(charge: StripeObject) -> ApiError:

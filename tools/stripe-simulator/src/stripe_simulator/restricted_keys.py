@@ -1,7 +1,7 @@
 """Restricted API keys with permissions for each resource (https://docs.stripe.com/keys/restricted-api-keys).
 
-GET needs read, POST and DELETE need write, and write includes read. An expanded object needs read too: Stripe does not
-say so, and this is the less kind of two readings.
+GET needs read, POST and DELETE need write, and write includes read. An expanded object needs read too: Stripe says so
+of the permissions of apps, which have the same names (https://docs.stripe.com/stripe-apps/reference/permissions).
 """
 
 from collections.abc import Iterable, Mapping

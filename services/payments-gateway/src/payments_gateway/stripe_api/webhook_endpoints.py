@@ -1,6 +1,8 @@
 """Webhook endpoints at Stripe: found by URL, created at most once, corrected (ADR 37)."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -77,7 +79,7 @@ class StripeWebhookEndpoints:
             "api_version": cast("Any", stripe.api_version),
             "description": "Holdfast",
         }
-        key = f"webhook-endpoint:{_digest(url)}:{generation}"
+        key = f"webhook-endpoint:{_digest(params)}:{generation}"
         try:
             created = await self._endpoints.create_async(params, {"idempotency_key": key})
         except stripe.APIError as error:
@@ -102,9 +104,9 @@ class StripeWebhookEndpoints:
         return True
 
 
-def _digest(url: str) -> str:
+def _digest(params: Mapping[str, object]) -> str:
     """Return a digest of what an endpoint is created with: a key with other parameters would be refused."""
-    return hashlib.sha256("\n".join([url, stripe.api_version, *_EVENTS]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()
 
 
 def _endpoint_from_stripe(shown: stripe.WebhookEndpoint) -> WebhookEndpoint:

@@ -52,7 +52,7 @@ REDUNDANT_EVENTS: Final = (
 )
 """Events that say nothing which another one does not say too."""
 MIN_OVERLAP: Final = 0.9
-_UNLIMITED: Final = {"STRIPE_MAX_CONCURRENT": "400", "STRIPE_REQUESTS_PER_SECOND": "2000"}
+_UNLIMITED: Final = {"STRIPE_MAX_CONCURRENT": "400"}
 SETTINGS: Final = UNDER_LOAD | {name: UNDER_LOAD[name] | _UNLIMITED for name in ("gateway", "gateway-2")}
 RETRYING_SOON: Final = ("--webhook-backoff", "0.1", "--webhook-backoff-max", "0.4", "--webhook-attempts", "40")
 

@@ -33,6 +33,7 @@ USUAL: Final = {
 }
 BURST: Final = 3
 RATE_LIMITS: Final = {"INITIATE_PER_ADDRESS_PER_MINUTE": "1", "INITIATE_PER_ADDRESS_BURST": str(BURST)}
+INTENTS: Final = "/v1/payment_intents"
 INTENT_READS: Final = "/v1/payment_intents/*"
 SUBSCRIPTION_READS: Final = "/v1/subscriptions/*"
 
@@ -106,6 +107,28 @@ async def test_status_polls_leave_room_for_whoever_pays(
 
     assert (begun.status, held) == (200, MAX_CONCURRENT // 2)
     assert [reply.ok()["status"] for reply in replies] == ["open"] * 6
+
+
+async def test_a_paid_checkout_passes_those_that_begin(
+    system: System, shop: Shop, plans: Plans, second_gateway: Shop, control_api: ControlApi
+) -> None:
+    """Five checkouts begin while Stripe creates no intent, and use all slots but one: a paid one still completes."""
+    await control_api.add_webhook_rule(count=None, drop=True)
+    paid = await shop.checkout(plan_cart(plans, tea=1))
+    (await shop.pay(paid)).ok()
+    fault_id = await control_api.add_fault(kind="hold_before", method="POST", path=INTENTS, count=None)
+    begun = [asyncio.create_task(second_gateway.initiate(system.cart(mug=1))) for _ in range(5)]
+    await until(lambda: _are_held(control_api, fault_id, MAX_CONCURRENT - 1), "creations held at Stripe")
+
+    completed = await second_gateway.complete(paid)
+    held = await control_api.fault_hits(fault_id)
+    await control_api.clear_faults()
+    replies = await asyncio.gather(*begun)
+
+    assert (completed.status, held) == (200, MAX_CONCURRENT - 1)
+    activated = [each["status"] in ("active", "trialing") for each in completed.ok()["subscriptions"]]
+    assert activated == [True]
+    assert [reply.status for reply in replies] == [200] * 5
 
 
 async def test_events_of_subscriptions_leave_room_for_whoever_pays(

@@ -22,8 +22,6 @@ INITIATE: Final = "/api/stripe/initiate-checkout"
 _OPEN_CHECKOUTS: Final = 4
 _LOST_ATTEMPTS: Final = 8
 _TOKEN_EXPIRES_AT: Final = 2**33
-_SETTINGS: Final = {"gateway": {"STRIPE_REQUESTS_PER_SECOND": "10000"}}
-"""No limit may keep the inputs from the code behind it."""
 
 Announced = defaultdict[str, set[str]]
 """Keys of the records that may be stored according to the responses, by kind."""
@@ -70,7 +68,7 @@ class FuzzedSystem:
 @contextmanager
 def run_system(folder: Path) -> Iterator[FuzzedSystem]:
     """Run the system during the block; remove its data afterwards."""
-    options = StackOptions(durable=False, seed=1, rate_limits=False, settings=_SETTINGS)
+    options = StackOptions(durable=False, seed=1, rate_limits=False)
     stack = Stack(Home(folder), options=options)
     try:
         with (

@@ -67,6 +67,15 @@ class ControlApi(AsyncClosing):
         """Remove every fault."""
         await self._call("DELETE", "faults")
 
+    async def limit_rates(self, a_second: float | None, of_each_operation: float | None) -> None:
+        """Limit the requests of the account and of each operation, as Stripe does; None is no limit."""
+        limits = {"requests_per_second": a_second, "operation_requests_per_second": of_each_operation}
+        await self._post("rate_limits", limits)
+
+    async def refused_by_rate(self) -> dict[str, int]:
+        """Return how many requests were above a limit, by the limit."""
+        return dict((await self._call("GET", "rate_limits"))["refused"])
+
     async def requests(self, method: str, path: str, *, after: int = 0) -> list[dict[str, Any]]:
         """Return the API requests that Stripe received; path is a glob."""
         params = {"method": method, "path": path, "after": str(after)}

@@ -41,6 +41,7 @@ from payments_gateway.checkout.initiate import Initiate
 from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
+from payments_gateway.domain.refunds import Refund
 from payments_gateway.payments.fulfilment import Fulfilment
 from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.rpc.attempts import AttemptsClient
@@ -49,13 +50,13 @@ from payments_gateway.rpc.orders import OrdersClient
 from payments_gateway.rpc.readiness import serving, until_passed
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
 from payments_gateway.rpc.subscriptions import SubscriptionsClient
-from payments_gateway.settings import GatewaySettings
+from payments_gateway.settings import EACH_OPERATION, GatewaySettings
 from payments_gateway.stripe_api.catalogue import StripeCatalogue
 from payments_gateway.stripe_api.customers import StripeCustomers
 from payments_gateway.stripe_api.http import StripeHttp, stripe_session
 from payments_gateway.stripe_api.intents import StripeIntents
 from payments_gateway.stripe_api.portal import StripePortalSessions
-from payments_gateway.stripe_api.rate_limiter import Priority, StripeLimiter
+from payments_gateway.stripe_api.rate_limiter import Priority, RequestRates, StripeLimiter
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from payments_gateway.stripe_api.single_flight import SingleFlightIntents
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
@@ -82,7 +83,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
     """Yield the app with all its connections open; close them on leaving."""
     async with AsyncExitStack() as stack:
         session_channel, orders_channel = await _open_channels(settings, stack)
-        urgent_stripe, background_stripe = await _open_stripe_clients(settings, stack)
+        fulfil_stripe, buy_stripe, browse_stripe = await _open_stripe_clients(settings, stack)
         timeout_seconds, livemode = settings.service_timeout_seconds, settings.livemode
         now = partial(datetime.now, UTC)
 
@@ -91,30 +92,29 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         orders = OrdersClient(orders_channel, timeout_seconds=timeout_seconds)
         subscriptions = SubscriptionsClient(orders_channel, timeout_seconds=timeout_seconds)
         customers = CustomersClient(orders_channel, timeout_seconds=timeout_seconds)
-        intents = StripeIntents(urgent_stripe)
-        background_intents = StripeIntents(background_stripe)
-        billing = StripeSubscriptions(urgent_stripe)
-        background_billing = StripeSubscriptions(background_stripe)
-        catalogue = _catalogue_cache(settings, background_stripe)
+        intents = StripeIntents(buy_stripe)
+        paid_intents = StripeIntents(fulfil_stripe)
+        browsed_intents = StripeIntents(browse_stripe)
+        billing = StripeSubscriptions(buy_stripe)
+        browsed_billing = StripeSubscriptions(browse_stripe)
+        catalogue = _catalogue_cache(settings, browse_stripe)
         jwks = _jwks_cache(settings)
         ids = AttemptIds([secret.get_secret_value().encode() for secret in settings.attempt_id_secrets])
 
         # Use cases.
-        activation = Activation(subscriptions, billing, now=now)
-        refunds_at_stripe = StripeRefunds(background_stripe)
-        refunds = StripeMirror(
-            "refund",
-            refunds_at_stripe,
-            RefundsClient(orders_channel, timeout_seconds=timeout_seconds),
-            attempts,
-            ids,
-            livemode=livemode,
-        )
-        refund_lists = RefundLists(refunds, refunds_at_stripe)
-        fulfilment = Fulfilment(attempts, orders, refund_lists, activation, ids, livemode=livemode, now=now)
-        sync = SubscriptionSync(subscriptions, background_billing, activation, livemode=livemode)
-        reader = SingleFlightIntents(background_intents)
-        open_payments = OpenPayments(background_billing, reader)
+        activation = Activation(subscriptions, StripeSubscriptions(fulfil_stripe), now=now)
+        refunds_client = RefundsClient(orders_channel, timeout_seconds=timeout_seconds)
+
+        def refund_mirror(client: stripe.StripeClient) -> StripeMirror[Refund]:
+            return StripeMirror("refund", StripeRefunds(client), refunds_client, attempts, ids, livemode=livemode)
+
+        refunds = refund_mirror(browse_stripe)
+        refund_lists = RefundLists(refunds, StripeRefunds(browse_stripe))
+        earlier_refunds = RefundLists(refund_mirror(fulfil_stripe), StripeRefunds(fulfil_stripe))
+        fulfilment = Fulfilment(attempts, orders, earlier_refunds, activation, ids, livemode=livemode, now=now)
+        sync = SubscriptionSync(subscriptions, browsed_billing, activation, livemode=livemode)
+        reader = SingleFlightIntents(browsed_intents)
+        open_payments = OpenPayments(browsed_billing, reader)
         payment_guard = PaymentGuard(fulfilment, orders)
         cancellation = Cancellation(attempts, intents)
         expiry = Expiry(cancellation, now)
@@ -122,7 +122,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             ids=ids,
             catalogue=catalogue,
             intents=intents,
-            customers=Customers(StripeCustomers(urgent_stripe), customers),
+            customers=Customers(StripeCustomers(buy_stripe), customers),
             attempts=attempts,
             supersede=Supersede(attempts, intents, cancellation, payment_guard),
             expiry=expiry,
@@ -130,12 +130,14 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             pay_by=timedelta(hours=settings.pay_by_hours),
             now=now,
         )
-        complete = CompleteCheckout(attempts, orders, intents, expiry, fulfilment)
+        complete = CompleteCheckout(
+            attempts, orders, paid_intents, Expiry(Cancellation(attempts, paid_intents), now), fulfilment
+        )
         statuses = CheckoutStatusReader(
             attempts,
             orders,
             reader,
-            Expiry(Cancellation(attempts, background_intents), now),
+            Expiry(Cancellation(attempts, browsed_intents), now),
             open_payments,
         )
         cancels = SubscriptionCancel(
@@ -146,12 +148,10 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             creation_takes=timedelta(seconds=settings.request_deadline_seconds) + _STRIPE_FINISHES_AFTER,
             now=now,
         )
-        portal = CustomerPortal(
-            subscriptions, StripePortalSessions(background_stripe), return_url=settings.portal_return_url
-        )
+        portal = CustomerPortal(subscriptions, StripePortalSessions(buy_stripe), return_url=settings.portal_return_url)
         disputes = StripeMirror(
             "dispute",
-            StripeDisputes(background_stripe),
+            StripeDisputes(browse_stripe),
             DisputesClient(orders_channel, timeout_seconds=timeout_seconds),
             attempts,
             ids,
@@ -202,20 +202,24 @@ async def _open_channels(settings: GatewaySettings, stack: AsyncExitStack) -> tu
     )
 
 
-async def _open_stripe_clients(
-    settings: GatewaySettings, stack: AsyncExitStack
-) -> tuple[stripe.StripeClient, stripe.StripeClient]:
-    """Open a client for paying buyers, and one for everything else. They share connections and limiter (ADR 8)."""
+async def _open_stripe_clients(settings: GatewaySettings, stack: AsyncExitStack) -> list[stripe.StripeClient]:
+    """Open a client for each priority, in their order. They share connections and limiter (ADR 34)."""
     session = await stack.enter_async_context(stripe_session(max_connections=settings.stripe_max_concurrent))
     limiter = StripeLimiter(
         max_concurrent=settings.stripe_max_concurrent,
-        requests_per_second=settings.stripe_requests_per_second,
+        rates=_stripe_rates(settings),
         max_wait_seconds=settings.stripe_queue_seconds,
         monotonic=time.monotonic,
     )
-    return (
-        _stripe_client(settings, session, limiter, Priority.HIGH),
-        _stripe_client(settings, session, limiter, Priority.LOW),
+    return [_stripe_client(settings, session, limiter, priority) for priority in Priority]
+
+
+def _stripe_rates(settings: GatewaySettings) -> RequestRates:
+    share, limits = settings.stripe_share, settings.stripe_operation_requests_per_second
+    return RequestRates(
+        total=settings.stripe_total_requests_per_second * share,
+        operation=limits[EACH_OPERATION] * share,
+        by_operation={name: limit * share for name, limit in limits.items()},
     )
 
 

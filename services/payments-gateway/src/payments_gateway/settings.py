@@ -1,5 +1,6 @@
 """Settings of payments-gateway: environment variables that begin with GATEWAY_."""
 
+import re
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -19,12 +20,17 @@ _MIN_PREFIX_LENGTHS: Final = {4: 8, 6: 16}
 """Prefix length of the largest network of proxies that is accepted outside development, by IP version."""
 _IPV4_AS_IPV6: Final = IPv6Network("::ffff:0:0/96")
 
+EACH_OPERATION: Final = "each"
+"""Key of the limit of operations that have none of their own."""
+_OPERATION: Final = re.compile(r"(GET|POST|DELETE) /v\d(/[a-z_]+|/\{id\})+")
+
 Algorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
 """Signature algorithms with a key pair. `none` and shared secrets are not offered: the keys are public."""
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@?#;,]+(/[^\s?#]*)?$")]
 """An http(s) URL without user, query or fragment, so that it can hold no secret."""
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
 PerMinute = Annotated[float, Field(gt=0, le=1e6)]
+RequestsPerSecond = Annotated[float, Field(gt=0, le=10_000)]
 Burst = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -110,14 +116,28 @@ class GatewaySettings(StripeSettings):
     stripe_max_concurrent: int = Field(
         default=40, ge=1, le=1000, description="Concurrent requests to Stripe of this process."
     )
-    stripe_requests_per_second: float = Field(
-        default=80.0,
+    stripe_requests_per_second: float | None = Field(
+        default=None,
         gt=0,
         le=10_000,
-        description="Requests a second that this process starts. Stripe counts by account.",
+        description="Requests a second that Stripe allows the account. Unset: 100 with a live key, 25 with a test key.",
+    )
+    stripe_operation_requests_per_second: Annotated[Mapping[str, RequestsPerSecond], NoDecode] = Field(
+        default={EACH_OPERATION: 25.0},
+        description="Requests a second that Stripe allows of each operation. Operations whose limit Stripe has raised "
+        "follow, such as 25,POST /v1/payment_intents=50,GET /v1/payment_intents/{id}=50.",
+    )
+    stripe_share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Part of these limits that this process takes: one third if three gateways run.",
     )
     stripe_queue_seconds: float = Field(
-        default=3.0, gt=0, le=60, description="Longest time that a request waits for a slot of the limiter."
+        default=3.0,
+        gt=0,
+        le=60,
+        description="Longest time that a request waits for its turn, unless a paid checkout needs it.",
     )
 
     # Checkouts and prices.
@@ -228,6 +248,20 @@ class GatewaySettings(StripeSettings):
             return tuple(part.strip() for part in given.split(",") if part.strip())
         return given
 
+    @field_validator("stripe_operation_requests_per_second", mode="before")
+    @classmethod
+    def _read_operation_limits(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        each, *exceptions = (part.strip() for part in given.split(","))
+        limits = {EACH_OPERATION: each}
+        for exception in exceptions:
+            operation, _, limit = exception.partition("=")
+            if not _OPERATION.fullmatch(operation.strip()):
+                raise ValueError("must be a number, and then operations such as POST /v1/payment_intents=50")
+            limits[operation.strip()] = limit.strip()
+        return limits
+
     @field_validator("storefront_dir")
     @classmethod
     def _has_an_index(cls, folder: Path | None) -> Path | None:
@@ -324,6 +358,13 @@ class GatewaySettings(StripeSettings):
     def portal_return_url(self) -> str | None:
         """Page to which the customer portal sends buyers back; never one that a client names."""
         return self.customer_portal_return_url or next(iter(self.cors_origins), None)
+
+    @property
+    def stripe_total_requests_per_second(self) -> float:
+        """Limit of the account: as set, else Stripe's own (https://docs.stripe.com/rate-limits)."""
+        if self.stripe_requests_per_second is not None:
+            return self.stripe_requests_per_second
+        return 100.0 if self.livemode else 25.0
 
     @property
     def livemode(self) -> bool:

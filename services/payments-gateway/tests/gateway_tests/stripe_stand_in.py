@@ -12,7 +12,7 @@ import stripe
 from aiohttp import web
 
 from payments_gateway.stripe_api.http import StripeHttp
-from payments_gateway.stripe_api.rate_limiter import Priority, StripeLimiter
+from payments_gateway.stripe_api.rate_limiter import Priority, RequestRates, StripeLimiter
 
 from .samples import ATTEMPT_ID
 
@@ -59,7 +59,17 @@ class StripeStandIn:
 
 def roomy_limiter() -> StripeLimiter:
     """Return a limiter that never waits."""
-    return StripeLimiter(max_concurrent=100, requests_per_second=10_000, max_wait_seconds=5, monotonic=time.monotonic)
+    return limiter_of_slots(100)
+
+
+def limiter_of_slots(max_concurrent: int) -> StripeLimiter:
+    """Return a limiter of so many slots, and of high rates."""
+    return StripeLimiter(
+        max_concurrent=max_concurrent,
+        rates=RequestRates(total=10_000, operation=10_000),
+        max_wait_seconds=5,
+        monotonic=time.monotonic,
+    )
 
 
 def stripe_client(
@@ -76,7 +86,7 @@ def stripe_client(
     http = StripeHttp(
         session,
         limiter,
-        priority=Priority.HIGH,
+        priority=Priority.FULFIL,
         timeout_seconds=timeout_seconds,
         budget_seconds=budget_seconds,
         max_retries=max_retries,

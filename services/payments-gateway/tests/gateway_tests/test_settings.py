@@ -3,7 +3,7 @@ import json
 import pytest
 import stripe
 
-from payments_gateway.settings import GatewaySettings
+from payments_gateway.settings import EACH_OPERATION, GatewaySettings
 from servicekit.settings import read_command
 
 VALID = {
@@ -92,6 +92,13 @@ def test_print_settings_masks_secrets(monkeypatch: pytest.MonkeyPatch, capsys: p
         ({"STRIPE_SECRET_KEY": None}, "STRIPE_SECRET_KEY"),
         ({"STRIPE_SECRET_KEY": "hush"}, "STRIPE_SECRET_KEY"),
         ({"STRIPE_MAX_RETRIES": "hush"}, "STRIPE_MAX_RETRIES"),
+        ({"STRIPE_REQUESTS_PER_SECOND": "0"}, "STRIPE_REQUESTS_PER_SECOND"),
+        ({"STRIPE_OPERATION_REQUESTS_PER_SECOND": "hush"}, "STRIPE_OPERATION_REQUESTS_PER_SECOND"),
+        ({"STRIPE_OPERATION_REQUESTS_PER_SECOND": "25,POST /v1/refunds=0"}, "STRIPE_OPERATION_REQUESTS_PER_SECOND"),
+        ({"STRIPE_OPERATION_REQUESTS_PER_SECOND": "25,POST /v1/refunds=hush"}, "STRIPE_OPERATION_REQUESTS_PER_SECOND"),
+        ({"STRIPE_OPERATION_REQUESTS_PER_SECOND": "25,/v1/hush=50"}, "STRIPE_OPERATION_REQUESTS_PER_SECOND"),
+        ({"STRIPE_OPERATION_REQUESTS_PER_SECOND": "GET /v1/hush/pi_1=50"}, "STRIPE_OPERATION_REQUESTS_PER_SECOND"),
+        ({"STRIPE_SHARE": "1.5"}, "STRIPE_SHARE"),
         ({"ORDERS_TARGET": None}, "ORDERS_TARGET"),
         ({"TLS_CERT_FILE": "/hush", "TLS_KEY_FILE": "/hush"}, "TLS_CA_FILE"),
         ({"CORS_ORIGINS": "hush.example"}, "CORS_ORIGINS"),
@@ -214,6 +221,33 @@ def test_stripe_js_is_of_the_release_of_the_api(monkeypatch: pytest.MonkeyPatch)
     release = stripe.api_version.partition(".")[2]
 
     assert read(monkeypatch).stripe_js_url == f"https://js.stripe.com/{release}/stripe.js"
+
+
+@pytest.mark.parametrize(
+    ("key", "limit"), [("sk_live_1", 100), ("rk_live_1", 100), ("sk_test_1", 25), ("rk_test_1", 25)]
+)
+def test_the_limits_are_stripes_own_for_the_mode_of_the_key(
+    monkeypatch: pytest.MonkeyPatch, key: str, limit: float
+) -> None:
+    """An empty setting is none, as in a compose file."""
+    settings = read(monkeypatch, STRIPE_SECRET_KEY=key, STRIPE_REQUESTS_PER_SECOND="")
+
+    assert settings.stripe_total_requests_per_second == limit
+    assert settings.stripe_operation_requests_per_second == {EACH_OPERATION: 25}
+
+
+def test_stripe_may_have_raised_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the account, of all operations, and of some of them."""
+    operations = "50, POST /v1/payment_intents=100, GET /v1/payment_intents/{id} = 75.5"
+
+    settings = read(monkeypatch, STRIPE_REQUESTS_PER_SECOND="400", STRIPE_OPERATION_REQUESTS_PER_SECOND=operations)
+
+    assert settings.stripe_total_requests_per_second == 400
+    assert settings.stripe_operation_requests_per_second == {
+        EACH_OPERATION: 50,
+        "POST /v1/payment_intents": 100,
+        "GET /v1/payment_intents/{id}": 75.5,
+    }
 
 
 @pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])

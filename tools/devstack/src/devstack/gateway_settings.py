@@ -17,6 +17,11 @@ UNLIMITED_RATES = {
     "REFUSAL_PAUSE_SECONDS": "0",
 }
 """Rate limits that no test reaches, and no pause before a refusal."""
+UNLIMITED_STRIPE_RATES = {
+    "STRIPE_REQUESTS_PER_SECOND": "10000",
+    "STRIPE_OPERATION_REQUESTS_PER_SECOND": "10000",
+}
+"""Limits of requests to a simulator that limits nothing."""
 
 
 def gateway_settings(
@@ -46,4 +51,5 @@ def gateway_settings(
         **({"STOREFRONT_DIR": str(shop), "DEMO_SIGN_IN": "true"} if shop else {}),
         **({"CUSTOMER_PORTAL_RETURN_URL": back_from_portal} if shop and port else {}),
         **({} if rate_limits else UNLIMITED_RATES),
+        **({} if rate_limits or access.is_real else UNLIMITED_STRIPE_RATES),
     }

@@ -22,7 +22,13 @@ from payments_gateway.domain.stripe_errors import (
     StripePermissionMissing,
     StripeUnavailable,
 )
-from payments_gateway.stripe_api.rate_limiter import LimiterTimeout, Priority, StripeLimiter
+from payments_gateway.stripe_api.rate_limiter import (
+    ALL_OPERATIONS,
+    LimiterRefusal,
+    LimiterTimeout,
+    Priority,
+    StripeLimiter,
+)
 from payments_gateway.stripe_api.responses import ResponseKind, StripeResponse, read_response
 from servicekit.deadline import seconds_left
 
@@ -30,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 REQUESTS: Final = Counter("holdfast_stripe_requests", "Requests to Stripe, by outcome.", ["operation", "outcome"])
 SECONDS: Final = Histogram("holdfast_stripe_request_seconds", "Seconds until Stripe responded.", ["operation"])
+RATE_LIMITED: Final = Counter(
+    "holdfast_stripe_rate_limited", "429s of Stripe's limits, by the limit that it names.", ["operation", "reason"]
+)
 KEY_REFUSED: Final = Gauge("holdfast_stripe_key_refused", "1 while Stripe refuses our secret key (401), 0 otherwise.")
 OPERATION_REFUSED: Final = Gauge(
     "holdfast_stripe_operation_refused",
@@ -40,6 +49,9 @@ OPERATION_REFUSED: Final = Gauge(
 _PERMISSION: Final = re.compile(rb"'(rak_[a-z0-9_]{1,64})'")
 """Permission that a 403 asks for: "Having the 'rak_subscription_read' permission would allow this request to continue."
 Source: https://github.com/stripe/stripe-node/issues/2246"""
+_LIMITS_OF_ALL: Final = frozenset({"global-rate", "global-concurrency"})
+_NAMESPACES: Final = frozenset({"billing", "billing_portal", "checkout"})
+"""Parts of a path that stand before the kind of object."""
 _REQUEST_ID: Final = re.compile(r"req_[A-Za-z0-9_]{1,64}")
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _MAX_PAUSE_SECONDS: Final = 2.0
@@ -55,7 +67,7 @@ RawResponse = tuple[bytes, int, Mapping[str, str]]
 
 
 class StripeHttp(stripe.HTTPClient):
-    """Sends the requests of one priority. Clients of both priorities share session and limiter.
+    """Sends the requests of one priority. Clients of all priorities share session and limiter.
 
     `timeout_seconds` bounds one try, `budget_seconds` a request with all its tries and waits; `randomness` returns a
     number from 0 to 1.
@@ -113,12 +125,14 @@ class StripeHttp(stripe.HTTPClient):
     ) -> StripeResponse:
         operation = operation_of(method, url)
         try:
-            async with self._limiter.acquire(self._priority, timeout_seconds=ends_at - time.monotonic()):
+            seconds = ends_at - time.monotonic()
+            async with self._limiter.acquire(operation, self._priority, timeout_seconds=seconds):
                 seconds = min(self._timeout_seconds, ends_at - time.monotonic())
                 with SECONDS.labels(operation).time():
                     response = await self._send(method, url, headers, post_data, seconds)
         except LimiterTimeout as timeout:
-            REQUESTS.labels(operation, "limiter_timeout").inc()
+            refused = isinstance(timeout, LimiterRefusal)
+            REQUESTS.labels(operation, "limiter_refusal" if refused else "limiter_timeout").inc()
             raise StripeUnavailable(timeout.retry_after_seconds) from None
         self._record(operation, response)
         return response
@@ -142,7 +156,9 @@ class StripeHttp(stripe.HTTPClient):
         """Update metrics and limiter, and log what is not ok. Stripe's message may quote the request: left out (P7)."""
         REQUESTS.labels(operation, response.kind).inc()
         if response.kind is ResponseKind.RATE_LIMITED:
-            self._limiter.slow_down(response.retry_after_seconds)
+            RATE_LIMITED.labels(operation, response.limit or "unknown").inc()
+            limited = ALL_OPERATIONS if response.limit in _LIMITS_OF_ALL else operation
+            self._limiter.slow_down(limited, response.retry_after_seconds)
         if response.status is not None and response.kind is not ResponseKind.UNREADABLE:
             KEY_REFUSED.set(response.kind is ResponseKind.UNAUTHORIZED)
             OPERATION_REFUSED.labels(operation).set(response.kind is ResponseKind.FORBIDDEN)
@@ -168,6 +184,8 @@ def _log_failure(operation: str, response: StripeResponse) -> None:
     if response.kind is ResponseKind.FORBIDDEN:
         found = _PERMISSION.search(response.content)
         extra["permission"] = found[1].decode() if found else None
+    if response.kind is ResponseKind.RATE_LIMITED:
+        extra["limit"] = response.limit
     _log.log(
         logging.ERROR if for_operator else logging.WARNING, for_operator or "request to Stripe failed", extra=extra
     )
@@ -196,9 +214,10 @@ def _retry_forbidden(response: StripeResponse, method: str) -> bool:
 
 
 def operation_of(method: str, url: str) -> str:
-    """Return a request's name for logs and metrics: method and path, without ids and queries."""
+    """Return a request's name: method and path, without ids and queries. By it Stripe limits, and we log and count."""
     parts = [part for part in url.partition("://")[2].partition("?")[0].split("/")[1:] if part]
-    names = ["{id}" if place == 2 else part for place, part in enumerate(parts)]  # noqa: PLR2004 — /v1/objects/ID/…
+    place_of_id = 3 if len(parts) > 1 and parts[1] in _NAMESPACES else 2  # /v1/objects/ID/…
+    names = ["{id}" if place == place_of_id else part for place, part in enumerate(parts)]
     return f"{method.upper()} /{'/'.join(names)}"
 
 

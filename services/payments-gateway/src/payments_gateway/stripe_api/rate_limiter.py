@@ -1,81 +1,125 @@
-"""Limiter in front of Stripe: concurrent requests, requests a second, buyers who pay before everything else (ADR 8).
+"""Limiter in front of Stripe: concurrent requests, requests a second, paid checkouts before everything else (ADR 34).
 
-Stripe counts requests by account, not by process: each gateway takes its share of the account's limit.
+Stripe limits the requests of an account, and those of each operation of its API (https://docs.stripe.com/rate-limits).
+It counts by account, not by process: each gateway takes its share.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import count
 from typing import Final
 
 from prometheus_client import Gauge, Histogram
 
+from payments_gateway.stripe_api.token_bucket import TokenBucket
+from payments_gateway.stripe_api.wait_queue import WaitQueue
+
 WAIT_SECONDS: Final = Histogram(
     "holdfast_stripe_limiter_wait_seconds",
-    "Seconds that requests to Stripe waited for a slot, in vain or not.",
+    "Seconds that requests to Stripe waited for their turn, in vain or not.",
     ["priority"],
     buckets=(0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
 )
-RATE: Final = Gauge("holdfast_stripe_rate_limit", "Requests a second that may start now; reduced after a 429.")
+RATE: Final = Gauge(
+    "holdfast_stripe_rate_limit", "Requests a second that may start now; reduced after a 429.", ["operation"]
+)
+ALL_OPERATIONS: Final = "all"
+"""Name of the limit of the whole account, beside those of operations."""
 
-_MAX_HIGH_IN_A_ROW: Final = 7
-"""High-priority requests that may pass a waiting low-priority one, which then gets its slot."""
-_PAUSE_SECONDS: Final = 1.0
-"""Pause after a 429 without Retry-After."""
-_MAX_PAUSE_SECONDS: Final = 30.0
-"""Upper bound for Stripe's Retry-After: no header closes the shop for longer."""
-_MIN_RATE_SHARE: Final = 1 / 16
-_RECOVERY_SHARE_PER_SECOND: Final = 0.1
+_MAX_BUY_IN_A_ROW: Final = 7
+"""BUY requests that may pass a waiting BROWSE request, which is then before them."""
+_RESERVED_SLOTS_SHARE: Final = 0.1
+_ADMITTED_SHARE: Final = 0.5
+"""Part of the longest wait that the requests before it may take, for a request to be let in. The rest is for those that
+pass it later, so that it does not give up just before its turn."""
 
 
 class Priority(StrEnum):
-    """Order in which requests get a slot. The values are metric labels."""
+    """Order in which requests start, the first one first. The values are metric labels."""
 
-    HIGH = "high"
-    """A buyer is paying or has paid."""
-    LOW = "low"
+    FULFIL = "fulfil"
+    """Completes or activates a checkout that is paid, or may be. It has a reserve of slots and tokens to itself."""
+    BUY = "buy"
+    """A buyer begins, changes or cancels."""
+    BROWSE = "browse"
     """Status pages, prices, and events of subscriptions, refunds and disputes. May use half of the slots."""
 
 
+_BUY_FIRST: Final = (Priority.FULFIL, Priority.BUY, Priority.BROWSE)
+_BROWSE_FIRST: Final = (Priority.FULFIL, Priority.BROWSE, Priority.BUY)
+_UP_TO: Final = {priority: _BUY_FIRST[: place + 1] for place, priority in enumerate(_BUY_FIRST)}
+"""Each priority with those before it."""
+
+
 class LimiterTimeout(Exception):
-    """No slot became free in time. `retry_after_seconds` says when one may be, where that is known."""
+    """A request's turn did not come in time. `retry_after_seconds` says when it may come, where that is known."""
 
     def __init__(self, retry_after_seconds: float | None) -> None:
         super().__init__("no slot in time")
         self.retry_after_seconds = retry_after_seconds
 
 
+class LimiterRefusal(LimiterTimeout):
+    """A request's turn cannot come in time: it did not wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRates:
+    """Requests a second that this process may start: of all operations together, and of each one."""
+
+    total: float
+    operation: float
+    by_operation: Mapping[str, float] = field(default_factory=dict)
+    """Operations with another limit than the usual one."""
+
+
 class StripeLimiter:
-    """Token bucket with a bounded number of slots. Bound to one event loop; `monotonic` is a clock in seconds."""
+    """A token bucket for each operation under one for all, and a bounded number of slots. Bound to one event loop.
+
+    FULFIL requests wait as long as they have time, others no longer than `max_wait_seconds`. `monotonic` is a clock in
+    seconds.
+    """
 
     def __init__(
         self,
         *,
         max_concurrent: int,
-        requests_per_second: float,
+        rates: RequestRates,
         max_wait_seconds: float,
         monotonic: Callable[[], float],
     ) -> None:
-        self._capacity = {Priority.HIGH: max_concurrent, Priority.LOW: max(1, max_concurrent // 2)}
-        self._in_flight = dict.fromkeys(Priority, 0)
-        self._waiters: dict[Priority, deque[asyncio.Future[None]]] = {priority: deque() for priority in Priority}
-        self._high_in_a_row = 0
-        self._full_rate = self._rate = requests_per_second
-        self._burst = max(1.0, requests_per_second / 2)
-        self._tokens = self._burst
+        self._slots = {
+            Priority.FULFIL: max_concurrent,
+            Priority.BUY: max(1, max_concurrent - math.ceil(max_concurrent * _RESERVED_SLOTS_SHARE)),
+            Priority.BROWSE: max(1, max_concurrent // 2),
+        }
+        self._taken = dict.fromkeys(Priority, 0)
+        """Slots that each priority and those after it hold."""
+        self._queues = {priority: WaitQueue() for priority in Priority}
+        self._arrivals = count()
+        self._buy_in_a_row = 0
         self._max_wait_seconds = max_wait_seconds
         self._monotonic = monotonic
-        self._refilled_at = self._slowed_at = self._paused_until = float("-inf")
+        self._rates = rates
+        self._operations: dict[str, TokenBucket] = {}
+        self._total = self._new_bucket(ALL_OPERATIONS, rates.total)
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
 
     @asynccontextmanager
-    async def acquire(self, priority: Priority, *, timeout_seconds: float) -> AsyncIterator[None]:
-        """Hold a slot while the context lasts. Raises LimiterTimeout if none becomes free in time."""
+    async def acquire(self, operation: str, priority: Priority, *, timeout_seconds: float) -> AsyncIterator[None]:
+        """Hold a slot while the context lasts. Raises LimiterTimeout: at once if no slot can become free in time.
+
+        `operation` is a name of a bounded set: each has its own limit at Stripe.
+        """
         began = self._monotonic()
         try:
-            await self._wait_for_slot(priority, min(timeout_seconds, self._max_wait_seconds))
+            if not self._starts_at_once(operation, priority, began):
+                await self._wait(operation, priority, timeout_seconds)
         finally:
             WAIT_SECONDS.labels(priority).observe(self._monotonic() - began)
         try:
@@ -83,79 +127,130 @@ class StripeLimiter:
         finally:
             self._release(priority)
 
-    def slow_down(self, retry_after_seconds: float | None) -> None:
-        """React to a 429: start no request for a while, then fewer a second, and recover step by step."""
-        now = self._monotonic()
-        self._refill(now)
-        pause = _PAUSE_SECONDS if retry_after_seconds is None else min(retry_after_seconds, _MAX_PAUSE_SECONDS)
-        if now - self._slowed_at >= _PAUSE_SECONDS:  # several 429s of concurrent requests are one warning
-            self._slowed_at = now
-            self._rate = max(self._full_rate * _MIN_RATE_SHARE, self._rate / 2)
-        self._paused_until = max(self._paused_until, now + pause)
-        self._tokens = min(self._tokens, 1.0)
+    def slow_down(self, operation: str, retry_after_seconds: float | None) -> None:
+        """React to a 429 for an operation or ALL_OPERATIONS."""
+        bucket = self._total if operation == ALL_OPERATIONS else self._bucket(operation)
+        bucket.slow_down(self._monotonic(), retry_after_seconds)
 
-    async def _wait_for_slot(self, priority: Priority, seconds: float) -> None:
-        pause = self._paused_until - self._monotonic()
-        if pause > seconds:
-            raise LimiterTimeout(pause)
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters[priority].append(waiter)
-        self._wake_waiters()
+    def _starts_at_once(self, operation: str, priority: Priority, now: float) -> bool:
+        if any(self._queues.values()) or not self._has_slot(priority) or self._opens_at(operation, priority, now) > now:
+            return False
+        self._start(operation, priority)
+        return True
+
+    async def _wait(self, operation: str, priority: Priority, timeout_seconds: float) -> None:
+        seconds = acceptable = timeout_seconds
+        if priority is not Priority.FULFIL:
+            seconds = min(timeout_seconds, self._max_wait_seconds)
+            acceptable = seconds * _ADMITTED_SHARE
+        expected = self._expected_wait(operation, priority)
+        if expected > acceptable:
+            raise LimiterRefusal(expected)
+        arrival, waiter = next(self._arrivals), asyncio.get_running_loop().create_future()
+        self._queues[priority].add(operation, arrival, waiter)
+        if self._queues[priority].length_of(operation) == 1:  # behind another it cannot be the next
+            self._wake_waiters()
         try:
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:
-            self._abandon(priority, waiter)
-            raise LimiterTimeout(max(0.0, self._paused_until - self._monotonic()) or None) from None
+            self._queues[priority].discard(operation, arrival)
+            if waiter.cancelled():  # else its turn came in the same moment
+                raise LimiterTimeout(self._expected_wait(operation, priority) or None) from None
         except BaseException:
-            self._abandon(priority, waiter)
+            self._queues[priority].discard(operation, arrival)
+            if waiter.done() and not waiter.cancelled():
+                self._release(priority)
             raise
 
-    def _abandon(self, priority: Priority, waiter: "asyncio.Future[None]") -> None:
-        """End a wait. A slot that was granted in the same moment goes to the next waiter."""
-        if waiter.done() and not waiter.cancelled():
-            self._release(priority)
-        else:
-            waiter.cancel()
+    def _expected_wait(self, operation: str, priority: Priority) -> float:
+        """Return the seconds until a newcomer's turn if nobody passes it; slots that are taken are not counted."""
+        queues = [self._queues[each] for each in _UP_TO[priority]]
+        now = self._monotonic()
+        ahead = sum(queue.length_of(operation) for queue in queues)
+        return self._opens_at(operation, priority, now, ahead=ahead, ahead_in_all=sum(map(len, queues))) - now
 
     def _release(self, priority: Priority) -> None:
-        self._in_flight[priority] -= 1
-        self._wake_waiters()
+        for each in _UP_TO[priority]:
+            self._taken[each] -= 1
+        if any(self._queues.values()):
+            self._wake_waiters()
 
     def _wake_waiters(self) -> None:
         now = self._monotonic()
-        self._refill(now)
-        while (priority := self._next_priority()) is not None:
-            opens_at = max(self._paused_until, now + (1 - self._tokens) / self._rate)
-            if opens_at > now:
-                self._wake_waiters_in(opens_at - now)
-                return
-            self._tokens -= 1
-            self._in_flight[priority] += 1
-            self._high_in_a_row = self._high_in_a_row + 1 if priority is Priority.HIGH else 0
-            self._waiters[priority].popleft().set_result(None)
+        while True:
+            found, opens_at = self._next_waiter(now)
+            if found is None:
+                break
+            priority, operation, arrival = found
+            waiter = self._queues[priority].discard(operation, arrival)
+            if waiter is not None and not waiter.done():  # a cancelled one is done
+                self._start(operation, priority)
+                waiter.set_result(None)
+        self._set_timer(opens_at, now)
 
-    def _next_priority(self) -> Priority | None:
-        """Return the priority of the next waiter; None if nobody waits or no slot is free."""
-        for queue in self._waiters.values():
-            while queue and queue[0].done():  # abandoned
-                queue.popleft()
-        low_first = self._high_in_a_row >= _MAX_HIGH_IN_A_ROW
-        order = (Priority.LOW, Priority.HIGH) if low_first else (Priority.HIGH, Priority.LOW)
-        return next((priority for priority in order if self._waiters[priority] and self._has_slot(priority)), None)
+    def _next_waiter(self, now: float) -> tuple[tuple[Priority, str, int] | None, float]:
+        """Return the waiter that starts now, if any; else the time at which the first one may, if slots allow."""
+        earliest = math.inf
+        for priority in self._served_priorities():
+            ready = []
+            for arrival, operation in self._queues[priority].oldest():
+                opens_at = self._opens_at(operation, priority, now)
+                if opens_at <= now:
+                    ready.append((arrival, operation))
+                else:
+                    earliest = min(earliest, opens_at)
+            if ready:
+                arrival, operation = min(ready)
+                return (priority, operation, arrival), now
+        return None, earliest
+
+    def _served_priorities(self) -> list[Priority]:
+        """Return the priorities that somebody waits in and that have a slot, the first to be served first."""
+        order = _BROWSE_FIRST if self._buy_in_a_row >= _MAX_BUY_IN_A_ROW else _BUY_FIRST
+        return [priority for priority in order if self._queues[priority] and self._has_slot(priority)]
 
     def _has_slot(self, priority: Priority) -> bool:
-        total = sum(self._in_flight.values())
-        return total < self._capacity[Priority.HIGH] and self._in_flight[priority] < self._capacity[priority]
+        return all(self._taken[each] < self._slots[each] for each in _UP_TO[priority])
 
-    def _refill(self, now: float) -> None:
-        passed = now - self._refilled_at
-        self._refilled_at = now
-        self._rate = min(self._full_rate, self._rate + self._full_rate * _RECOVERY_SHARE_PER_SECOND * passed)
-        self._tokens = min(self._burst, self._tokens + self._rate * passed)
-        RATE.set(self._rate)
+    def _start(self, operation: str, priority: Priority) -> None:
+        self._bucket(operation).take()
+        self._total.take()
+        for each in _UP_TO[priority]:
+            self._taken[each] += 1
+        if priority is not Priority.FULFIL:
+            self._buy_in_a_row = self._buy_in_a_row + 1 if priority is Priority.BUY else 0
 
-    def _wake_waiters_in(self, seconds: float) -> None:
+    def _opens_at(
+        self, operation: str, priority: Priority, now: float, *, ahead: int = 0, ahead_in_all: int = 0
+    ) -> float:
+        may_use_reserve = priority is Priority.FULFIL
+        return max(
+            self._bucket(operation).opens_at(now, ahead=ahead, may_use_reserve=may_use_reserve),
+            self._total.opens_at(now, ahead=ahead_in_all, may_use_reserve=may_use_reserve),
+        )
+
+    def _bucket(self, operation: str) -> TokenBucket:
+        found = self._operations.get(operation)
+        if found is None:
+            rate = self._rates.by_operation.get(operation, self._rates.operation)
+            found = self._operations[operation] = self._new_bucket(operation, rate)
+        return found
+
+    def _new_bucket(self, operation: str, requests_per_second: float) -> TokenBucket:
+        bucket = TokenBucket(requests_per_second)
+        RATE.labels(operation).set_function(lambda: bucket.rate(self._monotonic()))
+        return bucket
+
+    def _set_timer(self, opens_at: float, now: float) -> None:
+        """Set the one timer, unless it is set to an earlier time. What waits for a slot is woken by a release."""
+        if opens_at >= self._timer_at:
+            return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._wake_waiters)
+        self._timer_at = opens_at
+        self._timer = asyncio.get_running_loop().call_later(opens_at - now, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        self._wake_waiters()

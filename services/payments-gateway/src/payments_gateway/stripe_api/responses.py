@@ -13,6 +13,10 @@ _BAD_REQUEST: Final = 400
 _CONFLICT: Final = 409
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
+_LIMITS: Final = frozenset(
+    {"global-rate", "global-concurrency", "endpoint-rate", "endpoint-concurrency", "resource-specific"}
+)
+"""Values of Stripe-Rate-Limited-Reason (https://docs.stripe.com/rate-limits)."""
 
 
 class ResponseKind(StrEnum):
@@ -73,6 +77,8 @@ class StripeResponse:
     headers: Mapping[str, str] | None = None
     retry_after_seconds: float | None = None
     """Stripe's Retry-After, where it sent one."""
+    limit: str | None = None
+    """Limit that a 429 names; None if it names none that is documented."""
     retry_forbidden: bool = False
     """True if Stripe said that a repeat is useless."""
 
@@ -84,12 +90,14 @@ class StripeResponse:
 def read_response(status: int, content: bytes, headers: Mapping[str, str]) -> StripeResponse:
     """Classify a response. `headers` must be case-insensitive."""
     should_retry = headers.get("Stripe-Should-Retry")
+    reason = headers.get("Stripe-Rate-Limited-Reason")
     return StripeResponse(
         kind=_kind(status, _parse_json(content), headers, retry_advised=should_retry == "true"),
         status=status,
         content=content,
         headers=headers,
         retry_after_seconds=_retry_after_seconds(headers.get("Retry-After")),
+        limit=reason if reason in _LIMITS else None,
         retry_forbidden=should_retry == "false",
     )
 

@@ -21,11 +21,18 @@ from payments_gateway.domain.stripe_errors import (
 )
 from payments_gateway.stripe_api.http import operation_of
 from payments_gateway.stripe_api.intents import StripeIntents
-from payments_gateway.stripe_api.rate_limiter import StripeLimiter
 from servicekit.deadline import deadline
 
 from ..samples import ATTEMPT_ID
-from ..stripe_stand_in import StripeStandIn, intent_json, roomy_limiter, serving, stripe_client, stripe_stand_in
+from ..stripe_stand_in import (
+    StripeStandIn,
+    intent_json,
+    limiter_of_slots,
+    roomy_limiter,
+    serving,
+    stripe_client,
+    stripe_stand_in,
+)
 
 FOR_A_MUG = IntentParams(IntentKind.PAYMENT, Money(1250, "usd"), customer_id=None)
 INTENT = IntentRef("pi_1", IntentKind.PAYMENT)
@@ -245,17 +252,49 @@ async def test_a_retry_after_beyond_the_budget_is_passed_on(stand_in: StripeStan
     assert len(stand_in.sent) == 1
 
 
-async def test_after_a_429_every_request_pauses(stand_in: StripeStandIn) -> None:
-    """The next request is not sent, and fails with the remaining time."""
+async def test_after_a_429_its_operation_pauses(stand_in: StripeStandIn) -> None:
+    """The next one is not sent and fails with the remaining time; other operations go on."""
     stand_in.refuse(429, "invalid_request_error", "rate_limit", Retry_After="20")
     with pytest.raises(StripeUnavailable):
         await StripeIntents(stand_in.client).retrieve(INTENT)
+    stand_in.answer(intent_json())
 
     with pytest.raises(StripeUnavailable) as unavailable:
         await StripeIntents(stand_in.client).retrieve(INTENT)
+    await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
 
     assert 15 < (unavailable.value.retry_after_seconds or 0) <= 20
+    assert [sent.method for sent in stand_in.sent] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize("reason", ["global-rate", "global-concurrency"])
+async def test_after_a_429_of_the_account_every_request_pauses(stand_in: StripeStandIn, reason: str) -> None:
+    """Stripe names the limit, which is counted by name."""
+    labels = {"operation": RETRIEVE, "reason": reason}
+    before = counted("holdfast_stripe_rate_limited_total", **labels)
+    stand_in.refuse(429, "invalid_request_error", Retry_After="20", Stripe_Rate_Limited_Reason=reason)
+    with pytest.raises(StripeUnavailable):
+        await StripeIntents(stand_in.client).retrieve(INTENT)
+
+    with pytest.raises(StripeUnavailable):
+        await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
+
     assert len(stand_in.sent) == 1
+    assert counted("holdfast_stripe_rate_limited_total", **labels) == before + 1
+
+
+async def test_an_unknown_limit_is_counted_as_such(stand_in: StripeStandIn) -> None:
+    """A header is no label: its values are not bounded. It slows its operation alone."""
+    labels = {"operation": RETRIEVE, "reason": "unknown"}
+    before = counted("holdfast_stripe_rate_limited_total", **labels)
+    stand_in.refuse(429, "invalid_request_error", Retry_After="20", Stripe_Rate_Limited_Reason="ada@example.com")
+    stand_in.answer(intent_json())
+
+    with pytest.raises(StripeUnavailable):
+        await StripeIntents(stand_in.client).retrieve(INTENT)
+    await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
+
+    assert counted("holdfast_stripe_rate_limited_total", **labels) == before + 1
 
 
 async def test_a_refused_key_is_an_error_for_the_operator(
@@ -340,6 +379,12 @@ async def test_p7_a_message_of_stripe_is_not_logged(stand_in: StripeStandIn, cap
         ("get", "https://api.stripe.com/v1/payment_intents/pi_1?expand[]=x", RETRIEVE),
         ("post", "http://127.0.0.1:1/v1/payment_intents/pi_1/cancel", "POST /v1/payment_intents/{id}/cancel"),
         ("get", "http://127.0.0.1:1/v1/prices?limit=100", "GET /v1/prices"),
+        ("post", "https://api.stripe.com/v1/billing_portal/sessions", "POST /v1/billing_portal/sessions"),
+        (
+            "get",
+            "https://api.stripe.com/v1/billing_portal/configurations/bpc_1",
+            "GET /v1/billing_portal/configurations/{id}",
+        ),
     ],
 )
 def test_operations_are_named_without_ids(method: str, url: str, operation: str) -> None:
@@ -359,7 +404,7 @@ async def test_no_more_requests_are_in_flight_than_the_limiter_allows() -> None:
         in_flight -= 1
         return web.json_response(intent_json())
 
-    limiter = StripeLimiter(max_concurrent=3, requests_per_second=10_000, max_wait_seconds=5, monotonic=time.monotonic)
+    limiter = limiter_of_slots(3)
     async with serving(handle) as url, aiohttp.ClientSession() as session:
         intents = StripeIntents(stripe_client(url, session, limiter))
 

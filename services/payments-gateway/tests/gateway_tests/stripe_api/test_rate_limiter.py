@@ -1,162 +1,275 @@
 import asyncio
-import time
+from collections import Counter
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
-from payments_gateway.stripe_api.rate_limiter import LimiterTimeout, Priority, StripeLimiter
+from payments_gateway.stripe_api.rate_limiter import (
+    ALL_OPERATIONS,
+    LimiterRefusal,
+    LimiterTimeout,
+    Priority,
+    RequestRates,
+    StripeLimiter,
+)
 
-from ..fakes import FakeClock
-
-LONG = 5.0
-
-
-def limiter(
-    *,
-    max_concurrent: int = 100,
-    requests_per_second: float = 10_000,
-    max_wait_seconds: float = LONG,
-    clock: FakeClock | None = None,
-) -> StripeLimiter:
-    """Return a limiter whose limits are high unless given."""
-    return StripeLimiter(
-        max_concurrent=max_concurrent,
-        requests_per_second=requests_per_second,
-        max_wait_seconds=max_wait_seconds,
-        monotonic=clock.seconds if clock else time.monotonic,
-    )
-
-
-class Request:
-    """A request that holds its slot until it is told to end."""
-
-    def __init__(
-        self, limiter: StripeLimiter, priority: Priority = Priority.HIGH, *, log: list[str] | None = None
-    ) -> None:
-        self.granted = asyncio.Event()
-        self.ended = asyncio.Event()
-        self._log = [] if log is None else log
-        self.task = asyncio.create_task(self._run(limiter, priority))
-
-    async def _run(self, limiter: StripeLimiter, priority: Priority) -> None:
-        async with limiter.acquire(priority, timeout_seconds=LONG):
-            self._log.append(priority.value)
-            self.granted.set()
-            await self.ended.wait()
-
-    async def end(self) -> None:
-        """Release the slot."""
-        self.ended.set()
-        await self.task
+from ..limited_requests import (
+    BROWSE,
+    BUY,
+    CREATE,
+    FULFIL,
+    LIMIT,
+    LONG,
+    NO_LIMIT,
+    RETRIEVE,
+    SUBSCRIBE,
+    Request,
+    end_all,
+    in_virtual_time,
+    limiter,
+    most_in_a_second,
+    now,
+    offer,
+    refused_by_stripe,
+    settle,
+)
 
 
-async def settle() -> None:
-    """Let everything that can happen now happen."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-async def end_all(*requests: Request) -> None:
-    """End requests in whatever order they get their slots."""
-    for request in requests:
-        request.ended.set()
-    await asyncio.gather(*(request.task for request in requests))
-
-
-async def pass_once(limits: StripeLimiter, timeout_seconds: float = LONG) -> None:
-    """Acquire and release a slot."""
-    async with limits.acquire(Priority.HIGH, timeout_seconds=timeout_seconds):
-        pass
-
-
+@in_virtual_time
 async def test_concurrent_requests_are_limited() -> None:
     """The others wait until one ends."""
-    limits = limiter(max_concurrent=3)
-    requests = [Request(limits) for _ in range(5)]
+    limits = limiter(slots=3)
+    requests = [Request(limits, FULFIL) for _ in range(5)]
     await settle()
-    at_first = [request.granted.is_set() for request in requests]
+    at_first = [request.has_slot for request in requests]
 
     await requests[1].end()
     await settle()
 
     assert at_first == [True, True, True, False, False]
-    assert [request.granted.is_set() for request in requests] == [True, True, True, True, False]
+    assert [request.has_slot for request in requests] == [True, True, True, True, False]
     await end_all(*requests)
 
 
-async def test_requests_a_second_are_limited() -> None:
-    """Half a second's worth may start at once, the rest at the rate."""
-    limits = limiter(requests_per_second=100)
-    began = time.monotonic()
+@in_virtual_time
+async def test_no_second_has_more_requests_than_the_limit() -> None:
+    """Offered sixty a second, also after a rest: at least twenty-four start in each, evenly spaced."""
+    limits = limiter(operation=LIMIT, max_wait_seconds=3)
 
-    await asyncio.gather(*(pass_once(limits) for _ in range(50 + 20)))
+    made = await offer(limits, 60, 20, BUY, CREATE)
+    await asyncio.sleep(60)
+    made += await offer(limits, 60, 20, BUY, CREATE)
 
-    assert time.monotonic() - began >= 0.19
+    started = [each for each in made if each.has_slot]
+    assert most_in_a_second(made) <= LIMIT
+    assert len(started) >= 2 * 20 * 24
+    assert max(each.waited for each in started) <= 3
 
 
-@pytest.mark.parametrize(("max_wait_seconds", "timeout_seconds"), [(0.05, LONG), (LONG, 0.05)])
-async def test_a_wait_is_bounded(max_wait_seconds: float, timeout_seconds: float) -> None:
-    """By the limiter and by the caller; a request that gave up takes no slot later."""
-    limits = limiter(max_concurrent=1, max_wait_seconds=max_wait_seconds)
+@in_virtual_time
+async def test_gateways_share_a_limit() -> None:
+    """Four with a quarter each, all overloaded, with paid checkouts among the rest: Stripe refuses nothing."""
+    gateways = [limiter(operation=LIMIT / 4, max_wait_seconds=3) for _ in range(4)]
+
+    offered = [
+        offer(each, a_second, 20, priority, CREATE)
+        for each in gateways
+        for a_second, priority in ((20, BUY), (2, FULFIL))
+    ]
+    made = [each for requests in await asyncio.gather(*offered) for each in requests]
+
+    assert refused_by_stripe(made) == 0
+    assert sum(each.has_slot for each in made) >= 20 * 24
+
+
+@in_virtual_time
+async def test_late_timers_cost_no_requests() -> None:
+    """A busy process wakes up some milliseconds late each time."""
+    limits = limiter(operation=LIMIT)
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+    loop.call_later = lambda delay, *args, **kwargs: call_later(delay + 0.01, *args, **kwargs)  # type: ignore[method-assign]
+
+    made = [Request(limits, takes=0) for _ in range(LIMIT * 10)]
+    await asyncio.gather(*(each.task for each in made))
+
+    assert now() <= LIMIT * 10 / 24
+
+
+@in_virtual_time
+async def test_each_operation_has_its_own_limit() -> None:
+    """A hundred checkouts that wait delay no status page."""
+    limits = limiter(operation=LIMIT)
+    creating = [Request(limits, BUY, CREATE, takes=0) for _ in range(100)]
+    await settle()
+
+    poll = Request(limits, BROWSE, RETRIEVE, takes=0)
+    await asyncio.gather(poll.task, *(each.task for each in creating))
+
+    assert poll.waited < 0.001
+    assert max(each.waited for each in creating) > 3.9
+
+
+@in_virtual_time
+async def test_all_operations_together_have_the_accounts_limit() -> None:
+    """Three of them at once, each below its own."""
+    limits = limiter(operation=LIMIT, total=2 * LIMIT)
+
+    made = [Request(limits, BUY, f"POST /v1/{name}", takes=0) for _ in range(50) for name in ("a", "b", "c")]
+    await asyncio.gather(*(each.task for each in made))
+
+    assert most_in_a_second(made) <= 2 * LIMIT
+    assert now() <= 150 / (2 * 24)
+
+
+@in_virtual_time
+async def test_an_operation_may_have_a_raised_limit() -> None:
+    """Stripe raises single limits of an account on request."""
+    rates = RequestRates(NO_LIMIT, LIMIT, {CREATE: 4 * LIMIT})
+    limits = StripeLimiter(max_concurrent=100, rates=rates, max_wait_seconds=LONG, monotonic=now)
+
+    creating = [Request(limits, BUY, CREATE, takes=0) for _ in range(100)]
+    retrieving = [Request(limits, BUY, RETRIEVE, takes=0) for _ in range(100)]
+    await asyncio.gather(*(each.task for each in (*creating, *retrieving)))
+
+    assert [round(max(each.waited for each in made)) for made in (creating, retrieving)] == [1, 4]
+
+
+@pytest.mark.parametrize("limits", [{"operation": LIMIT}, {"total": LIMIT}])
+@in_virtual_time
+async def test_fulfilment_does_not_wait_behind_others(limits: dict[str, Any]) -> None:
+    """Neither in its operation nor in the account's limit, however many wait: it has a reserve, and goes first."""
+    limiting = limiter(**limits, max_wait_seconds=3)
+    overload = [asyncio.create_task(offer(limiting, 60, 20, each, RETRIEVE)) for each in (BUY, BROWSE)]
+    await asyncio.sleep(1)
+
+    fulfilling = await offer(limiting, 2, 18, FULFIL, RETRIEVE)
+    burst = [Request(limiting, FULFIL, RETRIEVE, takes=0) for _ in range(10)]
+    await asyncio.gather(*(each.task for each in burst))
+
+    assert max(each.waited for each in fulfilling) < 0.001
+    assert max(each.waited for each in burst) < 10 / LIMIT
+    others = await asyncio.gather(*overload)
+    assert refused_by_stripe([*fulfilling, *burst, *others[0], *others[1]]) == 0
+
+
+@in_virtual_time
+async def test_fulfilment_has_slots_of_its_own() -> None:
+    """Slow requests of others leave it a tenth, and browsing leaves half to buyers."""
+    limits = limiter(slots=10)
+    made: list[Request] = []
+    for priority in (BROWSE, BUY, FULFIL):
+        made += [Request(limits, priority) for _ in range(10)]
+        await settle()
+
+    started = Counter(each.priority for each in made if each.has_slot)
+
+    assert started == {BROWSE: 5, BUY: 4, FULFIL: 1}
+    await end_all(*made)
+
+
+@in_virtual_time
+async def test_whoever_buys_goes_before_whoever_browses() -> None:
+    """Ten status polls wait when a buyer comes, and then a paid checkout: those two are next."""
+    limits = limiter(slots=1)
     first = Request(limits)
     await settle()
-    began = time.monotonic()
-
-    with pytest.raises(LimiterTimeout):
-        await pass_once(limits, timeout_seconds)
-
-    assert time.monotonic() - began < LONG
-    await first.end()
-    await pass_once(limits)
-
-
-async def test_high_priority_goes_first() -> None:
-    """Ten status polls wait when a buyer comes to pay: the buyer is next."""
-    order: list[str] = []
-    limits = limiter(max_concurrent=1)
-    first = Request(limits)
-    await settle()
-    low = [Request(limits, Priority.LOW, log=order) for _ in range(10)]
-    await settle()
-    high = Request(limits, Priority.HIGH, log=order)
-    await settle()
-
-    await end_all(first, high, *low)
-
-    assert order == ["high"] + ["low"] * 10
-
-
-async def test_low_priority_is_not_starved() -> None:
-    """It gets a slot after seven of high priority."""
-    order: list[str] = []
-    limits = limiter(max_concurrent=1)
-    first = Request(limits)
-    await settle()
-    waiting = [Request(limits, Priority.HIGH, log=order) for _ in range(20)]
-    waiting += [Request(limits, Priority.LOW, log=order) for _ in range(2)]
+    waiting = [Request(limits, BROWSE, takes=1) for _ in range(10)]
+    waiting += [Request(limits, each, takes=1) for each in (BUY, FULFIL)]
     await settle()
 
     await end_all(first, *waiting)
 
-    assert [place for place, priority in enumerate(order) if priority == "low"] == [6, 14]
+    order = [each.priority for each in sorted(waiting, key=lambda each: each.started_at)]
+    assert order == [FULFIL, BUY] + [BROWSE] * 10
 
 
-async def test_low_priority_gets_half_of_the_slots() -> None:
-    """Slow reads leave room for buyers who pay."""
-    limits = limiter(max_concurrent=4)
-    low = [Request(limits, Priority.LOW) for _ in range(4)]
+@pytest.mark.parametrize("limits", [{"slots": 2}, {"operation": 10.0}, {"total": 10.0}])
+@in_virtual_time
+async def test_browsing_is_not_starved(limits: dict[str, Any]) -> None:
+    """It is before a buyer after seven of them."""
+    limiting = limiter(**limits)
+    first = [Request(limiting, FULFIL, takes=1) for _ in range(3)]
     await settle()
-    high = [Request(limits) for _ in range(2)]
+    waiting = [Request(limiting, BUY, takes=1) for _ in range(20)]
+    waiting += [Request(limiting, BROWSE, takes=1) for _ in range(2)]
+
+    await end_all(*first, *waiting)
+
+    order = sorted(waiting, key=lambda each: each.started_at)
+    assert [place for place, each in enumerate(order) if each.priority is BROWSE] == [7, 15]
+
+
+@pytest.mark.parametrize(("max_wait_seconds", "seconds"), [(1.0, LONG), (LONG, 1.0)])
+@in_virtual_time
+async def test_a_wait_for_a_slot_is_bounded(max_wait_seconds: float, seconds: float) -> None:
+    """By the limiter and by the caller; a request that gave up takes no slot later."""
+    limits = limiter(slots=1, max_wait_seconds=max_wait_seconds)
+    first = Request(limits)
     await settle()
 
-    assert [request.granted.is_set() for request in low] == [True, True, False, False]
-    assert [request.granted.is_set() for request in high] == [True, True]
-    await end_all(*low, *high)
+    with pytest.raises(LimiterTimeout):
+        await Request(limits, seconds=seconds).task
+
+    assert now() == pytest.approx(1, abs=0.01)
+    next_one = Request(limits)
+    await first.end()
+    await settle()
+    assert next_one.has_slot
+    await next_one.end()
 
 
+@in_virtual_time
+async def test_fulfilment_waits_as_long_as_it_has_time() -> None:
+    """A webhook that is refused comes again in minutes or hours only."""
+    limits = limiter(max_wait_seconds=3)
+    limits.slow_down(SUBSCRIBE, 8.0)
+
+    refused = Request(limits, BUY, SUBSCRIBE, seconds=12)
+    paid = Request(limits, FULFIL, SUBSCRIBE, takes=0, seconds=12)
+    await paid.task
+
+    with pytest.raises(LimiterRefusal):
+        await refused.task
+    assert paid.waited == pytest.approx(8, abs=0.2)
+
+
+@in_virtual_time
+async def test_a_wait_that_cannot_end_in_time_is_refused_at_once() -> None:
+    """With the time in which the queue will be worked off; those that wait already get their turn in time."""
+    limits = limiter(operation=LIMIT, max_wait_seconds=3)
+    made = [Request(limits, takes=0) for _ in range(100)]
+    await settle()
+
+    outcomes = await asyncio.gather(*(each.task for each in made), return_exceptions=True)
+
+    refusals = [outcome for outcome in outcomes if outcome is not None]
+    told = {outcome.retry_after_seconds for outcome in refusals if isinstance(outcome, LimiterRefusal)}
+    assert len(refusals) == pytest.approx(100 - 1.5 * LIMIT, abs=3)
+    assert all(1.5 <= (seconds or 0) <= 1.6 for seconds in told)
+    assert max(each.waited for each in made if each.has_slot) <= 1.6
+
+
+@in_virtual_time
+async def test_nobody_gives_up_just_before_the_turn() -> None:
+    """Those that pass a request that waits are accounted for when it is let in."""
+    limits = limiter(operation=LIMIT, max_wait_seconds=3)
+    others = [
+        asyncio.create_task(offer(limits, a_second, 20, each, CREATE)) for a_second, each in ((8, FULFIL), (4, BROWSE))
+    ]
+
+    made = await offer(limits, 60, 20, BUY, CREATE)
+
+    outcomes = await asyncio.gather(*(each.task for each in made), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {type(None), LimiterRefusal}
+    await asyncio.gather(*others)
+
+
+@in_virtual_time
 async def test_a_cancelled_request_leaves_its_slot() -> None:
     """Cancelled while it waits, or just as it gets its slot."""
-    limits = limiter(max_concurrent=1)
+    limits = limiter(slots=1)
     first = Request(limits)
     await settle()
     waits, granted, last = Request(limits), Request(limits), Request(limits)
@@ -164,61 +277,99 @@ async def test_a_cancelled_request_leaves_its_slot() -> None:
 
     waits.task.cancel()
     await settle()
-    await first.end()  # its slot has gone to the next, which does not know yet
+    first.ended.set()
+    await first.task  # its slot has gone to the next, which does not know yet
     granted.task.cancel()
     await settle()
 
-    assert last.granted.is_set()
+    assert last.has_slot
     await last.end()
     await asyncio.gather(waits.task, granted.task, return_exceptions=True)
 
 
+@in_virtual_time
+async def test_abandoned_waits_delay_nobody() -> None:
+    """Fifty buyers close their browsers: whoever comes then is the next, and is told no long wait."""
+    limits = limiter(operation=LIMIT)
+    gone = [Request(limits) for _ in range(50)]
+    await settle()
+    for each in gone:
+        each.task.cancel()
+    await settle()
+
+    later = Request(limits, takes=0, seconds=1)
+    await later.task
+
+    assert later.waited < 2 / LIMIT
+
+
+@in_virtual_time
+async def test_one_timer_wakes_all_that_wait() -> None:
+    """However many they are."""
+    limits = limiter(operation=LIMIT)
+    loop = asyncio.get_running_loop()
+    timers, call_later = [], loop.call_later
+
+    def counting(delay: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
+        if getattr(callback, "__self__", None) is limits:
+            timers.append(delay)
+        return call_later(delay, callback, *args)
+
+    loop.call_later = counting  # type: ignore[method-assign, assignment]
+    made = [Request(limits, takes=0) for _ in range(100)]
+    await settle()
+    at_once = len(timers)
+    await asyncio.gather(*(each.task for each in made))
+
+    assert at_once == 1
+    assert len(timers) <= 110
+
+
 @pytest.mark.parametrize(("retry_after", "pause"), [(20.0, 20.0), (None, 1.0), (3600.0, 30.0)])
-async def test_after_a_429_no_request_starts_for_a_while(retry_after: float | None, pause: float) -> None:
+@in_virtual_time
+async def test_after_a_429_nothing_of_its_operation_starts_for_a_while(retry_after: float | None, pause: float) -> None:
     """At least a second, at most half a minute; callers with less time learn how long."""
-    clock = FakeClock()
-    limits = limiter(clock=clock, max_wait_seconds=0.001)
+    limits = limiter(max_wait_seconds=0.5)
 
-    limits.slow_down(retry_after)
+    limits.slow_down(CREATE, retry_after)
 
-    with pytest.raises(LimiterTimeout) as timeout:
-        await pass_once(limits)
-    assert timeout.value.retry_after_seconds == pytest.approx(pause)
-    clock.advance(pause + 0.1)
-    await pass_once(limits)
+    with pytest.raises(LimiterRefusal) as refusal:
+        await Request(limits).task
+    assert refusal.value.retry_after_seconds == pytest.approx(pause)
+    await Request(limits, BUY, RETRIEVE, takes=0).task
+    await asyncio.sleep(pause + 0.01)
+    await Request(limits, takes=0).task
 
 
-async def test_a_short_pause_is_waited_for() -> None:
-    """The request starts when it is over."""
+@in_virtual_time
+async def test_after_a_429_of_the_account_nothing_starts_for_a_while() -> None:
+    """Of no operation and no priority."""
     limits = limiter()
-    limits.slow_down(0.2)
-    began = time.monotonic()
+    limits.slow_down(ALL_OPERATIONS, 2.0)
 
-    await pass_once(limits)
+    made = [Request(limits, each, RETRIEVE, takes=0) for each in Priority]
+    await asyncio.gather(*(each.task for each in made))
 
-    assert time.monotonic() - began >= 0.19
+    assert min(each.waited for each in made) >= 2.0
 
 
+@in_virtual_time
 async def test_after_a_429_the_rate_is_reduced_and_recovers() -> None:
     """Halved for each second with a 429, down to a sixteenth; restored by ten seconds without."""
-    clock = FakeClock()
-    limits = limiter(requests_per_second=160, clock=clock)
+    limits = limiter(operation=160 / 0.98)
+    await Request(limits, takes=0).task
 
     def rate() -> float:
-        return REGISTRY.get_sample_value("holdfast_stripe_rate_limit") or 0.0
+        return REGISTRY.get_sample_value("holdfast_stripe_rate_limit", {"operation": CREATE}) or 0.0
 
     for _ in range(5):
-        limits.slow_down(0.0)  # five at once are one warning
-    await pass_once(limits)
+        limits.slow_down(CREATE, 0.0)  # five at once are one warning
     once = rate()
     for _ in range(20):
-        clock.advance(1.0)
-        limits.slow_down(0.0)
-    clock.advance(0.1)
-    await pass_once(limits)
+        await asyncio.sleep(1)
+        limits.slow_down(CREATE, 0.0)
     often = rate()
-    clock.advance(10)
-    await pass_once(limits)
+    await asyncio.sleep(10)
 
     assert once == pytest.approx(80)
     assert often < 30

@@ -159,7 +159,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         )
         dispatcher = WebhookDispatcher(
             fulfilment=fulfilment,
-            intents=intents,
+            intents=paid_intents,
             refunds=refunds,
             refund_lists=refund_lists,
             disputes=disputes,

@@ -1,6 +1,6 @@
 /** Details that the buyer enters: their checks, and the request that they become. */
 
-import type { CheckoutRequest, FieldError } from "@holdfast/checkout";
+import { addressOf, type CheckoutRequest, contactOf, type FieldError } from "@holdfast/checkout";
 import type { CartLine } from "../cart";
 
 export interface Details {
@@ -17,8 +17,6 @@ export interface Details {
 
 export type FieldName = keyof Details;
 export type Errors = Partial<Record<FieldName, string>>;
-
-const ADDRESS: FieldName[] = ["line1", "line2", "city", "state", "postalCode", "country"];
 
 export const LABELS: Record<FieldName, string> = {
   email: "E-mail",
@@ -87,12 +85,10 @@ export function toRequest(
   items: CartLine[],
   { withAddress, shippingOptionId }: Choices,
 ): CheckoutRequest {
-  const entered = (names: FieldName[]) =>
-    Object.fromEntries(names.map((name) => [name, details[name].trim()]).filter(([, value]) => value));
   return {
     items: items.map(({ priceId, quantity }) => ({ priceId, quantity })),
-    contact: entered(["email", "name", "phone"]) as CheckoutRequest["contact"],
-    ...(withAddress && { shippingAddress: entered(ADDRESS) as NonNullable<CheckoutRequest["shippingAddress"]> }),
+    contact: contactOf(details),
+    ...(withAddress && { shippingAddress: addressOf({ ...details, postal_code: details.postalCode }) }),
     ...(withAddress && shippingOptionId && { shippingOptionId }),
   };
 }

@@ -159,6 +159,19 @@ async def test_a_customer_has_one_currency(sim: SimulatedStripe) -> None:
     assert len((await sim.api.v1.subscriptions.list_async({"status": "all"})).data) == 1
 
 
+async def test_an_incomplete_one_expires_when_it_is_canceled(sim: SimulatedStripe) -> None:
+    """In an update, and its invoice is void."""
+    subscription = await sim.subscription(FAILS_LATER)
+
+    ended = await sim.api.v1.subscriptions.cancel_async(subscription.id)
+
+    invoice = await sim.api.v1.invoices.retrieve_async(str(ended.latest_invoice))
+    assert (ended.status, ended.canceled_at, invoice.status) == ("incomplete_expired", ended.ended_at, "void")
+    types = await sim.event_types()
+    assert types[-1] == "customer.subscription.updated"
+    assert "customer.subscription.deleted" not in types
+
+
 async def test_an_incomplete_one_can_change_little(sim: SimulatedStripe) -> None:
     """Its metadata and payment method, but not its end."""
     subscription = await sim.subscription(FAILS_LATER)

@@ -18,12 +18,14 @@ _PAYABLE_SECONDS = 23 * HOUR_SECONDS
 def cancel_now(account: Account, subscription_id: str, reason: str) -> StripeObject:
     """Cancel a subscription at once. Its unpaid invoices are no longer collected automatically.
 
-    See https://docs.stripe.com/billing/subscriptions/cancel#handle-invoice-items-when-canceling-subscriptions.
+    See https://docs.stripe.com/billing/subscriptions/cancel#handle-invoice-items-when-canceling-subscriptions. An
+    incomplete one expires instead, in an update: https://github.com/pay-rails/pay/issues/91 shows the event.
     """
     subscription = account[SUBSCRIPTIONS].get(subscription_id)
     now = account.clock.timestamp()
+    incomplete = subscription["status"] == "incomplete"
     for invoice in invoices_of(account, subscription_id, "draft", "open"):
-        if subscription["status"] == "incomplete":
+        if incomplete:
             void(account, invoice)
         else:
             stopped = {"next_payment_attempt": None, "automatically_finalizes_at": None, "auto_advance": False}
@@ -31,8 +33,8 @@ def cancel_now(account: Account, subscription_id: str, reason: str) -> StripeObj
     return account.change(
         SUBSCRIPTIONS,
         subscription,
-        "customer.subscription.deleted",
-        status="canceled",
+        "customer.subscription.updated" if incomplete else "customer.subscription.deleted",
+        status="incomplete_expired" if incomplete else "canceled",
         canceled_at=subscription["canceled_at"] or now,
         ended_at=now,
         cancellation_details=subscription["cancellation_details"] | {"reason": reason},

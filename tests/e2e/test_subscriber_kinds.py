@@ -71,7 +71,6 @@ class Year:
     settled: Waiter
     subscribers: dict[str, Subscriber] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    _owners: dict[str, str | None] = field(default_factory=dict)
 
     async def buy(self, subscriber: Subscriber, cart: Cart) -> None:
         """Buy a subscription."""
@@ -110,7 +109,7 @@ class Year:
                 await self._compare_invoices(row)
 
     async def _compare_after(self, event: Mapping[str, Any]) -> None:
-        stripe_id = await self._subscription_of(event["object_id"])
+        stripe_id = await self._subscription_of(event["event_id"])
         for subscriber in self.subscribers.values():
             if any(row["stripe_subscription_id"] == stripe_id for row in subscriber.rows):
                 await self._compare(subscriber, str(stripe_id))
@@ -124,13 +123,14 @@ class Year:
         if stripe_id == subscriber.stripe_id and subscriber.statuses[-1:] != [body["status"]]:
             subscriber.statuses.append(body["status"])
 
-    async def _subscription_of(self, object_id: str) -> str | None:
-        if object_id.startswith("sub_"):
-            return object_id
-        if object_id not in self._owners:
-            parent = (await self.system.stripe.v1.invoices.retrieve_async(object_id)).to_dict()["parent"]
-            self._owners[object_id] = (parent or {}).get("subscription_details", {}).get("subscription")
-        return self._owners[object_id]
+    async def _subscription_of(self, event_id: str) -> str | None:
+        subject = (await self.system.stripe.v1.events.retrieve_async(event_id)).to_dict()["data"]["object"]
+        if subject["object"] == "subscription":
+            return str(subject["id"])
+        if subject["object"] == "discount":
+            return str(subject["subscription"])
+        details: dict[str, str] = (subject["parent"] or {}).get("subscription_details", {})
+        return details.get("subscription")
 
     async def _compare_invoices(self, row: Mapping[str, Any]) -> None:
         recorded = recorded_invoices(await self.system.orders_db.invoices_of(row["id"]))
@@ -156,6 +156,8 @@ HANDLED: Final = frozenset(
         *(f"customer.subscription.{verb}" for verb in ("updated", "deleted", "trial_will_end")),
         *(f"invoice.{verb}" for verb in ("finalized", "paid", "payment_failed", "payment_action_required", "voided")),
         "invoice.marked_uncollectible",
+        "customer.discount.created",
+        "customer.discount.deleted",
     }
 )
 """Types that the gateway handles, and that occur after the purchase."""
@@ -191,6 +193,15 @@ async def give_discounts(year: Year, subscriber: Subscriber) -> None:
     )
     amount = await coupons.create_async({"amount_off": 300, "currency": "usd", "duration": "forever"})
     await year.change(subscriber, discounts=[{"coupon": percent.id}, {"coupon": amount.id}])
+
+
+async def give_item_discount(year: Year, subscriber: Subscriber) -> None:
+    """Give a percentage of one item, for two months."""
+    coupon = await year.system.stripe.v1.coupons.create_async(
+        {"percent_off": 50, "duration": "repeating", "duration_in_months": 2, "name": "Half price"}
+    )
+    _, second = (await year.at_stripe(subscriber))["items"]["data"]
+    await year.change(subscriber, items=[{"id": second["id"], "discounts": [{"coupon": coupon.id}]}])
 
 
 async def end_in_portal(year: Year, subscriber: Subscriber) -> None:
@@ -279,6 +290,7 @@ ACTIONS: Final[Mapping[tuple[str, int], Action]] = {
     ("plan", 30): change_plan,
     ("plan", 90): add_item,
     ("plan", 150): give_discounts,
+    ("plan", 180): give_item_discount,
     ("plan", 270): remove_item,
     ("paused", 60): pause,
     ("paused", 180): lambda year, who: year.change(who, pause_collection={"behavior": "keep_as_draft"}),

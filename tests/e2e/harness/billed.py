@@ -59,7 +59,6 @@ _ITEM_LEFT_OUT: Final = frozenset(
         "created",
         "current_period_start",
         "current_trial",
-        "discounts",
         "metadata",
         "object",
         "plan",
@@ -129,7 +128,12 @@ _OUR_BODY: Final = frozenset(
 async def stripe_subscription(system: System, subscription_id: str) -> dict[str, Any]:
     """Return a Stripe subscription with the products and coupons that its row shows."""
     shown = await system.stripe.v1.subscriptions.retrieve_async(subscription_id, {"expand": [*_EXPANDED]})
-    return shown.to_dict()
+    items = await system.stripe.v1.subscription_items.list_async(
+        {"subscription": subscription_id, "expand": ["data.price.product", "data.discounts.source.coupon"]}
+    )
+    subscription = shown.to_dict()
+    subscription["items"]["data"] = [each.to_dict() for each in items.data]
+    return subscription
 
 
 async def require_equal(system: System, at_stripe: Fields, body: Fields) -> None:
@@ -170,15 +174,21 @@ _COMPARED: Final = frozenset(
 
 def _stripe_fields(at_stripe: Fields) -> set[str]:
     for item in _items(at_stripe):
-        compared = {"id", "current_period_end", "price", "quantity"}
+        compared = {"id", "current_period_end", "discounts", "price", "quantity"}
         assert item.keys() - _ITEM_LEFT_OUT == compared
-    for discount in at_stripe["discounts"]:
+    for discount in _discounts(at_stripe):
         assert discount.keys() - _DISCOUNT_LEFT_OUT == {"id", "end", "source", "subscription_item"}
     return set(at_stripe)
 
 
 def _items(at_stripe: Fields) -> Sequence[Fields]:
     return list(at_stripe["items"]["data"])
+
+
+def _discounts(at_stripe: Fields) -> Sequence[Fields]:
+    """Return the discounts of a subscription, and of its items while it goes on."""
+    of_items = [each for item in _items(at_stripe) for each in item["discounts"]]
+    return [*at_stripe["discounts"], *(of_items if at_stripe["ended_at"] is None else [])]
 
 
 def _expected_row(at_stripe: Fields) -> dict[str, Any]:
@@ -193,7 +203,7 @@ def _expected_row(at_stripe: Fields) -> dict[str, Any]:
         "latest_invoice_id": at_stripe["latest_invoice"],
         "pause_behavior": pause.get("behavior"),
         "pause_resumes_at": _time(pause.get("resumes_at")),
-        "discounts": [_expected_discount(each) for each in at_stripe["discounts"]],
+        "discounts": [_expected_discount(each) for each in _discounts(at_stripe)],
         "default_payment_method_id": at_stripe["default_payment_method"],
     }
 

@@ -50,7 +50,8 @@ class SubscriptionChanged:
     """metadata.subscriptionId in the event."""
     stripe_invoice_id: str | None
     """Id of the invoice, if the event is about one."""
-    livemode: bool
+    livemode: bool | None
+    """None if the event's object does not say it."""
 
 
 WebhookEvent = (

@@ -26,7 +26,7 @@ from payments_gateway.domain.webhook_events import (
     WebhookEvent,
 )
 from payments_gateway.stripe_api.calls import UNREADABLE
-from payments_gateway.stripe_api.fields import read_id, read_time
+from payments_gateway.stripe_api.fields import read_id, read_reference, read_time
 from payments_gateway.stripe_api.intents import intent_from_stripe, ref_from_stripe
 from payments_gateway.stripe_api.subscriptions import our_id, stripe_subscription_id, subscription_details
 
@@ -204,6 +204,14 @@ def _subscription_changed(shown: Any) -> SubscriptionChanged:
     )
 
 
+def _discount_changed(shown: Any) -> SubscriptionChanged | None:
+    """Read a discount of a subscription or of its item. It may end by itself, without a change of the subscription."""
+    discounted_id = read_reference(shown.get("subscription"))
+    if discounted_id is None:
+        return None
+    return SubscriptionChanged(discounted_id, None, None, livemode=None)
+
+
 def _invoice_changed(shown: Any) -> SubscriptionChanged | None:
     charged_subscription_id = stripe_subscription_id(shown)
     if charged_subscription_id is None:
@@ -229,6 +237,9 @@ _READERS: Final[Mapping[str, Callable[[Any], WebhookEvent | None]]] = {
     "charge.dispute.closed": _dispute_changed,
     "charge.dispute.funds_withdrawn": _dispute_changed,
     "charge.dispute.funds_reinstated": _dispute_changed,
+    "customer.discount.created": _discount_changed,
+    "customer.discount.updated": _discount_changed,
+    "customer.discount.deleted": _discount_changed,
     "customer.subscription.created": _subscription_changed,
     "customer.subscription.updated": _subscription_changed,
     "customer.subscription.deleted": _subscription_changed,

@@ -73,7 +73,7 @@ class SubscriptionSync:
         return written
 
     async def _handle(self, event: SubscriptionChanged, lock: HeldLock) -> str:
-        subscription = await self._find_subscription(event) if event.livemode == self._livemode else None
+        subscription = await self._find_subscription(event) if event.livemode in (None, self._livemode) else None
         if subscription is None:
             _log.info(
                 "event of a subscription that is not ours", extra={"stripe_subscription": event.stripe_subscription_id}

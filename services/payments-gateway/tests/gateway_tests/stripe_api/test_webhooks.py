@@ -360,6 +360,7 @@ def test_other_events_are_read_by_id_only(kind: str, event: WebhookEvent | None)
 OURS = {"metadata": {"subscriptionId": "ours"}}
 SUBSCRIPTION = {"id": "sub_1", **OURS, "livemode": False}
 OLDER_SUBSCRIPTION = {**SUBSCRIPTION, "current_period_end": 1_900_000_000, "items": {"data": [{"id": "si_1"}]}}
+DISCOUNT = {"id": "di_1", "object": "discount", "customer": "cus_1", "subscription": "sub_1"}
 INVOICE = {
     "id": "in_1",
     "parent": {"type": "subscription_details", "subscription_details": {"subscription": "sub_1", **OURS}},
@@ -382,6 +383,8 @@ OF_A_QUOTE = {"type": "quote_details", "subscription_details": None, "quote_deta
             OLDER_SUBSCRIPTION,
             SubscriptionChanged("sub_1", "ours", None, livemode=False),
         ),
+        ("customer.discount.deleted", DISCOUNT, SubscriptionChanged("sub_1", None, None, livemode=None)),
+        ("customer.discount.deleted", {**DISCOUNT, "subscription": None}, None),
         ("invoice.paid", INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
         ("invoice.paid", OLDER_INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
         ("invoice.paid", OLDEST_INVOICE, SubscriptionChanged("sub_1", None, "in_1", livemode=False)),
@@ -393,7 +396,7 @@ OF_A_QUOTE = {"type": "quote_details", "subscription_details": None, "quote_deta
 def test_events_of_subscriptions_and_invoices_are_read(
     kind: str, shown: dict[str, Any], event: WebhookEvent | None
 ) -> None:
-    """In the form of any API version. An invoice tells of its subscription; one that charges for none has no effect."""
+    """In the form of any API version. Invoices and discounts name their subscription; without one they do nothing."""
     assert event_of(kind, shown) == event
 
 

@@ -57,6 +57,26 @@ async def test_an_item_is_gone(open_shop: OpenShop, purchases: Purchases, system
         await purchases.are_one_order(1800 + STANDARD)
 
 
+async def test_a_subscription_that_cannot_begin_is_told_until_it_was_mended(
+    open_shop: OpenShop, purchases: Purchases, system: System
+) -> None:
+    """The price is taken back while the buyer pays: nobody asks for money again, and the mended one is shown."""
+    async with _on_sale(system, Product("Star chart", {"usd": 900}, billing=BillingInterval("month"))) as price:
+        shop = await open_shop()
+        await shop.begin("Star chart")
+        await system.stripe.v1.prices.update_async(price.id, {"active": False})
+        await shop.pay_with()
+
+        await shop.is_told("needs attention", "not been charged")
+        (row,) = await purchases.are_only_subscriptions({"activation_failed": 1})
+        await expect(shop.card_number).to_be_hidden()
+
+        await system.stripe.v1.prices.update_async(price.id, {"active": True})
+        await system.rpc.retry_activation(str(row["id"]))
+        await shop.page.reload()
+        await shop.sees("being set up")
+
+
 async def test_the_shop_cannot_be_read(shop: Storefront) -> None:
     """The catalogue does not load: the page says so and tries again when asked."""
     shop.recorder.expect("net::ERR_CONNECTION_RESET")

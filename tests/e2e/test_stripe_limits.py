@@ -24,6 +24,7 @@ async def test_429s_of_one_operation_leave_the_others_alone(
 
     Afterwards the same requests begin one checkout each.
     """
+    of_other_tests = set(await system.attempt_store.content_keys())
     paid = [await shop.checkout(system.cart(mug=1)) for _ in range(3)]
     keys = [str(uuid.uuid4()) for _ in range(3)]
     before = await system.orders_db.counts()
@@ -44,7 +45,7 @@ async def test_429s_of_one_operation_leave_the_others_alone(
     assert seconds < REQUEST_DEADLINE_SECONDS
     assert [reply.ok()["status"] for reply in completed] == ["completed"] * 3
     assert (await system.orders_db.counts()).orders == before.orders + 3
-    assert stored == []  # nothing is kept for the refused
+    assert set(stored) <= of_other_tests  # nothing is kept for the refused
     lines = [line for line in _logged(system) if line.get("limit")]
     assert {(line["operation"], line["outcome"], line["limit"]) for line in lines} == {
         (CREATE, "rate_limited", "endpoint-rate")

@@ -152,6 +152,7 @@ class PostgresSubscriptionRepository:
     async def _list(
         self, statement: Executable, values: dict[str, Any], *, with_invoices: bool = True
     ) -> list[Subscription]:
+        # Each statement sees the last commit, so a read may mix two versions of a row. A write by the first is refused.
         rows = (await self._connection.execute(statement, values)).all()
         ids = [row.id for row in rows]
         items = await self._by_subscription(statements.SELECT_ITEMS, ids)

@@ -17,7 +17,7 @@ from stripe_simulator.resources.prices import plan_of
 from stripe_simulator.resources.subscription_items import check_together, find_price, item_list, new_item
 
 _WHEN_ENDED: Final = frozenset({"cancellation_details", "expand", "metadata"})
-_WHEN_INCOMPLETE: Final = frozenset({"default_payment_method", "expand", "metadata", "payment_settings"})
+_WHEN_INCOMPLETE: Final = frozenset({"default_payment_method", "expand", "metadata"})
 """https://docs.stripe.com/api/subscriptions/object#subscription_object-status: metadata and default source;
 https://docs.stripe.com/billing/subscriptions/overview#requires-payment-method: the default payment method too."""
 _ITEM_PARAMETERS: Final = ("id", "price", "quantity", "metadata", "deleted", "discounts")

@@ -46,6 +46,6 @@ function discountText({ name, percentOff, amountOff, currency, endsAt, itemId }:
 function paidWith({ collectionMethod, defaultPaymentMethodId }: Subscription): string {
   if (collectionMethod === "send_invoice") return "You pay each charge by an invoice that is sent to you.";
   return defaultPaymentMethodId
-    ? "Charged to the payment method that was chosen for it."
+    ? "Charged to this subscription's own payment method."
     : "Charged to your default payment method.";
 }

@@ -95,8 +95,8 @@ test.each<[string, object, string[], RegExp]>([
     ["Discount: $5.00 off Coffee"],
     /null|until/,
   ],
-  ["with a payment method of its own", { defaultPaymentMethodId: "pm_1" }, ["was chosen for it"], /default|pm_1/],
-  ["with the customer's default payment method", {}, ["your default payment method"], /chosen/],
+  ["with a payment method of its own", { defaultPaymentMethodId: "pm_1" }, ["own payment method"], /default|pm_1/],
+  ["with the customer's default payment method", {}, ["your default payment method"], /own/],
   ["that is paid by invoice", { collectionMethod: "send_invoice" }, ["an invoice that is sent"], /default/],
   [
     "that is overdue and ends later: paying comes first",

@@ -238,6 +238,23 @@ class ReadIncomplete(CancelAtPeriodEnd):
         return await self.request(door, "GET", f"/api/subscriptions/{(await self.row())['id']}")
 
 
+class CancelIncomplete(ReadIncomplete):
+    """A user ends at its period's end a subscription whose first charge was declined: it ends now."""
+
+    calls: ClassVar[Calls] = (
+        Call.GET_SUBSCRIPTION,
+        Call.RETRIEVE_SUBSCRIPTION,
+        Call.END_SUBSCRIPTION,
+        Call.APPLY_STATE,
+    )
+    failed_at = (2, 3)
+    subscription_status = "incomplete_expired"
+
+    async def act(self, door: Shop) -> Reply:
+        """Cancel the subscription."""
+        return await CancelAtPeriodEnd.act(self, door)
+
+
 class OpenPortal(CancelAtPeriodEnd):
     """A user opens Stripe's customer portal."""
 
@@ -292,6 +309,7 @@ BILLING: Final[tuple[type[Activate], ...]] = (
     CancelNow,
     CancelPending,
     ReadIncomplete,
+    CancelIncomplete,
     OpenPortal,
 )
 BILLING_CALLS: Final = [(kind, index) for kind in BILLING for index in kind.failed_at]

@@ -226,7 +226,7 @@ class ReadIncomplete(CancelAtPeriodEnd):
     """A user reads a subscription whose first charge was declined."""
 
     calls: ClassVar[Calls] = (Call.GET_SUBSCRIPTION, Call.RETRIEVE_SUBSCRIPTION, Call.RETRIEVE_INTENT)
-    failed_at = ()
+    failed_at: ClassVar[tuple[int, ...]] = ()
     subscription_status = "incomplete"
 
     async def pay(self) -> None:

@@ -41,8 +41,9 @@ TRY_SHOP = mkdir -p .holdfast; $(MAKE) --silent frontend >.holdfast/frontend.log
 # Some browser tests are in `make test`, if there is a browser.
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 IN_BROWSER := $(if $(CHROMIUM),(not browser or quick),not browser)
-# Its figures would suffer from a second worker.
+# Their figures would suffer from a second worker.
 MEASURED_ALONE := $(wildcard tests/browser/test_performance.py)
+LONG_MEASURED_ALONE := $(wildcard tests/e2e/test_load_at_stripe_limits.py)
 # The tests clean up by themselves; testcontainers' own cleaner would be one more image to pull.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
 export UV_PYTHON_DOWNLOADS := never
@@ -85,7 +86,8 @@ endif
 
 .PHONY: test-long
 test-long: .venv/.synced ## Run long tests: kills at every call, cluster changes and mixed carts under load
-	@$(RUN) pytest -n 2 --dist loadfile -m "long and not browser" $(PYTEST_ARGS)
+	@$(RUN) pytest -n 2 --dist loadfile -m "long and not browser" $(LONG_MEASURED_ALONE:%=--ignore=%) $(PYTEST_ARGS)
+	@$(LONG_MEASURED_ALONE:%=$(RUN) pytest %)
 
 .PHONY: frontend
 frontend: $(SHOP) $(STRIPE_TYPES) ## Build the shop into frontend/shop/dist, and extract Stripe's published types for the tests

@@ -56,10 +56,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one round has shown."""
+    """Result of one round."""
 
     slower: float
-    """How many times longer the slowest hundredth of the returns took under load."""
+    """Time that the slowest hundredth of the returns took under load, over that before."""
     a_second: float
     """Requests of buyers that succeeded, in the steady part of the load."""
 

@@ -244,10 +244,13 @@ class CancelIncomplete(ReadIncomplete):
     calls: ClassVar[Calls] = (
         Call.GET_SUBSCRIPTION,
         Call.RETRIEVE_SUBSCRIPTION,
+        Call.RETRIEVE_SUBSCRIPTION,
+        Call.RETRIEVE_INTENT,
         Call.END_SUBSCRIPTION,
+        Call.RETRIEVE_INTENT,
         Call.APPLY_STATE,
     )
-    failed_at = (2, 3)
+    failed_at = (4, 5, 6)
     subscription_status = "incomplete_expired"
 
     async def act(self, door: Shop) -> Reply:
@@ -274,7 +277,13 @@ class OpenPortal(CancelAtPeriodEnd):
 class CancelNow(CancelAtPeriodEnd):
     """A user cancels a subscription at once."""
 
-    calls: ClassVar[Calls] = (Call.GET_SUBSCRIPTION, Call.END_SUBSCRIPTION, Call.APPLY_STATE)
+    calls: ClassVar[Calls] = (
+        Call.GET_SUBSCRIPTION,
+        Call.RETRIEVE_SUBSCRIPTION,
+        Call.END_SUBSCRIPTION,
+        Call.APPLY_STATE,
+    )
+    failed_at = (2, 3)
     mode = "now"
     subscription_status = "canceled"
 

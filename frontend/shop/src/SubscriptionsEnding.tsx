@@ -1,4 +1,4 @@
-import { type CheckoutMessage, messageFor, type Subscription } from "@holdfast/checkout";
+import { type CheckoutMessage, CheckoutProblem, messageFor, type Subscription } from "@holdfast/checkout";
 import { useRef, useState } from "react";
 import { client } from "./client";
 import { MessageAlert } from "./components/Alert";
@@ -27,7 +27,7 @@ export function SubscriptionEnding({ subscription, onChange }: SubscriptionEndin
       if (hasEnded(changed)) question.current?.closest("li")?.focus();
       onChange(changed);
     } catch (problem) {
-      setMessage(messageFor(problem));
+      setMessage(messageFor(isAtTheBank(problem) ? "subscription_payment_processing" : problem));
     }
     setBusy(false);
   };
@@ -63,6 +63,10 @@ export function SubscriptionEnding({ subscription, onChange }: SubscriptionEndin
       </dialog>
     </div>
   );
+}
+
+function isAtTheBank(problem: unknown): boolean {
+  return problem instanceof CheckoutProblem && problem.type === "payment_processing";
 }
 
 function consequence({ status, currentPeriodEnd }: Subscription, mode: Mode): string {

@@ -201,6 +201,8 @@ export interface paths {
          * End one's own subscription
          * @description End the subscription with its period or now, or revert that, and return it.
          *
+         *     409 `payment_processing` instead of an end at once while its payment is at the bank: an end would not stop it.
+         *
          *     One that is cancelled while Stripe may be creating it is 503 until Stripe cannot charge for it any more. It is
          *     cancelled already, and the same request after Retry-After seconds returns it.
          */
@@ -831,7 +833,8 @@ export interface components {
              * @description Stable; clients act on it. What to do after a conflict about a checkout:
              *     - `already_paid`: show `purchase`. Without one, the payment is reviewed or its purchase was erased: ask for no money.
              *     - `payment_processing`: a payment may still succeed. Poll the status of `checkoutAttemptId`, which may be a later
-             *       checkout than you have; do not let the buyer pay again.
+             *       checkout than you have; do not let the buyer pay again. From a cancel of a subscription: repeat it when
+             *       the payment has arrived or failed.
              *     - `attempt_closed`: expired, superseded or cancelled. Begin another checkout, with a new key, that supersedes the last
              *       one whose `checkoutAttemptId` you have.
              *     - `payment_not_succeeded`: not paid. Read the status: it says if the buyer may try again or must begin anew.

@@ -47,6 +47,7 @@ export interface CheckoutClient {
   subscription(id: string): Promise<Subscription>;
   /** Begin a visit to Stripe's customer portal (payment method, invoices). Go to its address at once: it is short-lived. */
   openCustomerPortal(subscriptionId: string): Promise<CustomerPortal>;
+  /** 409 `payment_processing`: it cannot end now. Show `messageFor("subscription_payment_processing")`. */
   cancelSubscription(id: string, mode: "at_period_end" | "now" | "undo"): Promise<Subscription>;
 }
 

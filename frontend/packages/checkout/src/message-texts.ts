@@ -29,6 +29,7 @@ export type PageKind =
   | "status_offline"
   | "status_needs_sign_in"
   | "subscription_pending"
+  | "subscription_payment_processing"
   | "subscription_incomplete"
   | "subscription_past_due"
   | "subscription_needs_attention"
@@ -346,6 +347,12 @@ export const TEMPLATES: Record<MessageKind, Template> = {
     text: "Your sign-in is not valid any more, so it cannot be shown if your payment is pending or complete. A payment that was made is safe. Do not pay again. Sign in to see it.",
     money: "pending",
     action: "sign_in",
+  },
+  subscription_payment_processing: {
+    title: "The subscription cannot end now",
+    text: "A payment for it is at the bank, which nothing stops. It may be charged, so do not pay again. End the subscription once the payment has arrived or failed.",
+    money: "pending",
+    action: "wait",
   },
   subscription_pending: {
     title: "Your purchase is placed",

@@ -102,7 +102,8 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         ids = AttemptIds([secret.get_secret_value().encode() for secret in settings.attempt_id_secrets])
 
         # Use cases.
-        activation = Activation(subscriptions, StripeSubscriptions(fulfil_stripe), now=now)
+        paid_billing = StripeSubscriptions(fulfil_stripe)
+        activation = Activation(subscriptions, paid_billing, OpenPayments(paid_billing, paid_intents), now=now)
         refunds_client = RefundsClient(orders_channel, timeout_seconds=timeout_seconds)
 
         def refund_mirror(client: stripe.StripeClient) -> StripeMirror[Refund]:
@@ -143,6 +144,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         cancels = SubscriptionCancel(
             subscriptions,
             billing,
+            OpenPayments(billing, intents),
             activation,
             sync,
             creation_takes=timedelta(seconds=settings.request_deadline_seconds) + _STRIPE_FINISHES_AFTER,

@@ -68,7 +68,8 @@ class Gateway:
         self.catalogue = CatalogueCache(
             self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=0.01, monotonic=self.clock.seconds
         )
-        self.activation = Activation(self.subscriptions, self.billing, now=self.clock.now)
+        self.open_payments = OpenPayments(self.billing, wired(self.wire, "payments", payments or self.intents))
+        self.activation = Activation(self.subscriptions, self.billing, self.open_payments, now=self.clock.now)
         self.refunds = wired(self.wire, "refunds", FakePaymentRefunds(self.orders))
         self.fulfilment = Fulfilment(
             self.attempts, self.orders, self.refunds, self.activation, self.ids, livemode=False, now=self.clock.now
@@ -79,12 +80,12 @@ class Gateway:
         self.supersede = Supersede(self.attempts, self.intents, cancellation, self._payment_guard)
         self.initiate = self.another_initiate(self.ids)
         self.sync = self.another_sync()
-        self.open_payments = OpenPayments(self.billing, wired(self.wire, "payments", payments or self.intents))
         self.portal_sessions = wired(self.wire, "portal_sessions", FakePortalSessions())
         self.portal = CustomerPortal(self.subscriptions, self.portal_sessions, return_url=PORTAL_RETURN_URL)
         self.cancels = SubscriptionCancel(
             self.subscriptions,
             self.billing,
+            self.open_payments,
             self.activation,
             self.sync,
             creation_takes=CREATION_TAKES,

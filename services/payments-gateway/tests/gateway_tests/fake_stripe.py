@@ -232,7 +232,8 @@ class FakeBilling:
 
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
         found = self._known(stripe_subscription_id)
-        return found if with_client_secret else replace(found, client_secret=None)
+        is_open = found.latest_invoice is not None and found.latest_invoice.status is InvoiceStatus.OPEN
+        return found if with_client_secret and is_open else replace(found, client_secret=None)
 
     async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         for each in self.created.values():
@@ -277,7 +278,8 @@ class FakeBilling:
         ref = IntentRef(f"pi_of_{found.id}", IntentKind.PAYMENT)
         received = Money(0, found.latest_invoice.total.currency)
         self._intents.put(StripeIntent(ref, payment, None, received, livemode=False, client_secret=None))
-        self.created[found.id] = replace(found, latest_invoice=replace(found.latest_invoice, status=InvoiceStatus.OPEN))
+        unpaid = replace(found.latest_invoice, status=InvoiceStatus.OPEN, amount_paid=received)
+        self.created[found.id] = replace(found, latest_invoice=unpaid)
 
 
 def _item_json(item: SubscriptionItem, recurring: Recurring, period_end: int) -> dict[str, object]:

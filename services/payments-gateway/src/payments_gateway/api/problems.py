@@ -71,7 +71,8 @@ _TYPE_MEANINGS: Final = """\
 Stable; clients act on it. What to do after a conflict about a checkout:
 - `already_paid`: show `purchase`. Without one, the payment is reviewed or its purchase was erased: ask for no money.
 - `payment_processing`: a payment may still succeed. Poll the status of `checkoutAttemptId`, which may be a later
-  checkout than you have; do not let the buyer pay again.
+  checkout than you have; do not let the buyer pay again. From a cancel of a subscription: repeat it when
+  the payment has arrived or failed.
 - `attempt_closed`: expired, superseded or cancelled. Begin another checkout, with a new key, that supersedes the last
   one whose `checkoutAttemptId` you have.
 - `payment_not_succeeded`: not paid. Read the status: it says if the buyer may try again or must begin anew.
@@ -121,7 +122,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     RequestHashMismatch: Problem(409, "idempotency_key_reused", "Idempotency-Key was used for another request"),
     AttemptClosed: Problem(409, "attempt_closed", "Checkout is superseded, expired or cancelled: begin a new one"),
     AlreadyPaid: Problem(409, "already_paid", "Checkout is already paid"),
-    PaymentProcessing: Problem(409, "payment_processing", "A payment of the checkout is processing"),
+    PaymentProcessing: Problem(409, "payment_processing", "A payment is processing"),
     PaymentNotSucceeded: Problem(409, "payment_not_succeeded", "The payment has not succeeded"),
     IntentMismatch: Problem(409, "intent_mismatch", "The intent does not belong to the checkout"),
     SubscriptionEnded: Problem(409, "subscription_ended", "Subscription has ended"),

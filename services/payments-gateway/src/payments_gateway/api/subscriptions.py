@@ -60,6 +60,8 @@ def subscription_routes(
     ) -> SubscriptionBody:
         """End the subscription with its period or now, or revert that, and return it.
 
+        409 `payment_processing` instead of an end at once while its payment is at the bank: an end would not stop it.
+
         One that is cancelled while Stripe may be creating it is 503 until Stripe cannot charge for it any more. It is
         cancelled already, and the same request after Retry-After seconds returns it.
         """

@@ -72,6 +72,11 @@ class StripeIntent:
         return self.status in PAYABLE_STATUSES
 
     @property
+    def is_under_way(self) -> bool:
+        """True if it charged the buyer, or may without another step of theirs."""
+        return not self.is_payable and self.status is not IntentStatus.CANCELED
+
+    @property
     def is_refunded_in_full(self) -> bool:
         """True if everything that it received was given back. A declined charge received nothing."""
         return self.status is IntentStatus.SUCCEEDED and self.refunded is not None and self.refunded == self.received

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from payments_gateway.domain.subscriptions import (
-    InvoiceStatus,
     StripeSubscriptionState,
     Subscription,
     SubscriptionInvoice,
@@ -30,7 +29,7 @@ class StripeSubscription:
     latest_invoice: SubscriptionInvoice | None
     """None if it has none, or if Stripe returned only its id."""
     client_secret: str | None = None
-    """Client secret of the latest invoice's payment. None unless it was requested."""
+    """Client secret of the open invoice's payment. None unless it was requested, and if no invoice is open."""
 
     def __repr__(self) -> str:
         """Omit the client secret: a repr may end in a log."""
@@ -40,11 +39,6 @@ class StripeSubscription:
     def id(self) -> str:
         """Id at Stripe."""
         return self.state.stripe_subscription_id
-
-    @property
-    def awaits_buyer(self) -> bool:
-        """True if its latest invoice is open, so that the buyer can pay it."""
-        return self.latest_invoice is not None and self.latest_invoice.status is InvoiceStatus.OPEN
 
 
 class SubscriptionRefused(Exception):

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import stripe
@@ -15,6 +16,7 @@ from payments_gateway.domain.subscriptions import (
     InvoiceStatus,
     Subscription,
     SubscriptionInvoice,
+    SubscriptionStatus,
 )
 from payments_gateway.stripe_api.calls import UNREADABLE, Rejection, is_missing, translate_errors, with_fresh_key
 from payments_gateway.stripe_api.fields import (
@@ -101,7 +103,21 @@ class StripeSubscriptions:
             response = await self._subscriptions.retrieve_async(
                 stripe_subscription_id, {"expand": [invoice, *STATE_FIELDS]}
             )
-            return await self._read(response.to_dict())
+            found = await self._read(response.to_dict())
+            if not with_client_secret or not _is_overdue_behind_a_draft(found):
+                return found
+            return replace(found, client_secret=await self._open_client_secret(found.id))
+
+    async def _open_client_secret(self, stripe_subscription_id: str) -> str | None:
+        listed = await self._invoices.list_async(
+            {
+                "subscription": stripe_subscription_id,
+                "status": "open",
+                "limit": 1,
+                "expand": ["data.confirmation_secret"],
+            }
+        )
+        return next((_client_secret(invoice.to_dict()) for invoice in listed.data), None)
 
     async def _read(self, fields: dict[str, Any]) -> StripeSubscription:
         """Read a subscription. Its items are listed if it shows only some of them, or not all about them."""
@@ -157,13 +173,28 @@ def subscription_from_stripe(fields: Mapping[str, Any]) -> StripeSubscription:
     """Read a subscription from Stripe's JSON. Raises one of UNREADABLE if it cannot be stored."""
     invoice = fields.get("latest_invoice")
     expanded = invoice if isinstance(invoice, Mapping) else None
-    secret = (expanded or {}).get("confirmation_secret") or {}
     return StripeSubscription(
         state=state_from_stripe(fields),
         subscription_id=our_id(fields),
         latest_invoice=_readable_invoice(expanded) if expanded else None,
-        client_secret=secret.get("client_secret"),
+        client_secret=_client_secret(expanded) if expanded else None,
     )
+
+
+def _is_overdue_behind_a_draft(found: StripeSubscription) -> bool:
+    """Return True if the invoice to pay is not the latest one, which is a draft for an hour or more.
+
+    Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses (past_due)
+    """
+    invoice = found.latest_invoice
+    is_draft = invoice is not None and invoice.status is InvoiceStatus.DRAFT
+    return is_draft and found.state.status is SubscriptionStatus.PAST_DUE
+
+
+def _client_secret(invoice: Mapping[str, Any]) -> str | None:
+    """Return the client secret that pays an open invoice, if it is expanded."""
+    secret: Mapping[str, str] = invoice.get("confirmation_secret") or {}
+    return secret.get("client_secret") if invoice["status"] == InvoiceStatus.OPEN else None
 
 
 def _readable_invoice(fields: Mapping[str, Any]) -> SubscriptionInvoice | None:

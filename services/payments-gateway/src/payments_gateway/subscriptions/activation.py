@@ -20,6 +20,7 @@ from payments_gateway.domain.purchases import Purchase
 from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSubscriptionsPort, SubscriptionRefused
 from payments_gateway.domain.stripe_errors import (
     IdempotencyKeyExhausted,
+    IdempotencyKeyReused,
     NotFoundAtStripe,
     StripeUnavailable,
     UnsupportedStripeObject,
@@ -32,6 +33,7 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionsPort,
     SubscriptionStatus,
 )
+from payments_gateway.subscriptions.open_payments import OpenPayments
 
 _log = logging.getLogger(__name__)
 
@@ -63,10 +65,16 @@ class Activation:
     """Activates pending subscriptions."""
 
     def __init__(
-        self, subscriptions: SubscriptionsPort, billing: StripeSubscriptionsPort, *, now: Callable[[], datetime]
+        self,
+        subscriptions: SubscriptionsPort,
+        billing: StripeSubscriptionsPort,
+        open_payments: OpenPayments,
+        *,
+        now: Callable[[], datetime],
     ) -> None:
         self._subscriptions = subscriptions
         self._billing = billing
+        self._open_payments = open_payments
         self._now = now
 
     async def activate_all(self, purchase: Purchase, *, within_seconds: float | None = None) -> Activated:
@@ -158,6 +166,10 @@ class Activation:
             bound = subscription
         if bound.id != subscription.id:
             raise StripeSubscriptionMismatch
+        payment = await self._open_payments.find(stripe_subscription_id)
+        if payment is not None and payment.is_under_way:
+            # Ending it does not stop a bank debit, and hides it. So this comes first, and again in a repeat.
+            report_charged(subscription)
         return await self._billing.cancel_now(stripe_subscription_id)
 
     async def _find_or_create(self, subscription: Subscription) -> StripeSubscription | None:
@@ -178,6 +190,13 @@ class Activation:
                 return created_late
         try:
             return await self._billing.create(subscription)
+        except IdempotencyKeyReused:
+            # Another release sends other parameters under this key, maybe at this moment. Nobody abandons the key
+            # before it is too old for that release, too.
+            adopted = await self._find_existing(subscription)
+            if adopted is None:
+                raise StripeUnavailable from None
+            return adopted
         except IdempotencyKeyExhausted:
             # The replayed failure may have come after the creation: only the list of subscriptions shows that.
             return await self._find_existing(subscription)
@@ -237,15 +256,23 @@ def _report(bound: Subscription, created: StripeSubscription) -> None:
 
     Two workers that bind it at the same time both report it.
     """
-    fields = {"subscription": bound.id, "status": bound.status.value}
     invoice = created.latest_invoice
     if bound.cancel_requested_at is not None and invoice is not None and invoice.amount_paid.minor_units > 0:
-        _log.error("a cancelled subscription was charged", extra=fields)
-        ACTIVATIONS.labels("charged").inc()
+        report_charged(bound)
         return
+    fields = {"subscription": bound.id, "status": bound.status.value}
     outcome = "canceled" if bound.cancel_requested_at else "activated"
     _log.info(f"subscription {outcome}", extra=fields)
     ACTIVATIONS.labels(outcome).inc()
+
+
+def report_charged(subscription: Subscription) -> None:
+    """Log and count a charge, made or at the bank, of a subscription that was cancelled. A person gives it back."""
+    _log.error(
+        "a cancelled subscription was charged",
+        extra={"subscription": subscription.id, "status": subscription.status.value},
+    )
+    ACTIVATIONS.labels("charged").inc()
 
 
 def _report_duplicate(subscription: Subscription, stripe_subscription_id: str) -> None:

@@ -3,7 +3,7 @@
 The change is made at Stripe first, whose state is authoritative, and then written to orders. A subscription that is not
 bound to one at Stripe is cancelled in orders, at once in any mode: no period has been paid (ADR 29). The caller is told
 so only when no request that is under way can create it any more. One whose first charge is open is cancelled at once,
-too: Stripe lets nothing else be changed then.
+too: Stripe lets nothing else be changed then. None is cancelled at once while a payment of it is at the bank.
 Source: https://docs.stripe.com/api/subscriptions/object#subscription_object-status
 """
 
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
+from payments_gateway.domain.errors import ConflictRetriesExhausted, PaymentProcessing, VersionConflict
 from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSubscriptionsPort, SubscriptionRefused
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import (
@@ -24,7 +24,8 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionsPort,
     SubscriptionStatus,
 )
-from payments_gateway.subscriptions.activation import ACTIVATIONS, Activation
+from payments_gateway.subscriptions.activation import Activation, report_charged
+from payments_gateway.subscriptions.open_payments import OpenPayments
 from payments_gateway.subscriptions.sync import SubscriptionSync
 from servicekit.unavailable import ServiceUnavailable
 
@@ -55,6 +56,7 @@ class SubscriptionCancel:
         self,
         subscriptions: SubscriptionsPort,
         billing: StripeSubscriptionsPort,
+        open_payments: OpenPayments,
         activation: Activation,
         sync: SubscriptionSync,
         *,
@@ -64,6 +66,7 @@ class SubscriptionCancel:
         """Set creation_takes to the longest time for which a request that creates a subscription is under way."""
         self._subscriptions = subscriptions
         self._billing = billing
+        self._open_payments = open_payments
         self._activation = activation
         self._sync = sync
         self._creation_takes = creation_takes
@@ -72,8 +75,8 @@ class SubscriptionCancel:
     async def cancel(self, subscription_id: str, user_id: str, mode: CancelMode) -> Subscription:
         """Apply the mode and return the subscription's present state. Cancelling an ended one changes nothing.
 
-        Raises SubscriptionNotFound, SubscriptionEnded, SubscriptionRefused, ConflictRetriesExhausted,
-        StripeUnavailable, ServiceUnavailable.
+        Raises SubscriptionNotFound, SubscriptionEnded, SubscriptionRefused, PaymentProcessing,
+        ConflictRetriesExhausted, StripeUnavailable, ServiceUnavailable.
         """
         subscription = await self._subscriptions.get_subscription(subscription_id)
         if subscription.user_id != user_id:
@@ -134,16 +137,30 @@ class SubscriptionCancel:
         self, subscription: Subscription, stripe_subscription_id: str, mode: CancelMode
     ) -> StripeSubscription:
         try:
-            if mode is CancelMode.NOW:
-                return await self._billing.cancel_now(stripe_subscription_id)
             ends = mode is CancelMode.AT_PERIOD_END
-            if ends and await self._awaits_first_charge(subscription, stripe_subscription_id):
-                cancelled = await self._billing.cancel_now(stripe_subscription_id)
-                _report_charged(subscription, cancelled)
-                return cancelled
+            if mode is CancelMode.NOW or (
+                ends and await self._awaits_first_charge(subscription, stripe_subscription_id)
+            ):
+                return await self._end(subscription, stripe_subscription_id)
             return await self._billing.cancel_at_period_end(stripe_subscription_id, ends=ends)
         except (NotFoundAtStripe, SubscriptionRefused) as refused:
             return await self._retrieve_ended(stripe_subscription_id, refused)
+
+    async def _end(self, subscription: Subscription, stripe_subscription_id: str) -> StripeSubscription:
+        """End the subscription at once. Raises PaymentProcessing while a payment of it is at the bank.
+
+        Such a payment can neither be cancelled nor refunded before it has arrived, and an end would not stop it.
+        Source: https://docs.stripe.com/payments/paymentintents/lifecycle (processing)
+        """
+        payment = await self._open_payments.find(stripe_subscription_id)
+        if payment is not None and payment.is_under_way:
+            raise PaymentProcessing(subscription.checkout_attempt_id, subscription.user_id)
+        ended = await self._billing.cancel_now(stripe_subscription_id)
+        # The buyer may have paid in this moment.
+        has_begun = payment is not None and await self._open_payments.is_under_way(payment)
+        if has_begun or (subscription.status is SubscriptionStatus.INCOMPLETE and _is_paid(ended)):
+            report_charged(subscription)
+        return ended
 
     async def _awaits_first_charge(self, subscription: Subscription, stripe_subscription_id: str) -> bool:
         """Return True if no period has been paid that it could end with. The row may be older than the payment."""
@@ -163,9 +180,5 @@ class SubscriptionCancel:
         return snapshot
 
 
-def _report_charged(subscription: Subscription, cancelled: StripeSubscription) -> None:
-    """Log and count a first charge that was paid in the moment of the cancellation. A person gives it back."""
-    invoice = cancelled.latest_invoice
-    if invoice is not None and invoice.amount_paid.minor_units > 0:
-        _log.error("a cancelled subscription was charged", extra={"subscription": subscription.id})
-        ACTIVATIONS.labels("charged").inc()
+def _is_paid(ended: StripeSubscription) -> bool:
+    return ended.latest_invoice is not None and ended.latest_invoice.amount_paid.minor_units > 0

@@ -1,23 +1,23 @@
-"""Client secrets of subscriptions' open invoices: charges that were declined or need the buyer."""
+"""Payments of subscriptions' open invoices: charges that were declined, need the buyer, or are at the bank."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from payments_gateway.domain.attempts import IntentKind, IntentRef
-from payments_gateway.domain.intents import IntentNotFound, IntentReader
-from payments_gateway.domain.stripe_billing import StripeSubscriptionsPort
+from payments_gateway.domain.intents import IntentNotFound, IntentReader, StripeIntent
+from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSubscriptionsPort
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
 _UNPAID: Final = frozenset({SubscriptionStatus.INCOMPLETE, SubscriptionStatus.PAST_DUE})
-"""Statuses in which the payment of the latest invoice makes the subscription active.
+"""Statuses in which the payment of the open invoice makes the subscription active.
 
 Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
 """
 
 
 class OpenPayments:
-    """Retrieves client secrets of open payments. They are never stored and never logged."""
+    """Retrieves open payments. Their client secrets are never stored and never logged."""
 
     def __init__(self, billing: StripeSubscriptionsPort, intents: IntentReader) -> None:
         self._billing = billing
@@ -36,14 +36,33 @@ class OpenPayments:
             return None
         try:
             snapshot = await self._billing.retrieve(subscription.stripe_subscription_id, with_client_secret=True)
-            secret = snapshot.client_secret
             # The recorded state may be older: a charge that was completed since must not be offered again.
-            if snapshot.state.status not in _UNPAID or not snapshot.awaits_buyer or secret is None:
-                return None
-            # A bank debit stays open, and the subscription incomplete, while it is processing.
-            return secret if (await self._intents.retrieve(_intent_of(secret))).is_payable else None
+            payment = await self._payment_of(snapshot) if snapshot.state.status in _UNPAID else None
         except (StripeUnavailable, NotFoundAtStripe, UnsupportedStripeObject, IntentNotFound):
             return None
+        # A bank debit stays open, and the subscription incomplete, while it is processing.
+        return snapshot.client_secret if payment is not None and payment.is_payable else None
+
+    async def find(self, stripe_subscription_id: str) -> StripeIntent | None:
+        """Return the payment of a subscription's open invoice. None if none is open, or if it cannot be read.
+
+        Raises StripeUnavailable.
+        """
+        try:
+            return await self._payment_of(await self._billing.retrieve(stripe_subscription_id, with_client_secret=True))
+        except (NotFoundAtStripe, UnsupportedStripeObject, IntentNotFound):
+            return None
+
+    async def is_under_way(self, payment: StripeIntent) -> bool:
+        """Return True if a payment that was found before is at the bank now, or paid. Raises StripeUnavailable."""
+        try:
+            return (await self._intents.retrieve(payment.ref)).is_under_way
+        except IntentNotFound:
+            return False
+
+    async def _payment_of(self, snapshot: StripeSubscription) -> StripeIntent | None:
+        secret = snapshot.client_secret
+        return await self._intents.retrieve(_intent_of(secret)) if secret is not None else None
 
 
 def _intent_of(client_secret: str) -> IntentRef:

@@ -297,15 +297,16 @@ async def test_one_that_was_paid_meanwhile_ends_with_its_period(http: aiohttp.Cl
     assert (answer.status, answer.json["status"], answer.json["cancelAtPeriodEnd"]) == (200, "active", True)
 
 
+@pytest.mark.parametrize("mode", ["at_period_end", "now"])
 async def test_a_first_charge_that_is_paid_during_the_cancel_is_reported(
-    http: aiohttp.ClientSession, gateway: Gateway, caplog: pytest.LogCaptureFixture
+    http: aiohttp.ClientSession, gateway: Gateway, caplog: pytest.LogCaptureFixture, mode: str
 ) -> None:
     """A person gives it back."""
     subscription = await subscribed(gateway, user_id="user_ada")
     shown = gateway.fake_billing.change("sub_1", status=SubscriptionStatus.INCOMPLETE)  # its invoice is paid
     subscription = await gateway.sync.apply_snapshot(subscription, shown, gateway.billing)
 
-    await cancel(http, subscription)
+    await cancel(http, subscription, mode=mode)
 
     assert [record.levelname for record in caplog.records if "was charged" in record.message] == ["ERROR"]
 

@@ -3,6 +3,7 @@
 import aiohttp
 import pytest
 
+from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.intents import IntentStatus
 from payments_gateway.domain.stripe_billing import SubscriptionRefused
 from payments_gateway.domain.stripe_errors import StripeUnavailable
@@ -70,6 +71,58 @@ async def test_a_payment_that_the_buyer_cannot_make_now_is_not_offered(
     answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
 
     assert (answer.json["status"], answer.json["payment"]) == (status, None)
+
+
+@pytest.mark.parametrize("payment", ["processing", "succeeded", "requires_capture", "of_a_later_version"])
+@pytest.mark.parametrize(
+    ("status", "mode"), [("incomplete", "now"), ("incomplete", "at_period_end"), ("past_due", "now")]
+)
+async def test_one_whose_payment_is_at_the_bank_does_not_end_at_once(
+    http: aiohttp.ClientSession, gateway: Gateway, status: str, mode: str, payment: str
+) -> None:
+    """The end would not stop it: 409 until it has arrived or failed. Stripe lets an incomplete one not end later."""
+    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus(status), IntentStatus(payment))
+
+    answer = await post(http, f"/api/subscriptions/{subscription.id}/cancel", {"mode": mode}, Authorization=ADA)
+
+    assert (answer.status, answer.kind) == (409, "payment_processing")
+    assert answer.json["checkoutAttemptId"] == subscription.checkout_attempt_id
+    assert gateway.subscriptions.by_id[subscription.id] == subscription
+    assert "billing.cancel_now" not in gateway.wire.calls
+
+
+async def test_one_whose_renewal_is_at_the_bank_ends_with_its_period(
+    http: aiohttp.ClientSession, gateway: Gateway
+) -> None:
+    """It is that period which is being paid."""
+    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus.PAST_DUE, IntentStatus.PROCESSING)
+
+    answer = await post(http, f"/api/subscriptions/{subscription.id}/cancel", {}, Authorization=ADA)
+
+    assert (answer.status, answer.json["cancelAtPeriodEnd"]) == (200, True)
+
+
+@pytest.mark.parametrize(("payment", "reports"), [("processing", 1), ("succeeded", 1), ("canceled", 0)])
+@pytest.mark.parametrize("mode", ["at_period_end", "now"])
+async def test_a_payment_that_begins_during_the_cancel_is_reported(
+    http: aiohttp.ClientSession,
+    gateway: Gateway,
+    caplog: pytest.LogCaptureFixture,
+    mode: str,
+    payment: str,
+    reports: int,
+) -> None:
+    """A person gives it back; Stripe cancels the intent of an invoice that it voids."""
+    subscription = await unpaid(gateway, "user_ada")
+
+    async def pay() -> None:
+        gateway.intents.change(IntentRef("pi_of_sub_1", IntentKind.PAYMENT), status=IntentStatus(payment))
+
+    gateway.wire.meanwhile("billing.cancel_now", pay)
+    answer = await post(http, f"/api/subscriptions/{subscription.id}/cancel", {"mode": mode}, Authorization=ADA)
+
+    assert (answer.status, answer.json["status"]) == (200, "canceled")
+    assert len([each for each in caplog.records if "was charged" in each.message]) == reports
 
 
 async def test_an_unpaid_subscription_offers_no_payment(http: aiohttp.ClientSession, gateway: Gateway) -> None:

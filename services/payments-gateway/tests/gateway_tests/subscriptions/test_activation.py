@@ -5,7 +5,12 @@ import pytest
 
 from payments_gateway.domain.attempts import Interval, Recurring
 from payments_gateway.domain.purchases import Purchase
-from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
+from payments_gateway.domain.stripe_errors import (
+    IdempotencyKeyReused,
+    NotFoundAtStripe,
+    StripeUnavailable,
+    UnsupportedStripeObject,
+)
 from payments_gateway.domain.subscriptions import StripeSubscriptionMismatch, SubscriptionStatus
 
 from ..samples import ATTEMPT_ID, YEARLY
@@ -153,6 +158,25 @@ async def test_p3_an_exhausted_key_is_abandoned_once(billing: Billing) -> None:
     subscription = billing.the_recorded()
     assert subscription.activation_generation == 2
     assert set(await billing.keys()) == {f"subscription:{subscription.id}:{generation}" for generation in (1, 2)}
+    await billing.require_bound()
+
+
+async def test_p3_a_key_that_another_release_uses_is_not_abandoned(billing: Billing) -> None:
+    """It sends other parameters under it, and its create is slow: what it creates later is adopted."""
+    paid = await billing.paid()
+    billing.gateway.wire.fail("billing.create", IdempotencyKeyReused())
+    with pytest.raises(StripeUnavailable):
+        await billing.fulfil(paid)
+    pending = billing.the_recorded()
+    await billing.begun_elsewhere(
+        customer=pending.stripe_customer_id,
+        default_payment_method=pending.payment_method_id,
+        metadata={"subscriptionId": pending.id},
+    )
+
+    await billing.fulfil(paid)
+
+    assert pending.activation_generation == 1
     await billing.require_bound()
 
 

@@ -25,8 +25,8 @@ from ..samples import ATTEMPT_ID
 from ..simulated_billing import Billing, event
 
 OWNER = "user-1"
-CALLS_OF_A_CANCEL = 8
-"""get, cancel, begin, find, whose it is, cancel at Stripe, activate; and one that does not happen."""
+CALLS_OF_A_CANCEL = 9
+"""get, cancel, begin, find, whose it is, open payment, cancel at Stripe, activate; and one that does not happen."""
 WHOSE_IT_IS = 4
 """The call that fails in any case: it is nobody's yet."""
 
@@ -43,9 +43,9 @@ async def try_to_cancel(billing: Billing) -> Subscription | BaseException:
     return answer
 
 
-async def paid(billing: Billing) -> StripeIntent:
+async def paid(billing: Billing, card: str = "pm_card_visa") -> StripeIntent:
     """Let a user pay for a subscription."""
-    intent = await billing.paid()
+    intent = await billing.paid(card=card)
     stored = billing.gateway.attempts.stored()[0]
     billing.gateway.attempts.put(replace(stored, context=replace(stored.context, user_id=OWNER)))
     return intent
@@ -169,6 +169,27 @@ async def test_a_cancel_is_answered_once_nothing_under_way_can_charge(
     assert isinstance(refused, StripeUnavailable)
     assert refused.retry_after_seconds == CREATION_TAKES.total_seconds()
     assert (second.status, second.invoices[0].amount_paid.minor_units) == (SubscriptionStatus.CANCELED, 1200)
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
+        "a cancelled subscription was charged"
+    ]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+async def test_a_first_debit_at_the_bank_is_reported(
+    billing: Billing, caplog: pytest.LogCaptureFixture, *, killed: bool
+) -> None:
+    """The end does not stop it: a person gives it back. A repeat of a cancel that was killed would not find it."""
+    intent = await paid(billing, card="pm_usBankAccount")
+    await billing.crash(intent, "subscriptions.activate")
+
+    if killed:
+        billing.gateway.wire.fail("billing.cancel_now", Crash(), after_effect=True)
+        with pytest.raises(Crash):
+            await cancel(billing)
+        billing.gateway.wire.heal()
+    await cancel(billing)
+
+    assert list((await billing.at_stripe()).values()) == ["incomplete_expired"]
     assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
         "a cancelled subscription was charged"
     ]

@@ -1,18 +1,22 @@
 """Payments of open invoices, and the card that later renewals are charged to."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
+from payments_gateway.domain.attempts import Interval
 from payments_gateway.domain.intents import IntentNotFound
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
+from ..samples import MONTHLY
 from ..simulated_billing import Billing
 
 DECLINED_LATER: Final = "pm_card_chargeCustomerFail"
 """A card that can be saved and declines every charge."""
 A_MONTH_HOURS: Final = 32 * 24
+A_WEEK_HOURS: Final = 7 * 24
 
 
 @pytest.mark.parametrize(
@@ -83,14 +87,36 @@ async def test_a_past_due_renewal_is_paid_with_another_card(billing: Billing) ->
     assert await card_of(billing, subscription) == "mastercard"
 
 
+async def test_an_overdue_invoice_is_offered_while_the_next_one_is_a_draft(billing: Billing) -> None:
+    """For an hour after a renewal, or longer, the latest invoice is not the one that makes it past_due."""
+    weekly = replace(MONTHLY, interval=Interval.WEEK)
+    [subscription] = (await billing.fulfil(await billing.paid(await billing.plan(weekly)))).subscriptions
+    declines = {"like": DECLINED_LATER}
+    await billing.stripe.control("POST", f"/payment_methods/{subscription.payment_method_id}/behave", declines)
+    await billing.later(hours=A_WEEK_HOURS + 2)
+    await billing.on_event(subscription)
+    overdue = await open_secret(billing, billing.the_recorded())
+    await billing.later(hours=A_WEEK_HOURS - 1.5)
+    await billing.on_event(subscription)
+    drafted = billing.the_recorded()
+
+    secret = await open_secret(billing, drafted)
+    await billing.stripe.pay(intent_of(secret), payment_method="pm_card_visa")
+    await billing.on_event(subscription)
+
+    assert [each.status.value for each in drafted.invoices][:2] == ["draft", "open"]
+    assert (secret, billing.the_recorded().status) == (overdue, SubscriptionStatus.ACTIVE)
+
+
 async def test_a_debit_that_is_processing_is_not_offered_again(billing: Billing) -> None:
     """The subscription is incomplete and its invoice open for days: nobody is asked to pay twice."""
     subscription = await billing.begun(card="pm_usBankAccount")
 
     offered = await billing.gateway.open_payments.client_secrets([subscription])
 
+    payment = await billing.gateway.open_payments.find(str(subscription.stripe_subscription_id))
     assert (subscription.status, subscription.invoices[0].status.value) == (SubscriptionStatus.INCOMPLETE, "open")
-    assert offered == {}
+    assert (offered, payment is not None and payment.is_under_way) == ({}, True)
 
 
 async def open_secret(billing: Billing, subscription: Subscription) -> str:

@@ -27,8 +27,9 @@ MAX_SUBSCRIPTION_ITEMS: Final = 20
 """Stripe's limit for the items of a subscription, which the lines of one billing interval become.
 Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-items"""
 
-MAX_SUBSCRIPTION_DISCOUNTS: Final = 20
-"""Discounts of a subscription and its items that are stored."""
+MAX_SUBSCRIPTION_DISCOUNTS: Final = 50
+"""Discounts of a subscription and its items that are stored. Stripe allows 20 of the subscription, and 20 of each item.
+Source: https://docs.stripe.com/api/subscriptions/create#create_subscription-discounts"""
 
 MAX_BILLING_INTERVALS: Final = 5
 """Billing intervals of a cart. Each becomes a subscription that is created and first charged before the webhook is

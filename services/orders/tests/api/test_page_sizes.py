@@ -55,7 +55,7 @@ def test_the_largest_page_of_orders_fits_into_a_message() -> None:
 
 
 def test_the_largest_page_of_subscriptions_fits_into_a_message() -> None:
-    """Twenty lines, items and discounts with the longest texts in each subscription."""
+    """As many lines, items and discounts as are stored, with the longest texts in each subscription."""
     item = pb.BilledItem(
         stripe_item_id=ID,
         price_id=ID,

@@ -233,6 +233,18 @@ async def test_a_state_is_replaced_as_a_whole(orders: Client) -> None:
     assert (bound.state, applied.state) == (full, least)
 
 
+async def test_a_status_that_the_contract_lacks_blocks_no_state(orders: Client) -> None:
+    """It is stored and shown as such, and replaced by the next one."""
+    unknown = stripe_state("sub_1", pb.SUBSCRIPTION_STATUS_UNSPECIFIED)
+    unknown.default_payment_method_id = "pm_2"
+
+    bound = await activate(orders, await begun(orders), unknown)
+    canceled = await apply(orders, bound, stripe_state("sub_1", CANCELED))
+
+    assert (bound.state, bound.status) == (unknown, pb.SUBSCRIPTION_STATUS_UNSPECIFIED)
+    assert (canceled.status, canceled.version) == (CANCELED, bound.version + 1)
+
+
 async def test_what_was_bought_stays_when_another_plan_is_billed(orders: Client, sql: Any) -> None:
     """Its items are replaced together with the state."""
     bound = await activate(orders, await begun(orders), stripe_state())

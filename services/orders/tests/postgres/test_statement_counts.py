@@ -23,8 +23,8 @@ PAGE = PageRequest(5, None)
     ("read", "statements"),
     [
         (lambda begin: PurchaseReader(begin).list_orders("user_1", PAGE), 2),
-        (lambda begin: SubscriptionReader(begin).list_of_user("user_1", PAGE), 3),
-        (lambda begin: PurchaseReader(begin).get_purchase("mixed"), 6),
+        (lambda begin: SubscriptionReader(begin).list_of_user("user_1", PAGE), 2),
+        (lambda begin: PurchaseReader(begin).get_purchase("mixed"), 5),
         (lambda begin: PurchaseReader(begin).get_purchase("plain"), 2),
     ],
 )

@@ -13,6 +13,7 @@ from ..service import MISMATCH, VERSION_CONFLICT, Client, count, error_of, lock_
 from .test_outages import locked
 
 AT_ONCE = 10
+CHANGES = 200
 ROUNDS = 10
 
 
@@ -119,6 +120,29 @@ async def test_of_concurrent_states_one_is_written_with_its_items(orders: Client
         assert errors == [VERSION_CONFLICT] * (AT_ONCE - 1)
         assert answers == [await read(orders, bound)]
         assert answers[0].state in rivals
+
+
+async def test_a_read_shows_one_state_of_stripe(orders: Client) -> None:
+    """Row and items are of one version, while events change the plan."""
+    states = [stripe_state("sub_1") for _ in range(CHANGES)]
+    for number, state in enumerate(states):
+        state.items[0].stripe_item_id = state.default_payment_method_id = f"n{number}"
+    written = await activate(orders, await begun(orders), states[0])
+    writing, shown = True, list[tuple[str, str]]()
+
+    async def read_on() -> None:
+        while writing:
+            state = (await read(orders, written)).state
+            shown.extend((item.stripe_item_id, state.default_payment_method_id) for item in state.items)
+
+    readers = [asyncio.create_task(read_on()) for _ in range(4)]
+    for state in states[1:]:
+        written = await apply(orders, written, state)
+    writing = False
+    await asyncio.gather(*readers)
+
+    assert len(set(shown)) > 1
+    assert [each for each in shown if each[0] != each[1]] == []
 
 
 async def test_of_concurrent_retries_of_an_activation_with_different_cards_one_wins(orders: Client) -> None:

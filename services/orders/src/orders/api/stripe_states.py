@@ -18,7 +18,8 @@ _MAX_PERCENT: Final = 100
 
 def state_from_proto(fields: FieldReader, message: orders_pb2.StripeSubscriptionState) -> StripeState:
     """Read a state."""
-    status = fields.enum("state.status", message.status, STATUSES)
+    # A word of Stripe's that the contract lacks blocks nothing else of the state, its end for example.
+    status = STATUSES.from_proto(message.status, SubscriptionStatus.UNKNOWN)
     fields.require(status not in _NOT_AT_STRIPE, "state.status", "must be one of Stripe's")
     fields.require(len(message.items) <= MAX_SUBSCRIPTION_ITEMS, "state.items", "must not be more than Stripe allows")
     fields.require(len(message.discounts) <= MAX_SUBSCRIPTION_DISCOUNTS, "state.discounts", "must not be so many")

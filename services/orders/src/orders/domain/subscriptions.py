@@ -29,6 +29,8 @@ class SubscriptionStatus(StrEnum):
     UNPAID = "unpaid"
     PAUSED = "paused"
     CANCELED = "canceled"
+    UNKNOWN = "unknown"
+    """At Stripe, with a word that came after this version. The contract's unspecified value."""
 
 
 ENDED_STATUSES: Final = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Row
 
-from orders.domain.checkout import CheckoutContext, LineItem, Money, Recurring
+from orders.domain.checkout import BillingInterval, CheckoutContext, LineItem, Money, Recurring
 from orders.domain.payments import Intent
 from orders.domain.subscriptions import (
     Activation,
@@ -113,9 +113,7 @@ def invoice_to_row(invoice: SubscriptionInvoice) -> dict[str, Any]:
     }
 
 
-def subscription_from_row(
-    row: Row[Any], items: list[Row[Any]], billed_items: list[Row[Any]], invoices: list[Row[Any]]
-) -> Subscription:
+def subscription_from_row(row: Row[Any], items: list[Row[Any]], invoices: list[Row[Any]]) -> Subscription:
     """Read a subscription from its row and those of its items and invoices."""
     recurring = Recurring(row.interval, row.interval_count, row.trial_days)
     return Subscription(
@@ -134,7 +132,7 @@ def subscription_from_row(
             row.activation_generation, row.activation_began_at, row.activation_failure, row.activation_failed_at
         ),
         status=row.status,
-        state=_state_from_row(row, billed_items),
+        state=_state_from_row(row),
         invoices=tuple(map(_invoice_from_row, invoices)),
         erased_at=row.erased_at,
         cancel_requested_at=row.cancel_requested_at,
@@ -146,7 +144,7 @@ def _item_from_row(row: Row[Any], currency: str, recurring: Recurring) -> LineIt
     return LineItem(row.price_id, row.product_id, row.name, row.quantity, price, recurring)
 
 
-def _state_from_row(row: Row[Any], items: list[Row[Any]]) -> StripeState | None:
+def _state_from_row(row: Row[Any]) -> StripeState | None:
     if row.stripe_subscription_id is None:
         return None
     return StripeState(
@@ -159,7 +157,7 @@ def _state_from_row(row: Row[Any], items: list[Row[Any]]) -> StripeState | None:
         canceled_at=row.canceled_at,
         ended_at=row.ended_at,
         latest_invoice_id=row.latest_invoice_id,
-        items=tuple(map(_billed_item_from_row, items)),
+        items=tuple(map(_billed_item_from_json, row.billed_items or ())),
         pause_collection=PauseCollection(row.pause_behavior, row.pause_resumes_at) if row.pause_behavior else None,
         discounts=tuple(map(_discount_from_json, row.discounts)),
         default_payment_method_id=row.default_payment_method_id,
@@ -167,18 +165,19 @@ def _state_from_row(row: Row[Any], items: list[Row[Any]]) -> StripeState | None:
     )
 
 
-def _billed_item_from_row(row: Row[Any]) -> BilledItem:
+def _billed_item_from_json(stored: Mapping[str, Any]) -> BilledItem:
+    interval, period_end = stored["interval"], stored["current_period_end"]
     return BilledItem(
-        stripe_item_id=row.stripe_item_id,
-        price_id=row.price_id,
-        product_id=row.product_id,
-        name=row.name,
-        quantity=row.quantity,
-        unit_amount_minor=row.unit_amount_minor,
-        currency=row.currency,
-        interval=row.interval,
-        interval_count=row.interval_count,
-        current_period_end=row.current_period_end,
+        stripe_item_id=stored["stripe_item_id"],
+        price_id=stored["price_id"],
+        product_id=stored["product_id"],
+        name=stored["name"],
+        quantity=stored["quantity"],
+        unit_amount_minor=stored["unit_amount_minor"],
+        currency=stored["currency"],
+        interval=None if interval is None else BillingInterval(interval),
+        interval_count=stored["interval_count"],
+        current_period_end=None if period_end is None else datetime.fromisoformat(period_end),
     )
 
 

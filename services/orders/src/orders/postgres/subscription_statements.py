@@ -23,6 +23,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
 from orders.domain.subscriptions import MAX_INVOICES, SubscriptionStatus
@@ -138,10 +139,17 @@ PUT_INVOICE = _invoice.on_conflict_do_update(
 ).returning(INVOICES.c.stripe_invoice_id)
 
 
+# Of one statement, so that row and items are of one version: each statement sees the last commit.
+_billed = select(*BILLED_ITEMS.columns).where(BILLED_ITEMS.c.subscription_id == SUBSCRIPTIONS.c.id)
+_billed_rows = _billed.correlate(SUBSCRIPTIONS).subquery()
+_billed_items = select(
+    func.jsonb_agg(aggregate_order_by(func.to_jsonb(_billed_rows.table_valued()), _billed_rows.c.position), type_=JSONB)
+).scalar_subquery()
+
+
 def _subscriptions() -> Select[Any]:
-    return select(*SUBSCRIPTIONS.columns, PAYMENTS.c.kind.label("intent_kind")).join(
-        PAYMENTS, PAYMENTS.c.intent_id == SUBSCRIPTIONS.c.intent_id
-    )
+    columns = (*SUBSCRIPTIONS.columns, PAYMENTS.c.kind.label("intent_kind"), _billed_items.label("billed_items"))
+    return select(*columns).join(PAYMENTS, PAYMENTS.c.intent_id == SUBSCRIPTIONS.c.intent_id)
 
 
 SELECT_SUBSCRIPTION = _subscriptions().where(_key)
@@ -166,12 +174,6 @@ SELECT_ITEMS = (
     select(*SUBSCRIPTION_ITEMS.columns)
     .where(SUBSCRIPTION_ITEMS.c.subscription_id == any_(_ids))
     .order_by(SUBSCRIPTION_ITEMS.c.subscription_id, SUBSCRIPTION_ITEMS.c.position)
-)
-
-SELECT_BILLED_ITEMS = (
-    select(*BILLED_ITEMS.columns)
-    .where(BILLED_ITEMS.c.subscription_id == any_(_ids))
-    .order_by(BILLED_ITEMS.c.subscription_id, BILLED_ITEMS.c.position)
 )
 
 _newest_first = (INVOICES.c.created_at.desc(), INVOICES.c.stripe_invoice_id.desc())

@@ -54,19 +54,19 @@ class PostgresSubscriptionRepository:
         await self._connection.execute(statements.LOCK_SUBSCRIPTION, {"key_id": subscription_id})
 
     async def find(self, subscription_id: UUID) -> Subscription | None:
-        """Use four statements."""
+        """Use three statements."""
         return await self._find(statements.SELECT_SUBSCRIPTION, {"key_id": subscription_id})
 
     async def find_by_stripe_id(self, stripe_subscription_id: str) -> Subscription | None:
-        """Use four statements."""
+        """Use three statements."""
         return await self._find(statements.SELECT_BY_STRIPE_ID, {"bound_to": stripe_subscription_id})
 
     async def list_of_attempt(self, attempt_id: str) -> list[Subscription]:
-        """Use four statements, however many subscriptions there are."""
+        """Use three statements, however many subscriptions there are."""
         return await self._list(statements.SELECT_OF_ATTEMPT, {"attempt_id": attempt_id})
 
     async def list_of_user(self, user_id: str, after: Cursor | None, limit: int) -> list[Subscription]:
-        """Use three statements, however many subscriptions there are."""
+        """Use two statements, however many subscriptions there are."""
         statement = statements.SELECT_OF_USER.limit(limit)
         if after is not None:
             keyset = (SUBSCRIPTIONS.c.created_at, SUBSCRIPTIONS.c.id)
@@ -152,13 +152,11 @@ class PostgresSubscriptionRepository:
     async def _list(
         self, statement: Executable, values: dict[str, Any], *, with_invoices: bool = True
     ) -> list[Subscription]:
-        # Each statement sees the last commit, so a read may mix two versions of a row. A write by the first is refused.
         rows = (await self._connection.execute(statement, values)).all()
         ids = [row.id for row in rows]
         items = await self._by_subscription(statements.SELECT_ITEMS, ids)
-        billed = await self._by_subscription(statements.SELECT_BILLED_ITEMS, ids)
         invoices = await self._by_subscription(statements.SELECT_INVOICES, ids if with_invoices else [])
-        return [subscription_from_row(row, items[row.id], billed[row.id], invoices.get(row.id, [])) for row in rows]
+        return [subscription_from_row(row, items[row.id], invoices.get(row.id, [])) for row in rows]
 
     async def _by_subscription(self, statement: Executable, ids: list[UUID]) -> dict[UUID, list[Row[Any]]]:
         found: dict[UUID, list[Row[Any]]] = {subscription_id: [] for subscription_id in ids}

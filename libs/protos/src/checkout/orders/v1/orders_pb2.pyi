@@ -126,6 +126,7 @@ class _SubscriptionStatus:
 class _SubscriptionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubscriptionStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SUBSCRIPTION_STATUS_UNSPECIFIED: _SubscriptionStatus.ValueType  # 0
+    """Of one that is bound: a word of Stripe's that this contract lacks."""
     SUBSCRIPTION_STATUS_PENDING: _SubscriptionStatus.ValueType  # 1
     """Recorded, not created at Stripe yet."""
     SUBSCRIPTION_STATUS_ACTIVATION_FAILED: _SubscriptionStatus.ValueType  # 2
@@ -144,6 +145,7 @@ class SubscriptionStatus(_SubscriptionStatus, metaclass=_SubscriptionStatusEnumT
     """Status of a subscription: Stripe's words, and two for the time before it exists at Stripe."""
 
 SUBSCRIPTION_STATUS_UNSPECIFIED: SubscriptionStatus.ValueType  # 0
+"""Of one that is bound: a word of Stripe's that this contract lacks."""
 SUBSCRIPTION_STATUS_PENDING: SubscriptionStatus.ValueType  # 1
 """Recorded, not created at Stripe yet."""
 SUBSCRIPTION_STATUS_ACTIVATION_FAILED: SubscriptionStatus.ValueType  # 2
@@ -649,7 +651,7 @@ class StripeSubscriptionState(_message.Message):
     COLLECTION_METHOD_FIELD_NUMBER: _builtins.int
     stripe_subscription_id: _builtins.str
     status: Global___SubscriptionStatus.ValueType
-    """One of Stripe's words."""
+    """One of Stripe's words. Unspecified for one that this contract lacks."""
     cancel_at_period_end: _builtins.bool
     """True if it ends with the current period."""
     latest_invoice_id: _builtins.str

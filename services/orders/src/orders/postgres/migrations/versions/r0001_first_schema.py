@@ -15,7 +15,7 @@ _TYPES = {
     "report_channel": "'webhook', 'browser_return', 'reconciler'",
     "order_status": "'paid', 'partially_refunded', 'refunded', 'disputed'",
     "subscription_status": "'pending', 'activation_failed', 'incomplete', 'incomplete_expired', "
-    "'trialing', 'active', 'past_due', 'unpaid', 'paused', 'canceled'",
+    "'trialing', 'active', 'past_due', 'unpaid', 'paused', 'canceled', 'unknown'",
     "billing_interval": "'day', 'week', 'month', 'year'",
     "invoice_status": "'draft', 'open', 'paid', 'uncollectible', 'void'",
     "refund_status": "'pending', 'requires_action', 'succeeded', 'failed', 'canceled'",

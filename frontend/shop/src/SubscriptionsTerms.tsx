@@ -34,11 +34,13 @@ function termsOf({ interval, intervalCount }: Subscription): string {
   return formatInterval({ interval, intervalCount });
 }
 
-/** Text of a discount: "Welcome: 20% off Coffee until 20 December 2026". */
+/** Text of a discount: "Welcome: 20% off Coffee until 20 December 2026". Some have no known terms, but a name. */
 function discountText({ name, percentOff, amountOff, currency, endsAt, itemId }: Discount, of: Subscription): string {
-  const off = amountOff == null ? `${percentOff}%` : formatMoney(amountOff, currency ?? of.currency);
+  const percent = percentOff == null ? null : `${percentOff}%`;
+  const off = amountOff == null ? percent : formatMoney(amountOff, currency ?? of.currency);
+  const what = `${name || "Discount"}${off ? `: ${off} off` : ""}`;
   const item = itemId && of.items.find(({ id }) => id === itemId);
-  const parts = [`${name || "Discount"}: ${off} off`, item && lineName(item), endsAt && `until ${formatDate(endsAt)}`];
+  const parts = [what, item && lineName(item), endsAt && `until ${formatDate(endsAt)}`];
   return parts.filter(Boolean).join(" ");
 }
 

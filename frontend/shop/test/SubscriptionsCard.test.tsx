@@ -95,6 +95,12 @@ test.each<[string, object, string[], RegExp]>([
     ["Discount: $5.00 off Coffee"],
     /null|until/,
   ],
+  [
+    "with a discount of unknown terms",
+    { discounts: [{ id: "di_1", endsAt: LATER }] },
+    ["Discount until"],
+    /%|null|undefined/,
+  ],
   ["with a payment method of its own", { defaultPaymentMethodId: "pm_1" }, ["own payment method"], /default|pm_1/],
   ["with the customer's default payment method", {}, ["your default payment method"], /own/],
   ["that is paid by invoice", { collectionMethod: "send_invoice" }, ["an invoice that is sent"], /default/],

@@ -243,6 +243,8 @@ export interface components {
         /**
          * AddressBody
          * @description A postal address, with Stripe's fields. A blank optional one is none, as Stripe's elements hand it over.
+         *
+         *     The lines of a street, which Apple Pay hands over in one text, are joined by commas.
          */
         AddressBody: {
             /**
@@ -1061,7 +1063,7 @@ export interface components {
             payment?: components["schemas"]["OpenPaymentBody"] | null;
             /**
              * Status
-             * @description Stripe's status; pending until Stripe has created it, activation_failed where Stripe refuses to or a payment method is missing, unknown while the gateway is older than orders.
+             * @description Stripe's status; pending until Stripe has created it, activation_failed where Stripe refuses to or a payment method is missing, unknown if Stripe's status came after this version.
              * @enum {string}
              */
             status: "pending" | "activation_failed" | "incomplete" | "incomplete_expired" | "trialing" | "active" | "past_due" | "unpaid" | "paused" | "canceled" | "unknown";

@@ -46,11 +46,12 @@ export function contactOf(...details: (ElementDetails | null | undefined)[]): Ch
 
 /** Return the shipping address, without what is blank. The gateway refuses a blank `line1` or `country` by its name. */
 export function addressOf(address: ElementAddress): NonNullable<CheckoutRequest["shippingAddress"]> {
-  const [line2, city, state, postalCode] = [address.line2, address.city, address.state, address.postal_code].map(
-    trimmed,
-  );
+  const [city, state, postalCode] = [address.city, address.state, address.postal_code].map(trimmed);
+  // Apple Pay hands over a street of two lines as one text: https://github.com/stripe/stripe-react-native/issues/531
+  const [line1 = "", ...below] = (address.line1 ?? "").split(/[\r\n]+/).filter(trimmed);
+  const line2 = [...below, address.line2].map(trimmed).filter(Boolean).join(", ");
   return {
-    line1: trimmed(address.line1) ?? "",
+    line1: line1.trim(),
     ...(line2 && { line2 }),
     ...(city && { city }),
     ...(state && { state }),
@@ -59,6 +60,9 @@ export function addressOf(address: ElementAddress): NonNullable<CheckoutRequest[
   };
 }
 
+/** White space and what takes no place, such as U+200B: https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point */
+const BLANK = /^[\s\p{Default_Ignorable_Code_Point}]*$/u;
+
 function trimmed(text: Text): string | undefined {
-  return text?.trim() || undefined;
+  return text && !BLANK.test(text) ? text.trim() : undefined;
 }

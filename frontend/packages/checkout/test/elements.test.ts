@@ -37,5 +37,15 @@ test("what a wallet does not know is left out, and what is needed stays blank", 
   const address = { line1: "", line2: "", city: " ", state: null, postal_code: "", country: "ie" };
 
   expect(contactOf({ name: "", email: "", phone: "" })).toEqual({ email: "", name: "" });
+  expect(contactOf({ name: "\u200b\u3164", phone: "\ufeff \u2060" })).toEqual({ email: "", name: "" });
   expect(addressOf(address)).toEqual({ line1: "", country: "IE" });
+});
+
+test.each([
+  ["12 Main St\nApt 4", "", { line1: "12 Main St", line2: "Apt 4" }],
+  ["12 Main St\r\n", "Apt 4", { line1: "12 Main St", line2: "Apt 4" }],
+  ["c/o Ada\n 12 Main St ", "Apt 4", { line1: "c/o Ada", line2: "12 Main St, Apt 4" }],
+  ["", "Apt 4", { line1: "", line2: "Apt 4" }],
+])("a wallet's street %j has its lines apart", (line1, line2, lines) => {
+  expect(addressOf({ line1, line2, country: "us" })).toEqual({ ...lines, country: "US" });
 });

@@ -11,14 +11,15 @@ from pydantic.config import JsonDict
 from checkout_rules.limits import MAX_CART_LINES
 from payments_gateway.api.fields import (
     WHOLE_NUMBER,
-    AddressLine,
     Body,
     Country,
     Email,
     Name,
     OptionalAddressLine,
     OptionalPhone,
+    OptionalStreet,
     RequestBody,
+    Street,
     StripeId,
     Uuid,
 )
@@ -50,10 +51,13 @@ class ContactBody(RequestBody):
 
 
 class AddressBody(RequestBody):
-    """A postal address, with Stripe's fields. A blank optional one is none, as Stripe's elements hand it over."""
+    """A postal address, with Stripe's fields. A blank optional one is none, as Stripe's elements hand it over.
 
-    line1: AddressLine = Field(examples=["12 St James's Square"])
-    line2: OptionalAddressLine = None
+    The lines of a street, which Apple Pay hands over in one text, are joined by commas.
+    """
+
+    line1: Street = Field(examples=["12 St James's Square"])
+    line2: OptionalStreet = None
     city: OptionalAddressLine = Field(default=None, examples=["London"])
     state: OptionalAddressLine = None
     postal_code: OptionalAddressLine = Field(default=None, examples=["SW1Y 4JH"])

@@ -13,9 +13,15 @@ from payments_gateway.domain.attempts import is_attempt_id
 
 _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cs"})
 _CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
+_CONTROL_IN_LINES: Final = r"\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f"
 _TEXT_PATTERN: Final = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
 _OPTIONAL_TEXT_PATTERN: Final = rf"^[^{_CONTROL}]*$"
-"""Patterns of what Text and OptionalText accept, but for lone surrogates, which no pattern can name."""
+_STREET_PATTERN: Final = rf"^[^{_CONTROL_IN_LINES}]*[^\s{_CONTROL}][^{_CONTROL_IN_LINES}]*$"
+_OPTIONAL_STREET_PATTERN: Final = rf"^[^{_CONTROL_IN_LINES}]*$"
+"""Patterns of what is accepted, but for lone surrogates, which no pattern can name, and texts that show nothing."""
+_LINE_BREAK: Final = re.compile(r"\s*[\r\n]\s*")
+_FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that show nothing."""
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _MAX_PHONE_CHARACTERS: Final = 40
 _UUID_PATTERN: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
@@ -29,15 +35,28 @@ def _without_control(text: str) -> str:
     return text
 
 
+def _is_blank(text: str) -> bool:
+    """Return True if a text shows nothing: white space, formats such as U+200B, and fillers."""
+    return all(each in _FILLERS or each.isspace() or unicodedata.category(each) == "Cf" for each in text)
+
+
 def _not_blank(text: str) -> str:
-    if not text.strip():
+    if _is_blank(text):
         raise ValueError("must not be blank")
     return text
 
 
 def _blank_is_absent(text: str | None) -> str | None:
     """Take a blank text for none: Stripe's Address Element and wallets hand over "" for what the buyer has not."""
-    return text if text and text.strip() else None
+    return None if text is None or _is_blank(text) else text
+
+
+def _on_one_line(value: object) -> object:
+    """Join the lines of a street, which Apple Pay hands over as one text.
+
+    Source: https://github.com/stripe/stripe-react-native/issues/531
+    """
+    return _LINE_BREAK.sub(", ", value.strip("\r\n")) if isinstance(value, str) else value
 
 
 def _country(text: str) -> str:
@@ -73,6 +92,16 @@ AddressLine = Annotated[Text, Field(max_length=MAX_ADDRESS_CHARACTERS)]
 _OptionalClean = Annotated[_Clean, Field(json_schema_extra={"pattern": _OPTIONAL_TEXT_PATTERN})]
 OptionalAddressLine = Annotated[
     Annotated[_OptionalClean, Field(max_length=MAX_ADDRESS_CHARACTERS)] | None, AfterValidator(_blank_is_absent)
+]
+Street = Annotated[AddressLine, BeforeValidator(_on_one_line), Field(json_schema_extra={"pattern": _STREET_PATTERN})]
+OptionalStreet = Annotated[
+    Annotated[
+        _Clean,
+        BeforeValidator(_on_one_line),
+        Field(max_length=MAX_ADDRESS_CHARACTERS, json_schema_extra={"pattern": _OPTIONAL_STREET_PATTERN}),
+    ]
+    | None,
+    AfterValidator(_blank_is_absent),
 ]
 OptionalPhone = Annotated[
     Annotated[_OptionalClean, Field(max_length=_MAX_PHONE_CHARACTERS)] | None, AfterValidator(_blank_is_absent)

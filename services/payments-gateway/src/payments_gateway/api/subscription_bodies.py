@@ -97,7 +97,7 @@ class SubscriptionBody(Body):
         "unknown",
     ] = Field(
         description="Stripe's status; pending until Stripe has created it, activation_failed where Stripe refuses to "
-        "or a payment method is missing, unknown while the gateway is older than orders."
+        "or a payment method is missing, unknown if Stripe's status came after this version."
     )
     activation_failure: str | None = Field(
         default=None,

@@ -90,6 +90,39 @@ async def test_what_stripes_elements_hand_over_is_stored(http: aiohttp.ClientSes
 
 
 @pytest.mark.parametrize(
+    ("line1", "line2", "stored_lines"),
+    [
+        ("12 Main St\nApt 4", "", ("12 Main St, Apt 4", None)),
+        ("\r\n12 Main St \r\n", "Apt 4\nRear", ("12 Main St ", "Apt 4, Rear")),
+        ("12 Main St", "\n\u200b", ("12 Main St", None)),
+    ],
+)
+async def test_the_lines_of_a_street_are_joined(
+    http: aiohttp.ClientSession, gateway: Gateway, line1: str, line2: str, stored_lines: tuple[str, str | None]
+) -> None:
+    """Apple Pay hands them over as one text, which its buyer cannot change."""
+    answer = await post(http, INITIATE, checkout_json(shippingAddress=address_json(line1=line1, line2=line2)))
+
+    assert answer.status == 200
+    [stored] = gateway.attempts.stored()
+    assert stored.context.shipping_address is not None
+    assert (stored.context.shipping_address.line1, stored.context.shipping_address.line2) == stored_lines
+
+
+@pytest.mark.parametrize("invisible", ["\u200b", "\u2060 \ufeff", "\u3164", "\u00a0\u115f"], ids=ascii)
+async def test_what_shows_nothing_is_blank(http: aiohttp.ClientSession, gateway: Gateway, invisible: str) -> None:
+    """Characters that are no white space may still be invisible: there is no such phone and no such name."""
+    contact = {"email": "ada@example.com", "name": "Ada", "phone": invisible}
+
+    await post(http, INITIATE, checkout_json(contact=contact))
+    nameless = await post(http, INITIATE, checkout_json(contact={**contact, "name": invisible}))
+
+    [stored] = gateway.attempts.stored()
+    assert stored.context.contact == Contact("Ada", "ada@example.com", None)
+    assert (nameless.status, [each["field"] for each in nameless.json["errors"]]) == (422, ["contact.name"])
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"items": [{"priceId": "price_mug", "quantity": 3}]},

@@ -57,7 +57,7 @@ async def plan_changes(sim: SimulatedStripe) -> None:
     once = await coupons.create_async({"percent_off": 10, "duration": "once", "name": "Ten", "metadata": {"a": "b"}})
     off: Any = {"amount_off": 100, "currency": "usd", "duration": "repeating", "duration_in_months": 3}
     repeating = await coupons.create_async(off)
-    await coupons.retrieve_async(once.id)
+    await coupons.retrieve_async(once.id, {"expand": ["currency_options"]})
     await coupons.list_async({})
     changed = await sim.subscription(discounts=[{"coupon": once.id}], **EVERYTHING)
     items = await sim.api.v1.subscription_items.list_async({"subscription": changed.id})

@@ -35,7 +35,7 @@ class SubscriptionStatus(StrEnum):
     PAUSED = "paused"
     CANCELED = "canceled"
     UNKNOWN = "unknown"
-    """Added by a newer version of orders."""
+    """Added by Stripe, or by a newer version of orders."""
 
 
 ENDED_STATUSES: Final = frozenset({SubscriptionStatus.CANCELED, SubscriptionStatus.INCOMPLETE_EXPIRED})

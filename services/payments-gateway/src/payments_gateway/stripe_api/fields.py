@@ -5,6 +5,7 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from checkout_rules.fields import is_storable_id
 from checkout_rules.limits import MAX_NAME_CHARACTERS
 from payments_gateway.domain.money import Money
 
@@ -22,6 +23,18 @@ def read_id(value: Any) -> str:
     """Read an object's id."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
         raise ValueError("not a Stripe id")
+    return value
+
+
+def read_catalogue_id(value: Any) -> str:
+    """Read the id of a price, product or coupon: any text that can be stored, as the catalogue takes it.
+
+    Before API version 2018-05-21 Stripe let shops choose it, spaces included.
+    Source: https://github.com/stripe/stripe-java/issues/736
+    """
+    if not isinstance(value, str) or not value or not is_storable_id(value):
+        raise ValueError("not an id of the catalogue")
+    value.encode()  # a message holds no lone surrogate; raises UnicodeEncodeError, which is a ValueError
     return value
 
 
@@ -52,9 +65,9 @@ def read_currency(currency: Any) -> str:
     return currency.lower()
 
 
-def read_count(value: Any) -> int:
+def read_count(value: Any, *, minimum: int = 0) -> int:
     """Read a number of occurrences."""
-    if type(value) is not int or not 0 <= value <= _MAX_COUNT:
+    if type(value) is not int or not minimum <= value <= _MAX_COUNT:
         raise ValueError("not a count")
     return value
 

@@ -29,7 +29,14 @@ from payments_gateway.stripe_api.fields import (
     read_reference,
     read_time,
 )
-from payments_gateway.stripe_api.subscription_states import ITEM_FIELDS, STATE_FIELDS, lacks_items, state_from_stripe
+from payments_gateway.stripe_api.subscription_states import (
+    ITEM_FIELDS,
+    LISTED_ITEM_FIELDS,
+    STATE_FIELDS,
+    lacks_amounts,
+    lacks_items,
+    state_from_stripe,
+)
 
 if TYPE_CHECKING:
     from stripe.params import SubscriptionCreateParams, SubscriptionUpdateParams
@@ -122,12 +129,26 @@ class StripeSubscriptions:
     async def _read(self, fields: dict[str, Any]) -> StripeSubscription:
         """Read a subscription. Its items are listed if it shows only some of them, or not all about them."""
         if lacks_items(fields):
+            items = await self._list_items(fields["id"], fields["currency"])
+            fields = {**fields, "items": {**fields["items"], "data": items or fields["items"]["data"]}}
+        return subscription_from_stripe(fields)
+
+    async def _list_items(self, stripe_subscription_id: str, currency: str) -> list[dict[str, Any]]:
+        """Return all items; none if Stripe refuses to list them, which must not block the subscription's state."""
+        try:
             listed = await self._items.list_async(
-                {"subscription": fields["id"], "limit": _PAGE_SIZE, "expand": [*ITEM_FIELDS]}
+                {"subscription": stripe_subscription_id, "limit": _PAGE_SIZE, "expand": [*LISTED_ITEM_FIELDS]}
             )
             items = [each.to_dict() async for each in listed.auto_paging_iter()]
-            fields = {**fields, "items": {**fields["items"], "data": items}}
-        return subscription_from_stripe(fields)
+            return [await self._with_amounts(item) if lacks_amounts(item, currency) else item for item in items]
+        except (stripe.InvalidRequestError, stripe.CardError):
+            _log.error(
+                "items of a subscription cannot be listed", extra={"stripe_subscription": stripe_subscription_id}
+            )
+            return []
+
+    async def _with_amounts(self, item: dict[str, Any]) -> dict[str, Any]:
+        return (await self._items.retrieve_async(item["id"], {"expand": [*ITEM_FIELDS]})).to_dict()
 
     async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         """Return an invoice as it is now."""

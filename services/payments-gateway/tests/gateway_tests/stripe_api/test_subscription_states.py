@@ -8,7 +8,17 @@ import pytest
 
 from payments_gateway.domain.attempts import Interval
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.subscriptions import BilledItem, Discount, PauseCollection, StripeSubscriptionState
+from payments_gateway.domain.subscriptions import (
+    BilledItem,
+    Discount,
+    PauseCollection,
+    StripeSubscriptionState,
+    SubscriptionStatus,
+    sum_of,
+)
+from payments_gateway.rpc.subscription_states import state_from_proto, state_to_proto
+from payments_gateway.stripe_api.calls import UNREADABLE
+from payments_gateway.stripe_api.catalogue import price_from_stripe
 from payments_gateway.stripe_api.subscription_states import state_from_stripe
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
 
@@ -17,6 +27,14 @@ from ..stripe_stand_in import StripeStandIn, stripe_stand_in
 
 END = datetime(2030, 1, 1, 1, tzinfo=UTC)
 END_SECONDS = 1_893_459_600
+EURO_COUPON = {
+    "id": "SPRING",
+    "name": "Spring",
+    "percent_off": None,
+    "amount_off": 500,
+    "currency": "eur",
+    "currency_options": {"usd": {"amount_off": 550}},
+}
 COUPON = {"id": "SPRING", "name": "Spring", "percent_off": 12.5, "amount_off": None, "currency": None}
 
 
@@ -148,10 +166,122 @@ async def test_items_that_a_subscription_does_not_show_are_listed(
     assert stand_in.sent[1].fields["subscription"] == "sub_1"
 
 
-async def test_the_items_of_an_ended_subscription_are_not_listed(stand_in: StripeStandIn) -> None:
-    """It bills nothing any more, and its end must not wait for that."""
-    stand_in.answer(subscription_json(status="canceled", items=items(item_json(discounts=["di_1"]))))
+async def test_an_ended_subscription_keeps_all_its_items(stand_in: StripeStandIn) -> None:
+    """Those that it does not show are listed, too."""
+    stand_in.answer(subscription_json(status="canceled", items=items(item_json("si_1"), has_more=True)))
+    stand_in.answer(items(item_json("si_1"), item_json("si_2")))
 
     found = (await StripeSubscriptions(stand_in.client).retrieve("sub_1")).state
 
-    assert ([item.stripe_item_id for item in found.items], found.discounts) == (["si_1"], ())
+    assert [item.stripe_item_id for item in found.items] == ["si_1", "si_2"]
+
+
+async def test_items_that_stripe_refuses_to_list_block_no_end(
+    stand_in: StripeStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The items that the subscription shows are kept, its discounts by their ids."""
+    stand_in.answer(subscription_json(status="canceled", items=items(item_json(discounts=["di_1"]), has_more=True)))
+    stand_in.refuse(400, "invalid_request_error", "resource_missing")
+
+    found = (await StripeSubscriptions(stand_in.client).retrieve("sub_1")).state
+
+    assert (found.status, [item.stripe_item_id for item in found.items]) == (SubscriptionStatus.CANCELED, ["si_1"])
+    assert found.discounts == (Discount("di_1", None, "", None, None, None, None),)
+    assert [record.levelname for record in caplog.records if "cannot be listed" in record.message] == ["ERROR"]
+
+
+async def test_an_items_amount_off_is_in_the_subscriptions_currency(stand_in: StripeStandIn) -> None:
+    """From the list, the coupon's other currencies would be the fifth level, so the item is retrieved."""
+    discounted = [discount_json(coupon={**EURO_COUPON, "currency_options": None}, subscription_item="si_1")]
+    stand_in.answer(subscription_json(items=items(item_json(discounts=["di_1"]))))
+    stand_in.answer(items(item_json("si_1", discounts=discounted), item_json("si_2")))
+    stand_in.answer(item_json("si_1", discounts=[discount_json(coupon=EURO_COUPON, subscription_item="si_1")]))
+
+    found = (await StripeSubscriptions(stand_in.client).retrieve("sub_1")).state
+
+    assert [each.amount_off for each in found.discounts] == [Money(550, "usd")]
+    assert [sent.path for sent in stand_in.sent[1:]] == ["/v1/subscription_items", "/v1/subscription_items/si_1"]
+    assert stand_in.sent[2].fields["expand[2]"] == "discounts.source.coupon.currency_options"
+
+
+@pytest.mark.parametrize(
+    ("coupon", "amount"),
+    [(EURO_COUPON, Money(550, "usd")), ({**EURO_COUPON, "currency_options": {}}, None)],
+    ids=["with an amount in it", "without"],
+)
+def test_an_amount_off_is_in_the_subscriptions_currency(coupon: dict[str, Any], amount: Money | None) -> None:
+    """Or none is shown: that of another currency would be a wrong one."""
+    [discount] = state(currency="usd", discounts=[discount_json(coupon=coupon)]).discounts
+
+    assert (discount.coupon_id, discount.amount_off) == ("SPRING", amount)
+
+
+def test_what_is_sold_can_be_read_as_subscribed() -> None:
+    """A price that the catalogue sells is paid for: were its subscription unreadable, it could not be bound."""
+    price = price_json("Pro plan $699/month", {"id": "Gold plan ☕", "name": "Gold", "active": True})
+
+    [item] = state(items=items(item_json(price=price))).items
+
+    assert price_from_stripe(price).unsellable_reason is None
+    assert (item.price_id, item.product_id) == ("Pro plan $699/month", "Gold plan ☕")
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"status": "suspended"}, "status"),
+        ({"status": "pending"}, "status"),
+        ({"trial_end": -1}, "trial_end"),
+        ({"cancel_at": 10**18}, "cancel_at"),
+        ({"latest_invoice": 7}, "latest_invoice"),
+        ({"pause_collection": {"behavior": None}}, "pause_collection"),
+        ({"collection_method": ["by hand"]}, "collection_method"),
+        ({"items": items(item_json(price=price_json("x" * 256)))}, "price"),
+        ({"items": items(item_json(price=price_json(product={"id": "\ud800"})))}, "product"),
+        ({"items": items(item_json(price=price_json(recurring={"interval": "quarter"})))}, "interval"),
+        ({"items": items(item_json(price=price_json(unit_amount=-1)))}, "unit_amount"),
+        ({"items": items(item_json(quantity=2**31))}, "quantity"),
+        ({"items": items(item_json(current_period_end="soon"))}, "current_period_end"),
+        ({"discounts": [discount_json(coupon={**COUPON, "id": "\0"})]}, "coupon"),
+        ({"discounts": [discount_json(coupon={**COUPON, "percent_off": 101})]}, "percent_off"),
+        ({"discounts": [discount_json(source={"type": "promotion"})]}, "source"),
+        ({"discounts": [discount_json(id=7)]}, "discount"),
+    ],
+)
+def test_an_unreadable_part_blocks_nothing_else(
+    caplog: pytest.LogCaptureFixture, changes: dict[str, Any], part: str
+) -> None:
+    """An ended subscription must not go on as active for ever. It is logged once, and the rest can be stored."""
+    changed = {"status": "canceled", "default_payment_method": "pm_2", "items": items(item_json())} | changes
+    try:
+        shown = state(**changed)
+    except UNREADABLE:
+        pytest.fail("the state was not read")
+
+    assert shown.status is (SubscriptionStatus.UNKNOWN if part == "status" else SubscriptionStatus.CANCELED)
+    assert (shown.default_payment_method_id, len(shown.items)) == ("pm_2", 1)
+    assert len(shown.discounts) == len(changed.get("discounts", ()))
+    assert [vars(record)["part"] for record in caplog.records] == [part]
+    assert state_from_proto(state_to_proto(shown)) == shown
+
+
+def test_every_discount_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    """Stripe allows 20 of the subscription, and 20 of each item. An operator is told of those that are left out."""
+    many = [discount_json(f"di_{number}", COUPON) for number in range(20)]
+    one_item = state(discounts=many, items=items(item_json(discounts=many)))
+    assert (len(one_item.discounts), caplog.records) == (40, [])
+
+    two_items = state(discounts=many, items=items(*[item_json(discounts=many)] * 2))
+
+    assert len(two_items.discounts) == 50
+    assert [(vars(each)["part"], vars(each)["count"]) for each in caplog.records] == [("discounts", 60)]
+
+
+def test_no_sum_leaves_an_item_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Of more items than are stored, or with one that cannot be read, no amount can be said."""
+    twenty, more = (state(items=items(*[item_json()] * count)).items for count in (20, 21))
+    unreadable = state(items=items(item_json(), item_json(price=None))).items
+
+    assert (len(twenty), sum_of(twenty), sum_of(unreadable)) == (20, Money(36_000, "usd"), None)
+    assert (len(more), sum_of(more)) == (20, None)
+    assert [vars(each).get("count") for each in caplog.records if "more parts" in each.message] == [21]

@@ -58,7 +58,7 @@ async def test_a_subscription_is_created_with_constant_parameters(
         "expand[0]": "latest_invoice",
         "expand[1]": "items.data.price.product",
         "expand[2]": "items.data.price.currency_options",
-        "expand[3]": "discounts.source.coupon",
+        "expand[3]": "discounts.source.coupon.currency_options",
     }
     assert (created.id, created.subscription_id) == ("sub_1", SUBSCRIPTION.id)
     assert created.state.status is SubscriptionStatus.INCOMPLETE
@@ -90,7 +90,7 @@ async def test_every_page_is_searched_whatever_the_status(
     page = {"object": "list", "url": "/v1/subscriptions"}
     others = [subscription_json(f"sub_{number}", metadata={}) for number in (7, 8)]
     stand_in.answer({**page, "data": others, "has_more": True})
-    stand_in.answer({**page, "data": [subscription_json("sub_9", status="a_new_word")], "has_more": False})
+    stand_in.answer({**page, "data": [subscription_json("sub_9", currency=None)], "has_more": False})
 
     found = await subscriptions.find_existing(SUBSCRIPTION)
 
@@ -158,13 +158,11 @@ def test_every_status_is_read(status: str) -> None:
     assert subscription_from_stripe(subscription_json(status=status)).state.status.value == status
 
 
-@pytest.mark.parametrize(
-    "changes", [{"status": "a new word"}, {"items": None}, {"trial_end": 10**18}, {"latest_invoice": {}, "id": None}]
-)
+@pytest.mark.parametrize("changes", [{"currency": None}, {"items": None}, {"latest_invoice": {}, "id": None}])
 async def test_an_unreadable_subscription_is_unsupported(
     stand_in: StripeStandIn, subscriptions: StripeSubscriptions, changes: dict[str, Any]
 ) -> None:
-    """Stripe may add a word before we know it: each caller decides what to do."""
+    """Without these there is nothing to store it by: each caller decides what to do."""
     stand_in.answer(subscription_json(**changes))
 
     with pytest.raises(UnsupportedStripeObject):

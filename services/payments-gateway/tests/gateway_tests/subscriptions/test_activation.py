@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from payments_gateway.domain.attempts import Interval, Recurring
+from payments_gateway.domain.attempts import Interval, LineItem, Recurring
+from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import Purchase
 from payments_gateway.domain.stripe_errors import (
     IdempotencyKeyReused,
@@ -13,7 +14,7 @@ from payments_gateway.domain.stripe_errors import (
 )
 from payments_gateway.domain.subscriptions import StripeSubscriptionMismatch, SubscriptionStatus
 
-from ..samples import ATTEMPT_ID, YEARLY
+from ..samples import ATTEMPT_ID, MONTHLY, YEARLY
 from ..simulated_billing import Billing
 
 CALLS_OF_ONE_SUBSCRIPTION = 6
@@ -33,6 +34,22 @@ async def test_a_mixed_cart_becomes_an_order_and_its_subscriptions(billing: Bill
     assert [each.invoices[0].total.minor_units for each in purchase.subscriptions] == [2400, 1200]
     assert billing.gateway.attempts.stored() == []
     await billing.require_bound(2)
+
+
+async def test_p3_what_is_sold_is_bound_whatever_its_id(billing: Billing) -> None:
+    """Products of before 2018-05-21 may have spaces in their ids."""
+    product = await billing.stripe.api.v1.products.create_async({"id": "Gold plan", "name": "Gold"})
+    price = await billing.stripe.api.v1.prices.create_async(
+        {"currency": "usd", "unit_amount": 1200, "recurring": {"interval": "month"}, "product": product.id}
+    )
+    plan = LineItem(price.id, product.id, "Gold", 1, Money(1200, "usd"), MONTHLY)
+
+    try:
+        await billing.fulfil(await billing.paid(plan))
+    except UnsupportedStripeObject:
+        pytest.fail("charged, and not bound")
+
+    await billing.require_bound()
 
 
 @pytest.mark.parametrize("after_effect", [False, True])

@@ -37,6 +37,8 @@ def _create(call: Call) -> StripeObject:
             "valid": True,
         }
     )
+    own = {coupon["currency"]: {"amount_off": coupon["amount_off"]}} if coupon["currency"] else {}
+    account.includable[coupon["id"], "currency_options"] = own
     account.publish("coupon.created", coupon)
     return coupon
 
@@ -76,6 +78,7 @@ _FILTERS = ("created", "limit", "starting_after", "ending_before")
 RESOURCE = Resource(
     collection=COUPONS,
     kind=KIND,
+    expandable={"currency_options": None},
     endpoints=(
         Endpoint("POST", "/v1/coupons", _create, Parameters(shapes.CouponCreateParams, _CREATE)),
         Endpoint("GET", "/v1/coupons", _list, Parameters(shapes.CouponListParams, _FILTERS)),

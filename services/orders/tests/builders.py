@@ -85,7 +85,7 @@ def cart(
     request = purchase(lines=0, user_id=user_id, attempt_id=attempt_id)
     request.context.items.extend(lines)
     if any(item.HasField("recurring") for item in lines):
-        request.context.stripe_customer_id = f"cus_{user_id}"
+        request.context.stripe_customer_id = request.payment.customer_id = f"cus_{user_id}"
         request.payment.payment_method_id = "pm_1"
     due = sum(item.quantity * item.unit_price.minor_units for item in lines if not item.HasField("recurring"))
     if due:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import grpc
 import pytest
 
@@ -53,6 +55,20 @@ async def test_a_customer_of_another_user_or_currency_is_refused(
 
     assert error.code is grpc.StatusCode.INVALID_ARGUMENT
     assert [each.field for each in error.violations] == ["stripe_customer_id"]
+
+
+@pytest.mark.parametrize("replaces", ["", "cus_2", "cus_gone"])
+async def test_p7_an_erased_customer_comes_back_to_nobody(orders: Client, sql: Any, replaces: str) -> None:
+    """Stripe replays its creation for a day, while a person deletes it there. A faster caller's customer wins."""
+    await sql.execute("INSERT INTO customers (stripe_customer_id, erased_at) VALUES ('cus_1', now())")
+    if replaces == "cus_2":
+        await put_customer(orders, "cus_2")
+
+    error = await error_of(put_customer(orders, "cus_1", replaces=replaces))
+    await put_customer(orders, "cus_3", replaces=replaces)
+
+    assert (error.code, error.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "customer_erased")
+    assert await put_customer(orders, "cus_1") == await get_customer(orders) == "cus_3"
 
 
 async def test_a_user_without_a_customer_is_not_found(orders: Client) -> None:

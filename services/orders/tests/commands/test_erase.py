@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ..builders import purchase
+from ..calls import put_customer
 from ..command_runner import Completed, command_line, environment, run
 from ..service import Client, connected, lock_waiters, until
 
@@ -63,6 +64,9 @@ async def test_an_order_number_may_be_typed_in_any_case_and_grouping(
         ((), 2),
         (("nobody@shop.example", "--order", "222-222-222"), 2),
         (("nobody@shop.example", "--batch", "0"), 2),
+        (("nobody@shop.example", "--deleted-at-stripe", "cus_1"), 2),
+        (("--deleted-at-stripe", "cus_1", "--dry-run"), 2),
+        (("--deleted-at-stripe", ""), 2),
     ],
 )
 def test_p7_an_unknown_or_invalid_subject_is_refused(
@@ -80,13 +84,15 @@ def test_an_unavailable_database_is_reported(unused_tcp_port: int) -> None:
     completed = erase(f"postgresql://u:secret@127.0.0.1:{unused_tcp_port}/orders", "user_1")
 
     assert completed.code == 1
-    assert json.loads(completed.stdout)["complete"] is False
+    assert (json.loads(completed.stdout)["complete"], json.loads(completed.stdout)["stripe_customers"]) == (False, None)
     assert "secret" not in completed.stderr
     assert "user_1" not in completed.stderr
 
 
 async def test_a_run_after_a_killed_one_erases_the_rest(orders: Client, sql: Any, database_url: str) -> None:
-    """Committed batches are complete, the others untouched, and each order has one event."""
+    """Committed batches are complete, the others untouched, each order has one event, and each customer is named."""
+    await put_customer(orders, "cus_eur")
+    await put_customer(orders, "cus_usd", currency="usd")
     for _ in range(6):
         await orders.RecordPurchase(purchase())
     async with connected(database_url) as blocking, blocking.transaction():
@@ -105,3 +111,20 @@ async def test_a_run_after_a_killed_one_erases_the_rest(orders: Client, sql: Any
     assert (rest.code, json.loads(rest.stdout)["orders"]) == (0, 2)
     assert await sql.fetchval("SELECT count(*) FROM outbox WHERE topic = 'order.erased'") == 6
     assert await sql.fetchval("SELECT count(*) FROM payments WHERE user_id IS NOT NULL") == 0
+    assert json.loads(rest.stdout)["stripe_customers"] == ["cus_eur", "cus_usd"]
+
+
+async def test_p7_customers_are_named_until_they_are_deleted_at_stripe(
+    orders: Client, sql: Any, database_url: str
+) -> None:
+    """By each run, whomever it erases; one of a user who was not erased is not forgotten."""
+    for number, user_id in enumerate(("user_1", "user_2", "user_3"), 1):
+        await put_customer(orders, f"cus_{number}", user_id=user_id)
+    erase(database_url, "user_1")
+
+    second = erase(database_url, "user_2")
+    rest = erase(database_url, "--deleted-at-stripe", "cus_1", "cus_3", "cus_unknown")
+
+    assert json.loads(second.stdout)["stripe_customers"] == ["cus_1", "cus_2"]
+    assert (rest.code, json.loads(rest.stdout)["stripe_customers"]) == (0, ["cus_2"])
+    assert await sql.fetchval("SELECT user_id FROM customers WHERE stripe_customer_id = 'cus_3'") == "user_3"

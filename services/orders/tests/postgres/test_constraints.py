@@ -117,8 +117,9 @@ MIRROR = {
     "subscription_billed_items_currency_check": "UPDATE subscription_billed_items SET currency = 'EUR'",
     "subscriptions_pause_complete_check": "UPDATE subscriptions SET pause_resumes_at = now()",
     "subscriptions_discounts_check": "UPDATE subscriptions SET discounts = '{}'",
-    "customers_pkey": "INSERT INTO customers VALUES ('user_1', 'eur', 'cus_2')",
-    "customers_stripe_customer_id_key": "INSERT INTO customers VALUES ('user_1', 'usd', 'cus_1')",
+    "customers_pkey": "INSERT INTO customers VALUES ('cus_1', 'user_1', 'usd')",
+    "customers_user_id_currency_key": "INSERT INTO customers VALUES ('cus_2', 'user_1', 'eur')",
+    "customers_owner_unless_erased_check": "UPDATE customers SET erased_at = now()",
     "customers_currency_check": "UPDATE customers SET currency = 'EUR'",
     **{
         f"{table}_{constraint}": statement.format(table=table)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -66,16 +67,19 @@ BOOKKEEPING = {
     "subscription_items": "subscription_id position price_id product_id name quantity unit_amount_minor",
     "subscription_invoices": "stripe_invoice_id subscription_id status billing_reason total_minor amount_paid_minor"
     " currency attempt_count created_at period_start period_end next_payment_attempt",
+    "customers": "erased_at",
     "refunds": "stripe_refund_id intent_id charge_id amount_minor currency status version created_at",
     "disputes": "stripe_dispute_id intent_id charge_id amount_minor currency status reason version created_at",
     "outbox": "id topic aggregate_id payload created_at published_at",
 }
 PERSONAL = {
-    "payments": {"user_id", "attempt_content", "encrypted_content"},
+    "payments": {"user_id", "stripe_customer_id", "attempt_content", "encrypted_content"},
     "orders": set(PERSONAL_COLUMNS),
     "subscriptions": set(PERSONAL_COLUMNS),
-    "customers": {"user_id", "currency", "stripe_customer_id"},  # The whole row is deleted.
+    "customers": {"user_id", "currency", "stripe_customer_id"},  # The id stays until it is deleted at Stripe.
 }
+
+Quarantine = Callable[[pb.RecordPurchaseRequest], pb.QuarantinePaymentRequest]
 
 
 @pytest.fixture
@@ -134,6 +138,7 @@ async def test_p7_nothing_of_an_erased_user_is_left_in_any_table(
     before = repr(await all_rows(sql))
 
     erased = await erase(service, ADA)
+    await service.forget_customers(["cus_of_user_1"])
 
     left = repr(await all_rows(sql))
     assert erased == ErasureCounts(orders=2, quarantined_payments=1, subscriptions=2, customers=1)
@@ -177,27 +182,76 @@ async def test_p7_an_erased_user_has_no_customer(orders: Client, service: Erasur
     """In no currency. A user who comes back gets a new one."""
     await put_customer(orders, "cus_1")
     await put_customer(orders, "cus_usd", currency="usd")
-    counted = await service.preview(ADA)
+    counted, named = await service.preview(ADA)
 
     erased = await erase(service, ADA)
 
     assert erased == counted == ErasureCounts(customers=2)
-    assert erased.stripe_customers == counted.stripe_customers == {"cus_1", "cus_usd"}
-    assert await count(sql, "customers") == [0]
+    assert await service.stripe_customers() == named == {"cus_1", "cus_usd"}
+    assert await sql.fetch("SELECT FROM customers WHERE num_nonnulls(user_id, currency) > 0") == []
     assert await put_customer(orders, "cus_2") == await get_customer(orders) == "cus_2"
 
 
 async def test_p7_the_stripe_customers_of_an_erased_guest_are_named(orders: Client, service: ErasureService) -> None:
-    """They are stored with the subscriptions alone; a person deletes them at Stripe."""
+    """They are stored with the subscriptions alone, and named until a person has deleted them at Stripe."""
     bought = (await orders.RecordPurchase(mixed_cart(user_id=""))).decision.purchase
-    guest = ByAttempt(bought.attempt_id)
-    counted = await service.preview(guest)
+    guest, customer_id = ByAttempt(bought.attempt_id), bought.subscriptions[0].stripe_customer_id
+    counted, previewed = await service.preview(guest)
 
-    erased, again = await erase(service, guest), await erase(service, guest)
+    erased, named = await erase(service, guest), await service.stripe_customers()
+    await service.forget_customers([customer_id])
+    again = await erase(service, guest)
 
     assert erased == counted == ErasureCounts(orders=1, subscriptions=2)
-    assert erased.stripe_customers == counted.stripe_customers == {bought.subscriptions[0].stripe_customer_id}
-    assert again.stripe_customers == frozenset()
+    assert named == previewed == {customer_id}
+    assert (again, await service.stripe_customers()) == (ErasureCounts(), frozenset())
+
+
+def with_content(request: pb.RecordPurchaseRequest) -> pb.QuarantinePaymentRequest:
+    """Return a request to quarantine a payment with its content."""
+    return quarantine(request, pb.QUARANTINE_REASON_AMOUNT_MISMATCH, with_content=True)
+
+
+@pytest.mark.parametrize(
+    ("named_by", "reports"),
+    [
+        ("payment", [quarantine]),
+        ("payment", [unreadable]),
+        ("context", [with_content]),
+        ("context", [quarantine, with_content]),
+    ],
+)
+async def test_p7_the_customer_of_a_guests_quarantined_payment_is_named(
+    orders: Client, service: ErasureService, sql: Any, named_by: str, reports: list[Quarantine]
+) -> None:
+    """An attempt that is missing, unreadable, readable, or found later: no subscription names its customer."""
+    request = cart(recurring_line(1), user_id="")
+    request.context.stripe_customer_id = "cus_guest" if named_by == "context" else ""
+    request.payment.customer_id = "cus_guest" if named_by == "payment" else ""
+    for report in reports:
+        await orders.QuarantinePayment(report(request))
+    guest = ByAttempt(request.payment.attempt_id)
+    _, previewed = await service.preview(guest)
+
+    erased = await erase(service, guest)
+
+    assert erased == ErasureCounts(quarantined_payments=1)
+    assert await service.stripe_customers() == previewed == {"cus_guest"}
+    assert await sql.fetch("SELECT FROM payments WHERE stripe_customer_id IS NOT NULL") == []
+
+
+async def test_p7_a_customer_that_a_user_keeps_is_not_named(orders: Client, service: ErasureService, sql: Any) -> None:
+    """Only one order of the user was erased: deleting the customer would cancel the subscriptions of the others."""
+    request = mixed_cart()
+    order = (await orders.RecordPurchase(request)).decision.purchase.order
+    await put_customer(orders, request.context.stripe_customer_id)
+    _, previewed = await service.preview(ByOrder(order.number))
+
+    await erase(service, ByOrder(order.number))
+    await service.forget_customers([request.context.stripe_customer_id])
+
+    assert await service.stripe_customers() == previewed == frozenset()
+    assert await get_customer(orders) == request.context.stripe_customer_id
 
 
 async def test_batches_are_bounded_and_nothing_is_erased_twice(

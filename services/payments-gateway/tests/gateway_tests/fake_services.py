@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Generic
 
+from payments_gateway.checkout.customers import CustomerErased
 from payments_gateway.domain.attempts import (
     Attempt,
     AttemptClosed,
@@ -281,14 +282,22 @@ class FakeCustomerRepository:
     def __init__(self) -> None:
         self.customers: dict[tuple[str, str], str] = {}
         """By user and currency."""
+        self.erased: set[str] = set()
 
     async def find(self, user_id: str, currency: str) -> str | None:
         return self.customers.get((user_id, currency))
 
     async def put(self, user_id: str, currency: str, customer_id: str, *, replaces: str | None = None) -> str:
         if self.customers.get((user_id, currency)) in {None, replaces}:
+            if customer_id in self.erased:
+                raise CustomerErased
             self.customers[user_id, currency] = customer_id
         return self.customers[user_id, currency]
+
+    def erase(self) -> None:
+        """Take their customers from all users, as `orders erase` does."""
+        self.erased.update(self.customers.values())
+        self.customers.clear()
 
 
 class FakeMirrorRepository(Generic[MirroredT]):

@@ -51,7 +51,7 @@ _NOT_YET: Final = datetime.fromtimestamp(0, UTC)
 def paid_attempt_from_proto(request: orders_pb2.RecordPurchaseRequest) -> PaidAttempt:
     """Read a purchase to record. Its whole content must be valid, and its sums must agree (P5)."""
     with FieldReader() as fields:
-        payment = _payment_from_proto(fields, request.payment)
+        payment = _payment_from_proto(fields, request)
         report = _report_from_proto(fields, request.report)
         if request.HasField("context"):
             fields.add(within("context", context_violations(request.context, request.payment.intent.kind)))
@@ -68,7 +68,7 @@ def quarantined_from_proto(request: orders_pb2.QuarantinePaymentRequest) -> Quar
     """Read a payment to quarantine. Its content is not validated: invalid content must be kept too (P4)."""
     has_context = request.HasField("context")
     with FieldReader() as fields:
-        payment = _payment_from_proto(fields, request.payment)
+        payment = _payment_from_proto(fields, request)
         reason = fields.enum("reason", request.reason, _REASONS)
         fields.require(reason is not QuarantineReason.REFUNDED, "reason", "is decided from the payment's refunds")
         possible = reason not in AWAITING_REASONS or not has_context
@@ -95,7 +95,12 @@ def order_id_from_proto(request: orders_pb2.GetOrderRequest) -> UUID:
         return fields.uuid("order_id", request.order_id)
 
 
-def _payment_from_proto(fields: FieldReader, message: orders_pb2.Payment) -> Payment:
+def _payment_from_proto(
+    fields: FieldReader, request: orders_pb2.RecordPurchaseRequest | orders_pb2.QuarantinePaymentRequest
+) -> Payment:
+    message = request.payment
+    # A gateway of an earlier version does not send the intent's customer, but the attempt names it, too.
+    customer_id = message.customer_id or _storable_id(request.context.stripe_customer_id)
     kind = fields.enum("payment.intent.kind", message.intent.kind, INTENT_KINDS)
     return Payment(
         intent=Intent(fields.id("payment.intent.id", message.intent.id), kind),
@@ -103,6 +108,7 @@ def _payment_from_proto(fields: FieldReader, message: orders_pb2.Payment) -> Pay
         received=_received_from_proto(fields, message, kind),
         livemode=message.livemode,
         payment_method_id=fields.optional_id("payment.payment_method_id", message.payment_method_id),
+        customer_id=fields.optional_id("payment.customer_id", customer_id),
     )
 
 
@@ -231,6 +237,7 @@ def _payment_to_proto(payment: Payment) -> orders_pb2.Payment:
         received=money_to_proto(payment.received) if payment.received else None,
         livemode=payment.livemode,
         payment_method_id=payment.payment_method_id or "",
+        customer_id=payment.customer_id or "",
     )
 
 

@@ -16,7 +16,7 @@ from orders.domain.subscriptions import (
     SubscriptionCancelled,
     SubscriptionNotFound,
 )
-from orders.usecases.customers import CustomerNotFound, CustomerService
+from orders.usecases.customers import CustomerErased, CustomerNotFound, CustomerService
 from orders.usecases.purchases import OrderNotFound, PurchaseNotFound, PurchaseReader, PurchaseRecorder
 from orders.usecases.quarantine import QuarantineService
 from orders.usecases.refunds import DisputeNotFound, PaymentNotFound, RefundNotFound, RefundService
@@ -40,6 +40,7 @@ ERRORS: Final[ErrorTable] = {
     DisputeNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "dispute_not_found"),
     SubscriptionNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "subscription_not_found"),
     CustomerNotFound: ErrorAnswer(grpc.StatusCode.NOT_FOUND, "customer_not_found"),
+    CustomerErased: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "customer_erased"),
     VersionConflict: ErrorAnswer(grpc.StatusCode.ABORTED, "version_conflict"),
     StripeSubscriptionMismatch: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch"),
     SubscriptionActivated: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "subscription_activated"),

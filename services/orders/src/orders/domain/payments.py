@@ -34,6 +34,8 @@ class Payment:
     """Succeeded intent. `received` is None for a SetupIntent, which takes no money.
 
     `payment_method_id` is the PaymentMethod that paid or was set up; None when the report did not name it.
+    `customer_id` is the Stripe customer that pays for the recurring lines; None without recurring lines. A purchase has
+    it with its subscriptions, a quarantined payment here, so that an erasure can name it whatever its content is.
     """
 
     intent: Intent
@@ -41,6 +43,7 @@ class Payment:
     received: Money | None
     livemode: bool
     payment_method_id: str | None = None
+    customer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,11 @@ class PostgresCustomerRepository:
         """Use one statement."""
         return (await self._connection.execute(statements.SELECT_CUSTOMER, _key(owner))).scalar_one_or_none()
 
+    async def is_erased(self, stripe_customer_id: str) -> bool:
+        """Use one statement."""
+        values = {"stripe_customer_id": stripe_customer_id}
+        return bool((await self._connection.execute(statements.IS_CUSTOMER_ERASED, values)).scalar_one())
+
 
 def _key(owner: CustomerOwner) -> dict[str, str]:
     return {"key_user_id": owner.user_id, "key_currency": owner.currency}

@@ -1,11 +1,25 @@
 """Erasing personal data on PostgreSQL. Constraints keep it from coming back into an erased row."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, and_, delete, false, func, or_, select, union, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    ScalarSelect,
+    Select,
+    Table,
+    and_,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    union,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders.domain.outbox import OutboxEvent
@@ -16,6 +30,8 @@ from orders.postgres.statements import INSERT_OUTBOX_EVENT, ORDERS, PAYMENTS, SU
 from orders.postgres.subscription_statements import CUSTOMERS
 from orders.postgres.table_base import PERSONAL_COLUMNS
 from orders.usecases.erasure import ByAttempt, ByOrder, ByUser, ErasureCounts, Subject
+
+_PERSONAL_COLUMNS_OF_PAYMENTS: Final = ("user_id", "stripe_customer_id", "attempt_content", "encrypted_content")
 
 
 class PostgresErasureRepository:
@@ -41,12 +57,10 @@ class PostgresErasureRepository:
             _count(PAYMENTS, _erasable_payments(subject)),
             _count(SUBSCRIPTIONS, _erasable_subscriptions(subject)),
             _count(CUSTOMERS, _customers_of(subject)),
-            _stripe_customers_of(subject),
         )
         with translate_errors():
             async with self._engine.connect() as connection:
-                *numbers, stripe_customers = (await connection.execute(select(*counts))).one()
-        return replace(ErasureCounts(*numbers), stripe_customers=frozenset(stripe_customers or ()))
+                return ErasureCounts(*(await connection.execute(select(*counts))).one())
 
     async def erase_batch(self, subject: Subject, *, limit: int, at: datetime) -> ErasureCounts:
         """Erase the oldest rows first. A concurrent erasure waits for their locks and then skips them."""
@@ -56,11 +70,23 @@ class PostgresErasureRepository:
                 payments = await _erase_payments(connection, subject, limit, at)
                 orders = await _erase_orders(connection, subject, limit, at)
                 subscriptions = await _erase_subscriptions(connection, subject, limit, at)
-                customers = await _delete_customers(connection, subject)
-                erased = [OutboxEvent.subscription_erased(subscription_id) for subscription_id in subscriptions]
-                await _enqueue_events(connection, [*orders, *payments, *erased], at)
-        stripe_customers = frozenset((*customers, *subscriptions.values()))
-        return ErasureCounts(len(orders), len(payments), len(subscriptions), len(customers), stripe_customers)
+                customers = await _erase_customers(connection, subject, at)
+                await _enqueue_events(connection, [*orders, *payments, *subscriptions], at)
+        return ErasureCounts(len(orders), len(payments), len(subscriptions), customers)
+
+    async def stripe_customers(self, subject: Subject | None = None) -> frozenset[str]:
+        """Use one statement."""
+        named = _erased_customers() if subject is None else union(_erased_customers(), _stripe_customers_of(subject))
+        with translate_errors():
+            async with self._engine.connect() as connection:
+                return frozenset((await connection.execute(named)).scalars())
+
+    async def forget_customers(self, stripe_customer_ids: Sequence[str]) -> None:
+        """Delete the rows. The customer of a user who was not erased stays."""
+        named = CUSTOMERS.c.stripe_customer_id.in_(stripe_customer_ids)
+        with translate_errors():
+            async with self._engine.begin() as connection:
+                await connection.execute(delete(CUSTOMERS).where(named, CUSTOMERS.c.erased_at.is_not(None)))
 
 
 async def _erase_orders(connection: AsyncConnection, subject: Subject, limit: int, at: datetime) -> list[OutboxEvent]:
@@ -80,9 +106,9 @@ async def _erase_orders(connection: AsyncConnection, subject: Subject, limit: in
 
 
 async def _erase_payments(connection: AsyncConnection, subject: Subject, limit: int, at: datetime) -> list[OutboxEvent]:
-    """Erase user and content of quarantined payments."""
+    """Erase user, customer and content of quarantined payments."""
     batch = _locked_batch(
-        select(PAYMENTS.c.intent_id)
+        select(PAYMENTS.c.intent_id, PAYMENTS.c.stripe_customer_id)
         .where(_erasable_payments(subject))
         .order_by(PAYMENTS.c.decided_at, PAYMENTS.c.intent_id),
         limit,
@@ -90,16 +116,18 @@ async def _erase_payments(connection: AsyncConnection, subject: Subject, limit: 
     erased = await connection.execute(
         update(PAYMENTS)
         .where(PAYMENTS.c.intent_id == batch.c.intent_id)
-        .values(erased_at=at, user_id=None, attempt_content=None, encrypted_content=None, encrypted_key_id=None)
-        .returning(PAYMENTS.c.intent_id)
+        .values(erased_at=at, encrypted_key_id=None, **dict.fromkeys(_PERSONAL_COLUMNS_OF_PAYMENTS))
+        .returning(PAYMENTS.c.intent_id, batch.c.stripe_customer_id)
     )
-    return [OutboxEvent.payment_erased(intent_id) for intent_id in erased.scalars()]
+    rows = erased.all()
+    await _keep_customers(connection, [row.stripe_customer_id for row in rows], at)
+    return [OutboxEvent.payment_erased(row.intent_id) for row in rows]
 
 
 async def _erase_subscriptions(
     connection: AsyncConnection, subject: Subject, limit: int, at: datetime
-) -> dict[str, str]:
-    """Erase subscriptions, and the user of their payments; return their Stripe customers by id.
+) -> list[OutboxEvent]:
+    """Erase subscriptions, and the user of their payments.
 
     The ids of Stripe's customer and payment method stay: the subscription continues, or is still to be created, until
     it is cancelled, and the ids identify nobody without access to Stripe.
@@ -118,7 +146,8 @@ async def _erase_subscriptions(
     )
     rows = erased.all()
     await _erase_user_of_payments(connection, [row.intent_id for row in rows], at)
-    return {str(row.id): row.stripe_customer_id for row in rows}
+    await _keep_customers(connection, [row.stripe_customer_id for row in rows], at)
+    return [OutboxEvent.subscription_erased(str(row.id)) for row in rows]
 
 
 async def _erase_user_of_payments(connection: AsyncConnection, intent_ids: list[str], at: datetime) -> None:
@@ -126,10 +155,24 @@ async def _erase_user_of_payments(connection: AsyncConnection, intent_ids: list[
     await connection.execute(update(PAYMENTS).where(*not_erased).values(erased_at=at, user_id=None))
 
 
-async def _delete_customers(connection: AsyncConnection, subject: Subject) -> list[str]:
-    """Delete the user's customers of all currencies; return their ids."""
-    deleted = delete(CUSTOMERS).where(_customers_of(subject)).returning(CUSTOMERS.c.stripe_customer_id)
-    return list((await connection.execute(deleted)).scalars())
+async def _erase_customers(connection: AsyncConnection, subject: Subject, at: datetime) -> int:
+    """Take the user's customers of all currencies from the user; return their number."""
+    erased = (
+        update(CUSTOMERS)
+        .where(_customers_of(subject))
+        .values(user_id=None, currency=None, erased_at=at)
+        .returning(CUSTOMERS.c.stripe_customer_id)
+    )
+    return len((await connection.execute(erased)).all())
+
+
+async def _keep_customers(connection: AsyncConnection, stripe_customer_ids: Iterable[str | None], at: datetime) -> None:
+    """Store the customers of erased records as erased, unless a user has them: the user's other records name them."""
+    # Sorted: two erasures that wait for each other's rows would end in a deadlock.
+    ids = sorted({each for each in stripe_customer_ids if each is not None})
+    if ids:
+        rows = [{"stripe_customer_id": each, "erased_at": at} for each in ids]
+        await connection.execute(postgres_insert(CUSTOMERS).on_conflict_do_nothing(), rows)
 
 
 async def _enqueue_events(connection: AsyncConnection, events: Iterable[OutboxEvent], at: datetime) -> None:
@@ -148,12 +191,21 @@ def _count(table: Table, condition: ColumnElement[bool]) -> ScalarSelect[Any]:
     return select(func.count()).select_from(table).where(condition).scalar_subquery()
 
 
-def _stripe_customers_of(subject: Subject) -> ScalarSelect[Any]:
-    ids = union(
-        select(CUSTOMERS.c.stripe_customer_id).where(_customers_of(subject)),
+def _erased_customers() -> Select[Any]:
+    return select(CUSTOMERS.c.stripe_customer_id).where(CUSTOMERS.c.erased_at.is_not(None))
+
+
+def _stripe_customers_of(subject: Subject) -> CompoundSelect[Any]:
+    """Select what an erasure of the subject would add to the erased customers."""
+    of_records = union(
         select(SUBSCRIPTIONS.c.stripe_customer_id).where(_erasable_subscriptions(subject)),
+        select(PAYMENTS.c.stripe_customer_id).where(_erasable_payments(subject)),
     ).subquery()
-    return select(func.array_agg(ids.c.stripe_customer_id)).scalar_subquery()
+    of_users = select(CUSTOMERS.c.stripe_customer_id).where(CUSTOMERS.c.user_id.is_not(None))
+    return union(
+        select(CUSTOMERS.c.stripe_customer_id).where(_customers_of(subject)),
+        select(of_records.c.stripe_customer_id).where(of_records.c.stripe_customer_id.not_in(of_users)),
+    )
 
 
 def _erasable_orders(subject: Subject) -> ColumnElement[bool]:
@@ -166,8 +218,7 @@ def _erasable_subscriptions(subject: Subject) -> ColumnElement[bool]:
 
 def _erasable_payments(subject: Subject) -> ColumnElement[bool]:
     """Select quarantined payments with personal data. Purchases are erased with their orders and subscriptions."""
-    personal = (PAYMENTS.c.user_id, PAYMENTS.c.attempt_content, PAYMENTS.c.encrypted_content)
-    has_personal_data = or_(*(column.is_not(None) for column in personal))
+    has_personal_data = or_(*(PAYMENTS.c[name].is_not(None) for name in _PERSONAL_COLUMNS_OF_PAYMENTS))
     return and_(_payments_of(subject), PAYMENTS.c.outcome == Outcome.QUARANTINED, has_personal_data)
 
 

@@ -73,6 +73,7 @@ class PostgresPurchaseRepository:
             "key_intent_id": intent_id,
             "new_reason": requested.reason,
             "new_reason_before_refund": requested.reason_before_refund,
+            "new_customer_id": requested.payment.customer_id,
             **content_to_row(intent_id, requested.content, self._cipher),
         }
         await self._connection.execute(statements.AMEND_QUARANTINE, values)

@@ -43,6 +43,7 @@ def purchase_to_row(payment: Payment, context: CheckoutContext, report: PaymentR
         "amount_minor": received.minor_units,
         "currency": received.currency,
         "outcome": Outcome.PURCHASE,
+        "stripe_customer_id": None,
         "quarantine_reason": None,
         "reason_before_refund": None,
         **_NO_CONTENT,
@@ -55,6 +56,7 @@ def quarantined_to_row(quarantined: QuarantinedPayment, cipher: ContentCipher) -
     """Return the row of `payments` for a quarantined payment."""
     return {
         **_payment_to_row(quarantined.payment, quarantined.report),
+        "stripe_customer_id": quarantined.payment.customer_id,
         "outcome": Outcome.QUARANTINED,
         "quarantine_reason": quarantined.reason,
         "reason_before_refund": quarantined.reason_before_refund,
@@ -83,7 +85,12 @@ def quarantined_from_row(row: Row[Any], cipher: ContentCipher) -> QuarantinedPay
     content = _content_from_row(row, cipher)
     return QuarantinedPayment(
         payment=Payment(
-            Intent(row.intent_id, row.kind), row.attempt_id, received, row.livemode, row.stripe_payment_method_id
+            intent=Intent(row.intent_id, row.kind),
+            attempt_id=row.attempt_id,
+            received=received,
+            livemode=row.livemode,
+            payment_method_id=row.stripe_payment_method_id,
+            customer_id=row.stripe_customer_id,
         ),
         reason=row.quarantine_reason,
         content=None if isinstance(content, UnreadableContent) else content,

@@ -114,6 +114,7 @@ AMEND_QUARANTINE = (
             ),
             else_=PAYMENTS.c.reason_before_refund,
         ),
+        stripe_customer_id=func.coalesce(PAYMENTS.c.stripe_customer_id, bindparam("new_customer_id", type_=Text)),
     )
 )
 

@@ -196,3 +196,9 @@ REPLACE_CUSTOMER = (
 )
 
 SELECT_CUSTOMER = select(CUSTOMERS.c.stripe_customer_id).where(_customer_key)
+
+IS_CUSTOMER_ERASED = select(
+    select(CUSTOMERS.c.stripe_customer_id)
+    .where(CUSTOMERS.c.stripe_customer_id == bindparam("stripe_customer_id"), CUSTOMERS.c.erased_at.is_not(None))
+    .exists()
+)

@@ -203,15 +203,23 @@ class SubscriptionInvoiceRow(Row):
 
 
 class CustomerRow(Row):
-    """Stripe customer of a user and a currency: one each, both ways (ADR 35)."""
+    """Stripe customer of a user and a currency: one each, both ways (ADR 35).
+
+    An erased one belongs to nobody, and stays until a person has deleted it at Stripe (ADR 14).
+    """
 
     __tablename__ = "customers"
 
-    user_id: Mapped[str] = mapped_column(primary_key=True)
-    currency: Mapped[str] = mapped_column(primary_key=True)
-    stripe_customer_id: Mapped[str]
+    stripe_customer_id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str | None]
+    currency: Mapped[str | None]
+    erased_at: Mapped[datetime | None]
 
     __table_args__ = (
-        UniqueConstraint("stripe_customer_id"),
+        UniqueConstraint("user_id", "currency"),
         CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
+        CheckConstraint(
+            "num_nonnulls(user_id, currency) = CASE WHEN erased_at IS NULL THEN 2 ELSE 0 END",
+            name="owner_unless_erased",
+        ),
     )

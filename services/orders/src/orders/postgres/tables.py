@@ -64,6 +64,7 @@ class PaymentRow(Row):
     currency: Mapped[str | None]
     livemode: Mapped[bool]
     stripe_payment_method_id: Mapped[str | None]
+    stripe_customer_id: Mapped[str | None]
     user_id: Mapped[str | None]
     quarantine_reason: Mapped[QuarantineReason | None]
     reason_before_refund: Mapped[QuarantineReason | None]
@@ -98,7 +99,7 @@ class PaymentRow(Row):
             name="reason_before_refund",
         ),
         CheckConstraint(
-            "outcome = 'quarantined' OR num_nonnulls(attempt_content, encrypted_content) = 0",
+            "outcome = 'quarantined' OR num_nonnulls(stripe_customer_id, attempt_content, encrypted_content) = 0",
             name="content_only_if_quarantined",
         ),
         # Content that checkout-session could not decrypt is replaced by content that it could.
@@ -106,7 +107,7 @@ class PaymentRow(Row):
         CheckConstraint("(encrypted_content IS NULL) = (encrypted_key_id IS NULL)", name="encrypted_content_with_key"),
         CheckConstraint("outcome = 'quarantined' OR resolved_at IS NULL", name="resolved_only_if_quarantined"),
         CheckConstraint(
-            erased_has_no_personal_data("user_id", "attempt_content", "encrypted_content"),
+            erased_has_no_personal_data("stripe_customer_id", "user_id", "attempt_content", "encrypted_content"),
             name="erased_has_no_personal_data",
         ),
     )

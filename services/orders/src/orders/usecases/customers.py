@@ -16,6 +16,10 @@ class CustomerNotFound(LookupError):
     """The user has no Stripe customer of the currency yet."""
 
 
+class CustomerErased(Exception):
+    """The customer was erased, and a person deletes it at Stripe: nobody may be billed by it again (ADR 14)."""
+
+
 class CustomerService:
     """Assigns Stripe customers to users: the first writer wins."""
 
@@ -33,7 +37,8 @@ class CustomerService:
     async def put(self, owner: CustomerOwner, stripe_customer_id: str, replaced: str | None) -> str:
         """Assign a customer if the owner has none, or has `replaced`; return the owner's customer afterwards.
 
-        Raises InvalidRequest if the customer is another user's, or the user's own in another currency.
+        Raises CustomerErased, and InvalidRequest if the customer is another user's, or the user's own in another
+        currency.
         """
         async with self._begin() as unit:
             customers = unit.customers
@@ -42,7 +47,7 @@ class CustomerService:
             else:
                 assigned = await _add_or_find(customers, owner, stripe_customer_id)
             if assigned == replaced != stripe_customer_id:
-                raise _of_another_owner()
+                raise await _refusal(customers, stripe_customer_id)
             await unit.commit()
         return assigned
 
@@ -54,8 +59,10 @@ async def _add_or_find(customers: CustomerRepository, owner: CustomerOwner, stri
         existing = await customers.find(owner)
         if existing is not None:
             return existing
-    raise _of_another_owner()
+    raise await _refusal(customers, stripe_customer_id)
 
 
-def _of_another_owner() -> InvalidRequest:
+async def _refusal(customers: CustomerRepository, stripe_customer_id: str) -> Exception:
+    if await customers.is_erased(stripe_customer_id):
+        return CustomerErased()
     return InvalidRequest([FieldViolation("stripe_customer_id", "must not be another user's or currency's")])

@@ -1,7 +1,7 @@
 """Erasing the personal data of a buyer. The books stay: amounts, lines, numbers, payment ids and dates (ADR 14)."""
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import astuple, dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -35,14 +35,12 @@ Subject = ByUser | ByOrder | ByAttempt
 
 @dataclass(frozen=True, slots=True)
 class ErasureCounts:
-    """Numbers of records with personal data, and the Stripe customers that a person has to delete at Stripe."""
+    """Numbers of records with personal data."""
 
     orders: int = 0
     quarantined_payments: int = 0
     subscriptions: int = 0
     customers: int = 0
-    stripe_customers: frozenset[str] = field(default=frozenset(), compare=False)
-    """Ids of the user's customers and of those of the subscriptions: a guest's is stored nowhere else."""
 
     def __add__(self, other: "ErasureCounts") -> "ErasureCounts":
         return ErasureCounts(
@@ -50,7 +48,6 @@ class ErasureCounts:
             self.quarantined_payments + other.quarantined_payments,
             self.subscriptions + other.subscriptions,
             self.customers + other.customers,
-            self.stripe_customers | other.stripe_customers,
         )
 
     def __bool__(self) -> bool:
@@ -73,8 +70,15 @@ class ErasureRepository(Protocol):
     async def erase_batch(self, subject: Subject, *, limit: int, at: datetime) -> ErasureCounts:
         """Erase up to `limit` orders, quarantined payments and subscriptions each, in one transaction.
 
-        Enqueues an event for each, and deletes the user's customers of all currencies.
+        Enqueues an event for each. The Stripe customers of all of them, and those of the user in every currency, belong
+        to nobody afterwards, and stay until `forget_customers`: neither a killed run nor a lost answer loses one.
         """
+
+    async def stripe_customers(self, subject: Subject | None = None) -> frozenset[str]:
+        """Return the Stripe customers of all erasures, and of what an erasure of the subject would erase now."""
+
+    async def forget_customers(self, stripe_customer_ids: Sequence[str]) -> None:
+        """Forget erased customers, which a person has deleted at Stripe."""
 
 
 class ErasureService:
@@ -92,16 +96,31 @@ class ErasureService:
         self._now = now
         self._batch_size = batch_size
 
-    async def preview(self, subject: Subject) -> ErasureCounts:
-        """Count the records that would be erased. Raises SubjectNotFound, DatabaseUnavailable."""
+    async def preview(self, subject: Subject) -> tuple[ErasureCounts, frozenset[str]]:
+        """Count the records that would be erased, and name the customers that would have to be deleted at Stripe.
+
+        Raises SubjectNotFound, DatabaseUnavailable.
+        """
         await self._require_recorded(subject)
-        return await self._retrier.run(lambda: self._repository.count(subject))
+        counts = await self._retrier.run(lambda: self._repository.count(subject))
+        return counts, await self._retrier.run(lambda: self._repository.stripe_customers(subject))
 
     async def erase(self, subject: Subject) -> AsyncIterator[ErasureCounts]:
         """Yield the counts of each batch once it is committed. Raises SubjectNotFound, DatabaseUnavailable."""
         await self._require_recorded(subject)
         while erased := await self._retrier.run(lambda: self._erase_batch(subject)):
             yield erased
+
+    async def stripe_customers(self) -> frozenset[str]:
+        """Return the customers of this and all earlier erasures that a person has to delete at Stripe.
+
+        An erased customer cannot be traced to its user, so a run names all. Raises DatabaseUnavailable.
+        """
+        return await self._retrier.run(self._repository.stripe_customers)
+
+    async def forget_customers(self, stripe_customer_ids: Sequence[str]) -> None:
+        """Forget erased customers that a person has deleted at Stripe; ignore others. Raises DatabaseUnavailable."""
+        await self._retrier.run(lambda: self._repository.forget_customers(stripe_customer_ids))
 
     async def _erase_batch(self, subject: Subject) -> ErasureCounts:
         return await self._repository.erase_batch(subject, limit=self._batch_size, at=self._now())

@@ -171,13 +171,19 @@ class CustomerRepository(Protocol):
     """The Stripe customer of each user and currency."""
 
     async def add(self, owner: CustomerOwner, stripe_customer_id: str) -> bool:
-        """Insert the owner's customer. False if the owner has one, or another owner has this one."""
+        """Insert the owner's customer. False if the owner has one, another owner has this one, or it was erased."""
 
     async def replace(self, owner: CustomerOwner, replaced: str, stripe_customer_id: str) -> bool:
-        """Replace the owner's customer. False if that is not `replaced`, or if another owner has the new one."""
+        """Replace the owner's customer.
+
+        False if that is not `replaced`, if another owner has the new one, or if that was erased.
+        """
 
     async def find(self, owner: CustomerOwner) -> str | None:
         """Return the id of the owner's Stripe customer."""
+
+    async def is_erased(self, stripe_customer_id: str) -> bool:
+        """Return True if the customer was erased, and a person has not deleted it at Stripe yet."""
 
 
 class UnitOfWork(Protocol):

@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 
 _KEYS_PER_ATTEMPT: Final = 3
 """Idempotency keys at Stripe for the customer of one attempt."""
+_MAX_ERASED: Final = 5
+"""Erasures of one user within the day for which Stripe replays a customer, before the next checkout is refused."""
 _MAX_FRESH_FAILURES: Final = 2
 """Keys that one request may exhaust. Stripe is failing then, and the other keys are kept for later (ADR 8)."""
 
@@ -40,6 +42,10 @@ class EmailRefused(Exception):
     """Stripe does not accept the e-mail address."""
 
 
+class CustomerErased(Exception):
+    """The customer was erased, and a person deletes it at Stripe."""
+
+
 class StripeCustomersPort(Protocol):
     """Stripe's customers. Every method may raise StripeUnavailable."""
 
@@ -62,7 +68,7 @@ class CustomerRepository(Protocol):
     async def put(self, user_id: str, currency: str, customer_id: str, *, replaces: str | None = None) -> str:
         """Store the user's customer of the currency and return the stored one: the first writer wins.
 
-        With replaces, replace that customer, if it is still the user's.
+        With replaces, replace that customer, if it is still the user's. Raises CustomerErased.
         """
 
 
@@ -78,15 +84,29 @@ class Customers:
         if payer.user_id is None:
             return await self._create(payer, "")
         known = await self._repository.find(payer.user_id, payer.currency)
-        return known or await self._repository.put(payer.user_id, payer.currency, await self._create(payer, ""))
+        return known or await self._create_and_store(payer, payer.user_id)
 
     async def replace_deleted(self, deleted: str, payer: Payer) -> str:
         """Return the customer that replaces one deleted at Stripe. Raises StripeUnavailable, ServiceUnavailable."""
         _log.warning("customer deleted at Stripe, creating another")
-        created = await self._create(payer, f":after:{deleted}")
         if payer.user_id is None:
-            return created
-        return await self._repository.put(payer.user_id, payer.currency, created, replaces=deleted)
+            return await self._create(payer, _after(deleted))
+        return await self._create_and_store(payer, payer.user_id, replaces=deleted)
+
+    async def _create_and_store(self, payer: Payer, user_id: str, *, replaces: str | None = None) -> str:
+        """Create a customer and make it the user's, unless another checkout was faster.
+
+        For a day Stripe replays a customer that was erased since. The next key names it, so that the checkouts of a
+        user who returned agree on one again.
+        """
+        suffix = _after(replaces) if replaces else ""
+        for _ in range(_MAX_ERASED):
+            created = await self._create(payer, suffix)
+            try:
+                return await self._repository.put(user_id, payer.currency, created, replaces=replaces)
+            except CustomerErased:
+                suffix = _after(created)
+        raise StripeUnavailable
 
     async def _create(self, payer: Payer, suffix: str) -> str:
         """Create a customer under the first usable key, and set its e-mail address before its id is stored."""
@@ -110,6 +130,11 @@ class Customers:
             await self._stripe.update_email(customer_id, email)
         except EmailRefused:
             _log.warning("Stripe refused a customer's e-mail address, the customer has none")
+
+
+def _after(customer_id: str) -> str:
+    """Return the end of the keys of the customer that replaces another."""
+    return f":after:{customer_id}"
 
 
 def _keys(payer: Payer, suffix: str) -> tuple[str, ...]:

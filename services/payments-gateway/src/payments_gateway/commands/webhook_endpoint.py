@@ -101,19 +101,27 @@ async def _correct(endpoints: StripeWebhookEndpoints, ours: WebhookEndpoint) -> 
 
 
 def _divide(found: Sequence[WebhookEndpoint]) -> tuple[WebhookEndpoint | None, list[WebhookEndpoint]]:
-    """Return the endpoint with our API version that needs the fewest changes, and the others."""
-    candidates = [endpoint for endpoint in found if endpoint.has_our_version]
-    ours = min(candidates, key=lambda endpoint: len(endpoint.differences), default=None)
+    """Return the endpoint that can be ours and needs the fewest changes, and the others.
+
+    One that sends is preferred: the gateways know its secret, and enabling another one would let two send.
+    """
+    candidates = [endpoint for endpoint in found if endpoint.can_be_ours]
+    ours = min(candidates, key=lambda endpoint: (not endpoint.enabled, len(endpoint.differences)), default=None)
     return ours, [endpoint for endpoint in found if endpoint is not ours]
 
 
 def _say_others(others: Sequence[WebhookEndpoint]) -> None:
     for other in others:
-        _say(
-            f"{other.id} sends to this URL, too, in API version {other.api_version or '(default of the account)'}. "
-            "GATEWAY_STRIPE_WEBHOOK_SECRETS needs both secrets until it is deleted at Stripe: delete it once every "
-            "gateway knows the other's"
-        )
+        if not other.enabled:
+            _say(f"{other.id} has this URL, too, but is disabled: it can be deleted at Stripe")
+        elif other.for_connected_accounts:
+            _say(f"{other.id} sends this URL the events of connected accounts, which the gateway ignores")
+        else:
+            _say(
+                f"{other.id} sends to this URL, too, in API version {other.api_version or '(default of the account)'}. "
+                "GATEWAY_STRIPE_WEBHOOK_SECRETS needs both secrets until it is deleted at Stripe: delete it once every "
+                "gateway knows the other's"
+            )
 
 
 @asynccontextmanager

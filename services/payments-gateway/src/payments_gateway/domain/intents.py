@@ -57,6 +57,8 @@ class StripeIntent:
     """True if the last attempt to pay was declined."""
     payment_method_id: str | None = None
     """The PaymentMethod that it was paid or set up with; None before."""
+    customer_id: str | None = None
+    """The Customer that pays for the recurring lines; None without recurring lines."""
     replayed: bool = False
     """True if a create found it made by an earlier call with the same idempotency key. Its state is the present one."""
     refunded: Money | None = None

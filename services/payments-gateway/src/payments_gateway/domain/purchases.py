@@ -48,6 +48,8 @@ class Payment:
     livemode: bool
     payment_method_id: str | None = None
     """The PaymentMethod that paid or was set up."""
+    customer_id: str | None = None
+    """The Customer that pays for the recurring lines, so that an erasure can name it; None without recurring lines."""
 
 
 class QuarantineReason(StrEnum):

@@ -144,7 +144,9 @@ class Fulfilment:
         attempt_id = self._attempt_id_of(intent, found)
         if attempt_id is None or intent.livemode != self._livemode:
             return None
-        return Payment(intent.ref, attempt_id, intent.received, intent.livemode, intent.payment_method_id)
+        return Payment(
+            intent.ref, attempt_id, intent.received, intent.livemode, intent.payment_method_id, intent.customer_id
+        )
 
     def _attempt_id_of(self, intent: StripeIntent, found: FoundAttempt | None) -> str | None:
         named = intent.attempt_id

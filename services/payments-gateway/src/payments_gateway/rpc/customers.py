@@ -6,6 +6,7 @@ from typing import Final
 import grpc
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
+from payments_gateway.checkout.customers import CustomerErased
 from servicekit.grpc_client import RpcClient
 
 
@@ -13,7 +14,10 @@ class _CustomerNotFound(Exception):
     """The user has no customer."""
 
 
-_ERRORS: Final[Mapping[str, type[Exception]]] = {"customer_not_found": _CustomerNotFound}
+_ERRORS: Final[Mapping[str, type[Exception]]] = {
+    "customer_not_found": _CustomerNotFound,
+    "customer_erased": CustomerErased,
+}
 
 
 class CustomersClient:

@@ -126,6 +126,7 @@ def _payment_to_proto(payment: Payment) -> orders_pb2.Payment:
         received=money_to_proto(payment.received) if payment.received else None,
         livemode=payment.livemode,
         payment_method_id=payment.payment_method_id or "",
+        customer_id=payment.customer_id or "",
     )
 
 

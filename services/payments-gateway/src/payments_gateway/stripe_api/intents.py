@@ -20,7 +20,7 @@ from payments_gateway.domain.intents import (
 )
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
-from payments_gateway.stripe_api.calls import Rejection, is_missing, translate_errors, with_fresh_key
+from payments_gateway.stripe_api.calls import UNREADABLE, Rejection, is_missing, translate_errors, with_fresh_key
 from payments_gateway.stripe_api.fields import is_replay, read_amount, read_id, read_reference
 
 if TYPE_CHECKING:
@@ -139,8 +139,17 @@ def intent_from_stripe(fields: Mapping[str, Any]) -> StripeIntent:
         client_secret=fields.get("client_secret"),
         last_payment_failed=(fields.get("last_payment_error") or fields.get("last_setup_error")) is not None,
         payment_method_id=read_reference(fields.get("payment_method")),
+        customer_id=_customer_of(fields),
         refunded=_refunded(fields),
     )
+
+
+def _customer_of(fields: Mapping[str, Any]) -> str | None:
+    # Other products of the account may have customers whose ids are any text, and their intents must be readable.
+    try:
+        return read_reference(fields.get("customer"))
+    except UNREADABLE:
+        return None
 
 
 def _refunded(fields: Mapping[str, Any]) -> Money | None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import stripe
 
-from payments_gateway.stripe_api.fields import is_replay
 from payments_gateway.stripe_api.webhooks import EVENT_TYPES
 
 if TYPE_CHECKING:
@@ -29,11 +28,14 @@ class WebhookEndpoint:
     """None for the default version of the account, which may change at any time."""
     event_types: frozenset[str]
     enabled: bool
+    url: str
+    for_connected_accounts: bool
+    """True if it sends events of accounts connected to ours, and none of ours."""
 
     @property
-    def has_our_version(self) -> bool:
-        """True if its events have our API version. Stripe cannot change an endpoint's version."""
-        return self.api_version == stripe.api_version
+    def can_be_ours(self) -> bool:
+        """True if it sends our account's events in our API version. Stripe changes neither of an endpoint."""
+        return self.api_version == stripe.api_version and not self.for_connected_accounts
 
     @property
     def differences(self) -> tuple[str, ...]:
@@ -66,12 +68,14 @@ class StripeWebhookEndpoints:
     async def find_all(self, url: str) -> list[WebhookEndpoint]:
         """Return all endpoints with this URL, newest first."""
         listed = await self._endpoints.list_async({"limit": _PAGE_SIZE})
-        return [_endpoint_from_stripe(shown) async for shown in listed.auto_paging_iter() if shown.url == url]
+        found = [_endpoint_from_stripe(shown) async for shown in listed.auto_paging_iter()]
+        return [endpoint for endpoint in found if endpoint.url == url]
 
     async def create(self, url: str, *, generation: int) -> NewWebhookEndpoint | None:
         """Create an endpoint, once per generation: calls at the same time, and repeats, get the same one.
 
-        Returns None if the generation's key replays a failure, or an endpoint that was deleted since.
+        Returns None if the generation's key replays a failure, or an endpoint that was deleted, or got
+        another URL, since.
         """
         params: WebhookEndpointCreateParams = {
             "url": url,
@@ -86,7 +90,7 @@ class StripeWebhookEndpoints:
             if (error.headers or {}).get("Idempotent-Replayed") == "true":
                 return None
             raise
-        if is_replay(created.last_response) and not await self._exists(created.id):
+        if not await self._is_ours(created.id, url):
             return None
         return NewWebhookEndpoint(created.id, str(created.secret))
 
@@ -94,14 +98,15 @@ class StripeWebhookEndpoints:
         """Enable an endpoint, for exactly our types of events."""
         await self._endpoints.update_async(endpoint_id, {"enabled_events": _EVENTS, "disabled": False})
 
-    async def _exists(self, endpoint_id: str) -> bool:
+    async def _is_ours(self, endpoint_id: str, url: str) -> bool:
+        """Ask Stripe for the endpoint: a replayed creation shows it as it was."""
         try:
-            await self._endpoints.retrieve_async(endpoint_id)
+            endpoint = _endpoint_from_stripe(await self._endpoints.retrieve_async(endpoint_id))
         except stripe.InvalidRequestError as error:
             if error.http_status == _MISSING:
                 return False
             raise
-        return True
+        return endpoint.url == url and endpoint.can_be_ours
 
 
 def _digest(params: Mapping[str, object]) -> str:
@@ -115,4 +120,7 @@ def _endpoint_from_stripe(shown: stripe.WebhookEndpoint) -> WebhookEndpoint:
         api_version=shown.api_version,
         event_types=frozenset(shown.enabled_events),
         enabled=shown.status == "enabled",
+        url=shown.url,
+        # `connect` itself is not shown: https://github.com/stripe/stripe-dotnet/issues/1876
+        for_connected_accounts=shown.application is not None,
     )

@@ -116,6 +116,32 @@ async def test_a_deleted_customer_is_replaced(gateway: Gateway, customers: Custo
     assert gateway.stripe_customers.keys[-1] == f"{ADAS_KEY}:after:{deleted}"
 
 
+async def test_p7_an_erased_user_who_returns_gets_another_customer(gateway: Gateway, customers: Customers) -> None:
+    """After each erasure, although Stripe replays the erased one; twenty checkouts at once agree on it."""
+    payers = [Payer("user_ada", f"{number:08}-0000-4000-8000-000000000000", "eur", EMAIL) for number in range(20)]
+    found: list[str] = []
+    for _ in range(3):
+        found += {*await asyncio.gather(*(customers.get_or_create(payer) for payer in payers))}
+        gateway.customers.erase()
+
+    assert list(gateway.stripe_customers.emails) == found
+    assert gateway.stripe_customers.keys[-1] == f"{ADAS_KEY}:after:{found[1]}"
+    assert len(found) == 3
+
+
+async def test_p7_a_replacement_that_was_erased_is_not_used(gateway: Gateway, customers: Customers) -> None:
+    """Its key is that of the customer that it replaced."""
+    deleted = await customers.get_or_create(ADA)
+    erased = await customers.replace_deleted(deleted, ADA)
+    gateway.customers.erase()
+    gateway.customers.customers["user_ada", "eur"] = deleted
+
+    found = await customers.replace_deleted(deleted, ADA)
+
+    assert found not in {deleted, erased}
+    assert gateway.customers.customers == {("user_ada", "eur"): found}
+
+
 async def test_a_replacement_by_another_checkout_is_used(gateway: Gateway, customers: Customers) -> None:
     """Only the customer that is missing is replaced."""
     gateway.customers.customers["user_ada", "eur"] = "cus_of_others"

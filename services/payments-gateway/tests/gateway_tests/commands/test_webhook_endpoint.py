@@ -152,6 +152,36 @@ async def test_of_two_endpoints_the_better_one_is_kept(
     assert f"{other.id} sends to this URL, too" in printed
 
 
+async def test_a_disabled_endpoint_is_not_preferred_to_the_one_that_sends(
+    sim: SimulatedStripe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The gateways know the secret of the one that sends, and a second one does not begin to."""
+    disabled = await given(sim)
+    await sim.api.v1.webhook_endpoints.update_async(disabled.id, {"disabled": True})
+    sending = await given(sim, enabled_events=["payment_intent.succeeded", "setup_intent.succeeded"])
+
+    codes = [await run(sim, check=True), await run(sim)]
+
+    found = {each.id: (each.status, len(each.enabled_events)) for each in await endpoints(sim)}
+    assert codes == [DIFFERS, DONE]
+    assert found == {sending.id: ("enabled", len(EVENT_TYPES)), disabled.id: ("disabled", len(EVENT_TYPES))}
+    assert f"{disabled.id} has this URL, too, but is disabled" in capsys.readouterr().err
+
+
+async def test_an_endpoint_for_connected_accounts_is_not_taken_for_ours(
+    sim: SimulatedStripe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It sends none of our account's events, and Stripe cannot change that."""
+    others = await given(sim, connect=True)
+
+    codes = [await run(sim, check=True), await run(sim)]
+
+    found = await endpoints(sim)
+    assert codes == [DIFFERS, DONE]
+    assert [(each.url, each.application) for each in found] == [(URL, None), (URL, others.application)]
+    assert f"{others.id} sends this URL the events of connected accounts" in capsys.readouterr().err
+
+
 async def test_endpoints_of_other_urls_are_left_alone(sim: SimulatedStripe) -> None:
     """Another shop of the account has its own."""
     other = await given(sim, url="https://other.example/api/stripe/webhook", enabled_events=["charge.captured"])
@@ -184,6 +214,20 @@ async def test_a_deleted_endpoint_is_created_again(sim: SimulatedStripe, capsys:
 
     created = await endpoints(sim)
     assert (code, [each.id == deleted.id for each in created]) == (DONE, [False])
+    assert len(set(capsys.readouterr().out.splitlines())) == 2
+
+
+async def test_a_created_endpoint_that_got_another_url_gets_a_successor(
+    sim: SimulatedStripe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Although Stripe replays its creation for a day: it sends elsewhere now."""
+    await run(sim)
+    (moved,) = await endpoints(sim)
+    await sim.api.v1.webhook_endpoints.update_async(moved.id, {"url": "https://staging.example/api/stripe/webhook"})
+
+    code = await run(sim)
+
+    assert (code, [each.id == moved.id for each in await endpoints(sim) if each.url == URL]) == (DONE, [False])
     assert len(set(capsys.readouterr().out.splitlines())) == 2
 
 

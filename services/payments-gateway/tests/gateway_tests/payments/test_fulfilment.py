@@ -42,14 +42,17 @@ def delete_reason(gateway: Gateway) -> DeleteReason | None:
 async def test_p3_a_paid_attempt_becomes_a_purchase(gateway: Gateway) -> None:
     """It is recorded with the attempt's content, and only then the content is deleted (P4)."""
     stored = gateway.stored_attempt(user_id="user_ada")
+    paid = replace(gateway.intents.pay(stored.intent), payment_method_id="pm_1", customer_id="cus_1")
 
-    decision = await gateway.fulfil(gateway.intents.pay(stored.intent))
+    decision = await gateway.fulfil(paid)
 
     assert isinstance(decision, Purchase)
     assert gateway.wire.calls == ["attempts.find", "orders.record_purchase", "attempts.delete"]
     assert gateway.orders.contents == {stored.intent.id: stored.context}
     assert gateway.orders.payments == {
-        stored.intent.id: Payment(stored.intent, ATTEMPT_ID, CONTEXT.total, livemode=False)
+        stored.intent.id: Payment(
+            stored.intent, ATTEMPT_ID, CONTEXT.total, livemode=False, payment_method_id="pm_1", customer_id="cus_1"
+        )
     }
     assert gateway.orders.reports == [WEBHOOK]
     assert delete_reason(gateway) is DeleteReason.RECORDED

@@ -2,6 +2,7 @@ import grpc
 import pytest
 
 from checkout.orders.v1 import orders_pb2 as pb
+from payments_gateway.checkout.customers import CustomerErased
 from payments_gateway.rpc.customers import CustomersClient
 
 from ..service_stand_ins import OrdersStandIn, Refusal
@@ -19,6 +20,16 @@ async def test_a_users_customer_is_found_or_is_none() -> None:
 
     assert (found, missing) == ("cus_1", None)
     assert orders.requests == [pb.GetCustomerRequest(user_id="user_ada", currency="eur")] * 2
+
+
+async def test_p7_an_erased_customer_is_refused() -> None:
+    """Another one is created then."""
+    orders = OrdersStandIn()
+    async with orders.served() as channel:
+        orders.answer = Refusal(grpc.StatusCode.FAILED_PRECONDITION, "customer_erased")
+
+        with pytest.raises(CustomerErased):
+            await CustomersClient(channel, timeout_seconds=5).put("user_ada", "eur", "cus_1")
 
 
 @pytest.mark.parametrize(("replaces", "sent"), [(None, ""), ("cus_gone", "cus_gone")])

@@ -30,7 +30,7 @@ from ..samples import ATTEMPT_ID, CONTEXT, intent_ref
 from ..service_stand_ins import OrdersStandIn, Refusal
 
 REF = intent_ref("pi_1")
-PAYMENT = Payment(REF, ATTEMPT_ID, CONTEXT.total, livemode=False)
+PAYMENT = Payment(REF, ATTEMPT_ID, CONTEXT.total, livemode=False, customer_id="cus_1")
 WEBHOOK = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 NEWER: Any = 99
 """A number that a later version of the contract may give a meaning."""
@@ -118,7 +118,11 @@ async def test_a_purchase_is_recorded_with_every_field(client: OrdersClient, ord
     assert decision.already_recorded
     assert request == pb.RecordPurchaseRequest(
         payment=pb.Payment(
-            intent=intent_to_proto(REF), attempt_id=ATTEMPT_ID, received=money_to_proto(CONTEXT.total), livemode=False
+            intent=intent_to_proto(REF),
+            attempt_id=ATTEMPT_ID,
+            received=money_to_proto(CONTEXT.total),
+            livemode=False,
+            customer_id="cus_1",
         ),
         context=context_to_proto(CONTEXT),
         report=pb.PaymentReport(channel=pb.REPORT_CHANNEL_WEBHOOK, stripe_event_id="evt_1"),

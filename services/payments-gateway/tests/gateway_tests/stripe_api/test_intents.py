@@ -157,9 +157,11 @@ async def test_a_replayed_response_is_looked_up(
     ["requires_payment_method", "requires_confirmation", "requires_action", "processing", "canceled", "succeeded"],
 )
 async def test_an_intent_is_read(stand_in: StripeStandIn, status: str) -> None:
-    """Of both kinds: status, received amount, failure of the last try, payment method."""
-    stand_in.answer(intent_json(status=status, amount_received=1250, payment_method={"id": "pm_1"}))
-    stand_in.answer(setup_intent_json(status=status, last_setup_error={"code": "card_declined"}, payment_method="pm_2"))
+    """Of both kinds: status, received amount, failure of the last try, payment method, customer if it can be ours."""
+    paid: dict[str, Any] = {"amount_received": 1250, "payment_method": {"id": "pm_1"}, "customer": {"id": "cus_1"}}
+    declined: dict[str, Any] = {"last_setup_error": {"code": "card_declined"}, "payment_method": "pm_2"}
+    stand_in.answer(intent_json(status=status, **paid))
+    stand_in.answer(setup_intent_json(status=status, customer="J. Doe", **declined))
     intents = StripeIntents(stand_in.client)
 
     payment, setup = await intents.retrieve(intent_ref("pi_1")), await intents.retrieve(SETUP_REF)
@@ -168,6 +170,7 @@ async def test_an_intent_is_read(stand_in: StripeStandIn, status: str) -> None:
     assert [payment.received, setup.received] == [MUG, None]
     assert [payment.last_payment_failed, setup.last_payment_failed] == [False, True]
     assert [payment.payment_method_id, setup.payment_method_id] == ["pm_1", "pm_2"]
+    assert [payment.customer_id, setup.customer_id] == ["cus_1", None]
     assert payment.is_payable is setup.is_payable is status.startswith("requires_")
 
 

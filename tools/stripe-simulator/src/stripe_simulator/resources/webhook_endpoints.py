@@ -35,7 +35,8 @@ def set_signing_secret(account: Account, endpoint_id: str, secret: str) -> None:
 def subscribed(account: Account, event_type: str) -> Iterator[StripeObject]:
     """Yield the endpoints that receive this type of event."""
     for endpoint in account[COLLECTION]:
-        if endpoint["status"] != "enabled":
+        # The account has no connected ones, of which endpoints with an application are told.
+        if endpoint["status"] != "enabled" or endpoint["application"] is not None:
             continue
         if "*" in endpoint["enabled_events"] or event_type in endpoint["enabled_events"]:
             yield endpoint
@@ -49,7 +50,9 @@ def _create(call: Call) -> StripeObject:
         "id": account.ids.new("we"),
         "object": KIND,
         "api_version": params.get("api_version"),
-        "application": None,
+        # The application of connected accounts: `connect` itself is not shown.
+        # https://github.com/stripe/stripe-dotnet/issues/1876
+        "application": account.ids.new("ca") if params.get("connect") else None,
         "created": account.clock.timestamp(),
         "description": params.get("description") or None,
         "enabled_events": _checked_events(params["enabled_events"]),
@@ -121,7 +124,7 @@ def _list(call: Call) -> StripeObject:
     return call.account[COLLECTION].page(call.url, call.params)
 
 
-_CREATE: Final = ("api_version", "description", "enabled_events", "metadata", "url")
+_CREATE: Final = ("api_version", "connect", "description", "enabled_events", "metadata", "url")
 _UPDATE: Final = ("description", "disabled", "enabled_events", "metadata", "url")
 _CURSORS: Final = ("limit", "starting_after", "ending_before")
 

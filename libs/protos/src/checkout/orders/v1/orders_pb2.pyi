@@ -279,6 +279,7 @@ class Payment(_message.Message):
     RECEIVED_FIELD_NUMBER: _builtins.int
     LIVEMODE_FIELD_NUMBER: _builtins.int
     PAYMENT_METHOD_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     """checkoutAttemptId from the intent's metadata."""
     livemode: _builtins.bool
@@ -286,6 +287,10 @@ class Payment(_message.Message):
     payment_method_id: _builtins.str
     """Stripe PaymentMethod that paid or was set up. Without one, recurring lines are recorded as ACTIVATION_FAILED
     (payment_method_missing).
+    """
+    customer_id: _builtins.str
+    """Stripe Customer of the intent: it pays for the recurring lines. Empty without recurring lines. Kept with a
+    quarantined payment, so that an erasure names it; context.stripe_customer_id if it is empty.
     """
     @_builtins.property
     def intent(self) -> _common_pb2.Intent: ...
@@ -301,10 +306,11 @@ class Payment(_message.Message):
         received: _common_pb2.Money | None = ...,
         livemode: _builtins.bool = ...,
         payment_method_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent", "received", b"received"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "intent", b"intent", "livemode", b"livemode", "payment_method_id", b"payment_method_id", "received", b"received"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "customer_id", b"customer_id", "intent", b"intent", "livemode", b"livemode", "payment_method_id", b"payment_method_id", "received", b"received"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

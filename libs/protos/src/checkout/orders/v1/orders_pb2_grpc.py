@@ -288,6 +288,8 @@ class OrdersServiceServicer:
     def PutCustomer(self, request, context):
         """Assigns a Stripe customer to a user who has none of the currency: the first writer wins, and the response names the
         winner. With replaces, that customer is replaced if it is still the user's.
+        Errors: FAILED_PRECONDITION (customer_erased) if the customer was erased: create another one, under a key that
+        names this one, so that callers at the same time create the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

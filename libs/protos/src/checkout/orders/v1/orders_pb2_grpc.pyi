@@ -116,6 +116,8 @@ class OrdersServiceStub:
     PutCustomer: _grpc.UnaryUnaryMultiCallable[_orders_pb2.PutCustomerRequest, _orders_pb2.PutCustomerResponse]
     """Assigns a Stripe customer to a user who has none of the currency: the first writer wins, and the response names the
     winner. With replaces, that customer is replaced if it is still the user's.
+    Errors: FAILED_PRECONDITION (customer_erased) if the customer was erased: create another one, under a key that
+    names this one, so that callers at the same time create the same.
     """
     GetRefund: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetRefundRequest, _orders_pb2.GetRefundResponse]
     """Returns a refund, by Stripe's id.
@@ -222,6 +224,8 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     PutCustomer: _aio.UnaryUnaryMultiCallable[_orders_pb2.PutCustomerRequest, _orders_pb2.PutCustomerResponse]  # type: ignore[assignment]
     """Assigns a Stripe customer to a user who has none of the currency: the first writer wins, and the response names the
     winner. With replaces, that customer is replaced if it is still the user's.
+    Errors: FAILED_PRECONDITION (customer_erased) if the customer was erased: create another one, under a key that
+    names this one, so that callers at the same time create the same.
     """
     GetRefund: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetRefundRequest, _orders_pb2.GetRefundResponse]  # type: ignore[assignment]
     """Returns a refund, by Stripe's id.
@@ -421,6 +425,8 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_orders_pb2.PutCustomerResponse, _abc.Awaitable[_orders_pb2.PutCustomerResponse]]:
         """Assigns a Stripe customer to a user who has none of the currency: the first writer wins, and the response names the
         winner. With replaces, that customer is replaced if it is still the user's.
+        Errors: FAILED_PRECONDITION (customer_erased) if the customer was erased: create another one, under a key that
+        names this one, so that callers at the same time create the same.
         """
 
     @_abc_1.abstractmethod

@@ -33,6 +33,7 @@ CREATE TABLE payments (
     currency text,
     livemode boolean NOT NULL,
     stripe_payment_method_id text,
+    stripe_customer_id text,
     user_id text,
     quarantine_reason quarantine_reason,
     reason_before_refund quarantine_reason,
@@ -58,13 +59,13 @@ CREATE TABLE payments (
     CONSTRAINT payments_reason_before_refund_check
         CHECK (reason_before_refund IS NULL OR coalesce(quarantine_reason = 'refunded', false)),
     CONSTRAINT payments_content_only_if_quarantined_check
-        CHECK (outcome = 'quarantined' OR num_nonnulls(attempt_content, encrypted_content) = 0),
+        CHECK (outcome = 'quarantined' OR num_nonnulls(stripe_customer_id, attempt_content, encrypted_content) = 0),
     CONSTRAINT payments_one_content_check CHECK (num_nonnulls(attempt_content, encrypted_content) <= 1),
     CONSTRAINT payments_encrypted_content_with_key_check
         CHECK ((encrypted_content IS NULL) = (encrypted_key_id IS NULL)),
     CONSTRAINT payments_resolved_only_if_quarantined_check CHECK (outcome = 'quarantined' OR resolved_at IS NULL),
     CONSTRAINT payments_erased_has_no_personal_data_check
-        CHECK (erased_at IS NULL OR num_nonnulls(user_id, attempt_content, encrypted_content) = 0)
+        CHECK (erased_at IS NULL OR num_nonnulls(stripe_customer_id, user_id, attempt_content, encrypted_content) = 0)
 )
 """
 
@@ -277,12 +278,15 @@ CREATE TABLE subscription_invoices (
 
 _CUSTOMERS = """
 CREATE TABLE customers (
-    user_id text NOT NULL,
-    currency text NOT NULL,
     stripe_customer_id text NOT NULL,
-    CONSTRAINT customers_pkey PRIMARY KEY (user_id, currency),
-    CONSTRAINT customers_stripe_customer_id_key UNIQUE (stripe_customer_id),
-    CONSTRAINT customers_currency_check CHECK (currency ~ '^[a-z]{3}$')
+    user_id text,
+    currency text,
+    erased_at timestamptz,
+    CONSTRAINT customers_pkey PRIMARY KEY (stripe_customer_id),
+    CONSTRAINT customers_user_id_currency_key UNIQUE (user_id, currency),
+    CONSTRAINT customers_currency_check CHECK (currency ~ '^[a-z]{3}$'),
+    CONSTRAINT customers_owner_unless_erased_check
+        CHECK (num_nonnulls(user_id, currency) = CASE WHEN erased_at IS NULL THEN 2 ELSE 0 END)
 )
 """
 

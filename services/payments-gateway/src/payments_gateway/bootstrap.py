@@ -115,7 +115,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         fulfilment = Fulfilment(attempts, orders, earlier_refunds, activation, ids, livemode=livemode, now=now)
         sync = SubscriptionSync(subscriptions, browsed_billing, activation, livemode=livemode)
         reader = SingleFlightIntents(browsed_intents)
-        open_payments = OpenPayments(browsed_billing, reader)
+        open_payments = OpenPayments(browsed_billing, browsed_intents)
         payment_guard = PaymentGuard(fulfilment, orders)
         cancellation = Cancellation(attempts, intents)
         expiry = Expiry(cancellation, now)
@@ -166,6 +166,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             refund_lists=refund_lists,
             disputes=disputes,
             subscriptions=sync,
+            livemode=livemode,
         )
 
         # HTTP.

@@ -113,6 +113,7 @@ class Gateway:
                 livemode=False,
             ),
             subscriptions=self.sync,
+            livemode=False,
         )
         self.complete = CompleteCheckout(self.attempts, self.orders, self.intents, self._expiry, self.fulfilment)
         self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, self._expiry, self.open_payments)

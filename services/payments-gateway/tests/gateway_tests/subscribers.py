@@ -1,6 +1,10 @@
 """Buyers of subscriptions, at a gateway over fakes."""
 
+import json
 from dataclasses import replace
+from typing import Any
+
+import stripe
 
 from payments_gateway.domain.attempts import IntentKind, IntentRef, Interval, LineItem, Recurring
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
@@ -35,6 +39,29 @@ def set_up(gateway: Gateway, *lines: LineItem, user_id: str | None = None, numbe
         client_secret=f"{ref.id}_secret_hush",
         payment_method_id="pm_1",
     )
+
+
+def setup_event(intent: StripeIntent, **changes: Any) -> bytes:
+    """Return the body of Stripe's event for a setup intent that succeeded; changes replace fields of the event."""
+    shown = {
+        "object": "setup_intent",
+        "id": intent.ref.id,
+        "status": "succeeded",
+        "metadata": {"checkoutAttemptId": intent.attempt_id},
+        "livemode": False,
+        "client_secret": intent.client_secret,
+    }
+    if intent.payment_method_id is not None:
+        shown["payment_method"] = intent.payment_method_id
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "api_version": stripe.api_version,
+        "type": "setup_intent.succeeded",
+        "created": 1_900_000_000,
+        "data": {"object": shown},
+    }
+    return json.dumps({**event, **changes}).encode()
 
 
 async def subscribed(gateway: Gateway, *lines: LineItem, user_id: str | None = None, number: int = 1) -> Subscription:

@@ -15,9 +15,11 @@ class IntentSucceeded:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableIntentSucceeded:
-    """An intent succeeded, and its event shows it in a form that this version cannot read: another API version's."""
+    """An intent succeeded, and its event shows it in a form that is not relied on: another API version's."""
 
     ref: IntentRef
+    livemode: bool | None
+    """None if the event does not say it."""
 
 
 @dataclass(frozen=True, slots=True)

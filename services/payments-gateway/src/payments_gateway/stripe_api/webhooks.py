@@ -165,22 +165,27 @@ def _delivery(fields: Any) -> VerifiedDelivery:
     kind = str(fields["type"])
     if kind not in _READERS:
         _UNHANDLED.inc()
+    event = _READERS[kind](fields["data"]["object"]) if kind in _READERS else None
+    if isinstance(event, IntentSucceeded) and fields.get("api_version") != stripe.api_version:
+        # What another version leaves out, such as the payment method, must not be taken for nothing.
+        event = UnreadableIntentSucceeded(event.intent.ref, event.intent.livemode)
     return VerifiedDelivery(
         id=read_id(fields["id"]),
         created_at=read_time(fields["created"]),
         account=fields.get("account"),
-        event=_READERS[kind](fields["data"]["object"]) if kind in _READERS else None,
+        event=event,
     )
 
 
 def _intent_succeeded(shown: Any) -> IntentSucceeded | UnreadableIntentSucceeded:
     """Read the intent from the event, which spares a request for each payment."""
-    ref = ref_from_stripe(shown)
+    livemode = shown.get("livemode")
+    unreadable = UnreadableIntentSucceeded(ref_from_stripe(shown), livemode if isinstance(livemode, bool) else None)
     try:
         intent = intent_from_stripe(shown)
     except UNREADABLE:
-        return UnreadableIntentSucceeded(ref)
-    return IntentSucceeded(intent) if intent.status is IntentStatus.SUCCEEDED else UnreadableIntentSucceeded(ref)
+        return unreadable
+    return IntentSucceeded(intent) if intent.status is IntentStatus.SUCCEEDED else unreadable
 
 
 def _refund_changed(shown: Any) -> RefundChanged:

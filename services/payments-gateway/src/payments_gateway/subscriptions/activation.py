@@ -148,7 +148,7 @@ class Activation:
                 subscription = await self._subscriptions.get_subscription(subscription.id)
                 created = await self._billing.retrieve(created.id)
             except StripeSubscriptionMismatch:
-                _report_duplicate(subscription, created.id)
+                report_duplicate(subscription, created.id)
                 return await self._require_activated(subscription.id)
             else:
                 _report(bound, created)
@@ -227,7 +227,7 @@ class Activation:
             try:
                 return await self._end(subscription, found)
             except StripeSubscriptionMismatch:
-                _report_duplicate(subscription, found)
+                report_duplicate(subscription, found)
                 raise StripeUnavailable from None  # its own may exist, too
         if self._now() - cancelled_at <= _CREATION_ENDED_AFTER:
             raise StripeUnavailable  # a worker that began before the cancellation may still create it
@@ -275,7 +275,7 @@ def report_charged(subscription: Subscription) -> None:
     ACTIVATIONS.labels("charged").inc()
 
 
-def _report_duplicate(subscription: Subscription, stripe_subscription_id: str) -> None:
+def report_duplicate(subscription: Subscription, stripe_subscription_id: str) -> None:
     """Log a second Stripe subscription of one subscription, or another's: a person has to correct one of the two."""
     fields = {"subscription": subscription.id, "stripe_subscription": stripe_subscription_id}
     _log.error("a second Stripe subscription exists for one subscription", extra=fields)

@@ -17,13 +17,14 @@ from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConf
 from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSubscriptionsPort
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import (
+    ENDED_STATUSES,
     Subscription,
     SubscriptionInvoice,
     SubscriptionNotFound,
     SubscriptionsPort,
 )
 from payments_gateway.domain.webhook_events import SubscriptionChanged
-from payments_gateway.subscriptions.activation import Activation
+from payments_gateway.subscriptions.activation import Activation, report_duplicate
 from servicekit.json_logging import bind_attempt
 from servicekit.keyed_lock import HeldLock, KeyedLock
 
@@ -116,10 +117,8 @@ class SubscriptionSync:
             # The creator was faster after all, with an older state; or a cancelled subscription was ended here.
             snapshot = await self._billing.retrieve(snapshot.id)
         if subscription.stripe_subscription_id != snapshot.id:
-            _log.warning(
-                "metadata.subscriptionId is bound to another Stripe subscription",
-                extra={"subscription": subscription.id},
-            )
+            if snapshot.subscription_id == subscription.id and snapshot.state.status not in ENDED_STATUSES:
+                report_duplicate(subscription, snapshot.id)
             return "mismatch"
         written, invoice = await self._write(subscription, snapshot, event.stripe_invoice_id, self._billing)
         lock.mark_covered(_covered_parts(written, invoice))

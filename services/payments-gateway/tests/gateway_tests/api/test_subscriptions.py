@@ -8,7 +8,6 @@ import aiohttp
 import pytest
 
 from payments_gateway.domain.attempts import Interval
-from payments_gateway.domain.intents import StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import QuarantinedPayment, QuarantineReason
 from payments_gateway.domain.stripe_errors import StripeUnavailable
@@ -18,30 +17,9 @@ from ..assembly import CREATION_TAKES, Gateway
 from ..billing_samples import CLUB, subscription_json
 from ..http_edge import PORTAL_URL, Answer, deliver, get, post, token_for
 from ..samples import attempt_id_of
-from ..subscribers import ALMANAC, set_up, subscribed, unpaid
+from ..subscribers import ALMANAC, set_up, setup_event, subscribed, unpaid
 
 ADA = token_for("user_ada")
-
-
-def setup_event(intent: StripeIntent) -> bytes:
-    """Return the body of Stripe's event for a setup intent that succeeded."""
-    shown = {
-        "object": "setup_intent",
-        "id": intent.ref.id,
-        "status": "succeeded",
-        "metadata": {"checkoutAttemptId": intent.attempt_id},
-        "livemode": False,
-        "client_secret": intent.client_secret,
-        "payment_method": intent.payment_method_id,
-    }
-    event = {
-        "id": "evt_1",
-        "object": "event",
-        "type": "setup_intent.succeeded",
-        "created": 1_900_000_000,
-        "data": {"object": shown},
-    }
-    return json.dumps(event).encode()
 
 
 def subscription_event(kind: str, shown: dict[str, Any]) -> bytes:

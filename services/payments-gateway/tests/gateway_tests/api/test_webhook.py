@@ -9,10 +9,12 @@ import pytest
 
 from payments_gateway.domain.errors import ConflictRetriesExhausted
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
+from payments_gateway.domain.subscriptions import SubscriptionStatus
 from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import Gateway
 from ..http_edge import WEBHOOK, ask, deliver, event_body, post_raw, signature_of
+from ..subscribers import set_up, setup_event
 
 
 async def test_p3_a_delivery_is_acknowledged_once_its_effect_is_committed(
@@ -135,6 +137,33 @@ async def test_p3_a_payment_shown_in_another_api_version_is_fulfilled(
 
     assert [answer.status for answer in answers] == [200] * 2
     assert [purchase.intent_id for purchase in gateway.orders.purchases()] == [paid.ref.id]
+
+
+async def test_p3_what_another_api_version_leaves_out_is_asked_for(
+    http: aiohttp.ClientSession, gateway: Gateway
+) -> None:
+    """Without its payment method a subscription would fail for good."""
+    paid = set_up(gateway)
+    gateway.intents.put(paid)
+
+    answer = await deliver(http, gateway, setup_event(replace(paid, payment_method_id=None), api_version="2018-02-28"))
+
+    assert answer.status == 200
+    assert {each.status for each in gateway.subscriptions.by_id.values()} == {SubscriptionStatus.ACTIVE}
+
+
+async def test_a_payment_of_the_other_mode_is_acknowledged(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """In any form: both modes' secrets may be configured, but our key would find nothing."""
+    paid = replace(gateway.paid_attempt(), livemode=True)
+    unreadable = {"object": "payment_intent", "id": "pi_live", "status": "succeeded", "livemode": True}
+
+    answers = [
+        await deliver(http, gateway, body)
+        for body in (event_body(paid), event_body(paid, api_version="2011-01-01", data={"object": unreadable}))
+    ]
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert gateway.orders.decisions == {}
 
 
 async def test_a_payment_that_cannot_be_read_is_delivered_again(

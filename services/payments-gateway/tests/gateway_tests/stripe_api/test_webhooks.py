@@ -287,7 +287,7 @@ def test_a_succeeded_intent_of_another_form_is_named(other: dict[str, Any]) -> N
     """So that it can be read from Stripe: its payment must not be lost, and nothing behind the gateway stores this."""
     event = event_of("payment_intent.succeeded", {**INTENT, **other})
 
-    assert event == UnreadableIntentSucceeded(IntentRef("pi_1", IntentKind.PAYMENT))
+    assert event == UnreadableIntentSucceeded(IntentRef("pi_1", IntentKind.PAYMENT), livemode=False)
 
 
 def test_an_intent_without_a_field_is_named() -> None:
@@ -295,7 +295,7 @@ def test_an_intent_without_a_field_is_named() -> None:
     shown = {name: value for name, value in INTENT.items() if name != "livemode"}
 
     assert event_of("payment_intent.succeeded", shown) == UnreadableIntentSucceeded(
-        IntentRef("pi_1", IntentKind.PAYMENT)
+        IntentRef("pi_1", IntentKind.PAYMENT), livemode=None
     )
 
 

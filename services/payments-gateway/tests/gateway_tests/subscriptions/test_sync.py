@@ -154,14 +154,20 @@ async def test_an_event_that_is_not_ours_is_ignored(billing: Billing, changes: d
     assert not [call for call in billing.gateway.wire.calls if call.startswith("billing.")]
 
 
-async def test_a_copy_that_carries_our_id_is_ignored(billing: Billing) -> None:
-    """Somebody created it by hand, metadata included; ours stays bound to its own."""
+async def test_a_copy_that_carries_our_id_is_reported(billing: Billing, caplog: pytest.LogCaptureFixture) -> None:
+    """Ours stays bound to its own; a person ends the other one, and that is no error."""
     subscription = await billing.begun()
     copy = await billing.begun_elsewhere(metadata={"subscriptionId": subscription.id})
 
     await billing.on_event(subscription, copy.id)
+    await billing.stripe.api.v1.subscriptions.cancel_async(copy.id)
+    await billing.on_event(subscription, copy.id)
 
     assert billing.recorded() == [subscription]
+    told = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert [(each.__dict__["subscription"], each.__dict__["stripe_subscription"]) for each in told] == [
+        (subscription.id, copy.id)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         browsed_billing = StripeSubscriptions(browse_stripe)
         catalogue = _catalogue_cache(settings, browse_stripe)
         jwks = _jwks_cache(settings)
-        ids = AttemptIds([secret.get_secret_value().encode() for secret in settings.attempt_id_secrets])
+        id_secrets = [secret.get_secret_value().encode() for secret in settings.attempt_id_secrets]
+        ids = AttemptIds(id_secrets)
 
         # Use cases.
         paid_billing = StripeSubscriptions(fulfil_stripe)
@@ -123,7 +124,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             ids=ids,
             catalogue=catalogue,
             intents=intents,
-            customers=Customers(StripeCustomers(buy_stripe), customers),
+            customers=Customers(StripeCustomers(buy_stripe), customers, id_secrets[0]),
             attempts=attempts,
             supersede=Supersede(attempts, intents, cancellation, payment_guard),
             expiry=expiry,

@@ -124,7 +124,7 @@ class Gateway:
             ids=ids,
             catalogue=self.catalogue,
             intents=self.intents,
-            customers=Customers(self.stripe_customers, self.customers),
+            customers=Customers(self.stripe_customers, self.customers, b"secret"),
             attempts=self.attempts,
             supersede=self.supersede,
             expiry=self._expiry,

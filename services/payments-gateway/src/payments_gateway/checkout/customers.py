@@ -5,6 +5,7 @@ https://docs.stripe.com/invoicing/multi-currency-customers
 """
 
 import hashlib
+import hmac
 import logging
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -14,6 +15,7 @@ from payments_gateway.domain.stripe_errors import IdempotencyKeyExhausted, Strip
 
 _log = logging.getLogger(__name__)
 
+_KEY_DOMAIN: Final = b"holdfast customer key\0"
 _KEYS_PER_ATTEMPT: Final = 3
 """Idempotency keys at Stripe for the customer of one attempt."""
 _MAX_ERASED: Final = 5
@@ -75,9 +77,11 @@ class CustomerRepository(Protocol):
 class Customers:
     """Finds or creates customers."""
 
-    def __init__(self, stripe: StripeCustomersPort, repository: CustomerRepository) -> None:
+    def __init__(self, stripe: StripeCustomersPort, repository: CustomerRepository, key_secret: bytes) -> None:
+        """Derive the keys of users with a secret that no other shop of the Stripe account has."""
         self._stripe = stripe
         self._repository = repository
+        self._key_secret = key_secret
 
     async def get_or_create(self, payer: Payer) -> str:
         """Return the payer's customer. Raises StripeUnavailable, ServiceUnavailable."""
@@ -111,7 +115,7 @@ class Customers:
     async def _create(self, payer: Payer, suffix: str) -> str:
         """Create a customer under the first usable key, and set its e-mail address before its id is stored."""
         fresh_failures = 0
-        for key in _keys(payer, suffix):
+        for key in self._keys(payer, suffix):
             try:
                 customer_id = await self._stripe.create(key)
                 await self._update_email(customer_id, payer.email)
@@ -125,6 +129,22 @@ class Customers:
                 return customer_id
         raise StripeUnavailable
 
+    def _keys(self, payer: Payer, suffix: str) -> tuple[str, ...]:
+        """Return the idempotency keys to try, in order.
+
+        The key of the user and the currency comes first: all such attempts get the same customer under it. The
+        attempt's keys follow, so that a failure stored under the first one does not lock the user out until Stripe
+        forgets it.
+        """
+        attempt_key = f"customer:attempt:{payer.attempt_id}:{payer.currency}{suffix}"
+        keys = (attempt_key, *(f"{attempt_key}:{generation}" for generation in range(1, _KEYS_PER_ATTEMPT)))
+        if payer.user_id is None:
+            return keys
+        # A MAC: shops on one Stripe account share its keys, and may have users with the same id, who are two people. A
+        # user id may also be too long for a key, or be an e-mail address, which must not reach Stripe as a key (P7).
+        user_mac = hmac.digest(self._key_secret, _KEY_DOMAIN + payer.user_id.encode(), hashlib.sha256).hex()
+        return (f"customer:{user_mac}:{payer.currency}{suffix}", *keys)
+
     async def _update_email(self, customer_id: str, email: str) -> None:
         try:
             await self._stripe.update_email(customer_id, email)
@@ -135,18 +155,3 @@ class Customers:
 def _after(customer_id: str) -> str:
     """Return the end of the keys of the customer that replaces another."""
     return f":after:{customer_id}"
-
-
-def _keys(payer: Payer, suffix: str) -> tuple[str, ...]:
-    """Return the idempotency keys to try, in order.
-
-    The key of the user and the currency comes first: all such attempts get the same customer under it. The attempt's
-    keys follow, so that a failure stored under the first one does not lock the user out until Stripe forgets it.
-    """
-    attempt_key = f"customer:attempt:{payer.attempt_id}{suffix}"
-    keys = (attempt_key, *(f"{attempt_key}:{generation}" for generation in range(1, _KEYS_PER_ATTEMPT)))
-    if payer.user_id is None:
-        return keys
-    # Hashed: a user id may be too long for a key, or be an e-mail address, which must not reach Stripe as a key (P7).
-    user_hash = hashlib.sha256(payer.user_id.encode()).hexdigest()
-    return (f"customer:{user_hash}:{payer.currency}{suffix}", *keys)

@@ -1,5 +1,6 @@
 """Stripe customers of users, one for each currency, stored by orders, over gRPC."""
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,6 +9,10 @@ import grpc
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
 from payments_gateway.checkout.customers import CustomerErased
 from servicekit.grpc_client import RpcClient
+from servicekit.unavailable import ServiceUnavailable
+from servicekit.violations import InvalidRequest
+
+_log = logging.getLogger(__name__)
 
 
 class _CustomerNotFound(Exception):
@@ -41,5 +46,9 @@ class CustomersClient:
         request = orders_pb2.PutCustomerRequest(
             user_id=user_id, currency=currency, stripe_customer_id=customer_id, replaces=replaces or ""
         )
-        response = await self._client.call(self._stub.PutCustomer, request)
+        try:
+            response = await self._client.call(self._stub.PutCustomer, request)
+        except InvalidRequest as refused:  # It names fields that no buyer has sent.
+            _log.error("orders refuses to store a customer", extra={"fields": str(refused)})
+            raise ServiceUnavailable("orders") from refused
         return response.stripe_customer_id

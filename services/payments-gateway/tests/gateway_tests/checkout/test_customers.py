@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import hmac
 
 import pytest
 
@@ -7,21 +8,24 @@ from payments_gateway.checkout.customers import Customers, Payer
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 
 from ..assembly import Gateway
+from ..fake_services import FakeCustomerRepository
 from ..fakes import Crash
 from ..samples import ATTEMPT_ID, OTHER_ATTEMPT_ID
 
 EMAIL = "ada@example.com"
 ADA = Payer("user_ada", ATTEMPT_ID, "eur", EMAIL)
 GUEST = Payer(None, ATTEMPT_ID, "eur", EMAIL)
-ADAS_KEY = "customer:" + hashlib.sha256(b"user_ada").hexdigest() + ":eur"
+SECRET = b"secret"
+ADAS_MAC = hmac.digest(SECRET, b"holdfast customer key\0user_ada", hashlib.sha256).hex()
+ADAS_KEY = f"customer:{ADAS_MAC}:eur"
 CALLS = ["customers.find", "stripe_customers.create", "stripe_customers.update_email", "customers.put"]
-ATTEMPTS_KEY = f"customer:attempt:{ATTEMPT_ID}"
+ATTEMPTS_KEY = f"customer:attempt:{ATTEMPT_ID}:eur"
 
 
 @pytest.fixture
 def customers(gateway: Gateway) -> Customers:
     """Give the use case of the gateway's customers."""
-    return Customers(gateway.stripe_customers, gateway.customers)
+    return Customers(gateway.stripe_customers, gateway.customers, SECRET)
 
 
 async def test_a_users_customer_is_made_once(gateway: Gateway, customers: Customers) -> None:
@@ -73,6 +77,20 @@ async def test_two_currencies_of_a_new_user_begun_at_once_have_two_customers(
         (currency, customer) for (_, currency), customer in gateway.customers.customers.items()
     }
     assert len(gateway.stripe_customers.emails) == 2
+
+
+async def test_users_of_two_shops_on_one_account_share_no_customer(gateway: Gateway, customers: Customers) -> None:
+    """Stripe's keys are the account's, and both shops may number their users from 1."""
+    other_shop = Customers(gateway.stripe_customers, FakeCustomerRepository(), b"another secret")
+
+    assert await customers.get_or_create(ADA) != await other_shop.get_or_create(ADA)
+
+
+async def test_an_attempt_in_two_currencies_has_two_customers(gateway: Gateway, customers: Customers) -> None:
+    """A cart may change its currency before the attempt is stored, and Stripe refuses both on one customer."""
+    dollars = Payer(None, ATTEMPT_ID, "usd", EMAIL)
+
+    assert await customers.get_or_create(GUEST) != await customers.get_or_create(dollars)
 
 
 async def test_the_first_writer_wins(gateway: Gateway, customers: Customers) -> None:

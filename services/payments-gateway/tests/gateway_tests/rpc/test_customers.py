@@ -4,6 +4,8 @@ import pytest
 from checkout.orders.v1 import orders_pb2 as pb
 from payments_gateway.checkout.customers import CustomerErased
 from payments_gateway.rpc.customers import CustomersClient
+from servicekit.unavailable import ServiceUnavailable
+from servicekit.violations import FieldViolation, InvalidRequest
 
 from ..service_stand_ins import OrdersStandIn, Refusal
 
@@ -30,6 +32,19 @@ async def test_p7_an_erased_customer_is_refused() -> None:
 
         with pytest.raises(CustomerErased):
             await CustomersClient(channel, timeout_seconds=5).put("user_ada", "eur", "cus_1")
+
+
+async def test_a_customer_that_orders_refuses_is_no_mistake_of_the_buyer(caplog: pytest.LogCaptureFixture) -> None:
+    """No client has sent the field."""
+    orders = OrdersStandIn()
+    async with orders.served() as channel:
+        refused = InvalidRequest([FieldViolation("stripe_customer_id", "must not be another user's or currency's")])
+        orders.answer = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", refused)
+
+        with pytest.raises(ServiceUnavailable):
+            await CustomersClient(channel, timeout_seconds=5).put("user_ada", "eur", "cus_1")
+
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 @pytest.mark.parametrize(("replaces", "sent"), [(None, ""), ("cus_gone", "cus_gone")])

@@ -43,7 +43,7 @@ const WORDS: Record<Subscription["status"], StatusWords> = {
   unpaid: {
     label: "Unpaid",
     tone: "bad",
-    text: "The last payments failed, and no more are tried. Contact the shop to go on, or end it here.",
+    text: "The last payments failed, and no more are tried. Pay the latest one here to go on, or end it here.",
   },
   paused: { label: "Paused", tone: "none", text: "Nothing is charged while it is paused." },
   canceled: { label: "Ended", tone: "none", text: "Nothing more will be charged." },
@@ -118,7 +118,7 @@ export function hasPeriod({ status }: Subscription): boolean {
 
 /** True if the payment of an invoice was declined, or needs the buyer, or is at the bank. */
 export function owesPayment({ status }: Subscription): boolean {
-  return status === "incomplete" || status === "past_due";
+  return status === "incomplete" || status === "past_due" || status === "unpaid";
 }
 
 /** True if the buyer can do nothing, and the status is about to change by itself. */

@@ -27,7 +27,7 @@ async function watch(state: Pick<Subscription, "status" | "payment">) {
   return { looksWithin, isPaid: () => current().isPaid, pay: () => act(async () => current().onPaid(true)) };
 }
 
-test.each(["pending", "incomplete", "past_due"] as const)(
+test.each(["pending", "incomplete", "past_due", "unpaid"] as const)(
   "a subscription that is %s is looked at again, less and less",
   async (status) => {
     const { looksWithin } = await watch({ status });

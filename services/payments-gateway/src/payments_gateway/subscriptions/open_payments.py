@@ -9,10 +9,11 @@ from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSub
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
-_UNPAID: Final = frozenset({SubscriptionStatus.INCOMPLETE, SubscriptionStatus.PAST_DUE})
+_UNPAID: Final = frozenset({SubscriptionStatus.INCOMPLETE, SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
 """Statuses in which the payment of the open invoice makes the subscription active.
 
-Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
+Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses (unpaid: "pay the most recent
+invoice", which is offered while it is open, not a draft)
 """
 
 

@@ -125,13 +125,15 @@ async def test_a_payment_that_begins_during_the_cancel_is_reported(
     assert len([each for each in caplog.records if "was charged" in each.message]) == reports
 
 
-async def test_an_unpaid_subscription_offers_no_payment(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    """Paying its latest invoice would not make it active."""
+async def test_the_open_invoice_of_an_unpaid_subscription_is_offered(
+    http: aiohttp.ClientSession, gateway: Gateway
+) -> None:
+    """Stripe's retries are over; the payment of the latest invoice makes it active again."""
     subscription = await unpaid(gateway, "user_ada", SubscriptionStatus.UNPAID)
 
     answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
 
-    assert (answer.json["status"], answer.json["payment"]) == ("unpaid", None)
+    assert (answer.json["status"], answer.json["payment"]) == ("unpaid", {"clientSecret": "pi_of_sub_1_secret_hush"})
 
 
 async def test_a_first_payment_that_is_over_is_not_offered(http: aiohttp.ClientSession, gateway: Gateway) -> None:

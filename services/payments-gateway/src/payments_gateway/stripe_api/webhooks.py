@@ -252,6 +252,7 @@ _READERS: Final[Mapping[str, Callable[[Any], WebhookEvent | None]]] = {
     "customer.subscription.resumed": _subscription_changed,
     "customer.subscription.trial_will_end": _subscription_changed,
     "invoice.finalized": _invoice_changed,
+    "invoice.updated": _invoice_changed,
     "invoice.paid": _invoice_changed,
     "invoice.payment_failed": _invoice_changed,
     "invoice.payment_action_required": _invoice_changed,

@@ -386,6 +386,7 @@ OF_A_QUOTE = {"type": "quote_details", "subscription_details": None, "quote_deta
         ("customer.discount.deleted", DISCOUNT, SubscriptionChanged("sub_1", None, None, livemode=None)),
         ("customer.discount.deleted", {**DISCOUNT, "subscription": None}, None),
         ("invoice.paid", INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
+        ("invoice.updated", INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
         ("invoice.paid", OLDER_INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
         ("invoice.paid", OLDEST_INVOICE, SubscriptionChanged("sub_1", None, "in_1", livemode=False)),
         ("invoice.paid", {**INVOICE, "parent": None}, None),

@@ -12,6 +12,7 @@ from checkout_rules.limits import MAX_CART_LINES
 from payments_gateway.api.fields import (
     WHOLE_NUMBER,
     Body,
+    CatalogueId,
     Country,
     Email,
     Name,
@@ -20,7 +21,6 @@ from payments_gateway.api.fields import (
     OptionalStreet,
     RequestBody,
     Street,
-    StripeId,
     Uuid,
 )
 from payments_gateway.api.order_bodies import PurchaseBody, purchase_to_body
@@ -36,7 +36,7 @@ _MAX_QUANTITY = 1_000_000
 class ItemBody(RequestBody):
     """One line of a cart. Lines of the same price are merged."""
 
-    price_id: StripeId = Field(description="Stripe Price id.", examples=["price_1Mug"])
+    price_id: CatalogueId = Field(description="Stripe Price id.", examples=["price_1Mug"])
     quantity: Annotated[StrictInt, Field(ge=1, le=_MAX_QUANTITY), WHOLE_NUMBER] = Field(examples=[2])
 
 
@@ -78,7 +78,7 @@ class InitiateCheckoutBody(RequestBody):
     items: Annotated[list[ItemBody], Field(min_length=1, max_length=MAX_CART_LINES)]
     contact: ContactBody
     shipping_address: AddressBody | None = None
-    shipping_option_id: StripeId | None = Field(
+    shipping_option_id: CatalogueId | None = Field(
         default=None, description="Stripe ShippingRate id, from the catalogue. Requires shippingAddress."
     )
     supersedes: Uuid | None = Field(

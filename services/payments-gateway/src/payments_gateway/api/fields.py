@@ -8,6 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 from pydantic.alias_generators import to_camel
 
+from checkout_rules.fields import is_storable_id
 from checkout_rules.limits import MAX_ADDRESS_CHARACTERS, MAX_ID_BYTES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
 from payments_gateway.domain.attempts import is_attempt_id
 
@@ -79,6 +80,12 @@ def _whole(number: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+def _storable(text: str) -> str:
+    if not is_storable_id(text):
+        raise ValueError(f"must have at most {MAX_ID_BYTES} bytes")
+    return text
+
+
 def _uuid(text: str) -> str:
     if not is_attempt_id(text):
         raise ValueError("must be a UUID in lower case")
@@ -114,7 +121,12 @@ WHOLE_NUMBER: Final = BeforeValidator(_whole)
 Uuid = Annotated[
     StrictStr, AfterValidator(_uuid), Field(json_schema_extra={"format": "uuid", "pattern": _UUID_PATTERN})
 ]
-StripeId = Annotated[StrictStr, Field(pattern=rf"^[A-Za-z0-9_]{{1,{MAX_ID_BYTES}}}$")]
+CatalogueId = Annotated[
+    _Clean,
+    AfterValidator(_storable),
+    Field(min_length=1, max_length=MAX_ID_BYTES, json_schema_extra={"pattern": _OPTIONAL_TEXT_PATTERN}),
+]
+"""Id of a price or shipping rate. That of an old price may be any text: https://github.com/stripe/stripe-java/issues/736"""
 
 
 class Body(BaseModel):

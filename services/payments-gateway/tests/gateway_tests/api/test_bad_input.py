@@ -67,7 +67,7 @@ def assert_named(answer: Answer, gateway: Gateway, *fields: str) -> None:
 
 
 QUANTITIES = [0, -1, 1.5, True, "2", 10**6 + 1, 10**30, None, [], {}, float("nan"), float("inf")]
-PRICE_IDS = ["", CANARY + " ", CANARY + "\n", "price/" + CANARY, "p" * 256, 7, None, "\0", "\ud800"]
+PRICE_IDS = ["", CANARY + "\n", "p" * 256, "é" * 128, 7, None, "\0", "\ud800"]
 NAMES = ["", " ", "\u3000", CANARY + "\0", CANARY + "\n", CANARY + "\x7f", CANARY + "\ud800", "n" * 257, 7]
 PHONES = ["1" * 41, CANARY + "\0", 7]
 COUNTRIES = ["GBR", "gbr", "G", "", "G1", "ÄÖ", "GB\n", 7, None]
@@ -96,7 +96,7 @@ LINES = ["\0", CANARY + "\t", "a" * 5001]
         ],
         *[(address(line1=line), "shippingAddress.line1") for line in ("", "\u3000", None)],
         ({"shippingOptionId": "shr_post"}, "shippingAddress"),
-        ({"shippingOptionId": CANARY + "!", **address()}, "shippingOptionId"),
+        ({"shippingOptionId": CANARY + "\n", **address()}, "shippingOptionId"),
         ({"supersedes": CANARY}, "supersedes"),
         ({"supersedes": ATTEMPT_ID.upper()}, "supersedes"),
     ],

@@ -109,6 +109,14 @@ async def test_the_lines_of_a_street_are_joined(
     assert (stored.context.shipping_address.line1, stored.context.shipping_address.line2) == stored_lines
 
 
+@pytest.mark.parametrize("price_id", ["gold-monthly", "Pro plan $699/month"])
+async def test_a_price_of_any_id_is_looked_up(http: aiohttp.ClientSession, price_id: str) -> None:
+    """Shops chose the ids of old plans, and the catalogue sells them."""
+    answer = await post(http, INITIATE, cart_json(price_id))
+
+    assert (answer.status, answer.kind) == (409, "cart_not_for_sale")
+
+
 @pytest.mark.parametrize("invisible", ["\u200b", "\u2060 \ufeff", "\u3164", "\u00a0\u115f"], ids=ascii)
 async def test_what_shows_nothing_is_blank(http: aiohttp.ClientSession, gateway: Gateway, invisible: str) -> None:
     """Characters that are no white space may still be invisible: there is no such phone and no such name."""

@@ -35,12 +35,14 @@ function termsOf({ interval, intervalCount }: Subscription): string {
 }
 
 /** Text of a discount: "Welcome: 20% off Coffee until 20 December 2026". Some have no known terms, but a name. */
-function discountText({ name, percentOff, amountOff, currency, endsAt, itemId }: Discount, of: Subscription): string {
+function discountText(discount: Discount, of: Subscription): string {
+  const { name, percentOff, amountOff, currency, endsAt, itemId, duration } = discount;
   const percent = percentOff == null ? null : `${percentOff}%`;
   const off = amountOff == null ? percent : formatMoney(amountOff, currency ?? of.currency);
   const what = `${name || "Discount"}${off ? `: ${off} off` : ""}`;
   const item = itemId && of.items.find(({ id }) => id === itemId);
-  const parts = [what, item && lineName(item), endsAt && `until ${formatDate(endsAt)}`];
+  const until = endsAt ? `until ${formatDate(endsAt)}` : duration === "once" && "once";
+  const parts = [what, item && lineName(item), until];
   return parts.filter(Boolean).join(" ");
 }
 

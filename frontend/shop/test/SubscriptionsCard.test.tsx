@@ -90,10 +90,16 @@ test.each<[string, object, string[], RegExp]>([
     /null|undefined/,
   ],
   [
+    "with a discount for one charge",
+    { discounts: [{ id: "di_1", name: "Welcome", percentOff: 20, duration: "once" }] },
+    ["Welcome: 20% off once"],
+    /until/,
+  ],
+  [
     "with an amount off one item",
-    { discounts: [{ id: "di_1", amountOff: 500, currency: "usd", itemId: "si_1" }] },
+    { discounts: [{ id: "di_1", amountOff: 500, currency: "usd", itemId: "si_1", duration: "forever" }] },
     ["Discount: $5.00 off Coffee"],
-    /null|until/,
+    /null|until|once/,
   ],
   [
     "with a discount of unknown terms",

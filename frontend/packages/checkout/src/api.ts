@@ -553,7 +553,7 @@ export interface components {
         };
         /**
          * DiscountBody
-         * @description A discount on each charge: a percentage or an amount.
+         * @description A discount on the charges for its duration: a percentage or an amount, or neither if Stripe does not tell.
          */
         DiscountBody: {
             /**
@@ -569,8 +569,13 @@ export interface components {
              */
             currency?: string | null;
             /**
+             * Duration
+             * @description Stripe's value: once (for one charge), repeating (until endsAt) or forever.
+             */
+            duration?: string | null;
+            /**
              * Endsat
-             * @description Absent if it does not end by itself.
+             * @description Absent if it ends at no date: see duration.
              */
             endsAt?: string | null;
             /** Id */

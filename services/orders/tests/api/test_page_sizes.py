@@ -68,7 +68,7 @@ def test_the_largest_page_of_subscriptions_fits_into_a_message() -> None:
         current_period_end=TIME,
     )
     discount = pb.Discount(
-        stripe_discount_id=ID, coupon_id=ID, name=NAME, amount_off=MONEY, ends_at=TIME, stripe_item_id=ID
+        stripe_discount_id=ID, coupon_id=ID, name=NAME, amount_off=MONEY, ends_at=TIME, stripe_item_id=ID, duration=ID
     )
     state = pb.StripeSubscriptionState(
         stripe_subscription_id=ID,

@@ -221,7 +221,9 @@ async def test_a_state_is_replaced_as_a_whole(orders: Client) -> None:
         getattr(full, name).CopyFrom(timestamp(number))
     full.items.append(pb.BilledItem(stripe_item_id="si_2", price_id="price_9", product_id="prod_9", currency="eur"))
     full.pause_collection.CopyFrom(pb.PauseCollection(behavior="void", resumes_at=timestamp(5)))
-    full.discounts.append(pb.Discount(stripe_discount_id="di_1", coupon_id="c", name="Spring", percent_off=12.5))
+    full.discounts.append(
+        pb.Discount(stripe_discount_id="di_1", coupon_id="c", name="Spring", percent_off=12.5, duration="once")
+    )
     full.discounts.append(
         pb.Discount(stripe_discount_id="di_2", amount_off=money(0), ends_at=timestamp(6), stripe_item_id="si_2")
     )

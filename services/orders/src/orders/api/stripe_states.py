@@ -88,6 +88,7 @@ def _discount_from_proto(fields: FieldReader, path: str, message: orders_pb2.Dis
         amount_off=amount_off,
         ends_at=fields.optional_timestamp(f"{path}.ends_at", message.ends_at, present=message.HasField("ends_at")),
         stripe_item_id=fields.optional_id(f"{path}.stripe_item_id", message.stripe_item_id),
+        duration=fields.optional_id(f"{path}.duration", message.duration),
     )
 
 
@@ -139,4 +140,5 @@ def _discount_to_proto(discount: Discount) -> orders_pb2.Discount:
         amount_off=money_to_proto(discount.amount_off) if discount.amount_off else None,
         ends_at=timestamp_to_proto(discount.ends_at),
         stripe_item_id=discount.stripe_item_id or "",
+        duration=discount.duration or "",
     )

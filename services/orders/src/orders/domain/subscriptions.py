@@ -93,9 +93,10 @@ class PauseCollection:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """Discount with the coupon that it came from: a percentage or an amount off each invoice.
+    """Discount with the coupon that it came from: a percentage or an amount off an invoice.
 
-    `stripe_item_id` is None if it is for the whole subscription, and `name` is empty if the coupon has none.
+    `stripe_item_id` is None if it is for the whole subscription, and `name` is empty if the coupon has none. `duration`
+    is Stripe's word for how long it counts, since `ends_at` is None for one invoice as for all.
     """
 
     stripe_discount_id: str
@@ -105,6 +106,7 @@ class Discount:
     amount_off: Money | None
     ends_at: datetime | None
     stripe_item_id: str | None
+    duration: str | None
 
 
 @dataclass(frozen=True, slots=True)

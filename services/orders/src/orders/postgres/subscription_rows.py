@@ -93,6 +93,7 @@ def _discount_to_json(discount: Discount) -> dict[str, Any]:
         "currency": amount.currency if amount else None,
         "ends_at": ends_at.isoformat() if ends_at else None,
         "stripe_item_id": discount.stripe_item_id,
+        "duration": discount.duration,
     }
 
 
@@ -191,6 +192,7 @@ def _discount_from_json(stored: Mapping[str, Any]) -> Discount:
         amount_off=None if amount is None else Money(amount, stored["currency"]),
         ends_at=None if ends_at is None else datetime.fromisoformat(ends_at),
         stripe_item_id=stored["stripe_item_id"],
+        duration=stored["duration"],
     )
 
 

@@ -67,7 +67,7 @@ class PauseCollectionBody(Body):
 
 
 class DiscountBody(Body):
-    """A discount on each charge: a percentage or an amount."""
+    """A discount on the charges for its duration: a percentage or an amount, or neither if Stripe does not tell."""
 
     id: str
     coupon_id: str | None = None
@@ -75,7 +75,10 @@ class DiscountBody(Body):
     percent_off: float | None = Field(default=None, description="Greater than 0, at most 100.")
     amount_off: int | None = Field(default=None, description="Minor units.")
     currency: str | None = Field(default=None, description="That of the amount.")
-    ends_at: datetime | None = Field(default=None, description="Absent if it does not end by itself.")
+    ends_at: datetime | None = Field(default=None, description="Absent if it ends at no date: see duration.")
+    duration: str | None = Field(
+        default=None, description="Stripe's value: once (for one charge), repeating (until endsAt) or forever."
+    )
     item_id: str | None = Field(default=None, description="The item that it is for; absent if it is for all.")
 
 
@@ -248,6 +251,7 @@ def _discount_to_body(discount: Discount) -> DiscountBody:
         amount_off=amount.minor_units if amount else None,
         currency=amount.currency if amount else None,
         ends_at=discount.ends_at,
+        duration=discount.duration,
         item_id=discount.stripe_item_id,
     )
 

@@ -87,7 +87,7 @@ class PauseCollection:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """A discount, with the coupon that it came from: a percentage or an amount off each invoice."""
+    """A discount, with the coupon that it came from: a percentage or an amount off an invoice."""
 
     stripe_discount_id: str
     coupon_id: str | None
@@ -99,6 +99,11 @@ class Discount:
     """None if it does not end by itself."""
     stripe_item_id: str | None
     """The item that it is for; None if it is for the whole subscription."""
+    duration: str | None
+    """Stripe's value for how long it counts: once, repeating or forever; None if the coupon is not known.
+
+    The end is None both for one invoice and for all: https://docs.stripe.com/api/discounts/object#discount_object-end
+    """
 
 
 @dataclass(frozen=True, slots=True)

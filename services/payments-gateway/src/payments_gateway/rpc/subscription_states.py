@@ -111,6 +111,7 @@ def _discount_to_proto(discount: Discount) -> orders_pb2.Discount:
         amount_off=money_to_proto(discount.amount_off) if discount.amount_off else None,
         ends_at=time_to_proto(discount.ends_at),
         stripe_item_id=discount.stripe_item_id or "",
+        duration=discount.duration or "",
     )
 
 
@@ -123,6 +124,7 @@ def _discount_from_proto(message: orders_pb2.Discount) -> Discount:
         amount_off=money_from_proto(message.amount_off) if message.HasField("amount_off") else None,
         ends_at=optional_time(message, "ends_at"),
         stripe_item_id=message.stripe_item_id or None,
+        duration=message.duration or None,
     )
 
 

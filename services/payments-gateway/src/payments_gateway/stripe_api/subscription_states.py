@@ -153,6 +153,7 @@ def _discount_from_stripe(shown: Any, currency: str) -> Discount:
         amount_off=_readable("amount_off", partial(_amount_off, currency=currency), coupon),
         ends_at=_time_from_stripe(discount, "end"),
         stripe_item_id=_readable("subscription_item", read_reference, discount.get("subscription_item")),
+        duration=_readable("duration", read_id, coupon.get("duration")),
     )
 
 

@@ -146,8 +146,8 @@ async def test_pause_end_and_discounts_are_shown(http: aiohttp.ClientSession, ga
         canceled_at=at,
         pause_collection=PauseCollection("void", at),
         discounts=(
-            Discount("di_1", "SPRING", "Spring", 12.5, None, at, None),
-            Discount("di_2", "THREE", "", None, Money(300, "usd"), None, "si_1"),
+            Discount("di_1", "SPRING", "Spring", 12.5, None, at, None, "repeating"),
+            Discount("di_2", "THREE", "", None, Money(300, "usd"), None, "si_1", "once"),
         ),
     )
     gateway.subscriptions.by_id[subscription.id] = replace(subscription, state=state)
@@ -158,8 +158,15 @@ async def test_pause_end_and_discounts_are_shown(http: aiohttp.ClientSession, ga
     assert (shown["cancelAt"], shown["canceledAt"], shown["cancelAtPeriodEnd"]) == (time, time, False)
     assert shown["pauseCollection"] == {"behavior": "void", "resumesAt": time}
     assert [{name: value for name, value in each.items() if value is not None} for each in shown["discounts"]] == [
-        {"id": "di_1", "couponId": "SPRING", "name": "Spring", "percentOff": 12.5, "endsAt": time},
-        {"id": "di_2", "couponId": "THREE", "amountOff": 300, "currency": "usd", "itemId": "si_1"},
+        {
+            "id": "di_1",
+            "couponId": "SPRING",
+            "name": "Spring",
+            "percentOff": 12.5,
+            "endsAt": time,
+            "duration": "repeating",
+        },
+        {"id": "di_2", "couponId": "THREE", "amountOff": 300, "currency": "usd", "itemId": "si_1", "duration": "once"},
     ]
 
 

@@ -58,8 +58,8 @@ STATE = StripeSubscriptionState(
     ),
     pause_collection=PauseCollection("mark_uncollectible", BEGAN),
     discounts=(
-        Discount("di_1", "SPRING", "Spring", 12.5, None, BEGAN, None),
-        Discount("di_2", None, "", None, Money(0, "usd"), None, "si_1"),
+        Discount("di_1", "SPRING", "Spring", 12.5, None, BEGAN, None, "repeating"),
+        Discount("di_2", None, "", None, Money(0, "usd"), None, "si_1", None),
     ),
     default_payment_method_id="pm_2",
     collection_method="send_invoice",

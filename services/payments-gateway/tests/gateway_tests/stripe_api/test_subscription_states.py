@@ -35,7 +35,14 @@ EURO_COUPON = {
     "currency": "eur",
     "currency_options": {"usd": {"amount_off": 550}},
 }
-COUPON = {"id": "SPRING", "name": "Spring", "percent_off": 12.5, "amount_off": None, "currency": None}
+COUPON = {
+    "id": "SPRING",
+    "name": "Spring",
+    "percent_off": 12.5,
+    "amount_off": None,
+    "currency": None,
+    "duration": "forever",
+}
 
 
 @pytest.fixture
@@ -69,7 +76,10 @@ def test_what_portal_and_dashboard_can_do_is_read() -> None:
         pause_collection={"behavior": "void", "resumes_at": END_SECONDS},
         discounts=[
             discount_json("di_1", COUPON, end=END_SECONDS),
-            discount_json("di_2", {**COUPON, "name": None, "percent_off": None, "amount_off": 300, "currency": "usd"}),
+            discount_json(
+                "di_2",
+                {**COUPON, "name": None, "percent_off": None, "amount_off": 300, "currency": "usd", "duration": "once"},
+            ),
         ],
         default_payment_method={"id": "pm_2", "object": "payment_method"},
         collection_method="send_invoice",
@@ -79,8 +89,8 @@ def test_what_portal_and_dashboard_can_do_is_read() -> None:
     assert (shown.cancel_at, shown.cancel_at_period_end, shown.ends_with_a_period) == (END, False, True)
     assert shown.pause_collection == PauseCollection("void", END)
     assert shown.discounts == (
-        Discount("di_1", "SPRING", "Spring", 12.5, None, END, None),
-        Discount("di_2", "SPRING", "", None, Money(300, "usd"), None, None),
+        Discount("di_1", "SPRING", "Spring", 12.5, None, END, None, "forever"),
+        Discount("di_2", "SPRING", "", None, Money(300, "usd"), None, None, "once"),
     )
     assert (shown.default_payment_method_id, shown.collection_method) == ("pm_2", "send_invoice")
 
@@ -103,7 +113,7 @@ def test_all_that_may_be_null_is_read() -> None:
 
     assert shown.items == (BilledItem("si_1", "price_club", "prod_club", "Club", None, None, "usd", None, None, END),)
     assert shown.pause_collection == PauseCollection("keep_as_draft", None)
-    assert shown.discounts == (Discount("di_1", None, "", None, None, None, None),)
+    assert shown.discounts == (Discount("di_1", None, "", None, None, None, None, None),)
     assert (shown.latest_invoice_id, shown.default_payment_method_id, shown.cancel_at) == (None, None, None)
 
 
@@ -161,7 +171,7 @@ async def test_items_that_a_subscription_does_not_show_are_listed(
     found = (await StripeSubscriptions(stand_in.client).retrieve("sub_1")).state
 
     assert [item.stripe_item_id for item in found.items] == ["si_1", "si_2"]
-    assert found.discounts == (Discount("di_1", "SPRING", "Spring", 12.5, None, None, "si_1"),)
+    assert found.discounts == (Discount("di_1", "SPRING", "Spring", 12.5, None, None, "si_1", "forever"),)
     assert [sent.path for sent in stand_in.sent] == ["/v1/subscriptions/sub_1", *["/v1/subscription_items"] * 2]
     assert stand_in.sent[1].fields["subscription"] == "sub_1"
 
@@ -186,7 +196,7 @@ async def test_items_that_stripe_refuses_to_list_block_no_end(
     found = (await StripeSubscriptions(stand_in.client).retrieve("sub_1")).state
 
     assert (found.status, [item.stripe_item_id for item in found.items]) == (SubscriptionStatus.CANCELED, ["si_1"])
-    assert found.discounts == (Discount("di_1", None, "", None, None, None, None),)
+    assert found.discounts == (Discount("di_1", None, "", None, None, None, None, None),)
     assert [record.levelname for record in caplog.records if "cannot be listed" in record.message] == ["ERROR"]
 
 

@@ -835,6 +835,7 @@ class Discount(_message.Message):
     AMOUNT_OFF_FIELD_NUMBER: _builtins.int
     ENDS_AT_FIELD_NUMBER: _builtins.int
     STRIPE_ITEM_ID_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
     stripe_discount_id: _builtins.str
     """Stripe Discount id."""
     coupon_id: _builtins.str
@@ -845,6 +846,8 @@ class Discount(_message.Message):
     """Percent of each invoice, greater than 0 and at most 100. Absent for an amount."""
     stripe_item_id: _builtins.str
     """Stripe SubscriptionItem id, if it is for one item alone. Empty otherwise."""
+    duration: _builtins.str
+    """Stripe's word for how long the coupon counts: once, repeating or forever. Empty if it is not known."""
     @_builtins.property
     def amount_off(self) -> _common_pb2.Money:
         """Amount of each invoice. Absent for a percentage."""
@@ -863,10 +866,11 @@ class Discount(_message.Message):
         amount_off: _common_pb2.Money | None = ...,
         ends_at: _timestamp_pb2.Timestamp | None = ...,
         stripe_item_id: _builtins.str = ...,
+        duration: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_percent_off", b"_percent_off", "amount_off", b"amount_off", "ends_at", b"ends_at", "percent_off", b"percent_off"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_percent_off", b"_percent_off", "amount_off", b"amount_off", "coupon_id", b"coupon_id", "ends_at", b"ends_at", "name", b"name", "percent_off", b"percent_off", "stripe_discount_id", b"stripe_discount_id", "stripe_item_id", b"stripe_item_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_percent_off", b"_percent_off", "amount_off", b"amount_off", "coupon_id", b"coupon_id", "duration", b"duration", "ends_at", b"ends_at", "name", b"name", "percent_off", b"percent_off", "stripe_discount_id", b"stripe_discount_id", "stripe_item_id", b"stripe_item_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__percent_off: _TypeAlias = _typing.Literal["percent_off"]  # noqa: Y015
     _WhichOneofArgType__percent_off: _TypeAlias = _typing.Literal["_percent_off", b"_percent_off"]  # noqa: Y015

@@ -41,6 +41,22 @@ async def test_deliveries_have_stripes_signature(sim: SimulatedStripe, receiver:
         WebhookSignature.verify_header(json.dumps(received.event), header, endpoint.secret, 300)
 
 
+async def test_an_endpoint_for_connected_accounts_gets_no_events_of_the_account(
+    sim: SimulatedStripe, receiver: Receiver
+) -> None:
+    """It is told by its application: https://github.com/stripe/stripe-dotnet/issues/1876."""
+    connected = await sim.api.v1.webhook_endpoints.create_async(
+        {"url": receiver.url, "enabled_events": ["*"], "connect": True}
+    )
+    ours = await sim.subscribe(receiver, "payment_intent.created")
+
+    await sim.intent()
+    await sim.wait_until_idle()
+
+    assert (connected.application is None, ours.application) == (False, None)
+    assert len(receiver.received) == 1
+
+
 async def test_an_event_is_a_snapshot_that_names_its_request(sim: SimulatedStripe, receiver: Receiver) -> None:
     """It can be retrieved as it was delivered."""
     await sim.subscribe(receiver, "payment_intent.created")

@@ -36,7 +36,7 @@ from ..builders import (
     unreadable,
 )
 from ..calls import activate, get_customer, put_customer
-from ..service import Client, connected, count, lock_waiters, until
+from ..service import Client, connected, count, error_of, lock_waiters, until
 
 ADA = ByUser("user_1")
 TYPED_BY_THE_BUYER = (
@@ -414,6 +414,22 @@ async def test_p7_a_payment_that_becomes_the_purchase_during_an_erasure_is_erase
 
     assert await erasing == ErasureCounts(orders=1)
     assert await sql.fetchval("SELECT count(contact_email) FROM orders") == 0
+
+
+async def test_p7_a_customer_that_is_erased_at_the_same_moment_is_stored_for_nobody(
+    database_url: str, orders: Client, sql: Any
+) -> None:
+    """A checkout that Stripe gave the user's customer again waits for the erasure, and is refused."""
+    await put_customer(orders, "cus_1")
+    async with connected(database_url) as erasing, erasing.transaction():
+        await erasing.execute("UPDATE customers SET user_id = NULL, currency = NULL, erased_at = now()")
+        storing = asyncio.ensure_future(put_customer(orders, "cus_1"))
+        await until(lambda: lock_waiters(sql))
+
+    error = await error_of(storing)
+
+    assert error.reason == "customer_erased"
+    assert await sql.fetch("SELECT FROM customers WHERE user_id IS NOT NULL") == []
 
 
 async def test_concurrent_erasures_share_the_work(orders: Client, service: ErasureService, sql: Any) -> None:

@@ -46,9 +46,9 @@ from servicekit.violations import FieldViolation, InvalidRequest
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:holdfast:problem:"
 _RETRY_AFTER_SECONDS: Final = 2
-"""Retry-After of a 503 for which nothing better is known."""
+"""Retry-After of a 503, unless a longer time is known."""
 _MAX_RETRY_AFTER_SECONDS: Final = 60
-"""Upper bound for Stripe's Retry-After when it is passed on to a buyer."""
+"""Upper bound for that longer time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ def _retry_after_seconds(error: Exception) -> int | None:
     if isinstance(error, RateLimited):
         return error.retry_after_seconds
     if isinstance(error, StripeUnavailable | CatalogueUnavailable) and error.retry_after_seconds is not None:
-        return max(1, min(_MAX_RETRY_AFTER_SECONDS, math.ceil(error.retry_after_seconds)))
+        return max(_RETRY_AFTER_SECONDS, min(_MAX_RETRY_AFTER_SECONDS, math.ceil(error.retry_after_seconds)))
     return None
 
 

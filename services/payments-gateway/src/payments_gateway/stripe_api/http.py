@@ -115,7 +115,7 @@ class StripeHttp(stripe.HTTPClient):
                 break
             failed_before = failed_before or response.kind.may_have_stored_failure
             await asyncio.sleep(pause)
-        raise StripeUnavailable(response.retry_after_seconds)
+        raise StripeUnavailable(self._retry_after_seconds(response, method, url))
 
     async def close_async(self) -> None:
         """Do nothing: the session belongs to its opener."""
@@ -164,6 +164,12 @@ class StripeHttp(stripe.HTTPClient):
             OPERATION_REFUSED.labels(operation).set(response.kind is ResponseKind.FORBIDDEN)
         if response.kind is not ResponseKind.OK:
             _log_failure(operation, response)
+
+    def _retry_after_seconds(self, response: StripeResponse, method: str, url: str) -> float | None:
+        """Return Stripe's Retry-After, else after a 429 when the limiter will let the next request start."""
+        if response.retry_after_seconds is None and response.kind is ResponseKind.RATE_LIMITED:
+            return self._limiter.expected_wait(operation_of(method, url), self._priority)
+        return response.retry_after_seconds
 
     def _pause_seconds(self, response: StripeResponse, tried: int) -> float:
         """Return Stripe's Retry-After, else a pause that grows with the tries."""

@@ -6,11 +6,12 @@ It counts by account, not by process: each gateway takes its share.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import count
 from typing import Final
 
 from prometheus_client import Gauge, Histogram
@@ -31,11 +32,14 @@ ALL_OPERATIONS: Final = "all"
 """Name of the limit of the whole account, beside those of operations."""
 
 _MAX_BUY_IN_A_ROW: Final = 7
-"""BUY requests that may pass a waiting BROWSE request, which is then before them."""
+"""BUY requests that may pass a waiting BROWSE request, in its operation or in all. Then it is before them."""
 _RESERVED_SLOTS_SHARE: Final = 0.1
 _ADMITTED_SHARE: Final = 0.5
 """Part of the longest wait that the requests before it may take, for a request to be let in. The rest is for those that
 pass it later, so that it does not give up just before its turn."""
+_WAITED_SHARE: Final = 0.75
+"""Part of a request's time in which its turn must come. The rest is for Stripe's answer."""
+_LONGEST_ESTIMATE_SECONDS: Final = 60
 
 
 class Priority(StrEnum):
@@ -49,10 +53,10 @@ class Priority(StrEnum):
     """Status pages, prices, and events of subscriptions, refunds and disputes. May use half of the slots."""
 
 
-_BUY_FIRST: Final = (Priority.FULFIL, Priority.BUY, Priority.BROWSE)
-_BROWSE_FIRST: Final = (Priority.FULFIL, Priority.BROWSE, Priority.BUY)
-_UP_TO: Final = {priority: _BUY_FIRST[: place + 1] for place, priority in enumerate(_BUY_FIRST)}
+_UP_TO: Final = {priority: tuple(Priority)[: place + 1] for place, priority in enumerate(Priority)}
 """Each priority with those before it."""
+_ORDER: Final = ((Priority.FULFIL, False), (Priority.BROWSE, True), (Priority.BUY, False), (Priority.BROWSE, False))
+"""Priorities in the order in which they are served; with True only what BUY requests have passed often enough."""
 
 
 class LimiterTimeout(Exception):
@@ -100,19 +104,18 @@ class StripeLimiter:
         self._taken = dict.fromkeys(Priority, 0)
         """Slots that each priority and those after it hold."""
         self._queues = {priority: WaitQueue() for priority in Priority}
-        self._arrivals = count()
-        self._buy_in_a_row = 0
+        self._buy_in_a_row = defaultdict[str, int](int)
         self._max_wait_seconds = max_wait_seconds
         self._monotonic = monotonic
         self._rates = rates
-        self._operations: dict[str, TokenBucket] = {}
         self._total = self._new_bucket(ALL_OPERATIONS, rates.total)
+        self._buckets = {ALL_OPERATIONS: self._total}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
 
     @asynccontextmanager
     async def acquire(self, operation: str, priority: Priority, *, timeout_seconds: float) -> AsyncIterator[None]:
-        """Hold a slot while the context lasts. Raises LimiterTimeout: at once if no slot can become free in time.
+        """Hold a slot while the context lasts. Raises LimiterTimeout: at once if its turn cannot come in time.
 
         `operation` is a name of a bounded set: each has its own limit at Stripe.
         """
@@ -129,8 +132,12 @@ class StripeLimiter:
 
     def slow_down(self, operation: str, retry_after_seconds: float | None) -> None:
         """React to a 429 for an operation or ALL_OPERATIONS."""
-        bucket = self._total if operation == ALL_OPERATIONS else self._bucket(operation)
-        bucket.slow_down(self._monotonic(), retry_after_seconds)
+        self._bucket(operation).slow_down(self._monotonic(), retry_after_seconds)
+
+    def expected_wait(self, operation: str, priority: Priority) -> float:
+        """Return the seconds until a newcomer's turn, no more than a minute."""
+        times = range(_LONGEST_ESTIMATE_SECONDS * 100)
+        return bisect_left(times, 1, key=lambda each: self._starts_within(each / 100, operation, priority)) / 100
 
     def _starts_at_once(self, operation: str, priority: Priority, now: float) -> bool:
         if any(self._queues.values()) or not self._has_slot(priority) or self._opens_at(operation, priority, now) > now:
@@ -139,36 +146,47 @@ class StripeLimiter:
         return True
 
     async def _wait(self, operation: str, priority: Priority, timeout_seconds: float) -> None:
-        seconds = acceptable = timeout_seconds
+        seconds = acceptable = timeout_seconds * _WAITED_SHARE
         if priority is not Priority.FULFIL:
-            seconds = min(timeout_seconds, self._max_wait_seconds)
+            seconds = min(seconds, self._max_wait_seconds)
             acceptable = seconds * _ADMITTED_SHARE
-        expected = self._expected_wait(operation, priority)
-        if expected > acceptable:
-            raise LimiterRefusal(expected)
-        arrival, waiter = next(self._arrivals), asyncio.get_running_loop().create_future()
-        self._queues[priority].add(operation, arrival, waiter)
-        if self._queues[priority].length_of(operation) == 1:  # behind another it cannot be the next
+        if not self._starts_within(acceptable, operation, priority):
+            raise LimiterRefusal(self.expected_wait(operation, priority))
+        waiter, queue = asyncio.get_running_loop().create_future(), self._queues[priority]
+        queue.add(operation, waiter)
+        if queue.length_of(operation) == 1:  # behind another it cannot be the next
             self._wake_waiters()
         try:
-            async with asyncio.timeout(seconds):
-                await waiter
-        except TimeoutError:
-            self._queues[priority].discard(operation, arrival)
-            if waiter.cancelled():  # else its turn came in the same moment
-                raise LimiterTimeout(self._expected_wait(operation, priority) or None) from None
+            await asyncio.wait((waiter,), timeout=seconds)
         except BaseException:
-            self._queues[priority].discard(operation, arrival)
-            if waiter.done() and not waiter.cancelled():
+            if waiter.done():
                 self._release(priority)
             raise
+        finally:
+            queue.discard(operation, waiter)
+        if not waiter.done():
+            raise LimiterTimeout(self.expected_wait(operation, priority) or None)
 
-    def _expected_wait(self, operation: str, priority: Priority) -> float:
-        """Return the seconds until a newcomer's turn if nobody passes it; slots that are taken are not counted."""
-        queues = [self._queues[each] for each in _UP_TO[priority]]
-        now = self._monotonic()
-        ahead = sum(queue.length_of(operation) for queue in queues)
-        return self._opens_at(operation, priority, now, ahead=ahead, ahead_in_all=sum(map(len, queues))) - now
+    def _starts_within(self, seconds: float, operation: str, priority: Priority) -> bool:
+        """Return True if a newcomer's turn comes in time if nobody passes it; slots that are taken are not counted."""
+        now, may_use_reserve = self._monotonic(), priority is Priority.FULFIL
+        own = self._bucket(operation).starts_within(seconds, now, may_use_reserve=may_use_reserve)
+        if own < 1 + self._ahead(priority, operation, [operation]):
+            return False
+        waiting = {name for each in _UP_TO[priority] for _, name, _ in self._queues[each].oldest()}
+        ahead = 1.0
+        for each in waiting:
+            started = self._bucket(each).starts_within(seconds, now, may_use_reserve=True)
+            ahead += min(started, self._ahead(priority, each, waiting))
+        return self._total.starts_within(seconds, now, may_use_reserve=may_use_reserve) >= ahead
+
+    def _ahead(self, priority: Priority, operation: str, among: Iterable[str]) -> int:
+        """Return how many requests of an operation are before a newcomer to some operations."""
+        ahead = sum([self._queues[each].length_of(operation) for each in _UP_TO[priority]])
+        if priority is Priority.BROWSE and self._queues[Priority.BUY]:
+            passing = _MAX_BUY_IN_A_ROW * (1 + sum(map(self._queues[priority].length_of, among)))
+            ahead -= max(0, self._queues[Priority.BUY].length_of(operation) - passing)
+        return ahead
 
     def _release(self, priority: Priority) -> None:
         for each in _UP_TO[priority]:
@@ -178,37 +196,35 @@ class StripeLimiter:
 
     def _wake_waiters(self) -> None:
         now = self._monotonic()
-        while True:
-            found, opens_at = self._next_waiter(now)
-            if found is None:
-                break
-            priority, operation, arrival = found
-            waiter = self._queues[priority].discard(operation, arrival)
-            if waiter is not None and not waiter.done():  # a cancelled one is done
-                self._start(operation, priority)
-                waiter.set_result(None)
+        while (opens_at := self._start_next(now)) <= now:
+            pass
         self._set_timer(opens_at, now)
 
-    def _next_waiter(self, now: float) -> tuple[tuple[Priority, str, int] | None, float]:
-        """Return the waiter that starts now, if any; else the time at which the first one may, if slots allow."""
+    def _start_next(self, now: float) -> float:
+        """Start the next waiter, if any may start now; return the time at which it may, if slots allow."""
         earliest = math.inf
-        for priority in self._served_priorities():
+        for priority, passed in _ORDER:
+            queue = self._queues[priority]
+            if not queue or not self._has_slot(priority):
+                continue
             ready = []
-            for arrival, operation in self._queues[priority].oldest():
-                opens_at = self._opens_at(operation, priority, now)
+            for each in queue.oldest():
+                if passed and not self._is_passed(each[1]):
+                    continue
+                opens_at = self._opens_at(each[1], priority, now)
+                earliest = min(earliest, opens_at)
                 if opens_at <= now:
-                    ready.append((arrival, operation))
-                else:
-                    earliest = min(earliest, opens_at)
+                    ready.append(each)
             if ready:
-                arrival, operation = min(ready)
-                return (priority, operation, arrival), now
-        return None, earliest
+                _, operation, waiter = min(ready)
+                queue.discard(operation, waiter)
+                self._start(operation, priority)
+                waiter.set_result(None)
+                break
+        return earliest
 
-    def _served_priorities(self) -> list[Priority]:
-        """Return the priorities that somebody waits in and that have a slot, the first to be served first."""
-        order = _BROWSE_FIRST if self._buy_in_a_row >= _MAX_BUY_IN_A_ROW else _BUY_FIRST
-        return [priority for priority in order if self._queues[priority] and self._has_slot(priority)]
+    def _is_passed(self, operation: str) -> bool:
+        return max(self._buy_in_a_row[operation], self._buy_in_a_row[ALL_OPERATIONS]) >= _MAX_BUY_IN_A_ROW
 
     def _has_slot(self, priority: Priority) -> bool:
         return all(self._taken[each] < self._slots[each] for each in _UP_TO[priority])
@@ -218,23 +234,24 @@ class StripeLimiter:
         self._total.take()
         for each in _UP_TO[priority]:
             self._taken[each] += 1
-        if priority is not Priority.FULFIL:
-            self._buy_in_a_row = self._buy_in_a_row + 1 if priority is Priority.BUY else 0
+        if priority is Priority.BUY:
+            self._buy_in_a_row[operation] += 1
+            self._buy_in_a_row[ALL_OPERATIONS] += 1
+        elif priority is Priority.BROWSE:
+            self._buy_in_a_row[operation] = self._buy_in_a_row[ALL_OPERATIONS] = 0
 
-    def _opens_at(
-        self, operation: str, priority: Priority, now: float, *, ahead: int = 0, ahead_in_all: int = 0
-    ) -> float:
+    def _opens_at(self, operation: str, priority: Priority, now: float) -> float:
         may_use_reserve = priority is Priority.FULFIL
         return max(
-            self._bucket(operation).opens_at(now, ahead=ahead, may_use_reserve=may_use_reserve),
-            self._total.opens_at(now, ahead=ahead_in_all, may_use_reserve=may_use_reserve),
+            self._bucket(operation).opens_at(now, may_use_reserve=may_use_reserve),
+            self._total.opens_at(now, may_use_reserve=may_use_reserve),
         )
 
     def _bucket(self, operation: str) -> TokenBucket:
-        found = self._operations.get(operation)
+        found = self._buckets.get(operation)
         if found is None:
             rate = self._rates.by_operation.get(operation, self._rates.operation)
-            found = self._operations[operation] = self._new_bucket(operation, rate)
+            found = self._buckets[operation] = self._new_bucket(operation, rate)
         return found
 
     def _new_bucket(self, operation: str, requests_per_second: float) -> TokenBucket:

@@ -5,8 +5,9 @@ from typing import Final
 _USED_SHARE: Final = 0.98
 """Part of the limit that is used: clocks and networks are not exact."""
 _RESERVED_SHARE: Final = 0.1
-_LATENESS: Final = 0.5
-"""Tokens that make up for timers that fire late. With it no second has more requests than a limit of 25 allows."""
+_LATENESS: Final = 0.4
+"""Tokens that make up for timers that fire late. With it a limit of 25 lets 25 requests start in any second, and those
+that use the reserve."""
 _PAUSE_SECONDS: Final = 1.0
 """Pause after a 429 without Retry-After, which Stripe does not document (https://docs.stripe.com/rate-limits)."""
 _MAX_PAUSE_SECONDS: Final = 30.0
@@ -24,19 +25,26 @@ class TokenBucket:
 
     def __init__(self, requests_per_second: float) -> None:
         self._full_rate = self._rate = requests_per_second * _USED_SHARE
+        self._recovery = self._full_rate * _RECOVERY_SHARE_PER_SECOND
         self._reserve = max(1.0, requests_per_second * _RESERVED_SHARE)
         self._capacity = self._tokens = self._reserve + 1 + _LATENESS
         self._refilled_at = self._slowed_at = self._paused_until = float("-inf")
 
-    def opens_at(self, now: float, *, ahead: int = 0, may_use_reserve: bool) -> float:
-        """Return the time at which a request may start after those ahead of it; `now` if it may start already."""
+    def opens_at(self, now: float, *, may_use_reserve: bool) -> float:
+        """Return the time at which a request may start; `now` if it may start already."""
         self._refill(now)
-        lacking = 1 + ahead + (0.0 if may_use_reserve else self._reserve) - self._tokens
-        if self._paused_until > now:
-            # The bucket fills during a pause.
-            lacking -= min(self._capacity - self._tokens, self._rate * (self._paused_until - now))
-            now = self._paused_until
-        return now + lacking / self._rate if lacking > 0 else now
+        lacking = 1 - self._tokens if may_use_reserve else 1 + self._reserve - self._tokens
+        return max(now + lacking / self._rate if lacking > 0 else now, self._paused_until)
+
+    def starts_within(self, seconds: float, now: float, *, may_use_reserve: bool) -> float:
+        """Return how many requests may start between now and then. The rate recovers meanwhile."""
+        self._refill(now)
+        pause = max(0.0, self._paused_until - now)
+        if seconds < pause:
+            return 0.0
+        gained_in_pause = self._gain(pause)
+        tokens = min(self._capacity, self._tokens + gained_in_pause) + self._gain(seconds) - gained_in_pause
+        return tokens if may_use_reserve else tokens - self._reserve
 
     def take(self) -> None:
         """Take a token for a request that starts at the time `opens_at` was last asked for."""
@@ -54,12 +62,19 @@ class TokenBucket:
 
     def rate(self, now: float) -> float:
         """Return the requests a second that may start now."""
-        recovered = self._full_rate * _RECOVERY_SHARE_PER_SECOND * (now - self._refilled_at)
-        return min(self._full_rate, self._rate + recovered)
+        return min(self._full_rate, self._rate + self._recovery * (now - self._refilled_at))
 
     def _refill(self, now: float) -> None:
-        if now == self._refilled_at:
-            return
-        self._rate = self.rate(now)
-        self._tokens = min(self._capacity, self._tokens + self._rate * (now - self._refilled_at))
+        elapsed = now - self._refilled_at
+        if elapsed > 0:  # less if the clock was set back
+            self._tokens = min(self._capacity, self._tokens + self._gain(elapsed))
+            self._rate = self.rate(now)
         self._refilled_at = now
+
+    def _gain(self, seconds: float) -> float:
+        """Return the tokens of some seconds from the last refill on."""
+        lacking = self._full_rate - self._rate
+        if not lacking:
+            return self._rate * seconds
+        recovering = min(seconds, lacking / self._recovery)
+        return self._full_rate * seconds - recovering * (lacking - self._recovery * recovering / 2)

@@ -3,38 +3,35 @@
 from asyncio import Future
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import count
 
 
 class WaitQueue:
     """Queue in which any request can give up at once: nobody counts or wakes it any more."""
 
     def __init__(self) -> None:
-        self._operations: dict[str, OrderedDict[int, Future[None]]] = {}
-        self._length = 0
+        self._operations: dict[str, OrderedDict[Future[None], int]] = {}
+        self._arrivals = count()
 
-    def __len__(self) -> int:
-        return self._length
+    def __bool__(self) -> bool:
+        return bool(self._operations)
 
     def length_of(self, operation: str) -> int:
         """Return the number of requests of an operation."""
         return len(self._operations.get(operation, ()))
 
-    def oldest(self) -> Iterator[tuple[int, str]]:
-        """Yield, of each operation that somebody waits for, the number of the oldest arrival and the name."""
+    def oldest(self) -> Iterator[tuple[int, str, Future[None]]]:
+        """Yield the oldest request of each operation: number of its arrival, operation, request."""
         for operation, waiters in self._operations.items():
-            yield next(iter(waiters)), operation
+            waiter, arrival = next(iter(waiters.items()))
+            yield arrival, operation, waiter
 
-    def add(self, operation: str, arrival: int, waiter: Future[None]) -> None:
-        """Append a request. Arrivals are numbered in their order."""
-        self._operations.setdefault(operation, OrderedDict())[arrival] = waiter
-        self._length += 1
+    def add(self, operation: str, waiter: Future[None]) -> None:
+        """Append a request."""
+        self._operations.setdefault(operation, OrderedDict())[waiter] = next(self._arrivals)
 
-    def discard(self, operation: str, arrival: int) -> Future[None] | None:
-        """Remove a request and return its future; None if it was removed before."""
-        waiters = self._operations.get(operation, OrderedDict())
-        waiter = waiters.pop(arrival, None)
-        if waiter is not None:
-            self._length -= 1
-            if not waiters:
-                del self._operations[operation]
-        return waiter
+    def discard(self, operation: str, waiter: Future[None]) -> None:
+        """Remove a request if it waits."""
+        waiters = self._operations.get(operation)
+        if waiters and waiters.pop(waiter, None) is not None and not waiters:
+            del self._operations[operation]

@@ -205,11 +205,11 @@ async def test_a_failure_is_told_by_its_type(
     assert set(answer.json) == {"type", "title", "status", "requestId"}
 
 
-@pytest.mark.parametrize(("sent", "passed_on"), [(None, "2"), (0.0, "1"), (17.2, "18"), (86_400.0, "60")])
+@pytest.mark.parametrize(("sent", "passed_on"), [(None, "2"), (0.0, "2"), (17.2, "18"), (86_400.0, "60")])
 async def test_stripes_retry_after_is_passed_on(
     http: aiohttp.ClientSession, gateway: Gateway, sent: float | None, passed_on: str
 ) -> None:
-    """In whole seconds, rounded up, from one to sixty."""
+    """In whole seconds, rounded up, from two to sixty."""
     gateway.wire.fail("intents.create", StripeUnavailable(sent))
 
     answer = await post(http, INITIATE, checkout_json())

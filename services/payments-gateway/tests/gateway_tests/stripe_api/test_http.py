@@ -252,6 +252,17 @@ async def test_a_retry_after_beyond_the_budget_is_passed_on(stand_in: StripeStan
     assert len(stand_in.sent) == 1
 
 
+async def test_after_a_429_the_end_of_the_pause_is_told() -> None:
+    """The limiter's, where Stripe says nothing."""
+    async with stripe_stand_in(max_retries=0) as stand_in:
+        stand_in.refuse(429, "invalid_request_error", "rate_limit")
+
+        with pytest.raises(StripeUnavailable) as unavailable:
+            await StripeIntents(stand_in.client).retrieve(INTENT)
+
+    assert 0.5 < (unavailable.value.retry_after_seconds or 0) <= 1
+
+
 async def test_after_a_429_its_operation_pauses(stand_in: StripeStandIn) -> None:
     """The next one is not sent and fails with the remaining time; other operations go on."""
     stand_in.refuse(429, "invalid_request_error", "rate_limit", Retry_After="20")

@@ -94,6 +94,7 @@ async def report_payment(system: System, shop: Shop, intent: dict[str, Any], *, 
     event = {
         "id": "evt_1",
         "object": "event",
+        "api_version": stripe.api_version,
         "type": "payment_intent.succeeded",
         "created": created,
         "data": {"object": intent},

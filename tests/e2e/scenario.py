@@ -202,6 +202,7 @@ class Scenario(ABC):
         event = {
             "id": event_id,
             "object": "event",
+            "api_version": stripe.api_version,
             "type": event_type,
             "created": int(time.time()) - self.event_age_seconds,
             "data": {"object": subject},

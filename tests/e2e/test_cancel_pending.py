@@ -155,8 +155,15 @@ async def _row(system: System, checkout: Checkout) -> Row:
 
 async def _deliver(system: System, shop: Shop, event_type: str, subject: dict[str, Any]) -> None:
     """Deliver an event with Stripe's signature."""
-    event = {"id": f"evt_{uuid.uuid4().hex}", "object": "event", "type": event_type, "created": int(time.time())}
-    body = json.dumps(event | {"data": {"object": subject}}, default=str)
+    event = {
+        "id": f"evt_{uuid.uuid4().hex}",
+        "object": "event",
+        "api_version": stripe.api_version,
+        "type": event_type,
+        "created": int(time.time()),
+        "data": {"object": subject},
+    }
+    body = json.dumps(event, default=str)
     signature = stripe.WebhookSignature.generate_signature_header(body, system.backend.addresses.webhook_secret)
     headers = {"Content-Type": "application/json", "Stripe-Signature": signature}
     (await shop.request("POST", "/api/stripe/webhook", data=body.encode(), headers=headers)).ok()

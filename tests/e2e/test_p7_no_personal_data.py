@@ -33,6 +33,7 @@ from .harness.system import System, running_system
 INITIATE: Final = "/api/stripe/initiate-checkout"
 WEBHOOK: Final = "/api/stripe/webhook"
 SUCCEEDED: Final = "payment_intent.succeeded"
+EVENT: Final = {"id": "evt_1", "object": "event", "api_version": stripe.api_version, "type": SUCCEEDED, "created": 1}
 ALLOWED: Final = {
     # A value that is not named here is allowed in no place that is searched.
     "attempt id": {Place.STRIPE_REQUESTS, Place.HTTP_ERRORS},  # P1; `already_paid` and `payment_processing`
@@ -291,9 +292,7 @@ async def test_p7_a_refused_caller_is_never_quoted(private: Private) -> None:
 async def test_p7_a_refused_webhook_is_never_quoted(private: Private) -> None:
     """A wrong signature, another secret, and signed bodies that are no events."""
     personal = {"receipt_email": private.buyer.email.value, "shipping": {"name": private.buyer.name.value}}
-    event = json.dumps(
-        {"id": "evt_1", "object": "event", "type": SUCCEEDED, "created": 1, "data": {"object": personal}}
-    )
+    event = json.dumps(EVENT | {"data": {"object": personal}})
     async with private.shop(signed_in=False) as stripes:
         headers = {"Content-Type": "application/json", "Stripe-Signature": f"t=1,v1=00,{private.buyer.email.value}"}
         replies = [
@@ -396,7 +395,6 @@ async def test_p7_a_fault_of_stripe_leaks_nothing(private: Private) -> None:
 
 async def test_p7_a_quarantine_leaks_nothing(private: Private) -> None:
     """Quarantine for every reason: sum, intent, second payment, missing attempt, unrecordable content."""
-    event = {"id": "evt_1", "object": "event", "type": SUCCEEDED, "created": 1}
     intent = {"object": "payment_intent", "status": "succeeded", "currency": "usd", "livemode": False}
     async with private.shop() as shop, private.shop(signed_in=False) as stripes:
 
@@ -407,7 +405,7 @@ async def test_p7_a_quarantine_leaks_nothing(private: Private) -> None:
                 "metadata": {"checkoutAttemptId": attempt_id},
                 "receipt_email": private.buyer.email.value,
             }
-            (await private.deliver(stripes, json.dumps(event | {"data": {"object": subject}}))).ok()
+            (await private.deliver(stripes, json.dumps(EVENT | {"data": {"object": subject}}))).ok()
 
         checkout = await private.checkout(shop)
         await succeeded("pi_stranger", checkout.attempt_id, checkout.amount)

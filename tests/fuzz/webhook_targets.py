@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import stripe
 from hypothesis import strategies as st
 
 from .fuzzed_system import FuzzedSystem
@@ -74,7 +75,8 @@ def _succeeded_event(kind: str, intent_id: str, attempt_id: str) -> dict[str, An
         "amount_received": 2500,
         "currency": "usd",
     }
-    return {"id": "evt_1", "object": "event", "type": f"{kind}.succeeded", "created": 1, "data": {"object": intent}}
+    event = {"id": "evt_1", "object": "event", "api_version": stripe.api_version, "created": 1}
+    return event | {"type": f"{kind}.succeeded", "data": {"object": intent}}
 
 
 def _signatures() -> st.SearchStrategy[list[bytes]]:

@@ -186,9 +186,8 @@ def _items(at_stripe: Fields) -> Sequence[Fields]:
 
 
 def _discounts(at_stripe: Fields) -> Sequence[Fields]:
-    """Return the discounts of a subscription, and of its items while it goes on."""
-    of_items = [each for item in _items(at_stripe) for each in item["discounts"]]
-    return [*at_stripe["discounts"], *(of_items if at_stripe["ended_at"] is None else [])]
+    """Return the discounts of a subscription, and of its items."""
+    return [*at_stripe["discounts"], *(each for item in _items(at_stripe) for each in item["discounts"])]
 
 
 def _expected_row(at_stripe: Fields) -> dict[str, Any]:
@@ -223,6 +222,7 @@ def _expected_discount(discount: Fields) -> dict[str, Any]:
         "currency": coupon["currency"],
         "ends_at": end and end.isoformat(),
         "stripe_item_id": discount["subscription_item"],
+        "duration": coupon["duration"],
     }
 
 
@@ -296,6 +296,7 @@ def _shown_discount(discount: Fields) -> dict[str, Any]:
         "currency": discount["currency"],
         "endsAt": discount["ends_at"] and discount["ends_at"].replace("+00:00", "Z"),
         "itemId": discount["stripe_item_id"],
+        "duration": discount["duration"],
     }
 
 

@@ -1,7 +1,7 @@
 """End of a subscription: canceled, at once or at a time, or expired before its first payment."""
 
 from stripe_simulator.account import Account
-from stripe_simulator.billing.invoices import intent_of, void
+from stripe_simulator.billing.invoices import is_processing, void
 from stripe_simulator.billing.objects import (
     BILLED,
     HOUR_SECONDS,
@@ -19,13 +19,14 @@ def cancel_now(account: Account, subscription_id: str, reason: str) -> StripeObj
     """Cancel a subscription at once. Its unpaid invoices are no longer collected automatically.
 
     See https://docs.stripe.com/billing/subscriptions/cancel#handle-invoice-items-when-canceling-subscriptions. An
-    incomplete one expires instead, in an update: https://github.com/pay-rails/pay/issues/91 shows the event.
+    incomplete one expires instead, in an update: https://github.com/pay-rails/pay/issues/91 shows the event. An invoice
+    whose debit is processing cannot be void, and is paid when the debit settles.
     """
     subscription = account[SUBSCRIPTIONS].get(subscription_id)
     now = account.clock.timestamp()
     incomplete = subscription["status"] == "incomplete"
     for invoice in invoices_of(account, subscription_id, "draft", "open"):
-        if incomplete:
+        if incomplete and not is_processing(account, invoice["id"]):
             void(account, invoice)
         else:
             stopped = {"next_payment_attempt": None, "automatically_finalizes_at": None, "auto_advance": False}
@@ -78,7 +79,7 @@ def expire_if_late(account: Account, subscription_id: str) -> None:
     if account.clock.now() < subscription["created"] + _PAYABLE_SECONDS:
         return
     unpaid = invoices_of(account, subscription_id, "open")
-    if any(intent_of(account, invoice["id"])["status"] == "processing" for invoice in unpaid):
+    if any(is_processing(account, invoice["id"]) for invoice in unpaid):
         return
     for invoice in unpaid:
         void(account, invoice)

@@ -19,6 +19,9 @@ _LONGEST_WAIT_SECONDS: Final = 72 * HOUR_SECONDS
 def publish_draft(account: Account, draft: StripeObject) -> None:
     """Publish a draft and finalize it later."""
     account.secrets[f"created:{draft['id']}"] = account.publish("invoice.created", draft)
+    account.secrets[f"paused:{draft['id']}"] = (subscription_of(account, draft)["pause_collection"] or {}).get(
+        "behavior"
+    )
     if draft["auto_advance"]:
         finalize_in_an_hour(account, draft)
 
@@ -58,14 +61,18 @@ def _finalize_if_ready(account: Account, invoice_id: str) -> None:
 
 
 def _finish(account: Account, invoice_id: str) -> None:
-    """Finalize and charge, unless collection is paused: https://docs.stripe.com/billing/subscriptions/pause-payment."""
+    """Finalize and charge, unless collection was paused when the draft was created.
+
+    "Invoices created before subscriptions are paused continue to be retried", and all that are created before a pause
+    ends are void (https://docs.stripe.com/billing/subscriptions/pause-payment).
+    """
     invoice = finalize(account, invoice_id)
     if invoice["status"] != "open":
         return
-    paused = subscription_of(account, invoice)["pause_collection"]
-    if paused is None:
-        collect(account, invoice_id)
-    elif paused["behavior"] == "void":
+    paused = account.secrets[f"paused:{invoice_id}"]
+    if paused == "void":
         void(account, invoice)
-    else:
+    elif paused == "mark_uncollectible":
         mark_uncollectible(account, invoice)
+    else:
+        collect(account, invoice_id)

@@ -18,31 +18,34 @@ _FIRST: Final = "subscription_create"
 
 
 def finalize(account: Account, invoice_id: str) -> StripeObject:
-    """Open a draft for payment. One below the minimum amount counts as paid."""
+    """Open a draft for payment. One below the minimum amount is paid with nothing, and due with the next one.
+
+    See https://docs.stripe.com/api/invoices/object#invoice_object-amount_due.
+    """
     draft = account[INVOICES].get(invoice_id)
     customer = account["customers"].get(draft["customer"])
     balance = draft["total"] + customer["balance"]
     now = account.clock.timestamp()
-    amount = max(balance, 0)
+    charged = balance >= MINIMUM_AMOUNTS.get(draft["currency"], 1)
+    amount, left = (balance, 0) if charged else (0, balance)
     fields = {
         "status": "open",
         "amount_due": amount,
         "amount_remaining": amount,
         "automatically_finalizes_at": None,
         "effective_at": now,
-        "ending_balance": min(balance, 0),
+        "ending_balance": left,
         "next_payment_attempt": None,
         "number": f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
         "starting_balance": customer["balance"],
         "status_transitions": draft["status_transitions"] | {"finalized_at": now},
     }
-    charged = amount >= MINIMUM_AMOUNTS.get(draft["currency"], 1)
     if charged:
         _add_intent(account, draft, amount)
     invoice = account.change(INVOICES, draft, "invoice.finalized", **fields)
     sequence = customer["next_invoice_sequence"] + 1
     customer = account.change("customers", customer, next_invoice_sequence=sequence)
-    account.change("customers", customer, "customer.updated", balance=min(balance, 0))
+    account.change("customers", customer, "customer.updated", balance=left)
     return invoice if charged else mark_paid(account, invoice)
 
 
@@ -56,15 +59,19 @@ def intent_of(account: Account, invoice_id: str) -> StripeObject:
     return account[INTENTS].get(account.secrets[f"intent_of:{invoice_id}"])
 
 
+def is_processing(account: Account, invoice_id: str) -> bool:
+    """Return true while a debit that pays the invoice is processing."""
+    return f"intent_of:{invoice_id}" in account.secrets and intent_of(account, invoice_id)["status"] == "processing"
+
+
 def invoice_of(account: Account, intent_id: str) -> StripeObject | None:
     """Return the invoice that an intent pays, or None."""
     invoice_id = account.secrets.get(f"invoice_of:{intent_id}")
     return account[INVOICES].get(invoice_id) if invoice_id else None
 
 
-def mark_paid(account: Account, invoice: StripeObject) -> StripeObject:
-    """Record that an invoice is paid."""
-    charged = invoice["amount_due"] > 0
+def mark_paid(account: Account, invoice: StripeObject, *, counts: bool = False) -> StripeObject:
+    """Record that an invoice is paid, by an attempt that counts or not."""
     now = account.clock.timestamp()
     paid = _settle(
         account,
@@ -72,7 +79,7 @@ def mark_paid(account: Account, invoice: StripeObject) -> StripeObject:
         ("invoice.paid", "invoice.payment_succeeded"),
         status="paid",
         attempted=True,
-        attempt_count=invoice["attempt_count"] + (1 if charged else 0),
+        attempt_count=invoice["attempt_count"] + counts,
         amount_paid=invoice["amount_due"],
         amount_remaining=0,
         auto_advance=False,
@@ -84,14 +91,16 @@ def mark_paid(account: Account, invoice: StripeObject) -> StripeObject:
     return paid
 
 
-def mark_failed(account: Account, invoice: StripeObject, next_try: int | None, *more_events: str) -> StripeObject:
-    """Record a failed attempt to pay."""
+def mark_failed(
+    account: Account, invoice: StripeObject, next_try: int | None, *more_events: str, counts: bool
+) -> StripeObject:
+    """Record a failed attempt to pay, which counts or not."""
     failed = _settle(
         account,
         invoice,
         ("invoice.payment_failed", *more_events),
         attempted=True,
-        attempt_count=invoice["attempt_count"] + 1,
+        attempt_count=invoice["attempt_count"] + counts,
         next_payment_attempt=next_try,
     )
     _set_delinquent(account, invoice, delinquent=True)
@@ -99,12 +108,20 @@ def mark_failed(account: Account, invoice: StripeObject, next_try: int | None, *
 
 
 def void(account: Account, invoice: StripeObject) -> None:
-    """Void an open invoice and cancel its payment intent."""
+    """Void an open invoice and cancel its payment intent. The customer's balance is as before the invoice.
+
+    See https://docs.stripe.com/changelog/2019-12-03/customer-balances-returned-voided-invoices.
+    """
     transitions = invoice["status_transitions"] | {"voided_at": account.clock.timestamp()}
     changes = {"auto_advance": False, "next_payment_attempt": None, "status_transitions": transitions}
     account.change(INVOICES, invoice, "invoice.voided", status="void", **changes)
     invoice_payments.mark_canceled(account, invoice["id"])
     _cancel_intent(account, invoice["id"])
+    customer = account["customers"].find(invoice["customer"])
+    if customer is not None:
+        account.change(
+            "customers", customer, "customer.updated", balance=customer["balance"] + invoice["starting_balance"]
+        )
 
 
 def mark_uncollectible(account: Account, invoice: StripeObject) -> None:

@@ -3,7 +3,7 @@
 See https://docs.stripe.com/billing/subscriptions/overview#payment-status.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from stripe_simulator import payment_flow
 from stripe_simulator.account import Account
@@ -13,6 +13,7 @@ from stripe_simulator.billing.invoices import (
     intent_of,
     invoice_of,
     is_first,
+    is_processing,
     mark_failed,
     mark_paid,
     void,
@@ -21,8 +22,8 @@ from stripe_simulator.billing.objects import (
     BILLED,
     DAY_SECONDS,
     ENDED,
+    HOUR_SECONDS,
     INVOICES,
-    SUBSCRIPTIONS,
     invoices_of,
     subscription_of,
     update_subscription,
@@ -33,12 +34,15 @@ from stripe_simulator.payment_flow import INTENTS, Confirmation
 
 _DECLINED = 402
 _ACTION_REQUIRED = "invoice.payment_action_required"
+_HARD_DECLINES: Final = frozenset({"authentication_required", "lost_card", "stolen_card"})
+"""Those of https://docs.stripe.com/billing/revenue-recovery/smart-retries that a test card answers."""
 
 
 def collect(account: Account, invoice_id: str, *, off_session: bool = False) -> None:
-    """Charge an open invoice. A decline only shows in the states that it leaves."""
+    """Charge an open invoice automatically. A decline only shows in the states that it leaves."""
     invoice = account[INVOICES].get(invoice_id)
     method = usable_method(account, subscription_of(account, invoice))
+    account.secrets[f"automatic:{invoice_id}"] = True  # until the outcome, which of a debit is days later
     if method is None:
         _on_failed(account, invoice)
         return
@@ -58,14 +62,29 @@ def charge(account: Account, invoice_id: str, method_id: str, *, off_session: bo
     return payment_flow.confirm(account, intent, Confirmation(use_stripe_sdk=True, off_session=off_session))
 
 
-def recover(account: Account, subscription_id: str) -> None:
-    """Activate a past due subscription whose latest finalized invoice is paid, uncollectible or void by now.
+def on_given_up(account: Account, invoice: StripeObject) -> None:
+    """Activate a past due subscription whose latest finalized invoice is uncollectible by now.
 
     See https://docs.stripe.com/billing/subscriptions/overview#unpaid-subscriptions.
     """
-    past_due = account[SUBSCRIPTIONS].get(subscription_id)["status"] == "past_due"
-    if past_due and _latest_is_paid(account, subscription_id):
-        update_subscription(account, subscription_id, status="active")
+    subscription = subscription_of(account, invoice)
+    if subscription["status"] == "past_due" and _latest_is_paid(account, subscription["id"]):
+        update_subscription(account, subscription["id"], status="active")
+
+
+def on_voided(account: Account, invoice: StripeObject) -> None:
+    """Expire an incomplete subscription whose first invoice is void, and activate a past due one.
+
+    Stripe looks for the newest invoice that is paid, given up or no longer retried, and activates without any
+    (https://docs.stripe.com/billing/subscriptions/overview#void-invoice). The last retry cancels here, so that none of
+    a past due subscription is past its retries.
+    """
+    subscription = subscription_of(account, invoice)
+    if subscription["status"] == "incomplete" and is_first(invoice):
+        now = account.clock.timestamp()
+        update_subscription(account, subscription["id"], status="incomplete_expired", ended_at=now)
+    elif subscription["status"] == "past_due":
+        update_subscription(account, subscription["id"], status="active")
 
 
 def on_intent_changed(account: Account, before: StripeObject, after: StripeObject) -> None:
@@ -77,15 +96,16 @@ def on_intent_changed(account: Account, before: StripeObject, after: StripeObjec
         _on_paid(account, invoice, after["payment_method"])
     elif after["status"] == "processing":
         _on_processing(account, invoice)
-    elif after["status"] == "requires_action":
-        _on_failed(account, invoice, _ACTION_REQUIRED)
-    elif after["status"] == "requires_payment_method":
-        asked = (after["last_payment_error"] or {}).get("code") == "authentication_required"
+    elif after["status"] in ("requires_action", "requires_payment_method"):
+        error = after["last_payment_error"] or {}
+        asked = after["status"] == "requires_action" or error.get("code") == "authentication_required"
+        if asked or error.get("decline_code") in _HARD_DECLINES:
+            account.secrets[_refused_key(invoice)] = _refused(account, invoice) | {before["payment_method"]}
         _on_failed(account, invoice, *([_ACTION_REQUIRED] if asked else []), debit=before["status"] == "processing")
 
 
 def _on_paid(account: Account, invoice: StripeObject, method_id: str) -> None:
-    mark_paid(account, invoice)
+    mark_paid(account, invoice, counts=_counts(account, invoice))
     subscription = subscription_of(account, invoice)
     if subscription["status"] in ENDED:
         return
@@ -112,11 +132,22 @@ def _on_processing(account: Account, invoice: StripeObject) -> None:
         update_subscription(account, subscription["id"], status="active")
 
 
+def _counts(account: Account, invoice: StripeObject) -> bool:
+    """Return true if the attempt that ends now counts: the first one, and automatic ones.
+
+    "Any payment attempt counts as the first attempt, and subsequently only automatic retries increment the attempt
+    count" (https://docs.stripe.com/api/invoices/object#invoice_object-attempt_count).
+    """
+    automatic = account.secrets.pop(f"automatic:{invoice['id']}", False)
+    return bool(automatic or invoice["attempt_count"] == 0)
+
+
 def _on_failed(account: Account, invoice: StripeObject, *more_events: str, debit: bool = False) -> None:
     """Record a failed attempt. A failed renewal is retried on the days in the settings."""
     subscription = subscription_of(account, invoice)
+    counts = _counts(account, invoice)
     if is_first(invoice):
-        mark_failed(account, invoice, None, *more_events)
+        mark_failed(account, invoice, None, *more_events, counts=counts)
         if subscription["status"] == "incomplete":
             expire_if_late(account, subscription["id"])
         elif debit:
@@ -124,15 +155,29 @@ def _on_failed(account: Account, invoice: StripeObject, *more_events: str, debit
             # subscription remains active".
             void(account, account[INVOICES].get(invoice["id"]))
         return
+    next_try = _next_try(account, invoice) if counts else invoice["next_payment_attempt"]
+    mark_failed(account, invoice, next_try, *more_events, counts=counts)
+    if counts:
+        _plan(account, invoice, next_try)
+
+
+def _next_try(account: Account, invoice: StripeObject) -> int | None:
+    """Return the time of the retry after one more attempt, or None."""
     days = account.settings.retry_days
-    retried = invoice["auto_advance"] and invoice["attempt_count"] < len(days)
-    next_try = account.clock.timestamp() + days[invoice["attempt_count"]] * DAY_SECONDS if retried else None
-    mark_failed(account, invoice, next_try, *more_events)
+    if not invoice["auto_advance"] or invoice["attempt_count"] >= len(days):
+        return None
+    moment: int = account.clock.timestamp() + days[invoice["attempt_count"]] * DAY_SECONDS
+    return moment
+
+
+def _plan(account: Account, invoice: StripeObject, next_try: int | None) -> None:
+    """Schedule the next retry of a renewal that failed. After the last one the subscription ends."""
+    subscription = subscription_of(account, invoice)
     if subscription["status"] in BILLED:
         update_subscription(account, subscription["id"], status="past_due")
     if next_try is not None:
         account.scheduler.add_at(next_try, lambda: _retry(account, invoice["id"], next_try))
-    elif subscription["status"] in BILLED:
+    elif subscription["status"] in BILLED and invoice["auto_advance"]:
         cancel_now(account, subscription["id"], "payment_failed")
 
 
@@ -140,7 +185,36 @@ def _retry(account: Account, invoice_id: str, moment: int) -> None:
     invoice = account[INVOICES].get(invoice_id)
     if invoice["status"] != "open" or invoice["next_payment_attempt"] != moment:
         return
-    if intent_of(account, invoice_id)["status"] == "processing":
+    subscription = subscription_of(account, invoice)
+    if subscription["status"] not in (*BILLED, "paused"):
         return
-    if account[SUBSCRIPTIONS].get(subscription_of(account, invoice)["id"])["status"] in (*BILLED, "paused"):
+    if is_processing(account, invoice_id):  # a debit of the buyer's, which may fail
+        account.scheduler.add(HOUR_SECONDS, lambda: _retry(account, invoice_id, moment))
+        return
+    method = usable_method(account, subscription)
+    if method is None or method["id"] in _refused(account, invoice):
+        _skip(account, invoice)
+    else:
         collect(account, invoice_id)
+
+
+def _skip(account: Account, invoice: StripeObject) -> None:
+    """Count a retry that is not made, since it needs a new payment method.
+
+    "Retries will continue to be scheduled, and attempt_count will continue to increment, but retries will only be
+    executed if a new payment method is obtained" (same place as above).
+    """
+    next_try = _next_try(account, invoice)
+    changes = {"attempt_count": invoice["attempt_count"] + 1, "next_payment_attempt": next_try}
+    account.change(INVOICES, invoice, "invoice.updated", **changes)
+    _plan(account, invoice, next_try)
+
+
+def _refused(account: Account, invoice: StripeObject) -> frozenset[str]:
+    """Return the ids of the payment methods whose banks will not pay the invoice however often they are asked."""
+    refused: frozenset[str] = account.secrets.get(_refused_key(invoice), frozenset())
+    return refused
+
+
+def _refused_key(invoice: StripeObject) -> str:
+    return f"refused:{invoice['id']}"

@@ -4,9 +4,9 @@ import stripe.params as shapes
 
 from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.billing.finalization import finalize_in_an_hour
-from stripe_simulator.billing.invoices import finalize, mark_uncollectible, void
+from stripe_simulator.billing.invoices import finalize, is_processing, mark_uncollectible, void
 from stripe_simulator.billing.objects import INVOICES, subscription_of, usable_method
-from stripe_simulator.billing.payments import charge, recover
+from stripe_simulator.billing.payments import charge, on_given_up, on_voided
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
@@ -64,8 +64,11 @@ def _pay(call: Call) -> StripeObject:
 def _void(call: Call) -> StripeObject:
     invoice = _retrieve(call)
     _check_unpaid(invoice)
+    if is_processing(call.account, invoice["id"]):
+        # Part of Stripe's words: https://github.com/useautumn/autumn/pull/2239
+        raise invalid("This invoice cannot be voided: it has pending payments waiting to clear.")
     void(call.account, invoice)
-    recover(call.account, subscription_of(call.account, invoice)["id"])
+    on_voided(call.account, invoice)
     return _retrieve(call)
 
 
@@ -73,7 +76,7 @@ def _mark_uncollectible(call: Call) -> StripeObject:
     invoice = _retrieve(call)
     _check_unpaid(invoice)
     mark_uncollectible(call.account, invoice)
-    recover(call.account, subscription_of(call.account, invoice)["id"])
+    on_given_up(call.account, invoice)
     return _retrieve(call)
 
 

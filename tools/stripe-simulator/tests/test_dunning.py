@@ -177,3 +177,30 @@ async def test_an_invoice_that_is_not_collected_automatically_ends_nothing(sim: 
     [declined, _] = await invoices(sim, subscription)
     assert (declined.status, declined.next_payment_attempt) == ("open", None)
     assert await status(sim, subscription) == "past_due"
+
+
+async def test_only_an_automatic_failure_makes_a_customer_delinquent(sim: SimulatedStripe) -> None:
+    """A card that a buyer tries in vain does not."""
+    waiting = await sim.subscription(payment_behavior="default_incomplete")
+    [first] = await invoices(sim, waiting)
+    await sim.pay(intent_of(first), payment_method="pm_card_chargeDeclined")
+    overdue = await renewed(sim, FAILS_LATER)
+
+    shown = [(await sim.api.v1.customers.retrieve_async(str(each.customer))).delinquent for each in (waiting, overdue)]
+
+    assert shown == [False, True]
+
+
+async def test_a_challenge_of_the_buyers_is_no_retry(sim: SimulatedStripe) -> None:
+    """To begin it after two retries does not end the subscription, and to pass it pays."""
+    subscription = await renewed(sim, FAILS_LATER)
+    await sim.later(days=9)
+    [invoice, _] = await invoices(sim, subscription)
+    asked = await sim.pay(intent_of(invoice), payment_method="pm_card_authenticationRequired")
+    during = await status(sim, subscription)
+
+    await sim.control("POST", f"/payment_intents/{intent_of(invoice)}/challenge", {"succeed": True})
+
+    [paid, _] = await invoices(sim, subscription)
+    assert (invoice.attempt_count, asked["status"], during) == (3, "requires_action", "past_due")
+    assert (paid.status, paid.attempt_count, await status(sim, subscription)) == ("paid", 3, "active")

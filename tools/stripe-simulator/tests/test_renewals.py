@@ -123,6 +123,20 @@ async def test_a_renewal_is_announced(sim: SimulatedStripe) -> None:
     assert len((await sim.api.v1.invoices.list_async({"subscription": subscription.id})).data) == 2
 
 
+async def test_a_discount_that_ends_is_not_announced(sim: SimulatedStripe) -> None:
+    """The preview is of the invoice that comes, and its lines name no invoice, since there is none."""
+    coupon: Any = {"percent_off": 50, "duration": "repeating", "duration_in_months": 1}
+    made = await sim.api.v1.coupons.create_async(coupon)
+    subscription = await sim.subscription(discounts=[{"coupon": made.id}])
+
+    await until_renewed(sim, subscription)
+
+    (upcoming,) = await sim.events("invoice.upcoming")
+    preview, invoice = upcoming["data"]["object"], await latest_invoice(sim, subscription.id)
+    assert (preview["total"], preview["total"]) == (1200, invoice.total)
+    assert [line["invoice"] for line in preview["lines"]["data"]] == [None]
+
+
 @pytest.mark.parametrize(("trial_days", "after_days"), [(14, 11), (2, 0)])
 async def test_the_end_of_a_trial_is_announced(sim: SimulatedStripe, trial_days: int, after_days: int) -> None:
     """Three days before, or at once if that is sooner."""

@@ -78,6 +78,8 @@ async def test_a_debit_outlives_the_subscription_that_is_canceled(
     await sim.control("POST", f"/payment_intents/{intent_id}/settle", {"succeed": succeed})
 
     after = await latest_invoice(sim, subscription)
+    intent = await sim.api.v1.payment_intents.retrieve_async(intent_id)
+    assert intent.status == ("succeeded" if succeed else "canceled")
     assert (ended.status, during.status, during.auto_advance) == ("incomplete_expired", "open", False)
     assert (after.status, after.amount_paid) == (left, 1200 if succeed else 0)
     assert (await fetch(sim, subscription)).status == "incomplete_expired"

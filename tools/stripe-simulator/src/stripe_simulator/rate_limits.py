@@ -32,9 +32,14 @@ SANDBOX_LIMITS: Final = RateLimits(25.0)
 UNLIMITED: Final = RateLimits(math.inf, math.inf)
 
 
+def is_live(secret_key: str) -> bool:
+    """Return true for a secret key of live mode."""
+    return secret_key.startswith("sk_live_")
+
+
 def limits_of_key(secret_key: str) -> RateLimits:
     """Return Stripe's limits for the mode of a secret key."""
-    return LIVE_LIMITS if secret_key.startswith("sk_live_") else SANDBOX_LIMITS
+    return LIVE_LIMITS if is_live(secret_key) else SANDBOX_LIMITS
 
 
 class _Bucket:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stripe_simulator.rate_limits import RateLimits, limits_of_key
+from stripe_simulator.rate_limits import RateLimits, is_live, limits_of_key
 
 API_VERSION = "2026-10-28.endive"
 
@@ -57,6 +57,11 @@ class SimulatorSettings:
     processing_debit_activates: bool = False
     webhooks: WebhookSettings = WebhookSettings()
     rate_limits: RateLimits | None = None
+
+    @property
+    def livemode(self) -> bool:
+        """True with a secret key of live mode."""
+        return is_live(self.secret_key)
 
     @property
     def rate_limits_in_force(self) -> RateLimits:

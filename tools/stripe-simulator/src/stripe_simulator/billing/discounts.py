@@ -44,7 +44,17 @@ def applied(account: Account, subscription: StripeObject, lines: list[StripeObje
 
 def without_ended(account: Account, subscription: StripeObject) -> StripeObject:
     """Return a subscription without the discounts whose months are over."""
-    return _keeping(subscription, lambda discount_id: not _has_ended(account, discount_id))
+    left = left_at(account, subscription, account.clock.timestamp())
+    for holder in (subscription, *subscription["items"]["data"]):
+        for discount_id in holder["discounts"]:
+            if _ends_by(account, discount_id, account.clock.timestamp()):
+                _end(account, discount_id)
+    return left
+
+
+def left_at(account: Account, subscription: StripeObject, moment: int) -> StripeObject:
+    """Return a subscription without the discounts whose months are over by then."""
+    return _keeping(subscription, lambda discount_id: not _ends_by(account, discount_id, moment))
 
 
 def after_invoice(account: Account, subscription: StripeObject) -> StripeObject:
@@ -58,12 +68,9 @@ def _keeping(subscription: StripeObject, keeps: Callable[[str], bool]) -> Stripe
     return subscription | kept
 
 
-def _has_ended(account: Account, discount_id: str) -> bool:
-    end = account[DISCOUNTS].get(discount_id)["end"]
-    over: bool = end is not None and end <= account.clock.timestamp()
-    if over:
-        _end(account, discount_id)
-    return over
+def _ends_by(account: Account, discount_id: str, moment: int) -> bool:
+    end: int | None = account[DISCOUNTS].get(discount_id)["end"]
+    return end is not None and end <= moment
 
 
 def _coupon(account: Account, discount_id: str) -> StripeObject:

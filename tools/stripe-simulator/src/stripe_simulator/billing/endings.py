@@ -57,7 +57,9 @@ def cancellation_details(reason: str | None) -> StripeObject:
 def schedule_cancellation(account: Account, subscription: StripeObject) -> None:
     """Cancel at the time in `cancel_at`, unless it has changed by then."""
     subscription_id, moment = subscription["id"], subscription["cancel_at"]
-    account.scheduler.add_at(moment, lambda: _cancel_if_wanted(account, subscription_id, moment))
+    account.scheduler.add_at(
+        max(moment, account.clock.now()), lambda: _cancel_if_wanted(account, subscription_id, moment)
+    )
 
 
 def _cancel_if_wanted(account: Account, subscription_id: str, moment: int) -> None:

@@ -70,8 +70,19 @@ def invoice_of(account: Account, intent_id: str) -> StripeObject | None:
     return account[INVOICES].get(invoice_id) if invoice_id else None
 
 
-def mark_paid(account: Account, invoice: StripeObject, *, counts: bool = False) -> StripeObject:
-    """Record that an invoice is paid, by an attempt that counts or not."""
+def attempt_count(invoice: StripeObject, *, automatic: bool) -> int:
+    """Return an invoice's number of attempts after one more.
+
+    "Any payment attempt counts as the first attempt, and subsequently only automatic retries increment the attempt
+    count" (https://docs.stripe.com/api/invoices/object#invoice_object-attempt_count).
+    """
+    before: int = invoice["attempt_count"]
+    return before + 1 if automatic else max(before, 1)
+
+
+def mark_paid(account: Account, invoice: StripeObject, *, automatic: bool = False) -> StripeObject:
+    """Record that an invoice is paid."""
+    charged = invoice["amount_due"] > 0
     now = account.clock.timestamp()
     paid = _settle(
         account,
@@ -79,7 +90,7 @@ def mark_paid(account: Account, invoice: StripeObject, *, counts: bool = False) 
         ("invoice.paid", "invoice.payment_succeeded"),
         status="paid",
         attempted=True,
-        attempt_count=invoice["attempt_count"] + counts,
+        attempt_count=attempt_count(invoice, automatic=automatic) if charged else 0,
         amount_paid=invoice["amount_due"],
         amount_remaining=0,
         auto_advance=False,
@@ -92,18 +103,19 @@ def mark_paid(account: Account, invoice: StripeObject, *, counts: bool = False) 
 
 
 def mark_failed(
-    account: Account, invoice: StripeObject, next_try: int | None, *more_events: str, counts: bool
+    account: Account, invoice: StripeObject, next_try: int | None, *more_events: str, automatic: bool
 ) -> StripeObject:
-    """Record a failed attempt to pay, which counts or not."""
+    """Record a failed attempt to pay. An automatic one makes the customer delinquent."""
     failed = _settle(
         account,
         invoice,
         ("invoice.payment_failed", *more_events),
         attempted=True,
-        attempt_count=invoice["attempt_count"] + counts,
+        attempt_count=attempt_count(invoice, automatic=automatic),
         next_payment_attempt=next_try,
     )
-    _set_delinquent(account, invoice, delinquent=True)
+    if automatic:
+        _set_delinquent(account, invoice, delinquent=True)
     return failed
 
 

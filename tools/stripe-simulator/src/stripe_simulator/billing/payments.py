@@ -10,6 +10,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError
 from stripe_simulator.billing.endings import cancel_now, expire_if_late
 from stripe_simulator.billing.invoices import (
+    attempt_count,
     intent_of,
     invoice_of,
     is_first,
@@ -105,7 +106,7 @@ def on_intent_changed(account: Account, before: StripeObject, after: StripeObjec
 
 
 def _on_paid(account: Account, invoice: StripeObject, method_id: str) -> None:
-    mark_paid(account, invoice, counts=_counts(account, invoice))
+    mark_paid(account, invoice, automatic=account.secrets.pop(f"automatic:{invoice['id']}", False))
     subscription = subscription_of(account, invoice)
     if subscription["status"] in ENDED:
         return
@@ -132,22 +133,12 @@ def _on_processing(account: Account, invoice: StripeObject) -> None:
         update_subscription(account, subscription["id"], status="active")
 
 
-def _counts(account: Account, invoice: StripeObject) -> bool:
-    """Return true if the attempt that ends now counts: the first one, and automatic ones.
-
-    "Any payment attempt counts as the first attempt, and subsequently only automatic retries increment the attempt
-    count" (https://docs.stripe.com/api/invoices/object#invoice_object-attempt_count).
-    """
-    automatic = account.secrets.pop(f"automatic:{invoice['id']}", False)
-    return bool(automatic or invoice["attempt_count"] == 0)
-
-
 def _on_failed(account: Account, invoice: StripeObject, *more_events: str, debit: bool = False) -> None:
     """Record a failed attempt. A failed renewal is retried on the days in the settings."""
     subscription = subscription_of(account, invoice)
-    counts = _counts(account, invoice)
+    automatic = account.secrets.pop(f"automatic:{invoice['id']}", False)
     if is_first(invoice):
-        mark_failed(account, invoice, None, *more_events, counts=counts)
+        mark_failed(account, invoice, None, *more_events, automatic=automatic)
         if subscription["status"] == "incomplete":
             expire_if_late(account, subscription["id"])
         elif debit:
@@ -155,8 +146,9 @@ def _on_failed(account: Account, invoice: StripeObject, *more_events: str, debit
             # subscription remains active".
             void(account, account[INVOICES].get(invoice["id"]))
         return
+    counts = automatic or invoice["attempt_count"] == 0
     next_try = _next_try(account, invoice) if counts else invoice["next_payment_attempt"]
-    mark_failed(account, invoice, next_try, *more_events, counts=counts)
+    mark_failed(account, invoice, next_try, *more_events, automatic=automatic)
     if counts:
         _plan(account, invoice, next_try)
 
@@ -202,10 +194,10 @@ def _skip(account: Account, invoice: StripeObject) -> None:
     """Count a retry that is not made, since it needs a new payment method.
 
     "Retries will continue to be scheduled, and attempt_count will continue to increment, but retries will only be
-    executed if a new payment method is obtained" (same place as above).
+    executed if a new payment method is obtained" (https://docs.stripe.com/api/invoices/object, `attempt_count`).
     """
     next_try = _next_try(account, invoice)
-    changes = {"attempt_count": invoice["attempt_count"] + 1, "next_payment_attempt": next_try}
+    changes = {"attempt_count": attempt_count(invoice, automatic=True), "next_payment_attempt": next_try}
     account.change(INVOICES, invoice, "invoice.updated", **changes)
     _plan(account, invoice, next_try)
 

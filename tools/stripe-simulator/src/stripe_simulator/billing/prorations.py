@@ -4,6 +4,7 @@ See https://docs.stripe.com/billing/subscriptions/prorations. As with `billing_m
 what was last billed for the item. Each is an invoice item that waits for the next invoice of the subscription.
 """
 
+from decimal import Decimal
 from typing import Final
 
 from stripe_simulator.account import Account
@@ -13,6 +14,7 @@ from stripe_simulator.collection import StripeObject
 from stripe_simulator.resources.new_invoice import proration_line, subscription_lines
 
 INVOICE_ITEMS: Final = "invoiceitems"
+_TWELVE_DECIMALS: Final = Decimal("1e-12")
 
 
 def note_billed(account: Account, lines: list[StripeObject]) -> None:
@@ -73,6 +75,11 @@ def _part(amount: int, item: StripeObject, now: int) -> int:
     return part if amount > 0 else -part
 
 
+def _unit(amount: int, quantity: int) -> str:
+    """Return the amount of one, with at most twelve decimals, as Stripe's prices have."""
+    return f"{(Decimal(amount) / (quantity or 1)).quantize(_TWELVE_DECIMALS).normalize():f}"
+
+
 def _add(account: Account, item: StripeObject, amount: int, text: str) -> None:
     """Store the invoice item for the part of an item's amount that is left of its period."""
     now = account.clock.timestamp()
@@ -92,7 +99,7 @@ def _add(account: Account, item: StripeObject, amount: int, text: str) -> None:
             "discountable": False,
             "discounts": [],
             "invoice": None,
-            "livemode": False,
+            "livemode": account.livemode,
             "metadata": {},
             "net_amount": part,
             "parent": {
@@ -103,7 +110,7 @@ def _add(account: Account, item: StripeObject, amount: int, text: str) -> None:
             "pricing": {
                 "price_details": {"price": item["price"]["id"], "product": item["price"]["product"]},
                 "type": "price_details",
-                "unit_amount_decimal": str(part),
+                "unit_amount_decimal": _unit(part, item["quantity"]),
             },
             "proration": True,
             "proration_details": {"credited_items": None, "discount_amounts": []},

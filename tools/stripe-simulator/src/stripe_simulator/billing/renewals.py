@@ -70,10 +70,16 @@ def _announce(account: Account, subscription_id: str, end: int) -> None:
     if subscription["pause_collection"] or _ends_by(subscription, end):
         return
     start = _period_start(subscription)
+    subscription = discounts.left_at(account, subscription, end)
     renewed = subscription | {"items": with_items(subscription, next_period(subscription, end))}
     lines = [*prorations.pending_lines(account, subscription_id), *subscription_lines(account, renewed)]
     preview = new_invoice(account, renewed, "upcoming", discounts.applied(account, renewed, lines), since=start)
-    preview |= {"next_payment_attempt": end + HOUR_SECONDS, "period_end": end}
+    shown = [line | {"invoice": None} for line in preview["lines"]["data"]]
+    preview |= {
+        "lines": preview["lines"] | {"data": shown},
+        "next_payment_attempt": end + HOUR_SECONDS,
+        "period_end": end,
+    }
     account.publish("invoice.upcoming", {name: value for name, value in preview.items() if name != "id"})
 
 
@@ -83,11 +89,10 @@ def _on_period_end(account: Account, subscription_id: str, end: int) -> None:
         return
     if subscription["status"] == "incomplete":  # its first bank debit takes longer than its period
         account.scheduler.add(HOUR_SECONDS, lambda: _on_period_end(account, subscription_id, end))
+    elif subscription["status"] in (*BILLED, "paused") and _ends_by(subscription, end):
+        cancel_now(account, subscription_id, "cancellation_requested")
     elif subscription["status"] in BILLED:
-        if _ends_by(subscription, end):
-            cancel_now(account, subscription_id, "cancellation_requested")
-        else:
-            _renew(account, subscription, end)
+        _renew(account, subscription, end)
 
 
 def _ends_by(subscription: StripeObject, end: int) -> bool:

@@ -102,7 +102,8 @@ def _draft(
 
 def _schedule(account: Account, before: StripeObject, after: StripeObject) -> None:
     """Schedule what the change has moved. The actions that were scheduled before see that it moved."""
-    if after["cancel_at"] and after["cancel_at"] != before["cancel_at"] and not after["cancel_at_period_end"]:
+    over = current_period_end(after) <= account.clock.now()  # of a paused one
+    if after["cancel_at"] and after["cancel_at"] != before["cancel_at"] and (over or not after["cancel_at_period_end"]):
         schedule_cancellation(account, after)
     if current_period_end(after) != current_period_end(before):
         renewals.schedule(account, after)

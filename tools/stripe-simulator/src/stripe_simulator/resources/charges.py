@@ -62,7 +62,7 @@ def new_charge(
             "disputed": False,
             "failure_balance_transaction": None,
             "fraud_details": {},
-            "livemode": False,
+            "livemode": account.livemode,
             "metadata": intent["metadata"],
             "on_behalf_of": None,
             "payment_intent": intent["id"],

@@ -27,7 +27,7 @@ def _create(call: Call) -> StripeObject:
             "currency": check_currency(params["currency"]) if "currency" in params else None,
             "duration": params.get("duration", "once"),
             "duration_in_months": params.get("duration_in_months"),
-            "livemode": False,
+            "livemode": account.livemode,
             "max_redemptions": params.get("max_redemptions"),
             "metadata": merge_metadata({}, params.get("metadata")),
             "name": params.get("name"),

@@ -34,7 +34,7 @@ def _create(call: Call) -> StripeObject:
         "delinquent": False,
         "discount": None,
         "invoice_settings": _invoice_settings(None),
-        "livemode": False,
+        "livemode": account.livemode,
         "next_invoice_sequence": 1,
         "preferred_locales": [],
         "tax_exempt": "none",

@@ -100,7 +100,7 @@ def _new_dispute(account: Account, charge: StripeObject, amount: int, reason: st
         "evidence_details": _NO_EVIDENCE,
         "intended_submission_method": None,
         "is_charge_refundable": _is_charge_refundable(status),
-        "livemode": False,
+        "livemode": account.livemode,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
         **_method_details(charge["payment_method_details"], status),

@@ -25,7 +25,7 @@ def add(account: Account, invoice: StripeObject, intent: StripeObject) -> None:
             "currency": invoice["currency"],
             "invoice": invoice["id"],
             "is_default": True,
-            "livemode": False,
+            "livemode": account.livemode,
             "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
             "status": "open",
             "status_transitions": {"canceled_at": None, "paid_at": None},

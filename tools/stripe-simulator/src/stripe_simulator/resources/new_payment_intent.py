@@ -44,7 +44,7 @@ def new_intent(account: Account, params: Params, currency: str) -> StripeObject:
         "excluded_payment_method_types": params.get("excluded_payment_method_types"),
         "last_payment_error": None,
         "latest_charge": None,
-        "livemode": False,
+        "livemode": account.livemode,
         "managed_payments": {"enabled": False},
         "metadata": merge_metadata({}, params.get("metadata")),
         "next_action": None,

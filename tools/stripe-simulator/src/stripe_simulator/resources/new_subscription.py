@@ -8,7 +8,7 @@ from stripe_simulator.billing.endings import cancellation_details
 from stripe_simulator.billing.objects import DAY_SECONDS, current_period_end
 from stripe_simulator.billing_periods import period_end
 from stripe_simulator.collection import StripeObject
-from stripe_simulator.parameters import Params, merge_metadata, refuse_unmodelled
+from stripe_simulator.parameters import NOT_MODELLED, Params, merge_metadata, refuse_unmodelled
 from stripe_simulator.resources.subscription_items import check_together, interval_of, item_list, new_item
 
 KIND: Final = "subscription"
@@ -65,7 +65,7 @@ def new_subscription(account: Account, customer: StripeObject, params: Params) -
         },
         "items": item_list(subscription_id, [item | periods for item in items]),
         "latest_invoice": None,
-        "livemode": False,
+        "livemode": account.livemode,
         "managed_payments": {"enabled": False},
         "metadata": merge_metadata({}, params.get("metadata")),
         "next_pending_invoice_item_invoice": None,
@@ -162,7 +162,7 @@ def _ending(now: int, end: int, *, at_period_end: bool) -> Params:
 
 def _checked_end(now: int, given: Any) -> int:
     if not isinstance(given, int):
-        raise invalid("The simulator models only timestamps for cancel_at.", param="cancel_at")
+        raise invalid("The simulator models only timestamps for cancel_at.", param="cancel_at", code=NOT_MODELLED)
     if given <= now:
         raise invalid("Cancel_at must be in the future.", param="cancel_at")
     return given

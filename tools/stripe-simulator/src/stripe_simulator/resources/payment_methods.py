@@ -19,7 +19,7 @@ from stripe_simulator.instruments import (
     Instrument,
     passes_luhn,
 )
-from stripe_simulator.parameters import Parameters, Params, merge_metadata
+from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params, merge_metadata
 from stripe_simulator.resources.nested_objects import to_address
 
 COLLECTION = "payment_methods"
@@ -75,7 +75,8 @@ def method_from_data(account: Account, data: Params) -> StripeObject:
         return new_method(account, REDIRECTING[kind], data)
     reader = _READERS.get(kind)
     if reader is None:
-        raise invalid(f"The simulator does not model payment methods of type '{kind}'.", param="type")
+        message = f"The simulator does not model payment methods of type '{kind}'."
+        raise invalid(message, param="type", code=NOT_MODELLED)
     if kind not in data:
         raise invalid(f"Missing required param: {kind}.", param=kind, code="parameter_missing")
     return new_method(account, reader(account, data[kind]), data)
@@ -99,7 +100,7 @@ def new_method(account: Account, instrument: Instrument, data: Params) -> Stripe
             "created": account.clock.timestamp(),
             "customer": None,
             "customer_account": None,
-            "livemode": False,
+            "livemode": account.livemode,
             "metadata": merge_metadata({}, data.get("metadata")),
             "type": instrument.type,
             instrument.type: describe(account, instrument, data.get("card") or {}),

@@ -34,7 +34,7 @@ def new_price(account: Account, params: Params) -> StripeObject:
         "created": account.clock.timestamp(),
         "currency": currency,
         "custom_unit_amount": None,
-        "livemode": False,
+        "livemode": account.livemode,
         "lookup_key": params.get("lookup_key"),
         "metadata": merge_metadata({}, params.get("metadata")),
         "nickname": params.get("nickname"),

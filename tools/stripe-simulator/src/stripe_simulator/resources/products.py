@@ -25,7 +25,7 @@ def new_product(account: Account, params: Params) -> StripeObject:
         "default_price": None,
         "description": None,
         "images": [],
-        "livemode": False,
+        "livemode": account.livemode,
         "marketing_features": [],
         "metadata": merge_metadata({}, params.get("metadata")),
         "package_dimensions": None,

@@ -81,7 +81,7 @@ def _new_intent(account: Account, params: Params) -> StripeObject:
         "flow_directions": None,
         "last_setup_error": None,
         "latest_attempt": None,
-        "livemode": False,
+        "livemode": account.livemode,
         "mandate": None,
         "metadata": merge_metadata({}, params.get("metadata")),
         "next_action": None,

@@ -25,7 +25,7 @@ def _create(call: Call) -> StripeObject:
         "delivery_estimate": _estimate(params.get("delivery_estimate")),
         "display_name": params["display_name"],
         "fixed_amount": _fixed_amount(params.get("fixed_amount")),
-        "livemode": False,
+        "livemode": call.account.livemode,
         "metadata": merge_metadata({}, params.get("metadata")),
         "tax_behavior": params.get("tax_behavior", "unspecified"),
         "tax_code": None,

@@ -35,10 +35,22 @@ def new_item(account: Account, subscription_id: str, given: Params, place: int) 
         "metadata": given.get("metadata") or {},
         "plan": plan_of(price),
         "price": price,
-        "quantity": given.get("quantity", 1),
+        "quantity": checked_quantity(given, place),
         "subscription": subscription_id,
         "tax_rates": [],
     }
+
+
+def checked_quantity(given: Params, place: int) -> int:
+    """Return the quantity at a place of `items`, by default 1. Refuses a negative one."""
+    quantity: int = given.get("quantity", 1)
+    if quantity < 0:
+        raise invalid(
+            "This value must be greater than or equal to 0.",
+            param=f"items[{place}][quantity]",
+            code="parameter_invalid_integer",
+        )
+    return quantity
 
 
 def find_price(account: Account, given: Params, place: int) -> StripeObject:

@@ -14,7 +14,13 @@ from stripe_simulator.endpoints import Call
 from stripe_simulator.parameters import NOT_MODELLED, Params, merge_metadata, refuse_unmodelled
 from stripe_simulator.resources.new_subscription import cancellation, checked_method, payment_settings
 from stripe_simulator.resources.prices import plan_of
-from stripe_simulator.resources.subscription_items import check_together, find_price, item_list, new_item
+from stripe_simulator.resources.subscription_items import (
+    check_together,
+    checked_quantity,
+    find_price,
+    item_list,
+    new_item,
+)
 
 _WHEN_ENDED: Final = frozenset({"cancellation_details", "expand", "metadata"})
 _WHEN_INCOMPLETE: Final = frozenset({"default_payment_method", "expand", "metadata"})
@@ -117,7 +123,7 @@ def _with_discounts(account: Account, subscription: StripeObject, item: StripeOb
 
 
 def _changed_item(account: Account, item: StripeObject, given: Params, place: int) -> StripeObject:
-    changes: Params = {name: given[name] for name in ("quantity",) if name in given}
+    changes: Params = {"quantity": checked_quantity(given, place)} if "quantity" in given else {}
     if "price" in given:
         price = find_price(account, given, place)
         changes |= {"price": price, "plan": plan_of(price)}

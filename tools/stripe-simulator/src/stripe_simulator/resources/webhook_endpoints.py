@@ -56,7 +56,7 @@ def _create(call: Call) -> StripeObject:
         "created": account.clock.timestamp(),
         "description": params.get("description") or None,
         "enabled_events": _checked_events(params["enabled_events"]),
-        "livemode": False,
+        "livemode": account.livemode,
         "metadata": merge_metadata({}, params.get("metadata")),
         "status": "enabled",
         "url": _checked_url(params["url"]),

@@ -21,11 +21,6 @@ LIVE_RETRIES: Final = (
 )
 
 
-def retries_of_key(secret_key: str) -> tuple[float, ...]:
-    """Return the retries of the mode of a secret key."""
-    return LIVE_RETRIES if secret_key.startswith("sk_live_") else SANDBOX_RETRIES
-
-
 class FailingEndpoints:
     """Endpoints without a success since a first failure."""
 

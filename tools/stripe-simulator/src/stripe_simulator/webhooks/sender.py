@@ -14,7 +14,7 @@ from stripe_simulator.resources.webhook_endpoints import COLLECTION, disable, si
 from stripe_simulator.settings import WebhookSettings
 from stripe_simulator.webhooks.api_versions import render_event
 from stripe_simulator.webhooks.deliveries import Attempt, Delivery, DeliveryLog, DeliveryState
-from stripe_simulator.webhooks.retries import FailingEndpoints, retries_of_key
+from stripe_simulator.webhooks.retries import LIVE_RETRIES, SANDBOX_RETRIES, FailingEndpoints
 from stripe_simulator.webhooks.rules import DELIVER_ONCE, DeliveryRule, DeliveryRules
 from stripe_simulator.webhooks.signing import signature_header
 
@@ -42,7 +42,7 @@ class WebhookSender:
         self._none_due = asyncio.Event()
         self._none_due.set()
         self._created = 0
-        self._schedule = retries_of_key(account.settings.secret_key)
+        self._schedule = LIVE_RETRIES if account.livemode else SANDBOX_RETRIES
         self._failing = FailingEndpoints()
 
     def dispatch(self, event: StripeObject) -> None:

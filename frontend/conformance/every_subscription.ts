@@ -25,7 +25,7 @@ export async function subscriptions(): Promise<void> {
   const paused = await subscribe();
   await control(`/subscriptions/${paused.id}/pause`);
   const canceled = await subscribe();
-  await stripe.subscriptions.cancel(canceled.id);
+  for (const { id } of [canceled, await subscribe("pm_card_chargeCustomerFail")]) await stripe.subscriptions.cancel(id);
   const failing = await subscribe();
   const method = String(failing.default_payment_method);
   await control(`/payment_methods/${method}/behave`, { like: "pm_card_chargeCustomerFail" });
@@ -60,6 +60,7 @@ export async function planChanges(): Promise<void> {
   const item = await stripe.subscriptionItems.retrieve(items.data[0]?.id ?? "");
   const updates: Stripe.SubscriptionUpdateParams[] = [
     { items: [{ id: item.id, price: await monthly(5000), quantity: 3 }] },
+    { items: [{ id: item.id, quantity: 4 }], proration_behavior: "always_invoice" },
     { discounts: [{ coupon: repeating.id }] },
     { discounts: "" },
     { pause_collection: { behavior: "void", resumes_at: now + 20 * DAY } },

@@ -82,11 +82,13 @@ class PublishedTypes:
         """Types of events."""
         return frozenset(self._events)
 
-    def statuses(self, kind: str) -> frozenset[str]:
-        """Return the values that the field `status` of a kind of object may have."""
-        shown = self._resolve(self._objects[kind][0])["properties"].get("status", {})
-        choices = [self._resolve(each) for each in shown.get("anyOf", [shown])]
-        return frozenset(value for each in choices for value in each.get("enum", ()))
+    def values(self, kind: str, path: str) -> frozenset[str]:
+        """Return the values of the enum in a field of a kind of object. Dots lead into nested objects."""
+        places = [self._resolve(self._objects[kind][0])]
+        for name in path.split("."):
+            found = [place["properties"][name] for place in places if name in place.get("properties", {})]
+            places = [self._resolve(each) for field in found for each in field.get("anyOf", [field])]
+        return frozenset(value for place in places for value in place.get("enum", ()))
 
     def check(self, body: Any) -> list[Deviation]:
         """Check the body of a response or of a webhook: an object, a list, an event or an error."""

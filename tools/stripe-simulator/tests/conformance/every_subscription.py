@@ -35,7 +35,8 @@ async def subscriptions(sim: SimulatedStripe) -> None:
     paused = await sim.subscription()
     await sim.control("POST", f"/subscriptions/{paused.id}/pause")
     canceled = await sim.subscription()
-    await api.cancel_async(canceled.id)
+    for each in (canceled, await sim.subscription("pm_card_chargeCustomerFail")):
+        await api.cancel_async(each.id)
     failing = await sim.subscription()
     method = str(failing.default_payment_method)
     await sim.control("POST", f"/payment_methods/{method}/behave", {"like": "pm_card_chargeCustomerFail"})
@@ -65,6 +66,7 @@ async def plan_changes(sim: SimulatedStripe) -> None:
     other = await sim.recurring_price(5000)
     updates: tuple[Any, ...] = (
         {"items": [{"id": item.id, "price": other, "quantity": 3}]},
+        {"items": [{"id": item.id, "quantity": 4}], "proration_behavior": "always_invoice"},
         {"discounts": [{"coupon": repeating.id}]},
         {"discounts": ""},
         {"pause_collection": {"behavior": "void", "resumes_at": _in_days(sim, 20)}},

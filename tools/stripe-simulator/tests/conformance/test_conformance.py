@@ -22,14 +22,81 @@ from stripe_simulator.strict_mode import KNOWN_DEVIATIONS
 from .conftest import Traffic
 
 NEVER_REACHED: Final = {
-    ("payment_intent", "requires_capture"): "Only automatic capture is modelled.",
-    ("setup_intent", "processing"): "A bank account is set up at once; only its debits take days.",
-    ("subscription", "unpaid"): "After the last retry the simulator cancels, which is one of the account's settings.",
-    ("dispute", "prevented"): "Rapid dispute resolution is not modelled.",
-    ("dispute", "appeal_needs_response"): "Appeals are not modelled.",
-    ("dispute", "appeal_under_review"): "Appeals are not modelled.",
+    ("payment_intent", "status", "requires_capture"): "Only automatic capture is modelled.",
+    ("setup_intent", "status", "processing"): "A bank account is set up at once; only its debits take days.",
+    ("subscription", "status", "unpaid"): "After the last retry the simulator cancels, as an account may be set to.",
+    ("dispute", "status", "prevented"): "Rapid dispute resolution is not modelled.",
+    ("dispute", "status", "appeal_needs_response"): "Appeals are not modelled.",
+    ("dispute", "status", "appeal_under_review"): "Appeals are not modelled.",
+    ("invoice", "billing_reason", "automatic_pending_invoice_item_invoice"): "Only subscriptions make invoices.",
+    ("invoice", "billing_reason", "manual"): "Only subscriptions make invoices.",
+    ("invoice", "billing_reason", "quote_accept"): "Quotes are not modelled.",
+    ("invoice", "billing_reason", "subscription"): "Only old invoices of Stripe have it.",
+    ("invoice", "billing_reason", "subscription_threshold"): "Thresholds are not modelled.",
+    ("subscription", "cancellation_details.reason", "canceled_by_retention_policy"): "Policies are not modelled.",
+    ("subscription", "cancellation_details.reason", "payment_disputed"): "An account can be set to it; here it is not.",
 }
-"""Published values of `status` that no object of the simulator has."""
+"""Published values of `FIELDS` that no object of the simulator has."""
+FIELDS: Final = ("status", "billing_reason", "cancellation_details.reason", "pause_collection.behavior")
+"""Fields whose every published value is reached."""
+EVENTS: Final = (
+    "billing_portal.configuration.created",
+    "billing_portal.session.created",
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
+    "charge.failed",
+    "charge.pending",
+    "charge.refund.updated",
+    "charge.refunded",
+    "charge.succeeded",
+    "charge.updated",
+    "coupon.created",
+    "customer.created",
+    "customer.deleted",
+    "customer.discount.created",
+    "customer.discount.deleted",
+    "customer.subscription.created",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.trial_will_end",
+    "customer.subscription.updated",
+    "customer.updated",
+    "invoice.created",
+    "invoice.finalized",
+    "invoice.marked_uncollectible",
+    "invoice.paid",
+    "invoice.payment_action_required",
+    "invoice.payment_failed",
+    "invoice.payment_succeeded",
+    "invoice.upcoming",
+    "invoice.updated",
+    "invoice.voided",
+    "invoice_payment.paid",
+    "invoiceitem.created",
+    "payment_intent.canceled",
+    "payment_intent.created",
+    "payment_intent.payment_failed",
+    "payment_intent.processing",
+    "payment_intent.requires_action",
+    "payment_intent.succeeded",
+    "payment_method.attached",
+    "payment_method.detached",
+    "price.created",
+    "price.updated",
+    "product.created",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+    "setup_intent.canceled",
+    "setup_intent.created",
+    "setup_intent.requires_action",
+    "setup_intent.setup_failed",
+    "setup_intent.succeeded",
+)
+"""All that the simulator sends: listed here, so that one which is no longer sent is missed."""
 NEVER_EXPANDED: Final = {("subscription_item", "discounts"): "Only a whole subscription has discounts."}
 
 
@@ -67,15 +134,20 @@ def test_every_endpoint_is_called(traffic: Traffic) -> None:
     assert sorted(endpoints - {(each.method, each.template) for each in found}) == []
 
 
-def test_every_status_is_reached(published: Mapping[str, PublishedTypes], traffic: Traffic) -> None:
-    """Of each kind of object, every published status was answered or sent, except those known."""
+def test_every_value_is_reached(published: Mapping[str, PublishedTypes], traffic: Traffic) -> None:
+    """Of each kind of object, every published status and reason was answered or sent, except those known."""
     reached = {
-        (each["object"], each["status"]) for body in traffic.bodies for each in objects_in(body) if "status" in each
+        (each["object"], path, value_at(each, path))
+        for body in traffic.bodies
+        for each in objects_in(body)
+        for path in FIELDS
     }
     kinds = {resource.kind for resource in RESOURCES}
-    possible = {(kind, status) for kind in kinds for status in published["npm"].statuses(kind)}
+    possible = {
+        (kind, path, value) for kind in kinds for path in FIELDS for value in published["npm"].values(kind, path)
+    }
 
-    assert possible - reached == NEVER_REACHED.keys()
+    assert sorted(possible - reached) == sorted(NEVER_REACHED)
 
 
 def test_every_expandable_field_is_expanded(traffic: Traffic) -> None:
@@ -99,6 +171,22 @@ def test_every_event_is_sent(published: Mapping[str, PublishedTypes], traffic: T
     sent = {each["type"] for body in traffic.bodies for each in objects_in(body) if each["object"] == "event"}
 
     assert sorted(named - sent) == []
+    assert sorted(sent) == list(EVENTS)
+
+
+def test_every_update_tells_what_changed(traffic: Traffic) -> None:
+    """Of each type of event of an update, one with `previous_attributes` was sent."""
+    events = [each for body in traffic.bodies for each in objects_in(body) if each["object"] == "event"]
+    telling = {each["type"] for each in events if each["data"].get("previous_attributes")}
+
+    assert {each["type"] for each in events if each["type"].endswith(".updated")} <= telling
+
+
+def value_at(shown: Any, path: str) -> Any:
+    """Return the value of a field, or None. Dots lead into nested objects."""
+    for name in path.split("."):
+        shown = shown.get(name) if isinstance(shown, dict) else None
+    return shown
 
 
 def objects_in(place: Any) -> Iterator[dict[str, Any]]:

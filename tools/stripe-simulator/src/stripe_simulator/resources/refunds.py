@@ -32,7 +32,7 @@ def finish(account: Account, refund: StripeObject, status: str) -> StripeObject:
         account.change("charges", charge, **_refunded(charge, charge["amount_refunded"] - refund["amount"]))
     failure = {"failure_reason": _FAILURE_REASONS[status]} if status in _REVERSED else {}
     changed = account.change(COLLECTION, refund, "refund.updated", status=status, **failure)
-    account.publish("charge.refund.updated", changed)
+    account.publish_update("charge.refund.updated", refund, changed)
     if status == "failed":
         account.publish("refund.failed", changed)
     return changed
@@ -133,8 +133,7 @@ def _update(call: Call) -> StripeObject:
     account, refund = call.account, _retrieve(call)
     metadata = merge_metadata(refund["metadata"], call.params.get("metadata"))
     changed = account.change(COLLECTION, refund, "refund.updated", metadata=metadata)
-    if changed != refund:
-        account.publish("charge.refund.updated", changed)
+    account.publish_update("charge.refund.updated", refund, changed)
     return changed
 
 

@@ -102,3 +102,78 @@ async def test_an_event_of_a_refund_tells_what_was_refunded_before(sim: Simulate
 
     previous = [each["data"]["previous_attributes"] for each in await sim.events("charge.refunded")]
     assert previous == [{"amount_refunded": 0}, {"amount_refunded": 400, "refunded": False}]
+
+
+async def test_one_that_has_ended_cannot_be_paused(sim: SimulatedStripe) -> None:
+    """Its last event was its end."""
+    subscription = await sim.subscription()
+    await sim.api.v1.subscriptions.cancel_async(subscription.id)
+
+    await sim.control("POST", f"/subscriptions/{subscription.id}/pause", status=400)
+
+
+@pytest.mark.parametrize(
+    ("amount", "changes", "statuses"),
+    [(1200, {"trial_period_days": 7}, ("trialing", "past_due")), (0, {}, ("active", "active"))],
+)
+async def test_what_costs_nothing_yet_needs_no_payment_method(
+    sim: SimulatedStripe, amount: int, changes: dict[str, Any], statuses: tuple[str, str]
+) -> None:
+    """A trial, whose first charge then fails, and a free plan."""
+    price = await sim.recurring_price(amount)
+    customer = (await sim.api.v1.customers.create_async({})).id
+    params: Any = {"customer": customer, "items": [{"price": price}], **changes}
+
+    made = await sim.api.v1.subscriptions.create_async(params)
+    await sim.later(days=8)
+
+    later = (await sim.api.v1.subscriptions.retrieve_async(made.id)).status
+    assert (made.status, later) == statuses
+
+
+async def test_a_default_payment_method_is_the_customers_own(sim: SimulatedStripe) -> None:
+    """Another's is refused, and so is one that does not exist, for a new customer too."""
+    (own, _), (_, foreign) = await sim.saved_card(), await sim.saved_card()
+    customers = sim.api.v1.customers
+
+    for method in (foreign, "pm_nope"):
+        params: Any = {"invoice_settings": {"default_payment_method": method}}
+        for refused in (customers.update_async(own, params), customers.create_async(params)):
+            with pytest.raises(stripe.InvalidRequestError) as error:
+                await refused
+            assert error.value.code == "resource_missing"
+
+
+async def test_an_update_that_awaits_its_payment_is_past_due(sim: SimulatedStripe) -> None:
+    """With `default_incomplete` the invoice is open until the buyer pays it."""
+    subscription = await sim.subscription()
+    item = subscription.to_dict()["items"]["data"][0]
+    await sim.later(days=10)
+
+    changed = await update(
+        sim,
+        subscription,
+        items=[{"id": item["id"], "quantity": 2}],
+        proration_behavior="always_invoice",
+        payment_behavior="default_incomplete",
+        expand=["latest_invoice.confirmation_secret"],
+    )
+    invoice: Any = changed.latest_invoice
+    await sim.pay(invoice.confirmation_secret.client_secret.partition("_secret_")[0])
+
+    paid = await sim.api.v1.subscriptions.retrieve_async(subscription.id)
+    assert (changed.status, invoice.status, paid.status) == ("past_due", "open", "active")
+
+
+async def test_an_event_is_gone_after_thirty_days(sim: SimulatedStripe) -> None:
+    """As an object and as a cursor."""
+    await sim.intent()
+    (event,) = await sim.events()
+    await sim.later(days=31)
+
+    for gone in (
+        sim.api.v1.events.retrieve_async(event["id"]),
+        sim.api.v1.events.list_async({"starting_after": event["id"]}),
+    ):
+        with pytest.raises(stripe.InvalidRequestError, match="No such event"):
+            await gone

@@ -165,3 +165,51 @@ async def test_an_amount_below_the_minimum_is_due_with_the_next_invoice(sim: Sim
     assert (first.ending_balance, owed) == (30, 30)
     assert (second.starting_balance, second.amount_paid, second.ending_balance) == (30, 60, 0)
     assert (await sim.api.v1.customers.retrieve_async(customer)).balance == 0
+
+
+async def test_a_free_renewal_activates_a_past_due_subscription(sim: SimulatedStripe) -> None:
+    """Its latest invoice is paid then."""
+    customer, method = await sim.saved_card()
+    price = await sim.recurring_price(1200, "week")
+    params: Any = {"customer": customer, "default_payment_method": method, "items": [{"price": price}]}
+    subscription = await sim.api.v1.subscriptions.create_async(params)
+    await sim.control("POST", f"/payment_methods/{method}/behave", {"like": FAILS_LATER})
+    await sim.later(days=7, hours=2)
+    before = await fetch(sim, subscription)
+    free = await sim.api.v1.coupons.create_async({"percent_off": 100, "duration": "forever"})
+    await sim.api.v1.subscriptions.update_async(subscription.id, {"discounts": [{"coupon": free.id}]})
+
+    await sim.later(days=7)
+
+    assert (before.status, (await latest_invoice(sim, subscription)).status) == ("past_due", "paid")
+    assert (await fetch(sim, subscription)).status == "active"
+
+
+async def test_a_free_draft_can_be_paid(sim: SimulatedStripe) -> None:
+    """It is finalized, and costs nothing."""
+    free = await sim.api.v1.coupons.create_async({"percent_off": 100, "duration": "forever"})
+    subscription = await sim.subscription(discounts=[{"coupon": free.id}])
+    await until_draft(sim, subscription)
+
+    paid = await sim.api.v1.invoices.pay_async(str((await latest_invoice(sim, subscription)).id))
+
+    assert (paid.status, paid.amount_paid) == ("paid", 0)
+
+
+async def test_a_draft_tells_when_it_is_finalized(sim: SimulatedStripe) -> None:
+    """Not at all while it is not collected automatically, and an hour after it is again."""
+    subscription = await sim.subscription()
+    await until_draft(sim, subscription)
+    draft = await latest_invoice(sim, subscription)
+    off = await sim.api.v1.invoices.update_async(str(draft.id), {"auto_advance": False})
+    await sim.later(hours=0.5)
+
+    on = await sim.api.v1.invoices.update_async(str(draft.id), {"auto_advance": True})
+    await sim.later(hours=0.75)
+    waiting = await latest_invoice(sim, subscription)
+    await sim.later(hours=0.5)
+
+    paid = await latest_invoice(sim, subscription)
+    assert (off.automatically_finalizes_at, off.next_payment_attempt) == (None, None)
+    assert (waiting.status, paid.status) == ("draft", "paid")
+    assert paid.status_transitions.finalized_at == on.automatically_finalizes_at

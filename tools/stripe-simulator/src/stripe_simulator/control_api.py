@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json, to_json
 
 from stripe_simulator import bank, buyer, portal_page, timeline
-from stripe_simulator.api_errors import ApiError
+from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.billing import lifecycle
-from stripe_simulator.billing.objects import SUBSCRIPTIONS
+from stripe_simulator.billing.objects import ENDED, SUBSCRIPTIONS
 from stripe_simulator.faults import FaultRule
 from stripe_simulator.rate_limits import RateLimits
 from stripe_simulator.registry import RESOURCES
@@ -306,7 +306,10 @@ class ControlApi:
     async def pause_subscription(self, request: web.Request) -> web.Response:
         """Pause a subscription."""
         account = self._state.account
-        return _json(lifecycle.pause(account, account[SUBSCRIPTIONS].get(request.match_info["id"])))
+        subscription = account[SUBSCRIPTIONS].get(request.match_info["id"])
+        if subscription["status"] in ENDED:
+            raise invalid("A subscription that has ended cannot be paused.")
+        return _json(lifecycle.pause(account, subscription))
 
     async def save_portal_settings(self, _: web.Request) -> web.Response:
         """Save the customer portal's settings, as in the Dashboard."""

@@ -168,7 +168,7 @@ class Activation:
             raise StripeSubscriptionMismatch
         payment = await self._open_payments.find(stripe_subscription_id)
         if payment is not None and payment.is_under_way:
-            # Ending it does not stop a bank debit, and hides it. So this comes first, and again in a repeat.
+            # Ending it does not stop a bank debit, and may hide it. So this comes first, and again in a repeat.
             report_charged(subscription)
         return await self._billing.cancel_now(stripe_subscription_id)
 

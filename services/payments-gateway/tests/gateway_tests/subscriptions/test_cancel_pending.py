@@ -178,7 +178,7 @@ async def test_a_cancel_is_answered_once_nothing_under_way_can_charge(
 async def test_a_first_debit_at_the_bank_is_reported(
     billing: Billing, caplog: pytest.LogCaptureFixture, *, killed: bool
 ) -> None:
-    """The end does not stop it: a person gives it back. A repeat of a cancel that was killed would not find it."""
+    """The end does not stop it: a person gives it back. A repeat of a cancel that was killed reports it again."""
     intent = await paid(billing, card="pm_usBankAccount")
     await billing.crash(intent, "subscriptions.activate")
 
@@ -190,9 +190,8 @@ async def test_a_first_debit_at_the_bank_is_reported(
     await cancel(billing)
 
     assert list((await billing.at_stripe()).values()) == ["incomplete_expired"]
-    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [
-        "a cancelled subscription was charged"
-    ]
+    reports = [each.message for each in caplog.records if each.levelname == "ERROR"]
+    assert reports == ["a cancelled subscription was charged"] * (2 if killed else 1)
 
 
 async def test_a_cancel_after_a_refusal_waits_for_requests_beside_it(billing: Billing) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from stripe_simulator.account import Account
 from stripe_simulator.billing.invoices import finalize, mark_uncollectible, void
 from stripe_simulator.billing.objects import HOUR_SECONDS, INVOICES, subscription_of
-from stripe_simulator.billing.payments import collect
+from stripe_simulator.billing.payments import collect, recover
 from stripe_simulator.collection import StripeObject
 
 _LONGEST_WAIT_SECONDS: Final = 72 * HOUR_SECONDS
@@ -28,32 +28,40 @@ def publish_draft(account: Account, draft: StripeObject) -> None:
 
 def finalize_in_an_hour(account: Account, draft: StripeObject) -> None:
     """Finalize and charge a draft in an hour, if its webhook was acknowledged by then."""
-    _look_again(account, account.clock.timestamp() + HOUR_SECONDS, draft["id"])
+    _look_again(account, account.clock.timestamp() + HOUR_SECONDS, draft)
 
 
 def finalize_now(account: Account, draft: StripeObject, *, charge: bool = True, off_session: bool = False) -> None:
     """Publish a draft, finalize it and charge it at once."""
     account.publish("invoice.created", draft)
-    invoice = finalize(account, draft["id"])
+    invoice = open_for_payment(account, draft["id"])
     if charge and invoice["status"] == "open":
         collect(account, invoice["id"], off_session=off_session)
 
 
-def _look_again(account: Account, moment: float, invoice_id: str) -> None:
-    account.scheduler.add_at(moment, lambda: _finalize_if_ready(account, invoice_id))
+def open_for_payment(account: Account, invoice_id: str) -> StripeObject:
+    """Finalize a draft. One that costs nothing is paid, and so may activate a past due subscription."""
+    invoice = finalize(account, invoice_id)
+    if invoice["status"] == "paid":
+        recover(account, invoice)
+    return invoice
 
 
-def _finalize_if_ready(account: Account, invoice_id: str) -> None:
+def _look_again(account: Account, moment: int, draft: StripeObject) -> None:
+    account.change(INVOICES, draft, automatically_finalizes_at=moment, next_payment_attempt=moment)
+    account.scheduler.add_at(moment, lambda: _finalize_if_ready(account, draft["id"], moment))
+
+
+def _finalize_if_ready(account: Account, invoice_id: str, moment: int) -> None:
     draft = account[INVOICES].get(invoice_id)
-    if draft["status"] != "draft" or not draft["auto_advance"]:
+    if draft["status"] != "draft" or draft["automatically_finalizes_at"] != moment:
         return
     now = account.clock.now()
     latest = draft["created"] + _LONGEST_WAIT_SECONDS
     acknowledged = account.acknowledged_at(account.secrets[f"created:{invoice_id}"])
     due = latest if acknowledged is None else min(int(acknowledged) + HOUR_SECONDS, latest)
     if now < due:
-        soonest = now + HOUR_SECONDS if acknowledged is None else due
-        _look_again(account, min(soonest, due), invoice_id)
+        _look_again(account, int(min(now + HOUR_SECONDS, due) if acknowledged is None else due), draft)
         return
     delivered_at = None if acknowledged is None else int(acknowledged)
     account.change(INVOICES, draft, webhooks_delivered_at=delivered_at)
@@ -66,7 +74,7 @@ def _finish(account: Account, invoice_id: str) -> None:
     "Invoices created before subscriptions are paused continue to be retried", and all that are created before a pause
     ends are void (https://docs.stripe.com/billing/subscriptions/pause-payment).
     """
-    invoice = finalize(account, invoice_id)
+    invoice = open_for_payment(account, invoice_id)
     if invoice["status"] != "open":
         return
     paused = account.secrets[f"paused:{invoice_id}"]

@@ -63,8 +63,8 @@ def charge(account: Account, invoice_id: str, method_id: str, *, off_session: bo
     return payment_flow.confirm(account, intent, Confirmation(use_stripe_sdk=True, off_session=off_session))
 
 
-def on_given_up(account: Account, invoice: StripeObject) -> None:
-    """Activate a past due subscription whose latest finalized invoice is uncollectible by now.
+def recover(account: Account, invoice: StripeObject) -> None:
+    """Activate a past due subscription whose latest finalized invoice is paid or uncollectible by now.
 
     See https://docs.stripe.com/billing/subscriptions/overview#unpaid-subscriptions.
     """

@@ -60,6 +60,9 @@ def apply(account: Account, before: StripeObject, change: Change) -> StripeObjec
     _schedule(account, before, changed)
     if draft:
         finalize_now(account, draft, charge=change.charge, off_session=change.off_session)
+        if not change.charge and account[INVOICES].get(draft["id"])["status"] == "open":
+            # `payment_behavior=default_incomplete` of https://docs.stripe.com/api/subscriptions/update
+            update_subscription(account, before["id"], status="past_due")
     return account[SUBSCRIPTIONS].get(before["id"])
 
 

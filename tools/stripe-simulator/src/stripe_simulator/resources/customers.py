@@ -4,6 +4,7 @@ import re
 
 import stripe.params as shapes
 
+from stripe_simulator.account import Account
 from stripe_simulator.api_errors import invalid
 from stripe_simulator.billing.endings import cancel_all_of
 from stripe_simulator.collection import ABSENT, StripeObject, created_within, equal_to, every, without_absent
@@ -44,6 +45,7 @@ def _create(call: Call) -> StripeObject:
         "email": None,
         "shipping": None,
     } | dict.fromkeys(_TEXTS)
+    _check_default_method(account, customer["id"], params)
     customer = without_absent(customer | _changes(customer, params))
     customer["invoice_prefix"] = account.ids.fingerprint()[:8].upper()
     account[COLLECTION].add(customer)
@@ -66,6 +68,19 @@ def _changes(customer: StripeObject, params: Params) -> Params:
     if "invoice_settings" in params:
         changes["invoice_settings"] = _invoice_settings(params["invoice_settings"].get("default_payment_method"))
     return changes
+
+
+def _check_default_method(account: Account, customer_id: str, params: Params) -> None:
+    """Refuse a default payment method that is not attached to the customer."""
+    method_id = params.get("invoice_settings", {}).get("default_payment_method")
+    param = "invoice_settings[default_payment_method]"
+    if method_id and account["payment_methods"].get(method_id, param=param, status=400)["customer"] != customer_id:
+        raise invalid(
+            f"The customer does not have a payment method with the ID {method_id}. The payment method must be attached "
+            "to the customer.",
+            param=param,
+            code="resource_missing",
+        )
 
 
 def _checked_email(email: str) -> str | None:
@@ -91,9 +106,7 @@ def _retrieve(call: Call) -> StripeObject:
 def _update(call: Call) -> StripeObject:
     customer = call.account[COLLECTION].get(call.id)
     changes = _changes(customer, call.params)
-    method = call.params.get("invoice_settings", {}).get("default_payment_method")
-    if method:
-        call.account["payment_methods"].get(method, param="invoice_settings[default_payment_method]", status=400)
+    _check_default_method(call.account, call.id, call.params)
     return call.account.change(COLLECTION, customer, "customer.updated", **changes)
 
 

@@ -4,7 +4,7 @@ from fnmatch import fnmatchcase
 
 import stripe.params as shapes
 
-from stripe_simulator.api_errors import invalid
+from stripe_simulator.api_errors import invalid, resource_missing
 from stripe_simulator.collection import StripeObject, created_within, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters
@@ -16,7 +16,15 @@ _MAX_TYPES = 20
 
 
 def _retrieve(call: Call) -> StripeObject:
-    return call.account[COLLECTION].get(call.id)
+    return _kept(call, call.id, param="id", status=404)
+
+
+def _kept(call: Call, event_id: str, *, param: str, status: int) -> StripeObject:
+    """Return an event of the last 30 days (https://docs.stripe.com/api/events/retrieve)."""
+    event = call.account[COLLECTION].get(event_id, param=param, status=status)
+    if event["created"] < call.account.clock.timestamp() - KEPT_SECONDS:
+        raise resource_missing(KIND, event_id, param=param, status=status)
+    return event
 
 
 def _list(call: Call) -> StripeObject:
@@ -26,6 +34,9 @@ def _list(call: Call) -> StripeObject:
         raise invalid("You may only specify one of these parameters: type, types.", param="types")
     if types and len(types) > _MAX_TYPES:
         raise invalid(f"You may only specify up to {_MAX_TYPES} types.", param="types")
+    for cursor in ("starting_after", "ending_before"):
+        if cursor in params:
+            _kept(call, params[cursor], param=cursor, status=400)
     kept_since = call.account.clock.timestamp() - KEPT_SECONDS
     wanted = every(
         created_within(params),

@@ -3,10 +3,10 @@
 import stripe.params as shapes
 
 from stripe_simulator.api_errors import ApiError, invalid
-from stripe_simulator.billing.finalization import finalize_in_an_hour
-from stripe_simulator.billing.invoices import finalize, is_processing, mark_uncollectible, void
+from stripe_simulator.billing.finalization import finalize_in_an_hour, open_for_payment
+from stripe_simulator.billing.invoices import is_processing, mark_uncollectible, void
 from stripe_simulator.billing.objects import INVOICES, subscription_of, usable_method
-from stripe_simulator.billing.payments import charge, on_given_up, on_voided
+from stripe_simulator.billing.payments import charge, on_voided, recover
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.parameters import Parameters, Params, merge_metadata
@@ -35,17 +35,21 @@ def _update(call: Call) -> StripeObject:
         changes["metadata"] = merge_metadata(invoice["metadata"], params["metadata"])
     if "auto_advance" in params:
         changes["auto_advance"] = params["auto_advance"]
+        if not params["auto_advance"]:
+            changes |= {"automatically_finalizes_at": None, "next_payment_attempt": None}
     changed = call.account.change(INVOICES, invoice, "invoice.updated", **changes)
     if changed["status"] == "draft" and changed["auto_advance"] and not invoice["auto_advance"]:
         finalize_in_an_hour(call.account, changed)
-    return changed
+    return _retrieve(call)
 
 
 def _pay(call: Call) -> StripeObject:
     """Charge an open invoice, or a draft that is finalized first."""
     account, invoice = call.account, _retrieve(call)
     if invoice["status"] == "draft":
-        invoice = finalize(account, invoice["id"])
+        invoice = open_for_payment(account, invoice["id"])
+        if invoice["status"] == "paid":
+            return invoice
     if invoice["status"] == "paid":
         raise invalid("Invoice is already paid")  # without a code: https://github.com/twentyhq/twenty/pull/22705
     _check_unpaid(invoice)
@@ -76,7 +80,7 @@ def _mark_uncollectible(call: Call) -> StripeObject:
     invoice = _retrieve(call)
     _check_unpaid(invoice)
     mark_uncollectible(call.account, invoice)
-    on_given_up(call.account, invoice)
+    recover(call.account, invoice)
     return _retrieve(call)
 
 

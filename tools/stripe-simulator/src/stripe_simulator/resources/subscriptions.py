@@ -67,12 +67,18 @@ def _action_required() -> ApiError:
 
 
 def _charges(account: Account, subscription: StripeObject, params: Params) -> bool:
-    """Return true if the first invoice is charged at once, which needs a payment method."""
+    """Return true if the first invoice is charged at once, which needs a payment method unless it costs nothing.
+
+    See https://docs.stripe.com/billing/subscriptions/trials: "no payment method is required".
+    """
     behaviour = params.get("payment_behavior", "allow_incomplete")
     if behaviour not in _BEHAVIOURS:
         message = f"The simulator does not model payment_behavior={behaviour}."
         raise invalid(message, param="payment_behavior", code=NOT_MODELLED)
     if behaviour == "default_incomplete":
+        return False
+    costs = any(item["price"]["unit_amount"] * item["quantity"] for item in subscription["items"]["data"])
+    if subscription["status"] == "trialing" or not costs:
         return False
     if usable_method(account, subscription) is None:
         raise no_payment_method()

@@ -117,7 +117,7 @@ async def test_a_hard_decline_is_not_charged_again(sim: SimulatedStripe, like: s
 
     [paid, _] = await invoices(sim, subscription)
     assert again == charged
-    assert len(await sim.events("invoice.payment_failed")) == failures
+    assert len(await sim.events("invoice.payment_failed")) == failures + 1
     assert (invoice.attempt_count, waiting.attempt_count, paid.attempt_count) == (1, 2, 3)
     assert waiting.next_payment_attempt is not None
     assert (paid.status, await status(sim, subscription)) == ("paid", "active")
@@ -134,7 +134,8 @@ async def test_no_retry_without_a_payment_method(sim: SimulatedStripe) -> None:
 
     [invoice, _] = await invoices(sim, subscription)
     assert (invoice.attempt_count, await status(sim, subscription)) == (4, "canceled")
-    assert len(await sim.events("invoice.payment_failed")) == 1
+    assert len(await sim.events("invoice.payment_failed")) == 4
+    assert await sim.events("charge.failed") == []
 
 
 async def test_voiding_the_newest_of_two_open_invoices_activates(sim: SimulatedStripe) -> None:

@@ -10,7 +10,6 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError
 from stripe_simulator.billing.endings import cancel_now, expire_if_late
 from stripe_simulator.billing.invoices import (
-    attempt_count,
     intent_of,
     invoice_of,
     is_first,
@@ -40,11 +39,15 @@ _HARD_DECLINES: Final = frozenset({"authentication_required", "lost_card", "stol
 
 
 def collect(account: Account, invoice_id: str, *, off_session: bool = False) -> None:
-    """Charge an open invoice automatically. A decline only shows in the states that it leaves."""
+    """Charge an open invoice automatically. A decline only shows in the states that it leaves.
+
+    "Retries will continue to be scheduled, and attempt_count will continue to increment, but retries will only be
+    executed if a new payment method is obtained" (https://docs.stripe.com/api/invoices/object, `attempt_count`).
+    """
     invoice = account[INVOICES].get(invoice_id)
     method = usable_method(account, subscription_of(account, invoice))
     account.secrets[f"automatic:{invoice_id}"] = True  # until the outcome, which of a debit is days later
-    if method is None:
+    if method is None or method["id"] in _refused(account, invoice):
         _on_failed(account, invoice)
         return
     try:
@@ -177,29 +180,12 @@ def _retry(account: Account, invoice_id: str, moment: int) -> None:
     invoice = account[INVOICES].get(invoice_id)
     if invoice["status"] != "open" or invoice["next_payment_attempt"] != moment:
         return
-    subscription = subscription_of(account, invoice)
-    if subscription["status"] not in (*BILLED, "paused"):
+    if subscription_of(account, invoice)["status"] not in (*BILLED, "paused"):
         return
     if is_processing(account, invoice_id):  # a debit of the buyer's, which may fail
         account.scheduler.add(HOUR_SECONDS, lambda: _retry(account, invoice_id, moment))
         return
-    method = usable_method(account, subscription)
-    if method is None or method["id"] in _refused(account, invoice):
-        _skip(account, invoice)
-    else:
-        collect(account, invoice_id)
-
-
-def _skip(account: Account, invoice: StripeObject) -> None:
-    """Count a retry that is not made, since it needs a new payment method.
-
-    "Retries will continue to be scheduled, and attempt_count will continue to increment, but retries will only be
-    executed if a new payment method is obtained" (https://docs.stripe.com/api/invoices/object, `attempt_count`).
-    """
-    next_try = _next_try(account, invoice)
-    changes = {"attempt_count": attempt_count(invoice, automatic=True), "next_payment_attempt": next_try}
-    account.change(INVOICES, invoice, "invoice.updated", **changes)
-    _plan(account, invoice, next_try)
+    collect(account, invoice_id)
 
 
 def _refused(account: Account, invoice: StripeObject) -> frozenset[str]:

@@ -52,7 +52,7 @@ export async function planChanges(): Promise<void> {
     duration: "repeating",
     duration_in_months: 3,
   });
-  await stripe.coupons.retrieve(once.id);
+  await stripe.coupons.retrieve(once.id, { expand: ["currency_options"] });
   await stripe.coupons.list();
   const changed = await subscribe("pm_card_visa", { discounts: [{ coupon: once.id }], expand: EVERYTHING });
   const now = changed.created;

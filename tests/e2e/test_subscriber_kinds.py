@@ -156,6 +156,7 @@ HANDLED: Final = frozenset(
         *(f"customer.subscription.{verb}" for verb in ("updated", "deleted", "trial_will_end")),
         *(f"invoice.{verb}" for verb in ("finalized", "paid", "payment_failed", "payment_action_required", "voided")),
         "invoice.marked_uncollectible",
+        "invoice.updated",
         "customer.discount.created",
         "customer.discount.deleted",
     }

@@ -114,7 +114,10 @@ class GatewaySettings(StripeSettings):
         description="Time limit of a request with its retries and waits; at most what the buyer's request has left.",
     )
     stripe_max_concurrent: int = Field(
-        default=40, ge=1, le=1000, description="Concurrent requests to Stripe of this process."
+        default=40,
+        ge=2,
+        le=1000,
+        description="Concurrent requests to Stripe of this process. A tenth, at least one, is kept for paid checkouts.",
     )
     stripe_requests_per_second: float | None = Field(
         default=None,
@@ -125,7 +128,8 @@ class GatewaySettings(StripeSettings):
     stripe_operation_requests_per_second: Annotated[Mapping[str, RequestsPerSecond], NoDecode] = Field(
         default={EACH_OPERATION: 25.0},
         description="Requests a second that Stripe allows of each operation. Operations whose limit Stripe has raised "
-        "follow, such as 25,POST /v1/payment_intents=50,GET /v1/payment_intents/{id}=50.",
+        "follow, such as 25,POST /v1/payment_intents=50,GET /v1/payment_intents/{id}=50. The metric "
+        "holdfast_stripe_rate_limit names those in use.",
     )
     stripe_share: float = Field(
         default=1.0,
@@ -259,6 +263,8 @@ class GatewaySettings(StripeSettings):
             operation, _, limit = exception.partition("=")
             if not _OPERATION.fullmatch(operation.strip()):
                 raise ValueError("must be a number, and then operations such as POST /v1/payment_intents=50")
+            if operation.strip() in limits:
+                raise ValueError(f"must not name {operation.strip()} twice")
             limits[operation.strip()] = limit.strip()
         return limits
 

@@ -165,14 +165,16 @@ async def test_a_customer_deleted_after_the_payment_fails_the_activation(
 async def test_a_customer_deleted_before_the_payment_is_replaced_for_its_currency(
     system: System, control_api: ControlApi, plans: Plans, settled: Waiter
 ) -> None:
-    """Stripe refuses the payment; the next checkout has another customer, and the other currency keeps its own."""
-    user_id = f"user-{uuid.uuid4()}"
+    """Stripe refuses the payment; a reload ends the checkout, and the next one has another customer."""
+    user_id, key = f"user-{uuid.uuid4()}", str(uuid.uuid4())
     async with system.shop(user_id=user_id) as owner:
-        begun = await owner.checkout(plan_cart(plans, tea=1))
+        begun = await owner.checkout(plan_cart(plans, tea=1), idempotency_key=key)
         deleted = str(await system.orders_db.customer_of(user_id))
         await system.stripe.v1.customers.delete_async(deleted)
 
         refused = await owner.pay(begun)
+        reloaded = await owner.initiate(plan_cart(plans, tea=1), idempotency_key=key)
+        shown = (await owner.status(begun.attempt_id)).ok()
         again = await owner.checkout(replace(plan_cart(plans, tea=1), supersedes=begun.attempt_id))
         (await owner.pay(again)).ok()
         await settled(again)
@@ -180,6 +182,7 @@ async def test_a_customer_deleted_before_the_payment_is_replaced_for_its_currenc
 
     (row,) = await system.orders_db.subscriptions_of(again.attempt_id)
     assert (refused.status, refused.body["error"]["code"]) == (400, "resource_missing")
+    assert (reloaded.status, reloaded.problem, shown["status"]) == (409, "attempt_closed", "expired")
     assert returned["subscriptions"][0]["status"] == "active"
     assert deleted != row["stripe_customer_id"] == await system.orders_db.customer_of(user_id)
     assert "customer deleted at Stripe, creating another" in str(system.backend.logs())

@@ -124,8 +124,9 @@ class FakeIntents:
         self.put(intent, params)
         return intent_id
 
-    async def retrieve(self, ref: IntentRef) -> StripeIntent:
-        return self._known(ref)
+    async def retrieve(self, ref: IntentRef, *, with_customer: bool = False) -> StripeIntent:
+        known = self._known(ref)
+        return replace(known, customer_deleted=with_customer and known.customer_deleted)
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:
         if self._status_instead_of_cancel is not None:

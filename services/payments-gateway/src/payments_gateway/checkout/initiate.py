@@ -23,6 +23,7 @@ from payments_gateway.domain.attempts import (
     AttemptClosed,
     AttemptsPort,
     CheckoutContext,
+    CloseReason,
     Contact,
     FoundAttempt,
     IntentKind,
@@ -343,8 +344,11 @@ class Initiate:
         if created is not None and created.ref == found.intent:
             intent = created
         else:
-            intent = await self._intents.retrieve(found.intent)
+            has_customer = isinstance(found, Attempt) and found.context.stripe_customer_id is not None
+            intent = await self._intents.retrieve(found.intent, with_customer=has_customer)
         over = self._expiry.reason(found)
+        if over is None and intent.customer_deleted:  # Stripe refuses each payment
+            over = CloseReason.PAY_BY_PASSED
         intent = await self._expiry.enforce(found, over, intent)
         await self._payment_guard.ensure_not_processing(found, intent)
         if over is not None or not intent.is_payable:

@@ -59,6 +59,8 @@ class StripeIntent:
     """The PaymentMethod that it was paid or set up with; None before."""
     customer_id: str | None = None
     """The Customer that pays for the recurring lines; None without recurring lines."""
+    customer_deleted: bool = False
+    """True if that customer was deleted at Stripe; only where it was asked for."""
     replayed: bool = False
     """True if a create found it made by an earlier call with the same idempotency key. Its state is the present one."""
     refunded: Money | None = None
@@ -120,6 +122,9 @@ class IntentReader(Protocol):
 
 class StripeIntentsPort(IntentReader, Protocol):
     """Stripe's intents. Every method may raise StripeUnavailable."""
+
+    async def retrieve(self, ref: IntentRef, *, with_customer: bool = False) -> StripeIntent:
+        """Return the intent's present state, with customer_deleted if asked to. Raises IntentNotFound."""
 
     async def create(self, attempt_id: str, terms: IntentParams, *, generation: int) -> StripeIntent:
         """Create the attempt's intent, once per generation however often it is called.

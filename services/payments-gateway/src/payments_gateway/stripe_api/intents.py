@@ -56,7 +56,7 @@ class StripeIntents:
         # A replayed response shows the intent as it was created; it may have been cancelled or paid since.
         if not is_replay(created.last_response):
             return intent
-        return replace(await self.retrieve(intent.ref), replayed=True)
+        return replace(await self.retrieve(intent.ref, with_customer=params.customer_id is not None), replayed=True)
 
     def _creation(
         self, attempt_id: str, params: IntentParams, options: stripe.RequestOptions
@@ -65,9 +65,13 @@ class StripeIntents:
             return self._payment_intents.create_async(_payment_params(attempt_id, params), options)
         return self._setup_intents.create_async(_setup_params(attempt_id, params), options)
 
-    async def retrieve(self, ref: IntentRef) -> StripeIntent:
-        """Return the intent as it is now, with what was refunded."""
-        params = {"expand": ["latest_charge"]} if ref.kind is IntentKind.PAYMENT else {}
+    async def retrieve(self, ref: IntentRef, *, with_customer: bool = False) -> StripeIntent:
+        """Return the intent as it is now, with what was refunded, and whether its customer was deleted if asked to.
+
+        That needs the permission to read customers, which fulfilment must not depend on.
+        """
+        expand = ["latest_charge"] if ref.kind is IntentKind.PAYMENT else []
+        params = {"expand": [*expand, "customer"] if with_customer else expand}
         with _translated():
             return intent_from_stripe((await self._resource(ref).retrieve_async(ref.id, params)).to_dict())
 
@@ -140,6 +144,7 @@ def intent_from_stripe(fields: Mapping[str, Any]) -> StripeIntent:
         last_payment_failed=(fields.get("last_payment_error") or fields.get("last_setup_error")) is not None,
         payment_method_id=read_reference(fields.get("payment_method")),
         customer_id=_customer_of(fields),
+        customer_deleted=_is_deleted(fields.get("customer")),
         refunded=_refunded(fields),
     )
 
@@ -150,6 +155,10 @@ def _customer_of(fields: Mapping[str, Any]) -> str | None:
         return read_reference(fields.get("customer"))
     except UNREADABLE:
         return None
+
+
+def _is_deleted(customer: Any) -> bool:
+    return isinstance(customer, Mapping) and customer.get("deleted") is True
 
 
 def _refunded(fields: Mapping[str, Any]) -> Money | None:

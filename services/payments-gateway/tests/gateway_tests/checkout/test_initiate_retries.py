@@ -166,6 +166,22 @@ async def test_an_attempt_past_its_pay_by_is_ended_by_its_retry(gateway: Gateway
     assert gateway.attempts.stored() == []
 
 
+@pytest.mark.parametrize("replayed", [True, False])
+async def test_an_attempt_whose_customer_was_deleted_is_ended_by_its_retry(gateway: Gateway, *, replayed: bool) -> None:
+    """Stripe would refuse each payment. It is ended too if Stripe has forgotten the idempotency key."""
+    await begin(gateway, CLUB)
+    [stored] = gateway.attempts.stored()
+    gateway.intents.change(stored.intent, customer_deleted=True)
+    if not replayed:
+        gateway.intents.forget_keys()
+
+    with pytest.raises(AttemptClosed):
+        await begin(gateway, CLUB)
+
+    assert {intent.status.value for intent in gateway.intents.all()} == {"canceled"}
+    assert gateway.attempts.stored() == []
+
+
 PAID_LATE: dict[IntentStatus, type[Exception]] = {
     IntentStatus.SUCCEEDED: AlreadyPaid,
     IntentStatus.PROCESSING: PaymentProcessing,

@@ -35,6 +35,7 @@ def setup_intent_json(**changes: Any) -> dict[str, Any]:
     return {**shown, **changes}
 
 
+DELETED = {"id": "cus_1", "object": "customer", "deleted": True}
 PAID_DAYS_LATER = {"boleto", "customer_balance", "konbini", "multibanco", "oxxo"}
 NOT_REUSABLE = {"bancontact", "ideal", "sofort"}
 KINDS = [
@@ -184,6 +185,22 @@ async def test_a_retrieved_payment_says_what_was_refunded(stand_in: StripeStandI
 
     assert (retrieved.refunded, retrieved.is_refunded_in_full) == (MUG, True)
     assert (shown.refunded, shown.is_refunded_in_full) == (None, False)
+
+
+@pytest.mark.parametrize(("customer", "deleted"), [("cus_1", False), ({"id": "cus_1"}, False), (DELETED, True)])
+async def test_a_retrieved_intent_says_whether_its_customer_was_deleted(
+    stand_in: StripeStandIn, customer: object, *, deleted: bool
+) -> None:
+    """Only where it is asked to: a key may lack the permission to read customers."""
+    stand_in.answer(intent_json(customer=customer))
+    stand_in.answer(intent_json(customer="cus_1"))
+
+    intents = StripeIntents(stand_in.client)
+    asked = await intents.retrieve(intent_ref("pi_1"), with_customer=True)
+    await intents.retrieve(intent_ref("pi_1"))
+
+    assert (asked.customer_id, asked.customer_deleted) == ("cus_1", deleted)
+    assert ["customer" in request.fields.values() for request in stand_in.sent] == [True, False]
 
 
 async def test_an_unknown_status_is_read_as_unknown(stand_in: StripeStandIn) -> None:

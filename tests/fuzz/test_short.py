@@ -61,6 +61,7 @@ def test_hostile_input_does_no_harm(targets: Mapping[str, Target], checks: Check
     assert checks.findings() == []
 
 
+@pytest.mark.long
 def test_a_strangers_schemathesis_finds_nothing(system: FuzzedSystem, tmp_path: Path) -> None:
     """With nothing but the OpenAPI document: what it allows is taken, what it forbids refused, as it says."""
     command = ["schemathesis", "run", f"http://{system.gateway}/openapi.json", "--no-color", "--seed", "1"]

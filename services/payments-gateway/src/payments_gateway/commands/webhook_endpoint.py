@@ -28,7 +28,7 @@ _URL: Final = re.compile(r"https?://[^\s/@?#]+(/[^\s#]*)?")
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20)
 _MAX_RETRIES: Final = 3
 _MAX_GENERATIONS: Final = 20
-"""Endpoints that are created and deleted again within a day, before the command gives up."""
+"""Endpoints that are created and deleted again, or refused, within a day, before the command gives up."""
 
 
 def add_webhook_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +88,7 @@ async def _ensure(endpoints: StripeWebhookEndpoints, url: str) -> int:
             _say("its signing secret is on standard output: put it first in GATEWAY_STRIPE_WEBHOOK_SECRETS")
             _say_others(others)
             return DONE
-    return _fail("the endpoint was created and deleted too often today; run the command again tomorrow")
+    return _fail("the endpoint was created and deleted, or refused, too often today; run the command again tomorrow")
 
 
 async def _correct(endpoints: StripeWebhookEndpoints, ours: WebhookEndpoint) -> None:

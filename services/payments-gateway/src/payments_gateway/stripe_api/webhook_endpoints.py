@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import stripe
 
+from payments_gateway.stripe_api.fields import is_replay
 from payments_gateway.stripe_api.webhooks import EVENT_TYPES
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class StripeWebhookEndpoints:
     async def create(self, url: str, *, generation: int) -> NewWebhookEndpoint | None:
         """Create an endpoint, once per generation: calls at the same time, and repeats, get the same one.
 
-        Returns None if the generation's key replays a failure, or an endpoint that was deleted, or got
-        another URL, since.
+        Returns None if the generation's key replays a failure or a refusal, whose cause may be gone, or an endpoint
+        that was deleted, or got another URL, since.
         """
         params: WebhookEndpointCreateParams = {
             "url": url,
@@ -86,11 +87,12 @@ class StripeWebhookEndpoints:
         key = f"webhook-endpoint:{_digest(params)}:{generation}"
         try:
             created = await self._endpoints.create_async(params, {"idempotency_key": key})
-        except stripe.APIError as error:
+        except (stripe.APIError, stripe.InvalidRequestError) as error:
             if (error.headers or {}).get("Idempotent-Replayed") == "true":
                 return None
             raise
-        if not await self._is_ours(created.id, url):
+        # What was just created is not asked for: if that failed, its secret would be lost.
+        if is_replay(created.last_response) and not await self._is_unchanged(created):
             return None
         return NewWebhookEndpoint(created.id, str(created.secret))
 
@@ -98,15 +100,15 @@ class StripeWebhookEndpoints:
         """Enable an endpoint, for exactly our types of events."""
         await self._endpoints.update_async(endpoint_id, {"enabled_events": _EVENTS, "disabled": False})
 
-    async def _is_ours(self, endpoint_id: str, url: str) -> bool:
+    async def _is_unchanged(self, created: stripe.WebhookEndpoint) -> bool:
         """Ask Stripe for the endpoint: a replayed creation shows it as it was."""
         try:
-            endpoint = _endpoint_from_stripe(await self._endpoints.retrieve_async(endpoint_id))
+            endpoint = await self._endpoints.retrieve_async(created.id)
         except stripe.InvalidRequestError as error:
             if error.http_status == _MISSING:
                 return False
             raise
-        return endpoint.url == url and endpoint.can_be_ours
+        return endpoint.url == created.url
 
 
 def _digest(params: Mapping[str, object]) -> str:

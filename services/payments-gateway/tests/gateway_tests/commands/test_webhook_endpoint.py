@@ -18,6 +18,7 @@ from ..fakes import until
 
 URL: Final = "https://shop.example/api/stripe/webhook"
 CREATE: Final = {"method": "POST", "path": "/v1/webhook_endpoints"}
+READ: Final = "/v1/webhook_endpoints/*"
 
 
 @pytest.fixture
@@ -245,6 +246,18 @@ async def test_a_create_whose_answer_is_lost_is_found_again(
     assert "Stripe's Dashboard shows it" in printed.err
 
 
+async def test_the_secret_is_printed_whatever_fails_after_the_creation(
+    sim: SimulatedStripe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stripe shows it this once."""
+    await sim.control("POST", "/faults", {"kind": "error_before", "count": 9, "method": "GET", "path": READ})
+
+    code = await run(sim)
+
+    assert (code, len(await endpoints(sim))) == (DONE, 1)
+    assert capsys.readouterr().out.startswith("whsec_")
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -272,6 +285,21 @@ async def test_stripes_reason_is_passed_on(sim: SimulatedStripe, capsys: pytest.
 
     assert await run(sim) == FAILED
     assert "You have reached the maximum of 16" in capsys.readouterr().err
+
+
+async def test_a_refusal_is_not_replayed_once_its_cause_is_gone(
+    sim: SimulatedStripe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stripe stores it under the key for a day: an operator who has made room need not wait for that."""
+    others = [await given(sim, url=f"https://shop{number}.example/") for number in range(16)]
+    refused = await run(sim)
+    await sim.api.v1.webhook_endpoints.delete_async(others[0].id)
+
+    code = await run(sim)
+
+    assert (refused, code) == (FAILED, DONE)
+    assert [each.url for each in await endpoints(sim)].count(URL) == 1
+    assert capsys.readouterr().out.startswith("whsec_")
 
 
 async def command(*arguments: str, **environment: str) -> tuple[int | None, str]:

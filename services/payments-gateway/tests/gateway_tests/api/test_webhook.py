@@ -152,6 +152,19 @@ async def test_p3_what_another_api_version_leaves_out_is_asked_for(
     assert {each.status for each in gateway.subscriptions.by_id.values()} == {SubscriptionStatus.ACTIVE}
 
 
+async def test_a_payment_of_other_software_is_acknowledged_in_any_api_version(
+    http: aiohttp.ClientSession, gateway: Gateway
+) -> None:
+    """Without asking Stripe, whose limit is that of paid checkouts, and which has no intent of another account."""
+    paid = replace(gateway.paid_attempt(), attempt_id=None)
+    elsewhere = replace(paid, ref=replace(paid.ref, id="pi_elsewhere"))
+
+    answer = await deliver(http, gateway, event_body(elsewhere, api_version="2018-02-28"))
+
+    assert answer.status == 200
+    assert gateway.orders.decisions == {}
+
+
 async def test_a_payment_of_the_other_mode_is_acknowledged(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """In any form: both modes' secrets may be configured, but our key would find nothing."""
     paid = replace(gateway.paid_attempt(), livemode=True)

@@ -57,7 +57,9 @@ def _on_one_line(value: object) -> object:
 
     Source: https://github.com/stripe/stripe-react-native/issues/531
     """
-    return _LINE_BREAK.sub(", ", value.strip("\r\n")) if isinstance(value, str) else value
+    if not isinstance(value, str) or not _LINE_BREAK.search(value):
+        return value
+    return ", ".join(line for line in _LINE_BREAK.split(value) if not _is_blank(line))
 
 
 def _country(text: str) -> str:

@@ -93,7 +93,8 @@ async def test_what_stripes_elements_hand_over_is_stored(http: aiohttp.ClientSes
     ("line1", "line2", "stored_lines"),
     [
         ("12 Main St\nApt 4", "", ("12 Main St, Apt 4", None)),
-        ("\r\n12 Main St \r\n", "Apt 4\nRear", ("12 Main St ", "Apt 4, Rear")),
+        ("\r\n12 Main St \r\n", "Apt 4\nRear", ("12 Main St", "Apt 4, Rear")),
+        (" \n12 Main St\n ", " \n ", ("12 Main St", None)),
         ("12 Main St", "\n\u200b", ("12 Main St", None)),
     ],
 )

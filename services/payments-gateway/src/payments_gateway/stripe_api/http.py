@@ -124,8 +124,10 @@ class StripeHttp(stripe.HTTPClient):
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any, ends_at: float
     ) -> StripeResponse:
         operation = operation_of(method, url)
+        seconds = ends_at - time.monotonic()
+        if seconds <= 0:  # Stripe would carry out what nobody waits for
+            raise StripeUnavailable
         try:
-            seconds = ends_at - time.monotonic()
             async with self._limiter.acquire(operation, self._priority, timeout_seconds=seconds):
                 seconds = min(self._timeout_seconds, ends_at - time.monotonic())
                 with SECONDS.labels(operation).time():

@@ -151,6 +151,20 @@ async def test_the_budget_ends_before_the_buyers_request() -> None:
     assert 0.3 < took < 10.0
 
 
+async def test_nothing_is_sent_for_a_buyer_whose_time_is_over(stand_in: StripeStandIn) -> None:
+    """Not even where a connection is open: Stripe would create what nobody hears of, and a token would be lost."""
+    intents = StripeIntents(stand_in.client)
+    stand_in.answer(intent_json())
+    await intents.retrieve(INTENT)
+
+    with deadline(0.4), pytest.raises(StripeUnavailable):
+        await intents.create(ATTEMPT_ID, FOR_A_MUG, generation=0)
+    stand_in.answer(intent_json())
+    await intents.retrieve(INTENT)
+
+    assert [sent.method for sent in stand_in.sent] == ["GET", "GET"]
+
+
 @pytest.mark.parametrize("status", [409, 429, 500, 502, 503, 504])
 async def test_a_retry_sends_the_same_idempotency_key(stand_in: StripeStandIn, status: int) -> None:
     """Nothing is created twice, whatever the first request did."""

@@ -150,7 +150,8 @@ class StripeLimiter:
         if priority is not Priority.FULFIL:
             seconds = min(seconds, self._max_wait_seconds)
             acceptable = seconds * _ADMITTED_SHARE
-        if not self._starts_within(acceptable, operation, priority):
+        # Those that wait for the end of a pause may use all of the account's limit after it, and nothing before.
+        if not any(self._starts_within(each, operation, priority) for each in (acceptable, 0)):
             raise LimiterRefusal(self.expected_wait(operation, priority))
         waiter, queue = asyncio.get_running_loop().create_future(), self._queues[priority]
         queue.add(operation, waiter)

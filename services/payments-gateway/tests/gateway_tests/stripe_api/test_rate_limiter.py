@@ -300,6 +300,25 @@ async def test_waiters_of_one_operation_get_no_other_refused(total: float, pause
     await asyncio.gather(*(each.task for each in retrieving))
 
 
+@pytest.mark.parametrize("waiting", [FULFIL, BUY])
+@in_virtual_time
+async def test_pauses_of_other_operations_get_nobody_refused_whose_turn_is_now(waiting: Priority) -> None:
+    """Whoever waits for their end will use the account's whole limit then; until then it is free."""
+    limits = limiter(total=LIMIT, operation=LIMIT, max_wait_seconds=3)
+    paused = [SUBSCRIBE, RETRIEVE, "GET /v1/refunds", "GET /v1/disputes/{id}", "GET /v1/subscriptions/{id}"]
+    await asyncio.sleep(1)
+    for operation in paused:
+        limits.slow_down(operation, None)
+    made = [Request(limits, waiting, operation, takes=0) for operation in paused for _ in range(60)]
+    await settle()
+
+    creating = Request(limits, BUY, CREATE, takes=0)
+    await creating.task
+
+    assert creating.waited < 0.001
+    await asyncio.gather(*(each.task for each in made), return_exceptions=True)
+
+
 @in_virtual_time
 async def test_a_wait_that_cannot_end_in_time_is_refused_at_once() -> None:
     """With the time in which the queue will be worked off; those that wait already get their turn in time."""

@@ -20,6 +20,8 @@ _KEYS_PER_ATTEMPT: Final = 3
 """Idempotency keys at Stripe for the customer of one attempt."""
 _MAX_ERASED: Final = 5
 """Erasures of one user within the day for which Stripe replays a customer, before the next checkout is refused."""
+_MAX_DELETED: Final = 5
+"""The same for customers that were deleted at Stripe."""
 _MAX_FRESH_FAILURES: Final = 2
 """Keys that one request may exhaust. Stripe is failing then, and the other keys are kept for later (ADR 8)."""
 
@@ -113,20 +115,30 @@ class Customers:
         raise StripeUnavailable
 
     async def _create(self, payer: Payer, suffix: str) -> str:
-        """Create a customer under the first usable key, and set its e-mail address before its id is stored."""
+        """Create a customer, and set its e-mail address before its id is stored.
+
+        A key may replay a customer that was deleted since. The next one names it, as after an erasure: a customer for
+        each checkout would leave e-mail addresses at Stripe of which no erasure knows.
+        """
+        for _ in range(_MAX_DELETED):
+            customer_id = await self._create_by_usable_key(payer, suffix)
+            try:
+                await self._update_email(customer_id, payer.email)
+            except CustomerMissing:
+                suffix = _after(customer_id)
+            else:
+                return customer_id
+        raise StripeUnavailable
+
+    async def _create_by_usable_key(self, payer: Payer, suffix: str) -> str:
         fresh_failures = 0
         for key in self._keys(payer, suffix):
             try:
-                customer_id = await self._stripe.create(key)
-                await self._update_email(customer_id, payer.email)
+                return await self._stripe.create(key)
             except IdempotencyKeyExhausted as exhausted:
                 fresh_failures += exhausted.just_now
                 if fresh_failures == _MAX_FRESH_FAILURES:
                     break
-            except CustomerMissing:
-                continue  # the key replays a customer that was deleted since
-            else:
-                return customer_id
         raise StripeUnavailable
 
     def _keys(self, payer: Payer, suffix: str) -> tuple[str, ...]:

@@ -147,6 +147,20 @@ async def test_p7_an_erased_user_who_returns_gets_another_customer(gateway: Gate
     assert len(found) == 3
 
 
+async def test_p7_a_user_who_returns_after_the_deletion_has_one_customer(
+    gateway: Gateway, customers: Customers
+) -> None:
+    """Twenty checkouts at once agree on it: nobody would know of the others, which have the e-mail address, too."""
+    payers = [Payer("user_ada", f"{number:08}-0000-4000-8000-000000000000", "eur", EMAIL) for number in range(20)]
+    erased = await customers.get_or_create(ADA)
+    gateway.customers.customers.clear()
+    gateway.stripe_customers.delete(erased)
+
+    found = await asyncio.gather(*(customers.get_or_create(payer) for payer in payers))
+
+    assert set(found) == set(gateway.stripe_customers.emails) == set(gateway.customers.customers.values())
+
+
 async def test_p7_a_replacement_that_was_erased_is_not_used(gateway: Gateway, customers: Customers) -> None:
     """Its key is that of the customer that it replaced."""
     deleted = await customers.get_or_create(ADA)
@@ -168,7 +182,7 @@ async def test_a_replacement_by_another_checkout_is_used(gateway: Gateway, custo
 
 
 async def test_a_guests_deleted_customer_is_left_behind(gateway: Gateway, customers: Customers) -> None:
-    """Its key would return it again and again, so the next key creates another."""
+    """Its key would return it again and again, so another key creates another."""
     deleted = await customers.get_or_create(GUEST)
     gateway.stripe_customers.delete(deleted)
 
@@ -176,7 +190,10 @@ async def test_a_guests_deleted_customer_is_left_behind(gateway: Gateway, custom
     third = await customers.replace_deleted(second, GUEST)
 
     assert len({deleted, second, third}) == 3
-    assert gateway.stripe_customers.keys[-2:] == [f"{ATTEMPTS_KEY}:1", f"{ATTEMPTS_KEY}:after:{second}"]
+    assert gateway.stripe_customers.keys[-2:] == [
+        f"{ATTEMPTS_KEY}:after:{deleted}",
+        f"{ATTEMPTS_KEY}:after:{second}",
+    ]
 
 
 async def test_a_failure_stored_under_a_users_key_does_not_lock_the_user_out(

@@ -370,7 +370,7 @@ export interface components {
         CancelSubscriptionBody: {
             /**
              * Mode
-             * @description undo reverts at_period_end while the period lasts, also if it was asked for in Stripe's customer portal. A subscription that is pending, incomplete or whose activation failed has no period yet: it ends at once, for good.
+             * @description at_period_end postpones no earlier end. undo reverts at_period_end while the period lasts, also if it was asked for in Stripe's customer portal. A subscription that is pending, incomplete or whose activation failed has no period yet: it ends at once, for good.
              * @default at_period_end
              * @enum {string}
              */
@@ -1004,7 +1004,7 @@ export interface components {
             cancelAt?: string | null;
             /**
              * Cancelatperiodend
-             * @description True if it ends with the current period.
+             * @description True if it ends with the current period: where the items have different ones, with the first.
              */
             cancelAtPeriodEnd: boolean;
             /**
@@ -1028,7 +1028,7 @@ export interface components {
             currency: string;
             /**
              * Currentperiodend
-             * @description Time of the next charge, unless it ends or is paused. The latest of the items'.
+             * @description The latest of the items'. Where they share one, it is the time of the next charge, unless the subscription ends or is paused; else each item has its own.
              */
             currentPeriodEnd?: string | null;
             /**
@@ -1064,7 +1064,7 @@ export interface components {
             items: components["schemas"]["BilledItemBody"][];
             /** @description Absent while it is charged. */
             pauseCollection?: components["schemas"]["PauseCollectionBody"] | null;
-            /** @description With status incomplete or past_due, while the buyer can pay the open invoice and Stripe is available; absent while a payment of it is processing. */
+            /** @description With status incomplete, past_due or unpaid, while the buyer can pay the open invoice and Stripe is available; absent while a payment of it is processing. */
             payment?: components["schemas"]["OpenPaymentBody"] | null;
             /**
              * Status

@@ -123,9 +123,13 @@ class SubscriptionBody(Body):
     discounts: list[DiscountBody]
     trial_end: datetime | None = None
     current_period_end: datetime | None = Field(
-        default=None, description="Time of the next charge, unless it ends or is paused. The latest of the items'."
+        default=None,
+        description="The latest of the items'. Where they share one, it is the time of the next charge, unless the "
+        "subscription ends or is paused; else each item has its own.",
     )
-    cancel_at_period_end: bool = Field(description="True if it ends with the current period.")
+    cancel_at_period_end: bool = Field(
+        description="True if it ends with the current period: where the items have different ones, with the first."
+    )
     cancel_at: datetime | None = Field(
         default=None,
         description="Time at which it is going to end. Set without cancel_at_period_end too, by Stripe's customer "
@@ -146,8 +150,8 @@ class SubscriptionBody(Body):
     created_at: datetime
     payment: OpenPaymentBody | None = Field(
         default=None,
-        description="With status incomplete or past_due, while the buyer can pay the open invoice and Stripe is "
-        "available; absent while a payment of it is processing.",
+        description="With status incomplete, past_due or unpaid, while the buyer can pay the open invoice and Stripe "
+        "is available; absent while a payment of it is processing.",
     )
 
 
@@ -163,9 +167,9 @@ class CancelSubscriptionBody(RequestBody):
 
     mode: Literal["at_period_end", "now", "undo"] = Field(
         default="at_period_end",
-        description="undo reverts at_period_end while the period lasts, also if it was asked for in Stripe's customer "
-        "portal. A subscription that is pending, incomplete or whose activation failed has no period yet: it ends at "
-        "once, for good.",
+        description="at_period_end postpones no earlier end. undo reverts at_period_end while the period lasts, also "
+        "if it was asked for in Stripe's customer portal. A subscription that is pending, incomplete or whose "
+        "activation failed has no period yet: it ends at once, for good.",
     )
 
 

@@ -142,6 +142,15 @@ class StripeSubscriptionState:
         ends = {item.current_period_end for item in self.items}
         return self.cancel_at_period_end or (self.cancel_at is not None and self.cancel_at in ends)
 
+    @property
+    def ends_within_the_period(self) -> bool:
+        """True if it ends no later than `cancel_at_period_end` would end it: with the first period of an item.
+
+        Source: https://docs.stripe.com/changelog/basil/2025-07-30/cancel-at-enums
+        """
+        ends = [item.current_period_end for item in self.items if item.current_period_end is not None]
+        return self.cancel_at is not None and bool(ends) and self.cancel_at <= min(ends)
+
 
 class InvoiceStatus(StrEnum):
     """Status of an invoice, in Stripe's values."""

@@ -142,7 +142,8 @@ class SubscriptionCancel:
                 ends and await self._awaits_first_charge(subscription, stripe_subscription_id)
             ):
                 return await self._end(subscription, stripe_subscription_id)
-            return await self._billing.cancel_at_period_end(stripe_subscription_id, ends=ends)
+            found = await self._find_ending(subscription, stripe_subscription_id) if ends else None
+            return found or await self._billing.cancel_at_period_end(stripe_subscription_id, ends=ends)
         except (NotFoundAtStripe, SubscriptionRefused) as refused:
             return await self._retrieve_ended(stripe_subscription_id, refused)
 
@@ -168,6 +169,16 @@ class SubscriptionCancel:
             return False
         found = await self._billing.retrieve(stripe_subscription_id)
         return found.state.status is SubscriptionStatus.INCOMPLETE
+
+    async def _find_ending(self, subscription: Subscription, stripe_subscription_id: str) -> StripeSubscription | None:
+        """Return the subscription if it ends within its period anyway, so that an earlier end is not postponed.
+
+        Stripe is asked again, because that end may have been taken back since the row was written.
+        """
+        if subscription.state is None or not subscription.state.ends_within_the_period:
+            return None
+        found = await self._billing.retrieve(stripe_subscription_id)
+        return found if found.state.ends_within_the_period else None
 
     async def _retrieve_ended(self, stripe_subscription_id: str, refused: Exception) -> StripeSubscription:
         """Return the subscription if it has ended meanwhile, else raise the refusal."""

@@ -4,7 +4,16 @@ import { Skeleton, StatusBadge } from "./components/small";
 import { formatDate } from "./money";
 import { nameOf } from "./OrdersReceipt";
 import { SubscriptionTerms } from "./SubscriptionsTerms";
-import { chargesGoOn, endOf, endsLater, hasEnded, owesPayment, PAID, statusWords } from "./subscriptionStatus";
+import {
+  chargesGoOn,
+  endOf,
+  endsLater,
+  hasEnded,
+  owesPayment,
+  PAID,
+  periodEnd,
+  statusWords,
+} from "./subscriptionStatus";
 import { useSubscriptionWatch } from "./subscriptionWatch";
 
 // Few buyers need it, and it brings Stripe's wrappers.
@@ -70,7 +79,8 @@ function OpenPayment(props: OpenPaymentProps) {
   if (!payment) return isLate && !props.isPaid ? <NotOffered /> : place;
   return (
     <Suspense fallback={place}>
-      <FinishPayment clientSecret={payment.clientSecret} {...props} />
+      {/* Stripe's elements keep the secret that they were made with. */}
+      <FinishPayment key={payment.clientSecret} clientSecret={payment.clientSecret} {...props} />
     </Suspense>
   );
 }
@@ -99,14 +109,14 @@ function Dates({ subscription }: { subscription: Subscription }) {
 }
 
 function datesOf(subscription: Subscription): [string, string][] {
-  const { status, trialEnd, currentPeriodEnd, endedAt, createdAt, pauseCollection } = subscription;
+  const { status, trialEnd, endedAt, createdAt, pauseCollection } = subscription;
   const dates: [string, string | null | undefined][] = [["Ordered", createdAt]];
   const ends = endsLater(subscription);
   if (hasEnded(subscription)) dates.push(["Ended", endedAt]);
   else if (pauseCollection) dates.push(["Payments resume", pauseCollection.resumesAt]);
   else if (ends && !chargesGoOn(subscription)) dates.push(["Trial ends", status === "trialing" ? trialEnd : null]);
-  else if (status === "trialing") dates.push(["First charge", trialEnd ?? currentPeriodEnd]);
-  else if (status === "active") dates.push(["Next charge", currentPeriodEnd]);
+  else if (status === "trialing") dates.push(["First charge", trialEnd ?? periodEnd(subscription)]);
+  else if (status === "active") dates.push(["Next charge", periodEnd(subscription)]);
   if (ends) dates.push(["Ends", endOf(subscription)]);
   return dates.filter((each): each is [string, string] => Boolean(each[1]));
 }

@@ -4,7 +4,7 @@ import { client } from "./client";
 import { MessageAlert } from "./components/Alert";
 import { Button } from "./components/Button";
 import { formatDate } from "./money";
-import { hasEnded, hasPeriod } from "./subscriptionStatus";
+import { chargesGoOn, endsLater, hasEnded, hasPeriod, lastCharges, periodEnd } from "./subscriptionStatus";
 
 type Mode = "at_period_end" | "now" | "undo";
 
@@ -35,7 +35,8 @@ export function SubscriptionEnding({ subscription, onChange }: SubscriptionEndin
   // An end that the shop has set is not taken back here, but the buyer may end it earlier.
   const goesOn = !subscription.endsWithPeriod;
 
-  if (hasEnded(subscription)) return null;
+  // Nor does its buyer end it later than the shop does.
+  if (hasEnded(subscription) || (goesOn && endsLater(subscription) && !chargesGoOn(subscription))) return null;
   return (
     <div className="stack-s">
       {message && <MessageAlert message={message} />}
@@ -69,12 +70,14 @@ function isAtTheBank(problem: unknown): boolean {
   return problem instanceof CheckoutProblem && problem.type === "payment_processing";
 }
 
-function consequence({ status, currentPeriodEnd }: Subscription, mode: Mode): string {
+function consequence(subscription: Subscription, mode: Mode): string {
+  const { status } = subscription;
   if (mode === "now") {
     return status === "unpaid" || status === "paused"
       ? "It ends at once, and nothing more will be charged."
       : "It ends at once, for good. It has not been paid yet, and nothing will be charged.";
   }
-  const end = currentPeriodEnd ? `on ${formatDate(currentPeriodEnd)}` : "with the period that is paid";
-  return `It ends ${end}. Until then it stays yours, and you can change your mind. Nothing more will be charged.`;
+  const end = periodEnd(subscription);
+  const when = end ? `on ${formatDate(end)}` : "with the period that is paid";
+  return `It ends ${when}, and ${lastCharges(subscription)}. Until then it stays yours, and you can change your mind.`;
 }

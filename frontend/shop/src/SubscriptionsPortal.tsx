@@ -4,8 +4,11 @@ import { client } from "./client";
 import { MessageAlert } from "./components/Alert";
 import { Button } from "./components/Button";
 
-/** Statuses of subscriptions that Stripe does not have. */
-const WITHOUT_PORTAL: ReadonlySet<Subscription["status"]> = new Set(["pending", "activation_failed"]);
+/** True if Stripe has it. One that was ended before it was created there is "canceled", and has no item of Stripe's. */
+function isAtStripe({ status, items }: Subscription): boolean {
+  if (status === "canceled") return items.some(({ id }) => id);
+  return status !== "pending" && status !== "activation_failed";
+}
 
 /** Button to Stripe's customer portal: payment method, invoices, and whatever else the shop allows there. */
 export function SubscriptionPortal({ subscription }: { subscription: Subscription }) {
@@ -23,7 +26,7 @@ export function SubscriptionPortal({ subscription }: { subscription: Subscriptio
     // The browser may come back to this page as it was left.
     setBusy(false);
   };
-  if (WITHOUT_PORTAL.has(subscription.status)) return null;
+  if (!isAtStripe(subscription)) return null;
   return (
     <div className="stack-s">
       {message && <MessageAlert message={message} />}

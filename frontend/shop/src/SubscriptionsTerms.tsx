@@ -22,12 +22,17 @@ export function SubscriptionTerms({ subscription }: { subscription: Subscription
           ))}
         </ul>
       )}
-      {!SETTING_UP.has(subscription.status) && <p className="soft small">{paidWith(subscription)}</p>}
+      {!CHARGES_NOTHING.has(subscription.status) && <p className="soft small">{paidWith(subscription)}</p>}
     </>
   );
 }
 
-const SETTING_UP: ReadonlySet<Subscription["status"]> = new Set(["pending", "activation_failed", "canceled"]);
+const CHARGES_NOTHING: ReadonlySet<Subscription["status"]> = new Set([
+  "pending",
+  "activation_failed",
+  "incomplete_expired",
+  "canceled",
+]);
 
 function termsOf({ interval, intervalCount }: Subscription): string {
   if (!interval || interval === "unknown" || !intervalCount) return "for each period";

@@ -75,20 +75,33 @@ export function statusWords(subscription: Subscription): StatusWords {
 
 function endingWords(subscription: Subscription): StatusWords {
   const end = endOf(subscription);
+  const { pauseCollection } = subscription;
   return {
     label: end ? `Ends ${formatDate(end)}` : "Ends with its period",
     tone: "warn",
-    text: chargesGoOn(subscription)
-      ? "It stays yours until then, and is charged as usual until then."
-      : "It stays yours until then, and nothing more will be charged.",
+    text: pauseCollection
+      ? `It stays yours until then. Payments are paused. ${pauseWords(pauseCollection).text}`
+      : `It stays yours until then, and ${chargesUntilEnd(subscription)}.`,
   };
+}
+
+function chargesUntilEnd(subscription: Subscription): string {
+  return chargesGoOn(subscription) ? "is charged as usual until then" : lastCharges(subscription);
+}
+
+/** Charges that are left of a subscription that ends with its period. */
+export function lastCharges({ status, items }: Subscription): string {
+  if (status === "past_due") return "the overdue payment may still be charged";
+  return items.some(({ quantity }) => quantity == null)
+    ? "what you use until then is charged"
+    : "nothing more will be charged";
 }
 
 function pauseWords({ behavior, resumesAt }: NonNullable<Subscription["pauseCollection"]>): StatusWords {
   return {
     label: resumesAt ? `Paused until ${formatDate(resumesAt)}` : "Paused",
     tone: "none",
-    text: PAUSES[behavior] ?? "Payments are paused. Ask the shop what becomes of what falls due meanwhile.",
+    text: PAUSES[behavior] ?? "Ask the shop what becomes of what falls due meanwhile.",
   };
 }
 
@@ -102,18 +115,30 @@ export function endsLater(subscription: Subscription): boolean {
 }
 
 /** Date at which a subscription is going to end. */
-export function endOf({ cancelAt, currentPeriodEnd }: Subscription): string | null | undefined {
-  return cancelAt ?? currentPeriodEnd;
+export function endOf(subscription: Subscription): string | null | undefined {
+  return subscription.cancelAt ?? periodEnd(subscription);
+}
+
+/**
+ * End of the period that is paid: the first one, where the items have different intervals. That is when Stripe charges
+ * next, or ends what is to end with its period.
+ * Source: https://docs.stripe.com/changelog/basil/2025-07-30/cancel-at-enums
+ */
+export function periodEnd({ items, currentPeriodEnd }: Subscription): string | null | undefined {
+  const ends = items.flatMap((item) => item.currentPeriodEnd ?? []);
+  return ends.sort()[0] ?? currentPeriodEnd;
 }
 
 /** True if the end is later than the period that is paid. */
-export function chargesGoOn({ cancelAt, currentPeriodEnd }: Subscription): boolean {
-  return Boolean(cancelAt && currentPeriodEnd && new Date(cancelAt) > new Date(currentPeriodEnd));
+export function chargesGoOn(subscription: Subscription): boolean {
+  const { cancelAt } = subscription;
+  const paidUntil = periodEnd(subscription);
+  return Boolean(cancelAt && paidUntil && new Date(cancelAt) > new Date(paidUntil));
 }
 
-/** True if a paid or free period is under way, to the end of which it can go on. */
+/** True if a paid or free period is or may be under way, to the end of which it can go on. */
 export function hasPeriod({ status }: Subscription): boolean {
-  return status === "active" || status === "trialing" || status === "past_due";
+  return status === "active" || status === "trialing" || status === "past_due" || status === "unknown";
 }
 
 /** True if the payment of an invoice was declined, or needs the buyer, or is at the bank. */

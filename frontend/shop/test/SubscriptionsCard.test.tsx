@@ -32,6 +32,9 @@ async function shown(changes: object): Promise<string> {
 const ENDS = "Ends March 1, 2027";
 const BY_USE = { ...COFFEE, id: "si_2", name: "Refills", quantity: null, unitAmount: null };
 
+const MONTHLY = { ...COFFEE, currentPeriodEnd: NEXT };
+const YEARLY = { ...COFFEE, id: "si_2", currentPeriodEnd: LATER };
+
 test.each<[string, object, string[], RegExp]>([
   ["as it was bought", {}, ["Active", "$14.00 per month", "Next charge", "December 20, 2026"], /Ends|Paused|Discount/],
   [
@@ -64,6 +67,24 @@ test.each<[string, object, string[], RegExp]>([
     { cancelAt: LATER },
     [ENDS, "charged as usual until then", "Next charge"],
     /nothing more/,
+  ],
+  [
+    "that ends with its period, and has an item that is billed by use",
+    { items: [COFFEE, BY_USE], amount: null, cancelAtPeriodEnd: true, cancelAt: NEXT },
+    ["Ends December 20, 2026", "what you use until then is charged"],
+    /nothing more/,
+  ],
+  [
+    "of items with different intervals that ends with the longest",
+    { items: [MONTHLY, YEARLY], amount: null, interval: null, currentPeriodEnd: LATER, cancelAt: LATER },
+    [ENDS, "charged as usual until then", "Next chargeDecember 20, 2026"],
+    /nothing more/,
+  ],
+  [
+    "that is paused and ends at a later date",
+    { pauseCollection: { behavior: "void", resumesAt: null }, cancelAt: LATER },
+    [ENDS, "Nothing is charged for this time"],
+    /as usual/,
   ],
   [
     "that is paused until a date",
@@ -109,6 +130,12 @@ test.each<[string, object, string[], RegExp]>([
   ],
   ["with a payment method of its own", { defaultPaymentMethodId: "pm_1" }, ["own payment method"], /default|pm_1/],
   ["with the customer's default payment method", {}, ["your default payment method"], /own/],
+  [
+    "that never started",
+    { status: "incomplete_expired", defaultPaymentMethodId: "pm_1" },
+    ["Never started"],
+    /Charged to/,
+  ],
   ["that is paid by invoice", { collectionMethod: "send_invoice" }, ["an invoice that is sent"], /default/],
   [
     "that is overdue and ends later: paying comes first",

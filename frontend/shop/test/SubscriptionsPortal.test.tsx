@@ -40,8 +40,15 @@ test.each([
   expect(wentTo).toEqual([]);
 });
 
-test.each(["pending", "activation_failed"])("Stripe has no subscription that is %s to manage", async (status) => {
-  const page = await render(<SubscriptionPortal subscription={{ id: "s1", status } as Subscription} />);
+test.each([
+  ["is pending", "pending"],
+  ["could not be started", "activation_failed"],
+  ["was ended before it was created there", "canceled"],
+])("Stripe has no subscription that %s to manage", async (_, status) => {
+  const items = [{ priceId: "price_1", id: null }];
+  const page = await render(
+    <SubscriptionPortal subscription={{ id: "s1", status, items } as unknown as Subscription} />,
+  );
 
   expect(page.textContent).toBe("");
 });

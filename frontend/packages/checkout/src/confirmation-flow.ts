@@ -9,7 +9,7 @@ import { problemTypeOf } from "./problems.js";
 import { finishCheckout, forgetAttemptId, storedAttemptId } from "./session.js";
 import { Store } from "./store.js";
 import { isPlaced, type PlacedStatus, sharedTabs, type Tabs } from "./tabs.js";
-import type { CheckoutMessage, CheckoutStatus, Purchase } from "./types.js";
+import type { CheckoutMessage, CheckoutStatus, Purchase, Subscription } from "./types.js";
 
 export interface ConfirmationFlowOptions {
   client: CheckoutClient;
@@ -180,11 +180,16 @@ function kindOf(status: CheckoutStatus["status"], purchase: Purchase | null | un
   const has = (wanted: string) => purchase?.subscriptions.some((each) => each.status === wanted);
   if (status !== "completed") return status;
   if (has("incomplete")) return "subscription_incomplete";
-  if (has("past_due")) return "subscription_past_due";
+  if (has("past_due") || purchase?.subscriptions.some(isPayable)) return "subscription_past_due";
   if (purchase?.needsAttention) return "subscription_needs_attention";
   if (has("incomplete_expired")) return "subscription_failed";
   if (has("canceled") || has("unpaid")) return "subscription_inactive";
   return has("pending") ? "subscription_pending" : status;
+}
+
+/** True if the payment of the last charge, which is not tried any more, is open to the buyer. */
+function isPayable({ status, payment }: Subscription): boolean {
+  return status === "unpaid" && Boolean(payment);
 }
 
 function isUnfinished({ status }: { status: string }): boolean {

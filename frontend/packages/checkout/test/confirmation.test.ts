@@ -178,6 +178,17 @@ test.each([
   expect(page.kind()).toBe(kind);
 });
 
+test("a purchase with an unpaid charge that can be paid here says so", async () => {
+  openPage(`${PAGE}?checkout=a1`);
+  const page = openConfirmation();
+  const subscribedUnpaid = subscribed("unpaid", { clientSecret: "pi_1_secret_1" });
+  page.gateway.on(statusOf("a1"), json({ status: "completed", purchase: subscribedUnpaid }));
+
+  await until(page, "completed");
+
+  expect(page.kind()).toBe("subscription_past_due");
+});
+
 describe("every status", () => {
   test.each([
     ["open", 0],

@@ -15,6 +15,7 @@ import aiohttp
 import stripe
 
 from payments_gateway.settings import StripeSettings
+from payments_gateway.stripe_api.calls import UNREADABLE
 from payments_gateway.stripe_api.http import stripe_session
 from payments_gateway.stripe_api.webhook_endpoints import StripeWebhookEndpoints, WebhookEndpoint
 from payments_gateway.stripe_api.webhooks import EVENT_TYPES
@@ -56,7 +57,7 @@ async def ensure(settings: StripeSettings, url: str, *, check: bool = False) -> 
         return _fail("the restricted key may not do this: it needs the permission rak_webhook_write")
     except stripe.InvalidRequestError as error:
         return _fail(f"Stripe refuses the endpoint: {error.user_message}")
-    except stripe.StripeError:
+    except (stripe.StripeError, aiohttp.ClientError, *UNREADABLE):  # the library passes truncated responses on
         return _fail("Stripe is unavailable; run the command again")
 
 

@@ -264,6 +264,8 @@ async def test_the_secret_is_printed_whatever_fails_after_the_creation(
         ("unauthorized", "Stripe refuses the key of GATEWAY_STRIPE_SECRET_KEY"),
         ("forbidden", "it needs the permission rak_webhook_write"),
         ("rate_limit", "Stripe is unavailable; run the command again"),
+        ("cut_body_after", "Stripe is unavailable; run the command again"),
+        ("foreign_json_after", "Stripe is unavailable; run the command again"),
     ],
 )
 async def test_a_failure_is_explained(

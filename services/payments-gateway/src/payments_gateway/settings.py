@@ -1,6 +1,5 @@
 """Settings of payments-gateway: environment variables that begin with GATEWAY_."""
 
-import re
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import DirectoryPath, Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from payments_gateway.stripe_api.operations import OPERATIONS
 from servicekit.certificates import TlsFiles
 from servicekit.plaintext import is_remote_address
 from servicekit.settings import Listen, ServiceSettings
@@ -22,7 +22,6 @@ _IPV4_AS_IPV6: Final = IPv6Network("::ffff:0:0/96")
 
 EACH_OPERATION: Final = "each"
 """Key of the limit of operations that have none of their own."""
-_OPERATION: Final = re.compile(r"(GET|POST|DELETE) /v\d(/[a-z_]+|/\{id\})+")
 
 Algorithm = Literal["RS256", "PS256", "ES256", "EdDSA"]
 """Signature algorithms with a key pair. `none` and shared secrets are not offered: the keys are public."""
@@ -129,7 +128,7 @@ class GatewaySettings(StripeSettings):
         default={EACH_OPERATION: 25.0},
         description="Requests a second that Stripe allows of each operation. Operations whose limit Stripe has raised "
         "follow, such as 25,POST /v1/payment_intents=50,GET /v1/payment_intents/{id}=50. The metric "
-        "holdfast_stripe_rate_limit names those in use.",
+        "holdfast_stripe_rate_limit names those in use; others are refused.",
     )
     stripe_share: float = Field(
         default=1.0,
@@ -261,8 +260,9 @@ class GatewaySettings(StripeSettings):
         limits = {EACH_OPERATION: each}
         for exception in exceptions:
             operation, _, limit = exception.partition("=")
-            if not _OPERATION.fullmatch(operation.strip()):
-                raise ValueError("must be a number, and then operations such as POST /v1/payment_intents=50")
+            if operation.strip() not in OPERATIONS:
+                known = ", ".join(sorted(OPERATIONS))
+                raise ValueError(f"must be a number, and then some of these operations, each with =number: {known}")
             if operation.strip() in limits:
                 raise ValueError(f"must not name {operation.strip()} twice")
             limits[operation.strip()] = limit.strip()

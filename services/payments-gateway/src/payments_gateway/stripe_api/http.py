@@ -22,6 +22,7 @@ from payments_gateway.domain.stripe_errors import (
     StripePermissionMissing,
     StripeUnavailable,
 )
+from payments_gateway.stripe_api.operations import operation_of
 from payments_gateway.stripe_api.rate_limiter import (
     ALL_OPERATIONS,
     LimiterRefusal,
@@ -50,8 +51,6 @@ _PERMISSION: Final = re.compile(rb"'(rak_[a-z0-9_]{1,64})'")
 """Permission that a 403 asks for: "Having the 'rak_subscription_read' permission would allow this request to continue."
 Source: https://github.com/stripe/stripe-node/issues/2246"""
 _LIMITS_OF_ALL: Final = frozenset({"global-rate", "global-concurrency"})
-_NAMESPACES: Final = frozenset({"billing", "billing_portal", "checkout"})
-"""Parts of a path that stand before the kind of object."""
 _REQUEST_ID: Final = re.compile(r"req_[A-Za-z0-9_]{1,64}")
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _MAX_PAUSE_SECONDS: Final = 2.0
@@ -219,14 +218,6 @@ def _retry_forbidden(response: StripeResponse, method: str) -> bool:
     That repeat has no second effect, and shows if the failure is stored under the key.
     """
     return response.retry_forbidden and not (method.upper() == "POST" and response.kind is ResponseKind.SERVER_ERROR)
-
-
-def operation_of(method: str, url: str) -> str:
-    """Return a request's name: method and path, without ids and queries. By it Stripe limits, and we log and count."""
-    parts = [part for part in url.partition("://")[2].partition("?")[0].split("/")[1:] if part]
-    place_of_id = 3 if len(parts) > 1 and parts[1] in _NAMESPACES else 2  # /v1/objects/ID/…
-    names = ["{id}" if place == place_of_id else part for place, part in enumerate(parts)]
-    return f"{method.upper()} /{'/'.join(names)}"
 
 
 def stripe_session(*, max_connections: int) -> aiohttp.ClientSession:

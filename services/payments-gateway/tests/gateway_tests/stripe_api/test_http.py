@@ -19,8 +19,8 @@ from payments_gateway.domain.stripe_errors import (
     StripePermissionMissing,
     StripeUnavailable,
 )
-from payments_gateway.stripe_api.http import operation_of
 from payments_gateway.stripe_api.intents import StripeIntents
+from payments_gateway.stripe_api.operations import operation_of
 from servicekit.deadline import deadline
 
 from ..samples import ATTEMPT_ID

@@ -303,7 +303,7 @@ async def test_waiters_of_one_operation_get_no_other_refused(total: float, pause
 @pytest.mark.parametrize("waiting", [FULFIL, BUY])
 @in_virtual_time
 async def test_pauses_of_other_operations_get_nobody_refused_whose_turn_is_now(waiting: Priority) -> None:
-    """Whoever waits for their end will use the account's whole limit then; until then it is free."""
+    """Requests that wait for their end will use the account's whole limit then; until then it is free."""
     limits = limiter(total=LIMIT, operation=LIMIT, max_wait_seconds=3)
     paused = [SUBSCRIBE, RETRIEVE, "GET /v1/refunds", "GET /v1/disputes/{id}", "GET /v1/subscriptions/{id}"]
     await asyncio.sleep(1)

@@ -50,6 +50,13 @@ const WORDS: Record<Subscription["status"], StatusWords> = {
   unknown: { label: "Status unknown", tone: "none", text: "Ask the shop about this subscription." },
 };
 
+/** A pause that a failed payment has caused: the open invoice lets it go on. */
+const PAUSED_UNPAID: StatusWords = {
+  label: "Paused, unpaid",
+  tone: "bad",
+  text: "The last payment failed, so it is paused. Pay it here to go on, or end it here.",
+};
+
 /** An open invoice that the buyer has paid, until the payment has arrived. */
 export const PAID: StatusWords = {
   label: "Confirming payment",
@@ -65,7 +72,8 @@ const PAUSES: Record<string, string> = {
 };
 
 export function statusWords(subscription: Subscription): StatusWords {
-  const words = WORDS[subscription.status];
+  const isPausedUnpaid = subscription.status === "paused" && owesPayment(subscription);
+  const words = isPausedUnpaid ? PAUSED_UNPAID : WORDS[subscription.status];
   // Where the buyer has to act, that comes first; the dates tell the rest.
   if (hasEnded(subscription) || words.tone === "bad") return words;
   if (endsLater(subscription)) return endingWords(subscription);
@@ -142,8 +150,9 @@ export function hasPeriod({ status }: Subscription): boolean {
 }
 
 /** True if the payment of an invoice was declined, or needs the buyer, or is at the bank. */
-export function owesPayment({ status }: Subscription): boolean {
-  return status === "incomplete" || status === "past_due" || status === "unpaid";
+export function owesPayment({ status, payment }: Subscription): boolean {
+  const isPausedUnpaid = status === "paused" && Boolean(payment);
+  return isPausedUnpaid || status === "incomplete" || status === "past_due" || status === "unpaid";
 }
 
 /** True if the buyer can do nothing, and the status is about to change by itself. */

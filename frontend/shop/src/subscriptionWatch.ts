@@ -14,13 +14,22 @@ interface SubscriptionWatch {
 
 /**
  * Look again at a subscription while its status is about to change: until it is set up, until the buyer can pay its
- * open invoice, and after they paid until the payment has arrived.
+ * open invoice, and after they paid until the payment has arrived. At one that is paused it looks once.
  */
 export function useSubscriptionWatch(subscription: Subscription, lookAgain: () => void): SubscriptionWatch {
   const [hasPaid, setPaid] = useState(false);
   const look = useEffectEvent(lookAgain);
+  const isPaused = subscription.status === "paused";
+  // Lists show no payment, and only few pauses have one.
+  const mayOwe = isPaused && !subscription.payment;
+  useEffect(() => {
+    if (!mayOwe) return;
+    const timer = setTimeout(() => look());
+    return () => clearTimeout(timer);
+  }, [mayOwe]);
   const isPaid = hasPaid && owesPayment(subscription);
-  const awaited = isPaid || settlesSoon(subscription);
+  // The payment is not offered any more, and the pause ends soon.
+  const awaited = isPaid || (hasPaid && isPaused) || settlesSoon(subscription);
   useEffect(() => {
     if (awaited) return withGrowingPauses(() => look());
   }, [awaited]);

@@ -26,6 +26,7 @@ test.each([
   ["incomplete", "Pay and start the subscription"],
   ["past_due", "Pay the overdue amount"],
   ["unpaid", "Pay the overdue amount"],
+  ["paused", "Pay the overdue amount"],
 ] as const)("a debit of one that is %s, refused later, can be paid again on the same page", async (owing, button) => {
   status = "processing";
   const page = await render(<Watched status={owing} />);
@@ -65,7 +66,7 @@ const OWING = {
 } as unknown as Subscription;
 
 /** Card whose every look brings the same answer: the gateway offers the payment as long as it is not settled. */
-function Watched({ status }: { status: "incomplete" | "past_due" | "unpaid" }) {
+function Watched({ status }: { status: "incomplete" | "past_due" | "unpaid" | "paused" }) {
   const [subscription, setSubscription] = useState({ ...OWING, status });
   return (
     <SubscriptionCard

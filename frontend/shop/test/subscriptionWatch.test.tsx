@@ -37,13 +37,19 @@ test.each(["pending", "incomplete", "past_due", "unpaid"] as const)(
   },
 );
 
+test("a subscription that is paused is looked at once: lists do not tell if a failed payment paused it", async () => {
+  const { looksWithin } = await watch({ status: "paused" });
+
+  expect(await looksWithin(60)).toBe(1);
+});
+
 test.each(["active", "activation_failed", "canceled"] as const)("one that is %s is left alone", async (status) => {
   const { looksWithin } = await watch({ status });
 
   expect(await looksWithin(60)).toBe(0);
 });
 
-test.each(["incomplete", "past_due"] as const)(
+test.each(["incomplete", "past_due", "paused"] as const)(
   "an open invoice of one that is %s is left alone until the buyer has paid it",
   async (status) => {
     const { looksWithin, pay, isPaid } = await watch({ status, payment: PAYMENT });

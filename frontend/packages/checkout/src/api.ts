@@ -1064,7 +1064,7 @@ export interface components {
             items: components["schemas"]["BilledItemBody"][];
             /** @description Absent while it is charged. */
             pauseCollection?: components["schemas"]["PauseCollectionBody"] | null;
-            /** @description With status incomplete, past_due or unpaid, while the buyer can pay the open invoice and Stripe is available; absent while a payment of it is processing. */
+            /** @description While the buyer can pay the open invoice and Stripe is available, with status incomplete, past_due, unpaid, or paused after a failed payment; absent while a payment of it is processing. */
             payment?: components["schemas"]["OpenPaymentBody"] | null;
             /**
              * Status

@@ -150,8 +150,8 @@ class SubscriptionBody(Body):
     created_at: datetime
     payment: OpenPaymentBody | None = Field(
         default=None,
-        description="With status incomplete, past_due or unpaid, while the buyer can pay the open invoice and Stripe "
-        "is available; absent while a payment of it is processing.",
+        description="While the buyer can pay the open invoice and Stripe is available, with status incomplete, "
+        "past_due, unpaid, or paused after a failed payment; absent while a payment of it is processing.",
     )
 
 

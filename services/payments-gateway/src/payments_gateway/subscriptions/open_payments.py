@@ -9,11 +9,20 @@ from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSub
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 
-_UNPAID: Final = frozenset({SubscriptionStatus.INCOMPLETE, SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID})
-"""Statuses in which the payment of the open invoice makes the subscription active.
+_UNPAID: Final = frozenset(
+    {
+        SubscriptionStatus.INCOMPLETE,
+        SubscriptionStatus.PAST_DUE,
+        SubscriptionStatus.UNPAID,
+        SubscriptionStatus.PAUSED,
+    }
+)
+"""Statuses in which the payment of the open invoice lets the subscription go on.
 
 Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses (unpaid: "pay the most recent
-invoice", which is offered while it is open, not a draft)
+invoice", which is offered while it is open, not a draft), and for a pause after a failed renewal, whose invoice
+"remains collectible", https://docs.stripe.com/changelog/endive/2026-09-30/pause-on-payment-failure. Most pauses leave
+no open invoice.
 """
 
 

@@ -125,15 +125,16 @@ async def test_a_payment_that_begins_during_the_cancel_is_reported(
     assert len([each for each in caplog.records if "was charged" in each.message]) == reports
 
 
-async def test_the_open_invoice_of_an_unpaid_subscription_is_offered(
-    http: aiohttp.ClientSession, gateway: Gateway
+@pytest.mark.parametrize("status", ["unpaid", "paused"])
+async def test_the_open_invoice_of_one_that_a_failed_renewal_has_stopped_is_offered(
+    http: aiohttp.ClientSession, gateway: Gateway, status: str
 ) -> None:
-    """Stripe's retries are over; the payment of the latest invoice makes it active again."""
-    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus.UNPAID)
+    """Stripe's retries are over, or it pauses after a failure; the payment of the latest invoice lets it go on."""
+    subscription = await unpaid(gateway, "user_ada", SubscriptionStatus(status))
 
     answer = await get(http, f"/api/subscriptions/{subscription.id}", Authorization=ADA)
 
-    assert (answer.json["status"], answer.json["payment"]) == ("unpaid", {"clientSecret": "pi_of_sub_1_secret_hush"})
+    assert (answer.json["status"], answer.json["payment"]) == (status, {"clientSecret": "pi_of_sub_1_secret_hush"})
 
 
 async def test_a_first_payment_that_is_over_is_not_offered(http: aiohttp.ClientSession, gateway: Gateway) -> None:

@@ -30,6 +30,32 @@ async def test_a_deleted_customer_leaves_a_tombstone(sim: SimulatedStripe) -> No
     assert refused.value.http_status == 404
 
 
+@pytest.mark.parametrize("method", ["pm_card_visa", "pm_usBankAccount"])
+async def test_nothing_is_charged_for_a_deleted_customer(sim: SimulatedStripe, method: str) -> None:
+    """The confirm is refused before there is a charge."""
+    customer = await sim.api.v1.customers.create_async({})
+    intent = await sim.intent(customer=customer.id, setup_future_usage="off_session")
+    await sim.api.v1.customers.delete_async(customer.id)
+
+    refused = await sim.pay(intent.id, payment_method=method)
+
+    assert refused["error"]["code"] == "resource_missing"
+    assert [name for name in await sim.event_types() if name.startswith("charge.")] == []
+
+
+async def test_a_challenge_charges_nothing_for_a_deleted_customer(sim: SimulatedStripe) -> None:
+    """The buyer passes it after the customer was deleted."""
+    customer = await sim.api.v1.customers.create_async({})
+    intent = await sim.intent(customer=customer.id, setup_future_usage="off_session")
+    await sim.pay(intent.id, payment_method="pm_card_authenticationRequired")
+    await sim.api.v1.customers.delete_async(customer.id)
+
+    refused = await sim.control("POST", f"/payment_intents/{intent.id}/challenge")
+
+    assert refused["error"]["code"] == "resource_missing"
+    assert [name for name in await sim.event_types() if name.startswith("charge.")] == []
+
+
 @pytest.mark.parametrize("email", ["nobody", "a@b", "a b@shop.example"])
 async def test_an_invalid_email_is_refused(sim: SimulatedStripe, email: str) -> None:
     """The error names the parameter."""

@@ -30,11 +30,16 @@ async def until_draft(sim: SimulatedStripe, subscription: stripe.Subscription) -
     await sim.control("POST", "/clock/advance", {"seconds": end - now + 60})
 
 
+def intent_of(subscription: stripe.Subscription) -> str:
+    """Return the id of the intent that pays the first invoice."""
+    invoice: Any = subscription.latest_invoice
+    return str(invoice.confirmation_secret.client_secret.partition("_secret_")[0])
+
+
 async def debited(sim: SimulatedStripe) -> tuple[stripe.Subscription, str]:
     """Return a subscription whose first debit is processing, and the intent's id."""
     subscription = await sim.subscription(FAILS_LATER)
-    invoice: Any = subscription.latest_invoice
-    intent_id = invoice.confirmation_secret.client_secret.partition("_secret_")[0]
+    intent_id = intent_of(subscription)
     await sim.pay(intent_id, payment_method=DEBIT)
     return subscription, intent_id
 
@@ -83,6 +88,35 @@ async def test_a_debit_outlives_the_subscription_that_is_canceled(
     assert (ended.status, during.status, during.auto_advance) == ("incomplete_expired", "open", False)
     assert (after.status, after.amount_paid) == (left, 1200 if succeed else 0)
     assert (await fetch(sim, subscription)).status == "incomplete_expired"
+
+
+@pytest.mark.parametrize("changes", [{"amount": 100}, {"currency": "eur"}, None])
+async def test_the_intent_of_an_invoice_stays_its_own(sim: SimulatedStripe, changes: Any) -> None:
+    """Neither canceled nor of another amount: the invoice would be paid by less, or by a retry of a canceled intent."""
+    subscription = await sim.subscription(payment_behavior="default_incomplete")
+    intent_id = intent_of(subscription)
+    api = sim.api.v1.payment_intents
+
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await (api.update_async(intent_id, changes) if changes else api.cancel_async(intent_id))
+
+    assert refused.value.code == "simulator_not_modelled"
+
+
+async def test_a_draft_of_a_deleted_customer_is_not_finalized(sim: SimulatedStripe) -> None:
+    """It stays a draft, and no scheduled action fails."""
+    subscription = await sim.subscription()
+    pause: Any = {"pause_collection": {"behavior": "keep_as_draft"}}
+    await sim.api.v1.subscriptions.update_async(subscription.id, pause)
+    await sim.later(days=32)
+    await sim.api.v1.customers.delete_async(str(subscription.customer))
+    [draft] = (await sim.api.v1.invoices.list_async({"subscription": subscription.id, "status": "draft"})).data
+
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await sim.api.v1.invoices.update_async(str(draft.id), {"auto_advance": True})
+
+    await sim.later(days=1)
+    assert (refused.value.code, refused.value.param) == ("resource_missing", "customer")
 
 
 async def test_the_only_invoice_left_can_be_void() -> None:

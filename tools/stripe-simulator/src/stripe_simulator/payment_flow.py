@@ -82,6 +82,7 @@ def confirm(account: Account, intent: StripeObject, confirmation: Confirmation) 
         raise wrong_status(intent, "confirm", CONFIRMABLE)
     if intent["payment_method"] is None:
         raise missing_payment_method(intent)
+    _check_customer(account, intent)
     method = account["payment_methods"].get(intent["payment_method"])
     check_method(account, intent, method)
     if _needs_buyer(account, method):
@@ -93,12 +94,19 @@ def finish_challenge(account: Account, intent: StripeObject, *, passed: bool) ->
     """Pass or fail the buyer's 3-D Secure challenge. Raises Stripe's 402 if the bank declines after it."""
     if intent["status"] != "requires_action":
         raise unexpected_state(intent, "This PaymentIntent has no challenge to finish.")
+    _check_customer(account, intent)
     method = account["payment_methods"].get(intent["payment_method"])
     if not passed:
         return _fail(account, intent, method, AUTHENTICATION_FAILED, None)
     if intent["setup_future_usage"] == "off_session":
         mark_set_up(account, method["id"])
     return _charge(account, intent, method)
+
+
+def _check_customer(account: Account, intent: StripeObject) -> None:
+    """Refuse to charge for a customer who was deleted."""
+    if intent["customer"] is not None:
+        account["customers"].get(intent["customer"], param="customer", status=400)
 
 
 def settle(account: Account, intent: StripeObject, *, paid: bool) -> StripeObject:

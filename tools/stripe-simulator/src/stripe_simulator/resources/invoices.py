@@ -30,6 +30,8 @@ def _list(call: Call) -> StripeObject:
 def _update(call: Call) -> StripeObject:
     """Change metadata, or turn the automatic collection of a draft on or off."""
     invoice, params = _retrieve(call), call.params
+    if invoice["status"] == "draft" and params.get("auto_advance"):
+        call.account["customers"].get(invoice["customer"], param="customer", status=400)
     changes: Params = {}
     if "metadata" in params:
         changes["metadata"] = merge_metadata(invoice["metadata"], params["metadata"])

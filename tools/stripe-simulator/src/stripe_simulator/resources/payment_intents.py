@@ -5,13 +5,15 @@ from typing import Final
 import stripe.params as shapes
 
 from stripe_simulator import payment_flow
+from stripe_simulator.account import Account
 from stripe_simulator.api_errors import ApiError, invalid
 from stripe_simulator.api_keys import KeyKind
+from stripe_simulator.billing.invoices import invoice_of
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
 from stripe_simulator.endpoints import Call, Endpoint, Resource
 from stripe_simulator.intent_errors import not_updatable
 from stripe_simulator.money import check_charge_amount, check_currency
-from stripe_simulator.parameters import Parameters, Params, merge_metadata
+from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params, merge_metadata
 from stripe_simulator.payment_flow import INTENTS, Confirmation
 from stripe_simulator.resources.intent_requests import (
     ONLY_WITH_CONFIRM,
@@ -31,6 +33,7 @@ from stripe_simulator.resources.new_payment_intent import KIND, new_intent
 _ALWAYS_UPDATABLE: Final = frozenset({"description", "metadata", "expand"})
 _TEXTS: Final = ("description", "receipt_email", "statement_descriptor", "statement_descriptor_suffix")
 _MAX_DESCRIPTOR_LENGTH: Final = 22
+_FIXED_BY_INVOICE: Final = frozenset({"amount", "currency", "customer"})
 _DEBITS: Final = ("sepa_debit", "us_bank_account")
 _PUBLIC_FIELDS: Final = (
     "id",
@@ -165,6 +168,8 @@ def _update(call: Call) -> StripeObject:
     fixed = [name for name in call.params if name not in _ALWAYS_UPDATABLE]
     if fixed and intent["status"] not in UPDATABLE:
         raise not_updatable(intent, fixed[0], UPDATABLE)
+    if _FIXED_BY_INVOICE & call.params.keys():
+        _check_not_of_invoice(call.account, intent)
     _check_descriptor(call.params)
     return call.account.change(INTENTS, intent, **_changes(call, intent))
 
@@ -189,8 +194,17 @@ def _changes(call: Call, intent: StripeObject) -> Params:
     return changes | method_change
 
 
+def _check_not_of_invoice(account: Account, intent: StripeObject) -> None:
+    """Refuse what would part an intent from the invoice that it pays: what Stripe then does is not documented."""
+    if invoice_of(account, intent["id"]) is not None:
+        raise invalid(
+            "The simulator does not model this change of an invoice's PaymentIntent.", param="intent", code=NOT_MODELLED
+        )
+
+
 def _cancel(call: Call) -> StripeObject:
     intent = call.account[INTENTS].get(call.id, param="intent")
+    _check_not_of_invoice(call.account, intent)
     return payment_flow.cancel(call.account, intent, call.params.get("cancellation_reason"))
 
 

@@ -73,14 +73,15 @@ class Definitions {
     // `deleted?: void` tells an object from what is left of a deleted one.
     const properties = this.#checker.getPropertiesOfType(type).filter((each) => !this.#isVoid(each));
     const values = this.#checker.getIndexInfosOfType(type)[0]?.type;
-    if (properties.length === 0 && !values) return {};
+    if (!(type.flags & ts.TypeFlags.Object)) return {};
     const name = this.#name(type);
     this.#names.set(type, name);
     const schema = {
       type: "object" as const,
       properties: {} as Record<string, Schema>,
       required: properties.filter((each) => !(each.flags & ts.SymbolFlags.Optional)).map((each) => each.name),
-      additionalProperties: values ? this.convert(values) : (false as const),
+      // Of an interface without fields only that it is an object is known.
+      additionalProperties: values ? this.convert(values) : properties.length === 0 && {},
     };
     this.schemas[name] = schema;
     for (const each of properties) schema.properties[each.name] = this.convert(this.#checker.getTypeOfSymbol(each));

@@ -6,13 +6,15 @@ values later; here they are closed, because the version is fixed.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import NoneType
 from typing import Any, Final
 
 Schema = Mapping[str, Any]
 
+UPCOMING_INVOICE: Final = "invoice (upcoming)"
+"""Kind of the invoice in an invoice.upcoming, of which less is known than of others."""
 _PYTHON_TYPES: Final[Mapping[str, tuple[type[Any], ...]]] = {
     "string": (str,),
     "number": (int, float),
@@ -121,7 +123,8 @@ class PublishedTypes:
             return
         for deviation in self._check(schema, event, Place()):
             if not _is_of_partial_object(deviation):
-                yield deviation
+                preview = event["type"] == "invoice.upcoming" and deviation.kind == "invoice"
+                yield replace(deviation, kind=UPCOMING_INVOICE) if preview else deviation
 
     def _check(self, schema: Schema, value: Any, place: Place) -> Iterator[Deviation]:
         schema = self._resolve(schema)

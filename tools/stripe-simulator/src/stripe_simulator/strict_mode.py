@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from stripe_simulator.published_types import Deviation, Problem, PublishedTypes
+from stripe_simulator.published_types import UPCOMING_INVOICE, Deviation, Problem, PublishedTypes
 
 PUBLISHED_TYPES_VARIABLE: Final = "STRIPE_SIMULATOR_PUBLISHED_TYPES"
 
@@ -21,7 +21,7 @@ KNOWN_DEVIATIONS: Final = {
     Deviation("error", "code", Problem.OUTSIDE_ENUM, "subscription_payment_intent_requires_action"): (
         "The types list the codes of a payment's last error; https://docs.stripe.com/error-codes has this one too."
     ),
-    Deviation("invoice", "id", Problem.MISSING): (
+    Deviation(UPCOMING_INVOICE, "id", Problem.MISSING): (
         "The invoice of an invoice.upcoming has no id: https://docs.stripe.com/api/events/types says so, and so does "
         "the comment on that event in the types."
     ),

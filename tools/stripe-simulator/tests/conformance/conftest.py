@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ SCRIPTS: Final = Path(__file__).parents[4] / "frontend/conformance"
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bodies that the simulator answered or sent, and the method and path of each request."""
+    """Bodies that the simulator answered or sent, and the method and path of each request that it did not refuse."""
 
     bodies: list[Any]
     requests: list[tuple[str, str]]
@@ -67,7 +68,8 @@ async def _observe(drive: Callable[[SimulatedStripe], Awaitable[None]]) -> Traff
         await drive(sim)
         await sim.wait_until_idle()
         bodies += [delivered.event for delivered in receiver.received]
-        requests = [(each["method"], each["path"]) for each in sim.simulator.state.requests.matching("*", "*", 0)]
+        log = sim.simulator.state.requests.matching("*", "*", 0)
+        requests = [(each["method"], each["path"]) for each in log if each["status"] == HTTPStatus.OK]
     return Traffic(bodies, requests)
 
 

@@ -210,7 +210,7 @@ def table(types: PublishedTypes, traffic: Traffic, found: set[Deviation]) -> str
         here = [each for each in found if each.kind == kind]
         counts = Counter(each.problem for each in here)
         explained = sum(each in KNOWN_DEVIATIONS for each in here)
-        shown = seen[kind.removesuffix(" (deleted)")]
+        shown = seen[kind.partition(" (")[0]]
         rows.append((kind, shown, len(types.required.get(kind, ())), *(counts[each] for each in Problem), explained))
     widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
@@ -244,11 +244,30 @@ def test_each_problem_is_found(
     assert all(each.path.startswith(next(iter(changes))) for each in found if each.kind == "payment_intent")
 
 
-@pytest.mark.parametrize("name", ["id", "amount", "last_payment_error", "latest_charge"])
-def test_each_missing_key_is_found(published: Mapping[str, PublishedTypes], traffic: Traffic, name: str) -> None:
-    """A key is required even where its value may be null."""
-    intent = next(body for body in traffic.bodies if body.get("object") == "payment_intent")
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("payment_intent", name) for name in ("id", "amount", "last_payment_error", "latest_charge")),
+        ("invoice", "id"),
+    ],
+)
+def test_each_missing_key_is_found(
+    published: Mapping[str, PublishedTypes], traffic: Traffic, kind: str, name: str
+) -> None:
+    """A key is required even where its value may be null, and where another invoice may lack it."""
+    shown = next(body for body in traffic.bodies if body.get("object") == kind)
 
-    found = published["npm"].check({key: value for key, value in intent.items() if key != name})
+    found = published["npm"].check({key: value for key, value in shown.items() if key != name})
 
-    assert found == [Deviation("payment_intent", name, Problem.MISSING)]
+    assert found == [Deviation(kind, name, Problem.MISSING)]
+    assert found[0] not in KNOWN_DEVIATIONS
+
+
+def test_an_object_without_fields_is_an_object(published: Mapping[str, PublishedTypes], traffic: Traffic) -> None:
+    """Null, for one, is found there, too."""
+    methods = (each for body in traffic.bodies for each in objects_in(body) if each["object"] == "payment_method")
+    wallet = next(each for each in methods if each["type"] == "amazon_pay")
+
+    found = published["npm"].check(wallet | {"amazon_pay": None})
+
+    assert found == [Deviation("payment_method", "amazon_pay", Problem.WRONG_TYPE, "null")]

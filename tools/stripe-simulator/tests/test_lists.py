@@ -167,3 +167,25 @@ async def test_what_is_embedded_is_expanded_through_lists(sim: SimulatedStripe) 
         await sim.api.v1.subscriptions.retrieve_async(
             subscription.id, {"expand": ["items.data.discounts.source.coupon"]}
         )
+
+
+async def test_a_subscription_shows_its_first_ten_items(sim: SimulatedStripe) -> None:
+    """The others are listed, in the same order."""
+    prices = [await sim.recurring_price() for _ in range(12)]
+    made = await sim.subscription(items=[{"price": price} for price in prices])
+    api = sim.api.v1.subscription_items
+
+    all_items = await api.list_async({"subscription": made.id, "limit": 100})
+    first = await api.list_async({"subscription": made.id, "limit": 5})
+    second = await api.list_async({"subscription": made.id, "limit": 5, "starting_after": first.data[-1].id})
+
+    shown = [
+        (await sim.api.v1.subscriptions.retrieve_async(made.id)),
+        (await sim.api.v1.subscriptions.list_async()).data[0],
+    ]
+    embedded = [each.to_dict()["items"] for each in (made, *shown)]
+    assert [each.price.id for each in all_items.data] == prices
+    assert [[item["price"]["id"] for item in each["data"]] for each in embedded] == [prices[:10]] * 3
+    assert all(each["has_more"] for each in embedded)
+    assert [each.price.id for each in (*first.data, *second.data)] == prices[:10]
+    assert (all_items.has_more, second.has_more) == (False, True)

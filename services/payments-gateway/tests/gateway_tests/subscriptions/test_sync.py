@@ -34,6 +34,20 @@ async def test_an_event_writes_what_stripe_shows_now(billing: Billing) -> None:
     assert after.version > before.version
 
 
+async def test_more_items_than_stripe_shows_at_once_are_written(billing: Billing) -> None:
+    """From the first charge to the end: the others are listed."""
+    plans = [await billing.plan() for _ in range(12)]
+    [subscription] = (await billing.fulfil(await billing.paid(*plans))).subscriptions
+    bound = billing.the_recorded()
+    await billing.end(subscription)
+
+    await billing.on_event(bound)
+
+    states = [each.state for each in (bound, billing.the_recorded())]
+    wanted = [plan.price_id for plan in plans]
+    assert [[item.price_id for item in state.items] for state in states if state is not None] == [wanted, wanted]
+
+
 async def test_the_invoice_that_the_event_names_is_written_once(billing: Billing) -> None:
     """A renewal adds an invoice and no order."""
     subscription = await billing.begun()

@@ -8,7 +8,7 @@ from stripe_simulator.account import Account
 from stripe_simulator.api_errors import invalid, resource_missing
 from stripe_simulator.billing.discounts import DISCOUNTS
 from stripe_simulator.billing.objects import SUBSCRIPTIONS
-from stripe_simulator.collection import StripeObject
+from stripe_simulator.collection import DEFAULT_LIMIT, Collection, StripeObject
 from stripe_simulator.endpoints import Call, Endpoint, ExpandableFields, Resource
 from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params
 from stripe_simulator.resources import prices
@@ -97,6 +97,17 @@ def item_list(subscription_id: str, items: list[StripeObject]) -> StripeObject:
     return {"object": "list", "data": items, "has_more": False, "url": url}
 
 
+def first_items(subscription: StripeObject) -> StripeObject:
+    """Return a subscription as the API shows it, with its first ten items.
+
+    An embedded list is a first page of the default size, as of an invoice's lines
+    (https://github.com/stripe/stripe-dotnet/issues/381). Of a subscription's items Stripe does not say it.
+    """
+    items = subscription["items"]
+    more = len(items["data"]) > DEFAULT_LIMIT
+    return subscription | {"items": items | {"data": items["data"][:DEFAULT_LIMIT], "has_more": more}}
+
+
 def _retrieve(call: Call) -> StripeObject:
     for subscription in call.account[SUBSCRIPTIONS]:
         for item in subscription["items"]["data"]:
@@ -107,9 +118,12 @@ def _retrieve(call: Call) -> StripeObject:
 
 
 def _list(call: Call) -> StripeObject:
-    subscription_id = call.params["subscription"]
-    subscription = call.account[SUBSCRIPTIONS].get(subscription_id, param="subscription", status=400)
-    return item_list(subscription_id, subscription["items"]["data"])
+    """Return a page in the order of the subscription's own list."""
+    subscription = call.account[SUBSCRIPTIONS].get(call.params["subscription"], param="subscription", status=400)
+    items = Collection(KIND)
+    for item in reversed(subscription["items"]["data"]):
+        items.add(item)
+    return items.page(call.url, call.params)
 
 
 RESOURCE = Resource(
@@ -121,7 +135,7 @@ RESOURCE = Resource(
             "GET",
             "/v1/subscription_items",
             _list,
-            Parameters(shapes.SubscriptionItemListParams, ("subscription", "limit")),
+            Parameters(shapes.SubscriptionItemListParams, ("subscription", "limit", "starting_after", "ending_before")),
         ),
         Endpoint(
             "GET", "/v1/subscription_items/{id}", _retrieve, Parameters(shapes.SubscriptionItemRetrieveParams, ())

@@ -11,7 +11,7 @@ from stripe_simulator.billing.endings import cancel_now
 from stripe_simulator.billing.invoices import intent_of
 from stripe_simulator.billing.objects import ENDED, SUBSCRIPTIONS, usable_method
 from stripe_simulator.collection import StripeObject, created_within, equal_to, every
-from stripe_simulator.endpoints import Call, Endpoint, Resource
+from stripe_simulator.endpoints import Call, Endpoint, Handler, Resource
 from stripe_simulator.parameters import NOT_MODELLED, Parameters, Params
 from stripe_simulator.resources import subscription_items
 from stripe_simulator.resources.new_subscription import KIND, new_subscription, no_payment_method, required
@@ -109,7 +109,12 @@ def _list(call: Call) -> StripeObject:
             price is None or any(item["price"]["id"] == price for item in subscription["items"]["data"])
         ),
     )
-    return call.account[SUBSCRIPTIONS].page(call.url, call.params, wanted)
+    page = call.account[SUBSCRIPTIONS].page(call.url, call.params, wanted)
+    return page | {"data": [subscription_items.first_items(each) for each in page["data"]]}
+
+
+def _shown(handler: Handler) -> Handler:
+    return lambda call: subscription_items.first_items(handler(call))
 
 
 def _listed(actual: str, wanted: str | None) -> bool:
@@ -146,14 +151,16 @@ RESOURCE = Resource(
         "latest_invoice": "invoices",
     },
     endpoints=(
-        Endpoint("POST", "/v1/subscriptions", _create, Parameters(shapes.SubscriptionCreateParams, _CREATE)),
+        Endpoint("POST", "/v1/subscriptions", _shown(_create), Parameters(shapes.SubscriptionCreateParams, _CREATE)),
         Endpoint("GET", "/v1/subscriptions", _list, Parameters(shapes.SubscriptionListParams, _FILTERS)),
-        Endpoint("GET", "/v1/subscriptions/{id}", _retrieve, Parameters(shapes.SubscriptionRetrieveParams, ())),
-        Endpoint("POST", "/v1/subscriptions/{id}", update, Parameters(shapes.SubscriptionUpdateParams, _UPDATE)),
+        Endpoint("GET", "/v1/subscriptions/{id}", _shown(_retrieve), Parameters(shapes.SubscriptionRetrieveParams, ())),
+        Endpoint(
+            "POST", "/v1/subscriptions/{id}", _shown(update), Parameters(shapes.SubscriptionUpdateParams, _UPDATE)
+        ),
         Endpoint(
             "DELETE",
             "/v1/subscriptions/{id}",
-            _cancel,
+            _shown(_cancel),
             Parameters(shapes.SubscriptionCancelParams, ("cancellation_details",)),
         ),
     ),

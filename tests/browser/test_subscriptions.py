@@ -132,4 +132,4 @@ async def _buy_coffee(shop: Storefront, purchases: Purchases) -> Row:
 
 async def _ends(purchases: Purchases, *, ends: bool) -> bool:
     (row,) = await purchases.rows("subscriptions")
-    return bool(row["cancel_at_period_end"]) is ends
+    return (row["cancel_at"] is not None) is ends

@@ -64,6 +64,7 @@ async def control_api(system: System) -> AsyncIterator[ControlApi]:
         await opened.clear_faults()
         system.proxies.reset()
         await opened.until_idle()
+        await opened.require_health()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -43,6 +43,10 @@ class ControlApi(AsyncClosing):
         """Return finished attempts of deliveries, filtered by any of their fields."""
         return list((await self._call("GET", "webhooks/attempts", params=fields))["data"])
 
+    async def require_health(self) -> None:
+        """Raise if a scheduled action of the simulator has failed."""
+        await self._call("GET", "health")
+
     async def until_idle(self, *, seconds: float = 60.0) -> None:
         """Wait until no delivery is pending."""
         await self._call("GET", "webhooks/idle", params={"timeout": str(seconds)})

@@ -21,8 +21,10 @@ _STREET_PATTERN: Final = rf"^[^{_CONTROL_IN_LINES}]*[^\s{_CONTROL}][^{_CONTROL_I
 _OPTIONAL_STREET_PATTERN: Final = rf"^[^{_CONTROL_IN_LINES}]*$"
 """Patterns of what is accepted, but for lone surrogates, which no pattern can name, and texts that show nothing."""
 _LINE_BREAK: Final = re.compile(r"\s*[\r\n]\s*")
-_FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters and symbols that show nothing."""
+_FILLERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
+    chr(selector) for selectors in (range(0x180B, 0x1810), range(0xFE00, 0xFE10)) for selector in selectors
+}
+"""Letters, symbols and variation selectors that show nothing by themselves."""
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _MAX_PHONE_CHARACTERS: Final = 40
 _UUID_PATTERN: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"

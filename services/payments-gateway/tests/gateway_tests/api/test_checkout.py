@@ -118,7 +118,7 @@ async def test_a_price_of_any_id_is_looked_up(http: aiohttp.ClientSession, price
     assert (answer.status, answer.kind) == (409, "cart_not_for_sale")
 
 
-@pytest.mark.parametrize("invisible", ["\u200b", "\u2060 \ufeff", "\u3164", "\u00a0\u115f"], ids=ascii)
+@pytest.mark.parametrize("invisible", ["\u200b", "\u2060 \ufeff", "\u3164", "\u00a0\u115f", "\ufe0f"], ids=ascii)
 async def test_what_shows_nothing_is_blank(http: aiohttp.ClientSession, gateway: Gateway, invisible: str) -> None:
     """Characters that are no white space may still be invisible: there is no such phone and no such name."""
     contact = {"email": "ada@example.com", "name": "Ada", "phone": invisible}

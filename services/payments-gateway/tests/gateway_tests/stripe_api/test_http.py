@@ -154,12 +154,12 @@ async def test_the_budget_ends_before_the_buyers_request() -> None:
 async def test_nothing_is_sent_for_a_buyer_whose_time_is_over(stand_in: StripeStandIn) -> None:
     """Not even where a connection is open: Stripe would create what nobody hears of, and a token would be lost."""
     intents = StripeIntents(stand_in.client)
-    stand_in.answer(intent_json())
+    for _ in range(3):
+        stand_in.answer(intent_json())
     await intents.retrieve(INTENT)
 
     with deadline(0.4), pytest.raises(StripeUnavailable):
         await intents.create(ATTEMPT_ID, FOR_A_MUG, generation=0)
-    stand_in.answer(intent_json())
     await intents.retrieve(INTENT)
 
     assert [sent.method for sent in stand_in.sent] == ["GET", "GET"]
@@ -291,6 +291,19 @@ async def test_after_a_429_its_operation_pauses(stand_in: StripeStandIn) -> None
 
     assert 15 < (unavailable.value.retry_after_seconds or 0) <= 20
     assert [sent.method for sent in stand_in.sent] == ["GET", "POST"]
+
+
+async def test_a_request_that_is_not_sent_is_counted_as_such(stand_in: StripeStandIn) -> None:
+    """No failure of Stripe: its turn could not come in time."""
+    labels = {"operation": RETRIEVE, "outcome": "limiter_refusal"}
+    before = counted("holdfast_stripe_requests_total", **labels)
+    stand_in.limiter.slow_down(RETRIEVE, 20.0)
+
+    with pytest.raises(StripeUnavailable):
+        await StripeIntents(stand_in.client).retrieve(INTENT)
+
+    assert counted("holdfast_stripe_requests_total", **labels) == before + 1
+    assert stand_in.sent == []
 
 
 @pytest.mark.parametrize("reason", ["global-rate", "global-concurrency"])

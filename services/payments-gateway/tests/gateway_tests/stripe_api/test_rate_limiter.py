@@ -187,15 +187,18 @@ async def test_whoever_buys_goes_before_whoever_browses() -> None:
     assert order == [FULFIL, BUY] + [BROWSE] * 10
 
 
-@pytest.mark.parametrize("limits", [{"slots": 2}, {"operation": 10.0}, {"total": 10.0}])
+@pytest.mark.parametrize(
+    ("limits", "browsed"),
+    [({"slots": 2}, CREATE), ({"operation": 10.0}, CREATE), ({"total": 10.0}, CREATE), ({"total": 10.0}, RETRIEVE)],
+)
 @in_virtual_time
-async def test_browsing_is_not_starved(limits: dict[str, Any]) -> None:
-    """It is before a buyer after seven of them."""
+async def test_browsing_is_not_starved(limits: dict[str, Any], browsed: str) -> None:
+    """It is before a buyer after seven of them, of whichever operation."""
     limiting = limiter(**limits)
     first = [Request(limiting, FULFIL, takes=1) for _ in range(3)]
     await settle()
     waiting = [Request(limiting, BUY, takes=1) for _ in range(20)]
-    waiting += [Request(limiting, BROWSE, takes=1) for _ in range(2)]
+    waiting += [Request(limiting, BROWSE, browsed, takes=1) for _ in range(2)]
 
     await end_all(*first, *waiting)
 
@@ -263,6 +266,21 @@ async def test_a_paid_checkout_whose_turn_comes_has_time_left() -> None:
     started = [each.waited for each in made if each.has_slot]
     assert len(started) >= 9 * 24
     assert max(started) <= 9
+
+
+@in_virtual_time
+async def test_a_turn_that_comes_earlier_is_not_missed() -> None:
+    """A paid checkout waits for the end of a pause; the turn of another comes before, and nothing ends meanwhile."""
+    limits = limiter(operation=LIMIT)
+    limits.slow_down(SUBSCRIBE, 8.0)
+    subscribing = Request(limits, FULFIL, SUBSCRIBE)
+    await settle()
+
+    creating = [Request(limits) for _ in range(5)]
+    await asyncio.sleep(1)
+
+    assert all(each.waited < 5 / LIMIT for each in creating)
+    await end_all(subscribing, *creating)
 
 
 @in_virtual_time
@@ -423,6 +441,18 @@ async def test_after_a_429_nothing_of_its_operation_starts_for_a_while(retry_aft
     await Request(limits, BUY, RETRIEVE, takes=0).task
     await asyncio.sleep(pause + 0.01)
     await Request(limits, takes=0).task
+
+
+@in_virtual_time
+async def test_a_longer_pause_is_not_cut_short() -> None:
+    """By a 429 of a request that was under way, which names no time."""
+    limits = limiter()
+    limits.slow_down(CREATE, 20.0)
+    await asyncio.sleep(2)
+
+    limits.slow_down(CREATE, None)
+
+    assert limits.expected_wait(CREATE, BUY) == pytest.approx(18, abs=0.01)
 
 
 @in_virtual_time

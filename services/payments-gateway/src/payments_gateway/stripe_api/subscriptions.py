@@ -111,7 +111,7 @@ class StripeSubscriptions:
                 stripe_subscription_id, {"expand": [invoice, *STATE_FIELDS]}
             )
             found = await self._read(response.to_dict())
-            if not with_client_secret or not _is_overdue_behind_a_draft(found):
+            if not with_client_secret or not _owes_an_older_invoice(found):
                 return found
             return replace(found, client_secret=await self._open_client_secret(found.id))
 
@@ -202,14 +202,13 @@ def subscription_from_stripe(fields: Mapping[str, Any]) -> StripeSubscription:
     )
 
 
-def _is_overdue_behind_a_draft(found: StripeSubscription) -> bool:
-    """Return True if the invoice to pay is not the latest one, which is a draft for an hour or more.
+def _owes_an_older_invoice(found: StripeSubscription) -> bool:
+    """Return True if the invoice to pay is not the latest one.
 
+    That may be a draft, for an hour or more, or was paid at once while the older one was a draft.
     Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses (past_due)
     """
-    invoice = found.latest_invoice
-    is_draft = invoice is not None and invoice.status is InvoiceStatus.DRAFT
-    return is_draft and found.state.status is SubscriptionStatus.PAST_DUE
+    return found.state.status is SubscriptionStatus.PAST_DUE and found.client_secret is None
 
 
 def _client_secret(invoice: Mapping[str, Any]) -> str | None:

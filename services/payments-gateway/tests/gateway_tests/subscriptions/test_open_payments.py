@@ -108,6 +108,30 @@ async def test_an_overdue_invoice_is_offered_while_the_next_one_is_a_draft(billi
     assert (secret, billing.the_recorded().status) == (overdue, SubscriptionStatus.ACTIVE)
 
 
+async def test_an_overdue_invoice_is_offered_behind_a_paid_one(billing: Billing) -> None:
+    """The latest invoice is that of a plan changed within the renewal's hour, which the change left nothing to pay."""
+    weekly = replace(MONTHLY, interval=Interval.WEEK)
+    [subscription] = (await billing.fulfil(await billing.paid(await billing.plan(weekly)))).subscriptions
+    stripe_id = str(subscription.stripe_subscription_id)
+    declines = {"like": DECLINED_LATER}
+    await billing.stripe.control("POST", f"/payment_methods/{subscription.payment_method_id}/behave", declines)
+    await billing.later(hours=A_WEEK_HOURS + 0.5)
+    [item] = (await billing.stripe.api.v1.subscription_items.list_async({"subscription": stripe_id})).data
+    cheaper = await billing.plan(weekly, unit_amount=500)
+    changed: Any = {"items": [{"id": item.id, "price": cheaper.price_id}], "proration_behavior": "always_invoice"}
+    await billing.stripe.api.v1.subscriptions.update_async(stripe_id, changed)
+    await billing.later(hours=1)
+    await billing.on_event(subscription)
+    overdue = billing.the_recorded()
+
+    secret = await open_secret(billing, overdue)
+    await billing.stripe.pay(intent_of(secret), payment_method="pm_card_visa")
+    await billing.on_event(subscription)
+
+    assert overdue.invoices[0].status.value == "paid"
+    assert billing.the_recorded().status is SubscriptionStatus.ACTIVE
+
+
 async def test_a_debit_that_is_processing_is_not_offered_again(billing: Billing) -> None:
     """The subscription is incomplete and its invoice open for days: nobody is asked to pay twice."""
     subscription = await billing.begun(card="pm_usBankAccount")

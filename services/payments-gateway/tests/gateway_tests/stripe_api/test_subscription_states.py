@@ -27,6 +27,7 @@ from ..stripe_stand_in import StripeStandIn, stripe_stand_in
 
 END = datetime(2030, 1, 1, 1, tzinfo=UTC)
 END_SECONDS = 1_893_459_600
+LATER_SECONDS = END_SECONDS + 300 * 24 * 3600
 EURO_COUPON = {
     "id": "SPRING",
     "name": "Spring",
@@ -93,6 +94,29 @@ def test_what_portal_and_dashboard_can_do_is_read() -> None:
         Discount("di_2", "SPRING", "", None, Money(300, "usd"), None, None, "once"),
     )
     assert (shown.default_payment_method_id, shown.collection_method) == ("pm_2", "send_invoice")
+
+
+@pytest.mark.parametrize(
+    ("cancel_at", "with_a_period", "within_the_period"),
+    [(END_SECONDS - 1, False, True), (END_SECONDS, True, True), (LATER_SECONDS, True, False), (None, False, False)],
+)
+def test_items_of_different_intervals_end_with_either(
+    cancel_at: int | None, *, with_a_period: bool, within_the_period: bool
+) -> None:
+    """Stripe ends them with the first, unless it is told otherwise: a date of its portal may be that of any item."""
+    both = items(item_json("si_1", current_period_end=LATER_SECONDS), item_json("si_2", current_period_end=END_SECONDS))
+
+    shown = state(items=both, cancel_at=cancel_at)
+
+    assert shown.current_period_end == datetime.fromtimestamp(LATER_SECONDS, UTC)
+    assert (shown.ends_with_a_period, shown.ends_within_the_period) == (with_a_period, within_the_period)
+
+
+def test_a_coupon_that_is_not_expanded_has_an_id() -> None:
+    """Its terms are not known."""
+    assert state(discounts=[discount_json(coupon="SPRING")]).discounts == (
+        Discount("di_1", "SPRING", "", None, None, None, None, None),
+    )
 
 
 def test_all_that_may_be_null_is_read() -> None:

@@ -20,13 +20,23 @@ export function nameOf([first, ...others]: Line[]): string {
   return others.length ? `${name} and ${others.length} more` : name;
 }
 
+interface LinesProps<T extends Line> {
+  items: T[];
+  currency: string;
+  /** Text of an item's own billing interval, where the items have different ones. */
+  termsOf?: ((item: T) => string) | undefined;
+}
+
 /** Lines of an order or of a subscription. */
-export function Lines({ items, currency }: { items: Line[]; currency: string }) {
+export function Lines<T extends Line>({ items, currency, termsOf }: LinesProps<T>) {
   return (
     <ul className="lines">
       {items.map((item) => (
         <li key={("id" in item && item.id) || item.priceId}>
-          <span className="line-name">{lineName(item)}</span>
+          <span className="line-name">
+            {lineName(item)}
+            {termsOf && <span className="soft small"> {termsOf(item)}</span>}
+          </span>
           <LineAmount item={item} currency={currency} />
         </li>
       ))}

@@ -70,11 +70,13 @@ const OFFERED_WITHIN_MS = 10_000;
 /** Form of the open invoice's payment. Its place is kept while it is looked up and loads. */
 function OpenPayment(props: OpenPaymentProps) {
   const { payment } = props.subscription;
+  const isOffered = Boolean(payment);
   const [isLate, setLate] = useState(false);
   useEffect(() => {
+    if (isOffered) return setLate(false);
     const timer = setTimeout(() => setLate(true), OFFERED_WITHIN_MS);
     return () => clearTimeout(timer);
-  }, []);
+  }, [isOffered]);
   const place = props.isPaid ? null : <Skeleton className="finish-payment-place" />;
   if (!payment) return isLate && !props.isPaid ? <NotOffered /> : place;
   return (

@@ -7,14 +7,14 @@ type Discount = Subscription["discounts"][number];
 
 /** Terms of a subscription as Stripe bills it now: sum, items, discounts, and what pays for it. */
 export function SubscriptionTerms({ subscription }: { subscription: Subscription }) {
-  const { amount, currency, items, discounts } = subscription;
+  const { amount, currency, interval, items, discounts } = subscription;
   const isOneFixedItem = items.length === 1 && amount != null;
   return (
     <>
       <p className="subscription-price">
         {amount == null ? "The amount varies" : <Money amount={amount} currency={currency} />} {termsOf(subscription)}
       </p>
-      {!isOneFixedItem && <Lines items={items} currency={currency} />}
+      {!isOneFixedItem && <Lines items={items} currency={currency} termsOf={interval ? undefined : termsOf} />}
       {discounts.length > 0 && (
         <ul className="discounts" aria-label="Discounts">
           {discounts.map((discount) => (
@@ -34,7 +34,7 @@ const CHARGES_NOTHING: ReadonlySet<Subscription["status"]> = new Set([
   "canceled",
 ]);
 
-function termsOf({ interval, intervalCount }: Subscription): string {
+function termsOf({ interval, intervalCount }: Subscription | Subscription["items"][number]): string {
   if (!interval || interval === "unknown" || !intervalCount) return "for each period";
   return formatInterval({ interval, intervalCount });
 }

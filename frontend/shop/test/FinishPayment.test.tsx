@@ -53,6 +53,16 @@ test("a payment that is not offered, as a debit at the bank is not, leaves no em
   expect(page.textContent).toContain("may be at the bank already");
 });
 
+test("a payment that is looked up again is not said to be at the bank at once", async () => {
+  status = "requires_payment_method";
+  const page = await render(<Ended />);
+  await act(() => vi.advanceTimersByTimeAsync(11_000));
+  await act(async () => page.querySelector<HTMLButtonElement>(".end")?.click());
+
+  expect(page.querySelector(".skeleton")).not.toBeNull();
+  expect(page.textContent).not.toContain("may be at the bank already");
+});
+
 const OWING = {
   id: "s1",
   checkoutAttemptId: "a1",
@@ -74,5 +84,16 @@ function Watched({ status }: { status: "incomplete" | "past_due" | "unpaid" | "p
       lookAgain={() => setSubscription({ ...OWING, status })}
       heading="h2"
     />
+  );
+}
+
+/** Card with a button that ends the subscription: the answer to that has no payment. */
+function Ended() {
+  const [ended, setEnded] = useState({});
+  const subscription = { ...OWING, status: "past_due", ...ended } as Subscription;
+  return (
+    <SubscriptionCard subscription={subscription} lookAgain={() => {}} heading="h2">
+      <button type="button" className="end" onClick={() => setEnded({ payment: null, cancelAtPeriodEnd: true })} />
+    </SubscriptionCard>
   );
 }

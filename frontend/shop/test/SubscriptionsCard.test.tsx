@@ -32,6 +32,8 @@ async function shown(changes: object): Promise<string> {
 const ENDS = "Ends March 1, 2027";
 const BY_USE = { ...COFFEE, id: "si_2", name: "Refills", quantity: null, unitAmount: null };
 
+const EVERY_MONTH = { ...COFFEE, interval: "month", intervalCount: 1 };
+const EVERY_YEAR = { ...COFFEE, id: "si_2", name: "Almanac", unitAmount: 4200, interval: "year", intervalCount: 1 };
 const MONTHLY = { ...COFFEE, currentPeriodEnd: NEXT };
 const YEARLY = { ...COFFEE, id: "si_2", currentPeriodEnd: LATER };
 
@@ -50,6 +52,12 @@ test.each<[string, object, string[], RegExp]>([
     /null|NaN/,
   ],
   ["of a product that the shop deleted", { items: [{ ...COFFEE, name: "" }] }, ["not sold any more"], /null/],
+  [
+    "of items with different intervals, whose amounts are for these",
+    { items: [EVERY_MONTH, EVERY_YEAR], amount: null, interval: null, intervalCount: null },
+    ["Coffee per month$14.00", "Almanac per year$42.00"],
+    /null|undefined/,
+  ],
   [
     "of items with different intervals",
     { items: [COFFEE, { ...COFFEE, id: "si_2" }], amount: null, interval: null, intervalCount: null },

@@ -111,7 +111,7 @@ class StripeSubscriptions:
                 stripe_subscription_id, {"expand": [invoice, *STATE_FIELDS]}
             )
             found = await self._read(response.to_dict())
-            if not with_client_secret or not _owes_an_older_invoice(found):
+            if not with_client_secret or not _may_owe_an_older_invoice(found):
                 return found
             return replace(found, client_secret=await self._open_client_secret(found.id))
 
@@ -202,13 +202,15 @@ def subscription_from_stripe(fields: Mapping[str, Any]) -> StripeSubscription:
     )
 
 
-def _owes_an_older_invoice(found: StripeSubscription) -> bool:
-    """Return True if the invoice to pay is not the latest one.
+def _may_owe_an_older_invoice(found: StripeSubscription) -> bool:
+    """Return True if the invoice to pay may not be the latest one.
 
-    That may be a draft, for an hour or more, or was paid at once while the older one was a draft.
+    That may be a draft, for an hour or more, or was paid at once while the older one was a draft, or at the bank, which
+    leaves the subscription active.
     Source: https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses (past_due)
     """
-    return found.state.status is SubscriptionStatus.PAST_DUE and found.client_secret is None
+    renewed = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
+    return found.state.status in renewed and found.client_secret is None
 
 
 def _client_secret(invoice: Mapping[str, Any]) -> str | None:

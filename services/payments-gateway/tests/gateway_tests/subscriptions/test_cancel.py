@@ -2,20 +2,25 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from payments_gateway.domain.attempts import Interval, LineItem
+from payments_gateway.domain.errors import PaymentProcessing
 from payments_gateway.domain.subscriptions import Subscription
 from payments_gateway.subscriptions.cancel import CancelMode
 
+from ..samples import MONTHLY
 from ..simulated_billing import Billing
 
 OWNER = "user-1"
+WEEKLY = replace(MONTHLY, interval=Interval.WEEK)
 
 
-async def begun(billing: Billing) -> tuple[Subscription, datetime]:
+async def begun(billing: Billing, *plans: LineItem, **paid: Any) -> tuple[Subscription, datetime]:
     """Let a user begin a subscription; return it with the end of its period."""
-    intent = await billing.paid()
+    intent = await billing.paid(*plans, **paid)
     stored = billing.gateway.attempts.stored()[0]
     billing.gateway.attempts.put(replace(stored, context=replace(stored.context, user_id=OWNER)))
     [subscription] = (await billing.fulfil(intent)).subscriptions
@@ -55,3 +60,21 @@ async def test_an_end_that_was_taken_back_at_stripe_is_set(billing: Billing) -> 
 
     assert cancelled.state is not None
     assert cancelled.state.cancel_at == period_end
+
+
+async def test_one_whose_older_invoice_is_at_the_bank_does_not_end_now(billing: Billing) -> None:
+    """The latest is that of a plan changed while the renewal's debit is processing, and left nothing to pay."""
+    subscription, _ = await begun(billing, await billing.plan(WEEKLY), card="pm_usBankAccount")
+    stripe_id = str(subscription.stripe_subscription_id)
+    await billing.later(hours=1)
+    await billing.later(hours=7 * 24 + 0.02)
+    [item] = (await billing.stripe.api.v1.subscription_items.list_async({"subscription": stripe_id})).data
+    cheaper = await billing.plan(WEEKLY, unit_amount=500)
+    changed: Any = {"items": [{"id": item.id, "price": cheaper.price_id}], "proration_behavior": "always_invoice"}
+    await billing.stripe.api.v1.subscriptions.update_async(stripe_id, changed)
+    await billing.on_event(subscription)
+
+    with pytest.raises(PaymentProcessing):
+        await billing.gateway.cancels.cancel(subscription.id, OWNER, CancelMode.NOW)
+
+    assert await billing.at_stripe() == {stripe_id: "active"}

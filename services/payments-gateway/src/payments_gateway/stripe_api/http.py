@@ -10,6 +10,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any, Final
 
 import aiohttp
@@ -99,18 +100,23 @@ class StripeHttp(stripe.HTTPClient):
     ) -> RawResponse:
         """Send a request, repeat it with the same idempotency key while that may help, and return Stripe's response.
 
+        A conflict is with a request that is running, such as that of another report of the same payment. Its end is
+        waited for, and is no retry.
+
         Raises StripeUnavailable, StripeKeyRefused, StripePermissionMissing, IdempotencyKeyExhausted.
         """
         ends_at = time.monotonic() + min(self._budget_seconds, seconds_left() - _RESERVE_SECONDS)
+        failed = 0
         failed_before = False
-        for tried in range(1, self._max_retries + 2):
+        for tried in count(1):
             response = await self._try(method, url, headers, post_data, ends_at)
+            failed += response.kind is not ResponseKind.CONFLICT
             if response.kind is ResponseKind.REPLAYED_FAILURE:
                 raise IdempotencyKeyExhausted(just_now=failed_before)
             if not response.kind.is_retryable:
                 return _accepted(response)
             pause = self._pause_seconds(response, tried)
-            if tried > self._max_retries or _retry_forbidden(response, method) or time.monotonic() + pause >= ends_at:
+            if failed > self._max_retries or _retry_forbidden(response, method) or time.monotonic() + pause >= ends_at:
                 break
             failed_before = failed_before or response.kind.may_have_stored_failure
             await asyncio.sleep(pause)

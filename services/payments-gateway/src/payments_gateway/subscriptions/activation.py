@@ -82,7 +82,7 @@ class Activation:
 
         One after the other: Stripe locks the customer of a subscription that it creates, and answers another create
         meanwhile with lock_timeout (https://docs.stripe.com/rate-limits#object-lock-timeouts). Other processes and
-        purchases can still meet the lock; StripeHttp repeats those requests.
+        purchases can still meet the lock; StripeHttp waits for them.
         """
         customer = asyncio.Lock()
         pending = [each.id for each in purchase.subscriptions if each.may_need_activation]

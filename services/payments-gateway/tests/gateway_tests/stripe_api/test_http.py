@@ -188,6 +188,18 @@ async def test_a_foreign_response_is_requested_again(stand_in: StripeStandIn) ->
     assert intent.ref.id == "pi_1"
 
 
+@pytest.mark.parametrize(("status", "code"), [(409, "idempotency_key_in_use"), (429, "lock_timeout")])
+async def test_a_request_that_is_running_is_waited_for(stand_in: StripeStandIn, status: int, code: str) -> None:
+    """Longer than the retries: it is that of another gateway, and Stripe takes seconds for some."""
+    for _ in range(4):
+        stand_in.refuse(status, "api_error", code)
+    stand_in.answer(intent_json())
+
+    intent = await StripeIntents(stand_in.client).create(ATTEMPT_ID, FOR_A_MUG, generation=0)
+
+    assert (intent.ref.id, len(stand_in.sent)) == ("pi_1", 5)
+
+
 async def test_tries_are_bounded(stand_in: StripeStandIn) -> None:
     """Three with two retries."""
     for _ in range(9):

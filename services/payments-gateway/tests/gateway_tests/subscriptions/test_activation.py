@@ -252,6 +252,17 @@ async def test_subscriptions_of_a_purchase_are_created_one_after_the_other(billi
     assert billing.gateway.wire.calls[3:] == one * 2
 
 
+async def test_two_reports_at_once_wait_for_each_others_creates(billing: Billing) -> None:
+    """Browser return and webhook use the same keys, and Stripe takes longer for a create than two retries."""
+    paid = await billing.paid(await billing.plan(), await billing.plan(YEARLY))
+    await billing.fault("latency_before", seconds=0.8, count=None)
+
+    purchases = await asyncio.gather(*(billing.fulfil(paid) for _ in range(2)))
+
+    assert {each.status.value for purchase in purchases for each in purchase.subscriptions} == {"active"}
+    await billing.require_bound(2)
+
+
 async def test_one_that_is_unavailable_does_not_stop_the_others(billing: Billing) -> None:
     """The transient failure is raised once the others are done."""
     trial = replace(await billing.plan(), recurring=Recurring(Interval.MONTH, 1, 14))

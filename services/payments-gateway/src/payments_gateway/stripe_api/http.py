@@ -166,7 +166,7 @@ class StripeHttp(stripe.HTTPClient):
             RATE_LIMITED.labels(operation, response.limit or "unknown").inc()
             limited = ALL_OPERATIONS if response.limit in _LIMITS_OF_ALL else operation
             self._limiter.slow_down(limited, response.retry_after_seconds)
-        if response.status is not None and response.kind is not ResponseKind.UNREADABLE:
+        if not response.kind.is_retryable:  # the others do not tell whether Stripe took the key
             KEY_REFUSED.set(response.kind is ResponseKind.UNAUTHORIZED)
             OPERATION_REFUSED.labels(operation).set(response.kind is ResponseKind.FORBIDDEN)
         if response.kind is not ResponseKind.OK:

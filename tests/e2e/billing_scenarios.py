@@ -280,10 +280,11 @@ class CancelNow(CancelAtPeriodEnd):
     calls: ClassVar[Calls] = (
         Call.GET_SUBSCRIPTION,
         Call.RETRIEVE_SUBSCRIPTION,
+        Call.LIST_INVOICES,
         Call.END_SUBSCRIPTION,
         Call.APPLY_STATE,
     )
-    failed_at = (2, 3)
+    failed_at = (2, 3, 4)
     mode = "now"
     subscription_status = "canceled"
 

@@ -46,6 +46,7 @@ class OutgoingCall(StrEnum):
     RETRIEVE_SUBSCRIPTION = "GET /v1/subscriptions/{id}"
     CHANGE_SUBSCRIPTION = "POST /v1/subscriptions/{id}"
     END_SUBSCRIPTION = "DELETE /v1/subscriptions/{id}"
+    LIST_INVOICES = "GET /v1/invoices"
     OPEN_PORTAL = "POST /v1/billing_portal/sessions"
     LIST_REFUNDS = "GET /v1/refunds"
     RETRIEVE_REFUND = "GET /v1/refunds/{id}"

@@ -373,21 +373,26 @@ OLDEST_INVOICE = {"id": "in_1", "subscription": "sub_1", "livemode": False}
 OF_A_QUOTE = {"type": "quote_details", "subscription_details": None, "quote_details": {"quote": "qt_1"}}
 
 
+OF_SUBSCRIPTION = SubscriptionChanged("sub_1", "ours", None, livemode=False)
+OF_DISCOUNT = SubscriptionChanged("sub_1", None, None, livemode=None)
+OF_INVOICE = SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)
+SUBSCRIPTION_VERBS = ("created", "updated", "deleted", "paused", "resumed", "trial_will_end")
+DISCOUNT_VERBS = ("created", "updated", "deleted")
+INVOICE_VERBS = (
+    *("finalized", "updated", "paid", "voided", "marked_uncollectible"),
+    *("payment_failed", "payment_action_required"),
+)
+
+
 @pytest.mark.parametrize(
     ("kind", "shown", "event"),
     [
-        ("customer.subscription.updated", SUBSCRIPTION, SubscriptionChanged("sub_1", "ours", None, livemode=False)),
-        ("customer.subscription.deleted", SUBSCRIPTION, SubscriptionChanged("sub_1", "ours", None, livemode=False)),
-        (
-            "customer.subscription.updated",
-            OLDER_SUBSCRIPTION,
-            SubscriptionChanged("sub_1", "ours", None, livemode=False),
-        ),
-        ("customer.discount.deleted", DISCOUNT, SubscriptionChanged("sub_1", None, None, livemode=None)),
+        *((f"customer.subscription.{verb}", SUBSCRIPTION, OF_SUBSCRIPTION) for verb in SUBSCRIPTION_VERBS),
+        *((f"customer.discount.{verb}", DISCOUNT, OF_DISCOUNT) for verb in DISCOUNT_VERBS),
+        *((f"invoice.{verb}", INVOICE, OF_INVOICE) for verb in INVOICE_VERBS),
+        ("customer.subscription.updated", OLDER_SUBSCRIPTION, OF_SUBSCRIPTION),
         ("customer.discount.deleted", {**DISCOUNT, "subscription": None}, None),
-        ("invoice.paid", INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
-        ("invoice.updated", INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
-        ("invoice.paid", OLDER_INVOICE, SubscriptionChanged("sub_1", "ours", "in_1", livemode=False)),
+        ("invoice.paid", OLDER_INVOICE, OF_INVOICE),
         ("invoice.paid", OLDEST_INVOICE, SubscriptionChanged("sub_1", None, "in_1", livemode=False)),
         ("invoice.paid", {**INVOICE, "parent": None}, None),
         ("invoice.paid", {**INVOICE, "parent": OF_A_QUOTE}, None),

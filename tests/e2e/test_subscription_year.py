@@ -30,6 +30,7 @@ HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_a_year_of_renewals(system: System, control_api: ControlApi, plans: Plans, settled: Waiter) -> None:
     """One subscription renews, one fails once and recovers, one ends with its period; rows follow and make no order."""

@@ -144,6 +144,7 @@ def test_a_live_key_is_refused_before_anything_starts(home: Path) -> None:
     assert not home.exists()
 
 
+@pytest.mark.long
 def test_a_killed_stack_leaves_no_process_and_its_data_to_the_next_run(home: Path) -> None:
     """The demo then makes a purchase in the same home, while other stacks run."""
     with command(home, "up") as process:

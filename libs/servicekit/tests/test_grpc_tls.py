@@ -251,8 +251,8 @@ async def test_connections_have_a_maximum_age(serve: Serve, say_to: SayTo, certs
 
 
 async def _shown(say: Any, word: str = "") -> str:
-    """Call; return the certificate that the server was shown."""
-    return str((await say(StringValue(value=word), timeout=DEADLINE_SECONDS)).value)
+    """Call; return the certificate that the server was shown. A call that waits outlasts `_until_shown`."""
+    return str((await say(StringValue(value=word), timeout=2 * DEADLINE_SECONDS)).value)
 
 
 async def _until_shown(say: Any, certificate: str) -> set[str]:

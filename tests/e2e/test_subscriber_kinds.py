@@ -343,7 +343,7 @@ async def subscribed(year: Year) -> AsyncIterator[None]:
 async def test_row_and_api_equal_stripes_object_all_year(
     system: System, control_api: ControlApi, plans: Plans, settled: Waiter
 ) -> None:
-    """Whatever buyer, merchant and bank do."""
+    """Row and API follow whatever buyer, merchant and bank do."""
     await end_all_subscriptions(system)
     await control_api.until_idle()
     year = Year(system, control_api, plans, settled)

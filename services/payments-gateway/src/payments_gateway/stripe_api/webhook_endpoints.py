@@ -91,7 +91,7 @@ class StripeWebhookEndpoints:
             if (error.headers or {}).get("Idempotent-Replayed") == "true":
                 return None
             raise
-        # What was just created is not asked for: if that failed, its secret would be lost.
+        # Only a replay is read back: where the read of a new endpoint failed, its secret would be lost.
         if is_replay(created.last_response) and not await self._is_unchanged(created):
             return None
         return NewWebhookEndpoint(created.id, str(created.secret))

@@ -43,6 +43,7 @@ class SessionStandIn(_StandIn):
     """checkout-session."""
 
     SaveAttempt = GetAttempt = CloseAttempt = DeleteAttempt = _StandIn.next_answer
+    ClaimDueAttempts = RescheduleAttempts = _StandIn.next_answer
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[grpc.aio.Channel]:

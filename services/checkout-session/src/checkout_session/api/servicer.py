@@ -100,6 +100,18 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
             await self._store.delete(request.attempt_id, DELETE_REASONS.from_valid_proto(request.reason))
         return pb.DeleteAttemptResponse()
 
+    async def ClaimDueAttempts(  # noqa: N802 — the contract's name
+        self, request: pb.ClaimDueAttemptsRequest, context: grpc.ServicerContext
+    ) -> pb.ClaimDueAttemptsResponse:
+        """Hand out due attempts under a lease."""
+        raise NotImplementedError
+
+    async def RescheduleAttempts(  # noqa: N802 — the contract's name
+        self, request: pb.RescheduleAttemptsRequest, context: grpc.ServicerContext
+    ) -> pb.RescheduleAttemptsResponse:
+        """Set the next check of attempts."""
+        raise NotImplementedError
+
 
 @asynccontextmanager
 async def _within_deadline(context: grpc.ServicerContext) -> AsyncIterator[None]:

@@ -23,42 +23,55 @@ _sym_db = _symbol_database.Default()
 
 
 from checkout.common.v1 import common_pb2 as checkout_dot_common_dot_v1_dot_common__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*checkout/session/v1/checkout_session.proto\x12\x13\x63heckout.session.v1\x1a\x1f\x63heckout/common/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x02\n\x07\x41ttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x14\n\x0crequest_hash\x18\x02 \x01(\x0c\x12\x34\n\x07\x63ontext\x18\x03 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06intent\x18\x04 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x0c\x63lose_reason\x18\x06 \x01(\x0e\x32 .checkout.session.v1.CloseReason\x12\x11\n\tsuccessor\x18\x07 \x01(\t\"\xde\x01\n\tTombstone\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.checkout.session.v1.DeleteReason\x12\x36\n\x0c\x63lose_reason\x18\x03 \x01(\x0e\x32 .checkout.session.v1.CloseReason\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12.\n\ndeleted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsuccessor\x18\x06 \x01(\t\"\xda\x01\n\x11UnreadableAttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12*\n\x06intent\x18\x03 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12\x19\n\x11\x65ncrypted_content\x18\x04 \x01(\x0c\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\x36\n\x0c\x63lose_reason\x18\x06 \x01(\x0e\x32 .checkout.session.v1.CloseReason\x12\x11\n\tsuccessor\x18\x07 \x01(\t\"\xa0\x01\n\x12SaveAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x14\n\x0crequest_hash\x18\x02 \x01(\x0c\x12\x34\n\x07\x63ontext\x18\x03 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06intent\x18\x04 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\"V\n\x13SaveAttemptResponse\x12-\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1c.checkout.session.v1.Attempt\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\'\n\x11GetAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\"\xca\x01\n\x12GetAttemptResponse\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1c.checkout.session.v1.AttemptH\x00\x12\x33\n\ttombstone\x18\x02 \x01(\x0b\x32\x1e.checkout.session.v1.TombstoneH\x00\x12\x44\n\x12unreadable_attempt\x18\x03 \x01(\x0b\x32&.checkout.session.v1.UnreadableAttemptH\x00\x42\x08\n\x06result\"n\n\x13\x43loseAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .checkout.session.v1.CloseReason\x12\x11\n\tsuccessor\x18\x03 \x01(\t\"\xdf\x01\n\x14\x43loseAttemptResponse\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1c.checkout.session.v1.AttemptH\x00\x12\x33\n\ttombstone\x18\x02 \x01(\x0b\x32\x1e.checkout.session.v1.TombstoneH\x00\x12\x44\n\x12unreadable_attempt\x18\x03 \x01(\x0b\x32&.checkout.session.v1.UnreadableAttemptH\x00\x12\x11\n\tsuccessor\x18\x04 \x01(\tB\x08\n\x06result\"]\n\x14\x44\x65leteAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.checkout.session.v1.DeleteReason\"\x17\n\x15\x44\x65leteAttemptResponse*h\n\x0b\x43loseReason\x12\x1c\n\x18\x43LOSE_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43LOSE_REASON_SUPERSEDED\x10\x01\x12\x1e\n\x1a\x43LOSE_REASON_PAY_BY_PASSED\x10\x02*\x85\x01\n\x0c\x44\x65leteReason\x12\x1d\n\x19\x44\x45LETE_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LETE_REASON_RECORDED\x10\x01\x12\x1d\n\x19\x44\x45LETE_REASON_QUARANTINED\x10\x02\x12\x1b\n\x17\x44\x45LETE_REASON_CANCELLED\x10\x03\x32\xa6\x03\n\x16\x43heckoutSessionService\x12`\n\x0bSaveAttempt\x12\'.checkout.session.v1.SaveAttemptRequest\x1a(.checkout.session.v1.SaveAttemptResponse\x12]\n\nGetAttempt\x12&.checkout.session.v1.GetAttemptRequest\x1a\'.checkout.session.v1.GetAttemptResponse\x12\x63\n\x0c\x43loseAttempt\x12(.checkout.session.v1.CloseAttemptRequest\x1a).checkout.session.v1.CloseAttemptResponse\x12\x66\n\rDeleteAttempt\x12).checkout.session.v1.DeleteAttemptRequest\x1a*.checkout.session.v1.DeleteAttemptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*checkout/session/v1/checkout_session.proto\x12\x13\x63heckout.session.v1\x1a\x1f\x63heckout/common/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x02\n\x07\x41ttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x14\n\x0crequest_hash\x18\x02 \x01(\x0c\x12\x34\n\x07\x63ontext\x18\x03 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06intent\x18\x04 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x0c\x63lose_reason\x18\x06 \x01(\x0e\x32 .checkout.session.v1.CloseReason\x12\x11\n\tsuccessor\x18\x07 \x01(\t\"\xde\x01\n\tTombstone\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.checkout.session.v1.DeleteReason\x12\x36\n\x0c\x63lose_reason\x18\x03 \x01(\x0e\x32 .checkout.session.v1.CloseReason\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12.\n\ndeleted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsuccessor\x18\x06 \x01(\t\"\xda\x01\n\x11UnreadableAttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12*\n\x06intent\x18\x03 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12\x19\n\x11\x65ncrypted_content\x18\x04 \x01(\x0c\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\x36\n\x0c\x63lose_reason\x18\x06 \x01(\x0e\x32 .checkout.session.v1.CloseReason\x12\x11\n\tsuccessor\x18\x07 \x01(\t\"\xa0\x01\n\x12SaveAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x14\n\x0crequest_hash\x18\x02 \x01(\x0c\x12\x34\n\x07\x63ontext\x18\x03 \x01(\x0b\x32#.checkout.common.v1.CheckoutContext\x12*\n\x06intent\x18\x04 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\"V\n\x13SaveAttemptResponse\x12-\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1c.checkout.session.v1.Attempt\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\'\n\x11GetAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\"\xca\x01\n\x12GetAttemptResponse\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1c.checkout.session.v1.AttemptH\x00\x12\x33\n\ttombstone\x18\x02 \x01(\x0b\x32\x1e.checkout.session.v1.TombstoneH\x00\x12\x44\n\x12unreadable_attempt\x18\x03 \x01(\x0b\x32&.checkout.session.v1.UnreadableAttemptH\x00\x42\x08\n\x06result\"n\n\x13\x43loseAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .checkout.session.v1.CloseReason\x12\x11\n\tsuccessor\x18\x03 \x01(\t\"\xdf\x01\n\x14\x43loseAttemptResponse\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1c.checkout.session.v1.AttemptH\x00\x12\x33\n\ttombstone\x18\x02 \x01(\x0b\x32\x1e.checkout.session.v1.TombstoneH\x00\x12\x44\n\x12unreadable_attempt\x18\x03 \x01(\x0b\x32&.checkout.session.v1.UnreadableAttemptH\x00\x12\x11\n\tsuccessor\x18\x04 \x01(\tB\x08\n\x06result\"]\n\x14\x44\x65leteAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.checkout.session.v1.DeleteReason\"\x17\n\x15\x44\x65leteAttemptResponse\"R\n\x17\x43laimDueAttemptsRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"M\n\x18\x43laimDueAttemptsResponse\x12\x31\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1f.checkout.session.v1.DueAttempt\"\xf8\x01\n\nDueAttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12*\n\x06intent\x18\x02 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06pay_by\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x0c\x63lose_reason\x18\x05 \x01(\x0e\x32 .checkout.session.v1.CloseReason\x12\x16\n\x0e\x63ontent_exists\x18\x06 \x01(\x08\"K\n\x19RescheduleAttemptsRequest\x12.\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x1e.checkout.session.v1.NextCheck\"I\n\tNextCheck\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12(\n\x05\x64\x65lay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x1c\n\x1aRescheduleAttemptsResponse*h\n\x0b\x43loseReason\x12\x1c\n\x18\x43LOSE_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43LOSE_REASON_SUPERSEDED\x10\x01\x12\x1e\n\x1a\x43LOSE_REASON_PAY_BY_PASSED\x10\x02*\x85\x01\n\x0c\x44\x65leteReason\x12\x1d\n\x19\x44\x45LETE_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LETE_REASON_RECORDED\x10\x01\x12\x1d\n\x19\x44\x45LETE_REASON_QUARANTINED\x10\x02\x12\x1b\n\x17\x44\x45LETE_REASON_CANCELLED\x10\x03\x32\x8e\x05\n\x16\x43heckoutSessionService\x12`\n\x0bSaveAttempt\x12\'.checkout.session.v1.SaveAttemptRequest\x1a(.checkout.session.v1.SaveAttemptResponse\x12]\n\nGetAttempt\x12&.checkout.session.v1.GetAttemptRequest\x1a\'.checkout.session.v1.GetAttemptResponse\x12\x63\n\x0c\x43loseAttempt\x12(.checkout.session.v1.CloseAttemptRequest\x1a).checkout.session.v1.CloseAttemptResponse\x12\x66\n\rDeleteAttempt\x12).checkout.session.v1.DeleteAttemptRequest\x1a*.checkout.session.v1.DeleteAttemptResponse\x12o\n\x10\x43laimDueAttempts\x12,.checkout.session.v1.ClaimDueAttemptsRequest\x1a-.checkout.session.v1.ClaimDueAttemptsResponse\x12u\n\x12RescheduleAttempts\x12..checkout.session.v1.RescheduleAttemptsRequest\x1a/.checkout.session.v1.RescheduleAttemptsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'checkout.session.v1.checkout_session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLOSEREASON']._serialized_start=1809
-  _globals['_CLOSEREASON']._serialized_end=1913
-  _globals['_DELETEREASON']._serialized_start=1916
-  _globals['_DELETEREASON']._serialized_end=2049
-  _globals['_ATTEMPT']._serialized_start=134
-  _globals['_ATTEMPT']._serialized_end=406
-  _globals['_TOMBSTONE']._serialized_start=409
-  _globals['_TOMBSTONE']._serialized_end=631
-  _globals['_UNREADABLEATTEMPT']._serialized_start=634
-  _globals['_UNREADABLEATTEMPT']._serialized_end=852
-  _globals['_SAVEATTEMPTREQUEST']._serialized_start=855
-  _globals['_SAVEATTEMPTREQUEST']._serialized_end=1015
-  _globals['_SAVEATTEMPTRESPONSE']._serialized_start=1017
-  _globals['_SAVEATTEMPTRESPONSE']._serialized_end=1103
-  _globals['_GETATTEMPTREQUEST']._serialized_start=1105
-  _globals['_GETATTEMPTREQUEST']._serialized_end=1144
-  _globals['_GETATTEMPTRESPONSE']._serialized_start=1147
-  _globals['_GETATTEMPTRESPONSE']._serialized_end=1349
-  _globals['_CLOSEATTEMPTREQUEST']._serialized_start=1351
-  _globals['_CLOSEATTEMPTREQUEST']._serialized_end=1461
-  _globals['_CLOSEATTEMPTRESPONSE']._serialized_start=1464
-  _globals['_CLOSEATTEMPTRESPONSE']._serialized_end=1687
-  _globals['_DELETEATTEMPTREQUEST']._serialized_start=1689
-  _globals['_DELETEATTEMPTREQUEST']._serialized_end=1782
-  _globals['_DELETEATTEMPTRESPONSE']._serialized_start=1784
-  _globals['_DELETEATTEMPTRESPONSE']._serialized_end=1807
-  _globals['_CHECKOUTSESSIONSERVICE']._serialized_start=2052
-  _globals['_CHECKOUTSESSIONSERVICE']._serialized_end=2474
+  _globals['_CLOSEREASON']._serialized_start=2437
+  _globals['_CLOSEREASON']._serialized_end=2541
+  _globals['_DELETEREASON']._serialized_start=2544
+  _globals['_DELETEREASON']._serialized_end=2677
+  _globals['_ATTEMPT']._serialized_start=166
+  _globals['_ATTEMPT']._serialized_end=438
+  _globals['_TOMBSTONE']._serialized_start=441
+  _globals['_TOMBSTONE']._serialized_end=663
+  _globals['_UNREADABLEATTEMPT']._serialized_start=666
+  _globals['_UNREADABLEATTEMPT']._serialized_end=884
+  _globals['_SAVEATTEMPTREQUEST']._serialized_start=887
+  _globals['_SAVEATTEMPTREQUEST']._serialized_end=1047
+  _globals['_SAVEATTEMPTRESPONSE']._serialized_start=1049
+  _globals['_SAVEATTEMPTRESPONSE']._serialized_end=1135
+  _globals['_GETATTEMPTREQUEST']._serialized_start=1137
+  _globals['_GETATTEMPTREQUEST']._serialized_end=1176
+  _globals['_GETATTEMPTRESPONSE']._serialized_start=1179
+  _globals['_GETATTEMPTRESPONSE']._serialized_end=1381
+  _globals['_CLOSEATTEMPTREQUEST']._serialized_start=1383
+  _globals['_CLOSEATTEMPTREQUEST']._serialized_end=1493
+  _globals['_CLOSEATTEMPTRESPONSE']._serialized_start=1496
+  _globals['_CLOSEATTEMPTRESPONSE']._serialized_end=1719
+  _globals['_DELETEATTEMPTREQUEST']._serialized_start=1721
+  _globals['_DELETEATTEMPTREQUEST']._serialized_end=1814
+  _globals['_DELETEATTEMPTRESPONSE']._serialized_start=1816
+  _globals['_DELETEATTEMPTRESPONSE']._serialized_end=1839
+  _globals['_CLAIMDUEATTEMPTSREQUEST']._serialized_start=1841
+  _globals['_CLAIMDUEATTEMPTSREQUEST']._serialized_end=1923
+  _globals['_CLAIMDUEATTEMPTSRESPONSE']._serialized_start=1925
+  _globals['_CLAIMDUEATTEMPTSRESPONSE']._serialized_end=2002
+  _globals['_DUEATTEMPT']._serialized_start=2005
+  _globals['_DUEATTEMPT']._serialized_end=2253
+  _globals['_RESCHEDULEATTEMPTSREQUEST']._serialized_start=2255
+  _globals['_RESCHEDULEATTEMPTSREQUEST']._serialized_end=2330
+  _globals['_NEXTCHECK']._serialized_start=2332
+  _globals['_NEXTCHECK']._serialized_end=2405
+  _globals['_RESCHEDULEATTEMPTSRESPONSE']._serialized_start=2407
+  _globals['_RESCHEDULEATTEMPTSRESPONSE']._serialized_end=2435
+  _globals['_CHECKOUTSESSIONSERVICE']._serialized_start=2680
+  _globals['_CHECKOUTSESSIONSERVICE']._serialized_end=3334
 # @@protoc_insertion_point(module_scope)

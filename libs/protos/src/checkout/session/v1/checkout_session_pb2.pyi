@@ -4,9 +4,12 @@ isort:skip_file
 Checkout attempt: the content of a checkout, stored until its purchase is recorded."""
 
 from checkout.common.v1 import common_pb2 as _common_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -409,3 +412,158 @@ class DeleteAttemptResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteAttemptResponse: _TypeAlias = DeleteAttemptResponse  # noqa: Y015
+
+@_typing.final
+class ClaimDueAttemptsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """Maximum number of attempts; 1 to 1,000."""
+    @_builtins.property
+    def lease(self) -> _duration_pb2.Duration:
+        """Time until a claimed attempt comes due again unless it is rescheduled or deleted; 1 second to 1 day."""
+
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+        lease: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimDueAttemptsRequest: _TypeAlias = ClaimDueAttemptsRequest  # noqa: Y015
+
+@_typing.final
+class ClaimDueAttemptsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___DueAttempt]:
+        """Fewer than the limit only if no more are due."""
+
+    def __init__(
+        self,
+        *,
+        attempts: _abc.Iterable[Global___DueAttempt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimDueAttemptsResponse: _TypeAlias = ClaimDueAttemptsResponse  # noqa: Y015
+
+@_typing.final
+class DueAttempt(_message.Message):
+    """An attempt whose check time has come. It is known without its content, which may have expired or be unreadable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    INTENT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    PAY_BY_FIELD_NUMBER: _builtins.int
+    CLOSE_REASON_FIELD_NUMBER: _builtins.int
+    CONTENT_EXISTS_FIELD_NUMBER: _builtins.int
+    attempt_id: _builtins.str
+    close_reason: Global___CloseReason.ValueType
+    """Unspecified while the attempt is open."""
+    content_exists: _builtins.bool
+    """False if the content expired, which leaves only its entry in the index."""
+    @_builtins.property
+    def intent(self) -> _common_pb2.Intent:
+        """Intent that pays for this attempt."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def pay_by(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        attempt_id: _builtins.str = ...,
+        intent: _common_pb2.Intent | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        pay_by: _timestamp_pb2.Timestamp | None = ...,
+        close_reason: Global___CloseReason.ValueType = ...,
+        content_exists: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "intent", b"intent", "pay_by", b"pay_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "close_reason", b"close_reason", "content_exists", b"content_exists", "created_at", b"created_at", "intent", b"intent", "pay_by", b"pay_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DueAttempt: _TypeAlias = DueAttempt  # noqa: Y015
+
+@_typing.final
+class RescheduleAttemptsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___NextCheck]:
+        """At most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        checks: _abc.Iterable[Global___NextCheck] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RescheduleAttemptsRequest: _TypeAlias = RescheduleAttemptsRequest  # noqa: Y015
+
+@_typing.final
+class NextCheck(_message.Message):
+    """Time of an attempt's next check."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_ID_FIELD_NUMBER: _builtins.int
+    DELAY_FIELD_NUMBER: _builtins.int
+    attempt_id: _builtins.str
+    @_builtins.property
+    def delay(self) -> _duration_pb2.Duration:
+        """From now; 0 to 35 days."""
+
+    def __init__(
+        self,
+        *,
+        attempt_id: _builtins.str = ...,
+        delay: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "delay", b"delay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NextCheck: _TypeAlias = NextCheck  # noqa: Y015
+
+@_typing.final
+class RescheduleAttemptsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RescheduleAttemptsResponse: _TypeAlias = RescheduleAttemptsResponse  # noqa: Y015

@@ -59,6 +59,16 @@ class CheckoutSessionServiceStub:
                 request_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptRequest.SerializeToString,
                 response_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptResponse.FromString,
                 _registered_method=True)
+        self.ClaimDueAttempts = channel.unary_unary(
+                '/checkout.session.v1.CheckoutSessionService/ClaimDueAttempts',
+                request_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.ClaimDueAttemptsRequest.SerializeToString,
+                response_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.ClaimDueAttemptsResponse.FromString,
+                _registered_method=True)
+        self.RescheduleAttempts = channel.unary_unary(
+                '/checkout.session.v1.CheckoutSessionService/RescheduleAttempts',
+                request_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.RescheduleAttemptsRequest.SerializeToString,
+                response_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.RescheduleAttemptsResponse.FromString,
+                _registered_method=True)
 
 
 class CheckoutSessionServiceServicer:
@@ -111,6 +121,24 @@ class CheckoutSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClaimDueAttempts(self, request, context):
+        """Hands out attempts whose check time has come and moves their check time by the lease, so that several reconcilers
+        share the work. The lease only saves calls and protects no promise: an attempt may be handed out twice. Renews the
+        lifetime of each attempt that it hands out.
+        Errors: INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RescheduleAttempts(self, request, context):
+        """Sets the next check of attempts. Ids that were deleted meanwhile are skipped.
+        Errors: INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CheckoutSessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +161,16 @@ def add_CheckoutSessionServiceServicer_to_server(servicer, server):
                     servicer.DeleteAttempt,
                     request_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptRequest.FromString,
                     response_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptResponse.SerializeToString,
+            ),
+            'ClaimDueAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimDueAttempts,
+                    request_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.ClaimDueAttemptsRequest.FromString,
+                    response_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.ClaimDueAttemptsResponse.SerializeToString,
+            ),
+            'RescheduleAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RescheduleAttempts,
+                    request_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.RescheduleAttemptsRequest.FromString,
+                    response_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.RescheduleAttemptsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -248,6 +286,60 @@ class CheckoutSessionService:
             '/checkout.session.v1.CheckoutSessionService/DeleteAttempt',
             checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptRequest.SerializeToString,
             checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimDueAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.session.v1.CheckoutSessionService/ClaimDueAttempts',
+            checkout_dot_session_dot_v1_dot_checkout__session__pb2.ClaimDueAttemptsRequest.SerializeToString,
+            checkout_dot_session_dot_v1_dot_checkout__session__pb2.ClaimDueAttemptsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RescheduleAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.session.v1.CheckoutSessionService/RescheduleAttempts',
+            checkout_dot_session_dot_v1_dot_checkout__session__pb2.RescheduleAttemptsRequest.SerializeToString,
+            checkout_dot_session_dot_v1_dot_checkout__session__pb2.RescheduleAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,16 @@ class CheckoutSessionServiceStub:
     payment is quarantined together with the content, or its intent can no longer be paid (P4). The first reason stays.
     Errors: INVALID_ARGUMENT; UNAVAILABLE.
     """
+    ClaimDueAttempts: _grpc.UnaryUnaryMultiCallable[_checkout_session_pb2.ClaimDueAttemptsRequest, _checkout_session_pb2.ClaimDueAttemptsResponse]
+    """Hands out attempts whose check time has come and moves their check time by the lease, so that several reconcilers
+    share the work. The lease only saves calls and protects no promise: an attempt may be handed out twice. Renews the
+    lifetime of each attempt that it hands out.
+    Errors: INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
+    """
+    RescheduleAttempts: _grpc.UnaryUnaryMultiCallable[_checkout_session_pb2.RescheduleAttemptsRequest, _checkout_session_pb2.RescheduleAttemptsResponse]
+    """Sets the next check of attempts. Ids that were deleted meanwhile are skipped.
+    Errors: INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
+    """
 
 @_typing.type_check_only
 class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
@@ -100,6 +110,16 @@ class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
     """Deletes the content and leaves a tombstone for 35 days. Called only after the attempt's purchase is committed, its
     payment is quarantined together with the content, or its intent can no longer be paid (P4). The first reason stays.
     Errors: INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    ClaimDueAttempts: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.ClaimDueAttemptsRequest, _checkout_session_pb2.ClaimDueAttemptsResponse]  # type: ignore[assignment]
+    """Hands out attempts whose check time has come and moves their check time by the lease, so that several reconcilers
+    share the work. The lease only saves calls and protects no promise: an attempt may be handed out twice. Renews the
+    lifetime of each attempt that it hands out.
+    Errors: INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
+    """
+    RescheduleAttempts: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.RescheduleAttemptsRequest, _checkout_session_pb2.RescheduleAttemptsResponse]  # type: ignore[assignment]
+    """Sets the next check of attempts. Ids that were deleted meanwhile are skipped.
+    Errors: INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
     """
 
 class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -158,6 +178,28 @@ class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes the content and leaves a tombstone for 35 days. Called only after the attempt's purchase is committed, its
         payment is quarantined together with the content, or its intent can no longer be paid (P4). The first reason stays.
         Errors: INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ClaimDueAttempts(
+        self,
+        request: _checkout_session_pb2.ClaimDueAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkout_session_pb2.ClaimDueAttemptsResponse, _abc.Awaitable[_checkout_session_pb2.ClaimDueAttemptsResponse]]:
+        """Hands out attempts whose check time has come and moves their check time by the lease, so that several reconcilers
+        share the work. The lease only saves calls and protects no promise: an attempt may be handed out twice. Renews the
+        lifetime of each attempt that it hands out.
+        Errors: INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
+        """
+
+    @_abc_1.abstractmethod
+    def RescheduleAttempts(
+        self,
+        request: _checkout_session_pb2.RescheduleAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkout_session_pb2.RescheduleAttemptsResponse, _abc.Awaitable[_checkout_session_pb2.RescheduleAttemptsResponse]]:
+        """Sets the next check of attempts. Ids that were deleted meanwhile are skipped.
+        Errors: INVALID_ARGUMENT; UNAVAILABLE (store_unavailable).
         """
 
 def add_CheckoutSessionServiceServicer_to_server(servicer: CheckoutSessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -20,7 +20,6 @@ UNCHECKED: Final = (
 
 OLD_WORDS: Final = {
     # word: what replaced it. A word matches as a part of snake_case and CamelCase names, in any case.
-    "adjustment": "refund, dispute",
     "befall": "apply",
     "complaint": "OpenDispute",
     "copying": "StripeMirror",

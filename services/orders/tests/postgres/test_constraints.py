@@ -39,6 +39,10 @@ ANOTHER_SUBSCRIPTION = """
            'e', now()
       FROM payments
 """
+OPERATOR_ACTION = """
+    INSERT INTO operator_actions VALUES
+        (gen_random_uuid(), now(), 'op', 'settle_payment', 'pi', '{reason}', '{{}}', '{after}')
+"""
 CLEARED = ", ".join(f"{name} = NULL" for name in PERSONAL_COLUMNS if name != "shipping_city")
 
 ORDER = {
@@ -49,12 +53,13 @@ ORDER = {
     "payments_encrypted_content_with_key_check": "UPDATE payments SET encrypted_key_id = 's1'",
     "payments_reason_before_refund_check": "UPDATE payments SET reason_before_refund = 'unrecordable'",
     "payments_resolved_only_if_quarantined_check": "UPDATE payments SET resolved_at = now()",
+    "payments_order_iff_settled_as_order_check": "UPDATE payments SET settlement = 'refunded'",
     "payments_amount_unless_quarantined_setup_check": "UPDATE payments SET amount_minor = NULL, currency = NULL",
     "payments_setup_amount_is_zero_check": "UPDATE payments SET kind = 'setup'",
     "payments_currency_check": "UPDATE payments SET currency = 'EUR'",
     "payments_erased_has_no_personal_data_check": "UPDATE payments SET erased_at = now()",
     "orders_total_equals_payment_fkey": "UPDATE payments SET amount_minor = amount_minor + 1",
-    "orders_total_is_items_plus_shipping_check": "UPDATE orders SET items_minor = items_minor - 1",
+    "orders_total_is_items_shipping_and_adjustment_check": "UPDATE orders SET items_minor = items_minor - 1",
     "orders_amounts_check": "UPDATE orders SET items_minor = total_minor + 1, shipping_minor = -1",
     "orders_shipping_amount_needs_rate_check": "UPDATE orders SET shipping_rate_id = NULL, shipping_rate_name = NULL",
     "orders_shipping_rate_complete_check": "UPDATE orders SET shipping_rate_name = NULL",
@@ -67,6 +72,10 @@ ORDER = {
     "order_items_unit_amount_minor_check": "UPDATE order_items SET unit_amount_minor = -1",
     "order_items_order_id_fkey": "DELETE FROM orders",
     "outbox_no_personal_data_check": """UPDATE outbox SET payload = payload || '{"email": "ada@shop.example"}'""",
+    "operator_actions_operator_and_reason_check": OPERATOR_ACTION.format(reason="", after="{}"),
+    "operator_actions_no_personal_data_check": OPERATOR_ACTION.format(
+        reason="r", after='{"email": "ada@shop.example"}'
+    ),
 }
 
 SUBSCRIPTION = {

@@ -207,7 +207,13 @@ def order_to_proto(order: Order) -> orders_pb2.Order:
         refunded=money_to_proto(order.refunded) if order.refunded else None,
         disputed=money_to_proto(order.disputed) if order.disputed else None,
         erased_at=timestamp_to_proto(order.erased_at),
+        adjustment=_adjustment_to_proto(order),
     )
+
+
+def _adjustment_to_proto(order: Order) -> common_pb2.Money | None:
+    adjustment = Money(order.adjustment_minor, order.total.currency)
+    return money_to_proto(adjustment) if adjustment.minor_units else None
 
 
 def _content_to_proto(

@@ -32,7 +32,7 @@ class OrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Paid order. Its total is the items and the shipping, and equals the amount that Stripe received (P5).
+    """Paid order. Its total is the items, the shipping and the adjustment: the amount that Stripe received (P5).
 
     An erased order has no user, contact or address.
     """
@@ -54,6 +54,8 @@ class Order:
     """Sum of the refunds that succeeded or are under way; None without any. Computed when the order is read."""
     disputed: Money | None = None
     """Sum of the disputes that are open or lost; None without any. Computed when the order is read."""
+    adjustment_minor: int = 0
+    """Received less the cart, where an operator made an order of a quarantined payment; 0 in every other order."""
 
     @classmethod
     def from_payment(
@@ -65,16 +67,18 @@ class Order:
         order_id: UUID,
         number: str,
         at: datetime,
+        adjustment_minor: int = 0,
     ) -> Self:
         """Build the order of a succeeded payment from the content of its attempt and what was refunded before."""
+        total = Money(context.total.minor_units + adjustment_minor, context.total.currency)
         return cls(
             id=order_id,
             number=number,
             checkout_attempt_id=payment.attempt_id,
             payment_intent_id=payment.intent.id,
             user_id=context.user_id,
-            status=OrderStatus.after(sums, context.total),
-            total=context.total,
+            status=OrderStatus.after(sums, total),
+            total=total,
             contact=context.contact,
             shipping_address=context.shipping_address,
             shipping_option=context.shipping_option,
@@ -82,6 +86,7 @@ class Order:
             created_at=at,
             refunded=sums.refunded_in(context.total.currency),
             disputed=sums.disputed_in(context.total.currency),
+            adjustment_minor=adjustment_minor,
         )
 
 

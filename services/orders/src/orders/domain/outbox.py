@@ -34,6 +34,8 @@ class OutboxEvent:
             payload |= _order_to_payload(order)
             payload["refunded_minor"] = order.refunded.minor_units if order.refunded else 0
             payload["disputed_minor"] = order.disputed.minor_units if order.disputed else 0
+            if order.adjustment_minor:
+                payload["adjustment_minor"] = order.adjustment_minor
         if purchase.subscriptions:
             payload["subscription_ids"] = [str(each.id) for each in purchase.subscriptions]
         return cls("purchase.recorded", str(order.id) if order else intent_id, payload)

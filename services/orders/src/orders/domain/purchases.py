@@ -8,6 +8,7 @@ from typing import Final, Self
 from orders.domain.checkout import AttemptContent, EncryptedContent, UnreadableContent
 from orders.domain.orders import Order
 from orders.domain.payments import Intent, Payment, PaymentReport
+from orders.domain.settlements import Settlement
 from orders.domain.subscriptions import Subscription
 
 
@@ -65,6 +66,8 @@ class QuarantinedPayment:
     None unless a refund resolved it.
     """
     resolved_at: datetime | None = None
+    settlement: Settlement | None = None
+    """Way in which an operator settled it. REFUNDED while it is unresolved: the refund is under way."""
 
     def refunded(self, at: datetime) -> Self:
         """Return the same payment, refunded in full, which resolves it."""

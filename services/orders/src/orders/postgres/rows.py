@@ -100,6 +100,7 @@ def quarantined_from_row(row: Row[Any], cipher: ContentCipher) -> QuarantinedPay
         unreadable=content if isinstance(content, UnreadableContent) else None,
         reason_before_refund=row.reason_before_refund,
         resolved_at=row.resolved_at,
+        settlement=row.settlement,
     )
 
 
@@ -116,6 +117,7 @@ def order_to_row(order: Order) -> dict[str, Any]:
         "total_minor": order.total.minor_units,
         "items_minor": sum(item.subtotal_minor for item in order.items),
         "shipping_minor": option.amount.minor_units if option else 0,
+        "adjustment_minor": order.adjustment_minor,
         "currency": order.total.currency,
         "shipping_rate_id": option.shipping_rate_id if option else None,
         "shipping_rate_name": option.name if option else None,
@@ -142,6 +144,7 @@ def order_from_row(row: Row[Any], items: list[LineItem]) -> Order:
         erased_at=row.order_erased_at,
         refunded=_sum_from_row(row, row.order_refunded, "refunds"),
         disputed=_sum_from_row(row, row.order_disputed, "disputes"),
+        adjustment_minor=row.order_adjustment_minor,
     )
 
 

@@ -13,6 +13,7 @@ from orders.domain.orders import OrderStatus
 from orders.domain.payments import IntentKind, ReportChannel
 from orders.domain.purchases import Outcome, QuarantineReason
 from orders.domain.refunds import DisputeStatus, RefundStatus
+from orders.domain.settlements import OperatorVerb, Settlement
 from orders.domain.subscriptions import InvoiceStatus, SubscriptionStatus
 
 PERSONAL_COLUMNS: Final = (
@@ -69,4 +70,6 @@ class Row(DeclarativeBase):
         InvoiceStatus: enum_type(InvoiceStatus, "invoice_status"),
         RefundStatus: enum_type(RefundStatus, "refund_status"),
         DisputeStatus: enum_type(DisputeStatus, "dispute_status"),
+        Settlement: enum_type(Settlement, "settlement"),
+        OperatorVerb: enum_type(OperatorVerb, "operator_verb"),
     }

@@ -24,6 +24,7 @@ from orders.domain.orders import OrderStatus
 from orders.domain.payments import IntentKind, ReportChannel
 from orders.domain.purchases import Outcome, QuarantineReason
 from orders.domain.refunds import DisputeStatus, RefundStatus
+from orders.domain.settlements import OperatorVerb, Settlement
 from orders.postgres.subscription_tables import (
     CustomerRow,
     SubscriptionInvoiceRow,
@@ -37,6 +38,7 @@ __all__ = [
     "ONE_PURCHASE_PER_ATTEMPT",
     "CustomerRow",
     "DisputeRow",
+    "OperatorActionRow",
     "OrderItemRow",
     "OrderRow",
     "OutboxRow",
@@ -75,6 +77,7 @@ class PaymentRow(Row):
     stripe_event_id: Mapped[str | None]
     decided_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
+    settlement: Mapped[Settlement | None]
     erased_at: Mapped[datetime | None]
 
     __table_args__ = (
@@ -106,6 +109,13 @@ class PaymentRow(Row):
         CheckConstraint("num_nonnulls(attempt_content, encrypted_content) <= 1", name="one_content"),
         CheckConstraint("(encrypted_content IS NULL) = (encrypted_key_id IS NULL)", name="encrypted_content_with_key"),
         CheckConstraint("outcome = 'quarantined' OR resolved_at IS NULL", name="resolved_only_if_quarantined"),
+        # Settled as refunded without a time of resolution, its refund is under way.
+        CheckConstraint(
+            "settlement IS NULL OR (settlement = 'order') = (outcome = 'purchase')", name="order_iff_settled_as_order"
+        ),
+        CheckConstraint(
+            "settlement IS DISTINCT FROM 'written_off' OR resolved_at IS NOT NULL", name="written_off_is_resolved"
+        ),
         CheckConstraint(
             erased_has_no_personal_data("stripe_customer_id", "user_id", "attempt_content", "encrypted_content"),
             name="erased_has_no_personal_data",
@@ -128,6 +138,7 @@ class OrderRow(Row):
     total_minor: Mapped[int]
     items_minor: Mapped[int]
     shipping_minor: Mapped[int]
+    adjustment_minor: Mapped[int] = mapped_column(server_default=text("0"))
     currency: Mapped[str]
     contact_name: Mapped[str | None]
     contact_email: Mapped[str | None]
@@ -154,7 +165,10 @@ class OrderRow(Row):
         ),
         # With the foreign key: no order belongs to a quarantined payment (P3).
         CheckConstraint("payment_outcome = 'purchase'", name="payment_outcome"),
-        CheckConstraint("total_minor = items_minor + shipping_minor", name="total_is_items_plus_shipping"),
+        CheckConstraint(
+            "total_minor = items_minor + shipping_minor + adjustment_minor",
+            name="total_is_items_shipping_and_adjustment",
+        ),
         CheckConstraint("total_minor >= 0 AND items_minor >= 0 AND shipping_minor >= 0", name="amounts"),
         CheckConstraint("(shipping_line1 IS NULL) = (shipping_country IS NULL)", name="address_complete"),
         CheckConstraint("(shipping_rate_id IS NULL) = (shipping_rate_name IS NULL)", name="shipping_rate_complete"),
@@ -249,7 +263,33 @@ class OutboxRow(Row):
         CheckConstraint(
             "payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id', 'refund_id',"
             " 'dispute_id', 'reason', 'status', 'order_status', 'total_minor', 'amount_minor', 'refunded_minor',"
-            " 'disputed_minor', 'currency'] = '{}'::jsonb",
+            " 'disputed_minor', 'adjustment_minor', 'currency'] = '{}'::jsonb",
+            name="no_personal_data",
+        ),
+    )
+
+
+class OperatorActionRow(Row):
+    """Step of an operator, with what it changed: ids, statuses and amounts only, no personal data of buyers (P7)."""
+
+    __tablename__ = "operator_actions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    operator: Mapped[str]
+    action: Mapped[OperatorVerb]
+    subject: Mapped[str]
+    reason: Mapped[str]
+    before: Mapped[dict[str, Any]]
+    after: Mapped[dict[str, Any]]
+
+    __table_args__ = (
+        Index("operator_actions_by_subject", "subject", "at", "id"),
+        CheckConstraint("operator <> '' AND reason <> ''", name="operator_and_reason"),
+        CheckConstraint(
+            "(before || after) - ARRAY['outcome', 'reason', 'settlement', 'resolved', 'cart', 'order_id',"
+            " 'subscription_ids', 'total_minor', 'adjustment_minor', 'amount_minor', 'currency', 'idempotency_key',"
+            " 'refund_id', 'status', 'version', 'payment_method_id'] = '{}'::jsonb",
             name="no_personal_data",
         ),
     )

@@ -373,6 +373,7 @@ class Order(_message.Message):
     REFUNDED_FIELD_NUMBER: _builtins.int
     DISPUTED_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
+    ADJUSTMENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID in its canonical lower-case form."""
     number: _builtins.str
@@ -384,7 +385,7 @@ class Order(_message.Message):
     status: Global___OrderStatus.ValueType
     @_builtins.property
     def total(self) -> _common_pb2.Money:
-        """The items and the shipping; equals the amount that Stripe received (P5)."""
+        """The items, the shipping and the adjustment; equals the amount that Stripe received (P5)."""
 
     @_builtins.property
     def contact(self) -> _common_pb2.Contact:
@@ -416,6 +417,12 @@ class Order(_message.Message):
     def erased_at(self) -> _timestamp_pb2.Timestamp:
         """Time when the personal data was erased. Absent otherwise: an order without a user is then a guest's."""
 
+    @_builtins.property
+    def adjustment(self) -> _common_pb2.Money:
+        """Difference between what Stripe received and the cart, in an order that an operator made of a quarantined payment.
+        Negative if less was received. Absent without one.
+        """
+
     def __init__(
         self,
         *,
@@ -434,10 +441,11 @@ class Order(_message.Message):
         refunded: _common_pb2.Money | None = ...,
         disputed: _common_pb2.Money | None = ...,
         erased_at: _timestamp_pb2.Timestamp | None = ...,
+        adjustment: _common_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contact", b"contact", "created_at", b"created_at", "disputed", b"disputed", "erased_at", b"erased_at", "refunded", b"refunded", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjustment", b"adjustment", "contact", b"contact", "created_at", b"created_at", "disputed", b"disputed", "erased_at", b"erased_at", "refunded", b"refunded", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkout_attempt_id", b"checkout_attempt_id", "contact", b"contact", "created_at", b"created_at", "disputed", b"disputed", "erased_at", b"erased_at", "id", b"id", "items", b"items", "number", b"number", "payment_intent_id", b"payment_intent_id", "refunded", b"refunded", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "status", b"status", "total", b"total", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment", b"adjustment", "checkout_attempt_id", b"checkout_attempt_id", "contact", b"contact", "created_at", b"created_at", "disputed", b"disputed", "erased_at", b"erased_at", "id", b"id", "items", b"items", "number", b"number", "payment_intent_id", b"payment_intent_id", "refunded", b"refunded", "shipping_address", b"shipping_address", "shipping_option", b"shipping_option", "status", b"status", "total", b"total", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

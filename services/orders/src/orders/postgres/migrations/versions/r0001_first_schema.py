@@ -21,6 +21,9 @@ _TYPES = {
     "refund_status": "'pending', 'requires_action', 'succeeded', 'failed', 'canceled'",
     "dispute_status": "'warning_needs_response', 'warning_under_review', 'warning_closed', 'needs_response', "
     "'under_review', 'won', 'lost', 'prevented', 'appeal_needs_response', 'appeal_under_review'",
+    "settlement": "'order', 'refunded', 'written_off'",
+    "operator_verb": "'show_personal_data', 'begin_refund', 'abandon_refund', 'settle_payment', 'refund_order', "
+    "'retry_subscription', 'give_up_subscription'",
 }
 
 _PAYMENTS = """
@@ -44,6 +47,7 @@ CREATE TABLE payments (
     stripe_event_id text,
     decided_at timestamptz NOT NULL,
     resolved_at timestamptz,
+    settlement settlement,
     erased_at timestamptz,
     CONSTRAINT payments_pkey PRIMARY KEY (intent_id),
     CONSTRAINT payments_amount_key UNIQUE (intent_id, outcome, amount_minor, currency),
@@ -64,6 +68,10 @@ CREATE TABLE payments (
     CONSTRAINT payments_encrypted_content_with_key_check
         CHECK ((encrypted_content IS NULL) = (encrypted_key_id IS NULL)),
     CONSTRAINT payments_resolved_only_if_quarantined_check CHECK (outcome = 'quarantined' OR resolved_at IS NULL),
+    CONSTRAINT payments_order_iff_settled_as_order_check
+        CHECK (settlement IS NULL OR (settlement = 'order') = (outcome = 'purchase')),
+    CONSTRAINT payments_written_off_is_resolved_check
+        CHECK (settlement IS DISTINCT FROM 'written_off' OR resolved_at IS NOT NULL),
     CONSTRAINT payments_erased_has_no_personal_data_check
         CHECK (erased_at IS NULL OR num_nonnulls(stripe_customer_id, user_id, attempt_content, encrypted_content) = 0)
 )
@@ -81,6 +89,7 @@ CREATE TABLE orders (
     total_minor bigint NOT NULL,
     items_minor bigint NOT NULL,
     shipping_minor bigint NOT NULL,
+    adjustment_minor bigint DEFAULT 0 NOT NULL,
     currency text NOT NULL,
     contact_name text,
     contact_email text,
@@ -103,7 +112,8 @@ CREATE TABLE orders (
         FOREIGN KEY (payment_intent_id, payment_outcome, total_minor, currency)
         REFERENCES payments (intent_id, outcome, amount_minor, currency),
     CONSTRAINT orders_payment_outcome_check CHECK (payment_outcome = 'purchase'),
-    CONSTRAINT orders_total_is_items_plus_shipping_check CHECK (total_minor = items_minor + shipping_minor),
+    CONSTRAINT orders_total_is_items_shipping_and_adjustment_check
+        CHECK (total_minor = items_minor + shipping_minor + adjustment_minor),
     CONSTRAINT orders_amounts_check CHECK (total_minor >= 0 AND items_minor >= 0 AND shipping_minor >= 0),
     CONSTRAINT orders_address_complete_check CHECK ((shipping_line1 IS NULL) = (shipping_country IS NULL)),
     CONSTRAINT orders_shipping_rate_complete_check CHECK ((shipping_rate_id IS NULL) = (shipping_rate_name IS NULL)),
@@ -337,7 +347,28 @@ CREATE TABLE outbox (
     CONSTRAINT outbox_no_personal_data_check
         CHECK (payload - ARRAY['order_id', 'subscription_id', 'subscription_ids', 'attempt_id', 'intent_id',
                                'refund_id', 'dispute_id', 'reason', 'status', 'order_status', 'total_minor',
-                               'amount_minor', 'refunded_minor', 'disputed_minor', 'currency'] = '{}'::jsonb)
+                               'amount_minor', 'refunded_minor', 'disputed_minor', 'adjustment_minor', 'currency']
+               = '{}'::jsonb)
+)
+"""
+
+_OPERATOR_ACTIONS = """
+CREATE TABLE operator_actions (
+    id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    operator text NOT NULL,
+    action operator_verb NOT NULL,
+    subject text NOT NULL,
+    reason text NOT NULL,
+    before jsonb NOT NULL,
+    after jsonb NOT NULL,
+    CONSTRAINT operator_actions_pkey PRIMARY KEY (id),
+    CONSTRAINT operator_actions_operator_and_reason_check CHECK (operator <> '' AND reason <> ''),
+    CONSTRAINT operator_actions_no_personal_data_check
+        CHECK ((before || after) - ARRAY['outcome', 'reason', 'settlement', 'resolved', 'cart', 'order_id',
+                                         'subscription_ids', 'total_minor', 'adjustment_minor', 'amount_minor',
+                                         'currency', 'idempotency_key', 'refund_id', 'status', 'version',
+                                         'payment_method_id'] = '{}'::jsonb)
 )
 """
 
@@ -353,6 +384,7 @@ _TABLES = (
     _REFUNDS,
     _DISPUTES,
     _OUTBOX,
+    _OPERATOR_ACTIONS,
 )
 
 _INDEXES = (
@@ -365,6 +397,7 @@ _INDEXES = (
     "CREATE INDEX refunds_intent_id_idx ON refunds (intent_id)",
     "CREATE INDEX disputes_intent_id_idx ON disputes (intent_id)",
     "CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_at IS NULL",
+    "CREATE INDEX operator_actions_by_subject ON operator_actions (subject, at, id)",
 )
 
 

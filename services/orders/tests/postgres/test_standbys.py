@@ -9,8 +9,9 @@ import pytest
 
 from checkout.orders.v1 import orders_pb2 as pb
 
-from ..builders import purchase, quarantine
+from ..builders import purchase, quarantine, quarantine_with_content
 from ..calls import activate, begun, cancel, fail
+from ..command_runner import environment, run
 from ..service import UNAVAILABLE, Client, connected, count, error_of, served, until
 
 WAITERS = """
@@ -84,6 +85,26 @@ async def test_an_activation_without_the_standby_is_not_acknowledged(database_ur
 
     assert errors == [UNAVAILABLE] * 2
     assert changed.version == subscription.version + 1
+
+
+@pytest.mark.parametrize("command", [("erase", "user_1"), ("reencrypt",)])
+async def test_p7_a_command_without_the_standby_is_not_complete(
+    database_url: str, sql: Any, command: tuple[str, ...]
+) -> None:
+    """Else a failover would bring back erased data, or content of a removed key: neither it nor its repeat counts."""
+    async with served(database_url, encryption_keys="clear") as channel:
+        await Client(channel).QuarantinePayment(quarantine_with_content())
+    variables = environment(database_url) | {"ORDERS_STATEMENT_TIMEOUT_SECONDS": "0.3", "ORDERS_DATABASE_TRIES": "1"}
+    variables["ORDERS_ENCRYPTION_KEYS"] += ",clear"
+    async with standby_missing(database_url):
+        codes = [run(variables, *command).code for _ in range(2)]
+        changed = await count(sql, "payments WHERE attempt_content IS NULL OR get_byte(attempt_content, 0) <> 0")
+
+    completed = run(variables, *command)
+
+    assert codes == [1, 1]
+    assert changed == [1]
+    assert completed.code == 0, completed.stderr
 
 
 @pytest.mark.parametrize("level", ["notice", "error"])

@@ -1,15 +1,15 @@
 """Connections to PostgreSQL: the pool, its limits, and the translation of its errors."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 from weakref import WeakSet
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
-from sqlalchemy import Executable, event, exc
+from sqlalchemy import Executable, event, exc, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -20,6 +20,8 @@ from servicekit.urls import split_url
 _log = logging.getLogger(__name__)
 
 _READ_ONLY: Final = "25006"
+
+_WRITE_NO_ROW: Final = text("SELECT pg_logical_emit_message(true, 'orders', '')")
 
 _warned: WeakSet[Any] = WeakSet()
 """Sessions in which PostgreSQL has sent a warning since their last commit began."""
@@ -113,6 +115,19 @@ async def commit(connection: AsyncConnection) -> None:
     await connection.commit()
     if session in _warned:
         raise _unavailable("committed with a warning")
+
+
+@asynccontextmanager
+async def durable_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Run the block in a transaction. Its commit waits for the synchronous standbys, also if the block changes nothing.
+
+    A repeat may find its work done by a commit that no standby has yet: what it then reports must not be lost either.
+    """
+    with translate_errors():
+        async with engine.connect() as connection:
+            await connection.execute(_WRITE_NO_ROW)
+            yield connection
+            await commit(connection)
 
 
 def _note_warning(session: Any, message: Any) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders.domain.outbox import OutboxEvent
 from orders.domain.purchases import Outcome
-from orders.postgres.connection import translate_errors
+from orders.postgres.connection import durable_transaction, translate_errors
 from orders.postgres.rows import outbox_event_to_row
 from orders.postgres.statements import INSERT_OUTBOX_EVENT, ORDERS, PAYMENTS, SUBSCRIPTIONS
 from orders.postgres.subscription_statements import CUSTOMERS
@@ -64,14 +64,13 @@ class PostgresErasureRepository:
 
     async def erase_batch(self, subject: Subject, *, limit: int, at: datetime) -> ErasureCounts:
         """Erase the oldest rows first. A concurrent erasure waits for their locks and then skips them."""
-        with translate_errors():
-            async with self._engine.begin() as connection:
-                # Payments first: one that becomes the purchase meanwhile is met again with its order.
-                payments = await _erase_payments(connection, subject, limit, at)
-                orders = await _erase_orders(connection, subject, limit, at)
-                subscriptions = await _erase_subscriptions(connection, subject, limit, at)
-                customers = await _erase_customers(connection, subject, at)
-                await _enqueue_events(connection, [*orders, *payments, *subscriptions], at)
+        async with durable_transaction(self._engine) as connection:
+            # Payments first: one that becomes the purchase meanwhile is met again with its order.
+            payments = await _erase_payments(connection, subject, limit, at)
+            orders = await _erase_orders(connection, subject, limit, at)
+            subscriptions = await _erase_subscriptions(connection, subject, limit, at)
+            customers = await _erase_customers(connection, subject, at)
+            await _enqueue_events(connection, [*orders, *payments, *subscriptions], at)
         return ErasureCounts(len(orders), len(payments), len(subscriptions), customers)
 
     async def stripe_customers(self, subject: Subject | None = None) -> frozenset[str]:
@@ -84,9 +83,8 @@ class PostgresErasureRepository:
     async def forget_customers(self, stripe_customer_ids: Sequence[str]) -> None:
         """Delete the rows. The customer of a user who was not erased stays."""
         named = CUSTOMERS.c.stripe_customer_id.in_(stripe_customer_ids)
-        with translate_errors():
-            async with self._engine.begin() as connection:
-                await connection.execute(delete(CUSTOMERS).where(named, CUSTOMERS.c.erased_at.is_not(None)))
+        async with durable_transaction(self._engine) as connection:
+            await connection.execute(delete(CUSTOMERS).where(named, CUSTOMERS.c.erased_at.is_not(None)))
 
 
 async def _erase_orders(connection: AsyncConnection, subject: Subject, limit: int, at: datetime) -> list[OutboxEvent]:

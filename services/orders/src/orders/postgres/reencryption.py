@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders.domain.checkout import AttemptContent
 from orders.domain.purchases import Outcome
-from orders.postgres.connection import translate_errors
+from orders.postgres.connection import durable_transaction, translate_errors
 from orders.postgres.content_encryption import ContentCipher
 from orders.postgres.statements import PAYMENTS
 from orders.usecases.retrying import Retrier
@@ -87,12 +87,9 @@ class Reencryption:
         statement = _SELECT_BATCH
         if after is not None:
             statement = statement.where(tuple_(PAYMENTS.c.decided_at, PAYMENTS.c.intent_id) > tuple_(*after))
-        with translate_errors():
-            async with self._engine.begin() as connection:
-                rows = (await connection.execute(statement, {"prefix": self._cipher.prefix})).all()
-                unreadable = Counter(
-                    [key for row in rows if (key := await self._reencrypt(connection, row)) is not None]
-                )
+        async with durable_transaction(self._engine) as connection:
+            rows = (await connection.execute(statement, {"prefix": self._cipher.prefix})).all()
+            unreadable = Counter([key for row in rows if (key := await self._reencrypt(connection, row)) is not None])
         last = (rows[-1].decided_at, rows[-1].intent_id) if rows else None
         return _Batch(len(rows) - unreadable.total(), unreadable, last)
 

@@ -19,6 +19,7 @@ from payments_gateway.domain.webhook_events import (
     IntentSucceeded,
     RefundChanged,
     SubscriptionChanged,
+    SubscriptionItemChanged,
     UnreadableIntentSucceeded,
     WebhookEvent,
 )
@@ -59,6 +60,8 @@ class WebhookDispatcher:
                 await self.disputes.sync(dispute_id)
             case SubscriptionChanged():
                 await self.subscriptions.on_event(event)
+            case SubscriptionItemChanged(item_id):
+                await self.subscriptions.on_item_event(item_id)
             case _:
                 assert_never(event)
 

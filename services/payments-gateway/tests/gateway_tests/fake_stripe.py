@@ -236,6 +236,12 @@ class FakeBilling:
         is_open = found.latest_invoice is not None and found.latest_invoice.status is InvoiceStatus.OPEN
         return found if with_client_secret and is_open else replace(found, client_secret=None)
 
+    async def find_by_item(self, stripe_item_id: str) -> str:
+        for each in self.created.values():
+            if any(item.stripe_item_id == stripe_item_id for item in each.state.items):
+                return each.id
+        raise NotFoundAtStripe
+
     async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         for each in self.created.values():
             if each.latest_invoice is not None and each.latest_invoice.id == stripe_invoice_id:

@@ -71,6 +71,9 @@ class StripeSubscriptionsPort(Protocol):
     async def retrieve(self, stripe_subscription_id: str, *, with_client_secret: bool = False) -> StripeSubscription:
         """Return a subscription's present state, with its latest invoice. Raises NotFoundAtStripe."""
 
+    async def find_by_item(self, stripe_item_id: str) -> str:
+        """Return the id of the Stripe subscription that has an item. Raises NotFoundAtStripe."""
+
     async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         """Return an invoice's present state. Raises NotFoundAtStripe."""
 

@@ -56,6 +56,19 @@ class SubscriptionChanged:
     """None if the event's object does not say it."""
 
 
+@dataclass(frozen=True, slots=True)
+class SubscriptionItemChanged:
+    """A subscription item's discount began or ended; the event does not name the subscription."""
+
+    stripe_item_id: str
+
+
 WebhookEvent = (
-    IntentSucceeded | UnreadableIntentSucceeded | RefundChanged | ChargeRefunded | DisputeChanged | SubscriptionChanged
+    IntentSucceeded
+    | UnreadableIntentSucceeded
+    | RefundChanged
+    | ChargeRefunded
+    | DisputeChanged
+    | SubscriptionChanged
+    | SubscriptionItemChanged
 )

@@ -150,6 +150,11 @@ class StripeSubscriptions:
     async def _with_amounts(self, item: dict[str, Any]) -> dict[str, Any]:
         return (await self._items.retrieve_async(item["id"], {"expand": [*ITEM_FIELDS]})).to_dict()
 
+    async def find_by_item(self, stripe_item_id: str) -> str:
+        """Retrieve the item, which names its subscription."""
+        with translate_errors(_read_failed):
+            return read_id((await self._items.retrieve_async(stripe_item_id)).to_dict()["subscription"])
+
     async def retrieve_invoice(self, stripe_invoice_id: str) -> StripeInvoice:
         """Return an invoice as it is now."""
         with translate_errors(_read_failed):

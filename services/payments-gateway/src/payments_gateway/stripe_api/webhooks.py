@@ -22,6 +22,7 @@ from payments_gateway.domain.webhook_events import (
     IntentSucceeded,
     RefundChanged,
     SubscriptionChanged,
+    SubscriptionItemChanged,
     UnreadableIntentSucceeded,
     WebhookEvent,
 )
@@ -216,12 +217,16 @@ def _subscription_changed(shown: Any) -> SubscriptionChanged:
     )
 
 
-def _discount_changed(shown: Any) -> SubscriptionChanged | None:
-    """Read a discount of a subscription or of its item. It may end by itself, without a change of the subscription."""
+def _discount_changed(shown: Any) -> SubscriptionChanged | SubscriptionItemChanged | None:
+    """Read a discount of a subscription or of its item. It may end by itself, without a change of the subscription.
+
+    Source: https://docs.stripe.com/api/discounts/object#discount_object-subscription_item
+    """
     discounted_id = read_reference(shown.get("subscription"))
-    if discounted_id is None:
-        return None
-    return SubscriptionChanged(discounted_id, None, None, livemode=None)
+    if discounted_id is not None:
+        return SubscriptionChanged(discounted_id, None, None, livemode=None)
+    item_id = read_reference(shown.get("subscription_item"))
+    return None if item_id is None else SubscriptionItemChanged(item_id)
 
 
 def _invoice_changed(shown: Any) -> SubscriptionChanged | None:

@@ -63,6 +63,17 @@ class SubscriptionSync:
             outcome = _COVERED if lock.covered(event.stripe_invoice_id) else await self._handle(event, lock)
         EVENTS.labels(outcome).inc()
 
+    async def on_item_event(self, stripe_item_id: str) -> None:
+        """Write the present state of an item's subscription. Raises as on_event does."""
+        try:
+            stripe_subscription_id = await self._billing.find_by_item(stripe_item_id)
+        except NotFoundAtStripe:
+            # It was removed from its subscription, which another event tells, or is another account's.
+            _log.info("item of a subscription not found at Stripe", extra={"stripe_item": stripe_item_id})
+            EVENTS.labels("not_found").inc()
+            return
+        await self.on_event(SubscriptionChanged(stripe_subscription_id, None, None, livemode=None))
+
     async def apply_snapshot(
         self, subscription: Subscription, snapshot: StripeSubscription, billing: StripeSubscriptionsPort
     ) -> Subscription:

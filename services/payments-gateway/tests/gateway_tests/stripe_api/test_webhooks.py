@@ -14,6 +14,7 @@ from payments_gateway.domain.webhook_events import (
     IntentSucceeded,
     RefundChanged,
     SubscriptionChanged,
+    SubscriptionItemChanged,
     UnreadableIntentSucceeded,
     WebhookEvent,
 )
@@ -361,6 +362,7 @@ OURS = {"metadata": {"subscriptionId": "ours"}}
 SUBSCRIPTION = {"id": "sub_1", **OURS, "livemode": False}
 OLDER_SUBSCRIPTION = {**SUBSCRIPTION, "current_period_end": 1_900_000_000, "items": {"data": [{"id": "si_1"}]}}
 DISCOUNT = {"id": "di_1", "object": "discount", "customer": "cus_1", "subscription": "sub_1"}
+OF_AN_ITEM = {**DISCOUNT, "subscription": None, "subscription_item": "si_1"}
 INVOICE = {
     "id": "in_1",
     "parent": {"type": "subscription_details", "subscription_details": {"subscription": "sub_1", **OURS}},
@@ -392,6 +394,7 @@ INVOICE_VERBS = (
         *((f"invoice.{verb}", INVOICE, OF_INVOICE) for verb in INVOICE_VERBS),
         ("customer.subscription.updated", OLDER_SUBSCRIPTION, OF_SUBSCRIPTION),
         ("customer.discount.deleted", {**DISCOUNT, "subscription": None}, None),
+        ("customer.discount.deleted", OF_AN_ITEM, SubscriptionItemChanged("si_1")),
         ("invoice.paid", OLDER_INVOICE, OF_INVOICE),
         ("invoice.paid", OLDEST_INVOICE, SubscriptionChanged("sub_1", None, "in_1", livemode=False)),
         ("invoice.paid", {**INVOICE, "parent": None}, None),

@@ -7,6 +7,7 @@ import pytest
 
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
+from payments_gateway.domain.webhook_events import SubscriptionItemChanged
 
 from ..simulated_billing import Billing, event
 
@@ -46,6 +47,25 @@ async def test_more_items_than_stripe_shows_at_once_are_written(billing: Billing
     states = [each.state for each in (bound, billing.the_recorded())]
     wanted = [plan.price_id for plan in plans]
     assert [[item.price_id for item in state.items] for state in states if state is not None] == [wanted, wanted]
+
+
+async def test_a_discount_that_names_only_its_item_is_written(billing: Billing) -> None:
+    """The item leads to its subscription; one that is gone is acknowledged."""
+    subscription = await billing.begun()
+    assert subscription.state is not None
+    item_id = str(subscription.state.items[0].stripe_item_id)
+    coupon = await billing.stripe.api.v1.coupons.create_async({"percent_off": 50, "duration": "forever"})
+    discounted: Any = {"items": [{"id": item_id, "discounts": [{"coupon": coupon.id}]}]}
+    await billing.stripe.api.v1.subscriptions.update_async(str(subscription.stripe_subscription_id), discounted)
+
+    for named_id in (item_id, "si_gone"):
+        await billing.gateway.dispatcher.dispatch(
+            SubscriptionItemChanged(named_id), "evt_1", billing.gateway.clock.now()
+        )
+
+    state = billing.the_recorded().state
+    assert state is not None
+    assert [each.coupon_id for each in state.discounts] == [coupon.id]
 
 
 async def test_the_invoice_that_the_event_names_is_written_once(billing: Billing) -> None:

@@ -1,7 +1,8 @@
 """Servicers of checkout-session and orders that give prepared responses over real gRPC."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -22,7 +23,7 @@ class Refusal(Exception):
         self.failure = failure or self
 
 
-class _StandIn:
+class _StandIn(ABC):
     def __init__(self) -> None:
         self.answer: Message | Refusal = Refusal(grpc.StatusCode.INTERNAL, "no_response_prepared")
         self.requests: list[Any] = []
@@ -38,6 +39,16 @@ class _StandIn:
             await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
         return self.answer
 
+    @abstractmethod
+    def served_at(self) -> AbstractAsyncContextManager[str]:
+        """Serve on a free port and give the address."""
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[grpc.aio.Channel]:
+        """Serve on a free port and give a channel, opened as the gateway opens it."""
+        async with self.served_at() as target, open_channel(target) as channel:
+            yield channel
+
 
 class SessionStandIn(_StandIn):
     """checkout-session."""
@@ -46,12 +57,12 @@ class SessionStandIn(_StandIn):
     ClaimDueAttempts = RescheduleAttempts = _StandIn.next_answer
 
     @asynccontextmanager
-    async def served(self) -> AsyncIterator[grpc.aio.Channel]:
-        """Serve on a free port and give a channel, opened as the gateway opens it."""
+    async def served_at(self) -> AsyncIterator[str]:
+        """Serve on a free port and give the address."""
         server = grpc.aio.server()
         checkout_session_pb2_grpc.add_CheckoutSessionServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # one method serves all rpcs
-        async with _connected(server) as channel:
-            yield channel
+        async with _started(server) as target:
+            yield target
 
 
 class OrdersStandIn(_StandIn):
@@ -65,20 +76,19 @@ class OrdersStandIn(_StandIn):
     CancelPendingSubscription = _StandIn.next_answer
 
     @asynccontextmanager
-    async def served(self) -> AsyncIterator[grpc.aio.Channel]:
-        """Serve on a free port and give a channel, opened as the gateway opens it."""
+    async def served_at(self) -> AsyncIterator[str]:
+        """Serve on a free port and give the address."""
         server = grpc.aio.server()
         orders_pb2_grpc.add_OrdersServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # one method serves all rpcs
-        async with _connected(server) as channel:
-            yield channel
+        async with _started(server) as target:
+            yield target
 
 
 @asynccontextmanager
-async def _connected(server: grpc.aio.Server) -> AsyncIterator[grpc.aio.Channel]:
+async def _started(server: grpc.aio.Server) -> AsyncIterator[str]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with open_channel(f"127.0.0.1:{port}") as channel:
-            yield channel
+        yield f"127.0.0.1:{port}"
     finally:
         await server.stop(None)

@@ -1,0 +1,1 @@
+"""`holdfast`, the operator's command (ADR 42)."""

@@ -10,7 +10,7 @@ import yaml  # type: ignore[import-untyped] # PyYAML ships no types
 
 from checkout_session.settings import CheckoutSessionSettings
 from orders.settings import OrdersSettings
-from payments_gateway.settings import GatewaySettings
+from payments_gateway.settings.gateway import GatewaySettings
 from servicekit.settings import ServiceSettings
 
 ROOT = Path(__file__).parent.parent.parent

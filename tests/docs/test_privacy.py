@@ -12,7 +12,7 @@ from checkout_session.redis_backend.attempt_store import Retention
 from checkout_session.settings import CheckoutSessionSettings
 from orders.commands.erase import add_erase_arguments, subject_from_arguments
 from orders.postgres.table_base import PERSONAL_COLUMNS
-from payments_gateway.settings import GatewaySettings
+from payments_gateway.settings.gateway import GatewaySettings
 
 PRIVACY = (Path(__file__).parent.parent.parent / "docs" / "privacy.md").read_text()
 SECONDS = CheckoutSessionSettings.model_fields["attempt_ttl_seconds"]

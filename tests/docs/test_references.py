@@ -8,7 +8,8 @@ import pytest
 
 from checkout_session.settings import CheckoutSessionSettings
 from orders.settings import OrdersSettings
-from payments_gateway.settings import GatewaySettings
+from payments_gateway.settings.gateway import GatewaySettings
+from payments_gateway.settings.reconciler import ReconcilerSettings
 from servicekit.settings import ServiceSettings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -22,6 +23,7 @@ SERVICES: dict[str, type[ServiceSettings]] = {
     "payments-gateway": GatewaySettings,
 }
 SETTINGS = {name: {service.variable(field) for field in service.model_fields} for name, service in SERVICES.items()}
+SETTINGS["payments-gateway"] |= {ReconcilerSettings.variable(field) for field in ReconcilerSettings.model_fields}
 SETTING = re.compile(r"`((?:CHECKOUT_SESSION|GATEWAY|ORDERS)_[A-Z_]*[A-Z])`")
 
 

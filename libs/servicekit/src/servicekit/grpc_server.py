@@ -31,8 +31,6 @@ _CANCELLED: Final = ErrorAnswer(grpc.StatusCode.CANCELLED, "cancelled")
 _INTERNAL: Final = ErrorAnswer(grpc.StatusCode.INTERNAL, "internal")
 _MALFORMED: Final = ErrorAnswer(grpc.StatusCode.INVALID_ARGUMENT, "malformed_message")
 _CALLER_NOT_ALLOWED: Final = ErrorAnswer(grpc.StatusCode.PERMISSION_DENIED, "caller_not_allowed")
-_HUNG_AFTER_SECONDS: Final = 30.0
-"""A process without a readiness check for so long hangs: a check is given up after a fraction of this."""
 _CANCEL_EVERY_SECONDS: Final = 0.2
 _CANCEL_WITHIN_SECONDS: Final = 2.0
 _GRACE_MS: Final = 60_000
@@ -127,7 +125,7 @@ class GrpcServer:
     @property
     def probes(self) -> dict[str, Probe]:
         """Health probes over HTTP, for orchestrators that have no client certificate."""
-        return {"/livez": self._is_alive, "/readyz": lambda: self._is_alive() and self._readiness.reason is None}
+        return self._readiness.probes
 
     async def serve(self) -> None:
         """Start, run until SIGTERM or SIGINT, then stop gracefully."""
@@ -148,9 +146,6 @@ class GrpcServer:
         if self._tls is None:
             return self.grpc.add_insecure_port(self._listen)
         return self.grpc.add_secure_port(self._listen, server_credentials(self._tls.certificates))
-
-    def _is_alive(self) -> bool:
-        return self._readiness.seconds_since_check < _HUNG_AFTER_SECONDS
 
     async def _stop_watcher(self) -> None:
         if self._watcher is None:

@@ -15,6 +15,8 @@ ReadinessCheck = Callable[[], Awaitable[None]]
 
 _CHECK_INTERVAL_SECONDS: Final = 1.0
 _CHECK_TIMEOUT_SECONDS: Final = 5.0
+_HUNG_AFTER_SECONDS: Final = 30.0
+"""A process without a readiness check for so long hangs: a check is given up after a fraction of this."""
 
 
 class NotReady(Exception):
@@ -44,6 +46,16 @@ class Readiness:
     def seconds_since_check(self) -> float:
         """Seconds since the last round ended; it grows when the process hangs."""
         return time.monotonic() - self._checked_at
+
+    @property
+    def is_alive(self) -> bool:
+        """False if the process hangs."""
+        return self.seconds_since_check < _HUNG_AFTER_SECONDS
+
+    @property
+    def probes(self) -> dict[str, Callable[[], bool]]:
+        """Health probes by HTTP path, for orchestrators."""
+        return {"/livez": lambda: self.is_alive, "/readyz": lambda: self.is_alive and self.reason is None}
 
     @property
     def reason(self) -> str | None:

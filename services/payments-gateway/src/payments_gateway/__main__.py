@@ -1,4 +1,7 @@
-"""The payments-gateway command: `payments-gateway serve` (the default) serves HTTP and stops in order on SIGTERM."""
+"""The payments-gateway command: `payments-gateway serve` (the default) serves HTTP and stops in order on SIGTERM.
+
+`payments-gateway reconcile` finishes what webhooks and buyers left undone.
+"""
 
 import asyncio
 import logging
@@ -7,18 +10,24 @@ import socket
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import uvicorn
 import uvloop
 
-from payments_gateway.bootstrap import gateway
+from payments_gateway.bootstrap.gateway import gateway
+from payments_gateway.commands.reconcile import add_reconcile_arguments, run_reconcile
 from payments_gateway.commands.webhook_endpoint import add_webhook_endpoint_arguments, run_webhook_endpoint
-from payments_gateway.settings import GatewaySettings
+from payments_gateway.settings.backends import BackendSettings
+from payments_gateway.settings.gateway import GatewaySettings
+from payments_gateway.settings.reconciler import ReconcilerSettings
 from servicekit.grpc_server import stop_signal
 from servicekit.json_logging import configure_logging
 from servicekit.settings import parser_for, read_settings, warn_of_plaintext
 
 _log = logging.getLogger(__name__)
+
+S = TypeVar("S", bound=BackendSettings)
 
 _VERBOSE_LOGGERS = ("stripe", "uvicorn")
 """Below WARNING they log every request, Stripe's with query strings and bodies (P7)."""
@@ -33,15 +42,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands.add_parser("serve", help="serve HTTP until SIGTERM (the default)")
     webhook_endpoint = commands.add_parser("webhook-endpoint", help="the webhook endpoint at Stripe")
     add_webhook_endpoint_arguments(webhook_endpoint)
+    reconcile = commands.add_parser("reconcile", help="finish what webhooks and buyers left undone, until SIGTERM")
+    add_reconcile_arguments(reconcile)
     arguments = parser.parse_args(argv)
     if arguments.command == "webhook-endpoint":
         sys.exit(run_webhook_endpoint(arguments))
-    settings = read_settings(GatewaySettings, print_only=arguments.print_settings)
-    configure_logging("payments-gateway", settings.log_level)
+    if arguments.command == "reconcile":
+        reconciling = _read(ReconcilerSettings, "reconciler", print_only=arguments.print_settings)
+        sys.exit(run_reconcile(reconciling, once=arguments.once))
+    uvloop.run(serve(_read(GatewaySettings, "payments-gateway", print_only=arguments.print_settings)))
+
+
+def _read(settings_class: type[S], service: str, *, print_only: bool) -> S:
+    """Read the settings of a process, and begin to log as it."""
+    settings = read_settings(settings_class, print_only=print_only)
+    configure_logging(service, settings.log_level)
     warn_of_plaintext(settings)
     for name in _VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
-    uvloop.run(serve(settings))
+    return settings
 
 
 async def serve(settings: GatewaySettings) -> None:

@@ -7,8 +7,8 @@ import sys
 
 from pydantic import SecretStr
 
-from payments_gateway.bootstrap import gateway
-from payments_gateway.settings import GatewaySettings
+from payments_gateway.bootstrap.gateway import gateway
+from payments_gateway.settings.gateway import GatewaySettings
 
 _NOWHERE = "127.0.0.1:1"
 

@@ -1,9 +1,12 @@
 import json
+from typing import TypeVar
 
 import pytest
 import stripe
 
-from payments_gateway.settings import EACH_OPERATION, GatewaySettings
+from payments_gateway.settings.backends import EACH_OPERATION, BackendSettings
+from payments_gateway.settings.gateway import GatewaySettings
+from payments_gateway.settings.reconciler import ReconcilerSettings
 from servicekit.settings import read_command
 
 VALID = {
@@ -18,6 +21,8 @@ VALID = {
     "GATEWAY_CORS_ORIGINS": "https://shop.example,http://localhost:5173",
 }
 
+S = TypeVar("S", bound=BackendSettings)
+
 REMOTE = "dns:///service.example:7002"
 OIDC = {
     "JWT_SECRET": None,
@@ -28,13 +33,18 @@ OIDC = {
 
 
 def read(monkeypatch: pytest.MonkeyPatch, *argv: str, **changes: str | None) -> GatewaySettings:
-    """Read the settings from an environment; a change to None unsets a variable."""
+    """Read the gateway's settings. See `read_as`."""
+    return read_as(GatewaySettings, monkeypatch, *argv, **changes)
+
+
+def read_as(settings_class: type[S], monkeypatch: pytest.MonkeyPatch, *argv: str, **changes: str | None) -> S:
+    """Read settings from an environment; a change to None unsets a variable."""
     for name, value in {**VALID, **{f"GATEWAY_{name}": value for name, value in changes.items()}}.items():
         if value is None:
             monkeypatch.delenv(name, raising=False)
         else:
             monkeypatch.setenv(name, value)
-    return read_command(GatewaySettings, argv)
+    return read_command(settings_class, argv)
 
 
 def refused(
@@ -275,3 +285,14 @@ def test_an_issuer_replaces_the_shared_secret(monkeypatch: pytest.MonkeyPatch, c
     settings = read(monkeypatch, **{**OIDC, "ALLOW_GUESTS": "false", **changes})
 
     assert settings.oidc_algorithms == ("RS256", "PS256", "ES256", "EdDSA")
+
+
+def test_a_reconciler_reads_its_own_settings_and_the_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs neither webhook secrets nor a publishable key; the shares leave a tenth for the operator's command."""
+    own = {"RECONCILE_LISTEN": "127.0.0.1:9090", "STRIPE_WEBHOOK_SECRETS": None, "STRIPE_PUBLISHABLE_KEY": None}
+    gateway = read(monkeypatch)
+
+    reconciler = read_as(ReconcilerSettings, monkeypatch, **own)
+
+    assert (reconciler.reconcile_listen, reconciler.orders_target) == ("127.0.0.1:9090", gateway.orders_target)
+    assert gateway.stripe_share + reconciler.reconcile_stripe_share == pytest.approx(0.9)

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 import stripe
 
-from payments_gateway.settings import StripeSettings
+from payments_gateway.settings.backends import StripeSettings
 from payments_gateway.stripe_api.calls import UNREADABLE
 from payments_gateway.stripe_api.http import stripe_session
 from payments_gateway.stripe_api.webhook_endpoints import StripeWebhookEndpoints, WebhookEndpoint

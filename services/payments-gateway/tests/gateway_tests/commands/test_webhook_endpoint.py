@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from payments_gateway.commands.webhook_endpoint import DIFFERS, DONE, FAILED, ensure
 from payments_gateway.domain.webhook_events import IntentSucceeded
-from payments_gateway.settings import StripeSettings
+from payments_gateway.settings.backends import StripeSettings
 from payments_gateway.stripe_api.webhooks import EVENT_TYPES, StripeWebhooks
 from stripe_simulator.testing import SimulatedStripe, simulated_stripe, webhook_receiver
 

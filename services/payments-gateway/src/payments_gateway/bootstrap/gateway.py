@@ -1,4 +1,4 @@
-"""Builds the gateway once, with explicit constructor arguments."""
+"""Builds the gateway that serves HTTP."""
 
 import random
 import secrets
@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-import aiohttp
-import grpc
 import stripe
 from fastapi import APIRouter, FastAPI
 
@@ -31,7 +29,8 @@ from payments_gateway.api.shop_bodies import ConfigBody
 from payments_gateway.api.storefront import storefront_routes
 from payments_gateway.api.subscriptions import subscription_routes
 from payments_gateway.api.webhook import webhook_routes
-from payments_gateway.checkout.attempt_ids import AttemptIds
+from payments_gateway.bootstrap.backends import attempt_ids, open_services, open_stripe_clients
+from payments_gateway.bootstrap.payments import payment_use_cases
 from payments_gateway.checkout.cancellation import Cancellation
 from payments_gateway.checkout.catalogue_cache import CatalogueCache
 from payments_gateway.checkout.complete import CompleteCheckout
@@ -41,37 +40,19 @@ from payments_gateway.checkout.initiate import Initiate
 from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
-from payments_gateway.domain.refunds import Refund
-from payments_gateway.payments.fulfilment import Fulfilment
-from payments_gateway.refunds.mirror import RefundLists, StripeMirror
-from payments_gateway.rpc.attempts import AttemptsClient
-from payments_gateway.rpc.customers import CustomersClient
-from payments_gateway.rpc.orders import OrdersClient
 from payments_gateway.rpc.readiness import serving, until_passed
-from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
-from payments_gateway.rpc.subscriptions import SubscriptionsClient
-from payments_gateway.settings import EACH_OPERATION, GatewaySettings
+from payments_gateway.settings.gateway import GatewaySettings
 from payments_gateway.stripe_api.catalogue import StripeCatalogue
 from payments_gateway.stripe_api.customers import StripeCustomers
-from payments_gateway.stripe_api.http import StripeHttp, stripe_session
 from payments_gateway.stripe_api.intents import StripeIntents
 from payments_gateway.stripe_api.portal import StripePortalSessions
-from payments_gateway.stripe_api.rate_limiter import Priority, RequestRates, StripeLimiter
-from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from payments_gateway.stripe_api.single_flight import SingleFlightIntents
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
-from payments_gateway.subscriptions.activation import Activation
 from payments_gateway.subscriptions.cancel import SubscriptionCancel
 from payments_gateway.subscriptions.open_payments import OpenPayments
 from payments_gateway.subscriptions.portal import CustomerPortal
-from payments_gateway.subscriptions.sync import SubscriptionSync
-from payments_gateway.webhook_dispatcher import WebhookDispatcher
-from servicekit.certificates import Certificates
-from servicekit.grpc_client import open_channel
 from servicekit.health import Readiness
-
-stripe.enable_telemetry = False  # it writes a file
 
 _HASH_SECRET_BYTES: Final = 16
 _STRIPE_FINISHES_AFTER: Final = timedelta(seconds=5)
@@ -82,39 +63,25 @@ _STRIPE_FINISHES_AFTER: Final = timedelta(seconds=5)
 async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
     """Yield the app with all its connections open; close them on leaving."""
     async with AsyncExitStack() as stack:
-        session_channel, orders_channel = await _open_channels(settings, stack)
-        fulfil_stripe, buy_stripe, browse_stripe = await _open_stripe_clients(settings, stack)
-        timeout_seconds, livemode = settings.service_timeout_seconds, settings.livemode
-        now = partial(datetime.now, UTC)
+        services = await open_services(settings, stack)
+        clients = await open_stripe_clients(settings, settings.stripe_share, stack)
+        livemode, now = settings.livemode, partial(datetime.now, UTC)
 
         # Ports.
-        attempts = AttemptsClient(session_channel, timeout_seconds=timeout_seconds)
-        orders = OrdersClient(orders_channel, timeout_seconds=timeout_seconds)
-        subscriptions = SubscriptionsClient(orders_channel, timeout_seconds=timeout_seconds)
-        customers = CustomersClient(orders_channel, timeout_seconds=timeout_seconds)
-        intents = StripeIntents(buy_stripe)
-        paid_intents = StripeIntents(fulfil_stripe)
-        browsed_intents = StripeIntents(browse_stripe)
-        billing = StripeSubscriptions(buy_stripe)
-        browsed_billing = StripeSubscriptions(browse_stripe)
-        catalogue = _catalogue_cache(settings, browse_stripe)
+        attempts, orders, subscriptions = services.attempts, services.orders, services.subscriptions
+        intents = StripeIntents(clients.buy)
+        paid_intents = StripeIntents(clients.fulfil)
+        browsed_intents = StripeIntents(clients.browse)
+        billing = StripeSubscriptions(clients.buy)
+        browsed_billing = StripeSubscriptions(clients.browse)
+        catalogue = _catalogue_cache(settings, clients.browse)
         jwks = _jwks_cache(settings)
-        id_secrets = [secret.get_secret_value().encode() for secret in settings.attempt_id_secrets]
-        ids = AttemptIds(id_secrets)
+        ids = attempt_ids(settings)
+        id_secret = settings.attempt_id_secrets[0].get_secret_value().encode()
 
         # Use cases.
-        paid_billing = StripeSubscriptions(fulfil_stripe)
-        activation = Activation(subscriptions, paid_billing, OpenPayments(paid_billing, paid_intents), now=now)
-        refunds_client = RefundsClient(orders_channel, timeout_seconds=timeout_seconds)
-
-        def refund_mirror(client: stripe.StripeClient) -> StripeMirror[Refund]:
-            return StripeMirror("refund", StripeRefunds(client), refunds_client, attempts, ids, livemode=livemode)
-
-        refunds = refund_mirror(browse_stripe)
-        refund_lists = RefundLists(refunds, StripeRefunds(browse_stripe))
-        earlier_refunds = RefundLists(refund_mirror(fulfil_stripe), StripeRefunds(fulfil_stripe))
-        fulfilment = Fulfilment(attempts, orders, earlier_refunds, activation, ids, livemode=livemode, now=now)
-        sync = SubscriptionSync(subscriptions, browsed_billing, activation, livemode=livemode)
+        payments = payment_use_cases(services, clients, ids, livemode=livemode, now=now)
+        fulfilment, activation, sync = payments.fulfilment, payments.activation, payments.sync
         reader = SingleFlightIntents(browsed_intents)
         open_payments = OpenPayments(browsed_billing, browsed_intents)
         payment_guard = PaymentGuard(fulfilment, orders)
@@ -124,7 +91,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             ids=ids,
             catalogue=catalogue,
             intents=intents,
-            customers=Customers(StripeCustomers(buy_stripe), customers, id_secrets[0]),
+            customers=Customers(StripeCustomers(clients.buy), services.customers, id_secret),
             attempts=attempts,
             supersede=Supersede(attempts, intents, cancellation, payment_guard),
             expiry=expiry,
@@ -151,29 +118,12 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             creation_takes=timedelta(seconds=settings.request_deadline_seconds) + _STRIPE_FINISHES_AFTER,
             now=now,
         )
-        portal = CustomerPortal(subscriptions, StripePortalSessions(buy_stripe), return_url=settings.portal_return_url)
-        disputes = StripeMirror(
-            "dispute",
-            StripeDisputes(browse_stripe),
-            DisputesClient(orders_channel, timeout_seconds=timeout_seconds),
-            attempts,
-            ids,
-            livemode=livemode,
-        )
-        dispatcher = WebhookDispatcher(
-            fulfilment=fulfilment,
-            intents=paid_intents,
-            refunds=refunds,
-            refund_lists=refund_lists,
-            disputes=disputes,
-            subscriptions=sync,
-            livemode=livemode,
-        )
+        portal = CustomerPortal(subscriptions, StripePortalSessions(clients.buy), return_url=settings.portal_return_url)
 
         # HTTP.
         # Checkouts begin without orders, and Stripe repeats its webhooks: its outage must not take all gateways away.
-        readiness = [serving("checkout-session", session_channel), until_passed(serving("orders", orders_channel))]
-        readiness.append(catalogue.check_ready)
+        readiness = [serving("checkout-session", services.session_channel)]
+        readiness += [until_passed(serving("orders", services.orders_channel)), catalogue.check_ready]
         await stack.enter_async_context(catalogue.refresh_in_background())
         if jwks is not None:
             readiness.append(jwks.check_ready)
@@ -183,7 +133,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
                 checkout_routes(initiate, complete, statuses, ids),
                 order_routes(orders),
                 subscription_routes(subscriptions, open_payments, cancels, portal),
-                webhook_routes(_webhooks(settings), dispatcher),
+                webhook_routes(_webhooks(settings), payments.dispatcher),
                 shop_routes(catalogue, _config(settings)),
                 operations_routes(Readiness(readiness)),
                 *_demo_sign_in(settings),
@@ -195,56 +145,6 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             deadline_seconds=settings.request_deadline_seconds,
             refusal_pause_seconds=partial(_around, settings.refusal_pause_seconds),
         )
-
-
-async def _open_channels(settings: GatewaySettings, stack: AsyncExitStack) -> tuple[grpc.aio.Channel, grpc.aio.Channel]:
-    """Open channels to checkout-session and orders."""
-    certificates = Certificates("grpc", settings.tls) if settings.tls else None
-    return (
-        await stack.enter_async_context(open_channel(settings.checkout_session_target, certificates=certificates)),
-        await stack.enter_async_context(open_channel(settings.orders_target, certificates=certificates)),
-    )
-
-
-async def _open_stripe_clients(settings: GatewaySettings, stack: AsyncExitStack) -> list[stripe.StripeClient]:
-    """Open a client for each priority, in their order. They share connections and limiter (ADR 34)."""
-    session = await stack.enter_async_context(stripe_session(max_connections=settings.stripe_max_concurrent))
-    limiter = StripeLimiter(
-        max_concurrent=settings.stripe_max_concurrent,
-        rates=_stripe_rates(settings),
-        max_wait_seconds=settings.stripe_queue_seconds,
-        monotonic=time.monotonic,
-    )
-    return [_stripe_client(settings, session, limiter, priority) for priority in Priority]
-
-
-def _stripe_rates(settings: GatewaySettings) -> RequestRates:
-    share, limits = settings.stripe_share, settings.stripe_operation_requests_per_second
-    return RequestRates(
-        total=settings.stripe_total_requests_per_second * share,
-        operation=limits[EACH_OPERATION] * share,
-        by_operation={name: limit * share for name, limit in limits.items()},
-    )
-
-
-def _stripe_client(
-    settings: GatewaySettings, session: aiohttp.ClientSession, limiter: StripeLimiter, priority: Priority
-) -> stripe.StripeClient:
-    http = StripeHttp(
-        session,
-        limiter,
-        priority=priority,
-        timeout_seconds=settings.stripe_timeout_seconds,
-        budget_seconds=settings.stripe_budget_seconds,
-        max_retries=settings.stripe_max_retries,
-        randomness=random.random,
-    )
-    return stripe.StripeClient(
-        settings.stripe_secret_key.get_secret_value(),
-        http_client=http,
-        base_addresses={"api": settings.stripe_api_base},
-        max_network_retries=0,  # StripeHttp retries
-    )
 
 
 def _catalogue_cache(settings: GatewaySettings, client: stripe.StripeClient) -> CatalogueCache:

@@ -1,0 +1,1 @@
+"""Builds each process of the gateway once, with explicit constructor arguments."""

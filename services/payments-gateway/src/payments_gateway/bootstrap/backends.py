@@ -1,0 +1,111 @@
+"""Connections that every process of the gateway opens: to both services, and to Stripe within its limits."""
+
+import random
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import aiohttp
+import grpc
+import stripe
+
+from payments_gateway.checkout.attempt_ids import AttemptIds
+from payments_gateway.rpc.attempts import AttemptsClient
+from payments_gateway.rpc.customers import CustomersClient
+from payments_gateway.rpc.orders import OrdersClient
+from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
+from payments_gateway.rpc.subscriptions import SubscriptionsClient
+from payments_gateway.settings.backends import EACH_OPERATION, BackendSettings
+from payments_gateway.stripe_api.http import StripeHttp, stripe_session
+from payments_gateway.stripe_api.rate_limiter import Priority, RequestRates, StripeLimiter
+from servicekit.certificates import Certificates
+from servicekit.grpc_client import open_channel
+
+stripe.enable_telemetry = False  # it writes a file
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Channels to checkout-session and orders, and the ports over them."""
+
+    session_channel: grpc.aio.Channel
+    orders_channel: grpc.aio.Channel
+    attempts: AttemptsClient
+    orders: OrdersClient
+    subscriptions: SubscriptionsClient
+    customers: CustomersClient
+    refunds: RefundsClient
+    disputes: DisputesClient
+
+
+class StripeClients(NamedTuple):
+    """A client for each priority. They share connections and limiter (ADR 34)."""
+
+    fulfil: stripe.StripeClient
+    buy: stripe.StripeClient
+    browse: stripe.StripeClient
+
+
+async def open_services(settings: BackendSettings, stack: AsyncExitStack) -> Services:
+    """Open channels to checkout-session and orders; the stack closes them."""
+    certificates = Certificates("grpc", settings.tls) if settings.tls else None
+    session = await stack.enter_async_context(open_channel(settings.checkout_session_target, certificates=certificates))
+    orders = await stack.enter_async_context(open_channel(settings.orders_target, certificates=certificates))
+    timeout_seconds = settings.service_timeout_seconds
+    return Services(
+        session,
+        orders,
+        attempts=AttemptsClient(session, timeout_seconds=timeout_seconds),
+        orders=OrdersClient(orders, timeout_seconds=timeout_seconds),
+        subscriptions=SubscriptionsClient(orders, timeout_seconds=timeout_seconds),
+        customers=CustomersClient(orders, timeout_seconds=timeout_seconds),
+        refunds=RefundsClient(orders, timeout_seconds=timeout_seconds),
+        disputes=DisputesClient(orders, timeout_seconds=timeout_seconds),
+    )
+
+
+async def open_stripe_clients(settings: BackendSettings, share: float, stack: AsyncExitStack) -> StripeClients:
+    """Open clients that together take a share of Stripe's limits; the stack closes them."""
+    session = await stack.enter_async_context(stripe_session(max_connections=settings.stripe_max_concurrent))
+    limiter = StripeLimiter(
+        max_concurrent=settings.stripe_max_concurrent,
+        rates=_stripe_rates(settings, share),
+        max_wait_seconds=settings.stripe_queue_seconds,
+        monotonic=time.monotonic,
+    )
+    return StripeClients(*(_stripe_client(settings, session, limiter, priority) for priority in Priority))
+
+
+def attempt_ids(settings: BackendSettings) -> AttemptIds:
+    """Return the ids that the settings' secrets make and prove."""
+    return AttemptIds([secret.get_secret_value().encode() for secret in settings.attempt_id_secrets])
+
+
+def _stripe_rates(settings: BackendSettings, share: float) -> RequestRates:
+    limits = settings.stripe_operation_requests_per_second
+    return RequestRates(
+        total=settings.stripe_total_requests_per_second * share,
+        operation=limits[EACH_OPERATION] * share,
+        by_operation={name: limit * share for name, limit in limits.items()},
+    )
+
+
+def _stripe_client(
+    settings: BackendSettings, session: aiohttp.ClientSession, limiter: StripeLimiter, priority: Priority
+) -> stripe.StripeClient:
+    http = StripeHttp(
+        session,
+        limiter,
+        priority=priority,
+        timeout_seconds=settings.stripe_timeout_seconds,
+        budget_seconds=settings.stripe_budget_seconds,
+        max_retries=settings.stripe_max_retries,
+        randomness=random.random,
+    )
+    return stripe.StripeClient(
+        settings.stripe_secret_key.get_secret_value(),
+        http_client=http,
+        base_addresses={"api": settings.stripe_api_base},
+        max_network_retries=0,  # StripeHttp retries
+    )

@@ -13,7 +13,7 @@ from rich.console import Console
 from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripePermissionMissing, StripeUnavailable
 from payments_gateway.operator_cli.connections import Connections, connected
 from payments_gateway.operator_cli.results import ExitCode, Refused, Result, UsageFault
-from payments_gateway.settings import GatewaySettings
+from payments_gateway.settings.gateway import GatewaySettings
 from servicekit.json_logging import configure_logging
 from servicekit.settings import read_settings
 from servicekit.unavailable import ServiceUnavailable

@@ -186,6 +186,8 @@ class AttemptStore(AsyncClosing):
             await self.client.delete(key)
         for key in await self._keys("*:due"):
             await self.client.zrem(key, attempt_id)
+        for key in await self._keys("*:intents"):
+            await self.client.hdel(key, attempt_id)
 
     async def _keys(self, pattern: str) -> list[str]:
         return sorted([key.decode() async for key in self.client.scan_iter(match=pattern, count=1000)])

@@ -8,6 +8,7 @@ from checkout_session.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, Checkout
 from checkout_session.domain.save_attempt import AttemptSaver
 from checkout_session.redis_backend.attempt_store import RedisAttemptStore, Retention
 from checkout_session.redis_backend.connection import Limits
+from checkout_session.redis_backend.due_attempts import RedisDueAttempts
 from checkout_session.redis_backend.primaries import Primaries
 from checkout_session.redis_backend.readiness import RedisReadiness
 from checkout_session.redis_backend.topology import open_primaries
@@ -47,14 +48,12 @@ def build_primaries(settings: CheckoutSessionSettings) -> Primaries:
 
 def build_server(settings: CheckoutSessionSettings, primaries: Primaries) -> GrpcServer:
     """Return the gRPC server, ready to start."""
-    store = RedisAttemptStore(
-        primaries,
-        Retention(attempt_ttl=settings.attempt_ttl, first_check=settings.first_check),
-        keyring=settings.keyring,
-        timeout_seconds=settings.store_timeout_seconds,
-    )
+    retention = Retention(attempt_ttl=settings.attempt_ttl, first_check=settings.first_check)
+    timeout_seconds = settings.store_timeout_seconds
+    store = RedisAttemptStore(primaries, retention, keyring=settings.keyring, timeout_seconds=timeout_seconds)
+    due = RedisDueAttempts(primaries, retention, timeout_seconds=timeout_seconds)
     saver = AttemptSaver(store, now=_now, max_attempt_bytes=settings.max_attempt_bytes)
-    readiness = RedisReadiness(primaries, settings.durability_policy, timeout_seconds=settings.store_timeout_seconds)
+    readiness = RedisReadiness(primaries, settings.durability_policy, timeout_seconds=timeout_seconds)
     server = GrpcServer(
         service_name=SERVICE_NAME,
         listen=settings.listen,
@@ -66,7 +65,7 @@ def build_server(settings: CheckoutSessionSettings, primaries: Primaries) -> Grp
         tls=MutualTls.with_files(settings.tls, settings.tls_client_names),
         max_message_bytes=settings.max_attempt_bytes + _OVERSIZE_MARGIN_BYTES,
     )
-    pb_grpc.add_CheckoutSessionServiceServicer_to_server(CheckoutSessionServicer(saver, store), server.grpc)
+    pb_grpc.add_CheckoutSessionServiceServicer_to_server(CheckoutSessionServicer(saver, store, due), server.grpc)
     return server
 
 

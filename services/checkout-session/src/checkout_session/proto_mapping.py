@@ -18,6 +18,7 @@ from checkout_session.domain.attempts import (
     Tombstone,
     UnreadableAttempt,
 )
+from checkout_session.domain.due_attempts import DueAttempt
 from checkout_session.domain.save_attempt import Draft
 from servicekit.enum_codec import EnumCodec
 
@@ -60,6 +61,7 @@ def attempt_from_proto(message: pb.Attempt) -> Attempt:
         user_id=message.context.user_id,
         content=message.context.SerializeToString(),
         created_at=message.created_at.ToDatetime(UTC),
+        pay_by=message.context.pay_by.ToDatetime(UTC),
         close_reason=CLOSE_REASONS.from_proto(message.close_reason),
         successor=message.successor,
     )
@@ -73,6 +75,18 @@ def found_to_proto(found: FoundAttempt) -> pb.GetAttemptResponse:
 def closed_to_proto(closed: ClosedAttempt) -> pb.CloseAttemptResponse:
     """Map the result of a close."""
     return pb.CloseAttemptResponse(**_result(closed.found), successor=closed.successor)
+
+
+def due_to_proto(due: DueAttempt) -> pb.DueAttempt:
+    """Map an attempt whose check time has come."""
+    return pb.DueAttempt(
+        attempt_id=due.attempt_id,
+        intent=_intent_to_proto(due.intent),
+        created_at=_timestamp(due.created_at),
+        pay_by=_timestamp(due.pay_by),
+        close_reason=CLOSE_REASONS.to_proto(due.close_reason),
+        content_exists=due.content_exists,
+    )
 
 
 def _result(found: FoundAttempt | None) -> dict[str, Any]:

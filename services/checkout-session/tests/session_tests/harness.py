@@ -34,6 +34,7 @@ else:
 
 T = TypeVar("T")
 
+PAY_BY: Final = datetime(2026, 5, 5, 3, 2, 1, 500000, UTC)
 KEYS: Final = "k1:" + base64.b64encode(bytes(range(32))).decode()
 GENEROUS: Final = Limits(max_connections=8, redis_timeout_seconds=10, store_timeout_seconds=20)
 LONG_TIMEOUTS: Final[dict[str, Any]] = {"redis_timeout_seconds": 10, "store_timeout_seconds": 30}
@@ -94,10 +95,18 @@ def new_attempt(**changes: Any) -> Attempt:
         "request_hash": b"h" * 32,
         "intent": Intent("pi_first", IntentKind.PAYMENT),
         "user_id": "user_1",
-        "content": common_pb2.CheckoutContext(user_id="user_1").SerializeToString(),
+        "content": content_to_pay_by(PAY_BY),
         "created_at": datetime(2026, 5, 4, 3, 2, 1, 123456, UTC),
-    }
-    return Attempt(**fields | changes)
+    } | changes
+    pay_by = common_pb2.CheckoutContext.FromString(fields["content"]).pay_by.ToDatetime(UTC)
+    return Attempt(**fields, pay_by=pay_by)
+
+
+def content_to_pay_by(moment: datetime) -> bytes:
+    """Return the content of an attempt that may be paid until a moment."""
+    context = common_pb2.CheckoutContext(user_id="user_1")
+    context.pay_by.FromDatetime(moment)
+    return context.SerializeToString()
 
 
 def new_request(**fields: Any) -> pb.SaveAttemptRequest:

@@ -10,7 +10,13 @@ import grpc
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
 from checkout_rules.fields import uuid_violations
-from checkout_session.api.validation import close_violations, reason_violations, save_violations
+from checkout_session.api.validation import (
+    claim_violations,
+    close_violations,
+    reason_violations,
+    reschedule_violations,
+    save_violations,
+)
 from checkout_session.domain.attempts import (
     AttemptClosed,
     AttemptNotFound,
@@ -18,6 +24,7 @@ from checkout_session.domain.attempts import (
     AttemptUnreadable,
     StoreUnavailable,
 )
+from checkout_session.domain.due_attempts import DueAttempts
 from checkout_session.domain.save_attempt import AttemptSaver, AttemptTooLarge, RequestHashMismatch
 from checkout_session.proto_mapping import (
     CLOSE_REASONS,
@@ -25,6 +32,7 @@ from checkout_session.proto_mapping import (
     attempt_to_proto,
     closed_to_proto,
     draft_from_proto,
+    due_to_proto,
     found_to_proto,
 )
 from servicekit.errors import ErrorAnswer, ErrorTable
@@ -53,9 +61,10 @@ _ANSWER_MARGIN_SECONDS: Final = 0.5
 class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
     """Implements checkout.session.v1.CheckoutSessionService."""
 
-    def __init__(self, saver: AttemptSaver, store: AttemptStore) -> None:
+    def __init__(self, saver: AttemptSaver, store: AttemptStore, due: DueAttempts) -> None:
         self._saver = saver
         self._store = store
+        self._due = due
 
     async def SaveAttempt(  # noqa: N802 — the contract's name
         self, request: pb.SaveAttemptRequest, context: grpc.ServicerContext
@@ -104,13 +113,19 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         self, request: pb.ClaimDueAttemptsRequest, context: grpc.ServicerContext
     ) -> pb.ClaimDueAttemptsResponse:
         """Hand out due attempts under a lease."""
-        raise NotImplementedError
+        raise_if_invalid(claim_violations(request))
+        async with _within_deadline(context):
+            claimed = await self._due.claim(request.limit, request.lease.ToTimedelta())
+        return pb.ClaimDueAttemptsResponse(attempts=map(due_to_proto, claimed))
 
     async def RescheduleAttempts(  # noqa: N802 — the contract's name
         self, request: pb.RescheduleAttemptsRequest, context: grpc.ServicerContext
     ) -> pb.RescheduleAttemptsResponse:
         """Set the next check of attempts."""
-        raise NotImplementedError
+        raise_if_invalid(reschedule_violations(request))
+        async with _within_deadline(context):
+            await self._due.reschedule({check.attempt_id: check.delay.ToTimedelta() for check in request.checks})
+        return pb.RescheduleAttemptsResponse()
 
 
 @asynccontextmanager

@@ -1,9 +1,10 @@
 """Rules of the requests that are not those of every cart (checkout_rules)."""
 
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, Final
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
@@ -15,6 +16,11 @@ from servicekit.enum_codec import EnumCodec
 from servicekit.violations import FieldViolation, within
 
 _REQUEST_HASH_BYTES: Final = 32
+_MAX_ATTEMPTS: Final = 1000
+"""In one call that claims or reschedules."""
+_MIN_LEASE: Final = timedelta(seconds=1)
+_MAX_LEASE: Final = timedelta(days=1)
+_MAX_DELAY: Final = timedelta(days=35)
 
 
 def save_violations(request: pb.SaveAttemptRequest) -> Iterator[FieldViolation]:
@@ -45,6 +51,26 @@ def reason_violations(reason: int, codec: EnumCodec[Any, Any]) -> Iterator[Field
         yield FieldViolation("reason", "must be one of the contract's reasons")
 
 
+def claim_violations(request: pb.ClaimDueAttemptsRequest) -> Iterator[FieldViolation]:
+    """Check a request to claim."""
+    if not 1 <= request.limit <= _MAX_ATTEMPTS:
+        yield FieldViolation("limit", f"must be 1 to {_MAX_ATTEMPTS}")
+    if not _is_between(_MIN_LEASE, request.lease, _MAX_LEASE):
+        yield FieldViolation("lease", "must be 1 second to 1 day")
+
+
+def reschedule_violations(request: pb.RescheduleAttemptsRequest) -> Iterator[FieldViolation]:
+    """Check a request to reschedule."""
+    if len(request.checks) > _MAX_ATTEMPTS:
+        yield FieldViolation("checks", f"must be at most {_MAX_ATTEMPTS}")
+        return
+    for number, check in enumerate(request.checks):
+        path = f"checks[{number}]"
+        yield from uuid_violations(f"{path}.attempt_id", check.attempt_id)
+        if not (check.HasField("delay") and _is_between(timedelta(0), check.delay, _MAX_DELAY)):
+            yield FieldViolation(f"{path}.delay", "must be 0 to 35 days")
+
+
 def _attempt_violations(context: common_pb2.CheckoutContext, attempt_id: str) -> Iterator[FieldViolation]:
     """Check the fields of a context that concern its attempt alone."""
     if not context.HasField("pay_by"):
@@ -60,6 +86,14 @@ def _other_attempt_violations(field: str, value: str, attempt_id: str) -> Iterat
         yield from uuid_violations(field, value)
         if value == attempt_id:
             yield FieldViolation(field, "must name another attempt")
+
+
+def _is_between(least: timedelta, duration: Duration, most: timedelta) -> bool:
+    """Compare without overflow: the wire carries seconds of any size."""
+    try:
+        return least <= duration.ToTimedelta() <= most
+    except (ValueError, OverflowError):
+        return False
 
 
 def _is_time(stamp: Timestamp) -> bool:

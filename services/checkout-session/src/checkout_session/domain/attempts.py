@@ -50,6 +50,8 @@ class Attempt:
     content: bytes
     """The checkout context as the caller sent it; opaque to the store."""
     created_at: datetime
+    pay_by: datetime
+    """Time after which a reconciler cancels the intent; part of the content too."""
     close_reason: CloseReason | None = None
     """None while the attempt is open."""
     successor: str = ""

@@ -59,6 +59,7 @@ class Draft:
             user_id=self.user_id,
             content=self.content,
             created_at=moment,
+            pay_by=self.pay_by,
         )
 
 

@@ -1,14 +1,12 @@
 """Attempt store on Redis or Valkey: one script per change, one hash slot per attempt."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import OutOfMemoryError
 
 from checkout_session.domain.attempts import (
     Attempt,
@@ -22,17 +20,16 @@ from checkout_session.domain.attempts import (
     Intent,
     IntentKind,
     Saved,
-    StoreUnavailable,
     Tombstone,
     UnreadableAttempt,
 )
 from checkout_session.redis_backend import scripts
 from checkout_session.redis_backend.encryption import AttemptEncryption
+from checkout_session.redis_backend.intent_entries import encode_entry
 from checkout_session.redis_backend.keys import keys_of
 from checkout_session.redis_backend.primaries import Primaries
+from checkout_session.redis_backend.store_errors import redis_errors
 from servicekit.encryption import Keyring
-
-_log = logging.getLogger(__name__)
 
 TOMBSTONE_TTL: Final = timedelta(days=35)
 """Longer than Stripe retries webhooks and lists events (30 days), so no report of a payment outlives it."""
@@ -62,19 +59,20 @@ class RedisAttemptStore:
     def __init__(self, primaries: Primaries, retention: Retention, *, keyring: Keyring, timeout_seconds: float) -> None:
         self._primaries = primaries
         self._encryption = AttemptEncryption(keyring)
-        self._attempt_ttl = _seconds(retention.attempt_ttl)
-        self._marker_ttl = _seconds(retention.marker_ttl)
-        self._first_check = _seconds(retention.first_check)
+        self._attempt_ttl = int(retention.attempt_ttl.total_seconds())
+        self._marker_ttl = int(retention.marker_ttl.total_seconds())
+        self._first_check = int(retention.first_check.total_seconds())
         self._timeout_seconds = timeout_seconds
 
     async def save(self, attempt: Attempt) -> Saved:
         """See AttemptStore.save."""
         attempt_id, keys = attempt.attempt_id, keys_of(attempt.attempt_id)
         fields = (self._encryption.encrypt(attempt), attempt.user_id, attempt.intent.id, attempt.intent.kind.value)
+        entry = encode_entry(attempt)
         async with self._redis_errors():
             try:
                 result = await self._primaries.run(
-                    scripts.SAVE, keys.in_order(), *fields, self._attempt_ttl, attempt_id, self._first_check
+                    scripts.SAVE, keys.in_order(), *fields, self._attempt_ttl, attempt_id, self._first_check, entry
                 )
             except OutOfMemoryError:  # nothing ran; what is stored can still be answered
                 result = await self._primaries.run(scripts.REPLAY, (keys.attempt, keys.closed))
@@ -137,19 +135,8 @@ class RedisAttemptStore:
             )
         return replace(decrypted, close_reason=close_reason, successor=_successor(marker))
 
-    @asynccontextmanager
-    async def _redis_errors(self) -> AsyncIterator[None]:
-        """Translate errors and the timeout to StoreUnavailable."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                try:
-                    yield
-                except (ReadOnlyError, MasterDownError):  # a replica answered
-                    await self._primaries.reconnect()
-                    raise
-        except (RedisError, TimeoutError) as failure:
-            _log.warning("store unavailable", extra={"cause": type(failure).__name__})
-            raise StoreUnavailable from failure
+    def _redis_errors(self) -> AbstractAsyncContextManager[None]:
+        return redis_errors(self._primaries, self._timeout_seconds)
 
 
 def _fields(flat: Sequence[bytes]) -> _Fields:
@@ -159,7 +146,3 @@ def _fields(flat: Sequence[bytes]) -> _Fields:
 
 def _successor(marker: _Fields) -> str:
     return marker.get("successor", b"").decode()
-
-
-def _seconds(duration: timedelta) -> int:
-    return int(duration.total_seconds())

@@ -21,18 +21,31 @@ class AttemptKeys:
     """Hash that refuses saves: close reason, successor and, once the attempt is deleted, its tombstone's fields."""
     due: str
     """Sorted set of the shard: attempt id by next check time, in seconds of Redis TIME."""
+    intents: str
+    """Hash of the shard: intent, creation and pay-by of each attempt that has a next check time."""
 
-    def in_order(self) -> tuple[str, str, str]:
+    def in_order(self) -> tuple[str, str, str, str]:
         """Return the keys as a script's KEYS."""
-        return self.attempt, self.closed, self.due
+        return self.attempt, self.closed, self.due, self.intents
 
 
 def keys_of(attempt_id: str) -> AttemptKeys:
     """Return the keys of an attempt. The braces make Redis Cluster hash the shard's name alone."""
-    shard = f"{{s{shard_of(attempt_id):02d}}}"
-    return AttemptKeys(f"{shard}:attempt:{attempt_id}", f"{shard}:closed:{attempt_id}", f"{shard}:due")
+    shard = shard_of(attempt_id)
+    prefix = _prefix(shard)
+    return AttemptKeys(f"{prefix}:attempt:{attempt_id}", f"{prefix}:closed:{attempt_id}", *index_keys(shard))
+
+
+def index_keys(shard: int) -> tuple[str, str]:
+    """Return the keys that a shard's attempts share: due and intents."""
+    prefix = _prefix(shard)
+    return f"{prefix}:due", f"{prefix}:intents"
 
 
 def shard_of(attempt_id: str) -> int:
     """Return the shard of an attempt: CRC-32 of its id, the same in every process and version."""
     return zlib.crc32(attempt_id.encode()) % SHARDS
+
+
+def _prefix(shard: int) -> str:
+    return f"{{s{shard:02d}}}"

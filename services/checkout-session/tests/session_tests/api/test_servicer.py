@@ -100,6 +100,12 @@ async def test_save_names_every_fault(stub: Stub, redis: Redis) -> None:
         ("CloseAttempt", close(UNKNOWN_ID, successor=UNKNOWN_ID), ["successor"]),
         ("CloseAttempt", close(UNKNOWN_ID, successor=UNKNOWN_ID.upper()), ["successor"]),
         ("DeleteAttempt", delete("x", pb.DELETE_REASON_UNSPECIFIED), ["attempt_id", "reason"]),
+        ("ClaimDueAttempts", pb.ClaimDueAttemptsRequest(), ["limit", "lease"]),
+        (
+            "RescheduleAttempts",
+            pb.RescheduleAttemptsRequest(checks=[pb.NextCheck()]),
+            ["checks[0].attempt_id", "checks[0].delay"],
+        ),
     ],
 )
 async def test_other_rpcs_name_their_faults(stub: Stub, method: str, request_: Any, fields: list[str]) -> None:

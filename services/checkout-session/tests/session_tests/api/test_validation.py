@@ -5,9 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from checkout.session.v1 import checkout_session_pb2 as pb
-from checkout_session.api.validation import reason_violations, save_violations
+from checkout_session.api.validation import (
+    claim_violations,
+    reason_violations,
+    reschedule_violations,
+    save_violations,
+)
 from checkout_session.proto_mapping import CLOSE_REASONS, DELETE_REASONS
 from servicekit.enum_codec import EnumCodec
 
@@ -57,3 +63,32 @@ def test_a_reason_is_required_and_must_be_known(codec: EnumCodec[Any, Any]) -> N
     fields = [[violation.field for violation in reason_violations(reason, codec)] for reason in (0, 1, 99)]
 
     assert fields == [["reason"], [], ["reason"]]
+
+
+@pytest.mark.parametrize("limit", [0, 1001])
+@pytest.mark.parametrize("seconds", [0, 24 * 60 * 60 + 1, 2**62])
+def test_a_claim_is_bounded(limit: int, seconds: int) -> None:
+    """At most 1,000 attempts, for a second to a day."""
+    allowed = [claim_of(1, 1), claim_of(1000, 24 * 60 * 60)]
+
+    violations = [violation.field for violation in claim_violations(claim_of(limit, seconds))]
+
+    assert violations == ["limit", "lease"]
+    assert [list(claim_violations(request)) for request in allowed] == [[], []]
+
+
+def claim_of(limit: int, seconds: int) -> pb.ClaimDueAttemptsRequest:
+    """Return a request to claim."""
+    return pb.ClaimDueAttemptsRequest(limit=limit, lease=Duration(seconds=seconds))
+
+
+@pytest.mark.parametrize(("seconds", "allowed"), [(-1, False), (0, True), (35 * 86400, True), (35 * 86400 + 1, False)])
+def test_a_next_check_is_bounded(seconds: int, *, allowed: bool) -> None:
+    """From now to 35 days ahead, and at most 1,000 in one call."""
+    check = pb.NextCheck(attempt_id=str(uuid.uuid4()), delay=Duration(seconds=seconds))
+
+    violations = list(reschedule_violations(pb.RescheduleAttemptsRequest(checks=[check])))
+
+    assert [violation.field for violation in violations] == ([] if allowed else ["checks[0].delay"])
+    too_many = list(reschedule_violations(pb.RescheduleAttemptsRequest(checks=[check] * 1001)))
+    assert [violation.field for violation in too_many] == ["checks"]

@@ -19,11 +19,11 @@ from checkout_session.redis_backend.attempt_store import RedisAttemptStore, Rete
 from checkout_session.redis_backend.primaries import StandalonePrimaries
 from servicekit.encryption import Keyring
 
-from ..harness import KEYS, new_attempt, store_on
+from ..harness import KEYS, content_to_pay_by, store_on
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 PAY_BY = NOW + timedelta(days=1)
-CONTENT = new_attempt().content
+CONTENT = content_to_pay_by(PAY_BY)
 
 
 @pytest.fixture

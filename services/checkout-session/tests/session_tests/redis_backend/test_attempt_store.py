@@ -225,7 +225,7 @@ async def test_p7_a_tombstone_holds_no_content(store: RedisAttemptStore, redis: 
 
 
 async def test_every_key_of_an_attempt_expires(store: RedisAttemptStore, redis: Redis) -> None:
-    """35 days after it was written; only due indexes and the shard count stay."""
+    """35 days after it was written; only what the shards' attempts share and the shard count stay."""
     for number in range(12):
         attempt = new_attempt()
         if number % 4:
@@ -238,7 +238,7 @@ async def test_every_key_of_an_attempt_expires(store: RedisAttemptStore, redis: 
     lifetimes = {key.decode(): await redis.ttl(key) async for key in redis.scan_iter()}
 
     lasting = {key for key, seconds in lifetimes.items() if seconds == -1}
-    assert all(key.endswith(":due") or key == SHARD_COUNT_KEY for key in lasting)
+    assert all(key.endswith((":due", ":intents")) or key == SHARD_COUNT_KEY for key in lasting)
     assert all(35 * DAY - 10 <= seconds <= 35 * DAY for key, seconds in lifetimes.items() if key not in lasting)
 
 
@@ -295,14 +295,14 @@ async def test_scripts_are_sent_only_to_a_server_without_them(redis: Redis, stor
     assert (calls["cmdstat_eval"]["calls"], calls["cmdstat_evalsha"]["calls"]) == (4, 9)
 
 
-@pytest.mark.parametrize("name", ["SAVE", "REPLAY", "FIND", "CLOSE", "DELETE"])
+@pytest.mark.parametrize("name", ["SAVE", "REPLAY", "FIND", "CLOSE", "DELETE", "CLAIM", "RENEW", "RESCHEDULE"])
 def test_a_script_contains_no_key(name: str) -> None:
     """Redis Cluster must know every key from KEYS; the engine line makes servers enforce it."""
     script: scripts.Script = getattr(scripts, name)
     code = [line for line in script.text.splitlines() if not line.startswith("--")]
 
     assert code[0].startswith("#!lua")
-    assert not any(mark in line for line in code for mark in ("..", "'{", ":attempt:", ":closed:", ":due"))
+    assert not any(mark in line for line in code for mark in ("..", "'{", ":attempt:", ":closed:", ":due", ":intents"))
 
 
 async def test_a_full_redis_takes_no_attempt_and_does_the_rest() -> None:

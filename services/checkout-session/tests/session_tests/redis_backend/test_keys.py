@@ -16,6 +16,7 @@ def test_the_keys_of_an_attempt_are_as_documented() -> None:
         "{s07}:attempt:0b8e3a52-5c8f-4f7e-9a53-6c0f3c1f2a10",
         "{s07}:closed:0b8e3a52-5c8f-4f7e-9a53-6c0f3c1f2a10",
         "{s07}:due",
+        "{s07}:intents",
     )
     assert [shard_of(str(uuid.UUID(int=number))) for number in range(4)] == [9, 31, 37, 51]
 

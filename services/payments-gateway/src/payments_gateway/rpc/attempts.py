@@ -111,7 +111,7 @@ def _attempt_from_proto(message: checkout_session_pb2.Attempt) -> Attempt:
             request_hash=message.request_hash,
             context=context_from_proto(message.context),
             intent=intent_from_proto(message.intent),
-            close_reason=_close_reason(message.close_reason),
+            close_reason=close_reason_from_proto(message.close_reason),
             successor=message.successor or None,
         )
     except KeyError:
@@ -126,7 +126,7 @@ def _unreadable_from_proto(message: checkout_session_pb2.UnreadableAttempt) -> U
         intent=intent_from_proto(message.intent),
         encrypted_content=message.encrypted_content,
         key_id=message.key_id,
-        close_reason=_close_reason(message.close_reason),
+        close_reason=close_reason_from_proto(message.close_reason),
         successor=message.successor or None,
     )
 
@@ -140,12 +140,12 @@ def _tombstone_from_proto(message: checkout_session_pb2.Tombstone) -> Tombstone:
     return Tombstone(
         attempt_id=message.attempt_id,
         reason=reason,
-        close_reason=_close_reason(message.close_reason),
+        close_reason=close_reason_from_proto(message.close_reason),
         user_id=message.user_id or None,
         successor=message.successor or None,
     )
 
 
-def _close_reason(number: int) -> CloseReason | None:
+def close_reason_from_proto(number: int) -> CloseReason | None:
     """Return None for an attempt that is not closed. A reason of a newer version closes it as well."""
     return _CLOSE_REASONS.from_proto(number, CloseReason.UNKNOWN) if number else None

@@ -16,10 +16,13 @@ class Script:
     text: str
     sha1: str
 
+    durable: bool = True
+    """False if its changes may be lost, so that nobody waits for the disk."""
+
     @property
     def writes(self) -> bool:
-        """True unless the script's first line says that it only reads."""
-        return "no-writes" not in self.text.partition("\n")[0]
+        """True for a script whose changes must not be lost. The first line of a script says if it only reads."""
+        return self.durable and "no-writes" not in self.text.partition("\n")[0]
 
     def evalsha(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
         """Return the command for a server that has the script in its cache."""
@@ -30,9 +33,9 @@ class Script:
         return ("EVAL", self.text, len(keys), *keys, *arguments)
 
 
-def _load(name: str) -> Script:
+def _load(name: str, *, durable: bool = True) -> Script:
     text = resources.files(__name__).joinpath(f"{name}.lua").read_text("utf-8")
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), durable)
 
 
 SAVE: Final = _load("save")
@@ -40,5 +43,9 @@ REPLAY: Final = _load("replay")
 FIND: Final = _load("find")
 CLOSE: Final = _load("close")
 DELETE: Final = _load("delete")
+# Check times and leases only save calls to Stripe: a lost one is set again.
+CLAIM: Final = _load("claim", durable=False)
+RENEW: Final = _load("renew", durable=False)
+RESCHEDULE: Final = _load("reschedule", durable=False)
 SHARD_COUNT_GET: Final = _load("shard_count_get")
 SHARD_COUNT_SET: Final = _load("shard_count_set")

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Refuses further saves of an id and makes a stored attempt due at once. The first reason and the first successor stay.
--- KEYS: attempt, closed, due. ARGV: close reason, the marker's TTL, attempt id, successor or an empty string.
+-- KEYS: attempt, closed, due, intents. ARGV: close reason, the marker's TTL, attempt id, successor or an empty string.
 -- Returns what stands then, as find.lua does.
 -- allow-oom: a full Redis must not stop an attempt from being closed before its intent is cancelled.
 local deleted = redis.call('HEXISTS', KEYS[2], 'delete_reason') == 1

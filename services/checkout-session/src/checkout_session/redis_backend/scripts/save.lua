@@ -1,8 +1,8 @@
 #!lua
 -- Stores an attempt unless its id is closed or stored already.
--- KEYS: attempt, closed, due. ARGV: encrypted attempt; in clear its owner's user id, its intent's id and kind; its TTL,
--- attempt id, seconds until its first check. Returns the stored bytes and 1 if the id was stored before, 0 if not; false
--- if the id is closed.
+-- KEYS: attempt, closed, due, intents. ARGV: encrypted attempt; in clear its owner's user id, its intent's id and kind;
+-- its TTL, attempt id, seconds until its first check, its entry in intents. Returns the stored bytes and 1 if the id was
+-- stored before, 0 if not; false if the id is closed.
 if redis.call('EXISTS', KEYS[2]) == 1 then
   return false
 end
@@ -16,4 +16,5 @@ redis.call('HSET', KEYS[1], 'content', ARGV[1], 'user_id', ARGV[2], 'intent_id',
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZADD', KEYS[3], now + tonumber(ARGV[7]), ARGV[6])
+redis.call('HSET', KEYS[4], ARGV[6], ARGV[8])
 return { false, 0 }

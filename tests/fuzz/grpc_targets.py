@@ -11,7 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import strategies as st
 
-from checkout.orders.v1 import orders_pb2
+from checkout.orders.v1 import orders_pb2, stripe_events_pb2
 from checkout.session.v1 import checkout_session_pb2
 
 from .fuzzed_system import FuzzedSystem
@@ -20,6 +20,7 @@ from .targets import CALL_SECONDS, Target, retry_unavailable
 
 SESSION_SERVICE: Final = checkout_session_pb2.DESCRIPTOR.services_by_name["CheckoutSessionService"]
 ORDERS_SERVICE: Final = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"]
+EVENTS_SERVICE: Final = stripe_events_pb2.DESCRIPTOR.services_by_name["StripeEventsService"]
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _FIXED: Final = uuid.UUID(int=2, version=4)
 _UNKNOWN_FIELDS: Final = (b"", b"", b"", b"\xfa\xff\x03\x03abc", b"\x98\x3f\x01" * 50)
@@ -31,10 +32,11 @@ RpcCall = tuple[str, bytes, Metadata]
 
 
 def targets(system: FuzzedSystem) -> Iterator[Target]:
-    """Yield the requests to each service."""
+    """Yield the requests to each gRPC service."""
     for name, service, channel, short_inputs in (
         ("checkout-session", SESSION_SERVICE, system.session_channel, 400),
         ("orders", ORDERS_SERVICE, system.orders_channel, 200),
+        ("orders events", EVENTS_SERVICE, system.orders_channel, 100),
     ):
         yield Target(f"grpc {name}", _calls(service), partial(_send, system, channel, service), short_inputs)
 

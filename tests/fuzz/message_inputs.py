@@ -19,6 +19,8 @@ _OTHER_ATTEMPT: Final = str(uuid.UUID(int=8, version=4))
 _AMOUNTS: Final = {"total": 1000, "received": 1000}
 """Amounts in minor units, by field. Every other amount is 500: the total is one line and the shipping (P5)."""
 
+_DURATION_SECONDS: Final = 60
+
 _VALUES: Final[dict[str, Any]] = {
     "country": "US",
     "currency": "usd",
@@ -47,9 +49,11 @@ def valid_message(descriptor: Descriptor, number: uuid.UUID) -> Any:
         if field.name in _ABSENT:
             continue
         if field.message_type is None:
-            setattr(message, field.name, _valid_scalar(field, number))
+            _set_scalar(message, field, _valid_scalar(field, number))
             continue
         child = valid_message(field.message_type, number)
+        if field.message_type.name == "Duration":
+            child.seconds = _DURATION_SECONDS
         if field.message_type.name == "Money":
             child.minor_units = _AMOUNTS.get(field.name, child.minor_units)
         if field.is_repeated:
@@ -64,6 +68,13 @@ def valid_message(descriptor: Descriptor, number: uuid.UUID) -> Any:
     if isinstance(message, orders_pb2.QuarantinePaymentRequest):
         message.reason = orders_pb2.QUARANTINE_REASON_AMOUNT_MISMATCH
     return message
+
+
+def _set_scalar(message: Any, field: FieldDescriptor, value: Any) -> None:
+    if field.is_repeated:
+        getattr(message, field.name).append(value)
+    else:
+        setattr(message, field.name, value)
 
 
 @st.composite

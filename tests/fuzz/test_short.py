@@ -12,7 +12,7 @@ import pytest
 
 from .checks import Checks, read_records
 from .fuzzed_system import FuzzedSystem, run_system
-from .grpc_targets import ORDERS_SERVICE, SESSION_SERVICE, call_method
+from .grpc_targets import EVENTS_SERVICE, ORDERS_SERVICE, SESSION_SERVICE, call_method
 from .message_inputs import valid_message
 from .runs import run_short
 from .targets import Target, all_targets
@@ -25,9 +25,10 @@ TARGETS = (
     "webhook signatures",
     "grpc checkout-session",
     "grpc orders",
+    "grpc orders events",
 )
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
-METHODS = [*SESSION_SERVICE.methods, *ORDERS_SERVICE.methods]
+METHODS = [*SESSION_SERVICE.methods, *ORDERS_SERVICE.methods, *EVENTS_SERVICE.methods]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
+from checkout.orders.v1 import stripe_events_pb2_grpc
 from orders.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
+from orders.api.stripe_events_servicer import StripeEventsServicer
 from orders.postgres.connection import open_engine
 from orders.postgres.migrate import SchemaReadiness
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
@@ -21,6 +23,7 @@ from orders.usecases.purchases import PurchaseReader, PurchaseRecorder
 from orders.usecases.quarantine import QuarantineService
 from orders.usecases.refunds import RefundService
 from orders.usecases.retrying import Retrier
+from orders.usecases.stripe_events import StripeEventService
 from orders.usecases.subscriptions import SubscriptionReader, SubscriptionWriter
 from servicekit.encryption import warn_if_unencrypted
 from servicekit.grpc_server import GrpcServer, MutualTls
@@ -83,12 +86,15 @@ def _assemble(
         drain_seconds=settings.drain_seconds,
         tls=MutualTls.with_files(settings.tls, settings.tls_client_names),
     )
-    pb_grpc.add_OrdersServiceServicer_to_server(OrdersServicer(_use_cases(settings, engine), retrier), server.grpc)
+    begin = PostgresUnitOfWorkFactory(engine, settings.keyring)
+    pb_grpc.add_OrdersServiceServicer_to_server(OrdersServicer(_use_cases(begin), retrier), server.grpc)
+    stripe_events_pb2_grpc.add_StripeEventsServiceServicer_to_server(
+        StripeEventsServicer(StripeEventService(begin, utc_now), retrier), server.grpc
+    )
     return server
 
 
-def _use_cases(settings: OrdersSettings, engine: AsyncEngine) -> UseCases:
-    begin = PostgresUnitOfWorkFactory(engine, settings.keyring)
+def _use_cases(begin: PostgresUnitOfWorkFactory) -> UseCases:
     return UseCases(
         recorder=PurchaseRecorder(begin, utc_now, uuid.uuid4, secrets.randbelow),
         quarantine=QuarantineService(begin, utc_now),

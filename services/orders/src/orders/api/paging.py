@@ -1,6 +1,7 @@
 """Page requests. The largest page of each list fits into a gRPC message, whatever its rows contain."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from checkout.orders.v1 import orders_pb2
@@ -11,10 +12,12 @@ from orders.domain.pagination import Cursor, InvalidPageToken, PageRequest, deco
 ORDERS_LIST: Final = "orders"
 SUBSCRIPTIONS_LIST: Final = "subscriptions"
 QUARANTINE_LIST: Final = "quarantine"
+UNFINISHED_LIST: Final = "unfinished"
 
 MAX_ORDERS: Final = 20
 MAX_SUBSCRIPTIONS: Final = 25
 MAX_QUARANTINED_PAYMENTS: Final = 10
+MAX_UNFINISHED: Final = 100
 _DEFAULT_SIZE: Final = 20
 
 
@@ -23,6 +26,14 @@ class UserPageRequest:
     """Page of a user's rows."""
 
     user_id: str
+    page: PageRequest
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedPageRequest:
+    """Page of unfinished subscriptions."""
+
+    created_before: datetime
     page: PageRequest
 
 
@@ -44,21 +55,37 @@ def quarantine_page_from_proto(request: orders_pb2.ListQuarantinedPaymentsReques
     return PageRequest(size, after)
 
 
+def unfinished_page_from_proto(request: orders_pb2.ListUnfinishedSubscriptionsRequest) -> UnfinishedPageRequest:
+    """Read a request for a page of unfinished subscriptions."""
+    with FieldReader() as fields:
+        created_before = fields.timestamp(
+            "created_before", request.created_before, present=request.HasField("created_before")
+        )
+        size = _page_size(fields, request.page_size, MAX_UNFINISHED)
+        after = _uuid_cursor(fields, UNFINISHED_LIST, request.page_token)
+    return UnfinishedPageRequest(created_before, PageRequest(size, after))
+
+
 def _user_page(
     request: orders_pb2.ListOrdersRequest | orders_pb2.ListSubscriptionsRequest, list_name: str, max_size: int
 ) -> UserPageRequest:
     with FieldReader() as fields:
         user_id = fields.id("user_id", request.user_id)
         size = _page_size(fields, request.page_size, max_size)
-        after = _cursor(fields, list_name, request.page_token)
-        if after is not None:
-            fields.require(not uuid_violations("", after.id), "page_token", "must be one of this list")
+        after = _uuid_cursor(fields, list_name, request.page_token)
     return UserPageRequest(user_id, PageRequest(size, after))
 
 
 def _page_size(fields: FieldReader, size: int, max_size: int) -> int:
     fields.require(size >= 0, "page_size", "must not be negative")
     return min(size or _DEFAULT_SIZE, max_size)
+
+
+def _uuid_cursor(fields: FieldReader, list_name: str, token: str) -> Cursor | None:
+    after = _cursor(fields, list_name, token)
+    if after is not None:
+        fields.require(not uuid_violations("", after.id), "page_token", "must be one of this list")
+    return after
 
 
 def _cursor(fields: FieldReader, list_name: str, token: str) -> Cursor | None:

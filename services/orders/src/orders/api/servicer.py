@@ -192,6 +192,18 @@ class OrdersServicer(pb_grpc.OrdersServiceServicer):
             next_page_token=encode_page_token(paging.SUBSCRIPTIONS_LIST, page.next),
         )
 
+    async def ListUnfinishedSubscriptions(  # noqa: N802 - the contract's name
+        self, request: pb.ListUnfinishedSubscriptionsRequest, context: grpc.ServicerContext
+    ) -> pb.ListUnfinishedSubscriptionsResponse:
+        """List subscriptions that are still to be activated or cancelled at Stripe, oldest first."""
+        asked = paging.unfinished_page_from_proto(request)
+        reader = self._use_cases.subscriptions
+        page = await self._run(context, lambda: reader.list_unfinished(asked.created_before, asked.page))
+        return pb.ListUnfinishedSubscriptionsResponse(
+            subscription_ids=[str(each.id) for each in page.rows],
+            next_page_token=encode_page_token(paging.UNFINISHED_LIST, page.next),
+        )
+
     async def BeginActivation(  # noqa: N802 - the contract's name
         self, request: pb.BeginActivationRequest, context: grpc.ServicerContext
     ) -> pb.BeginActivationResponse:

@@ -18,7 +18,7 @@ class InvalidPageToken(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Position of a row. Rows are ordered newest first, then by descending id."""
+    """Position of a row. Rows are ordered by time, then by id: newest first, unless the list says otherwise."""
 
     at: datetime
     id: str

@@ -47,6 +47,14 @@ class InvoiceStatus(StrEnum):
     VOID = "void"
 
 
+@dataclass(frozen=True, slots=True)
+class UnfinishedSubscription:
+    """Subscription that is still to be created at Stripe, or to be cancelled there if it was created."""
+
+    id: UUID
+    created_at: datetime
+
+
 class SubscriptionNotFound(LookupError):
     """There is no such subscription."""
 

@@ -168,6 +168,18 @@ SELECT_OF_USER = (
     .order_by(SUBSCRIPTIONS.c.created_at.desc(), SUBSCRIPTIONS.c.id.desc())
 )
 
+# Those whose activation failed wait for a person.
+SELECT_UNFINISHED = (
+    select(SUBSCRIPTIONS.c.id, SUBSCRIPTIONS.c.created_at)
+    .where(
+        _unbound,
+        or_(SUBSCRIPTIONS.c.status != SubscriptionStatus.CANCELED, SUBSCRIPTIONS.c.activation_began_at.is_not(None)),
+        not_(_failed),
+        SUBSCRIPTIONS.c.created_at < bindparam("created_before", type_=DateTime(timezone=True)),
+    )
+    .order_by(SUBSCRIPTIONS.c.created_at, SUBSCRIPTIONS.c.id)
+)
+
 _ids = bindparam("subscription_ids", type_=ARRAY(Uuid))
 
 SELECT_ITEMS = (

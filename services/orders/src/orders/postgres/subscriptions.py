@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Row, exc
+from sqlalchemy import Executable, Row, exc, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orders.domain.checkout import CheckoutContext
@@ -18,6 +18,7 @@ from orders.domain.subscriptions import (
     Subscription,
     SubscriptionInvoice,
     SubscriptionStatus,
+    UnfinishedSubscription,
 )
 from orders.postgres import subscription_statements as statements
 from orders.postgres.connection import affected, constraint_of
@@ -72,6 +73,17 @@ class PostgresSubscriptionRepository:
             keyset = (SUBSCRIPTIONS.c.created_at, SUBSCRIPTIONS.c.id)
             statement = statement.where(after_cursor(keyset, after.at, UUID(after.id)))
         return await self._list(statement, {"user_id": user_id}, with_invoices=False)
+
+    async def list_unfinished(
+        self, created_before: datetime, after: Cursor | None, limit: int
+    ) -> list[UnfinishedSubscription]:
+        """Use one statement, on the index of those that are not activated."""
+        statement = statements.SELECT_UNFINISHED.limit(limit)
+        if after is not None:
+            keyset = tuple_(SUBSCRIPTIONS.c.created_at, SUBSCRIPTIONS.c.id)
+            statement = statement.where(keyset > tuple_(after.at, UUID(after.id)))
+        rows = await self._connection.execute(statement, {"created_before": created_before})
+        return [UnfinishedSubscription(row.id, row.created_at) for row in rows]
 
     async def begin_activation(self, subscription_id: UUID, abandon_generation: int, at: datetime) -> None:
         """Update the row if there is anything to record."""

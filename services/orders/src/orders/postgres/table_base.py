@@ -14,6 +14,7 @@ from orders.domain.payments import IntentKind, ReportChannel
 from orders.domain.purchases import Outcome, QuarantineReason
 from orders.domain.refunds import DisputeStatus, RefundStatus
 from orders.domain.settlements import OperatorVerb, Settlement
+from orders.domain.stripe_events import EventKind
 from orders.domain.subscriptions import InvoiceStatus, SubscriptionStatus
 
 PERSONAL_COLUMNS: Final = (
@@ -72,4 +73,5 @@ class Row(DeclarativeBase):
         DisputeStatus: enum_type(DisputeStatus, "dispute_status"),
         Settlement: enum_type(Settlement, "settlement"),
         OperatorVerb: enum_type(OperatorVerb, "operator_verb"),
+        EventKind: enum_type(EventKind, "event_kind"),
     }

@@ -17,6 +17,7 @@ from orders.postgres.purchases import PostgresPurchaseRepository
 from orders.postgres.refunds import PostgresRefundRepository
 from orders.postgres.rows import outbox_event_to_row
 from orders.postgres.statements import INSERT_OUTBOX_EVENT, LOCK_ID
+from orders.postgres.stripe_events import PostgresStripeEventRepository
 from orders.postgres.subscriptions import PostgresSubscriptionRepository
 from orders.usecases.unit_of_work import UnitOfWork
 from servicekit.encryption import Keyring
@@ -46,6 +47,7 @@ class PostgresUnitOfWork:
         self.purchases = PostgresPurchaseRepository(connection, cipher, self.subscriptions)
         self.refunds = PostgresRefundRepository(connection)
         self.customers = PostgresCustomerRepository(connection)
+        self.stripe_events = PostgresStripeEventRepository(connection)
 
     async def lock_intent(self, intent_id: str) -> None:
         """Take an advisory lock, which is released with the transaction."""

@@ -19,6 +19,7 @@ from orders.domain.subscriptions import (
     SubscriptionCancelled,
     SubscriptionNotFound,
     SubscriptionStatus,
+    UnfinishedSubscription,
 )
 from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory, VersionConflict
 from servicekit.violations import FieldViolation, InvalidRequest
@@ -190,4 +191,10 @@ class SubscriptionReader:
         """Return a user's subscriptions, newest first, without their invoices."""
         async with self._begin() as unit:
             rows = await unit.subscriptions.list_of_user(user_id, request.after, request.size + 1)
+        return paginate(rows, request.size, lambda each: Cursor(each.created_at, str(each.id)))
+
+    async def list_unfinished(self, created_before: datetime, request: PageRequest) -> Page[UnfinishedSubscription]:
+        """Return subscriptions that are still to be activated or cancelled at Stripe, oldest first."""
+        async with self._begin() as unit:
+            rows = await unit.subscriptions.list_unfinished(created_before, request.after, request.size + 1)
         return paginate(rows, request.size, lambda each: Cursor(each.created_at, str(each.id)))

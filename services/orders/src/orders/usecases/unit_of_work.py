@@ -14,7 +14,8 @@ from orders.domain.pagination import Cursor
 from orders.domain.payments import Payment, PaymentReport
 from orders.domain.purchases import Decision, Purchase, QuarantinedPayment
 from orders.domain.refunds import Dispute, Refund, RefundSums
-from orders.domain.subscriptions import StripeSnapshot, Subscription, SubscriptionInvoice
+from orders.domain.stripe_events import ClaimedCursor, EventRetry, HandledEvent
+from orders.domain.subscriptions import StripeSnapshot, Subscription, SubscriptionInvoice, UnfinishedSubscription
 
 
 class DatabaseUnavailable(Exception):
@@ -107,6 +108,11 @@ class SubscriptionRepository(Protocol):
     async def list_of_user(self, user_id: str, after: Cursor | None, limit: int) -> list[Subscription]:
         """Return a user's subscriptions after the cursor, newest first, without their invoices."""
 
+    async def list_unfinished(
+        self, created_before: datetime, after: Cursor | None, limit: int
+    ) -> list[UnfinishedSubscription]:
+        """Return pending subscriptions, and those cancelled during their activation, after the cursor, oldest first."""
+
     async def begin_activation(self, subscription_id: UUID, abandon_generation: int, at: datetime) -> None:
         """Record the start of a generation; advance the generation first if it is the one to abandon.
 
@@ -186,6 +192,37 @@ class CustomerRepository(Protocol):
         """Return True if the customer was erased, and a person has not deleted it at Stripe yet."""
 
 
+class StripeEventRepository(Protocol):
+    """Log of Stripe's events, retries and cursors."""
+
+    async def log(self, events: Sequence[HandledEvent], at: datetime) -> None:
+        """Insert log rows. An event that is logged already keeps its row."""
+
+    async def find_known(self, event_ids: Sequence[str]) -> set[str]:
+        """Return those of the events that are logged or waiting to be tried again."""
+
+    async def prune(self, created_before: datetime, max_rows: int) -> int:
+        """Delete the oldest log rows of events that were created before; return their number."""
+
+    async def put_retry(self, retry: EventRetry, at: datetime) -> None:
+        """Insert a retry, or add a failure to it. The time to its next try doubles with each failure."""
+
+    async def claim_due_retries(self, limit: int, at: datetime, until: datetime, version: str) -> list[EventRetry]:
+        """Return due retries, but none that this version did not understand. They are due again `until`."""
+
+    async def count_retries(self) -> int:
+        """Return the number of retries, due or not."""
+
+    async def delete_retry(self, retry_id: str, failures: int) -> EventRetry | None:
+        """Delete a retry and return it. None if it is gone, or has failed more often."""
+
+    async def claim_cursor(self, name: str, at: datetime, until: datetime) -> ClaimedCursor:
+        """Lease a cursor, unless another lease of it has not ended."""
+
+    async def advance_cursor(self, name: str, position: datetime, until: datetime) -> None:
+        """Move a cursor forward, never back, and lease it."""
+
+
 class UnitOfWork(Protocol):
     """One transaction. Leaving it without `commit` rolls it back."""
 
@@ -204,6 +241,10 @@ class UnitOfWork(Protocol):
     @property
     def customers(self) -> CustomerRepository:
         """Customers."""
+
+    @property
+    def stripe_events(self) -> StripeEventRepository:
+        """Stripe's events."""
 
     async def lock_intent(self, intent_id: str) -> None:
         """Wait until no other unit of work decides, refunds or disputes this intent. Always the first call in a unit.

@@ -77,6 +77,11 @@ class OrdersServiceStub:
                 request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsRequest.SerializeToString,
                 response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsResponse.FromString,
                 _registered_method=True)
+        self.ListUnfinishedSubscriptions = channel.unary_unary(
+                '/checkout.orders.v1.OrdersService/ListUnfinishedSubscriptions',
+                request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListUnfinishedSubscriptionsRequest.SerializeToString,
+                response_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListUnfinishedSubscriptionsResponse.FromString,
+                _registered_method=True)
         self.BeginActivation = channel.unary_unary(
                 '/checkout.orders.v1.OrdersService/BeginActivation',
                 request_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.BeginActivationRequest.SerializeToString,
@@ -206,6 +211,14 @@ class OrdersServiceServicer:
 
     def ListSubscriptions(self, request, context):
         """Lists a user's subscriptions, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUnfinishedSubscriptions(self, request, context):
+        """Lists subscriptions that are still to be created at Stripe, or were cancelled while they were being created, oldest
+        first. Those whose activation failed wait for a person, and are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -369,6 +382,11 @@ def add_OrdersServiceServicer_to_server(servicer, server):
                     servicer.ListSubscriptions,
                     request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsRequest.FromString,
                     response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsResponse.SerializeToString,
+            ),
+            'ListUnfinishedSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnfinishedSubscriptions,
+                    request_deserializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListUnfinishedSubscriptionsRequest.FromString,
+                    response_serializer=checkout_dot_orders_dot_v1_dot_orders__pb2.ListUnfinishedSubscriptionsResponse.SerializeToString,
             ),
             'BeginActivation': grpc.unary_unary_rpc_method_handler(
                     servicer.BeginActivation,
@@ -650,6 +668,33 @@ class OrdersService:
             '/checkout.orders.v1.OrdersService/ListSubscriptions',
             checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsRequest.SerializeToString,
             checkout_dot_orders_dot_v1_dot_orders__pb2.ListSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnfinishedSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.orders.v1.OrdersService/ListUnfinishedSubscriptions',
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ListUnfinishedSubscriptionsRequest.SerializeToString,
+            checkout_dot_orders_dot_v1_dot_orders__pb2.ListUnfinishedSubscriptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,6 +67,10 @@ class OrdersServiceStub:
     """
     ListSubscriptions: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListSubscriptionsRequest, _orders_pb2.ListSubscriptionsResponse]
     """Lists a user's subscriptions, newest first."""
+    ListUnfinishedSubscriptions: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListUnfinishedSubscriptionsRequest, _orders_pb2.ListUnfinishedSubscriptionsResponse]
+    """Lists subscriptions that are still to be created at Stripe, or were cancelled while they were being created, oldest
+    first. Those whose activation failed wait for a person, and are left out.
+    """
     BeginActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.BeginActivationRequest, _orders_pb2.BeginActivationResponse]
     """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
     first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
@@ -175,6 +179,10 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     """
     ListSubscriptions: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListSubscriptionsRequest, _orders_pb2.ListSubscriptionsResponse]  # type: ignore[assignment]
     """Lists a user's subscriptions, newest first."""
+    ListUnfinishedSubscriptions: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListUnfinishedSubscriptionsRequest, _orders_pb2.ListUnfinishedSubscriptionsResponse]  # type: ignore[assignment]
+    """Lists subscriptions that are still to be created at Stripe, or were cancelled while they were being created, oldest
+    first. Those whose activation failed wait for a person, and are left out.
+    """
     BeginActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.BeginActivationRequest, _orders_pb2.BeginActivationResponse]  # type: ignore[assignment]
     """Records, before Stripe is called, that a subscription is about to be created there. The time of a generation's
     first begin stays. With abandon_generation the generation advances if it is still that one. Changes nothing if the
@@ -328,6 +336,16 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.ListSubscriptionsResponse, _abc.Awaitable[_orders_pb2.ListSubscriptionsResponse]]:
         """Lists a user's subscriptions, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListUnfinishedSubscriptions(
+        self,
+        request: _orders_pb2.ListUnfinishedSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.ListUnfinishedSubscriptionsResponse, _abc.Awaitable[_orders_pb2.ListUnfinishedSubscriptionsResponse]]:
+        """Lists subscriptions that are still to be created at Stripe, or were cancelled while they were being created, oldest
+        first. Those whose activation failed wait for a person, and are left out.
+        """
 
     @_abc_1.abstractmethod
     def BeginActivation(

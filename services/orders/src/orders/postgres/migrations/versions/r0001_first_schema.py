@@ -24,6 +24,8 @@ _TYPES = {
     "settlement": "'order', 'refunded', 'written_off'",
     "operator_verb": "'show_personal_data', 'begin_refund', 'abandon_refund', 'settle_payment', 'refund_order', "
     "'retry_subscription', 'give_up_subscription'",
+    "event_kind": "'payment_succeeded', 'setup_succeeded', 'refund_changed', 'charge_refunded', 'dispute_changed', "
+    "'subscription_changed'",
 }
 
 _PAYMENTS = """
@@ -372,6 +374,43 @@ CREATE TABLE operator_actions (
 )
 """
 
+_STRIPE_EVENTS = """
+CREATE TABLE stripe_events (
+    event_id text NOT NULL,
+    type text NOT NULL,
+    created_at timestamptz NOT NULL,
+    handled_at timestamptz NOT NULL,
+    CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id)
+)
+"""
+
+_EVENT_RETRIES = """
+CREATE TABLE event_retries (
+    id text NOT NULL,
+    type text,
+    kind event_kind NOT NULL,
+    stripe_id text NOT NULL,
+    subscription_id text,
+    stripe_invoice_id text,
+    created_at timestamptz NOT NULL,
+    failures integer NOT NULL,
+    next_try_at timestamptz NOT NULL,
+    reason text NOT NULL,
+    not_understood_by text,
+    CONSTRAINT event_retries_pkey PRIMARY KEY (id),
+    CONSTRAINT event_retries_failures_check CHECK (failures >= 1)
+)
+"""
+
+_CURSORS = """
+CREATE TABLE cursors (
+    name text NOT NULL,
+    position timestamptz,
+    leased_until timestamptz NOT NULL,
+    CONSTRAINT cursors_pkey PRIMARY KEY (name)
+)
+"""
+
 _TABLES = (
     _PAYMENTS,
     _ORDERS,
@@ -385,6 +424,9 @@ _TABLES = (
     _DISPUTES,
     _OUTBOX,
     _OPERATOR_ACTIONS,
+    _STRIPE_EVENTS,
+    _EVENT_RETRIES,
+    _CURSORS,
 )
 
 _INDEXES = (
@@ -398,6 +440,8 @@ _INDEXES = (
     "CREATE INDEX disputes_intent_id_idx ON disputes (intent_id)",
     "CREATE INDEX outbox_unpublished ON outbox (id) WHERE published_at IS NULL",
     "CREATE INDEX operator_actions_by_subject ON operator_actions (subject, at, id)",
+    "CREATE INDEX stripe_events_created_at_idx ON stripe_events (created_at)",
+    "CREATE INDEX event_retries_next_try_at_idx ON event_retries (next_try_at)",
 )
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import pytest
 import yaml  # type: ignore[import-untyped] # PyYAML ships no types
 
+from payments_gateway.operator_cli.app import app
+
 ROOT = Path(__file__).parent.parent.parent
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 SOURCES = {
@@ -105,6 +107,13 @@ def test_every_command_is_named_and_exists(command: str) -> None:
     verbs = re.findall(r'add_parser\("([a-z-]+)"', SOURCES[main])
 
     assert set(re.findall(rf"`{command} ([a-z-]+)", RUNBOOK)) == set(verbs)
+
+
+def test_every_verb_of_holdfast_is_named_and_exists() -> None:
+    """By its first word."""
+    verbs = {each.name for each in app.registered_commands} | {each.name for each in app.registered_groups}
+
+    assert set(re.findall(r"`holdfast ([a-z-]+)", RUNBOOK)) == verbs
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))

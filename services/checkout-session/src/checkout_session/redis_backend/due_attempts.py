@@ -75,7 +75,7 @@ def _due_attempts(
                 close_reason=CloseReason(close_reason.decode()) if isinstance(close_reason, bytes) else None,
                 content_exists=bool(content_exists),
             )
-        except ValueError:  # only a change from outside
+        except (ValueError, OverflowError):  # only a change from outside
             _log.exception("due attempt without a readable intent", extra={"due_attempt": attempt_id[:8]})
 
 

@@ -16,7 +16,7 @@ def encode_entry(attempt: Attempt) -> str:
 def decode_entry(
     attempt_id: str, entry: bytes, *, close_reason: CloseReason | None, content_exists: bool
 ) -> DueAttempt:
-    """Return the due attempt of an entry. Raises ValueError if the entry is malformed."""
+    """Return the due attempt of an entry. Raises ValueError or OverflowError if it is malformed."""
     kind, rest = entry.decode().split(":", 1)
     intent_id, created_at, pay_by = rest.rsplit(":", 2)
     return DueAttempt(

@@ -27,6 +27,7 @@ from ..harness import new_attempt, opened, store_on
 DAY: Final = 24 * 60 * 60
 LEASE: Final = timedelta(minutes=5)
 AT_ONCE: Final = Retention(first_check=timedelta(0))
+MALFORMED: Final = (b"payment", b"payment:\xff:1:2", "payment:pi_1:1:" + 30 * "9")
 FIXTURES: Final = {"standalone": "valkey", "cluster": "cluster", "sentinel": "sentinels"}
 
 
@@ -171,14 +172,15 @@ async def test_an_unreadable_entry_stops_no_other_attempt(
     redis: Redis, primaries: Primaries, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Entries that are missing or malformed are logged and left out."""
-    attempts = await saved(primaries, 3)
-    await redis.hdel(keys_of(attempts[0].attempt_id).intents, attempts[0].attempt_id)
-    await redis.hset(keys_of(attempts[1].attempt_id).intents, attempts[1].attempt_id, "payment")
+    missing, healthy, *others = await saved(primaries, 2 + len(MALFORMED))
+    await redis.hdel(keys_of(missing.attempt_id).intents, missing.attempt_id)
+    for attempt, entry in zip(others, MALFORMED, strict=True):
+        await redis.hset(keys_of(attempt.attempt_id).intents, attempt.attempt_id, entry)
 
     claimed = await due_on(primaries).claim(10, LEASE)
 
-    assert ids(claimed) == ids(attempts[2:])
-    assert caplog.messages.count("due attempt without a readable intent") == 2
+    assert ids(claimed) == ids([healthy])
+    assert caplog.messages.count("due attempt without a readable intent") == 1 + len(MALFORMED)
 
 
 class DeletingPrimaries(StandalonePrimaries):

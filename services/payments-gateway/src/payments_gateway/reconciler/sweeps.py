@@ -97,7 +97,8 @@ async def _run(sweep: Sweep) -> bool | None:
     except (ServiceUnavailable, StripeUnavailable) as unavailable:
         _log.warning("sweep stopped early", extra={"sweep": sweep.name, "reason": str(unavailable)})
         outcome, result = "unavailable", None
-    except Exception:  # noqa: BLE001 — the one place where the unknown is logged and tried again
+    except (Exception, asyncio.CancelledError):  # noqa: BLE001 — the one place where the unknown is tried again
+        raise_if_cancelled()  # else only something that the sweep awaited was cancelled, which must not end the sweep
         _log.exception("sweep failed", extra={"sweep": sweep.name})
         outcome, result = "failed", None
     else:

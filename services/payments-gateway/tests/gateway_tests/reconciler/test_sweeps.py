@@ -18,7 +18,7 @@ WORK_LEFT, NOTHING_LEFT = True, False
 class Script:
     """Sweep that answers a list of results, and then nothing left."""
 
-    def __init__(self, *results: bool | Exception) -> None:
+    def __init__(self, *results: bool | BaseException) -> None:
         self.results = list(results)
         self.runs = 0
         self.exhausted = asyncio.Event()
@@ -29,7 +29,7 @@ class Script:
         result = self.results.pop(0) if self.results else False
         if not self.results:
             self.exhausted.set()
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             raise result
         return result
 
@@ -54,11 +54,11 @@ def runs_of(name: str, outcome: str) -> float:
     return metric("holdfast_reconcile_runs_total", sweep=name, outcome=outcome)
 
 
-@pytest.mark.parametrize("failure", [StripeUnavailable(), RuntimeError("broken")])
+@pytest.mark.parametrize("failure", [StripeUnavailable(), RuntimeError("broken"), asyncio.CancelledError()])
 async def test_a_failure_neither_ends_the_sweep_nor_delays_others(
-    caplog: pytest.LogCaptureFixture, failure: Exception
+    caplog: pytest.LogCaptureFixture, failure: BaseException
 ) -> None:
-    """Both sweeps run on after one failed; the failure is logged."""
+    """Both sweeps run on after one failed, or had a call cancelled below it; the failure is logged."""
     failing, healthy = Script(failure, NOTHING_LEFT, NOTHING_LEFT), Script(NOTHING_LEFT, NOTHING_LEFT)
     stopping = asyncio.Event()
     running = asyncio.create_task(loop_of(sweep(failing.run, "failing"), sweep(healthy.run)).run(stopping))

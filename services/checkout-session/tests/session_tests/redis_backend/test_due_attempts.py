@@ -27,7 +27,7 @@ from ..harness import new_attempt, opened, store_on
 DAY: Final = 24 * 60 * 60
 LEASE: Final = timedelta(minutes=5)
 AT_ONCE: Final = Retention(first_check=timedelta(0))
-MALFORMED: Final = (b"payment", b"payment:\xff:1:2", "payment:pi_1:1:" + 30 * "9")
+MALFORMED: Final = (b"payment", b"payment:\xff:1:2", b"payment:pi_1:1:" + 30 * b"9")
 FIXTURES: Final = {"standalone": "valkey", "cluster": "cluster", "sentinel": "sentinels"}
 
 

@@ -20,7 +20,7 @@ from orders.postgres.migrate import upgrade
 from orders.postgres.tables import Row
 from tests.containers.choice import PostgresServer, a_postgres, keep_on_containers
 
-from .service import Client, connected, served, settings_for
+from .service import Client, OperatorClient, connected, served, settings_for
 
 _EMPTY: Final = ";".join(f"DELETE FROM {table.name}" for table in reversed(Row.metadata.sorted_tables))  # noqa: S608 - our own names
 
@@ -103,3 +103,9 @@ async def channel(database_url: str) -> AsyncIterator[grpc.aio.Channel]:
 def orders(channel: grpc.aio.Channel) -> Client:
     """Open a client of the service."""
     return Client(channel)
+
+
+@pytest.fixture
+def operator(channel: grpc.aio.Channel) -> OperatorClient:
+    """Open an operator's client of the service."""
+    return OperatorClient(channel)

@@ -10,6 +10,7 @@ import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from checkout.orders.v1 import operator_pb2_grpc
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
 from orders.api.servicer import SERVICE_NAME
 from orders.bootstrap import built_server
@@ -19,9 +20,11 @@ from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     Client: TypeAlias = pb_grpc.OrdersServiceAsyncStub
+    OperatorClient: TypeAlias = operator_pb2_grpc.OperatorServiceAsyncStub
 else:
     # At run time there is one class for both kinds of channel.
     Client = pb_grpc.OrdersServiceStub
+    OperatorClient = operator_pb2_grpc.OperatorServiceStub
 
 T = TypeVar("T")
 

@@ -10,21 +10,28 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from checkout.orders.v1 import operator_pb2_grpc, stripe_events_pb2_grpc
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
-from checkout.orders.v1 import stripe_events_pb2_grpc
+from orders.api import operator_servicer
+from orders.api.operator_servicer import OperatorServicer, OperatorUseCases
 from orders.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
+from orders.api.settlements import read_content
 from orders.api.stripe_events_servicer import StripeEventsServicer
 from orders.postgres.connection import open_engine
 from orders.postgres.migrate import SchemaReadiness
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from orders.settings import OrdersSettings
 from orders.usecases.customers import CustomerService
+from orders.usecases.operator_steps import OperatorSteps
+from orders.usecases.purchase_writer import PurchaseWriter
 from orders.usecases.purchases import PurchaseReader, PurchaseRecorder
 from orders.usecases.quarantine import QuarantineService
 from orders.usecases.refunds import RefundService
 from orders.usecases.retrying import Retrier
+from orders.usecases.settlements import SettlementService
 from orders.usecases.stripe_events import StripeEventService
 from orders.usecases.subscriptions import SubscriptionReader, SubscriptionWriter
+from orders.usecases.unit_of_work import UnitOfWorkFactory
 from servicekit.encryption import warn_if_unencrypted
 from servicekit.grpc_server import GrpcServer, MutualTls
 from servicekit.metrics import metrics_served
@@ -79,7 +86,7 @@ def _assemble(
     server = GrpcServer(
         service_name=SERVICE_NAME,
         listen=settings.listen,
-        errors=ERRORS,
+        errors={**ERRORS, **operator_servicer.ERRORS},
         domain=DOMAIN,
         readiness=[readiness.check],
         with_reflection=settings.in_development,
@@ -91,16 +98,27 @@ def _assemble(
     stripe_events_pb2_grpc.add_StripeEventsServiceServicer_to_server(
         StripeEventsServicer(StripeEventService(begin, utc_now), retrier), server.grpc
     )
+    operator_pb2_grpc.add_OperatorServiceServicer_to_server(
+        OperatorServicer(_operator_use_cases(begin), retrier), server.grpc
+    )
     return server
 
 
-def _use_cases(begin: PostgresUnitOfWorkFactory) -> UseCases:
+def _use_cases(begin: UnitOfWorkFactory) -> UseCases:
     return UseCases(
-        recorder=PurchaseRecorder(begin, utc_now, uuid.uuid4, secrets.randbelow),
+        recorder=PurchaseRecorder(begin, utc_now, PurchaseWriter(uuid.uuid4, secrets.randbelow)),
         quarantine=QuarantineService(begin, utc_now),
         reader=PurchaseReader(begin),
         refunds=RefundService(begin, utc_now),
         subscriptions=SubscriptionReader(begin),
         subscription_writer=SubscriptionWriter(begin, utc_now),
         customers=CustomerService(begin),
+    )
+
+
+def _operator_use_cases(begin: UnitOfWorkFactory) -> OperatorUseCases:
+    writer = PurchaseWriter(uuid.uuid4, secrets.randbelow)
+    return OperatorUseCases(
+        settlements=SettlementService(begin, utc_now, writer, read_content),
+        steps=OperatorSteps(begin, utc_now),
     )

@@ -53,6 +53,7 @@ ORDER = {
     "payments_encrypted_content_with_key_check": "UPDATE payments SET encrypted_key_id = 's1'",
     "payments_reason_before_refund_check": "UPDATE payments SET reason_before_refund = 'unrecordable'",
     "payments_resolved_only_if_quarantined_check": "UPDATE payments SET resolved_at = now()",
+    "payments_no_refund_begun_of_purchase_check": "UPDATE payments SET refund_begun_at = now()",
     "payments_order_iff_settled_as_order_check": "UPDATE payments SET settlement = 'refunded'",
     "payments_amount_unless_quarantined_setup_check": "UPDATE payments SET amount_minor = NULL, currency = NULL",
     "payments_setup_amount_is_zero_check": "UPDATE payments SET kind = 'setup'",

@@ -52,9 +52,10 @@ TYPED_BY_THE_BUYER = (
 # Every column is in one of the two tables: a new one needs a decision about its erasure.
 BOOKKEEPING = {
     "payments": "intent_id kind attempt_id outcome amount_minor currency livemode quarantine_reason channel"
-    " stripe_event_id decided_at resolved_at erased_at stripe_payment_method_id reason_before_refund encrypted_key_id",
+    " stripe_event_id decided_at resolved_at erased_at stripe_payment_method_id reason_before_refund encrypted_key_id"
+    " settlement refund_begun_at",
     "orders": "id number checkout_attempt_id payment_intent_id payment_outcome status total_minor items_minor"
-    " shipping_minor currency shipping_rate_id shipping_rate_name created_at erased_at",
+    " shipping_minor adjustment_minor currency shipping_rate_id shipping_rate_name created_at erased_at",
     "order_items": "order_id position price_id product_id name quantity unit_amount_minor",
     # Stripe's ids stay, so that a subscription can still be created, followed and ended.
     "subscriptions": "id checkout_attempt_id intent_id stripe_customer_id stripe_payment_method_id"
@@ -71,6 +72,12 @@ BOOKKEEPING = {
     "refunds": "stripe_refund_id intent_id charge_id amount_minor currency status version created_at",
     "disputes": "stripe_dispute_id intent_id charge_id amount_minor currency status reason version created_at",
     "outbox": "id topic aggregate_id payload created_at published_at",
+    "stripe_events": "event_id type created_at handled_at",
+    "event_retries": "id type kind stripe_id subscription_id stripe_invoice_id created_at failures next_try_at reason"
+    " not_understood_by",
+    "cursors": "name position leased_until",
+    # An operator's name and words; they name no buyer.
+    "operator_actions": "id at operator action subject reason before after",
 }
 PERSONAL = {
     "payments": {"user_id", "stripe_customer_id", "attempt_content", "encrypted_content"},

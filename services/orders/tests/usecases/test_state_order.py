@@ -15,6 +15,7 @@ from orders.domain.payments import Intent, IntentKind, Payment
 from orders.domain.purchases import Purchase
 from orders.domain.subscriptions import BilledItem, StripeSnapshot, StripeState, Subscription, SubscriptionStatus
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from orders.usecases.purchase_writer import PurchaseWriter
 from orders.usecases.purchases import PaidAttempt, PurchaseRecorder
 from orders.usecases.subscriptions import SubscriptionReader, SubscriptionWriter
 from orders.usecases.unit_of_work import UnitOfWorkFactory, VersionConflict
@@ -95,7 +96,7 @@ async def bound(begin: UnitOfWorkFactory) -> tuple[Subscription, StripeSubscript
     context = CheckoutContext(None, contact, None, None, (item,), Money(0, "eur"), "cus_1")
     intent = Intent(f"seti_{number}", IntentKind.SETUP)
     payment = Payment(intent, f"attempt-{number}", None, livemode=True, payment_method_id="pm_1")
-    recorder = PurchaseRecorder(begin, lambda: AT, uuid4, secrets.randbelow)
+    recorder = PurchaseRecorder(begin, lambda: AT, PurchaseWriter(uuid4, secrets.randbelow))
     purchase = (await recorder.record(PaidAttempt(payment, context, AttemptContent(None, b""), REPORT))).decision
     assert isinstance(purchase, Purchase)
     at_stripe = StripeSubscription(f"sub_{number}")

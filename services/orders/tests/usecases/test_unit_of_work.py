@@ -12,7 +12,8 @@ from orders.domain.customers import CustomerOwner
 from orders.domain.payments import Intent, IntentKind, Payment, PaymentReport, ReportChannel
 from orders.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
-from orders.usecases.purchases import OrderNumbersExhausted, PaidAttempt, PurchaseRecorder
+from orders.usecases.purchase_writer import OrderNumbersExhausted, PurchaseWriter
+from orders.usecases.purchases import PaidAttempt, PurchaseRecorder
 from orders.usecases.quarantine import QuarantineService
 from servicekit.encryption import Keyring
 
@@ -40,7 +41,7 @@ def paid(number: int) -> PaidAttempt:
 async def test_an_order_number_that_is_taken_is_generated_again(begin: PostgresUnitOfWorkFactory) -> None:
     """Two orders never share a number, even if the random numbers repeat."""
     numbers = iter([0] * 8 + [0] * 8 + [1] * 8)
-    recorder = PurchaseRecorder(begin, lambda: AT, uuid4, lambda _: next(numbers))
+    recorder = PurchaseRecorder(begin, lambda: AT, PurchaseWriter(uuid4, lambda _: next(numbers)))
 
     purchases = [(await recorder.record(paid(number))).decision for number in (1, 2)]
 
@@ -50,7 +51,7 @@ async def test_an_order_number_that_is_taken_is_generated_again(begin: PostgresU
 
 async def test_p3_a_purchase_without_an_order_number_leaves_nothing(begin: PostgresUnitOfWorkFactory) -> None:
     """The decision is rolled back with the order that could not be written."""
-    recorder = PurchaseRecorder(begin, lambda: AT, uuid4, lambda _: 0)
+    recorder = PurchaseRecorder(begin, lambda: AT, PurchaseWriter(uuid4, lambda _: 0))
     await recorder.record(paid(1))
 
     with pytest.raises(OrderNumbersExhausted):

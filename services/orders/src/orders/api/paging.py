@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from checkout.orders.v1 import orders_pb2
+from checkout.orders.v1 import operator_pb2, orders_pb2
 from checkout_rules.fields import uuid_violations
 from orders.api.field_reader import FieldReader
 from orders.domain.pagination import Cursor, InvalidPageToken, PageRequest, decode_page_token
@@ -18,6 +18,7 @@ MAX_ORDERS: Final = 20
 MAX_SUBSCRIPTIONS: Final = 25
 MAX_QUARANTINED_PAYMENTS: Final = 10
 MAX_UNFINISHED: Final = 100
+MAX_PAYMENT_STATES: Final = 100
 _DEFAULT_SIZE: Final = 20
 
 
@@ -64,6 +65,14 @@ def unfinished_page_from_proto(request: orders_pb2.ListUnfinishedSubscriptionsRe
         size = _page_size(fields, request.page_size, MAX_UNFINISHED)
         after = _uuid_cursor(fields, UNFINISHED_LIST, request.page_token)
     return UnfinishedPageRequest(created_before, PageRequest(size, after))
+
+
+def operator_page_from_proto(request: operator_pb2.ListQuarantineRequest) -> PageRequest:
+    """Read a request for a page of quarantined payments without their content."""
+    with FieldReader() as fields:
+        size = _page_size(fields, request.page_size or MAX_PAYMENT_STATES, MAX_PAYMENT_STATES)
+        after = _cursor(fields, QUARANTINE_LIST, request.page_token)
+    return PageRequest(size, after)
 
 
 def _user_page(

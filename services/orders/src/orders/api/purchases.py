@@ -39,7 +39,7 @@ from servicekit.enum_codec import EnumCodec
 from servicekit.violations import within
 
 _CHANNELS: Final = EnumCodec(ReportChannel, orders_pb2.ReportChannel)
-_REASONS: Final = EnumCodec(QuarantineReason, orders_pb2.QuarantineReason)
+REASONS: Final = EnumCodec(QuarantineReason, orders_pb2.QuarantineReason)
 _CAUSES: Final = EnumCodec(UnreadableCause, orders_pb2.UnreadableContent.Cause)
 _ORDER_STATUSES: Final = EnumCodec(OrderStatus, orders_pb2.OrderStatus)
 
@@ -69,7 +69,7 @@ def quarantined_from_proto(request: orders_pb2.QuarantinePaymentRequest) -> Quar
     has_context = request.HasField("context")
     with FieldReader() as fields:
         payment = _payment_from_proto(fields, request)
-        reason = fields.enum("reason", request.reason, _REASONS)
+        reason = fields.enum("reason", request.reason, REASONS)
         fields.require(reason is not QuarantineReason.REFUNDED, "reason", "is decided from the payment's refunds")
         possible = reason not in AWAITING_REASONS or not has_context
         fields.require(possible, "context", "must be absent when the attempt is missing or unreadable")
@@ -79,7 +79,7 @@ def quarantined_from_proto(request: orders_pb2.QuarantinePaymentRequest) -> Quar
         )
         encrypted = _encrypted_from_proto(fields, request, reason)
         report = _report_from_proto(fields, request.report)
-    content = _content_from_proto(request.context) if has_context else encrypted
+    content = content_from_proto(request.context) if has_context else encrypted
     return QuarantinedPayment(payment, reason, content, report, _NOT_YET)
 
 
@@ -130,7 +130,8 @@ def _report_from_proto(fields: FieldReader, message: orders_pb2.PaymentReport) -
     return PaymentReport(channel, event_id)
 
 
-def _content_from_proto(context: common_pb2.CheckoutContext) -> AttemptContent:
+def content_from_proto(context: common_pb2.CheckoutContext) -> AttemptContent:
+    """Read the content of an attempt, valid or not."""
     return AttemptContent(_storable_id(context.user_id) or None, context.SerializeToString())
 
 
@@ -178,8 +179,8 @@ def quarantined_to_proto(quarantined: QuarantinedPayment) -> orders_pb2.Quaranti
     """Write a quarantined payment, whether or not its content can be read."""
     context, unreadable = _content_to_proto(quarantined)
     return orders_pb2.QuarantinedPayment(
-        payment=_payment_to_proto(quarantined.payment),
-        reason=_REASONS.to_proto(quarantined.reason),
+        payment=payment_to_proto(quarantined.payment),
+        reason=REASONS.to_proto(quarantined.reason),
         context=context,
         report=_report_to_proto(quarantined.report),
         quarantined_at=timestamp_to_proto(quarantined.quarantined_at),
@@ -236,7 +237,8 @@ def _unreadable_to_proto(key_id: str, cause: UnreadableCause) -> orders_pb2.Unre
     return orders_pb2.UnreadableContent(key_id=key_id, cause=_CAUSES.to_proto(cause))
 
 
-def _payment_to_proto(payment: Payment) -> orders_pb2.Payment:
+def payment_to_proto(payment: Payment) -> orders_pb2.Payment:
+    """Write a succeeded intent."""
     return orders_pb2.Payment(
         intent=intent_to_proto(payment.intent),
         attempt_id=payment.attempt_id,

@@ -67,7 +67,9 @@ class QuarantinedPayment:
     """
     resolved_at: datetime | None = None
     settlement: Settlement | None = None
-    """Way in which an operator settled it. REFUNDED while it is unresolved: the refund is under way."""
+    """Way in which an operator settled it; None if none did."""
+    refund_begun_at: datetime | None = None
+    """Time when an operator began to refund it. Until the refund is there or given up it becomes no purchase."""
 
     def refunded(self, at: datetime) -> Self:
         """Return the same payment, refunded in full, which resolves it."""

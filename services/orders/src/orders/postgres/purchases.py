@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Result, Row, exc
+from sqlalchemy import Executable, Result, Row, exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orders.domain.checkout import CheckoutContext, LineItem
@@ -56,15 +56,14 @@ class PostgresPurchaseRepository:
     async def promote_to_purchase(
         self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime
     ) -> bool:
-        """Update the decision row in a savepoint: another intent may get the attempt's purchase at the same time."""
-        values = {"key_intent_id": payment.intent.id, **purchase_to_row(payment, context, report, at)}
-        try:
-            async with self._connection.begin_nested():
-                return await affected(self._connection, statements.PROMOTE_TO_PURCHASE, values)
-        except exc.IntegrityError as error:
-            if constraint_of(error) != ONE_PURCHASE_PER_ATTEMPT:
-                raise
-            return False
+        """Update the decision row if it awaits its attempt, or its refund failed."""
+        return await self._promote(statements.PROMOTE_TO_PURCHASE, purchase_to_row(payment, context, report, at))
+
+    async def settle_as_purchase(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime
+    ) -> bool:
+        """Update the decision row if it is unresolved."""
+        return await self._promote(statements.SETTLE_AS_PURCHASE, purchase_to_row(payment, context, report, at))
 
     async def amend_quarantine(self, requested: QuarantinedPayment) -> None:
         """Update the decision row if it has no content."""
@@ -147,6 +146,16 @@ class PostgresPurchaseRepository:
             keyset = (statements.PAYMENTS.c.decided_at, statements.PAYMENTS.c.intent_id)
             statement = statement.where(after_cursor(keyset, after.at, after.id))
         return [quarantined_from_row(row, self._cipher) for row in await self._connection.execute(statement)]
+
+    async def _promote(self, statement: Executable, row: dict[str, Any]) -> bool:
+        """Update in a savepoint: another intent may get the attempt's purchase at the same time."""
+        try:
+            async with self._connection.begin_nested():
+                return await affected(self._connection, statement, {"key_intent_id": row["intent_id"], **row})
+        except exc.IntegrityError as error:
+            if constraint_of(error) != ONE_PURCHASE_PER_ATTEMPT:
+                raise
+            return False
 
     async def _purchase(self, row: Row[Any]) -> Purchase:
         order = (await self._with_items([row]))[0] if row.order_id is not None else None

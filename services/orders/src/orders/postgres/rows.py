@@ -101,6 +101,7 @@ def quarantined_from_row(row: Row[Any], cipher: ContentCipher) -> QuarantinedPay
         reason_before_refund=row.reason_before_refund,
         resolved_at=row.resolved_at,
         settlement=row.settlement,
+        refund_begun_at=row.refund_begun_at,
     )
 
 

@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
 from orders.domain.purchases import AWAITING_REASONS, Outcome, QuarantineReason
 from orders.domain.refunds import DISPUTED_STATUSES, REFUNDED_STATUSES
+from orders.domain.settlements import Settlement
 from orders.postgres.subscription_tables import SubscriptionRow
 from orders.postgres.tables import DisputeRow, OrderItemRow, OrderRow, OutboxRow, PaymentRow, RefundRow, Row
 
@@ -87,9 +88,18 @@ _refund_failed = (PAYMENTS.c.quarantine_reason == QuarantineReason.REFUNDED) & _
 # constraint, because the later of two concurrent inserts may hit either of the table's unique indexes first.
 INSERT_DECISION = postgres_insert(PAYMENTS).on_conflict_do_nothing().returning(PAYMENTS.c.intent_id)
 
+# While an operator refunds it, it becomes no purchase (ADR 42).
+_promotable = (_key, PAYMENTS.c.erased_at.is_(None), PAYMENTS.c.refund_begun_at.is_(None))
+
 PROMOTE_TO_PURCHASE = (
+    update(PAYMENTS).where(*_promotable, _awaits_attempt | _refund_failed).returning(PAYMENTS.c.intent_id)
+)
+
+# Whatever its reason: an operator decides.
+SETTLE_AS_PURCHASE = (
     update(PAYMENTS)
-    .where(_key, _awaits_attempt | _refund_failed, PAYMENTS.c.erased_at.is_(None))
+    .where(*_promotable, PAYMENTS.c.outcome == Outcome.QUARANTINED, _unresolved)
+    .values(settlement=Settlement.ORDER)
     .returning(PAYMENTS.c.intent_id)
 )
 
@@ -132,7 +142,13 @@ RESOLVE_REFUNDED = (
 REOPEN_REFUNDED = (
     update(PAYMENTS)
     .where(_key, PAYMENTS.c.reason_before_refund.is_not(None))
-    .values(quarantine_reason=PAYMENTS.c.reason_before_refund, reason_before_refund=None, resolved_at=None)
+    .values(
+        quarantine_reason=PAYMENTS.c.reason_before_refund,
+        reason_before_refund=None,
+        resolved_at=None,
+        settlement=None,
+        refund_begun_at=None,
+    )
     .returning(PAYMENTS.c.intent_id)
 )
 

@@ -77,6 +77,7 @@ class PaymentRow(Row):
     stripe_event_id: Mapped[str | None]
     decided_at: Mapped[datetime]
     resolved_at: Mapped[datetime | None]
+    refund_begun_at: Mapped[datetime | None]
     settlement: Mapped[Settlement | None]
     erased_at: Mapped[datetime | None]
 
@@ -109,13 +110,14 @@ class PaymentRow(Row):
         CheckConstraint("num_nonnulls(attempt_content, encrypted_content) <= 1", name="one_content"),
         CheckConstraint("(encrypted_content IS NULL) = (encrypted_key_id IS NULL)", name="encrypted_content_with_key"),
         CheckConstraint("outcome = 'quarantined' OR resolved_at IS NULL", name="resolved_only_if_quarantined"),
-        # Settled as refunded without a time of resolution, its refund is under way.
         CheckConstraint(
             "settlement IS NULL OR (settlement = 'order') = (outcome = 'purchase')", name="order_iff_settled_as_order"
         ),
         CheckConstraint(
-            "settlement IS DISTINCT FROM 'written_off' OR resolved_at IS NOT NULL", name="written_off_is_resolved"
+            "settlement IS NULL OR outcome = 'purchase' OR resolved_at IS NOT NULL", name="settled_is_resolved"
         ),
+        # An operator asks Stripe for a refund: no purchase comes of it meanwhile.
+        CheckConstraint("outcome = 'quarantined' OR refund_begun_at IS NULL", name="no_refund_begun_of_purchase"),
         CheckConstraint(
             erased_has_no_personal_data("stripe_customer_id", "user_id", "attempt_content", "encrypted_content"),
             name="erased_has_no_personal_data",

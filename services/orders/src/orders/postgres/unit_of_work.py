@@ -16,6 +16,7 @@ from orders.postgres.customers import PostgresCustomerRepository
 from orders.postgres.purchases import PostgresPurchaseRepository
 from orders.postgres.refunds import PostgresRefundRepository
 from orders.postgres.rows import outbox_event_to_row
+from orders.postgres.settlements import PostgresSettlementRepository
 from orders.postgres.statements import INSERT_OUTBOX_EVENT, LOCK_ID
 from orders.postgres.stripe_events import PostgresStripeEventRepository
 from orders.postgres.subscriptions import PostgresSubscriptionRepository
@@ -45,6 +46,7 @@ class PostgresUnitOfWork:
         self._connection = connection
         self.subscriptions = PostgresSubscriptionRepository(connection)
         self.purchases = PostgresPurchaseRepository(connection, cipher, self.subscriptions)
+        self.settlements = PostgresSettlementRepository(connection, cipher)
         self.refunds = PostgresRefundRepository(connection)
         self.customers = PostgresCustomerRepository(connection)
         self.stripe_events = PostgresStripeEventRepository(connection)

@@ -3,22 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from orders.domain.checkout import AttemptContent, CheckoutContext
-from orders.domain.orders import Order, generate_order_number
-from orders.domain.outbox import OutboxEvent
+from orders.domain.orders import Order
 from orders.domain.pagination import Cursor, Page, PageRequest, paginate
 from orders.domain.payments import Payment, PaymentReport
 from orders.domain.purchases import DecisionResult, Purchase, QuarantinedPayment, QuarantineReason
 from orders.domain.refunds import RefundSums
-from orders.domain.subscriptions import subscriptions_from_payment
 from orders.usecases.alerts import alert
+from orders.usecases.purchase_writer import PurchaseWriter
 from orders.usecases.quarantine import keep_existing, quarantine
 from orders.usecases.unit_of_work import UnitOfWork, UnitOfWorkFactory
-
-_NUMBER_TRIES: Final = 8
 
 
 class PurchaseNotFound(LookupError):
@@ -27,10 +23,6 @@ class PurchaseNotFound(LookupError):
 
 class OrderNotFound(LookupError):
     """There is no such order."""
-
-
-class OrderNumbersExhausted(RuntimeError):
-    """Every generated number was taken: nearly all numbers are in use, or the random numbers repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +45,11 @@ class PurchaseRecorder:
         self,
         begin: UnitOfWorkFactory,
         now: Callable[[], datetime],
-        new_id: Callable[[], UUID],
-        random_below: Callable[[int], int],
+        writer: PurchaseWriter,
     ) -> None:
         self._begin = begin
         self._now = now
-        self._new_id = new_id
-        self._random_below = random_below
+        self._writer = writer
 
     async def record(self, paid: PaidAttempt) -> DecisionResult:
         """Record the purchase, or return the decision that exists for this intent (P3)."""
@@ -77,33 +67,19 @@ class PurchaseRecorder:
             return await quarantine(unit, await _refunded(unit, paid, at))
         # The decision row comes first: nothing else may be written without it (P3).
         if await unit.purchases.decide_purchase(paid.payment, paid.context, paid.report, at):
-            return await self._write_purchase(unit, paid, sums, at)
+            return await self._write(unit, paid, sums, at)
         existing = await unit.purchases.lock_decision(paid.payment.intent.id)
         if existing is None:  # Another intent has the attempt's purchase.
             return await quarantine(unit, _duplicate(paid, at))
         if isinstance(existing, QuarantinedPayment) and await unit.purchases.promote_to_purchase(
             paid.payment, paid.context, paid.report, at
         ):
-            return await self._write_purchase(unit, paid, sums, at)
+            return await self._write(unit, paid, sums, at)
         return await keep_existing(unit, _duplicate(paid, at), existing)
 
-    async def _write_purchase(
-        self, unit: UnitOfWork, paid: PaidAttempt, sums: RefundSums, at: datetime
-    ) -> DecisionResult:
-        order = await self._add_order(unit, paid, sums, at) if paid.context.one_time_items else None
-        subscriptions = subscriptions_from_payment(paid.payment, paid.context, new_id=self._new_id, at=at)
-        await unit.subscriptions.add(subscriptions, paid.context)
-        purchase = Purchase(paid.payment.attempt_id, paid.payment.intent, order, subscriptions)
-        await unit.enqueue_event(OutboxEvent.purchase_recorded(purchase), at)
+    async def _write(self, unit: UnitOfWork, paid: PaidAttempt, sums: RefundSums, at: datetime) -> DecisionResult:
+        purchase = await self._writer.write(unit, paid.payment, paid.context, sums, at=at)
         return DecisionResult(purchase, already_recorded=False)
-
-    async def _add_order(self, unit: UnitOfWork, paid: PaidAttempt, sums: RefundSums, at: datetime) -> Order:
-        for _ in range(_NUMBER_TRIES):
-            number = generate_order_number(self._random_below)
-            order = Order.from_payment(paid.payment, paid.context, sums, order_id=self._new_id(), number=number, at=at)
-            if await unit.purchases.add_order(order):
-                return order
-        raise OrderNumbersExhausted
 
 
 class PurchaseReader:

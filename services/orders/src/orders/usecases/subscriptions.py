@@ -110,7 +110,7 @@ class SubscriptionWriter:
             if retried:
                 await self._announce(unit, current)
             await unit.commit()
-        _require_pending(current, payment_method_id)
+        require_pending(current, payment_method_id)
         if retried:
             _log.info("a failed activation begins again", extra={"subscription": str(subscription_id)})
         return current
@@ -153,7 +153,8 @@ def _require_bound(current: Subscription, snapshot: StripeSnapshot) -> None:
         raise StripeSubscriptionMismatch
 
 
-def _require_pending(current: Subscription, payment_method_id: str | None) -> None:
+def require_pending(current: Subscription, payment_method_id: str | None) -> None:
+    """Raise what a failed activation that was to begin again met instead, unless it is pending with the method."""
     if current.cancel_requested_at is not None:
         raise SubscriptionCancelled
     if current.state is not None:

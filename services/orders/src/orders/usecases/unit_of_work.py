@@ -14,6 +14,7 @@ from orders.domain.pagination import Cursor
 from orders.domain.payments import Payment, PaymentReport
 from orders.domain.purchases import Decision, Purchase, QuarantinedPayment
 from orders.domain.refunds import Dispute, Refund, RefundSums
+from orders.domain.settlements import OperatorAction
 from orders.domain.stripe_events import ClaimedCursor, EventRetry, HandledEvent
 from orders.domain.subscriptions import StripeSnapshot, Subscription, SubscriptionInvoice, UnfinishedSubscription
 
@@ -47,6 +48,14 @@ class PurchaseRepository(Protocol):
         """Turn an unresolved quarantine that awaits its attempt, or whose refund failed, into the purchase.
 
         False if it is no such quarantine any more, if it was erased, or if another intent has the attempt's purchase.
+        """
+
+    async def settle_as_purchase(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport, at: datetime
+    ) -> bool:
+        """Turn an unresolved quarantine of any reason into the purchase, as an operator decided.
+
+        False if it is none, was erased, or is being refunded, or if another intent has the attempt's purchase.
         """
 
     async def amend_quarantine(self, requested: QuarantinedPayment) -> None:
@@ -88,6 +97,36 @@ class PurchaseRepository(Protocol):
 
     async def list_quarantined(self, after: Cursor | None, limit: int) -> list[QuarantinedPayment]:
         """Return quarantined payments after the cursor, newest first."""
+
+
+class SettlementRepository(Protocol):
+    """Settlements of quarantined payments, and the steps of operators."""
+
+    async def begin_refund(self, intent_id: str, at: datetime) -> bool:
+        """Mark an unresolved quarantine as being refunded. False if it is none, or is marked."""
+
+    async def abandon_refund(self, intent_id: str) -> bool:
+        """Remove the mark from an unresolved quarantine. False if it is none, or is not marked."""
+
+    async def settle_refunded(self, intent_id: str) -> bool:
+        """Settle a quarantined payment that a refund resolved. False if it is none, or is settled."""
+
+    async def write_off(self, intent_id: str, at: datetime) -> bool:
+        """Resolve and settle an unresolved quarantine that is not being refunded. False if it is none."""
+
+    async def list_quarantined(
+        self, after: Cursor | None, limit: int, *, with_resolved: bool
+    ) -> list[QuarantinedPayment]:
+        """Return quarantined payments without their content after the cursor, newest first."""
+
+    async def find_order_id(self, number: str) -> UUID | None:
+        """Return the id of the order with a number."""
+
+    async def add_action(self, action: OperatorAction) -> None:
+        """Record a step, unless it is recorded."""
+
+    async def list_actions(self, subject: str) -> list[OperatorAction]:
+        """Return the steps about an intent, order or subscription, oldest first."""
 
 
 class SubscriptionRepository(Protocol):
@@ -233,6 +272,10 @@ class UnitOfWork(Protocol):
     @property
     def subscriptions(self) -> SubscriptionRepository:
         """Subscriptions."""
+
+    @property
+    def settlements(self) -> SettlementRepository:
+        """Settlements and steps of operators."""
 
     @property
     def refunds(self) -> RefundRepository:

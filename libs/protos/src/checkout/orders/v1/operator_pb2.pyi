@@ -157,12 +157,13 @@ class PaymentState(_message.Message):
     PURCHASE_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
+    REFUND_BEGUN_AT_FIELD_NUMBER: _builtins.int
     reason: _orders_pb2.QuarantineReason.ValueType
     """Reason of a quarantined payment. Unspecified for a purchase."""
     settlement: Global___Settlement.ValueType
-    """Unspecified unless an operator settled it. Refunded without resolved_at: the refund is under way."""
+    """Unspecified unless an operator settled it."""
     content: Global___ContentState.ValueType
-    """Kept content of a quarantined payment."""
+    """Kept content of a quarantined payment. Unspecified in lists."""
     @_builtins.property
     def payment(self) -> _orders_pb2.Payment: ...
     @_builtins.property
@@ -181,6 +182,10 @@ class PaymentState(_message.Message):
     def erased_at(self) -> _timestamp_pb2.Timestamp:
         """Time when its personal data was erased."""
 
+    @_builtins.property
+    def refund_begun_at(self) -> _timestamp_pb2.Timestamp:
+        """Time when an operator began to refund it. With resolved_at or a settlement the refund is there."""
+
     def __init__(
         self,
         *,
@@ -192,10 +197,11 @@ class PaymentState(_message.Message):
         purchase: _orders_pb2.Purchase | None = ...,
         content: Global___ContentState.ValueType = ...,
         erased_at: _timestamp_pb2.Timestamp | None = ...,
+        refund_begun_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["erased_at", b"erased_at", "payment", b"payment", "purchase", b"purchase", "quarantined_at", b"quarantined_at", "resolved_at", b"resolved_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erased_at", b"erased_at", "payment", b"payment", "purchase", b"purchase", "quarantined_at", b"quarantined_at", "refund_begun_at", b"refund_begun_at", "resolved_at", b"resolved_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "erased_at", b"erased_at", "payment", b"payment", "purchase", b"purchase", "quarantined_at", b"quarantined_at", "reason", b"reason", "resolved_at", b"resolved_at", "settlement", b"settlement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "erased_at", b"erased_at", "payment", b"payment", "purchase", b"purchase", "quarantined_at", b"quarantined_at", "reason", b"reason", "refund_begun_at", b"refund_begun_at", "resolved_at", b"resolved_at", "settlement", b"settlement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

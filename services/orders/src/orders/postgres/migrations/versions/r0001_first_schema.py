@@ -49,6 +49,7 @@ CREATE TABLE payments (
     stripe_event_id text,
     decided_at timestamptz NOT NULL,
     resolved_at timestamptz,
+    refund_begun_at timestamptz,
     settlement settlement,
     erased_at timestamptz,
     CONSTRAINT payments_pkey PRIMARY KEY (intent_id),
@@ -72,8 +73,9 @@ CREATE TABLE payments (
     CONSTRAINT payments_resolved_only_if_quarantined_check CHECK (outcome = 'quarantined' OR resolved_at IS NULL),
     CONSTRAINT payments_order_iff_settled_as_order_check
         CHECK (settlement IS NULL OR (settlement = 'order') = (outcome = 'purchase')),
-    CONSTRAINT payments_written_off_is_resolved_check
-        CHECK (settlement IS DISTINCT FROM 'written_off' OR resolved_at IS NOT NULL),
+    CONSTRAINT payments_settled_is_resolved_check
+        CHECK (settlement IS NULL OR outcome = 'purchase' OR resolved_at IS NOT NULL),
+    CONSTRAINT payments_no_refund_begun_of_purchase_check CHECK (outcome = 'quarantined' OR refund_begun_at IS NULL),
     CONSTRAINT payments_erased_has_no_personal_data_check
         CHECK (erased_at IS NULL OR num_nonnulls(stripe_customer_id, user_id, attempt_content, encrypted_content) = 0)
 )

@@ -53,7 +53,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # With enough memory, tests write to /dev/shm: on a disk, creating databases takes most of the time.
 IN_MEMORY := $(shell df --output=avail --block-size=G /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 + 0 >= 8 { print "/dev/shm" }')
 ifneq ($(IN_MEMORY),)
-test test-long test-mutants fuzz: export TMPDIR ?= $(IN_MEMORY)
+test test-long test-faults test-mutants fuzz: export TMPDIR ?= $(IN_MEMORY)
 endif
 
 .PHONY: help
@@ -139,6 +139,10 @@ test-containers-long: .venv/.synced images ## Run long tests on containers: kill
 .PHONY: test-mutants
 test-mutants: .venv/.synced mutants-apply ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …")
 	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed $(BREAKING_AGAINST)) $(MUTANTS)
+
+.PHONY: test-faults
+test-faults: .venv/.synced ## Buy under faults of every kind and check each promise (SEED=1 CHECKOUTS=500 FAULTS_ARGS="--wipe …")
+	@$(RUN) python -m tests.faults $(SEED:%=--seed %) $(CHECKOUTS:%=--checkouts %) $(FAULTS_ARGS)
 
 .PHONY: fuzz
 fuzz: .venv/.synced ## Send malformed input to every edge for FUZZ_SECONDS (600)

@@ -23,6 +23,10 @@ class ControlApi(AsyncClosing):
         """Change how events are delivered: `types`, `object_id`, `copies`, `hold`, `drop`, `delay_seconds`, `count`."""
         await self._post("webhooks/rules", rule)
 
+    async def webhook_rules_applied(self) -> int:
+        """Return how many events the present rules were applied to."""
+        return sum(rule["applied"] for rule in (await self._call("GET", "webhooks/rules"))["data"])
+
     async def clear_webhook_rules(self) -> None:
         """Remove every webhook rule; held deliveries stay held."""
         await self._call("DELETE", "webhooks/rules")
@@ -89,9 +93,10 @@ class ControlApi(AsyncClosing):
         """Return how many API requests Stripe received, as a mark for `requests`."""
         return int((await self._call("GET", "requests", params={"path": "/none"}))["total"])
 
-    async def pay(self, intent_id: str, **payment: Any) -> None:
-        """Pay as a browser does: `payment_method`, `card_number` or `iban`, `challenge`, `settle`."""
-        await self._post(f"payment_intents/{intent_id}/pay", payment)
+    async def pay(self, intent_id: str, **payment: Any) -> dict[str, Any]:
+        """Pay as a browser does: `payment_method`, `challenge`, `settle`; return the intent's status and the error."""
+        kind = "setup_intents" if intent_id.startswith("seti_") else "payment_intents"
+        return dict(await self._post(f"{kind}/{intent_id}/pay", payment))
 
     async def pass_challenge(self, intent_id: str, *, succeed: bool = True) -> None:
         """Pass the 3-D Secure challenge of an intent of either kind, or fail it."""

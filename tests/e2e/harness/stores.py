@@ -176,6 +176,11 @@ class AttemptStore(AsyncClosing):
                 return float(score)
         return None
 
+    async def due_ids(self) -> frozenset[str]:
+        """Return the attempts that have a next check time."""
+        lists = [await self.client.zrange(key, 0, -1) for key in await self._keys("*:due")]
+        return frozenset(each.decode() for members in lists for each in members if isinstance(each, bytes))
+
     async def count_due(self) -> int:
         """Count the attempts that have a next check time."""
         return sum([int(await self.client.zcard(key)) for key in await self._keys("*:due")])

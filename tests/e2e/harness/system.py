@@ -1,6 +1,6 @@
 """The whole system for a test: processes, proxies between them, clients and databases."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from .interceptor import Breakpoint, Moment, ObservedCall
 from .rpc_reader import RpcReader
 from .shop import Cart, Line, Shop
 from .stores import AttemptStore, OrdersDb
+
+Redirect = Callable[[Upstreams, str], Awaitable[Upstreams]]
+"""Returns other upstreams for the gateways, given the real ones and the address of this machine to listen on."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,12 @@ async def running_system(
     straight_to_stripe: bool = False,
     embedded: bool = False,
     account: StripeAccess | None = None,
+    redirect: Redirect | None = None,
 ) -> AsyncIterator[System]:
     """Run the system on embedded servers or containers, and remove all of it at the end.
 
     `straight_to_stripe` leaves out the proxy before Stripe, which would hide the differences between broken answers.
+    `redirect` gives the gateways other upstreams, such as proxies of the test's own.
     `embedded` ignores HOLDFAST_TEST_SERVERS, for tests that read the processes and files of this machine. With an
     `account`, embedded servers share the simulator of another system.
     """
@@ -128,7 +133,8 @@ async def running_system(
         running.push_async_callback(backend.stop_all)
         await backend.start_backends()
         proxies = await _proxies(backend, running) if with_proxies else None
-        await backend.start_gateways(_as_seen_by_gateways(backend.upstreams, proxies, straight=straight_to_stripe))
+        upstreams = _as_seen_by_gateways(backend.upstreams, proxies, straight=straight_to_stripe)
+        await backend.start_gateways(await redirect(upstreams, backend.host) if redirect else upstreams)
         addresses = backend.addresses
         yield System(
             backend=backend,

@@ -40,6 +40,8 @@ class Service(Server):
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
     """Environment variables without the kind's prefix. A change applies from the next start."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Other environment variables."""
     arguments: Callable[[int], Sequence[str]] = lambda _port: ()
     """Command-line arguments for a port."""
     port: int | None = None
@@ -101,7 +103,7 @@ class Service(Server):
             # -P: a folder in the working directory that is named like a service must not be imported.
             command=[sys.executable, "-P", "-m", self.kind.module, *arguments],
             log=log,
-            environment=_environment(self.kind.environment_prefix, settings),
+            environment=_environment(self.kind.environment_prefix, settings) | self.environment,
         )
 
 

@@ -278,6 +278,7 @@ class Stack:
     def _apply_option_settings(self, *services: Service) -> None:
         for service in services:
             service.settings.update(self.options.settings.get(service.name, {}))
+            service.environment.update(self.options.environment.get(service.name, {}))
 
     def _with_tls_check(self, kind: ServiceKind) -> ServiceKind:
         return replace(kind, is_ready=self.tls.is_serving) if self.tls else kind

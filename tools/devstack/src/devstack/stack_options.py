@@ -41,3 +41,5 @@ class StackOptions:
     """Additional command-line arguments of the simulator."""
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Environment variables without the service's prefix, by process name."""
+    environment: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Other environment variables, by process name."""

@@ -93,6 +93,7 @@ def control_routes(simulator: "Simulator") -> list[web.RouteDef]:
         ("POST", "/faults/{id}/release", control.release_fault),
         ("GET", "/faults/{id}/wait", control.wait_for_held),
         ("POST", "/webhooks/rules", control.add_rule),
+        ("GET", "/webhooks/rules", control.rules),
         ("DELETE", "/webhooks/rules", control.clear_rules),
         ("GET", "/webhooks/deliveries", control.deliveries),
         ("GET", "/webhooks/attempts", control.attempts),
@@ -235,6 +236,10 @@ class ControlApi:
     async def add_rule(self, request: web.Request) -> web.Response:
         """Add a webhook rule."""
         return _json(self._state.webhooks.rules.add(await _body(request, DeliveryRule)).to_dict())
+
+    async def rules(self, _: web.Request) -> web.Response:
+        """Return the webhook rules with the number of events that each was applied to."""
+        return _json({"data": [rule.to_dict() for rule in self._state.webhooks.rules]})
 
     async def clear_rules(self, _: web.Request) -> web.Response:
         """Remove all webhook rules. Held deliveries stay held."""

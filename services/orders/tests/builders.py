@@ -74,6 +74,7 @@ def purchase(
         intent=common_pb2.Intent(id=intent_id or f"pi_{next(_numbers)}", kind=common_pb2.Intent.KIND_PAYMENT),
         attempt_id=attempt_id or str(uuid.uuid4()),
         received=context.total,
+        intent_created_at=timestamp(1),
     )
     return pb.RecordPurchaseRequest(payment=payment, context=context, report=_webhook())
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
@@ -45,6 +46,7 @@ class RpcReader(AsyncClosing):
             intent=common_pb2.Intent(id=f"pi_{uuid.uuid4().hex}", kind=common_pb2.Intent.KIND_PAYMENT),
             attempt_id=str(uuid.uuid4()),
             received=common_pb2.Money(minor_units=5, currency="usd"),
+            intent_created_at=Timestamp(seconds=1_900_000_000),
         )
         context = common_pb2.CheckoutContext(user_id=user_id, contact=common_pb2.Contact(**contact))
         report = orders_pb2.PaymentReport(channel=orders_pb2.REPORT_CHANNEL_BROWSER_RETURN)

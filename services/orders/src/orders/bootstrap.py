@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from checkout.orders.v1 import operator_pb2_grpc, stripe_events_pb2_grpc
+from checkout.orders.v1 import audit_pb2_grpc, operator_pb2_grpc, stripe_events_pb2_grpc
 from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
 from orders.api import operator_servicer
+from orders.api.audit_servicer import AuditServicer
 from orders.api.operator_servicer import OperatorServicer, OperatorUseCases
 from orders.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
 from orders.api.settlements import read_content
@@ -21,6 +22,7 @@ from orders.postgres.connection import open_engine
 from orders.postgres.migrate import SchemaReadiness
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from orders.settings import OrdersSettings
+from orders.usecases.audit import AuditReader
 from orders.usecases.customers import CustomerService
 from orders.usecases.operator_steps import OperatorSteps
 from orders.usecases.purchase_writer import PurchaseWriter
@@ -101,6 +103,7 @@ def _assemble(
     operator_pb2_grpc.add_OperatorServiceServicer_to_server(
         OperatorServicer(_operator_use_cases(begin), retrier), server.grpc
     )
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(AuditReader(begin), retrier), server.grpc)
     return server
 
 

@@ -11,7 +11,12 @@ from orders.domain.subscriptions import SubscriptionStatus, subscriptions_from_p
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
 PAYMENT = Payment(
-    Intent("pi_1", IntentKind.PAYMENT), "attempt-1", Money(0, "eur"), livemode=False, payment_method_id="pm"
+    Intent("pi_1", IntentKind.PAYMENT),
+    "attempt-1",
+    Money(0, "eur"),
+    livemode=False,
+    intent_created_at=AT,
+    payment_method_id="pm",
 )
 MONTH, QUARTER, YEAR = (
     Recurring(BillingInterval.MONTH, 1, 14),

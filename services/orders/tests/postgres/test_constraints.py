@@ -22,8 +22,11 @@ from ..calls import activate, put_customer
 from ..service import Client
 
 SECOND_PURCHASE = """
-    INSERT INTO payments (intent_id, kind, attempt_id, outcome, amount_minor, currency, livemode, channel, decided_at)
-    SELECT {intent_id}, kind, attempt_id, outcome, amount_minor, currency, livemode, channel, decided_at FROM payments
+    INSERT INTO payments (intent_id, kind, attempt_id, outcome, amount_minor, currency, livemode, intent_created_at,
+                          channel, decided_at)
+    SELECT {intent_id}, kind, attempt_id, outcome, amount_minor, currency, livemode, intent_created_at, channel,
+           decided_at
+      FROM payments
 """
 ANOTHER_ORDER = """
     INSERT INTO orders (id, number, payment_intent_id, status, total_minor, items_minor, shipping_minor, currency,

@@ -52,8 +52,8 @@ TYPED_BY_THE_BUYER = (
 # Every column is in one of the two tables: a new one needs a decision about its erasure.
 BOOKKEEPING = {
     "payments": "intent_id kind attempt_id outcome amount_minor currency livemode quarantine_reason channel"
-    " stripe_event_id decided_at resolved_at erased_at stripe_payment_method_id reason_before_refund encrypted_key_id"
-    " settlement refund_begun_at",
+    " intent_created_at stripe_event_id decided_at resolved_at erased_at stripe_payment_method_id reason_before_refund"
+    " encrypted_key_id settlement refund_begun_at",
     "orders": "id number checkout_attempt_id payment_intent_id payment_outcome status total_minor items_minor"
     " shipping_minor adjustment_minor currency shipping_rate_id shipping_rate_name created_at erased_at",
     "order_items": "order_id position price_id product_id name quantity unit_amount_minor",

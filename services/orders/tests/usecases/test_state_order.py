@@ -95,7 +95,7 @@ async def bound(begin: UnitOfWorkFactory) -> tuple[Subscription, StripeSubscript
     contact = Contact("Ada", "ada@shop.example", None)
     context = CheckoutContext(None, contact, None, None, (item,), Money(0, "eur"), "cus_1")
     intent = Intent(f"seti_{number}", IntentKind.SETUP)
-    payment = Payment(intent, f"attempt-{number}", None, livemode=True, payment_method_id="pm_1")
+    payment = Payment(intent, f"attempt-{number}", None, livemode=True, intent_created_at=AT, payment_method_id="pm_1")
     recorder = PurchaseRecorder(begin, lambda: AT, PurchaseWriter(uuid4, secrets.randbelow))
     purchase = (await recorder.record(PaidAttempt(payment, context, AttemptContent(None, b""), REPORT))).decision
     assert isinstance(purchase, Purchase)

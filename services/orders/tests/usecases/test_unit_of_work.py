@@ -33,7 +33,11 @@ def paid(number: int) -> PaidAttempt:
     items = (LineItem("price_1", "prod_1", "Mug", 4, Money(500, "eur")),)
     context = CheckoutContext(None, Contact("Ada", "ada@shop.example", None), None, None, items, Money(2000, "eur"))
     payment = Payment(
-        Intent(f"pi_{number}", IntentKind.PAYMENT), f"attempt-{number}", Money(2000, "eur"), livemode=True
+        Intent(f"pi_{number}", IntentKind.PAYMENT),
+        f"attempt-{number}",
+        Money(2000, "eur"),
+        livemode=True,
+        intent_created_at=AT,
     )
     return PaidAttempt(payment, context, AttemptContent(None, b"content"), REPORT)
 

@@ -28,6 +28,7 @@ from payments_gateway.stripe_api.subscriptions import subscription_from_stripe
 
 from .billing_samples import invoice_json, item_json, price_json, subscription_json
 from .fakes import FakeClock
+from .samples import INTENT_CREATED_AT
 
 
 class FakeCatalogueSource:
@@ -120,6 +121,7 @@ class FakeIntents:
             received=Money(0, params.amount.currency) if is_payment else None,
             livemode=False,
             client_secret=f"{intent_id}_secret_hush",
+            created_at=INTENT_CREATED_AT,
         )
         self.put(intent, params)
         return intent_id
@@ -284,7 +286,9 @@ class FakeBilling:
         assert found.latest_invoice is not None
         ref = IntentRef(f"pi_of_{found.id}", IntentKind.PAYMENT)
         received = Money(0, found.latest_invoice.total.currency)
-        self._intents.put(StripeIntent(ref, payment, None, received, livemode=False, client_secret=None))
+        self._intents.put(
+            StripeIntent(ref, payment, None, received, livemode=False, client_secret=None, created_at=INTENT_CREATED_AT)
+        )
         unpaid = replace(found.latest_invoice, status=InvoiceStatus.OPEN, amount_paid=received)
         self.created[found.id] = replace(found, latest_invoice=unpaid)
 

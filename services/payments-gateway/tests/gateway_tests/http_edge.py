@@ -204,6 +204,7 @@ def event_body(intent: StripeIntent, **changes: Any) -> bytes:
     shown = {
         "object": "payment_intent",
         "id": intent.ref.id,
+        "created": int(intent.created_at.timestamp()),
         "status": intent.status.value,
         "metadata": {"checkoutAttemptId": intent.attempt_id} if intent.attempt_id else {},
         "amount_received": intent.received.minor_units,

@@ -132,6 +132,8 @@ CONTEXT: Final = CheckoutContext(
     supersedes=None,
 )
 
+INTENT_CREATED_AT: Final = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
 ATTEMPT_ID_SECRET: Final = b"attempt-id-secret-of-the-tests.."
 
 

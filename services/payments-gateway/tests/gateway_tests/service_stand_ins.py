@@ -73,7 +73,7 @@ class OrdersStandIn(_StandIn):
     GetSubscription = ListSubscriptions = BeginActivation = ActivateSubscription = _StandIn.next_answer
     FailActivation = RetryActivation = ApplySubscriptionState = GetCustomer = PutCustomer = _StandIn.next_answer
     GetRefund = ApplyRefund = GetDispute = ApplyDispute = _StandIn.next_answer
-    CancelPendingSubscription = _StandIn.next_answer
+    CancelPendingSubscription = ListUnfinishedSubscriptions = _StandIn.next_answer
 
     @asynccontextmanager
     async def served_at(self) -> AsyncIterator[str]:

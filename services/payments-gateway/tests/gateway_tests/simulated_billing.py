@@ -16,7 +16,7 @@ from stripe_simulator.testing import SimulatedStripe
 
 from .assembly import Gateway
 from .fakes import Crash
-from .samples import ATTEMPT_ID, CONTEXT, MONTHLY, attempt
+from .samples import ATTEMPT_ID, CONTEXT, INTENT_CREATED_AT, MONTHLY, attempt
 
 CREATE: Final = {"method": "POST", "path": "/v1/subscriptions"}
 
@@ -54,6 +54,7 @@ class Billing:
             received=total if one_time else None,
             livemode=False,
             client_secret=None,
+            created_at=INTENT_CREATED_AT,
             payment_method_id=method_id,
         )
 

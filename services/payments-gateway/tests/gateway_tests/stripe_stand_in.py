@@ -14,7 +14,7 @@ from aiohttp import web
 from payments_gateway.stripe_api.http import StripeHttp
 from payments_gateway.stripe_api.rate_limiter import Priority, RequestRates, StripeLimiter
 
-from .samples import ATTEMPT_ID
+from .samples import ATTEMPT_ID, INTENT_CREATED_AT
 
 stripe.enable_telemetry = False  # it writes a file
 
@@ -130,6 +130,7 @@ def intent_json(intent_id: str = "pi_1", **changes: Any) -> dict[str, Any]:
     shown = {
         "id": intent_id,
         "object": "payment_intent",
+        "created": int(INTENT_CREATED_AT.timestamp()),
         "status": "requires_payment_method",
         "amount": 1250,
         "amount_received": 0,

@@ -14,7 +14,7 @@ from payments_gateway.domain.subscriptions import Subscription, SubscriptionStat
 
 from .assembly import Gateway
 from .billing_samples import CLUB_CONTEXT
-from .samples import attempt, attempt_id_of
+from .samples import INTENT_CREATED_AT, attempt, attempt_id_of
 
 ALMANAC = LineItem("price_almanac", "prod_almanac", "Almanac", 1, Money(9000, "usd"), Recurring(Interval.YEAR, 1, 0))
 """A yearly line."""
@@ -37,6 +37,7 @@ def set_up(gateway: Gateway, *lines: LineItem, user_id: str | None = None, numbe
         received=None,
         livemode=False,
         client_secret=f"{ref.id}_secret_hush",
+        created_at=INTENT_CREATED_AT,
         payment_method_id="pm_1",
     )
 
@@ -45,6 +46,7 @@ def setup_event(intent: StripeIntent, **changes: Any) -> bytes:
     """Return the body of Stripe's event for a setup intent that succeeded; changes replace fields of the event."""
     shown = {
         "object": "setup_intent",
+        "created": int(INTENT_CREATED_AT.timestamp()),
         "id": intent.ref.id,
         "status": "succeeded",
         "metadata": {"checkoutAttemptId": intent.attempt_id},

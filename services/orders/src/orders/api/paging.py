@@ -51,8 +51,8 @@ def subscriptions_page_from_proto(request: orders_pb2.ListSubscriptionsRequest) 
 def quarantine_page_from_proto(request: orders_pb2.ListQuarantinedPaymentsRequest) -> PageRequest:
     """Read a request for a page of quarantined payments."""
     with FieldReader() as fields:
-        size = _page_size(fields, request.page_size, MAX_QUARANTINED_PAYMENTS)
-        after = _cursor(fields, QUARANTINE_LIST, request.page_token)
+        size = read_page_size(fields, request.page_size, MAX_QUARANTINED_PAYMENTS)
+        after = read_cursor(fields, QUARANTINE_LIST, request.page_token)
     return PageRequest(size, after)
 
 
@@ -62,7 +62,7 @@ def unfinished_page_from_proto(request: orders_pb2.ListUnfinishedSubscriptionsRe
         created_before = fields.timestamp(
             "created_before", request.created_before, present=request.HasField("created_before")
         )
-        size = _page_size(fields, request.page_size, MAX_UNFINISHED)
+        size = read_page_size(fields, request.page_size, MAX_UNFINISHED)
         after = _uuid_cursor(fields, UNFINISHED_LIST, request.page_token)
     return UnfinishedPageRequest(created_before, PageRequest(size, after))
 
@@ -70,8 +70,8 @@ def unfinished_page_from_proto(request: orders_pb2.ListUnfinishedSubscriptionsRe
 def operator_page_from_proto(request: operator_pb2.ListQuarantineRequest) -> PageRequest:
     """Read a request for a page of quarantined payments without their content."""
     with FieldReader() as fields:
-        size = _page_size(fields, request.page_size or MAX_PAYMENT_STATES, MAX_PAYMENT_STATES)
-        after = _cursor(fields, QUARANTINE_LIST, request.page_token)
+        size = read_page_size(fields, request.page_size, MAX_PAYMENT_STATES, default=MAX_PAYMENT_STATES)
+        after = read_cursor(fields, QUARANTINE_LIST, request.page_token)
     return PageRequest(size, after)
 
 
@@ -80,24 +80,26 @@ def _user_page(
 ) -> UserPageRequest:
     with FieldReader() as fields:
         user_id = fields.id("user_id", request.user_id)
-        size = _page_size(fields, request.page_size, max_size)
+        size = read_page_size(fields, request.page_size, max_size)
         after = _uuid_cursor(fields, list_name, request.page_token)
     return UserPageRequest(user_id, PageRequest(size, after))
 
 
-def _page_size(fields: FieldReader, size: int, max_size: int) -> int:
+def read_page_size(fields: FieldReader, size: int, max_size: int, *, default: int = _DEFAULT_SIZE) -> int:
+    """Read the number of rows of a page; 0 stands for the default."""
     fields.require(size >= 0, "page_size", "must not be negative")
-    return min(size or _DEFAULT_SIZE, max_size)
+    return min(size or default, max_size)
 
 
 def _uuid_cursor(fields: FieldReader, list_name: str, token: str) -> Cursor | None:
-    after = _cursor(fields, list_name, token)
+    after = read_cursor(fields, list_name, token)
     if after is not None:
         fields.require(not uuid_violations("", after.id), "page_token", "must be one of this list")
     return after
 
 
-def _cursor(fields: FieldReader, list_name: str, token: str) -> Cursor | None:
+def read_cursor(fields: FieldReader, list_name: str, token: str) -> Cursor | None:
+    """Read the position after which a page starts; None for the first page."""
     try:
         return decode_page_token(list_name, token)
     except InvalidPageToken:

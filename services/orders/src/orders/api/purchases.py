@@ -107,6 +107,9 @@ def _payment_from_proto(
         attempt_id=fields.attempt_id("payment.attempt_id", message.attempt_id),
         received=_received_from_proto(fields, message, kind),
         livemode=message.livemode,
+        intent_created_at=fields.timestamp(
+            "payment.intent_created_at", message.intent_created_at, present=message.HasField("intent_created_at")
+        ),
         payment_method_id=fields.optional_id("payment.payment_method_id", message.payment_method_id),
         customer_id=fields.optional_id("payment.customer_id", customer_id),
     )
@@ -244,6 +247,7 @@ def payment_to_proto(payment: Payment) -> orders_pb2.Payment:
         attempt_id=payment.attempt_id,
         received=money_to_proto(payment.received) if payment.received else None,
         livemode=payment.livemode,
+        intent_created_at=timestamp_to_proto(payment.intent_created_at),
         payment_method_id=payment.payment_method_id or "",
         customer_id=payment.customer_id or "",
     )

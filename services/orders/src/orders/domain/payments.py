@@ -1,6 +1,7 @@
 """Succeeded intents and the channel that reported them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from orders.domain.checkout import Money
@@ -33,6 +34,7 @@ class Intent:
 class Payment:
     """Succeeded intent. `received` is None for a SetupIntent, which takes no money.
 
+    `intent_created_at` is the time of the intent's creation at Stripe, by which its lists filter.
     `payment_method_id` is the PaymentMethod that paid or was set up; None when the report did not name it.
     `customer_id` is the Stripe customer that pays for the recurring lines; None without recurring lines. A purchase has
     it with its subscriptions, a quarantined payment here, so that an erasure can name it whatever its content is.
@@ -42,6 +44,7 @@ class Payment:
     attempt_id: str
     received: Money | None
     livemode: bool
+    intent_created_at: datetime
     payment_method_id: str | None = None
     customer_id: str | None = None
 

@@ -43,7 +43,7 @@ REFUNDS = table_of(RefundRow)
 DISPUTES = table_of(DisputeRow)
 
 
-def _amounts_by_currency(
+def amounts_by_currency(
     table: Table, statuses: Sequence[StrEnum], intent_id: ColumnElement[str] = ORDERS.c.payment_intent_id
 ) -> ScalarSelect[Any]:
     """Select the sums of an intent's refunds or disputes, as a JSON object of minor units by currency."""
@@ -53,7 +53,7 @@ def _amounts_by_currency(
         select(table.c.currency, func.sum(table.c.amount_minor).label("sum_minor"))
         .where(of_intent, counts)
         .group_by(table.c.currency)
-        .correlate(ORDERS)
+        .correlate(ORDERS, PAYMENTS)
         .subquery()
     )
     return select(func.jsonb_object_agg(sums.c.currency, sums.c.sum_minor, type_=JSONB)).scalar_subquery()
@@ -63,8 +63,8 @@ def _amounts_by_currency(
 # read: they may be written before or after the order, and no stored sum can be out of date.
 _ORDER_COLUMNS = (
     *(column.label(f"order_{column.name}") for column in ORDERS.columns),
-    _amounts_by_currency(REFUNDS, REFUNDED_STATUSES).label("order_refunded"),
-    _amounts_by_currency(DISPUTES, DISPUTED_STATUSES).label("order_disputed"),
+    amounts_by_currency(REFUNDS, REFUNDED_STATUSES).label("order_refunded"),
+    amounts_by_currency(DISPUTES, DISPUTED_STATUSES).label("order_disputed"),
 )
 
 # The lock of everything that decides, refunds or disputes an intent, or decides an intent of an attempt, whether or not
@@ -74,8 +74,8 @@ _ORDER_COLUMNS = (
 LOCK_ID = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("locked_id", type_=Text), 0)))
 
 SELECT_SUMS = select(
-    _amounts_by_currency(REFUNDS, REFUNDED_STATUSES, bindparam("intent_id", type_=Text)).label("refunded"),
-    _amounts_by_currency(DISPUTES, DISPUTED_STATUSES, bindparam("intent_id", type_=Text)).label("disputed"),
+    amounts_by_currency(REFUNDS, REFUNDED_STATUSES, bindparam("intent_id", type_=Text)).label("refunded"),
+    amounts_by_currency(DISPUTES, DISPUTED_STATUSES, bindparam("intent_id", type_=Text)).label("disputed"),
 )
 
 _key = PAYMENTS.c.intent_id == bindparam("key_intent_id")

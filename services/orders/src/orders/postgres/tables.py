@@ -65,6 +65,7 @@ class PaymentRow(Row):
     amount_minor: Mapped[int | None]
     currency: Mapped[str | None]
     livemode: Mapped[bool]
+    intent_created_at: Mapped[datetime]
     stripe_payment_method_id: Mapped[str | None]
     stripe_customer_id: Mapped[str | None]
     user_id: Mapped[str | None]
@@ -83,6 +84,8 @@ class PaymentRow(Row):
 
     __table_args__ = (
         Index(ONE_PURCHASE_PER_ATTEMPT, "attempt_id", unique=True, postgresql_where=text("outcome = 'purchase'")),
+        # Keyset of the audit, in the order of Stripe's lists.
+        Index("payments_by_intent_creation", "kind", "intent_created_at", "intent_id"),
         Index("payments_quarantined", "decided_at", "intent_id", postgresql_where=text("outcome = 'quarantined'")),
         # Targets of the foreign keys of orders (P3, P5) and of subscriptions, which have no amount (P3).
         UniqueConstraint("intent_id", "outcome", "amount_minor", "currency", name="payments_amount_key"),

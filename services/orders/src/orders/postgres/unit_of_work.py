@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders.domain.outbox import OutboxEvent
+from orders.postgres.audit import PostgresAuditRepository
 from orders.postgres.connection import commit, translate_errors
 from orders.postgres.content_encryption import ContentCipher
 from orders.postgres.customers import PostgresCustomerRepository
@@ -50,6 +51,7 @@ class PostgresUnitOfWork:
         self.refunds = PostgresRefundRepository(connection)
         self.customers = PostgresCustomerRepository(connection)
         self.stripe_events = PostgresStripeEventRepository(connection)
+        self.audit = PostgresAuditRepository(connection)
 
     async def lock_intent(self, intent_id: str) -> None:
         """Take an advisory lock, which is released with the transaction."""

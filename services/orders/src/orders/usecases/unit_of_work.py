@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from orders.domain.audit import PaymentRange, RecordedPayment
 from orders.domain.checkout import CheckoutContext
 from orders.domain.customers import CustomerOwner
 from orders.domain.orders import Order, OrderStatus
@@ -262,6 +263,16 @@ class StripeEventRepository(Protocol):
         """Move a cursor forward, never back, and lease it."""
 
 
+class AuditRepository(Protocol):
+    """Payment decisions as an audit compares them with Stripe."""
+
+    async def list_payments(self, asked: PaymentRange, limit: int) -> list[RecordedPayment]:
+        """Return decisions after the page's cursor, those whose intent was created last first."""
+
+    async def find_payments(self, intent_ids: Sequence[str]) -> list[RecordedPayment]:
+        """Return the decisions on intents."""
+
+
 class UnitOfWork(Protocol):
     """One transaction. Leaving it without `commit` rolls it back."""
 
@@ -288,6 +299,10 @@ class UnitOfWork(Protocol):
     @property
     def stripe_events(self) -> StripeEventRepository:
         """Stripe's events."""
+
+    @property
+    def audit(self) -> AuditRepository:
+        """Payment decisions for an audit."""
 
     async def lock_intent(self, intent_id: str) -> None:
         """Wait until no other unit of work decides, refunds or disputes this intent. Always the first call in a unit.

@@ -1,6 +1,7 @@
 """Stripe's intents, and the port to them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -53,6 +54,7 @@ class StripeIntent:
     """Amount received so far. None for a SetupIntent."""
     livemode: bool
     client_secret: str | None
+    created_at: datetime
     last_payment_failed: bool = False
     """True if the last attempt to pay was declined."""
     payment_method_id: str | None = None

@@ -46,6 +46,8 @@ class Payment:
     received: Money | None
     """None for a SetupIntent."""
     livemode: bool
+    intent_created_at: datetime
+    """Time of the intent's creation at Stripe, by which its lists filter."""
     payment_method_id: str | None = None
     """The PaymentMethod that paid or was set up."""
     customer_id: str | None = None

@@ -145,7 +145,13 @@ class Fulfilment:
         if attempt_id is None or intent.livemode != self._livemode:
             return None
         return Payment(
-            intent.ref, attempt_id, intent.received, intent.livemode, intent.payment_method_id, intent.customer_id
+            intent.ref,
+            attempt_id,
+            intent.received,
+            intent.livemode,
+            intent.created_at,
+            intent.payment_method_id,
+            intent.customer_id,
         )
 
     def _attempt_id_of(self, intent: StripeIntent, found: FoundAttempt | None) -> str | None:

@@ -32,6 +32,7 @@ from payments_gateway.rpc.messages import (
     money_to_proto,
     shipping_option_from_proto,
     time_from_proto,
+    time_to_proto,
 )
 from payments_gateway.rpc.subscriptions import subscription_from_proto
 from servicekit.enum_codec import EnumCodec
@@ -125,6 +126,7 @@ def _payment_to_proto(payment: Payment) -> orders_pb2.Payment:
         attempt_id=payment.attempt_id,
         received=money_to_proto(payment.received) if payment.received else None,
         livemode=payment.livemode,
+        intent_created_at=time_to_proto(payment.intent_created_at),
         payment_method_id=payment.payment_method_id or "",
         customer_id=payment.customer_id or "",
     )

@@ -21,7 +21,7 @@ from payments_gateway.domain.intents import (
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.stripe_api.calls import UNREADABLE, Rejection, is_missing, translate_errors, with_fresh_key
-from payments_gateway.stripe_api.fields import is_replay, read_amount, read_id, read_reference
+from payments_gateway.stripe_api.fields import is_replay, read_amount, read_id, read_reference, read_time
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams, SetupIntentCreateParams
@@ -141,6 +141,7 @@ def intent_from_stripe(fields: Mapping[str, Any]) -> StripeIntent:
         received=received,
         livemode=bool(fields["livemode"]),
         client_secret=fields.get("client_secret"),
+        created_at=read_time(fields["created"]),
         last_payment_failed=(fields.get("last_payment_error") or fields.get("last_setup_error")) is not None,
         payment_method_id=read_reference(fields.get("payment_method")),
         customer_id=_customer_of(fields),

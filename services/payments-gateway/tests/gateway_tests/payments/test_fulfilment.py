@@ -22,7 +22,7 @@ from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import WEBHOOK, Gateway
 from ..fakes import Crash
-from ..samples import ATTEMPT_ID, CONTEXT, FOREIGN_ATTEMPT_ID, OTHER_ATTEMPT_ID
+from ..samples import ATTEMPT_ID, CONTEXT, FOREIGN_ATTEMPT_ID, INTENT_CREATED_AT, OTHER_ATTEMPT_ID
 
 MISSING = QuarantinedPayment(QuarantineReason.ATTEMPT_MISSING, content_kept=False)
 UNREADABLE = QuarantinedPayment(QuarantineReason.ATTEMPT_UNREADABLE, content_kept=False)
@@ -51,7 +51,13 @@ async def test_p3_a_paid_attempt_becomes_a_purchase(gateway: Gateway) -> None:
     assert gateway.orders.contents == {stored.intent.id: stored.context}
     assert gateway.orders.payments == {
         stored.intent.id: Payment(
-            stored.intent, ATTEMPT_ID, CONTEXT.total, livemode=False, payment_method_id="pm_1", customer_id="cus_1"
+            stored.intent,
+            ATTEMPT_ID,
+            CONTEXT.total,
+            livemode=False,
+            intent_created_at=INTENT_CREATED_AT,
+            payment_method_id="pm_1",
+            customer_id="cus_1",
         )
     }
     assert gateway.orders.reports == [WEBHOOK]

@@ -22,15 +22,17 @@ from payments_gateway.domain.purchases import (
     QuarantineReason,
     ReportChannel,
 )
-from payments_gateway.rpc.messages import context_to_proto, intent_to_proto, money_to_proto
+from payments_gateway.rpc.messages import context_to_proto, intent_to_proto, money_to_proto, time_to_proto
 from payments_gateway.rpc.orders import OrdersClient
 from servicekit.violations import FieldViolation, InvalidRequest
 
-from ..samples import ATTEMPT_ID, CONTEXT, intent_ref
+from ..samples import ATTEMPT_ID, CONTEXT, INTENT_CREATED_AT, intent_ref
 from ..service_stand_ins import OrdersStandIn, Refusal
 
 REF = intent_ref("pi_1")
-PAYMENT = Payment(REF, ATTEMPT_ID, CONTEXT.total, livemode=False, customer_id="cus_1")
+PAYMENT = Payment(
+    REF, ATTEMPT_ID, CONTEXT.total, livemode=False, intent_created_at=INTENT_CREATED_AT, customer_id="cus_1"
+)
 WEBHOOK = PaymentReport(ReportChannel.WEBHOOK, "evt_1")
 NEWER: Any = 99
 """A number that a later version of the contract may give a meaning."""
@@ -122,6 +124,7 @@ async def test_a_purchase_is_recorded_with_every_field(client: OrdersClient, ord
             attempt_id=ATTEMPT_ID,
             received=money_to_proto(CONTEXT.total),
             livemode=False,
+            intent_created_at=time_to_proto(INTENT_CREATED_AT),
             customer_id="cus_1",
         ),
         context=context_to_proto(CONTEXT),

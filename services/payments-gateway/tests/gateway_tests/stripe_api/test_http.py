@@ -37,7 +37,7 @@ from ..stripe_stand_in import (
 FOR_A_MUG = IntentParams(IntentKind.PAYMENT, Money(1250, "usd"), customer_id=None)
 INTENT = IntentRef("pi_1", IntentKind.PAYMENT)
 BODY = b'{"id": "pi_1", "object": "payment_intent", "status": "succeeded", "amount_received": 5, "currency": "usd", '
-BODY += b'"livemode": false}'
+BODY += b'"livemode": false, "created": 1900000000}'
 RETRIEVE = "GET /v1/payment_intents/{id}"
 
 
@@ -378,7 +378,7 @@ async def test_a_missing_permission_concerns_its_operation_alone(
     """The log names the permission; other operations go on and leave the gauge, and a grant resets it."""
     intents = StripeIntents(stand_in.client)
     setup = IntentRef("seti_1", IntentKind.SETUP)
-    shown = {"id": "seti_1", "object": "setup_intent", "status": "succeeded", "livemode": False}
+    shown = {"id": "seti_1", "object": "setup_intent", "status": "succeeded", "livemode": False, "created": 1}
     gauge = {"operation": "GET /v1/setup_intents/{id}"}
     stand_in.answer({"error": {"type": "invalid_request_error", "message": PERMISSION_MISSING}}, status=403)
 

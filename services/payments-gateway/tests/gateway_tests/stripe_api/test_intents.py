@@ -10,7 +10,7 @@ from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.stripe_api.intents import StripeIntents, intent_from_stripe
 
-from ..samples import ATTEMPT_ID, intent_ref
+from ..samples import ATTEMPT_ID, INTENT_CREATED_AT, intent_ref
 from ..stripe_stand_in import Sent, StripeStandIn, intent_json, roomy_limiter, stripe_client, stripe_stand_in
 
 MUG = Money(1250, "usd")
@@ -25,6 +25,7 @@ def setup_intent_json(**changes: Any) -> dict[str, Any]:
     shown = {
         "id": "seti_1",
         "object": "setup_intent",
+        "created": int(INTENT_CREATED_AT.timestamp()),
         "status": "requires_payment_method",
         "livemode": False,
         "metadata": {"checkoutAttemptId": ATTEMPT_ID},

@@ -29,6 +29,7 @@ WEBHOOKS = StripeWebhooks([OLD_SECRET, NEW_SECRET], now=lambda: float(NOW))
 INTENT: dict[str, Any] = {
     "object": "payment_intent",
     "id": "pi_1",
+    "created": 1_899_999_999,
     "status": "succeeded",
     "metadata": {"checkoutAttemptId": "attempt"},
     "amount_received": 1250,
@@ -322,7 +323,14 @@ def test_a_succeeded_payment_intent_is_read(metadata: dict[str, str] | None, att
 
 def test_a_succeeded_setup_intent_received_nothing() -> None:
     """It has no amount."""
-    setup = {"object": "setup_intent", "id": "seti_1", "status": "succeeded", "metadata": {}, "livemode": False}
+    setup = {
+        "object": "setup_intent",
+        "id": "seti_1",
+        "created": 1_899_999_999,
+        "status": "succeeded",
+        "metadata": {},
+        "livemode": False,
+    }
 
     event = event_of("setup_intent.succeeded", setup)
 

@@ -21,7 +21,7 @@ from payments_gateway.subscriptions.cancel import CancelMode
 from ..assembly import CREATION_TAKES, Gateway
 from ..billing_samples import CLUB_CONTEXT
 from ..fakes import Crash, SlowWire, until
-from ..samples import ATTEMPT_ID
+from ..samples import ATTEMPT_ID, INTENT_CREATED_AT
 from ..simulated_billing import Billing, event
 
 OWNER = "user-1"
@@ -315,7 +315,14 @@ async def _cancel_meanwhile(pauses: list[int], lost: list[tuple[int, bool]], ord
     gateway = Gateway(wire=SlowWire(cycle(pauses)))
     for position, after_effect in lost:
         gateway.wire.fail(position, StripeUnavailable(), after_effect=after_effect)
-    payment = Payment(IntentRef("seti_1", IntentKind.SETUP), ATTEMPT_ID, None, livemode=False, payment_method_id="pm_1")
+    payment = Payment(
+        IntentRef("seti_1", IntentKind.SETUP),
+        ATTEMPT_ID,
+        None,
+        livemode=False,
+        intent_created_at=INTENT_CREATED_AT,
+        payment_method_id="pm_1",
+    )
     [recorded] = gateway.subscriptions.record(payment, replace(CLUB_CONTEXT, user_id=OWNER))
     work: dict[str, Callable[[], Awaitable[object]]] = {
         "report": lambda: gateway.activation.activate(recorded.id),

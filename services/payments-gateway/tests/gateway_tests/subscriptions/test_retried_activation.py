@@ -18,7 +18,7 @@ from payments_gateway.domain.subscriptions import SubscriptionStatus
 from ..assembly import Gateway
 from ..billing_samples import CLUB_CONTEXT
 from ..fakes import Crash, SlowWire
-from ..samples import ATTEMPT_ID
+from ..samples import ATTEMPT_ID, INTENT_CREATED_AT
 from ..simulated_billing import Billing
 
 REQUESTS_ENDED_SECONDS = 601
@@ -114,7 +114,14 @@ def test_p3_reports_refusals_and_retries_in_any_interleaving_create_one(
 async def _retry_meanwhile(pauses: list[int], refusals: list[bool], rounds: list[int]) -> None:
     gateway = Gateway(wire=SlowWire(cycle(pauses)))
     gateway.fake_billing.refusals = list(refusals)
-    payment = Payment(IntentRef("seti_1", IntentKind.SETUP), ATTEMPT_ID, None, livemode=False, payment_method_id="pm_1")
+    payment = Payment(
+        IntentRef("seti_1", IntentKind.SETUP),
+        ATTEMPT_ID,
+        None,
+        livemode=False,
+        intent_created_at=INTENT_CREATED_AT,
+        payment_method_id="pm_1",
+    )
     [recorded] = gateway.subscriptions.record(payment, replace(CLUB_CONTEXT))
 
     def retry_if_failed() -> None:

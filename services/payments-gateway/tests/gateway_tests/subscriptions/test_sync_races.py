@@ -22,7 +22,7 @@ from ..assembly import Gateway
 from ..billing_samples import CLUB_CONTEXT
 from ..fake_stripe import FakeBilling
 from ..fakes import SlowWire, pause, until
-from ..samples import ATTEMPT_ID, YEARLY
+from ..samples import ATTEMPT_ID, INTENT_CREATED_AT, YEARLY
 from ..simulated_billing import Billing, event
 
 
@@ -210,7 +210,14 @@ async def _deliver(changes: list[Change], pauses: list[int], *, bound: bool) -> 
     gateway = Gateway(wire=SlowWire(cycle(pauses)))
     by_id, at_stripe = gateway.subscriptions.by_id, gateway.fake_billing
     syncs = cycle([gateway.sync, gateway.another_sync()])
-    payment = Payment(IntentRef("seti_1", IntentKind.SETUP), ATTEMPT_ID, None, livemode=False, payment_method_id="pm_1")
+    payment = Payment(
+        IntentRef("seti_1", IntentKind.SETUP),
+        ATTEMPT_ID,
+        None,
+        livemode=False,
+        intent_created_at=INTENT_CREATED_AT,
+        payment_method_id="pm_1",
+    )
     [recorded] = gateway.subscriptions.record(payment, CLUB_CONTEXT)
 
     tasks: list[asyncio.Task[object]] = [asyncio.create_task(gateway.activation.activate(recorded.id))]

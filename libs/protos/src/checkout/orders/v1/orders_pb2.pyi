@@ -280,6 +280,7 @@ class Payment(_message.Message):
     LIVEMODE_FIELD_NUMBER: _builtins.int
     PAYMENT_METHOD_ID_FIELD_NUMBER: _builtins.int
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    INTENT_CREATED_AT_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     """checkoutAttemptId from the intent's metadata."""
     livemode: _builtins.bool
@@ -298,6 +299,10 @@ class Payment(_message.Message):
     def received(self) -> _common_pb2.Money:
         """Amount that Stripe received (amount_received of a PaymentIntent). Absent for a SetupIntent."""
 
+    @_builtins.property
+    def intent_created_at(self) -> _timestamp_pb2.Timestamp:
+        """Time when the intent was created at Stripe, by which its lists filter. Required."""
+
     def __init__(
         self,
         *,
@@ -307,10 +312,11 @@ class Payment(_message.Message):
         livemode: _builtins.bool = ...,
         payment_method_id: _builtins.str = ...,
         customer_id: _builtins.str = ...,
+        intent_created_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent", "received", b"received"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent", "intent_created_at", b"intent_created_at", "received", b"received"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "customer_id", b"customer_id", "intent", b"intent", "livemode", b"livemode", "payment_method_id", b"payment_method_id", "received", b"received"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "customer_id", b"customer_id", "intent", b"intent", "intent_created_at", b"intent_created_at", "livemode", b"livemode", "payment_method_id", b"payment_method_id", "received", b"received"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,7 @@ CREATE TABLE payments (
     amount_minor bigint,
     currency text,
     livemode boolean NOT NULL,
+    intent_created_at timestamptz NOT NULL,
     stripe_payment_method_id text,
     stripe_customer_id text,
     user_id text,
@@ -433,6 +434,7 @@ _TABLES = (
 
 _INDEXES = (
     "CREATE UNIQUE INDEX payments_one_purchase_per_attempt ON payments (attempt_id) WHERE outcome = 'purchase'",
+    "CREATE INDEX payments_by_intent_creation ON payments (kind, intent_created_at, intent_id)",
     "CREATE INDEX payments_quarantined ON payments (decided_at, intent_id) WHERE outcome = 'quarantined'",
     "CREATE INDEX orders_by_user ON orders (user_id, created_at, id)",
     "CREATE INDEX subscriptions_by_user ON subscriptions (user_id, created_at, id)",

@@ -120,6 +120,29 @@ async def test_p3_a_payment_in_the_last_moment_becomes_the_purchase(
     assert (await shop.status(checkout.attempt_id)).ok()["status"] == "completed"
 
 
+@pytest.mark.parametrize("succeeds", [True, False])
+async def test_p3_a_debit_at_the_bank_outlasts_the_pay_by(
+    system: System, shop: Shop, control_api: ControlApi, begin_expired: Begin, settled: Waiter, *, succeeds: bool
+) -> None:
+    """Nobody who meets it ends it. In the end it becomes the order, or the checkout expires and a new cart begins."""
+    key = str(uuid.uuid4())
+    checkout = await begin_expired(key)
+    await control_api.pay(checkout.intent_id, payment_method="pm_usBankAccount")
+
+    meanwhile = [await touch(system, shop, checkout, key) for touch in (poll, complete, retry, supersede)]
+    await control_api.settle_debit(checkout.intent_id, succeed=succeeds)
+    if succeeds:
+        await settled(checkout)
+    afterwards = await poll(system, shop, checkout, key)
+    another_cart = await supersede(system, shop, checkout, key)
+
+    assert [reply.body.get("status") for reply in meanwhile[:2]] == ["processing"] * 2
+    assert [reply.problem for reply in meanwhile[2:]] == ["payment_processing"] * 2
+    assert afterwards.ok()["status"] == ("completed" if succeeds else "expired")
+    assert (another_cart.status, another_cart.problem) == ((409, "already_paid") if succeeds else (200, ""))
+    assert len(await system.orders_db.orders_of(checkout.attempt_id)) == succeeds
+
+
 @pytest.mark.parametrize("named", ["", "0b0f9e3c-2f6a-4c57-9d41-7f2a3c1e5d60"])
 async def test_p3_a_payment_whose_metadata_was_edited_is_completed_by_the_browsers_return(
     system: System, shop: Shop, control_api: ControlApi, named: str

@@ -97,6 +97,7 @@ class FakeIntents:
         self._exhausted: dict[str, bool] = {}
         self.missing_customers: set[str | None] = set()
         self._status_instead_of_cancel: IntentStatus | None = None
+        self._cancelable = PAYABLE_STATUSES | {IntentStatus.REQUIRES_CAPTURE}
 
     async def create(self, attempt_id: str, params: IntentParams, *, generation: int) -> StripeIntent:
         key = f"{attempt_id}:{generation}"
@@ -133,7 +134,7 @@ class FakeIntents:
     async def cancel(self, ref: IntentRef) -> StripeIntent:
         if self._status_instead_of_cancel is not None:
             return self.change(ref, status=self._status_instead_of_cancel)
-        if self._known(ref).status in PAYABLE_STATUSES | {IntentStatus.REQUIRES_CAPTURE}:
+        if self._known(ref).status in self._cancelable:
             self.change(ref, status=IntentStatus.CANCELED)
         return self._known(ref)
 
@@ -145,6 +146,10 @@ class FakeIntents:
     def refuse_cancels(self, status: IntentStatus) -> None:
         """Refuse to cancel an intent: it gets this status instead."""
         self._status_instead_of_cancel = status
+
+    def let_debits_be_cancelled(self) -> None:
+        """Cancel processing intents too, as Stripe does in rare cases."""
+        self._cancelable |= {IntentStatus.PROCESSING}
 
     def change(self, ref: IntentRef, **changes: object) -> StripeIntent:
         """Change an intent's fields, and return it."""

@@ -44,7 +44,7 @@ class CompleteCheckout:
         # The client is not believed about the intent (P6): the attempt or Stripe's metadata must say that they belong
         # together. Metadata is only a hint, because it can be edited at Stripe (ADR 4).
         if isinstance(found, Attempt | UnreadableAttempt) and found.intent == intent.ref:
-            intent = await self._expiry.enforce(found, self._expiry.reason(found), intent)
+            intent = await self._expiry.enforce(found, self._expiry.reason(found, intent), intent)
         elif intent.attempt_id != attempt_id:
             raise IntentMismatch
         if intent.status in PENDING_STATUSES:

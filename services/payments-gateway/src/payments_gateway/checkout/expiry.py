@@ -19,12 +19,13 @@ class Expiry:
         self._cancellation = cancellation
         self._now = now
 
-    def reason(self, attempt: Attempt | UnreadableAttempt) -> CloseReason | None:
+    def reason(self, attempt: Attempt | UnreadableAttempt, intent: StripeIntent) -> CloseReason | None:
         """Return the reason for which nobody may pay the attempt any more; None if there is none.
 
-        The pay-by of an unreadable attempt is not known: it is part of the content.
+        The pay-by of an unreadable attempt is not known: it is part of the content. A buyer who awaits a deposit to
+        verify a bank account has chosen to pay, and cannot do more before it arrives (ADR 43).
         """
-        if attempt.close_reason is not None or isinstance(attempt, UnreadableAttempt):
+        if attempt.close_reason is not None or isinstance(attempt, UnreadableAttempt) or intent.awaits_microdeposits:
             return attempt.close_reason
         return CloseReason.PAY_BY_PASSED if attempt.context.pay_by <= self._now() else None
 

@@ -346,7 +346,7 @@ class Initiate:
         else:
             has_customer = isinstance(found, Attempt) and found.context.stripe_customer_id is not None
             intent = await self._intents.retrieve(found.intent, with_customer=has_customer)
-        over = self._expiry.reason(found)
+        over = self._expiry.reason(found, intent)
         if over is None and intent.customer_deleted:  # Stripe refuses each payment
             over = CloseReason.PAY_BY_PASSED
         intent = await self._expiry.enforce(found, over, intent)

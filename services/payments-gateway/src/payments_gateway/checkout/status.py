@@ -73,8 +73,9 @@ class CheckoutStatusReader:
             return CheckoutStatus(_state_after_cancel(found.close_reason))
         if found is None or isinstance(found, Tombstone):
             return await self._status_after_decision(attempt_id, found, caller)
-        reason = self._expiry.reason(found)
-        intent = await self._expiry.enforce(found, reason, await self._intents.retrieve(found.intent))
+        intent = await self._intents.retrieve(found.intent)
+        reason = self._expiry.reason(found, intent)
+        intent = await self._expiry.enforce(found, reason, intent)
         if isinstance(found, UnreadableAttempt):
             return await self._status_of_unreadable(found, intent, caller)
         if intent.is_refunded_in_full:  # Its content stays, because the refund may fail (ADR 27).

@@ -77,6 +77,7 @@ class Supersede:
         It gets no successor: of two that end each other at the same moment, each would be the other's.
         """
         async with self._given_up_beside_a_payment(new, caller):
+            await self._ensure_not_under_way(other)
             await self._attempts.close(other.attempt_id, CloseReason.SUPERSEDED)
             await self._end(other.attempt_id, other)
 
@@ -102,8 +103,7 @@ class Supersede:
                     return
                 found = await self._attempts.find(link)
                 if isinstance(found, Attempt | UnreadableAttempt):
-                    intent = await self._intents.retrieve(found.intent)
-                    await self._payment_guard.ensure_not_processing(found, intent)
+                    await self._ensure_not_under_way(found)
                 else:
                     await self._ensure_not_paid(link, found)
                 link = found.successor if found is not None else None
@@ -118,6 +118,8 @@ class Supersede:
     async def _end_chain(self, attempt_id: str, new: Attempt) -> None:
         link = attempt_id
         for _ in range(_MAX_LINKS):
+            # Before the close: a debit at the bank may fail, and then its checkout can be paid again (ADR 43).
+            await self._ensure_not_under_way(await self._attempts.find(link))
             # Close before cancel: else a retry of its request could save and release a new intent in between.
             closed = await self._attempts.close(link, CloseReason.SUPERSEDED, successor=new.attempt_id)
             # Its own payment counts first: its successor may have been given up because of it.
@@ -135,15 +137,22 @@ class Supersede:
         if not isinstance(found, Attempt | UnreadableAttempt):
             await self._ensure_not_paid(attempt_id, found)
             return
-        try:
+        with _known_to_stripe():
             intent = await self._cancellation.cancel_closed(found)
-        except IntentNotFound:
-            # Nothing tells that it cannot be paid, for example at the account that the shop had before.
-            _log.exception("intent of a superseded attempt is unknown to Stripe")
-            raise AttemptNotFound from None
         await self._payment_guard.ensure_not_processing(found, intent)
         if intent.status is not IntentStatus.CANCELED:
             raise payment_processing(found)
+
+    async def _ensure_not_under_way(self, found: FoundAttempt | None) -> None:
+        """Raise AlreadyPaid or PaymentProcessing if the intent of a stored attempt is paid or may be without the buyer.
+
+        Asked before it is cancelled: in rare cases Stripe cancels a debit that is at the bank.
+        Source: https://docs.stripe.com/api/payment_intents/cancel
+        """
+        if isinstance(found, Attempt | UnreadableAttempt):
+            with _known_to_stripe():
+                intent = await self._intents.retrieve(found.intent)
+            await self._payment_guard.ensure_not_processing(found, intent)
 
     async def _ensure_not_paid(self, attempt_id: str, tombstone: Tombstone | None) -> None:
         """Raise AlreadyPaid if an attempt without content was paid. checkout-session may have lost it since."""
@@ -151,6 +160,19 @@ class Supersede:
             await self._payment_guard.ensure_not_purchased(attempt_id)
         else:
             await self._payment_guard.ensure_not_paid(tombstone)
+
+
+@contextmanager
+def _known_to_stripe() -> Iterator[None]:
+    """Raise AttemptNotFound for an intent that Stripe does not know.
+
+    Nothing tells that it cannot be paid, for example at the account that the shop had before.
+    """
+    try:
+        yield
+    except IntentNotFound:
+        _log.exception("intent of a superseded attempt is unknown to Stripe")
+        raise AttemptNotFound from None
 
 
 @contextmanager

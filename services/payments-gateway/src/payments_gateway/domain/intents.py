@@ -68,6 +68,9 @@ class StripeIntent:
     refunded: Money | None = None
     """Sum of its refunds that are made or pending. None for a SetupIntent, before a payment, and in an event."""
 
+    awaits_microdeposits: bool = False
+    """True if the buyer has to confirm a small deposit, which takes days to arrive, before the bank is debited."""
+
     def __repr__(self) -> str:
         """Omit the client secret: a repr may end in a log."""
         return f"StripeIntent({self.ref.id}, {self.status.value})"

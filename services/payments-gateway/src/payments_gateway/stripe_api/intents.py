@@ -147,6 +147,7 @@ def intent_from_stripe(fields: Mapping[str, Any]) -> StripeIntent:
         customer_id=_customer_of(fields),
         customer_deleted=_is_deleted(fields.get("customer")),
         refunded=_refunded(fields),
+        awaits_microdeposits=(fields.get("next_action") or {}).get("type") == "verify_with_microdeposits",
     )
 
 

@@ -26,7 +26,7 @@ BUYER = Caller("user_ada")
 PEN = checkout_request(("price_pen", 1), supersedes=ATTEMPT_ID)
 CLUB = checkout_request(("price_club", 1), supersedes=ATTEMPT_ID)
 CHECKS = ["attempts.find", "intents.create", "attempts.save"]
-WALK = ["attempts.close", "intents.cancel", "attempts.delete"]
+WALK = ["attempts.find", "intents.retrieve", "attempts.close", "intents.cancel", "attempts.delete"]
 
 
 def payable(gateway: Gateway) -> list[str]:
@@ -78,7 +78,7 @@ async def test_a_cart_that_cannot_be_sold_leaves_the_old_checkout(gateway: Gatew
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
-@pytest.mark.parametrize("call", range(6))
+@pytest.mark.parametrize("call", range(8))
 @pytest.mark.parametrize("key", [None, KEY])
 async def test_a_request_after_a_crash_at_any_call_leaves_one_payable_checkout(
     gateway: Gateway, call: int, key: str | None, *, after_effect: bool

@@ -176,6 +176,17 @@ async def test_an_intent_is_read(stand_in: StripeStandIn, status: str) -> None:
     assert payment.is_payable is setup.is_payable is status.startswith("requires_")
 
 
+@pytest.mark.parametrize(
+    ("next_action", "awaits"),
+    [(None, False), ({"type": "redirect_to_url"}, False), ({"type": "verify_with_microdeposits"}, True)],
+)
+def test_an_intent_says_whether_it_awaits_microdeposits(next_action: object, *, awaits: bool) -> None:
+    """Of both kinds."""
+    intents = [form(status="requires_action", next_action=next_action) for form in (intent_json, setup_intent_json)]
+
+    assert [intent_from_stripe(intent).awaits_microdeposits for intent in intents] == [awaits] * 2
+
+
 async def test_a_retrieved_payment_says_what_was_refunded(stand_in: StripeStandIn) -> None:
     """An event shows the charge by its id, and does not say."""
     charge = {"id": "ch_1", "currency": "usd", "amount_refunded": 1250}

@@ -161,6 +161,7 @@ GRPC_TARGETS: Final = (
     Target(BeginLost, Call.GET_PURCHASE, _RELEASED, _RELEASED),
     Target(Replace, Call.GET_ATTEMPT, _OPEN, _OPEN),
     Target(Replace, Call.SAVE_ATTEMPT, replace(_OPEN, payable=2), _BOTH),
+    Target(Replace, Call.GET_ATTEMPT, _BOTH, _BOTH, skip=1),
     Target(Replace, Call.CLOSE_ATTEMPT, _BOTH, _BOTH),
     Target(Replace, Call.DELETE_ATTEMPT, _NEW, replace(_NEW, attempts=1)),
     Target(BeginSubscription, Call.GET_CUSTOMER, _NOTHING, _NOTHING),
@@ -187,6 +188,7 @@ CREATE: Final = Target(Begin, Call.CREATE_INTENT, _NOTHING, _PAYABLE)
 CANCEL: Final = Target(Replace, Call.CANCEL_INTENT, _BOTH, _NEW)
 RETRIEVE_INTENT_TARGETS: Final = (
     Target(BeginAgain, Call.RETRIEVE_INTENT, _OPEN, _OPEN),
+    Target(Replace, Call.RETRIEVE_INTENT, _BOTH, _BOTH),
     Target(Return, Call.RETRIEVE_INTENT, _STORED, _STORED),
     Target(ReadOpen, Call.RETRIEVE_INTENT, _OPEN, _OPEN),
 )

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from .checkout_scenarios import Begin, Replace
 from .harness.outgoing_calls import OutgoingCall as Call
@@ -87,10 +87,14 @@ class BeginSubscriptionAgain(BeginSubscription):
         await self.begin()
 
 
+_OF_SETUP: Final = {Call.CANCEL_INTENT: Call.CANCEL_SETUP, Call.RETRIEVE_INTENT: Call.RETRIEVE_SETUP}
+"""Calls about the old checkout, whose intent is a SetupIntent."""
+
+
 class ReplaceSubscription(BeginSubscription):
     """The buyer changed the cart, from a subscription to a one-time product."""
 
-    calls: ClassVar[Calls] = tuple(Call.CANCEL_SETUP if call is Call.CANCEL_INTENT else call for call in Replace.calls)
+    calls: ClassVar[Calls] = tuple(_OF_SETUP.get(call, call) for call in Replace.calls)
 
     async def arrange(self) -> None:
         """Begin the old checkout, and change the cart."""

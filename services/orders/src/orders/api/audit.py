@@ -23,9 +23,6 @@ def payment_range_from_proto(request: audit_pb2.ListPaymentsRequest) -> PaymentR
             created_from=fields.timestamp(
                 "created_from", request.created_from, present=request.HasField("created_from")
             ),
-            created_before=fields.timestamp(
-                "created_before", request.created_before, present=request.HasField("created_before")
-            ),
             page=PageRequest(
                 read_page_size(fields, request.page_size, MAX_PAYMENTS, default=MAX_PAYMENTS),
                 read_cursor(fields, PAYMENTS_LIST, request.page_token),

@@ -27,9 +27,8 @@ class RecordedPayment:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRange:
-    """Page of the decisions on intents of one kind that were created in a time, the last first."""
+    """Page of the decisions on intents of one kind that were created from a time on, the last first."""
 
     kind: IntentKind
     created_from: datetime
-    created_before: datetime
     page: PageRequest

@@ -29,7 +29,6 @@ _PAYMENTS: Final[Select[Any]] = select(
 _LIST: Final = _PAYMENTS.where(
     PAYMENTS.c.kind == bindparam("of_kind", type_=PAYMENTS.c.kind.type),
     PAYMENTS.c.intent_created_at >= bindparam("created_from"),
-    PAYMENTS.c.intent_created_at < bindparam("created_before"),
 ).order_by(PAYMENTS.c.intent_created_at.desc(), PAYMENTS.c.intent_id.desc())
 _FIND: Final = _PAYMENTS.where(PAYMENTS.c.intent_id == any_(bindparam("intent_ids", type_=ARRAY(Text))))
 
@@ -46,11 +45,7 @@ class PostgresAuditRepository:
         if (after := asked.page.after) is not None:
             keyset = (PAYMENTS.c.intent_created_at, PAYMENTS.c.intent_id)
             statement = statement.where(after_cursor(keyset, after.at, after.id))
-        values = {
-            "of_kind": asked.kind,
-            "created_from": asked.created_from,
-            "created_before": asked.created_before,
-        }
+        values = {"of_kind": asked.kind, "created_from": asked.created_from}
         return [_payment_from_row(row) for row in await self._connection.execute(statement, values)]
 
     async def find_payments(self, intent_ids: Sequence[str]) -> list[RecordedPayment]:

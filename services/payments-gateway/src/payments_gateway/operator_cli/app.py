@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from payments_gateway.operator_cli import explain
+from payments_gateway.operator_cli import audit, explain
 from payments_gateway.operator_cli.results import ExitCode
 
 EXIT_CODES: Final = """\b
@@ -35,6 +35,7 @@ def _verbs() -> None:
     pass  # with it a single verb still needs its name
 
 
+app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
 
 

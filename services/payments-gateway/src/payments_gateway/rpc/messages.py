@@ -53,6 +53,11 @@ def intent_to_proto(ref: IntentRef) -> common_pb2.Intent:
     return common_pb2.Intent(id=ref.id, kind=_KINDS.to_proto(ref.kind))
 
 
+def intent_kind_to_proto(kind: IntentKind) -> common_pb2.Intent.Kind.ValueType:
+    """Return the value of an intent's kind."""
+    return _KINDS.to_proto(kind)
+
+
 def intent_from_proto(message: common_pb2.Intent) -> IntentRef:
     """Read an intent. Raises KeyError for a kind of a newer version."""
     return IntentRef(message.id, _KINDS.from_valid_proto(message.kind))

@@ -64,7 +64,8 @@ class Backend(ABC):
     """Starts and ends the processes.
 
     Process names: `postgres`, `valkey` (or Redis in its place), `stripe-simulator`, `checkout-session`, `orders`,
-    `gateway`, `gateway-2`. Blocking calls run in threads, beside the event loop of the proxies.
+    `gateway`, `gateway-2`, `reconciler`, `reconciler-2`. Blocking calls run in threads, beside the event loop of the
+    proxies.
     """
 
     @property
@@ -89,11 +90,11 @@ class Backend(ABC):
 
     @abstractmethod
     async def start_backends(self) -> None:
-        """Start everything but the gateways."""
+        """Start everything but gateways and reconcilers."""
 
     @abstractmethod
     async def start_gateways(self, upstreams: Upstreams) -> None:
-        """Start the gateways with these upstreams: the real ones, or proxies on `host`."""
+        """Start gateways and reconcilers with these upstreams: the real ones, or proxies on `host`."""
 
     @abstractmethod
     async def stop_all(self) -> None:
@@ -190,11 +191,11 @@ class EmbeddedBackend(Backend):
         return self._stack.catalogue
 
     async def start_backends(self) -> None:
-        """Start everything but the gateways."""
+        """Start everything but gateways and reconcilers."""
         await asyncio.to_thread(self._stack.start_backends)
 
     async def start_gateways(self, upstreams: Upstreams) -> None:
-        """Start the gateways with these upstreams."""
+        """Start gateways and reconcilers with these upstreams."""
         await asyncio.to_thread(self._stack.start_gateways, upstreams)
 
     async def stop_all(self) -> None:

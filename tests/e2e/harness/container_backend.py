@@ -16,8 +16,8 @@ from devstack.catalogue import Catalogue, read_catalogue
 from devstack.gateway_settings import gateway_settings
 from devstack.layout import Home, encryption_keys
 from devstack.ports import LOOPBACK
-from devstack.services import CHECKOUT_SESSION, GATEWAY, ORDERS, SIMULATOR, ServiceKind
-from devstack.stack import ORDERS_DATABASE
+from devstack.services import CHECKOUT_SESSION, GATEWAY, ORDERS, RECONCILER, SIMULATOR, ServiceKind
+from devstack.stack import ORDERS_DATABASE, reconciler_names
 from devstack.stack_options import StackOptions, Upstreams
 from devstack.stripe_access import StripeAccess
 from devstack.webhook_endpoints import delete_all, register
@@ -52,6 +52,7 @@ _IMAGES: Final = {
     "orders": BuiltImage("orders", ORDERS),
 }
 _GATEWAY: Final = BuiltImage("payments-gateway", GATEWAY)
+_RECONCILER: Final = BuiltImage("payments-gateway", RECONCILER)
 
 
 class ContainerBackend(Backend):
@@ -121,7 +122,7 @@ class ContainerBackend(Backend):
         self._catalogue = await asyncio.to_thread(read_catalogue, self._stripe.client())
 
     async def start_gateways(self, upstreams: Upstreams) -> None:
-        """Start the gateways with these upstreams."""
+        """Start gateways and reconcilers with these upstreams."""
         self._webhook_secrets = await asyncio.to_thread(self._registered_webhooks)
         settings = gateway_settings(
             self._inside_addresses(upstreams), self._stripe, self._webhook_secrets, self._home, rate_limits=False
@@ -129,6 +130,10 @@ class ContainerBackend(Backend):
         for name in self._gateway_names:
             self._add(name, settings)
         await self._start_together(*self._gateway_names)
+        for name in reconciler_names(self._options.reconcilers):
+            self._arguments[name] = ("reconcile",)
+            self._add(name, settings)
+        await self._start_together(*reconciler_names(self._options.reconcilers))
 
     async def stop_all(self) -> None:
         """Remove every container with its data, and the network."""
@@ -212,7 +217,11 @@ class ContainerBackend(Backend):
 
     def _recipe(self, name: str) -> Recipe:
         built = _built(name)
-        settings = {"LISTEN": f"0.0.0.0:{INSIDE_PORT}", "ENVIRONMENT": "development", **self._settings[name]}
+        settings = {
+            built.kind.listen_setting: f"0.0.0.0:{INSIDE_PORT}",
+            "ENVIRONMENT": "development",
+            **self._settings[name],
+        }
         return Recipe(
             image=built.image,
             program=built.program,
@@ -259,4 +268,4 @@ class ContainerBackend(Backend):
 
 
 def _built(name: str) -> BuiltImage:
-    return _IMAGES.get(name, _GATEWAY)
+    return _IMAGES.get(name, _RECONCILER if name.startswith("reconciler") else _GATEWAY)

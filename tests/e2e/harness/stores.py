@@ -194,5 +194,9 @@ class AttemptStore(AsyncClosing):
         for key in await self._keys("*:intents"):
             await self.client.hdel(key, attempt_id)
 
+    async def lose_everything(self) -> None:
+        """Delete all that the server holds, like one that was started without its files."""
+        await self.client.flushall()
+
     async def _keys(self, pattern: str) -> list[str]:
         return sorted([key.decode() async for key in self.client.scan_iter(match=pattern, count=1000)])

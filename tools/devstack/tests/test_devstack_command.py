@@ -109,7 +109,8 @@ def test_stack_json_has_addresses_and_pids(running: "subprocess.Popen[str]", sha
     ]
     assert stat.S_IMODE((shared_home / "stack.json").stat().st_mode) == 0o600
     assert set(facts["pids"].values()) <= set(process_tree(running.pid))
-    assert set(facts["pids"]) == {"postgres", "valkey", "stripe-simulator", "checkout-session", "orders", "gateway"}
+    services = {"stripe-simulator", "checkout-session", "orders", "gateway", "reconciler"}
+    assert set(facts["pids"]) == {"postgres", "valkey"} | services
 
 
 def test_the_shop_is_served_with_the_simulators_stripe_js_and_sign_in(

@@ -174,6 +174,10 @@ class FakeIntents:
         """Let a key replay a failure, which is fresh if just_now."""
         self._exhausted[f"{attempt_id}:{generation}"] = just_now
 
+    def forget(self, ref: IntentRef) -> None:
+        """Be another account, which has no such intent."""
+        del self._intents[ref.id]
+
     def forget_keys(self) -> None:
         """Forget every idempotency key, as Stripe does after a day."""
         self._by_key.clear()

@@ -47,7 +47,11 @@ def _run(arguments: argparse.Namespace) -> None:
         home_from(os.environ, Path.cwd()),
         real_stripe=find_real_stripe(os.environ),
         options=StackOptions(
-            gateways=arguments.gateways, gateway_port=arguments.port, tls=arguments.tls, shop=built_shop(Path.cwd())
+            gateways=arguments.gateways,
+            reconcilers=arguments.reconcilers,
+            gateway_port=arguments.port,
+            tls=arguments.tls,
+            shop=built_shop(Path.cwd()),
         ),
         report=_print,
     )
@@ -107,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(once=False)
     for command in (demo, up):
         command.add_argument("--gateways", type=int, default=1, help="number of gateway processes")
+        command.add_argument("--reconcilers", type=int, default=1, help="number of reconcilers")
         command.add_argument("--port", type=int, default=None, help="the first gateway's port (default: a free one)")
         command.add_argument("--tls", action="store_true", help="mutual TLS between all services and stores")
     certs = commands.add_parser("certs", help="make a test authority and certificates, and keep valid ones")

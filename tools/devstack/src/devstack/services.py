@@ -23,12 +23,15 @@ class ServiceKind:
     module: str
     environment_prefix: str
     is_ready: Callable[[int], bool]
+    listen_setting: str = "LISTEN"
+    """Setting that holds the address of its server, without the prefix."""
 
 
 SIMULATOR: Final = ServiceKind("stripe_simulator", "STRIPE_SIMULATOR_", simulator_is_ready)
 CHECKOUT_SESSION: Final = ServiceKind("checkout_session", "CHECKOUT_SESSION_", grpc_is_serving)
 ORDERS: Final = ServiceKind("orders", "ORDERS_", grpc_is_serving)
 GATEWAY: Final = ServiceKind("payments_gateway", "GATEWAY_", gateway_is_ready)
+RECONCILER: Final = ServiceKind("payments_gateway", "GATEWAY_", gateway_is_ready, "RECONCILE_LISTEN")
 
 
 @dataclass
@@ -97,7 +100,7 @@ class Service(Server):
         return self.port
 
     def _program(self, port: int, arguments: Sequence[str], log: Path) -> Program:
-        settings = {"LISTEN": f"{LOOPBACK}:{port}", "ENVIRONMENT": "development", **self.settings}
+        settings = {self.kind.listen_setting: f"{LOOPBACK}:{port}", "ENVIRONMENT": "development", **self.settings}
         return Program(
             name=self.name,
             # -P: a folder in the working directory that is named like a service must not be imported.

@@ -15,7 +15,7 @@ from devstack.layout import Home, encryption_keys
 from devstack.merged_log import MergedLog
 from devstack.ports import LOOPBACK, free_port, is_free
 from devstack.processes import ProcessFailed, Server
-from devstack.services import CHECKOUT_SESSION, GATEWAY, ORDERS, SIMULATOR, Service, ServiceKind
+from devstack.services import CHECKOUT_SESSION, GATEWAY, ORDERS, RECONCILER, SIMULATOR, Service, ServiceKind
 from devstack.stack_file import StackFile
 from devstack.stack_options import StackOptions, Upstreams
 from devstack.stack_tls import StackTls
@@ -32,7 +32,7 @@ def ignore(_line: str) -> None:
 
 
 class Stack:
-    """Starts servers, services and gateways in this order, and stops them in the reverse order."""
+    """Starts servers, services, gateways and reconcilers in this order, and stops them in the reverse order."""
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class Stack:
         )
         self.orders = Service("orders", self._with_tls_check(ORDERS), home.log_of("orders"))
         self.gateways = [Service(name, GATEWAY, home.log_of(name)) for name in _gateway_names(self.options.gateways)]
+        names = reconciler_names(self.options.reconcilers)
+        self.reconcilers = [Service(name, RECONCILER, home.log_of(name)) for name in names]
         self.log = MergedLog({name: home.log_of(name) for name in self.processes}, home.log_dir / "all.log")
         self._simulated = real_stripe is None
         self._simulator_keys = ("", "")
@@ -82,7 +84,7 @@ class Stack:
             "stripe-simulator": self.simulator,
             "checkout-session": self.checkout_session,
             "orders": self.orders,
-            **{gateway.name: gateway for gateway in self.gateways},
+            **{each.name: each for each in (*self.gateways, *self.reconcilers)},
         }
 
     @property
@@ -130,7 +132,7 @@ class Stack:
         self.start_gateways()
 
     def start_backends(self) -> None:
-        """Start all processes but the gateways. Call start_gateways next, perhaps with proxies in between."""
+        """Start all but gateways and reconcilers. Call start_gateways next, perhaps with proxies in between."""
         with self._cleanup_on_failure():
             self._lock_home()
             self._launch_simulator()
@@ -140,9 +142,10 @@ class Stack:
             self._read_catalogue()
 
     def start_gateways(self, upstreams: Upstreams | None = None) -> None:
-        """Start the gateways, register their webhook endpoints, and write stack.json."""
+        """Start gateways and reconcilers, register the webhook endpoints, and write stack.json."""
         with self._cleanup_on_failure():
             self._start_gateways(upstreams or self.upstreams)
+            self._start_reconcilers()
             self._cleanup.callback(self.home.stack_file.unlink, missing_ok=True)
             self.facts.write(self.home.stack_file)
 
@@ -235,6 +238,17 @@ class Stack:
             else:
                 return
 
+    def _start_reconcilers(self) -> None:
+        """Start them with the settings of the first gateway, of which they use a part."""
+        for reconciler in self.reconcilers:
+            reconciler.settings.update(self.gateways[0].settings)
+            reconciler.arguments = lambda _port: ("reconcile",)
+        self._apply_option_settings(*self.reconcilers)
+        for reconciler in self.reconcilers:
+            self._launch(reconciler)
+        for reconciler in self.reconcilers:
+            self._await(reconciler)
+
     def _choose_gateway_ports(self) -> None:
         for gateway in self.gateways:
             gateway.stop()
@@ -294,6 +308,11 @@ class Stack:
 
 def _gateway_names(count: int) -> list[str]:
     return ["gateway", *(f"gateway-{number}" for number in range(2, count + 1))]
+
+
+def reconciler_names(count: int) -> list[str]:
+    """Return the names of so many reconcilers."""
+    return ["reconciler", *(f"reconciler-{number}" for number in range(2, count + 1))][:count]
 
 
 def _remove_stale_files(home: Home) -> None:

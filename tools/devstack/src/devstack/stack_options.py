@@ -22,6 +22,7 @@ class StackOptions:
     """Options with their defaults."""
 
     gateways: int = 1
+    reconcilers: int = 0
     gateway_port: int | None = None
     """The first gateway's port. None takes a free one."""
     webhook_for_each_gateway: bool = False

@@ -13,6 +13,7 @@ import stripe
 from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.rpc.attempts import AttemptsClient
 from payments_gateway.rpc.customers import CustomersClient
+from payments_gateway.rpc.due_attempts import DueAttemptsClient
 from payments_gateway.rpc.orders import OrdersClient
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
 from payments_gateway.rpc.subscriptions import SubscriptionsClient
@@ -32,6 +33,7 @@ class Services:
     session_channel: grpc.aio.Channel
     orders_channel: grpc.aio.Channel
     attempts: AttemptsClient
+    due_attempts: DueAttemptsClient
     orders: OrdersClient
     subscriptions: SubscriptionsClient
     customers: CustomersClient
@@ -57,6 +59,7 @@ async def open_services(settings: BackendSettings, stack: AsyncExitStack) -> Ser
         session,
         orders,
         attempts=AttemptsClient(session, timeout_seconds=timeout_seconds),
+        due_attempts=DueAttemptsClient(session, timeout_seconds=timeout_seconds),
         orders=OrdersClient(orders, timeout_seconds=timeout_seconds),
         subscriptions=SubscriptionsClient(orders, timeout_seconds=timeout_seconds),
         customers=CustomersClient(orders, timeout_seconds=timeout_seconds),

@@ -1,18 +1,38 @@
 """Builds the reconciler."""
 
 import random
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
-from payments_gateway.bootstrap.backends import attempt_ids, open_services, open_stripe_clients
-from payments_gateway.bootstrap.payments import PaymentUseCases, payment_use_cases
+from payments_gateway.bootstrap.backends import (
+    Services,
+    StripeClients,
+    attempt_ids,
+    open_services,
+    open_stripe_clients,
+)
+from payments_gateway.bootstrap.payments import payment_use_cases
+from payments_gateway.checkout.cancellation import Cancellation
+from payments_gateway.payments.fulfilment import Fulfilment
+from payments_gateway.reconciler.claims import Claims
+from payments_gateway.reconciler.due_attempts import DueAttemptsSweep
+from payments_gateway.reconciler.intent_search import IntentSearch
+from payments_gateway.reconciler.judgement import Judgement
+from payments_gateway.reconciler.orphans import OrphanSweep
 from payments_gateway.reconciler.sweeps import Sweep, SweepLoop
 from payments_gateway.rpc.readiness import serving
 from payments_gateway.settings.reconciler import ReconcilerSettings
+from payments_gateway.stripe_api.intent_lists import StripeIntentLists
+from payments_gateway.stripe_api.intents import StripeIntents
 from servicekit.health import Readiness
+
+_DUE_ATTEMPTS: Final = "due_attempts"
+_SELDOM: Final = 12
+"""Intervals between two passes of sweeps whose work is seldom and does not hurry: a minute by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +49,53 @@ async def reconciler(settings: ReconcilerSettings) -> AsyncIterator[Reconciler]:
     async with AsyncExitStack() as stack:
         services = await open_services(settings, stack)
         clients = await open_stripe_clients(settings, settings.reconcile_stripe_share, stack)
-        now = partial(datetime.now, UTC)
-        payments = payment_use_cases(services, clients, attempt_ids(settings), livemode=settings.livemode, now=now)
-        sweeps = _sweeps(payments, settings)
+        payments = payment_use_cases(services, clients, attempt_ids(settings), livemode=settings.livemode, now=_now)
+        due_attempts = _due_attempts(services, clients, payments.fulfilment, settings)
+        orphans = _orphans(services, clients, payments.fulfilment, settings)
+        interval = timedelta(seconds=settings.reconcile_interval_seconds)
+        sweeps = [
+            Sweep(_DUE_ATTEMPTS, due_attempts.run, interval),
+            Sweep("orphans", orphans.run, interval * _SELDOM),
+        ]
         readiness = [serving("checkout-session", services.session_channel), serving("orders", services.orders_channel)]
         yield Reconciler(SweepLoop(sweeps, jitter=_around, drain_seconds=settings.drain_seconds), Readiness(readiness))
 
 
-def _sweeps(_payments: PaymentUseCases, _settings: ReconcilerSettings) -> Sequence[Sweep]:
-    """Return the sweeps, each with its interval."""
-    return ()
+def _due_attempts(
+    services: Services, clients: StripeClients, fulfilment: Fulfilment, settings: ReconcilerSettings
+) -> DueAttemptsSweep:
+    cancellation = Cancellation(services.attempts, StripeIntents(clients.browse))
+    return DueAttemptsSweep(
+        Claims(
+            services.due_attempts,
+            _DUE_ATTEMPTS,
+            lease=timedelta(seconds=settings.reconcile_lease_seconds),
+            monotonic=time.monotonic,
+        ),
+        IntentSearch(StripeIntentLists(clients.browse)),
+        StripeIntents(clients.browse),
+        Judgement(services.attempts, cancellation, fulfilment, _now),
+        time.monotonic,
+    )
+
+
+def _orphans(
+    services: Services, clients: StripeClients, fulfilment: Fulfilment, settings: ReconcilerSettings
+) -> OrphanSweep:
+    return OrphanSweep(
+        StripeIntentLists(clients.browse),
+        services.attempts,
+        Cancellation(services.attempts, StripeIntents(clients.browse)),
+        fulfilment,
+        attempt_ids(settings),
+        age=settings.orphan_age,
+        livemode=settings.livemode,
+        now=_now,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _around(mean_seconds: float) -> float:

@@ -1,7 +1,21 @@
 """Ends attempts that nobody may pay any more: close, cancel at Stripe, and delete once Stripe says it is cancelled."""
 
-from payments_gateway.domain.attempts import Attempt, AttemptsPort, CloseReason, DeleteReason, UnreadableAttempt
+from typing import Protocol
+
+from payments_gateway.domain.attempts import AttemptsPort, CloseReason, DeleteReason, IntentRef
 from payments_gateway.domain.intents import IntentStatus, StripeIntent, StripeIntentsPort
+
+
+class Cancellable(Protocol):
+    """An attempt and its intent. The content is not needed, and may be unreadable or gone."""
+
+    @property
+    def attempt_id(self) -> str:
+        """Id of the attempt."""
+
+    @property
+    def intent(self) -> IntentRef:
+        """Intent that is stored with it."""
 
 
 class Cancellation:
@@ -11,13 +25,13 @@ class Cancellation:
         self._attempts = attempts
         self._intents = intents
 
-    async def close_and_cancel(self, attempt: Attempt | UnreadableAttempt, reason: CloseReason) -> StripeIntent:
+    async def close_and_cancel(self, attempt: Cancellable, reason: CloseReason) -> StripeIntent:
         """Close an attempt and cancel its intent. See `cancel_closed`."""
         # Close before cancel: else a retry of its request could save and release a new intent in between.
         await self._attempts.close(attempt.attempt_id, reason)
         return await self.cancel_closed(attempt)
 
-    async def cancel_closed(self, attempt: Attempt | UnreadableAttempt) -> StripeIntent:
+    async def cancel_closed(self, attempt: Cancellable) -> StripeIntent:
         """Cancel the intent of a closed attempt, and return it as Stripe shows it then: the caller judges by that.
 
         Only the content of a cancelled one is deleted (P4). It may have been paid, or be processing, instead.

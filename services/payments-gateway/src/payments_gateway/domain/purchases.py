@@ -24,6 +24,7 @@ class ReportChannel(StrEnum):
 
     WEBHOOK = "webhook"
     BROWSER_RETURN = "browser_return"
+    RECONCILER = "reconciler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class PaymentReport:
     channel: ReportChannel
     stripe_event_id: str | None = None
     event_created_at: datetime | None = None
-    """Time of Stripe's event; not recorded. It decides how long an unreadable attempt is waited for, and which reports
-    are so late that refunds may have come before them."""
+    """Time of Stripe's event, or one before it where there is none; not recorded. It decides how long an unreadable
+    attempt is waited for, and which reports are so late that refunds may have come before them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,23 @@ class Fulfilment:
         """
         _ensure_succeeded(intent)
         found = await self._find_named(intent)
-        payment = self._payment_of(intent, found)
+        return await self._fulfil(self._payment_of(intent, found), found, intent, report)
+
+    async def fulfil_attempt(
+        self, attempt_id: str, intent: StripeIntent, report: PaymentReport
+    ) -> PaymentDecision | None:
+        """Fulfil the intent that an attempt was stored with, whatever its metadata says by now. See `fulfil`.
+
+        The attempt's content may be gone: then its payment is quarantined as attempt_missing.
+        """
+        _ensure_succeeded(intent)
+        bind_attempt(attempt_id)
+        found = await self._attempts.find(attempt_id)
+        return await self._fulfil(self._payment(intent, attempt_id), found, intent, report)
+
+    async def _fulfil(
+        self, payment: Payment | None, found: FoundAttempt | None, intent: StripeIntent, report: PaymentReport
+    ) -> PaymentDecision | None:
         if payment is None:
             _count(report, "not_ours")
             return None
@@ -142,7 +158,10 @@ class Fulfilment:
     def _payment_of(self, intent: StripeIntent, found: FoundAttempt | None) -> Payment | None:
         """Return None for an intent that is not ours, or not of the attempt that was found."""
         attempt_id = self._attempt_id_of(intent, found)
-        if attempt_id is None or intent.livemode != self._livemode:
+        return None if attempt_id is None else self._payment(intent, attempt_id)
+
+    def _payment(self, intent: StripeIntent, attempt_id: str) -> Payment | None:
+        if intent.livemode != self._livemode:
             return None
         return Payment(
             intent.ref,

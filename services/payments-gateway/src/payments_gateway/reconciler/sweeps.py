@@ -56,9 +56,7 @@ class SweepLoop:
         tasks = [asyncio.create_task(self._repeat(sweep, stopping)) for sweep in self._sweeps]
         await stopping.wait()
         _log.info("draining", extra={"seconds": self._drain_seconds})
-        running = [task for task in tasks if not task.done()]
-        if running:
-            await asyncio.wait(running, timeout=self._drain_seconds)
+        _, running = await asyncio.wait(tasks, timeout=self._drain_seconds)
         for task in running:
             await cancel_until_ended(task, every_seconds=_CANCEL_EVERY_SECONDS, within_seconds=_CANCEL_WITHIN_SECONDS)
 

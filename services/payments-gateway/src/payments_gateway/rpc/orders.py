@@ -49,7 +49,7 @@ _ERRORS: Final[Mapping[str, type[Exception]]] = {
     "purchase_not_found": _PurchaseNotFound,
 }
 
-_CHANNELS: Final = EnumCodec(ReportChannel, orders_pb2.ReportChannel, unused=frozenset({"RECONCILER"}))
+_CHANNELS: Final = EnumCodec(ReportChannel, orders_pb2.ReportChannel)
 _REASONS: Final = EnumCodec(QuarantineReason, orders_pb2.QuarantineReason)
 _STATUSES: Final = EnumCodec(OrderStatus, orders_pb2.OrderStatus)
 

@@ -1,6 +1,9 @@
 """Settings of `payments-gateway reconcile`: those of both services and of Stripe, and GATEWAY_RECONCILE_*."""
 
-from pydantic import Field
+from datetime import timedelta
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from payments_gateway.settings.backends import BackendSettings
 from servicekit.settings import Listen
@@ -23,5 +26,31 @@ class ReconcilerSettings(BackendSettings):
         default=5.0,
         gt=0,
         le=3600,
-        description="Mean pause before a reconciler that found no due work looks again.",
+        description="Mean pause before a reconciler that found no due attempt looks again. Sweeps that do not hurry "
+        "pause twelve times as long.",
     )
+    reconcile_lease_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="Time after which the due attempts of a killed reconciler are claimed by another.",
+    )
+    reconcile_orphan_hours: float | None = Field(
+        default=None,
+        gt=0,
+        le=24 * 30,
+        description="Age from which a payable intent of ours without an attempt is cancelled. At least the longest "
+        "pay-by of the last 35 days. Unset: an hour more than GATEWAY_PAY_BY_HOURS.",
+    )
+
+    @model_validator(mode="after")
+    def _let_buyers_pay(self) -> Self:
+        if self.orphan_age < timedelta(hours=self.pay_by_hours):
+            raise ValueError("GATEWAY_RECONCILE_ORPHAN_HOURS: must not be less than GATEWAY_PAY_BY_HOURS")
+        return self
+
+    @property
+    def orphan_age(self) -> timedelta:
+        """Age of an intent without an attempt from which it is cancelled."""
+        hours = self.reconcile_orphan_hours
+        return timedelta(hours=self.pay_by_hours + 1 if hours is None else hours)

@@ -31,7 +31,7 @@ OPERATIONS: Final = frozenset(
         "DELETE /v1/subscriptions/{id}",
     }
 )
-"""Operations that a gateway uses, each with a limit of its own."""
+"""Operations that gateways and reconcilers use, each with a limit of its own."""
 _NAMESPACES: Final = frozenset({"billing", "billing_portal", "checkout"})
 """Parts of a path that stand before the kind of object."""
 

@@ -59,12 +59,11 @@ async def test_a_failure_neither_ends_the_sweep_nor_delays_others(
     caplog: pytest.LogCaptureFixture, failure: BaseException
 ) -> None:
     """Both sweeps run on after one failed, or had a call cancelled below it; the failure is logged."""
-    failing, healthy = Script(failure, NOTHING_LEFT, NOTHING_LEFT), Script(NOTHING_LEFT, NOTHING_LEFT)
+    failing, healthy = Script(failure), Script(*[NOTHING_LEFT] * 50)
     stopping = asyncio.Event()
     running = asyncio.create_task(loop_of(sweep(failing.run, "failing"), sweep(healthy.run)).run(stopping))
 
     async with asyncio.timeout(5):
-        await failing.exhausted.wait()
         await healthy.exhausted.wait()
         stopping.set()
         await running

@@ -395,7 +395,7 @@ async def test_p7_a_fault_of_stripe_leaks_nothing(private: Private) -> None:
 
 async def test_p7_a_quarantine_leaks_nothing(private: Private) -> None:
     """Quarantine for every reason: sum, intent, second payment, missing attempt, unrecordable content."""
-    intent = {"object": "payment_intent", "status": "succeeded", "currency": "usd", "livemode": False}
+    intent = {"object": "payment_intent", "status": "succeeded", "currency": "usd", "livemode": False, "created": 1}
     async with private.shop() as shop, private.shop(signed_in=False) as stripes:
 
         async def succeeded(intent_id: str, attempt_id: str, amount: int) -> None:

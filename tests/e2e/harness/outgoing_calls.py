@@ -31,6 +31,7 @@ class OutgoingCall(StrEnum):
     APPLY_REFUND = f"{_ORDERS}/ApplyRefund"
     GET_DISPUTE = f"{_ORDERS}/GetDispute"
     APPLY_DISPUTE = f"{_ORDERS}/ApplyDispute"
+    LOG_EVENTS = "/checkout.orders.v1.StripeEventsService/LogEvents"
     LIST_PRICES = "GET /v1/prices"
     LIST_SHIPPING_RATES = "GET /v1/shipping_rates"
     CREATE_INTENT = "POST /v1/payment_intents"
@@ -59,5 +60,8 @@ class OutgoingCall(StrEnum):
 
 
 READINESS_PROBE: Final = "/grpc.health.v1.Health/Check"
-BACKGROUND_CALLS: Final = frozenset({OutgoingCall.LIST_PRICES, OutgoingCall.LIST_SHIPPING_RATES, READINESS_PROBE})
-"""Calls that belong to no request: the catalogue is refreshed in the background, and probes ask for readiness."""
+BACKGROUND_CALLS: Final = frozenset(
+    {OutgoingCall.LIST_PRICES, OutgoingCall.LIST_SHIPPING_RATES, OutgoingCall.LOG_EVENTS, READINESS_PROBE}
+)
+"""Calls that belong to no request: the catalogue is refreshed and handled events are logged in the background, and
+probes ask for readiness."""

@@ -43,15 +43,21 @@ class WebhookDispatcher:
     livemode: bool
     """Mode of our key."""
 
-    async def dispatch(self, event: WebhookEvent, event_id: str, created_at: datetime) -> None:
+    async def dispatch(
+        self,
+        event: WebhookEvent,
+        event_id: str,
+        created_at: datetime,
+        channel: ReportChannel = ReportChannel.WEBHOOK,
+    ) -> None:
         """Return once the event's effect is committed."""
         match event:
             case IntentSucceeded(intent):
-                await self.fulfilment.fulfil(intent, PaymentReport(ReportChannel.WEBHOOK, event_id, created_at))
+                await self.fulfilment.fulfil(intent, PaymentReport(channel, event_id, created_at))
             case UnreadableIntentSucceeded(ref, livemode):
                 if livemode in (None, self.livemode):  # our key does not find one of the other mode
                     intent = await self._retrieve_succeeded(ref)
-                    await self.fulfilment.fulfil(intent, PaymentReport(ReportChannel.WEBHOOK, event_id, created_at))
+                    await self.fulfilment.fulfil(intent, PaymentReport(channel, event_id, created_at))
             case RefundChanged(refund_id):
                 await self.refunds.sync(refund_id)
             case ChargeRefunded(charge_id):

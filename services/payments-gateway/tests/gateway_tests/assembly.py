@@ -22,6 +22,8 @@ from payments_gateway.domain.purchases import PaymentDecision, PaymentReport, Re
 from payments_gateway.domain.refunds import Dispute, MirroredT, Refund, RefundOwner
 from payments_gateway.domain.stripe_billing import StripeSubscriptionsPort
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe
+from payments_gateway.domain.webhook_events import DisputeChanged, RefundChanged
+from payments_gateway.events.event_log import EventLog
 from payments_gateway.payments.fulfilment import Fulfilment
 from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.subscriptions.activation import Activation
@@ -33,6 +35,7 @@ from payments_gateway.webhook_dispatcher import WebhookDispatcher
 
 from .fake_services import FakeAttempts, FakeCustomerRepository, FakeMirrorRepository, FakeOrders, FakePaymentRefunds
 from .fake_stripe import FakeBilling, FakeCatalogueSource, FakeIntents, FakePortalSessions, FakeStripeCustomers
+from .fake_stripe_events import FakeStripeEvents, FakeUnsupportedObjects
 from .fake_subscriptions import FakeSubscriptions
 from .fakes import FakeClock, Wire, until, wired
 from .samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, CONTEXT, SHOP, attempt
@@ -79,6 +82,7 @@ class Gateway:
         self._expiry = Expiry(cancellation, self.clock.now)
         self.supersede = Supersede(self.attempts, self.intents, cancellation, self._payment_guard)
         self.initiate = self.another_initiate(self.ids)
+        self.unsupported = FakeUnsupportedObjects()
         self.sync = self.another_sync()
         self.portal_sessions = wired(self.wire, "portal_sessions", FakePortalSessions())
         self.portal = CustomerPortal(self.subscriptions, self.portal_sessions, return_url=PORTAL_RETURN_URL)
@@ -97,24 +101,30 @@ class Gateway:
             FakeMirrorRepository[Refund](),
             self.attempts,
             self.ids,
+            unsupported=self.unsupported,
+            changed=RefundChanged,
             livemode=False,
         )
         self.dispatcher = WebhookDispatcher(
             fulfilment=self.fulfilment,
             intents=self.intents,
             refunds=refunds,
-            refund_lists=RefundLists(refunds, _NoStripeObjects[Refund]()),
+            refund_lists=RefundLists(refunds, _NoStripeObjects[Refund](), self.unsupported),
             disputes=StripeMirror(
                 "dispute",
                 _NoStripeObjects[Dispute](),
                 FakeMirrorRepository[Dispute](),
                 self.attempts,
                 self.ids,
+                unsupported=self.unsupported,
+                changed=DisputeChanged,
                 livemode=False,
             ),
             subscriptions=self.sync,
             livemode=False,
         )
+        self.events = FakeStripeEvents()
+        self.event_log = EventLog(self.events)
         self.complete = CompleteCheckout(self.attempts, self.orders, self.intents, self._expiry, self.fulfilment)
         self.statuses = CheckoutStatusReader(self.attempts, self.orders, self.intents, self._expiry, self.open_payments)
 
@@ -135,7 +145,7 @@ class Gateway:
 
     def another_sync(self) -> SubscriptionSync:
         """Return a sync as another gateway process has it, with locks of its own."""
-        return SubscriptionSync(self.subscriptions, self.billing, self.activation, livemode=False)
+        return SubscriptionSync(self.subscriptions, self.billing, self.activation, self.unsupported, livemode=False)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Gateway"]:

@@ -26,6 +26,7 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionNotFound,
     SubscriptionPage,
     SubscriptionStatus,
+    UnfinishedPage,
 )
 from servicekit.violations import FieldViolation, InvalidRequest
 
@@ -89,6 +90,17 @@ class FakeSubscriptions:
         start, stop = slice_of(page_size, page_token)
         theirs = [each for each in self.by_id.values() if each.user_id == user_id][::-1]
         return SubscriptionPage(tuple(theirs[start:stop]), str(stop) if len(theirs) > stop else None)
+
+    async def list_unfinished(self, created_before: datetime, *, page_token: str | None) -> UnfinishedPage:
+        found = [
+            each.id
+            for each in self.by_id.values()
+            if each.id > (page_token or "")
+            and not each.is_bound
+            and (each.status is SubscriptionStatus.PENDING or (each.cancel_requested_at and each.activation_began_at))
+            and each.created_at < created_before
+        ]
+        return UnfinishedPage(found[:1], found[0] if len(found) > 1 else None)
 
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
         found = await self.get_subscription(subscription_id)

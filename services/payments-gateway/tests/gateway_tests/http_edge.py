@@ -73,7 +73,9 @@ class Edge:
                 checkout_routes(gateway.initiate, gateway.complete, gateway.statuses, gateway.ids),
                 order_routes(gateway.orders),
                 subscription_routes(gateway.subscriptions, gateway.open_payments, gateway.cancels, gateway.portal),
-                webhook_routes(StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.dispatcher),
+                webhook_routes(
+                    StripeWebhooks([WEBHOOK_SECRET], now=gateway.clock.seconds), gateway.dispatcher, gateway.event_log
+                ),
                 shop_routes(
                     gateway.catalogue,
                     ConfigBody(

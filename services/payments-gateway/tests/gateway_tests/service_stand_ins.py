@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from checkout.orders.v1 import orders_pb2_grpc
+from checkout.orders.v1 import orders_pb2_grpc, stripe_events_pb2_grpc
 from checkout.session.v1 import checkout_session_pb2_grpc
 from servicekit.errors import DETAILS_KEY, ErrorAnswer, to_status
 from servicekit.grpc_client import open_channel
@@ -74,12 +74,15 @@ class OrdersStandIn(_StandIn):
     FailActivation = RetryActivation = ApplySubscriptionState = GetCustomer = PutCustomer = _StandIn.next_answer
     GetRefund = ApplyRefund = GetDispute = ApplyDispute = _StandIn.next_answer
     CancelPendingSubscription = ListUnfinishedSubscriptions = _StandIn.next_answer
+    LogEvents = FindUnloggedEvents = PruneEvents = ClaimCursor = AdvanceCursor = _StandIn.next_answer
+    PutEventRetry = ClaimDueEventRetries = FinishEventRetry = _StandIn.next_answer
 
     @asynccontextmanager
     async def served_at(self) -> AsyncIterator[str]:
         """Serve on a free port and give the address."""
         server = grpc.aio.server()
         orders_pb2_grpc.add_OrdersServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # one method serves all rpcs
+        stripe_events_pb2_grpc.add_StripeEventsServiceServicer_to_server(self, server)  # type: ignore[arg-type]  # the same
         async with _started(server) as target:
             yield target
 

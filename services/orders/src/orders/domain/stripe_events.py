@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     CHARGE_REFUNDED = "charge_refunded"
     DISPUTE_CHANGED = "dispute_changed"
     SUBSCRIPTION_CHANGED = "subscription_changed"
+    SUBSCRIPTION_ITEM_CHANGED = "subscription_item_changed"
 
 
 @dataclass(frozen=True, slots=True)

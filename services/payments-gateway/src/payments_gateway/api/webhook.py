@@ -6,6 +6,8 @@ from fastapi import APIRouter, Request
 from prometheus_client import Counter
 
 from payments_gateway.api.problems import describe_problems
+from payments_gateway.domain.stripe_events import HandledEvent
+from payments_gateway.events.event_log import EventLog
 from payments_gateway.stripe_api.webhooks import StripeWebhooks
 from payments_gateway.webhook_dispatcher import WebhookDispatcher
 
@@ -44,7 +46,7 @@ _SIGNED_EVENT: Final = {
 }
 
 
-def webhook_routes(webhooks: StripeWebhooks, dispatcher: WebhookDispatcher) -> APIRouter:
+def webhook_routes(webhooks: StripeWebhooks, dispatcher: WebhookDispatcher, event_log: EventLog) -> APIRouter:
     """Return the webhook's route."""
     routes = APIRouter(tags=["stripe"])
 
@@ -61,6 +63,7 @@ def webhook_routes(webhooks: StripeWebhooks, dispatcher: WebhookDispatcher) -> A
             CONNECT_EVENTS.inc()
         elif delivery.event is not None:
             await dispatcher.dispatch(delivery.event, delivery.id, delivery.created_at)
+            event_log.add(HandledEvent(delivery.id, delivery.type, delivery.created_at))
         return {"received": True}
 
     return routes

@@ -4,7 +4,8 @@ import random
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import NamedTuple
+from importlib.metadata import version
+from typing import Final, NamedTuple
 
 import aiohttp
 import grpc
@@ -16,6 +17,7 @@ from payments_gateway.rpc.customers import CustomersClient
 from payments_gateway.rpc.due_attempts import DueAttemptsClient
 from payments_gateway.rpc.orders import OrdersClient
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
+from payments_gateway.rpc.stripe_events import CursorsClient, EventLogClient, EventRetriesClient
 from payments_gateway.rpc.subscriptions import SubscriptionsClient
 from payments_gateway.settings.backends import EACH_OPERATION, BackendSettings
 from payments_gateway.stripe_api.http import StripeHttp, stripe_session
@@ -24,6 +26,9 @@ from servicekit.certificates import Certificates
 from servicekit.grpc_client import open_channel
 
 stripe.enable_telemetry = False  # it writes a file
+
+GATEWAY_VERSION: Final = version("holdfast-payments-gateway")
+"""Version of this release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,9 @@ class Services:
     customers: CustomersClient
     refunds: RefundsClient
     disputes: DisputesClient
+    event_log: EventLogClient
+    event_retries: EventRetriesClient
+    cursors: CursorsClient
 
 
 class StripeClients(NamedTuple):
@@ -65,6 +73,9 @@ async def open_services(settings: BackendSettings, stack: AsyncExitStack) -> Ser
         customers=CustomersClient(orders, timeout_seconds=timeout_seconds),
         refunds=RefundsClient(orders, timeout_seconds=timeout_seconds),
         disputes=DisputesClient(orders, timeout_seconds=timeout_seconds),
+        event_log=EventLogClient(orders, timeout_seconds=timeout_seconds),
+        event_retries=EventRetriesClient(orders, timeout_seconds=timeout_seconds, livemode=settings.livemode),
+        cursors=CursorsClient(orders, timeout_seconds=timeout_seconds),
     )
 
 

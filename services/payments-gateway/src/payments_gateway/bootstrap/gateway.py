@@ -40,6 +40,7 @@ from payments_gateway.checkout.initiate import Initiate
 from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
+from payments_gateway.events.event_log import EventLog
 from payments_gateway.rpc.readiness import serving, until_passed
 from payments_gateway.settings.gateway import GatewaySettings
 from payments_gateway.stripe_api.catalogue import StripeCatalogue
@@ -128,12 +129,14 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         if jwks is not None:
             readiness.append(jwks.check_ready)
             await stack.enter_async_context(jwks.refresh_in_background())
+        event_log = EventLog(services.event_log)
+        await stack.enter_async_context(event_log.flush_in_background())
         yield create_app(
             [
                 checkout_routes(initiate, complete, statuses, ids),
                 order_routes(orders),
                 subscription_routes(subscriptions, open_payments, cancels, portal),
-                webhook_routes(_webhooks(settings), payments.dispatcher),
+                webhook_routes(_webhooks(settings), payments.dispatcher, event_log),
                 shop_routes(catalogue, _config(settings)),
                 operations_routes(Readiness(readiness)),
                 *_demo_sign_in(settings),

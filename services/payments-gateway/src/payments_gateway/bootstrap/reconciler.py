@@ -2,21 +2,25 @@
 
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from payments_gateway.bootstrap.backends import (
+    GATEWAY_VERSION,
     Services,
     StripeClients,
     attempt_ids,
     open_services,
     open_stripe_clients,
 )
-from payments_gateway.bootstrap.payments import payment_use_cases
+from payments_gateway.bootstrap.payments import PaymentUseCases, payment_use_cases
 from payments_gateway.checkout.cancellation import Cancellation
+from payments_gateway.events.backfill import EventBackfill
+from payments_gateway.events.retries import SWEEP as RETRIES_SWEEP
+from payments_gateway.events.retries import EventRetries
 from payments_gateway.payments.fulfilment import Fulfilment
 from payments_gateway.reconciler.claims import Claims
 from payments_gateway.reconciler.due_attempts import DueAttemptsSweep
@@ -24,8 +28,10 @@ from payments_gateway.reconciler.intent_search import IntentSearch
 from payments_gateway.reconciler.judgement import Judgement
 from payments_gateway.reconciler.orphans import OrphanSweep
 from payments_gateway.reconciler.sweeps import Sweep, SweepLoop
+from payments_gateway.reconciler.unfinished_subscriptions import UnfinishedSubscriptions
 from payments_gateway.rpc.readiness import serving
 from payments_gateway.settings.reconciler import ReconcilerSettings
+from payments_gateway.stripe_api.events import StripeEvents
 from payments_gateway.stripe_api.intent_lists import StripeIntentLists
 from payments_gateway.stripe_api.intents import StripeIntents
 from servicekit.health import Readiness
@@ -56,6 +62,7 @@ async def reconciler(settings: ReconcilerSettings) -> AsyncIterator[Reconciler]:
         sweeps = [
             Sweep(_DUE_ATTEMPTS, due_attempts.run, interval),
             Sweep("orphans", orphans.run, interval * _SELDOM),
+            *_event_sweeps(services, clients, payments, settings),
         ]
         readiness = [serving("checkout-session", services.session_channel), serving("orders", services.orders_channel)]
         yield Reconciler(SweepLoop(sweeps, jitter=_around, drain_seconds=settings.drain_seconds), Readiness(readiness))
@@ -91,6 +98,24 @@ def _orphans(
         age=settings.orphan_age,
         livemode=settings.livemode,
         now=_now,
+    )
+
+
+def _event_sweeps(
+    services: Services, clients: StripeClients, payments: PaymentUseCases, settings: ReconcilerSettings
+) -> Sequence[Sweep]:
+    """Return the sweeps of Stripe's events and of unfinished subscriptions."""
+    events = StripeEvents(clients.browse)
+    backfill = EventBackfill(
+        events, services.event_log, services.event_retries, services.cursors, payments.dispatcher, now=_now
+    )
+    retries = EventRetries(services.event_retries, payments.dispatcher, version=GATEWAY_VERSION)
+    pause = timedelta(seconds=settings.reconcile_subscriptions_seconds)
+    unfinished = UnfinishedSubscriptions(services.subscriptions, payments.activation, older_than=pause, now=_now)
+    return (
+        Sweep("events", backfill.run, timedelta(seconds=settings.reconcile_events_seconds)),
+        Sweep(RETRIES_SWEEP, retries.run, timedelta(seconds=settings.reconcile_interval_seconds)),
+        Sweep("subscriptions", unfinished.run, pause),
     )
 
 

@@ -293,6 +293,21 @@ class SubscriptionActivated(Exception):
     """The subscription exists at Stripe, and has to be cancelled there."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnfinishedPage:
+    """Page of unfinished subscriptions, oldest first."""
+
+    subscription_ids: Sequence[str]
+    next_page_token: str | None
+
+
+class UnfinishedSubscriptionsPort(Protocol):
+    """orders' subscriptions that are still to be activated, or to be cancelled at Stripe."""
+
+    async def list_unfinished(self, created_before: datetime, *, page_token: str | None) -> UnfinishedPage:
+        """Return a page of them, without younger ones. Raises ServiceUnavailable."""
+
+
 class SubscriptionsPort(Protocol):
     """orders, which owns subscriptions. Every method may raise ServiceUnavailable and SubscriptionNotFound."""
 

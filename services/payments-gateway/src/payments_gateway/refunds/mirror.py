@@ -5,12 +5,13 @@ nobody has written the copy since before the fetch, so that an older state never
 """
 
 import logging
+from collections.abc import Callable
 from typing import Final, Generic
 
 from prometheus_client import Counter
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
-from payments_gateway.domain.attempts import AttemptsPort, is_attempt_id
+from payments_gateway.domain.attempts import AttemptsPort, IntentKind, IntentRef, is_attempt_id
 from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.refunds import (
     MirroredT,
@@ -23,6 +24,8 @@ from payments_gateway.domain.refunds import (
     StripeObjectsPort,
 )
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
+from payments_gateway.domain.stripe_events import UnsupportedObjectsPort
+from payments_gateway.domain.webhook_events import ChargeRefunded, UnreadableIntentSucceeded, WebhookEvent
 from servicekit.json_logging import bind_attempt
 from servicekit.keyed_lock import KeyedLock
 
@@ -47,10 +50,17 @@ class StripeMirror(Generic[MirroredT]):
         attempts: AttemptsPort,
         ids: AttemptIds,
         *,
+        unsupported: UnsupportedObjectsPort,
+        changed: Callable[[str], WebhookEvent],
         livemode: bool,
     ) -> None:
-        """Skip objects of the other mode than livemode. kind is a label of logs and metrics."""
+        """Skip objects of the other mode than livemode. kind is a label of logs and metrics.
+
+        `changed` returns the event for an object's id, by which one that is not understood is tried again.
+        """
         self._kind = kind
+        self._unsupported = unsupported
+        self._changed = changed
         self._stripe: StripeObjectsPort[MirroredT] = stripe
         self._repository: MirrorRepository[MirroredT] = repository
         self._attempts = attempts
@@ -69,7 +79,7 @@ class StripeMirror(Generic[MirroredT]):
             try:
                 outcome = await self._sync_with_retries(object_id, is_ours=is_ours)
             except (NotFoundAtStripe, UnsupportedStripeObject) as error:
-                acknowledge(self._kind, object_id, error)
+                await acknowledge(self._kind, object_id, error, self._unsupported, self._changed(object_id))
             else:
                 SYNCS.labels(self._kind, outcome).inc()
 
@@ -111,16 +121,23 @@ class StripeMirror(Generic[MirroredT]):
         return self._ids.is_ours(named) or await self._attempts.find(named) is not None
 
 
-def acknowledge(kind: str, stripe_id: str, error: NotFoundAtStripe | UnsupportedStripeObject) -> None:
-    """Log and count an object that is not mirrored.
+async def acknowledge(
+    kind: str,
+    stripe_id: str,
+    error: NotFoundAtStripe | UnsupportedStripeObject,
+    unsupported: UnsupportedObjectsPort,
+    event: WebhookEvent,
+) -> None:
+    """Log and count an object that is not mirrored; one that is not understood waits for a newer version.
 
-    A repeat would fail in the same way, and Stripe disables an endpoint that fails for days.
+    A repeat would fail in the same way, and Stripe disables an endpoint that fails for days. Raises ServiceUnavailable.
     """
     fields = {"kind": kind, "stripe_id": stripe_id}
     if isinstance(error, NotFoundAtStripe):
         _log.warning("not found at Stripe, event acknowledged", extra=fields)
         SYNCS.labels(kind, "not_found").inc()
     else:
+        await unsupported.put(event)
         _log.error("unsupported Stripe object, event acknowledged", extra=fields, exc_info=error)
         SYNCS.labels(kind, "unsupported").inc()
 
@@ -128,23 +145,25 @@ def acknowledge(kind: str, stripe_id: str, error: NotFoundAtStripe | Unsupported
 class RefundLists:
     """Mirrors all refunds of a charge or a payment, one after the other, where nobody names the refunds."""
 
-    def __init__(self, mirror: StripeMirror[Refund], stripe: RefundLister) -> None:
+    def __init__(self, mirror: StripeMirror[Refund], stripe: RefundLister, unsupported: UnsupportedObjectsPort) -> None:
         self._mirror = mirror
         self._stripe = stripe
+        self._unsupported = unsupported
 
     async def sync_charge(self, charge_id: str) -> None:
         """Synchronise every refund of a charge. Raises the same as StripeMirror.sync."""
-        await self._sync(RefundOwner.CHARGE, charge_id, is_ours=False)
+        await self._sync(RefundOwner.CHARGE, charge_id, ChargeRefunded(charge_id), is_ours=False)
 
     async def sync_payment(self, intent_id: str) -> None:
         """Synchronise every refund of a payment that is known to be ours. Raises the same as StripeMirror.sync."""
-        await self._sync(RefundOwner.PAYMENT_INTENT, intent_id, is_ours=True)
+        paid = UnreadableIntentSucceeded(IntentRef(intent_id, IntentKind.PAYMENT), livemode=None)
+        await self._sync(RefundOwner.PAYMENT_INTENT, intent_id, paid, is_ours=True)
 
-    async def _sync(self, owner: RefundOwner, owner_id: str, *, is_ours: bool) -> None:
+    async def _sync(self, owner: RefundOwner, owner_id: str, event: WebhookEvent, *, is_ours: bool) -> None:
         try:
             refund_ids = await self._stripe.list_refund_ids(owner, owner_id)
         except (NotFoundAtStripe, UnsupportedStripeObject) as error:
-            acknowledge(owner.value, owner_id, error)
+            await acknowledge(owner.value, owner_id, error, self._unsupported, event)
             return
         for refund_id in refund_ids:
             await self._mirror.sync(refund_id, is_ours=is_ours)

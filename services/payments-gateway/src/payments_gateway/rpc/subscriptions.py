@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final
 
 import grpc
@@ -20,6 +21,7 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionNotFound,
     SubscriptionPage,
     SubscriptionStatus,
+    UnfinishedPage,
 )
 from payments_gateway.rpc.messages import (
     money_from_proto,
@@ -72,6 +74,14 @@ class SubscriptionsClient:
         return SubscriptionPage(
             tuple(subscription_from_proto(one) for one in response.subscriptions), response.next_page_token or None
         )
+
+    async def list_unfinished(self, created_before: datetime, *, page_token: str | None) -> UnfinishedPage:
+        """Return a page of subscriptions that are still to be activated or cancelled at Stripe."""
+        request = orders_pb2.ListUnfinishedSubscriptionsRequest(
+            created_before=time_to_proto(created_before), page_token=page_token or ""
+        )
+        response = await self._client.call(self._stub.ListUnfinishedSubscriptions, request)
+        return UnfinishedPage(list(response.subscription_ids), response.next_page_token or None)
 
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
         """Record that the subscription is about to be created at Stripe."""

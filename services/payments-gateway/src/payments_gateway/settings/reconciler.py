@@ -29,6 +29,20 @@ class ReconcilerSettings(BackendSettings):
         description="Mean pause before a reconciler that found no due attempt looks again. Sweeps that do not hurry "
         "pause twelve times as long.",
     )
+    reconcile_events_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        le=3600,
+        description="Mean pause between searches of Stripe's events that no webhook has delivered. Each lists the last"
+        " ten minutes once more.",
+    )
+    reconcile_subscriptions_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Age at which a subscription that is still pending is activated again, and mean pause between the"
+        " searches for them.",
+    )
     reconcile_lease_seconds: float = Field(
         default=60.0,
         ge=1,

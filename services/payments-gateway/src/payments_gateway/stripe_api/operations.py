@@ -8,6 +8,7 @@ OPERATIONS: Final = frozenset(
         "POST /v1/customers/{id}",
         "POST /v1/billing_portal/sessions",
         "GET /v1/disputes/{id}",
+        "GET /v1/events",
         "GET /v1/invoices",
         "GET /v1/invoices/{id}",
         "POST /v1/payment_intents",

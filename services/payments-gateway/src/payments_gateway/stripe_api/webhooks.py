@@ -66,6 +66,8 @@ class VerifiedDelivery:
 
     id: str
     """The event's id."""
+    type: str
+    """Stripe's type of the event."""
     created_at: datetime
     account: str | None
     """The connected account that the event belongs to; None for our own."""
@@ -171,10 +173,25 @@ def _delivery(fields: Any) -> VerifiedDelivery:
         event = UnreadableIntentSucceeded(event.intent.ref, event.intent.livemode)
     return VerifiedDelivery(
         id=read_id(fields["id"]),
+        type=kind,
         created_at=read_time(fields["created"]),
         account=fields.get("account"),
         event=event,
     )
+
+
+def read_reference_event(fields: Any) -> WebhookEvent | None:
+    """Read an event as the id of its object; None if it has no effect. Raises one of UNREADABLE.
+
+    An intent is read without an attempt, as other software's is, or by its id alone.
+    """
+    kind = str(fields["type"])
+    event = _READERS[kind](fields["data"]["object"]) if kind in _READERS else None
+    if not isinstance(event, IntentSucceeded):
+        return event
+    if event.intent.attempt_id is None:
+        return None
+    return UnreadableIntentSucceeded(event.intent.ref, event.intent.livemode)
 
 
 def _may_lack_fields(intent: StripeIntent, api_version: Any) -> bool:

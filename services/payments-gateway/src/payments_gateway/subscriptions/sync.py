@@ -16,6 +16,7 @@ from payments_gateway.domain.attempts import is_attempt_id
 from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.stripe_billing import StripeSubscription, StripeSubscriptionsPort
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
+from payments_gateway.domain.stripe_events import UnsupportedObjectsPort
 from payments_gateway.domain.subscriptions import (
     ENDED_STATUSES,
     Subscription,
@@ -46,6 +47,7 @@ class SubscriptionSync:
         subscriptions: SubscriptionsPort,
         billing: StripeSubscriptionsPort,
         activation: Activation,
+        unsupported: UnsupportedObjectsPort,
         *,
         livemode: bool,
     ) -> None:
@@ -53,6 +55,7 @@ class SubscriptionSync:
         self._subscriptions = subscriptions
         self._billing = billing
         self._activation = activation
+        self._unsupported = unsupported
         self._livemode = livemode
         self._locks = KeyedLock()
 
@@ -101,6 +104,7 @@ class SubscriptionSync:
             return "not_found"
         except UnsupportedStripeObject:
             # A repeat would fail in the same way, and Stripe disables an endpoint that fails for days.
+            await self._unsupported.put(event)
             _log.exception("unsupported Stripe subscription", extra={"subscription": subscription.id})
             if subscription.cancel_requested_at is not None:
                 with suppress(UnsupportedStripeObject):  # its end may have been answered, and cannot be read either
@@ -164,8 +168,12 @@ class SubscriptionSync:
             return snapshot.latest_invoice
         try:
             found = await billing.retrieve_invoice(stripe_invoice_id)
-        except (NotFoundAtStripe, UnsupportedStripeObject):
+        except (NotFoundAtStripe, UnsupportedStripeObject) as error:
             # The subscription's own state must not wait for an invoice.
+            if isinstance(error, UnsupportedStripeObject):
+                await self._unsupported.put(
+                    SubscriptionChanged(snapshot.id, snapshot.subscription_id, stripe_invoice_id, livemode=None)
+                )
             _log.exception("invoice missing or unsupported", extra={"stripe_invoice": stripe_invoice_id})
             return snapshot.latest_invoice
         return found.invoice if found.stripe_subscription_id == snapshot.id else snapshot.latest_invoice

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from payments_gateway.domain.stripe_billing import SubscriptionRefused
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripePermissionMissing, StripeUnavailable
 from payments_gateway.stripe_api.catalogue import StripeCatalogue
 from payments_gateway.stripe_api.customers import StripeCustomers
+from payments_gateway.stripe_api.events import StripeEvents
 from payments_gateway.stripe_api.intents import StripeIntents
 from payments_gateway.stripe_api.portal import StripePortalSessions
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
@@ -36,6 +38,7 @@ KEY: Final = "rk_test_0123456789abcd"
 PAYMENT: Final = IntentRef("pi_1", IntentKind.PAYMENT)
 SETUP: Final = IntentRef("seti_1", IntentKind.SETUP)
 FOR_A_MUG: Final = IntentParams(IntentKind.PAYMENT, Money(1250, "usd"), None)
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
 FOR_A_PLAN: Final = IntentParams(IntentKind.SETUP, Money(0, "usd"), "cus_1")
 NOTHING_THERE: Final = (CustomerMissing, IntentNotFound, NotFoundAtStripe, PortalNotConfigured, SubscriptionRefused)
 """Answers of a Stripe that permits the call, and has none of the objects."""
@@ -58,6 +61,7 @@ CALLS: Final[list[tuple[set[str], Call]]] = [
     ({"dispute", "payment_intent"}, lambda api: StripeDisputes(api).retrieve("dp_1")),
     ({"plan", "product", "shipping_rate"}, lambda api: StripeCatalogue(api).read()),
     ({"customer_portal"}, lambda api: StripePortalSessions(api).create("cus_1", None)),
+    ({"event"}, lambda api: StripeEvents(api).list_between(EPOCH, EPOCH, None)),
     ({"webhook"}, lambda api: api.v1.webhook_endpoints.delete_async("we_1")),
 ]
 """Calls of the gateway and of its command, with the resources that each needs."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, UnsupportedStripeObject
+from payments_gateway.domain.stripe_events import object_id
 from payments_gateway.domain.subscriptions import Subscription, SubscriptionStatus
 from payments_gateway.domain.webhook_events import SubscriptionItemChanged
 
@@ -212,7 +213,7 @@ async def test_a_copy_that_carries_our_id_is_reported(billing: Billing, caplog: 
 async def test_a_permanent_failure_is_logged_and_acknowledged(
     billing: Billing, caplog: pytest.LogCaptureFixture, failure: Exception, message: str
 ) -> None:
-    """Stripe disables an endpoint that fails for days. The recorded state stays."""
+    """Stripe disables an endpoint that fails for days. The recorded state stays; a newer version tries it again."""
     subscription = await billing.begun()
     billing.gateway.wire.fail("billing.retrieve", failure)
 
@@ -220,11 +221,13 @@ async def test_a_permanent_failure_is_logged_and_acknowledged(
 
     assert (raised, billing.recorded()) == (None, [subscription])
     assert [record.levelname for record in caplog.records if message in record.message] == ["ERROR"]
+    waiting = [event(subscription)] if message == "unsupported" else []
+    assert billing.gateway.unsupported.events == waiting
 
 
 @pytest.mark.parametrize("failure", [NotFoundAtStripe(), UnsupportedStripeObject()], ids=["not found", "unsupported"])
 async def test_the_state_does_not_wait_for_an_invoice(billing: Billing, failure: Exception) -> None:
-    """A missing or unsupported invoice is left out."""
+    """A missing or unsupported invoice is left out; a newer version tries one that is not understood."""
     before = await billing.begun()
     await billing.end(before)
     billing.gateway.wire.fail("billing.retrieve_invoice", failure)
@@ -234,6 +237,8 @@ async def test_the_state_does_not_wait_for_an_invoice(billing: Billing, failure:
     after = billing.the_recorded()
     assert after.status is SubscriptionStatus.CANCELED
     assert after.invoices == before.invoices
+    waiting = ["in_other"] if isinstance(failure, UnsupportedStripeObject) else []
+    assert [object_id(each) for each in billing.gateway.unsupported.events] == waiting
 
 
 async def test_a_change_is_logged_by_the_names_of_its_fields(

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&checkout/orders/v1/stripe_events.proto\x12\x12\x63heckout.orders.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\x0cHandledEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x10LogEventsRequest\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .checkout.orders.v1.HandledEvent\"\x13\n\x11LogEventsResponse\".\n\x19\x46indUnloggedEventsRequest\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"/\n\x1a\x46indUnloggedEventsResponse\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"H\n\x12PruneEventsRequest\x12\x32\n\x0e\x63reated_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x13PruneEventsResponse\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\"\xc9\x02\n\x0b\x45ventObject\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.checkout.orders.v1.EventObject.Kind\x12\x11\n\tstripe_id\x18\x02 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x03 \x01(\t\x12\x19\n\x11stripe_invoice_id\x18\x04 \x01(\t\"\xbe\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16KIND_PAYMENT_SUCCEEDED\x10\x01\x12\x18\n\x14KIND_SETUP_SUCCEEDED\x10\x02\x12\x17\n\x13KIND_REFUND_CHANGED\x10\x03\x12\x18\n\x14KIND_CHARGE_REFUNDED\x10\x04\x12\x18\n\x14KIND_DISPUTE_CHANGED\x10\x05\x12\x1d\n\x19KIND_SUBSCRIPTION_CHANGED\x10\x06\"\xc4\x01\n\nEventRetry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12/\n\x06object\x18\x03 \x01(\x0b\x32\x1f.checkout.orders.v1.EventObject\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66\x61ilures\x18\x05 \x01(\x05\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x19\n\x11not_understood_by\x18\x07 \x01(\t\"E\n\x14PutEventRetryRequest\x12-\n\x05retry\x18\x01 \x01(\x0b\x32\x1e.checkout.orders.v1.EventRetry\"\x17\n\x15PutEventRetryResponse\"o\n\x1b\x43laimDueEventRetriesRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fgateway_version\x18\x03 \x01(\t\"`\n\x1c\x43laimDueEventRetriesResponse\x12/\n\x07retries\x18\x01 \x03(\x0b\x32\x1e.checkout.orders.v1.EventRetry\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\"7\n\x17\x46inishEventRetryRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x02 \x01(\x05\"\x1a\n\x18\x46inishEventRetryResponse\"L\n\x12\x43laimCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"T\n\x13\x43laimCursorResponse\x12\x0f\n\x07\x63laimed\x18\x01 \x01(\x08\x12,\n\x08position\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\x14\x41\x64vanceCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x08position\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x17\n\x15\x41\x64vanceCursorResponse2\xda\x06\n\x13StripeEventsService\x12X\n\tLogEvents\x12$.checkout.orders.v1.LogEventsRequest\x1a%.checkout.orders.v1.LogEventsResponse\x12s\n\x12\x46indUnloggedEvents\x12-.checkout.orders.v1.FindUnloggedEventsRequest\x1a..checkout.orders.v1.FindUnloggedEventsResponse\x12^\n\x0bPruneEvents\x12&.checkout.orders.v1.PruneEventsRequest\x1a\'.checkout.orders.v1.PruneEventsResponse\x12\x64\n\rPutEventRetry\x12(.checkout.orders.v1.PutEventRetryRequest\x1a).checkout.orders.v1.PutEventRetryResponse\x12y\n\x14\x43laimDueEventRetries\x12/.checkout.orders.v1.ClaimDueEventRetriesRequest\x1a\x30.checkout.orders.v1.ClaimDueEventRetriesResponse\x12m\n\x10\x46inishEventRetry\x12+.checkout.orders.v1.FinishEventRetryRequest\x1a,.checkout.orders.v1.FinishEventRetryResponse\x12^\n\x0b\x43laimCursor\x12&.checkout.orders.v1.ClaimCursorRequest\x1a\'.checkout.orders.v1.ClaimCursorResponse\x12\x64\n\rAdvanceCursor\x12(.checkout.orders.v1.AdvanceCursorRequest\x1a).checkout.orders.v1.AdvanceCursorResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&checkout/orders/v1/stripe_events.proto\x12\x12\x63heckout.orders.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\x0cHandledEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x10LogEventsRequest\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .checkout.orders.v1.HandledEvent\"\x13\n\x11LogEventsResponse\".\n\x19\x46indUnloggedEventsRequest\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"/\n\x1a\x46indUnloggedEventsResponse\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"H\n\x12PruneEventsRequest\x12\x32\n\x0e\x63reated_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x13PruneEventsResponse\x12\x10\n\x08\x66inished\x18\x01 \x01(\x08\"\xed\x02\n\x0b\x45ventObject\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.checkout.orders.v1.EventObject.Kind\x12\x11\n\tstripe_id\x18\x02 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x03 \x01(\t\x12\x19\n\x11stripe_invoice_id\x18\x04 \x01(\t\"\xe2\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16KIND_PAYMENT_SUCCEEDED\x10\x01\x12\x18\n\x14KIND_SETUP_SUCCEEDED\x10\x02\x12\x17\n\x13KIND_REFUND_CHANGED\x10\x03\x12\x18\n\x14KIND_CHARGE_REFUNDED\x10\x04\x12\x18\n\x14KIND_DISPUTE_CHANGED\x10\x05\x12\x1d\n\x19KIND_SUBSCRIPTION_CHANGED\x10\x06\x12\"\n\x1eKIND_SUBSCRIPTION_ITEM_CHANGED\x10\x07\"\xc4\x01\n\nEventRetry\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12/\n\x06object\x18\x03 \x01(\x0b\x32\x1f.checkout.orders.v1.EventObject\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66\x61ilures\x18\x05 \x01(\x05\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x19\n\x11not_understood_by\x18\x07 \x01(\t\"E\n\x14PutEventRetryRequest\x12-\n\x05retry\x18\x01 \x01(\x0b\x32\x1e.checkout.orders.v1.EventRetry\"\x17\n\x15PutEventRetryResponse\"o\n\x1b\x43laimDueEventRetriesRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x17\n\x0fgateway_version\x18\x03 \x01(\t\"`\n\x1c\x43laimDueEventRetriesResponse\x12/\n\x07retries\x18\x01 \x03(\x0b\x32\x1e.checkout.orders.v1.EventRetry\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\"7\n\x17\x46inishEventRetryRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x66\x61ilures\x18\x02 \x01(\x05\"\x1a\n\x18\x46inishEventRetryResponse\"L\n\x12\x43laimCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x05lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"T\n\x13\x43laimCursorResponse\x12\x0f\n\x07\x63laimed\x18\x01 \x01(\x08\x12,\n\x08position\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\x14\x41\x64vanceCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x08position\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x17\n\x15\x41\x64vanceCursorResponse2\xda\x06\n\x13StripeEventsService\x12X\n\tLogEvents\x12$.checkout.orders.v1.LogEventsRequest\x1a%.checkout.orders.v1.LogEventsResponse\x12s\n\x12\x46indUnloggedEvents\x12-.checkout.orders.v1.FindUnloggedEventsRequest\x1a..checkout.orders.v1.FindUnloggedEventsResponse\x12^\n\x0bPruneEvents\x12&.checkout.orders.v1.PruneEventsRequest\x1a\'.checkout.orders.v1.PruneEventsResponse\x12\x64\n\rPutEventRetry\x12(.checkout.orders.v1.PutEventRetryRequest\x1a).checkout.orders.v1.PutEventRetryResponse\x12y\n\x14\x43laimDueEventRetries\x12/.checkout.orders.v1.ClaimDueEventRetriesRequest\x1a\x30.checkout.orders.v1.ClaimDueEventRetriesResponse\x12m\n\x10\x46inishEventRetry\x12+.checkout.orders.v1.FinishEventRetryRequest\x1a,.checkout.orders.v1.FinishEventRetryResponse\x12^\n\x0b\x43laimCursor\x12&.checkout.orders.v1.ClaimCursorRequest\x1a\'.checkout.orders.v1.ClaimCursorResponse\x12\x64\n\rAdvanceCursor\x12(.checkout.orders.v1.AdvanceCursorRequest\x1a).checkout.orders.v1.AdvanceCursorResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,31 +48,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRUNEEVENTSRESPONSE']._serialized_start=485
   _globals['_PRUNEEVENTSRESPONSE']._serialized_end=524
   _globals['_EVENTOBJECT']._serialized_start=527
-  _globals['_EVENTOBJECT']._serialized_end=856
+  _globals['_EVENTOBJECT']._serialized_end=892
   _globals['_EVENTOBJECT_KIND']._serialized_start=666
-  _globals['_EVENTOBJECT_KIND']._serialized_end=856
-  _globals['_EVENTRETRY']._serialized_start=859
-  _globals['_EVENTRETRY']._serialized_end=1055
-  _globals['_PUTEVENTRETRYREQUEST']._serialized_start=1057
-  _globals['_PUTEVENTRETRYREQUEST']._serialized_end=1126
-  _globals['_PUTEVENTRETRYRESPONSE']._serialized_start=1128
-  _globals['_PUTEVENTRETRYRESPONSE']._serialized_end=1151
-  _globals['_CLAIMDUEEVENTRETRIESREQUEST']._serialized_start=1153
-  _globals['_CLAIMDUEEVENTRETRIESREQUEST']._serialized_end=1264
-  _globals['_CLAIMDUEEVENTRETRIESRESPONSE']._serialized_start=1266
-  _globals['_CLAIMDUEEVENTRETRIESRESPONSE']._serialized_end=1362
-  _globals['_FINISHEVENTRETRYREQUEST']._serialized_start=1364
-  _globals['_FINISHEVENTRETRYREQUEST']._serialized_end=1419
-  _globals['_FINISHEVENTRETRYRESPONSE']._serialized_start=1421
-  _globals['_FINISHEVENTRETRYRESPONSE']._serialized_end=1447
-  _globals['_CLAIMCURSORREQUEST']._serialized_start=1449
-  _globals['_CLAIMCURSORREQUEST']._serialized_end=1525
-  _globals['_CLAIMCURSORRESPONSE']._serialized_start=1527
-  _globals['_CLAIMCURSORRESPONSE']._serialized_end=1611
-  _globals['_ADVANCECURSORREQUEST']._serialized_start=1613
-  _globals['_ADVANCECURSORREQUEST']._serialized_end=1737
-  _globals['_ADVANCECURSORRESPONSE']._serialized_start=1739
-  _globals['_ADVANCECURSORRESPONSE']._serialized_end=1762
-  _globals['_STRIPEEVENTSSERVICE']._serialized_start=1765
-  _globals['_STRIPEEVENTSSERVICE']._serialized_end=2623
+  _globals['_EVENTOBJECT_KIND']._serialized_end=892
+  _globals['_EVENTRETRY']._serialized_start=895
+  _globals['_EVENTRETRY']._serialized_end=1091
+  _globals['_PUTEVENTRETRYREQUEST']._serialized_start=1093
+  _globals['_PUTEVENTRETRYREQUEST']._serialized_end=1162
+  _globals['_PUTEVENTRETRYRESPONSE']._serialized_start=1164
+  _globals['_PUTEVENTRETRYRESPONSE']._serialized_end=1187
+  _globals['_CLAIMDUEEVENTRETRIESREQUEST']._serialized_start=1189
+  _globals['_CLAIMDUEEVENTRETRIESREQUEST']._serialized_end=1300
+  _globals['_CLAIMDUEEVENTRETRIESRESPONSE']._serialized_start=1302
+  _globals['_CLAIMDUEEVENTRETRIESRESPONSE']._serialized_end=1398
+  _globals['_FINISHEVENTRETRYREQUEST']._serialized_start=1400
+  _globals['_FINISHEVENTRETRYREQUEST']._serialized_end=1455
+  _globals['_FINISHEVENTRETRYRESPONSE']._serialized_start=1457
+  _globals['_FINISHEVENTRETRYRESPONSE']._serialized_end=1483
+  _globals['_CLAIMCURSORREQUEST']._serialized_start=1485
+  _globals['_CLAIMCURSORREQUEST']._serialized_end=1561
+  _globals['_CLAIMCURSORRESPONSE']._serialized_start=1563
+  _globals['_CLAIMCURSORRESPONSE']._serialized_end=1647
+  _globals['_ADVANCECURSORREQUEST']._serialized_start=1649
+  _globals['_ADVANCECURSORREQUEST']._serialized_end=1773
+  _globals['_ADVANCECURSORRESPONSE']._serialized_start=1775
+  _globals['_ADVANCECURSORRESPONSE']._serialized_end=1798
+  _globals['_STRIPEEVENTSSERVICE']._serialized_start=1801
+  _globals['_STRIPEEVENTSSERVICE']._serialized_end=2659
 # @@protoc_insertion_point(module_scope)

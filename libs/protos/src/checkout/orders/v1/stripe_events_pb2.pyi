@@ -197,6 +197,8 @@ class EventObject(_message.Message):
         """A dispute was created or changed."""
         KIND_SUBSCRIPTION_CHANGED: EventObject._Kind.ValueType  # 6
         """A subscription or one of its invoices was created or changed."""
+        KIND_SUBSCRIPTION_ITEM_CHANGED: EventObject._Kind.ValueType  # 7
+        """A discount of a subscription item began or ended; the event does not name the subscription."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """Effect of the event."""
@@ -214,6 +216,8 @@ class EventObject(_message.Message):
     """A dispute was created or changed."""
     KIND_SUBSCRIPTION_CHANGED: EventObject.Kind.ValueType  # 6
     """A subscription or one of its invoices was created or changed."""
+    KIND_SUBSCRIPTION_ITEM_CHANGED: EventObject.Kind.ValueType  # 7
+    """A discount of a subscription item began or ended; the event does not name the subscription."""
 
     KIND_FIELD_NUMBER: _builtins.int
     STRIPE_ID_FIELD_NUMBER: _builtins.int
@@ -221,7 +225,7 @@ class EventObject(_message.Message):
     STRIPE_INVOICE_ID_FIELD_NUMBER: _builtins.int
     kind: Global___EventObject.Kind.ValueType
     stripe_id: _builtins.str
-    """Stripe's id of the intent, refund, charge, dispute or subscription."""
+    """Stripe's id of the intent, refund, charge, dispute, subscription or subscription item."""
     subscription_id: _builtins.str
     """Our id of the subscription, as the object's metadata name it; empty if they name none."""
     stripe_invoice_id: _builtins.str

@@ -25,7 +25,7 @@ _TYPES = {
     "operator_verb": "'show_personal_data', 'begin_refund', 'abandon_refund', 'settle_payment', 'refund_order', "
     "'retry_subscription', 'give_up_subscription'",
     "event_kind": "'payment_succeeded', 'setup_succeeded', 'refund_changed', 'charge_refunded', 'dispute_changed', "
-    "'subscription_changed'",
+    "'subscription_changed', 'subscription_item_changed'",
 }
 
 _PAYMENTS = """

@@ -1,0 +1,124 @@
+"""Backfill of events that no webhook delivered: Stripe's endpoint was away, for minutes or for days (ADR 40).
+
+The cursor is the time up to which every event is handled or waits to be tried again. Stripe's list may show an event
+late, so each run begins some minutes before the cursor; the log spares it what was handled.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from prometheus_client import Counter
+
+from payments_gateway.domain.purchases import ReportChannel
+from payments_gateway.domain.stripe_events import (
+    CursorsPort,
+    EventLogPort,
+    EventRetriesPort,
+    EventRetry,
+    EventsAtStripe,
+    HandledEvent,
+    ListedEvent,
+    TooManyEvents,
+)
+from payments_gateway.reconciler.handling import failure_of, for_each
+from payments_gateway.webhook_dispatcher import WebhookDispatcher
+
+_log = logging.getLogger(__name__)
+
+EVENTS: Final = Counter("holdfast_backfill_events", "Events that no webhook had handled, by outcome.", ["outcome"])
+
+CURSOR: Final = "events"
+OVERLAP: Final = timedelta(minutes=10)
+"""Time before the cursor that is listed once more."""
+_KEPT_AT_STRIPE: Final = timedelta(days=30)
+_KEPT_IN_LOG: Final = timedelta(days=35)
+"""Longer than Stripe lists an event."""
+_LEASE: Final = timedelta(minutes=1)
+_BATCH: Final = 100
+_MAX_LISTED: Final = 10_000
+"""Events that one run holds in memory. With more, the run takes a part of the time."""
+_SHORTEST: Final = timedelta(minutes=1)
+"""Part of the time that is not divided further."""
+_NO_LEASE: Final = timedelta()
+
+
+class EventBackfill:
+    """Handles events that no webhook has handled."""
+
+    def __init__(
+        self,
+        stripe: EventsAtStripe,
+        log: EventLogPort,
+        retries: EventRetriesPort,
+        cursors: CursorsPort,
+        dispatcher: WebhookDispatcher,
+        *,
+        now: Callable[[], datetime],
+        max_listed: int = _MAX_LISTED,
+    ) -> None:
+        """`max_listed` is the number of events that one run holds in memory."""
+        self._stripe = stripe
+        self._log = log
+        self._retries = retries
+        self._cursors = cursors
+        self._dispatcher = dispatcher
+        self._now = now
+        self._max_listed = max_listed
+        self._span = _KEPT_AT_STRIPE
+
+    async def run(self) -> bool:
+        """Handle the events of a part of the time since the cursor; True if there is more.
+
+        Raises StripeUnavailable, ServiceUnavailable: the cursor stays before what was not handled.
+        """
+        claimed = await self._cursors.claim(CURSOR, _LEASE)
+        if claimed is None:
+            return False  # another reconciler is at work
+        now = self._now()
+        since = claimed.position or now - _KEPT_AT_STRIPE
+        until = since + self._span
+        is_last = until >= now
+        try:
+            limit = self._max_listed if self._span > _SHORTEST else None
+            # The last part has no end: Stripe's clock may be ahead of ours.
+            listed = await self._stripe.list_between(since - OVERLAP, None if is_last else until, limit)
+        except TooManyEvents:
+            self._span = max(self._span / 4, _SHORTEST)
+            await self._cursors.advance(CURSOR, since, _NO_LEASE)
+            return True
+        self._span = min(self._span * 2, _KEPT_AT_STRIPE)
+        for batch in (listed[first : first + _BATCH] for first in range(0, len(listed), _BATCH)):
+            await self._handle(batch)
+            await self._cursors.advance(CURSOR, max(since, min(batch[-1].created_at, now)), _LEASE)
+        await self._cursors.advance(CURSOR, max(since, min(until, now)), _NO_LEASE)
+        if not is_last:
+            return True
+        return not await self._log.prune(now - _KEPT_IN_LOG)
+
+    async def _handle(self, batch: Sequence[ListedEvent]) -> None:
+        """Handle what nobody has handled: the object of several events once."""
+        unlogged = set(await self._log.find_unlogged([each.id for each in batch]))
+        by_object = defaultdict(list)
+        for each in batch:
+            if each.id in unlogged:
+                by_object[each.event].append(each)
+        await for_each(by_object.values(), self._handle_object)
+
+    async def _handle_object(self, events: Sequence[ListedEvent]) -> None:
+        last = events[-1]
+        failure = await failure_of(
+            self._dispatcher.dispatch(last.event, last.id, last.created_at, ReportChannel.RECONCILER),
+            event=last.id,
+            event_type=last.type,
+        )
+        if failure is None:
+            await self._log.log([HandledEvent(each.id, each.type, each.created_at) for each in events])
+            _log.info("event handled that no webhook had handled", extra={"event": last.id, "event_type": last.type})
+        else:
+            reason = type(failure).__name__
+            for each in events:
+                await self._retries.put(EventRetry(each.id, each.type, each.event, each.created_at, reason))
+        EVENTS.labels("handled" if failure is None else "failed").inc(len(events))

@@ -1,0 +1,1 @@
+"""Log, backfill and retries of Stripe's events."""

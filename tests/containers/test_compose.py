@@ -17,7 +17,7 @@ from tests.e2e.harness.shop import Cart, Checkout, Line, Reply, Shop
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(400)]
 
-SERVICES = ("payments-gateway", "checkout-session", "orders")
+SERVICES = ("payments-gateway", "reconciler", "checkout-session", "orders")
 EVERYTHING = (*SERVICES, "stripe-simulator", "redis", "postgres")
 HIGH_LIMITS = {
     f"GATEWAY_{limit}_PER_ADDRESS_{kind}": "1000000"

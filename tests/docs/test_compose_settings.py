@@ -11,6 +11,7 @@ import yaml  # type: ignore[import-untyped] # PyYAML ships no types
 from checkout_session.settings import CheckoutSessionSettings
 from orders.settings import OrdersSettings
 from payments_gateway.settings.gateway import GatewaySettings
+from payments_gateway.settings.reconciler import ReconcilerSettings
 from servicekit.settings import ServiceSettings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -24,6 +25,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "orders": OrdersSettings,
     "orders-migrate": OrdersSettings,
     "payments-gateway": GatewaySettings,
+    "reconciler": ReconcilerSettings,
 }
 KEYS = "k1:" + "A" * 42 + "8="
 SECRETS = {

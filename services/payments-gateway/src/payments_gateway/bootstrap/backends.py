@@ -79,16 +79,24 @@ async def open_services(settings: BackendSettings, stack: AsyncExitStack) -> Ser
     )
 
 
-async def open_stripe_clients(settings: BackendSettings, share: float, stack: AsyncExitStack) -> StripeClients:
-    """Open clients that together take a share of Stripe's limits; the stack closes them."""
+async def open_stripe_clients(
+    settings: BackendSettings, share: float, stack: AsyncExitStack, *, min_wait_seconds: float = 0.0
+) -> StripeClients:
+    """Open clients that together take a share of Stripe's limits; the stack closes them.
+
+    `min_wait_seconds` lets a request wait longer for its turn within a small share, where no buyer waits for it.
+    """
     session = await stack.enter_async_context(stripe_session(max_connections=settings.stripe_max_concurrent))
     limiter = StripeLimiter(
         max_concurrent=settings.stripe_max_concurrent,
         rates=_stripe_rates(settings, share),
-        max_wait_seconds=settings.stripe_queue_seconds,
+        max_wait_seconds=max(settings.stripe_queue_seconds, min_wait_seconds),
         monotonic=time.monotonic,
     )
-    return StripeClients(*(_stripe_client(settings, session, limiter, priority) for priority in Priority))
+    budget_seconds = max(settings.stripe_budget_seconds, min_wait_seconds)
+    return StripeClients(
+        *(_stripe_client(settings, session, limiter, priority, budget_seconds) for priority in Priority)
+    )
 
 
 def attempt_ids(settings: BackendSettings) -> AttemptIds:
@@ -106,14 +114,18 @@ def _stripe_rates(settings: BackendSettings, share: float) -> RequestRates:
 
 
 def _stripe_client(
-    settings: BackendSettings, session: aiohttp.ClientSession, limiter: StripeLimiter, priority: Priority
+    settings: BackendSettings,
+    session: aiohttp.ClientSession,
+    limiter: StripeLimiter,
+    priority: Priority,
+    budget_seconds: float,
 ) -> stripe.StripeClient:
     http = StripeHttp(
         session,
         limiter,
         priority=priority,
         timeout_seconds=settings.stripe_timeout_seconds,
-        budget_seconds=settings.stripe_budget_seconds,
+        budget_seconds=budget_seconds,
         max_retries=settings.stripe_max_retries,
         randomness=random.random,
     )

@@ -40,6 +40,9 @@ _DUE_ATTEMPTS: Final = "due_attempts"
 _SELDOM: Final = 12
 """Intervals between two passes of sweeps whose work is seldom and does not hurry: a minute by default."""
 
+_MIN_WAIT_SECONDS: Final = 60.0
+"""Time that a request to Stripe may take with its waits: with a small share, each waits for those of other sweeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
@@ -54,7 +57,9 @@ async def reconciler(settings: ReconcilerSettings) -> AsyncIterator[Reconciler]:
     """Yield the reconciler with all its connections open; close them on leaving."""
     async with AsyncExitStack() as stack:
         services = await open_services(settings, stack)
-        clients = await open_stripe_clients(settings, settings.reconcile_stripe_share, stack)
+        clients = await open_stripe_clients(
+            settings, settings.reconcile_stripe_share, stack, min_wait_seconds=_MIN_WAIT_SECONDS
+        )
         payments = payment_use_cases(services, clients, attempt_ids(settings), livemode=settings.livemode, now=_now)
         due_attempts = _due_attempts(services, clients, payments.fulfilment, settings)
         orphans = _orphans(services, clients, payments.fulfilment, settings)

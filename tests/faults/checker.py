@@ -5,7 +5,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from .history import Granted, History
+from .history import Granted, History, Wipe
+from .plan import Plan
 from .state import ATTEMPT_ID_KEY, Decision, Order, State, StripeIntent, StripeSubscription, Subscription
 
 PAYABLE: Final = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
@@ -32,10 +33,10 @@ class Finding:
 
 
 class Checker:
-    """Judges one state. Without `reconciled`, checkouts that no buyer was granted may stay as they are."""
+    """Judges one state. The plan says who resolves what."""
 
-    def __init__(self, state: State, history: History, *, reconciled: bool) -> None:
-        self._state, self._history, self._reconciled = state, history, reconciled
+    def __init__(self, state: State, history: History, plan: Plan) -> None:
+        self._state, self._history, self._plan = state, history, plan
         self._granted = _by(history.granted, lambda each: each.intent_id)
         self._decisions = _by(state.decisions, lambda each: each.intent_id)
         self._orders = _by(state.orders, lambda each: each.intent_id)
@@ -70,8 +71,13 @@ class Checker:
             yield from self._of_succeeded(intent, granted)
         elif self._decisions.get(intent.id):
             yield Finding("P3", intent.id, f"is decided although it is {intent.status}")
-        elif intent.status != _CANCELED and (granted or self._reconciled):
+        elif intent.status != _CANCELED and self._is_met(granted):
             yield Finding("P4", intent.id, f"is {intent.status} and not resolved")
+
+    def _is_met(self, granted: Sequence[Granted]) -> bool:
+        """Return True if somebody resolves an unpaid checkout: without reconcilers only a buyer whom the shop knows."""
+        known = granted and not any(self._is_before(wipe, granted) for wipe in self._history.wipes)
+        return self._plan.judges_orphans or (bool(known) and self._plan.judges_unpaid)
 
     def _of_succeeded(self, intent: StripeIntent, granted: Sequence[Granted]) -> Iterator[Finding]:
         if not granted:
@@ -122,6 +128,7 @@ class Checker:
         excused = {
             *(["attempt_missing"] if self._may_be_lost(decision, granted) else []),
             *(["refunded"] if self._refunded(intent.id) >= max(intent.amount_received, 1) else []),
+            *(["amount_mismatch"] if any(each.amount != intent.amount_received for each in granted) else []),
         }
         if decision.reason not in excused:
             yield Finding("P3", intent.id, f"is quarantined as {decision.reason}, which no fault made necessary")
@@ -135,11 +142,14 @@ class Checker:
             for wipe in self._history.wipes
         )
 
+    @staticmethod
+    def _is_before(wipe: Wipe, granted: Sequence[Granted]) -> bool:
+        return any(each.asked_at <= wipe.ended_at for each in granted)
+
     def _may_be_lost(self, decision: Decision, granted: Sequence[Granted]) -> bool:
         """Return True if Redis may have lost the attempt before the decision."""
         return any(
-            decision.decided_at >= wipe.began_at and any(each.asked_at <= wipe.ended_at for each in granted)
-            for wipe in self._history.wipes
+            decision.decided_at >= wipe.began_at and self._is_before(wipe, granted) for wipe in self._history.wipes
         )
 
     def _refunded(self, intent_id: str) -> int:
@@ -177,9 +187,10 @@ class Checker:
     def _of_contents(self) -> Iterator[Finding]:
         """Find attempts that are stored although nothing is left to do with them."""
         kept = {each.attempt_id for each in self._state.decisions if each.reason == "refunded"}
-        known = {each.attempt_id for each in self._history.granted}
+        decided = {each.attempt_id for each in self._state.decisions}
+        known = {each.attempt_id for each in self._history.granted} if self._plan.judges_unpaid else decided
         for attempt_id in (self._state.contents | self._state.due) - kept:
-            if self._reconciled or attempt_id in known:
+            if self._plan.judges_orphans or attempt_id in known:
                 yield Finding("P4", attempt_id, "is still stored in Redis")
 
     def _of_subscriptions(self) -> Iterator[Finding]:

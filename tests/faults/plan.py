@@ -18,7 +18,7 @@ class Plan:
     seed: int
     checkouts: int = 500
     """At least this many; more until each fault has struck."""
-    at_once: int = 24
+    at_once: int = 64
     reconcilers: int = 0
     webhooks: bool = True
     """Stripe delivers its events."""
@@ -33,6 +33,16 @@ class Plan:
     pay_by_seconds: float = 60.0
     only: tuple[str, ...] = ()
     """Names of the faults to strike with; empty for all."""
+
+    @property
+    def judges_orphans(self) -> bool:
+        """True if somebody looks at checkouts that no buyer knows."""
+        return self.reconcilers > 0
+
+    @property
+    def judges_unpaid(self) -> bool:
+        """True if somebody looks at checkouts that are not paid."""
+        return self.reconcilers > 0 or self.browsers
 
     @property
     def skew(self) -> float:
@@ -82,6 +92,7 @@ class Fate(StrEnum):
     REPEATED = "begun twice at once, then paid"
     REFUNDED = "paid and refunded"
     REFUNDED_IN_PART = "paid and refunded in part"
+    AMOUNT_CHANGED = "paid after somebody changed the intent's amount at Stripe"
 
 
 _FATES: Final = {
@@ -98,8 +109,11 @@ _FATES: Final = {
     Fate.REPEATED: 6,
     Fate.REFUNDED: 4,
     Fate.REFUNDED_IN_PART: 3,
+    Fate.AMOUNT_CHANGED: 2,
 }
-_CHARGED: Final = frozenset({Fate.DEBITED, Fate.DEBIT_FAILED, Fate.REFUNDED, Fate.REFUNDED_IN_PART})
+_CHARGED: Final = frozenset(
+    {Fate.DEBITED, Fate.DEBIT_FAILED, Fate.REFUNDED, Fate.REFUNDED_IN_PART, Fate.AMOUNT_CHANGED}
+)
 """Fates that need a charge now."""
 
 

@@ -7,6 +7,8 @@ import time
 from functools import partial
 from typing import Final
 
+import redis
+
 from devstack.process_tree import ProcessFailed
 
 from .faults import Fault
@@ -14,6 +16,7 @@ from .faulty_system import GATEWAYS, FaultySystem
 from .history import History, Wipe
 
 _START_TRIES: Final = 5
+_POLL_SECONDS: Final = 0.05
 _STORES: Final = ("valkey", "postgres")
 
 
@@ -88,7 +91,13 @@ async def _restart(faulty: FaultySystem, name: str, settings: dict[str, str]) ->
 
 
 async def wipe(faulty: FaultySystem, history: History) -> None:
-    """Let Redis lose everything, and note when."""
-    began_at = time.time()
-    await faulty.system.attempt_store.client.flushall()
-    history.wipes.append(Wipe(began_at, time.time()))
+    """Let Redis lose everything, as soon as it answers, and note when."""
+    while True:
+        began_at = time.time()
+        try:
+            await faulty.system.attempt_store.client.flushall()
+        except (redis.ConnectionError, redis.TimeoutError):
+            await asyncio.sleep(_POLL_SECONDS)
+        else:
+            history.wipes.append(Wipe(began_at, time.time()))
+            return

@@ -132,12 +132,12 @@ class _Run:
         while True:
             began = time.monotonic()
             state = self._result.state = await read_state(self._faulty.system)
-            findings = Checker(state, self._history, reconciled=self._plan.reconcilers > 0).findings()
+            findings = Checker(state, self._history, self._plan).findings()
             if not findings or time.monotonic() > deadline:
                 return findings
             self._report(f"{len(findings)} unresolved, such as {findings[0]}")
             await self._settle_debits(state)
-            if not self._plan.reconcilers:
+            if not self._plan.reconcilers and self._plan.browsers:
                 await self._meet(state)
             await asyncio.sleep(max(1.0, time.monotonic() - began))
 

@@ -31,7 +31,7 @@ def stripe_faults(faulty: FaultySystem) -> list[Fault]:
         Fault("webhooks doubled", partial(_change_events, faulty, {"copies": 3}), "events"),
         Fault("webhooks delayed", partial(_change_events, faulty, {"delay_seconds": 2.0}), "events"),
         Fault("webhooks reordered", partial(_reorder_events, faulty), "events"),
-        Fault("webhooks dropped", partial(_drop_events, faulty), "events"),
+        *([Fault("webhooks dropped", partial(_drop_events, faulty), "events")] if faulty.plan.judges_unpaid else []),
     ]
 
 

@@ -10,6 +10,7 @@ from .history import BuyerHistory, Granted, History, Wipe
 from .plan import Plan, buyer_plan
 from .state import Decision, Order, State, StripeIntent, StripeRefund, StripeSubscription, Subscription
 
+PLAN: Final = Plan(seed=1, reconcilers=1)
 GRANTED: Final = Granted(
     attempt_id="attempt",
     intent_id="pi_1",
@@ -41,12 +42,12 @@ NOTHING_BOUGHT: Final[dict[str, Any]] = {"orders": [], "subscriptions": [], "str
 
 def history(*more: Granted, **facts: Any) -> History:
     """Return the history of a buyer who was granted the checkout."""
-    return History(buyers=[BuyerHistory(buyer_plan(Plan(seed=1), 1), [GRANTED, *more])], **facts)
+    return History(buyers=[BuyerHistory(buyer_plan(PLAN, 1), [GRANTED, *more])], **facts)
 
 
 def findings(state: State, seen: History | None = None) -> list[str]:
     """Return what the checker finds."""
-    return [str(finding) for finding in Checker(state, seen or history(), reconciled=True).findings()]
+    return [str(finding) for finding in Checker(state, seen or history(), PLAN).findings()]
 
 
 def test_nothing_is_found_in_a_flawless_state() -> None:

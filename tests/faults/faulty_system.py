@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from devstack.stack import reconciler_names
 from devstack.stack_options import StackOptions, Upstreams
 from tests.containers.choice import on_containers
 from tests.e2e.harness.control_api import ControlApi
@@ -36,9 +37,7 @@ class FaultySystem:
     @property
     def reconcilers(self) -> Sequence[str]:
         """Names of the reconcilers."""
-        return ["reconciler", *(f"reconciler-{number}" for number in range(2, self.plan.reconcilers + 1))][
-            : self.plan.reconcilers
-        ]
+        return reconciler_names(self.plan.reconcilers)
 
 
 @asynccontextmanager
@@ -76,18 +75,35 @@ async def faulty_system(folder: Path, plan: Plan) -> AsyncIterator[FaultySystem]
 
 
 def _options(plan: Plan) -> StackOptions:
+    reconcilers = reconciler_names(plan.reconcilers)
     gateway = {"PAY_BY_HOURS": str(plan.pay_by_seconds / 3600), "CATALOGUE_REFRESH_SECONDS": "5"}
     skewed = {"PYTHONPATH": str(_SKEWED_CLOCK), "HOLDFAST_CLOCK_SKEW_SECONDS": str(plan.skew)}
     return StackOptions(
         gateways=len(GATEWAYS),
+        reconcilers=plan.reconcilers,
         webhook_for_each_gateway=True,
         durable=False,
         seed=plan.seed,
         simulator_arguments=_WEBHOOKS,
-        settings={**dict.fromkeys(GATEWAYS, gateway), "checkout-session": {"FIRST_CHECK_SECONDS": "2"}},
+        settings={
+            **dict.fromkeys(GATEWAYS, gateway),
+            **dict.fromkeys(reconcilers, gateway | _reconciler(plan)),
+            "checkout-session": {"FIRST_CHECK_SECONDS": "2"},
+        },
         # The images have no such folder, and their clocks are right.
         environment={} if on_containers() else {SKEWED_GATEWAY: skewed},
     )
+
+
+def _reconciler(plan: Plan) -> dict[str, str]:
+    return {
+        "RECONCILE_INTERVAL_SECONDS": "1",
+        "RECONCILE_LEASE_SECONDS": "5",
+        # The clock that is ahead lets buyers pay longest.
+        "RECONCILE_ORPHAN_HOURS": str((plan.pay_by_seconds + plan.skew_seconds) / 3600),
+        "RECONCILE_EVENTS_SECONDS": "3",
+        "RECONCILE_SUBSCRIPTIONS_SECONDS": "3",
+    }
 
 
 def _at(address: str, url: str) -> str:

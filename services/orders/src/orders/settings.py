@@ -64,4 +64,5 @@ class OrdersSettings(GrpcServiceSettings, EncryptionSettings):
             connect_timeout_seconds=self.connect_timeout_seconds,
             statement_timeout_seconds=self.statement_timeout_seconds,
             lock_timeout_seconds=self.lock_timeout_seconds,
+            transaction_timeout_seconds=self.call_timeout_seconds,
         )

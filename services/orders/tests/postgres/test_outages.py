@@ -14,7 +14,7 @@ from servicekit.json_logging import JsonFormatter
 from tests.containers.choice import PostgresServer
 
 from ..builders import mixed_cart, purchase, quarantine
-from ..service import UNAVAILABLE, Client, connected, count, error_of, lock_waiters, served, serving, until
+from ..service import UNAVAILABLE, Client, connected, count, error_of, lock_waiters, outcomes, served, serving, until
 from ..silent_relay import SilentRelay
 
 TABLES = ("payments", "orders", "order_items", "subscriptions", "subscription_items", "outbox")
@@ -192,6 +192,25 @@ async def test_a_connection_that_goes_silent_is_replaced(postgres: PostgresServe
             answer = await Client(channel).RecordPurchase(purchase())
 
     assert not answer.already_recorded
+
+
+async def test_p3_a_machine_that_vanishes_leaves_no_lock(postgres: PostgresServer, database_url: str, sql: Any) -> None:
+    """At whatever message its transaction was, here after PARSE, which counts as running and not as idle."""
+    request = purchase()
+    async with SilentRelay(postgres.port).opened() as relay:
+        url = database_url.replace(f":{postgres.port}/", f":{relay.port}/")
+        short = {"statement_timeout_seconds": 1, "call_timeout_seconds": 2}
+        async with served(url, **short) as vanished, served(database_url, lock_timeout_seconds=8) as channel:
+            async with locked(database_url, "payments"):
+                lost = asyncio.ensure_future(error_of(Client(vanished).RecordPurchase(request)))
+                await until(lambda: lock_waiters(sql))
+                relay.silence()
+
+            _, errors = await outcomes([Client(channel).RecordPurchase(request)])
+
+            await lost
+    assert errors == []
+    assert await count(sql, "payments") == [1]
 
 
 async def test_p7_a_rejected_statement_is_logged_without_its_row(

@@ -57,6 +57,7 @@ class DatabaseLimits:
     connect_timeout_seconds: float
     statement_timeout_seconds: float
     lock_timeout_seconds: float
+    transaction_timeout_seconds: float
 
 
 async def open_session(url: str, **options: Any) -> Any:
@@ -215,6 +216,12 @@ def _server_settings(limits: DatabaseLimits) -> dict[str, str]:
         "statement_timeout": _milliseconds(limits.statement_timeout_seconds),
         "lock_timeout": _milliseconds(limits.lock_timeout_seconds),
         "idle_in_transaction_session_timeout": _milliseconds(2 * limits.statement_timeout_seconds),
+        # If this machine vanishes, a transaction that PostgreSQL does not take for idle would keep its locks for hours.
+        "transaction_timeout": _milliseconds(limits.transaction_timeout_seconds),
+        # Idle sessions of such a machine end as well: they would use up max_connections.
+        "tcp_keepalives_idle": "60",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
         # Every statement here is short: compiling it costs more than running it.
         "jit": "off",
     }

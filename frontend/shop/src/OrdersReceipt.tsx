@@ -71,9 +71,11 @@ export function OrderReceipt({ order }: { order: OrderSummary }) {
   );
 }
 
-function sumsOf({ currency, shippingOption, totalAmount, refundedAmount, disputedAmount }: OrderSummary): Sum[] {
+function sumsOf(order: OrderSummary): Sum[] {
+  const { currency, shippingOption, adjustmentAmount, totalAmount, refundedAmount, disputedAmount } = order;
   const sums: Sum[] = [];
   if (shippingOption) sums.push({ label: `${shippingOption.name} shipping`, amount: shippingOption.amount, currency });
+  if (adjustmentAmount) sums.push({ label: "Adjustment", amount: adjustmentAmount, currency });
   sums.push({ label: "Total paid", amount: totalAmount, currency, total: true });
   if (refundedAmount) sums.push({ label: "Refunded", amount: -refundedAmount, currency });
   if (disputedAmount) sums.push({ label: "Disputed", amount: -disputedAmount, currency });

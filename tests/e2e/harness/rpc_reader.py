@@ -62,6 +62,24 @@ class RpcReader(AsyncClosing):
             orders_pb2.QuarantinePaymentRequest(payment=payment, reason=reason, context=context, report=report)
         )
 
+    async def quarantine_as_unrecordable(self, attempt_id: str, intent_id: str, received_minor: int) -> None:
+        """Quarantine a payment as the gateway does after orders refused its content, whose sums do not agree."""
+        attempt = await self.attempt(attempt_id)
+        attempt.context.total.minor_units += 1
+        received = common_pb2.Money(minor_units=received_minor, currency=attempt.context.total.currency)
+        request = orders_pb2.QuarantinePaymentRequest(
+            payment=orders_pb2.Payment(
+                intent=common_pb2.Intent(id=intent_id, kind=common_pb2.Intent.KIND_PAYMENT),
+                attempt_id=attempt_id,
+                received=received,
+                intent_created_at=Timestamp(seconds=1_900_000_000),
+            ),
+            reason=orders_pb2.QUARANTINE_REASON_UNRECORDABLE,
+            context=attempt.context,
+            report=orders_pb2.PaymentReport(channel=orders_pb2.REPORT_CHANNEL_BROWSER_RETURN),
+        )
+        await self._orders.QuarantinePayment(request, timeout=_DEADLINE_SECONDS)
+
     async def retry_activation(self, subscription_id: str, payment_method_id: str = "") -> orders_pb2.Subscription:
         """Let a failed activation begin again, as a person does."""
         request = orders_pb2.RetryActivationRequest(

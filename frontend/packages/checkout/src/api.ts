@@ -672,6 +672,12 @@ export interface components {
          * @description An order as its owner reads it.
          */
         OrderBody: {
+            /**
+             * Adjustmentamount
+             * @description Minor units; what Stripe received less the items and the shipping, where the shop accepted a payment of another amount. Negative if less was paid. Absent without a difference.
+             * @example -490
+             */
+            adjustmentAmount?: number | null;
             /** Checkoutattemptid */
             checkoutAttemptId: string;
             contact: components["schemas"]["BuyerBody"];
@@ -734,6 +740,12 @@ export interface components {
          * @description An order without personal data: every holder of the attempt id may read it (P7).
          */
         OrderSummaryBody: {
+            /**
+             * Adjustmentamount
+             * @description Minor units; what Stripe received less the items and the shipping, where the shop accepted a payment of another amount. Negative if less was paid. Absent without a difference.
+             * @example -490
+             */
+            adjustmentAmount?: number | null;
             /** Checkoutattemptid */
             checkoutAttemptId: string;
             /**

@@ -51,6 +51,12 @@ class OrderSummaryBody(Body):
         default=None,
         description="Minor units; open and lost disputes, without won ones. Absent if there are none.",
     )
+    adjustment_amount: int | None = Field(
+        default=None,
+        description="Minor units; what Stripe received less the items and the shipping, where the shop accepted a"
+        " payment of another amount. Negative if less was paid. Absent without a difference.",
+        examples=[-490],
+    )
     items: list[BoughtItemBody]
     shipping_option: BoughtShippingBody | None = None
     created_at: datetime
@@ -156,6 +162,7 @@ def _order_summary_to_body(order: Order) -> OrderSummaryBody:
         currency=order.total.currency,
         refunded_amount=order.refunded.minor_units if order.refunded else None,
         disputed_amount=order.disputed.minor_units if order.disputed else None,
+        adjustment_amount=order.adjustment.minor_units if order.adjustment else None,
         items=[item_to_body(item) for item in order.items],
         shipping_option=_shipping_to_body(order.shipping_option) if order.shipping_option else None,
         created_at=order.created_at,

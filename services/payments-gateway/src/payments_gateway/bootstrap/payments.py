@@ -28,6 +28,7 @@ class PaymentUseCases:
 
     activation: Activation
     fulfilment: Fulfilment
+    refunds: RefundLists
     sync: SubscriptionSync
     dispatcher: WebhookDispatcher
 
@@ -78,4 +79,4 @@ def payment_use_cases(
         subscriptions=sync,
         livemode=livemode,
     )
-    return PaymentUseCases(activation, fulfilment, sync, dispatcher)
+    return PaymentUseCases(activation, fulfilment, earlier_refunds, sync, dispatcher)

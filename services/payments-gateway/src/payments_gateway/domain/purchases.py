@@ -101,6 +101,8 @@ class Order:
     """Sum of refunds that are made or pending; None if there are none."""
     disputed: Money | None = None
     """Sum of disputes that are open or lost; None if there are none."""
+    adjustment: Money | None = None
+    """Received less the cart, where an operator made the order of a quarantined payment; None without a difference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from payments_gateway.operator_cli import audit, explain
+from payments_gateway.operator_cli import audit, explain, quarantine, refund, subscriptions
 from payments_gateway.operator_cli.results import ExitCode
 
 EXIT_CODES: Final = """\b
@@ -37,6 +37,9 @@ def _verbs() -> None:
 
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("explain", epilog=explain.EXAMPLES)(explain.explain)
+app.add_typer(quarantine.app, name="quarantine")
+app.command("refund", epilog=refund.EXAMPLES)(refund.refund)
+app.add_typer(subscriptions.app, name="subscriptions")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,7 +8,13 @@ from typing import Final
 import grpc
 import stripe
 
-from payments_gateway.bootstrap.backends import attempt_ids, open_services, open_stripe_clients
+from payments_gateway.bootstrap.backends import (
+    Services,
+    StripeClients,
+    attempt_ids,
+    open_services,
+    open_stripe_clients,
+)
 from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.settings.gateway import GatewaySettings
 
@@ -25,6 +31,8 @@ class Connections:
     orders: grpc.aio.Channel
     stripe: stripe.StripeClient
     ids: AttemptIds
+    services: Services
+    stripe_clients: StripeClients
 
     @property
     def timeout_seconds(self) -> float:
@@ -44,4 +52,6 @@ async def connected(settings: GatewaySettings) -> AsyncIterator[Connections]:
             orders=services.orders_channel,
             stripe=clients.browse,
             ids=attempt_ids(settings),
+            services=services,
+            stripe_clients=clients,
         )

@@ -10,7 +10,15 @@ from typing import Final, NoReturn
 import typer
 from rich.console import Console
 
-from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripePermissionMissing, StripeUnavailable
+from payments_gateway.domain.errors import VersionConflict
+from payments_gateway.domain.settlements import StepRefused
+from payments_gateway.domain.stripe_errors import (
+    IdempotencyKeyExhausted,
+    StripeKeyRefused,
+    StripePermissionMissing,
+    StripeUnavailable,
+)
+from payments_gateway.domain.subscriptions import SubscriptionNotFound
 from payments_gateway.operator_cli.connections import Connections, connected
 from payments_gateway.operator_cli.results import ExitCode, Refused, Result, UsageFault
 from payments_gateway.settings.gateway import GatewaySettings
@@ -28,6 +36,10 @@ _WIDTH_WITHOUT_TERMINAL: Final = 200
 
 ERRORS: Final[Mapping[type[Exception], tuple[ExitCode, str]]] = {
     Refused: (ExitCode.REFUSED, "{error}"),
+    StepRefused: (ExitCode.REFUSED, "refused: {error}"),
+    SubscriptionNotFound: (ExitCode.REFUSED, "there is no such subscription"),
+    VersionConflict: (ExitCode.REFUSED, "it changed meanwhile: look at it again"),
+    IdempotencyKeyExhausted: (ExitCode.UNAVAILABLE, "Stripe failed under this idempotency key; try another one"),
     UsageFault: (ExitCode.USAGE, "{error}"),
     InvalidRequest: (ExitCode.USAGE, "{error}"),
     StripeKeyRefused: (ExitCode.UNAVAILABLE, "Stripe refuses the key of GATEWAY_STRIPE_SECRET_KEY"),

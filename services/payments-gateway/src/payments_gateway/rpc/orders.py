@@ -50,7 +50,7 @@ _ERRORS: Final[Mapping[str, type[Exception]]] = {
 }
 
 _CHANNELS: Final = EnumCodec(ReportChannel, orders_pb2.ReportChannel)
-_REASONS: Final = EnumCodec(QuarantineReason, orders_pb2.QuarantineReason)
+REASONS: Final = EnumCodec(QuarantineReason, orders_pb2.QuarantineReason)
 _STATUSES: Final = EnumCodec(OrderStatus, orders_pb2.OrderStatus)
 
 
@@ -84,7 +84,7 @@ class OrdersClient:
         """Quarantine the payment, or return the decision that was made before."""
         request = orders_pb2.QuarantinePaymentRequest(
             payment=_payment_to_proto(payment),
-            reason=_REASONS.to_proto(reason),
+            reason=REASONS.to_proto(reason),
             context=context_to_proto(content) if isinstance(content, CheckoutContext) else None,
             encrypted_content=_encrypted_to_proto(content) if isinstance(content, UnreadableAttempt) else None,
             report=_report_to_proto(report),
@@ -104,12 +104,12 @@ class OrdersClient:
             )
         except _PurchaseNotFound:
             return None
-        return _purchase_from_proto(response.purchase)
+        return purchase_from_proto(response.purchase)
 
     async def get_order(self, order_id: str) -> Order:
         """Return one order."""
         response = await self._client.call(self._stub.GetOrder, orders_pb2.GetOrderRequest(order_id=order_id))
-        return _order_from_proto(response.order)
+        return order_from_proto(response.order)
 
     async def list_orders(self, user_id: str, *, page_size: int, page_token: str | None) -> OrderPage:
         """Return a page of a user's orders."""
@@ -117,7 +117,7 @@ class OrdersClient:
             self._stub.ListOrders,
             orders_pb2.ListOrdersRequest(user_id=user_id, page_size=page_size, page_token=page_token or ""),
         )
-        return OrderPage(tuple(_order_from_proto(order) for order in response.orders), response.next_page_token or None)
+        return OrderPage(tuple(order_from_proto(order) for order in response.orders), response.next_page_token or None)
 
 
 def _payment_to_proto(payment: Payment) -> orders_pb2.Payment:
@@ -148,25 +148,27 @@ def _decision_from_proto(
     response: orders_pb2.RecordPurchaseResponse | orders_pb2.QuarantinePaymentResponse,
 ) -> PaymentDecision:
     if response.decision.HasField("purchase"):
-        return replace(_purchase_from_proto(response.decision.purchase), already_recorded=response.already_recorded)
+        return replace(purchase_from_proto(response.decision.purchase), already_recorded=response.already_recorded)
     quarantined = response.decision.quarantined_payment
     return QuarantinedPayment(
-        _REASONS.from_proto(quarantined.reason, QuarantineReason.UNKNOWN),
+        REASONS.from_proto(quarantined.reason, QuarantineReason.UNKNOWN),
         content_kept=quarantined.HasField("context") or quarantined.HasField("erased_at"),
         attempt_id=quarantined.payment.attempt_id,
         already_recorded=response.already_recorded,
     )
 
 
-def _purchase_from_proto(message: orders_pb2.Purchase) -> Purchase:
+def purchase_from_proto(message: orders_pb2.Purchase) -> Purchase:
+    """Read a purchase."""
     return Purchase(
         intent_id=message.intent.id,
-        order=_order_from_proto(message.order) if message.HasField("order") else None,
+        order=order_from_proto(message.order) if message.HasField("order") else None,
         subscriptions=tuple(subscription_from_proto(one) for one in message.subscriptions),
     )
 
 
-def _order_from_proto(message: orders_pb2.Order) -> Order:
+def order_from_proto(message: orders_pb2.Order) -> Order:
+    """Read an order."""
     return Order(
         id=message.id,
         number=message.number,
@@ -184,6 +186,7 @@ def _order_from_proto(message: orders_pb2.Order) -> Order:
         erased=message.HasField("erased_at"),
         refunded=money_from_proto(message.refunded) if message.HasField("refunded") else None,
         disputed=money_from_proto(message.disputed) if message.HasField("disputed") else None,
+        adjustment=money_from_proto(message.adjustment) if message.HasField("adjustment") else None,
     )
 
 

@@ -17,6 +17,7 @@ OPERATIONS: Final = frozenset(
         "POST /v1/payment_intents/{id}/cancel",
         "GET /v1/prices",
         "GET /v1/refunds",
+        "POST /v1/refunds",
         "GET /v1/refunds/{id}",
         "POST /v1/setup_intents",
         "GET /v1/setup_intents",
@@ -32,7 +33,7 @@ OPERATIONS: Final = frozenset(
         "DELETE /v1/subscriptions/{id}",
     }
 )
-"""Operations that gateways and reconcilers use, each with a limit of its own."""
+"""Operations that gateways, reconcilers and operators use, each with a limit of its own."""
 _NAMESPACES: Final = frozenset({"billing", "billing_portal", "checkout"})
 """Parts of a path that stand before the kind of object."""
 

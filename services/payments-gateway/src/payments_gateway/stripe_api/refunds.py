@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 import stripe
 
 from payments_gateway.domain.intents import ATTEMPT_ID_KEY
+from payments_gateway.domain.money import Money
 from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentRef, Refund, RefundOwner, RefundStatus
+from payments_gateway.domain.settlements import RefundRefused
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable
 from payments_gateway.stripe_api.calls import Rejection, is_missing, translate_errors
 from payments_gateway.stripe_api.fields import read_amount, read_id, read_reference, read_time
 
 if TYPE_CHECKING:
-    from stripe.params import RefundListParams
+    from stripe.params import RefundCreateParams, RefundListParams
 
 _PAGE_SIZE: Final = 100
 
@@ -28,6 +30,15 @@ class StripeRefunds:
         with translate_errors(_rejected):
             shown = await self._refunds.retrieve_async(object_id, {"expand": ["payment_intent"]})
             return refund_from_stripe(shown.to_dict())
+
+    async def create(self, intent_id: str, amount: Money | None, *, idempotency_key: str) -> Refund:
+        """Refund an amount of a payment, or the rest of it, once for each key. It carries no metadata (P1)."""
+        params: RefundCreateParams = {"payment_intent": intent_id, "expand": ["payment_intent"]}
+        if amount is not None:
+            params["amount"] = amount.minor_units
+        with translate_errors(_refused):
+            created = await self._refunds.create_async(params, {"idempotency_key": idempotency_key})
+            return refund_from_stripe(created.to_dict())
 
     async def list_refund_ids(self, owner: RefundOwner, owner_id: str) -> list[str]:
         """Return the ids of all refunds of a charge or a PaymentIntent, from every page."""
@@ -81,6 +92,10 @@ def _payment_ref(intent: Mapping[str, Any] | None) -> PaymentRef | None:
         return None
     attempt_id = (intent.get("metadata") or {}).get(ATTEMPT_ID_KEY)
     return PaymentRef(read_id(intent["id"]), attempt_id, livemode=bool(intent["livemode"]))
+
+
+def _refused(error: Rejection) -> Exception:
+    return RefundRefused(error.code or "invalid_request_error")
 
 
 def _rejected(error: Rejection) -> Exception:

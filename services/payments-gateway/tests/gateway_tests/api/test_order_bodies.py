@@ -40,6 +40,13 @@ def test_an_order_shows_refunded_and_disputed_amounts() -> None:
     assert (returned.refunded_amount, returned.disputed_amount) == (500, 700)
 
 
+def test_an_order_shows_the_difference_from_its_cart() -> None:
+    """Negative if less was paid; null without one."""
+    body = order_to_body(replace(ORDER, adjustment=Money(-490, "usd")))
+
+    assert (body.adjustment_amount, order_to_body(ORDER).adjustment_amount) == (-490, None)
+
+
 @pytest.mark.parametrize("status", OrderStatus)
 def test_every_status_of_an_order_is_shown(status: OrderStatus) -> None:
     """The OpenAPI document lists each, also the one that stands for those of a newer version."""

@@ -1,7 +1,8 @@
 """Backfill of events that no webhook delivered: Stripe's endpoint was away, for minutes or for days (ADR 40).
 
-The cursor is the time up to which every event is handled or waits to be tried again. Stripe's list may show an event
-late, so each run begins some minutes before the cursor; the log spares it what was handled.
+The cursor is the time up to which every event is handled or waits to be tried again, by Stripe's clock: that of the
+newest event. Stripe's list may show an event late, so each run begins some minutes before the cursor; the log spares it
+what was handled.
 """
 
 import logging
@@ -68,6 +69,9 @@ class EventBackfill:
         self._now = now
         self._max_listed = max_listed
         self._span = _KEPT_AT_STRIPE
+        self._passed: datetime | None = None
+        """End of the last part, until the last of all. The cursor stays before parts without events: if our clock is
+        ahead of Stripe's, they are not over."""
 
     async def run(self) -> bool:
         """Handle the events of a part of the time since the cursor; True if there is more.
@@ -78,7 +82,8 @@ class EventBackfill:
         if claimed is None:
             return False  # another reconciler is at work
         now = self._now()
-        since = claimed.position or now - _KEPT_AT_STRIPE
+        position = claimed.position or now - _KEPT_AT_STRIPE
+        since = max(position, self._passed or position)
         until = since + self._span
         is_last = until >= now
         try:
@@ -87,13 +92,15 @@ class EventBackfill:
             listed = await self._stripe.list_between(since - OVERLAP, None if is_last else until, limit)
         except TooManyEvents:
             self._span = max(self._span / 4, _SHORTEST)
-            await self._cursors.advance(CURSOR, since, _NO_LEASE)
+            await self._cursors.advance(CURSOR, position, _NO_LEASE)
             return True
         self._span = min(self._span * 2, _KEPT_AT_STRIPE)
         for batch in (listed[first : first + _BATCH] for first in range(0, len(listed), _BATCH)):
             await self._handle(batch)
-            await self._cursors.advance(CURSOR, max(since, min(batch[-1].created_at, now)), _LEASE)
-        await self._cursors.advance(CURSOR, max(since, min(until, now)), _NO_LEASE)
+            position = max(position, min(batch[-1].created_at, now))
+            await self._cursors.advance(CURSOR, position, _LEASE)
+        await self._cursors.advance(CURSOR, position, _NO_LEASE)
+        self._passed = None if is_last else until
         if not is_last:
             return True
         return not await self._log.prune(now - _KEPT_IN_LOG)

@@ -58,7 +58,7 @@ async def test_events_that_no_webhook_delivered_are_handled(gateway: Gateway) ->
     [report] = gateway.orders.reports
     assert (report.channel, report.stripe_event_id) == (ReportChannel.RECONCILER, "evt_1")
     assert list(gateway.events.logged) == ["evt_1"]
-    assert gateway.events.position == gateway.clock.now()
+    assert gateway.events.position == event.created_at
 
 
 async def test_what_a_webhook_has_handled_is_skipped(gateway: Gateway) -> None:
@@ -73,14 +73,28 @@ async def test_what_a_webhook_has_handled_is_skipped(gateway: Gateway) -> None:
 
 async def test_an_event_that_the_list_shows_late_is_handled(gateway: Gateway) -> None:
     """Each run begins ten minutes before the cursor."""
-    stripe = FakeEventList()
+    stripe = FakeEventList(paid(gateway, 0, gateway.clock.now()))
     await exhaust(gateway, stripe)
-    stripe.events.append(paid(gateway, 1, gateway.clock.now() - OVERLAP))
+    gateway.events.logged.clear()
+    stripe.events[:] = [paid(gateway, 1, gateway.clock.now() - OVERLAP)]
 
     gateway.clock.advance(60)
     await exhaust(gateway, stripe)
 
     assert list(gateway.events.logged) == ["evt_1"]
+
+
+async def test_no_event_is_missed_although_our_clock_was_ahead(gateway: Gateway) -> None:
+    """Webhooks are refused meanwhile, so the cursor must not pass the events that Stripe has yet to create."""
+    stripe = FakeEventList(paid(gateway, 1, gateway.clock.now()))
+    gateway.clock.advance(3600)
+    await exhaust(gateway, stripe)
+    gateway.clock.advance(-3000)
+
+    stripe.events.append(paid(gateway, 2, gateway.clock.now()))
+    await exhaust(gateway, stripe)
+
+    assert sorted(gateway.events.logged) == ["evt_1", "evt_2"]
 
 
 async def test_an_event_is_handled_although_stripes_clock_is_ahead(gateway: Gateway) -> None:

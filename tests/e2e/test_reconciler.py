@@ -81,7 +81,7 @@ async def test_p3_without_webhooks_and_browsers_every_order_arrives(
 
     payments = [await quiet.orders_db.payments_of(each.attempt_id) for each in checkouts]
     subscriptions = [await quiet.orders_db.subscriptions_of(each.attempt_id) for each in checkouts]
-    assert [[row["channel"] for row in rows] for rows in payments] == [["reconciler"]] * len(checkouts)
+    assert [[row["outcome"] for row in rows] for rows in payments] == [["purchase"]] * len(checkouts)
     assert [len(rows) for rows in subscriptions] == [0, 1, 1] * 4
     assert {row["status"] for rows in subscriptions for row in rows} <= {"active", "trialing"}
 

@@ -7,11 +7,20 @@ from typing import Any
 
 import pytest
 
+from .conftest import Waiter
 from .harness.control_api import ControlApi
 from .harness.operator_command import Completed, run_command, start_command
-from .harness.shop import Shop
+from .harness.products import (
+    BillingInterval,
+    Product,
+    create_prices,
+    subscriptions_at_stripe,
+    until_on_sale_everywhere,
+)
+from .harness.shop import Cart, Line, Shop
 from .harness.system import System
 from .quarantined_payments import REASONS, WITHOUT_CART, Quarantined, quarantine_all
+from .test_subscription_failures import fail_earlier
 
 WHY = ("--reason", "ticket 4711")
 AT_ONCE = 3
@@ -47,6 +56,9 @@ async def test_p3_p5_payments_of_every_reason_are_settled_each_way(
     await control_api.until_idle()
     for payment, _ in settled:  # what Stripe reports late changes nothing
         await _require_books(system, payment)
+    audited = await run_command(system, "audit", "--since", "1d", "--grace", "0s")
+    different = {each["intent"] for each in audited.document["differences"]}
+    assert different.isdisjoint(payment.intent_id for payment, _ in settled)
     listed = await run_command(system, "quarantine", "list")
     left = {each["intent"] for each in listed.document["payments"] if each["standsAs"] is None}
     refused = {each.intent_id for each, way in settled if (each.reason, way) == ("duplicate_payment", "order")}
@@ -130,6 +142,38 @@ async def test_p7_a_payment_is_shown_without_its_buyer_unless_that_is_recorded(
     assert [each["quantity"] for each in shown.document["cart"]["items"]] == [1]
     (step,) = await _steps(system, payment.intent_id)
     assert (step["operator"], step["action"]) == ("ada", "show_personal_data")
+
+
+async def test_a_failed_activation_is_retried_or_given_up(
+    system: System, shop: Shop, control_api: ControlApi, settled: Waiter
+) -> None:
+    """Once the price is mended Stripe creates the one; nothing creates the other any more."""
+    product = Product("Tea of the month", {"usd": 1200}, billing=BillingInterval("month"))
+    [price] = await create_prices(system.stripe, [product])
+    await until_on_sale_everywhere(system, [price])
+    checkouts = [await shop.checkout(Cart([Line(price.id)])) for _ in range(2)]
+    await system.stripe.v1.prices.update_async(price.id, {"active": False})
+    for checkout in checkouts:
+        (await shop.pay(checkout)).ok()
+        await settled(checkout)
+    [(retried,), (given_up,)] = [await system.orders_db.subscriptions_of(each.attempt_id) for each in checkouts]
+    for row in (retried, given_up):
+        await fail_earlier(system, row)
+
+    refused = await run_command(system, "subscriptions", "retry", retried["id"], *WHY)
+    await fail_earlier(system, retried)
+    await system.stripe.v1.prices.update_async(price.id, {"active": True})
+    created = await run_command(system, "subscriptions", "retry", retried["id"], *WHY)
+    ended = [await run_command(system, "subscriptions", "give-up", given_up["id"], *WHY) for _ in range(2)]
+    late = await run_command(system, "subscriptions", "retry", given_up["id"], *WHY)
+
+    assert (refused.code, refused.document["status"]) == (1, "activation_failed")
+    assert (created.code, created.document["status"]) == (0, "active")
+    assert [(each.code, each.document["status"]) for each in ended] == [(0, "canceled")] * 2
+    assert (late.code, late.stderr) == (1, "holdfast: refused: it was cancelled before\n")
+    assert [each["action"] for each in await _steps(system, retried["id"])] == ["retry_subscription"] * 2
+    assert [each["action"] for each in await _steps(system, given_up["id"])] == ["give_up_subscription"]
+    assert len(await subscriptions_at_stripe(system, retried["stripe_customer_id"])) == 1
 
 
 async def _settle(system: System, payment: Quarantined, way: str, cart: Path) -> list[Completed]:

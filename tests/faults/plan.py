@@ -19,7 +19,7 @@ class Plan:
     checkouts: int = 500
     """At least this many; more until each fault has struck."""
     at_once: int = 64
-    reconcilers: int = 0
+    reconcilers: int = 2
     webhooks: bool = True
     """Stripe delivers its events."""
     browsers: bool = True

@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 
+from .audit import audit_findings
 from .buyers import Buyer, complete
 from .checker import PAYABLE, Checker, Finding
 from .faults import Fault
@@ -85,6 +86,7 @@ class _Run:
         self._report(f"{self._begun} buyers are served; nothing strikes any more")
         await self._faulty.control_api.release_deliveries()
         self._result.findings = await self._resolve()
+        self._result.findings += await audit_findings(self._faulty.system.backend)
 
     async def _serve_all_buyers(self) -> None:
         numbers = self._numbers()

@@ -1,5 +1,6 @@
 """Hundreds of checkouts under faults, with one channel alone or with a wiped Redis."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,14 @@ from .plan import Plan
 from .run import run
 
 WIPED = Plan(seed=1, checkouts=150, wipe=True, quick=True, pay_by_seconds=20.0, skew_seconds=3.0)
-WEBHOOKS_ALONE = Plan(seed=2, checkouts=100, browsers=False, quick=True, pay_by_seconds=20.0, skew_seconds=3.0)
+WEBHOOKS_ALONE = Plan(
+    seed=2, checkouts=100, reconcilers=0, browsers=False, quick=True, pay_by_seconds=20.0, skew_seconds=3.0
+)
+RECONCILERS_ALONE = Plan(
+    seed=3, checkouts=100, webhooks=False, browsers=False, quick=True, pay_by_seconds=20.0, skew_seconds=3.0
+)
+LATEST_SECONDS = 60.0
+"""Time from a payment to its decision by a reconciler that is not disturbed for long."""
 
 
 @pytest.mark.long
@@ -22,3 +30,16 @@ async def test_p1_to_p5_hold_under_faults(tmp_path: Path, plan: Plan) -> None:
     result = await run(tmp_path, plan, told.append)
 
     assert result.passed, "\n".join([*told, summary(result)])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_p3_reconcilers_alone_decide_each_payment_within_a_minute(tmp_path: Path) -> None:
+    """No webhook arrives, and no browser returns."""
+    told: list[str] = []
+
+    result = await run(tmp_path, RECONCILERS_ALONE, told.append)
+
+    paid_at = {intent.id: intent.paid_at or math.inf for intent in result.state.intents.values()}
+    assert result.passed, "\n".join([*told, summary(result)])
+    assert max(each.decided_at - paid_at[each.intent_id] for each in result.state.decisions) < LATEST_SECONDS

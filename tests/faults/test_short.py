@@ -6,7 +6,7 @@ from .__main__ import summary
 from .plan import Plan
 from .run import run
 
-SHORT = Plan(seed=7, checkouts=24, at_once=12, quick=True, skew_seconds=2.0, pay_by_seconds=8.0)
+SHORT = Plan(seed=7, checkouts=24, at_once=12, reconcilers=1, quick=True, skew_seconds=2.0, pay_by_seconds=8.0)
 
 
 async def test_p1_to_p5_hold_under_faults(tmp_path: Path) -> None:

@@ -31,6 +31,13 @@ class Cancellation:
         await self._attempts.close(attempt.attempt_id, reason)
         return await self.cancel_closed(attempt)
 
+    async def cancel_unbound(self, intent: IntentRef) -> StripeIntent:
+        """Cancel an intent that is not its attempt's: a request that Stripe failed had created it.
+
+        Its attempt is ended, or goes on with another intent. Nobody has its secret. Raises as `cancel_closed`.
+        """
+        return await self._intents.cancel(intent)
+
     async def cancel_closed(self, attempt: Cancellable) -> StripeIntent:
         """Cancel the intent of a closed attempt, and return it as Stripe shows it then: the caller judges by that.
 

@@ -1,6 +1,7 @@
 """Sweep of orphans: payable intents of ours without an attempt, whose payment could only be quarantined.
 
-checkout-session lost their attempts, or a gateway was killed between creating an intent and storing its attempt.
+checkout-session lost their attempts, or a gateway was killed between creating an intent and storing its attempt. Or
+Stripe created an intent and failed to say so, and the attempt goes on with another one.
 """
 
 import logging
@@ -14,7 +15,14 @@ from prometheus_client import Counter
 
 from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.cancellation import Cancellation
-from payments_gateway.domain.attempts import AttemptsPort, CloseReason, IntentKind, IntentRef
+from payments_gateway.domain.attempts import (
+    Attempt,
+    AttemptsPort,
+    CloseReason,
+    IntentKind,
+    IntentRef,
+    UnreadableAttempt,
+)
 from payments_gateway.domain.intent_lists import IntentListsPort, IntentPage, ListPosition
 from payments_gateway.domain.intents import IntentNotFound, IntentStatus, StripeIntent
 from payments_gateway.domain.purchases import PaymentReport, ReportChannel
@@ -38,6 +46,8 @@ _REPORT: Final = PaymentReport(ReportChannel.RECONCILER)
 class _Orphan:
     attempt_id: str
     intent: IntentRef
+    is_unbound: bool
+    """True if the attempt is ended or has another intent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,7 @@ class OrphanSweep:
                 await self._cancel(orphan)
 
     async def _as_orphan(self, intent: StripeIntent) -> _Orphan | None:
-        """Return None unless the intent is payable, of our mode, proves to be ours, and has no attempt.
+        """Return None unless the intent is payable, of our mode, proves to be ours, and is not that of an attempt.
 
         Other software and other shops on the account have intents too: only an id that one of our secrets made proves
         that one is ours (ADR 25).
@@ -125,12 +135,17 @@ class OrphanSweep:
             return None
         bind_attempt(attempt_id)
         found = await self._attempts.find(attempt_id)
-        return _Orphan(attempt_id, intent.ref) if found is None else None
+        if isinstance(found, Attempt | UnreadableAttempt) and found.intent == intent.ref:
+            return None
+        return _Orphan(attempt_id, intent.ref, is_unbound=found is not None)
 
     async def _cancel(self, orphan: _Orphan) -> None:
         """Cancel an orphan. A failure is repeated with the next pass, and stops no other."""
         try:
-            intent = await self._cancellation.close_and_cancel(orphan, CloseReason.PAY_BY_PASSED)
+            if orphan.is_unbound:
+                intent = await self._cancellation.cancel_unbound(orphan.intent)
+            else:
+                intent = await self._cancellation.close_and_cancel(orphan, CloseReason.PAY_BY_PASSED)
         except (StripeUnavailable, IntentNotFound):
             _log.warning("intent without an attempt could not be cancelled", exc_info=True)
             self._failed = True

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from payments_gateway.domain.attempts import IntentKind, IntentRef
+from payments_gateway.domain.attempts import DeleteReason, IntentKind, IntentRef
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import QuarantinedPayment, QuarantineReason
@@ -86,6 +86,27 @@ async def test_an_intent_with_an_attempt_is_left_to_its_due_check(gateway: Gatew
     await sweep(reconciler)
 
     assert "intents.cancel" not in gateway.wire.calls
+
+
+@pytest.mark.parametrize("is_ended", [False, True])
+async def test_an_intent_whose_attempt_has_another_one_is_cancelled(
+    gateway: Gateway, reconciler: Reconciler, *, is_ended: bool
+) -> None:
+    """Stripe failed after it had created one, so the attempt goes on with the next; that one stays as it is."""
+    stored = gateway.stored_attempt()
+    if is_ended:
+        await gateway.attempts.delete(ATTEMPT_ID, DeleteReason.RECORDED)
+    unbound = gateway.intents.another(ATTEMPT_ID, MUG)
+    reconciler.list_intents()
+    reconciler.clock.advance(PAST_AGE)
+    if is_ended:
+        gateway.intents.pay(stored.intent)
+
+    await sweep(reconciler)
+
+    assert gateway.status_of(unbound) == "canceled"
+    assert gateway.status_of(stored.intent) == ("succeeded" if is_ended else "requires_payment_method")
+    assert "attempts.close" not in gateway.wire.calls
 
 
 async def test_an_intent_that_its_buyer_may_pay_is_left_alone(gateway: Gateway, reconciler: Reconciler) -> None:

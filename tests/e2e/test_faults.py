@@ -150,9 +150,12 @@ async def test_every_call_of_a_scenario_has_its_rows(undisturbed: CallCounts, ki
 async def test_every_observed_call_is_in_a_table(
     environment: Environment, undisturbed: CallCounts, runs: Mapping[str, Run]
 ) -> None:
-    """All calls of the gateways are known, and each is in this table or fails in the billing scenarios."""
+    """All calls of the gateways are known, and each is in this table or fails in the billing scenarios.
+
+    The log of events is written beside the requests, and a failure is no request's.
+    """
     observed = environment.system.proxies.call_names.union(*undisturbed.values())
-    in_table = {target.call for target in TARGETS}
+    in_table = {target.call for target in TARGETS} | {OutgoingCall.LOG_EVENTS}
     in_billing = {call for kind in BILLING for call in kind.calls}
 
     assert observed <= {*in_table, READINESS_PROBE}

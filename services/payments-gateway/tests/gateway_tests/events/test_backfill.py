@@ -116,6 +116,7 @@ async def test_a_failing_event_waits_and_the_cursor_moves_on(gateway: Gateway) -
     await exhaust(gateway, stripe)
     await exhaust(gateway, stripe)
 
+    assert list(gateway.events.retries) == ["evt_1"]
     retry = gateway.events.retries["evt_1"]
     assert (retry.event, retry.reason, retry.failures) == (missing.event, "RuntimeError", 1)
     assert list(gateway.events.logged) == ["evt_2"]

@@ -354,3 +354,15 @@ async def test_quarantined_payments_are_listed_newest_first(orders: Client) -> N
     assert [(each.payment, each.context) for each in listed] == [
         (each.payment, each.context) for each in reversed(requests)
     ]
+
+
+async def test_an_event_that_no_webhook_delivered_is_recorded_with_its_id(orders: Client, sql: Any) -> None:
+    """The reconciler found it in Stripe's list."""
+    request = purchase()
+    request.report.channel = pb.REPORT_CHANNEL_RECONCILER
+    request.report.stripe_event_id = "evt_1"
+
+    await orders.RecordPurchase(request)
+
+    row = await sql.fetchrow("SELECT channel, stripe_event_id FROM payments")
+    assert tuple(row) == ("reconciler", "evt_1")

@@ -128,8 +128,8 @@ def _report_from_proto(fields: FieldReader, message: orders_pb2.PaymentReport) -
     event_id = fields.optional_id("report.stripe_event_id", message.stripe_event_id)
     if channel is ReportChannel.WEBHOOK:
         fields.require(event_id, "report.stripe_event_id", "is required for a webhook")
-    elif event_id:
-        fields.require(channel is None, "report.stripe_event_id", "must be empty unless a webhook reported")
+    elif channel is ReportChannel.BROWSER_RETURN:
+        fields.require(event_id is None, "report.stripe_event_id", "must be empty for a browser's return")
     return PaymentReport(channel, event_id)
 
 

@@ -110,11 +110,11 @@ def _event_sweeps(
     services: Services, clients: StripeClients, payments: PaymentUseCases, settings: ReconcilerSettings
 ) -> Sequence[Sweep]:
     """Return the sweeps of Stripe's events and of unfinished subscriptions."""
-    events = StripeEvents(clients.browse)
+    events, lease = StripeEvents(clients.browse), timedelta(seconds=settings.reconcile_lease_seconds)
     backfill = EventBackfill(
-        events, services.event_log, services.event_retries, services.cursors, payments.dispatcher, now=_now
+        events, services.event_log, services.event_retries, services.cursors, payments.dispatcher, lease=lease, now=_now
     )
-    retries = EventRetries(services.event_retries, payments.dispatcher, version=GATEWAY_VERSION)
+    retries = EventRetries(services.event_retries, payments.dispatcher, lease=lease, version=GATEWAY_VERSION)
     pause = timedelta(seconds=settings.reconcile_subscriptions_seconds)
     unfinished = UnfinishedSubscriptions(services.subscriptions, payments.activation, older_than=pause, now=_now)
     return (

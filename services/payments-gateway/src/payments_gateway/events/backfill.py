@@ -37,7 +37,6 @@ OVERLAP: Final = timedelta(minutes=10)
 _KEPT_AT_STRIPE: Final = timedelta(days=30)
 _KEPT_IN_LOG: Final = timedelta(days=35)
 """Longer than Stripe lists an event."""
-_LEASE: Final = timedelta(minutes=1)
 _BATCH: Final = 100
 _MAX_LISTED: Final = 10_000
 """Events that one run holds in memory. With more, the run takes a part of the time."""
@@ -57,15 +56,17 @@ class EventBackfill:
         cursors: CursorsPort,
         dispatcher: WebhookDispatcher,
         *,
+        lease: timedelta,
         now: Callable[[], datetime],
         max_listed: int = _MAX_LISTED,
     ) -> None:
-        """`max_listed` is the number of events that one run holds in memory."""
+        """Keep the cursor for the lease; a batch renews it. A run holds max_listed events in memory."""
         self._stripe = stripe
         self._log = log
         self._retries = retries
         self._cursors = cursors
         self._dispatcher = dispatcher
+        self._lease = lease
         self._now = now
         self._max_listed = max_listed
         self._span = _KEPT_AT_STRIPE
@@ -78,7 +79,7 @@ class EventBackfill:
 
         Raises StripeUnavailable, ServiceUnavailable: the cursor stays before what was not handled.
         """
-        claimed = await self._cursors.claim(CURSOR, _LEASE)
+        claimed = await self._cursors.claim(CURSOR, self._lease)
         if claimed is None:
             return False  # another reconciler is at work
         now = self._now()
@@ -98,7 +99,7 @@ class EventBackfill:
         for batch in (listed[first : first + _BATCH] for first in range(0, len(listed), _BATCH)):
             await self._handle(batch)
             position = max(position, min(batch[-1].created_at, now))
-            await self._cursors.advance(CURSOR, position, _LEASE)
+            await self._cursors.advance(CURSOR, position, self._lease)
         await self._cursors.advance(CURSOR, position, _NO_LEASE)
         self._passed = None if is_last else until
         if not is_last:

@@ -15,20 +15,22 @@ RETRIES: Final = Counter("holdfast_event_retries", "Retries of events, by outcom
 
 SWEEP: Final = "event_retries"
 _LIMIT: Final = 100
-_LEASE: Final = timedelta(minutes=5)
 
 
 class EventRetries:
     """Tries events again. `version` is that of this gateway."""
 
-    def __init__(self, retries: EventRetriesPort, dispatcher: WebhookDispatcher, *, version: str) -> None:
+    def __init__(
+        self, retries: EventRetriesPort, dispatcher: WebhookDispatcher, *, lease: timedelta, version: str
+    ) -> None:
         self._retries = retries
         self._dispatcher = dispatcher
+        self._lease = lease
         self._version = version
 
     async def run(self) -> bool:
         """Try due events again; True if there may be more. Raises ServiceUnavailable."""
-        claimed = await self._retries.claim_due(_LIMIT, _LEASE, self._version)
+        claimed = await self._retries.claim_due(_LIMIT, self._lease, self._version)
         BACKLOG.labels(SWEEP).set(claimed.waiting)
         await for_each(claimed.retries, self._retry)
         return len(claimed.retries) == _LIMIT

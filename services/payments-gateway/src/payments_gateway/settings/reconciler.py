@@ -47,7 +47,7 @@ class ReconcilerSettings(BackendSettings):
         default=60.0,
         ge=1,
         le=3600,
-        description="Time after which the due attempts of a killed reconciler are claimed by another.",
+        description="Time after which the work of a killed reconciler is claimed by another.",
     )
     reconcile_orphan_hours: float | None = Field(
         default=None,

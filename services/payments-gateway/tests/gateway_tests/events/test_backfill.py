@@ -25,7 +25,7 @@ def backfill(gateway: Gateway, stripe: FakeEventList, *, max_listed: int = 100) 
     """Return a backfill as another reconciler has it."""
     events = gateway.events
     return EventBackfill(
-        stripe, events, events, events, gateway.dispatcher, now=gateway.clock.now, max_listed=max_listed
+        stripe, events, events, events, gateway.dispatcher, lease=MINUTE, now=gateway.clock.now, max_listed=max_listed
     )
 
 
@@ -213,7 +213,7 @@ async def test_a_retry_is_finished_once_it_was_handled(gateway: Gateway) -> None
     """Until then each failure is counted."""
     event = paid(gateway, 1, gateway.clock.now())
     await gateway.events.put(EventRetry(event.id, event.type, event.event, event.created_at, "StripeUnavailable"))
-    retries = EventRetries(gateway.events, gateway.dispatcher, version="1.0")
+    retries = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0")
     gateway.wire.fail("orders.record_purchase", ServiceUnavailable("orders"))
     await retries.run()
     failed = gateway.events.retries["evt_1"]
@@ -230,10 +230,10 @@ async def test_an_object_that_was_not_understood_is_tried_by_another_version(gat
     event = paid(gateway, 1, gateway.clock.now()).event
     await UnsupportedObjects(gateway.events, version="1.0", now=gateway.clock.now).put(event)
 
-    same = EventRetries(gateway.events, gateway.dispatcher, version="1.0")
+    same = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0")
     await same.run()
     waiting = list(gateway.events.retries)
-    await EventRetries(gateway.events, gateway.dispatcher, version="1.1").run()
+    await EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.1").run()
 
     assert waiting == [event.ref.id]  # type: ignore[union-attr]  # a payment
     assert (gateway.events.retries, len(gateway.orders.purchases())) == ({}, 1)

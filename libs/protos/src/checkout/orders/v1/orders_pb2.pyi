@@ -253,7 +253,9 @@ class PaymentReport(_message.Message):
     STRIPE_EVENT_ID_FIELD_NUMBER: _builtins.int
     channel: Global___ReportChannel.ValueType
     stripe_event_id: _builtins.str
-    """Stripe event id for REPORT_CHANNEL_WEBHOOK; empty otherwise."""
+    """Stripe event id; required for REPORT_CHANNEL_WEBHOOK, empty for REPORT_CHANNEL_BROWSER_RETURN, and set for
+    REPORT_CHANNEL_RECONCILER if an event that no webhook delivered reports it.
+    """
     def __init__(
         self,
         *,

@@ -93,6 +93,18 @@ async def test_a_decision_has_what_stripe_can_be_compared_with(orders: Client, a
     assert (quarantined.quarantined, list(quarantined.refunded)) == (True, [])
 
 
+async def test_every_decision_of_an_attempt_is_found(orders: Client, audit: Audit) -> None:
+    """Its purchase, and the payments that came after it."""
+    bought = purchase(intent_id="pi_1")
+    again = purchase(intent_id="pi_2", attempt_id=bought.payment.attempt_id)
+    for request in (bought, again, purchase(intent_id="pi_3")):
+        await orders.RecordPurchase(request)
+
+    found = await audit.FindPayments(pb.FindPaymentsRequest(attempt_ids=[bought.payment.attempt_id]))
+
+    assert {each.intent.id: each.quarantined for each in found.payments} == {"pi_1": False, "pi_2": True}
+
+
 async def test_setup_intents_are_listed_apart(orders: Client, audit: Audit) -> None:
     """As Stripe lists them."""
     request = cart(recurring_line(1))

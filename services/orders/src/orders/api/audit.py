@@ -1,6 +1,5 @@
 """Requests and responses of AuditService."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from checkout.common.v1 import common_pb2
@@ -8,7 +7,7 @@ from checkout.orders.v1 import audit_pb2
 from orders.api.field_reader import FieldReader
 from orders.api.messages import INTENT_KINDS, intent_to_proto, money_to_proto, timestamp_to_proto
 from orders.api.paging import read_cursor, read_page_size
-from orders.domain.audit import PaymentRange, RecordedPayment
+from orders.domain.audit import PaymentIds, PaymentRange, RecordedPayment
 from orders.domain.pagination import PageRequest
 
 PAYMENTS_LIST: Final = "payments"
@@ -30,11 +29,15 @@ def payment_range_from_proto(request: audit_pb2.ListPaymentsRequest) -> PaymentR
         )
 
 
-def intent_ids_from_proto(request: audit_pb2.FindPaymentsRequest) -> Sequence[str]:
-    """Read the ids of intents."""
+def payment_ids_from_proto(request: audit_pb2.FindPaymentsRequest) -> PaymentIds:
+    """Read the ids of intents and of attempts."""
     with FieldReader() as fields:
-        fields.require(len(request.intent_ids) <= MAX_PAYMENTS, "intent_ids", f"must have at most {MAX_PAYMENTS}")
-        return [fields.id(f"intent_ids[{place}]", each) for place, each in enumerate(request.intent_ids)]
+        for name, ids in (("intent_ids", request.intent_ids), ("attempt_ids", request.attempt_ids)):
+            fields.require(len(ids) <= MAX_PAYMENTS, name, f"must have at most {MAX_PAYMENTS}")
+        return PaymentIds(
+            [fields.id(f"intent_ids[{place}]", each) for place, each in enumerate(request.intent_ids)],
+            [fields.attempt_id(f"attempt_ids[{place}]", each) for place, each in enumerate(request.attempt_ids)],
+        )
 
 
 def recorded_payment_to_proto(payment: RecordedPayment) -> audit_pb2.RecordedPayment:

@@ -36,9 +36,9 @@ class AuditServicer(pb_grpc.AuditServiceServicer):
     async def FindPayments(  # noqa: N802 - the contract's name
         self, request: pb.FindPaymentsRequest, context: grpc.ServicerContext
     ) -> pb.FindPaymentsResponse:
-        """Return the decisions on some intents."""
-        intent_ids = audit.intent_ids_from_proto(request)
-        found = await self._run(context, lambda: self._reader.find_payments(intent_ids))
+        """Return the decisions on some intents and of some attempts."""
+        asked = audit.payment_ids_from_proto(request)
+        found = await self._run(context, lambda: self._reader.find_payments(asked))
         return pb.FindPaymentsResponse(payments=map(audit.recorded_payment_to_proto, found))
 
     async def _run(self, context: grpc.ServicerContext, work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -1,6 +1,6 @@
 """Payment decisions as an audit compares them with Stripe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +23,14 @@ class RecordedPayment:
     """False for a purchase."""
     refunded: Mapping[str, int]
     """Sums, in minor units, of the refunds that succeeded or are under way, by currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentIds:
+    """Ids of intents and of attempts."""
+
+    intents: Sequence[str]
+    attempts: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

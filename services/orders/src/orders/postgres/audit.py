@@ -1,12 +1,11 @@
 """Payment decisions for an audit, on PostgreSQL. Each method is one statement."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, Row, Select, Text, any_, bindparam, select
+from sqlalchemy import ARRAY, Row, Select, Text, any_, bindparam, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orders.domain.audit import PaymentRange, RecordedPayment
+from orders.domain.audit import PaymentIds, PaymentRange, RecordedPayment
 from orders.domain.checkout import Money
 from orders.domain.payments import Intent
 from orders.domain.purchases import Outcome
@@ -30,7 +29,15 @@ _LIST: Final = _PAYMENTS.where(
     PAYMENTS.c.kind == bindparam("of_kind", type_=PAYMENTS.c.kind.type),
     PAYMENTS.c.intent_created_at >= bindparam("created_from"),
 ).order_by(PAYMENTS.c.intent_created_at.desc(), PAYMENTS.c.intent_id.desc())
-_FIND: Final = _PAYMENTS.where(PAYMENTS.c.intent_id == any_(bindparam("intent_ids", type_=ARRAY(Text))))
+_of_attempts: Final = PAYMENTS.c.attempt_id == any_(bindparam("attempt_ids", type_=ARRAY(Text)))
+# Each condition has an index. The outcomes are no parameters: two of the indexes are those of one outcome.
+_FIND: Final = _PAYMENTS.where(
+    or_(
+        PAYMENTS.c.intent_id == any_(bindparam("intent_ids", type_=ARRAY(Text))),
+        _of_attempts & text("payments.outcome = 'purchase'"),
+        _of_attempts & text("payments.outcome = 'quarantined'"),
+    )
+)
 
 
 class PostgresAuditRepository:
@@ -48,9 +55,10 @@ class PostgresAuditRepository:
         values = {"of_kind": asked.kind, "created_from": asked.created_from}
         return [_payment_from_row(row) for row in await self._connection.execute(statement, values)]
 
-    async def find_payments(self, intent_ids: Sequence[str]) -> list[RecordedPayment]:
-        """Read rows of the primary key."""
-        found = await self._connection.execute(_FIND, {"intent_ids": list(intent_ids)})
+    async def find_payments(self, asked: PaymentIds) -> list[RecordedPayment]:
+        """Read rows by two indexes."""
+        values = {"intent_ids": list(asked.intents), "attempt_ids": list(asked.attempts)}
+        found = await self._connection.execute(_FIND, values)
         return [_payment_from_row(row) for row in found]
 
 

@@ -86,6 +86,7 @@ class PaymentRow(Row):
         Index(ONE_PURCHASE_PER_ATTEMPT, "attempt_id", unique=True, postgresql_where=text("outcome = 'purchase'")),
         # Keyset of the audit, in the order of Stripe's lists.
         Index("payments_by_intent_creation", "kind", "intent_created_at", "intent_id"),
+        Index("payments_quarantined_attempts", "attempt_id", postgresql_where=text("outcome = 'quarantined'")),
         Index("payments_quarantined", "decided_at", "intent_id", postgresql_where=text("outcome = 'quarantined'")),
         # Targets of the foreign keys of orders (P3, P5) and of subscriptions, which have no amount (P3).
         UniqueConstraint("intent_id", "outcome", "amount_minor", "currency", name="payments_amount_key"),

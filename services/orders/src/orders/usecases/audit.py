@@ -1,8 +1,6 @@
 """Reading payment decisions for an audit."""
 
-from collections.abc import Sequence
-
-from orders.domain.audit import PaymentRange, RecordedPayment
+from orders.domain.audit import PaymentIds, PaymentRange, RecordedPayment
 from orders.domain.pagination import Cursor, Page, paginate
 from orders.usecases.unit_of_work import UnitOfWorkFactory
 
@@ -19,7 +17,7 @@ class AuditReader:
             rows = await unit.audit.list_payments(asked, asked.page.size + 1)
         return paginate(rows, asked.page.size, lambda row: Cursor(row.intent_created_at, row.intent.id))
 
-    async def find_payments(self, intent_ids: Sequence[str]) -> list[RecordedPayment]:
-        """Return the decisions on intents, without those that are not decided."""
+    async def find_payments(self, asked: PaymentIds) -> list[RecordedPayment]:
+        """Return the decisions on intents and of attempts, without those that are not decided."""
         async with self._begin() as unit:
-            return await unit.audit.find_payments(intent_ids)
+            return await unit.audit.find_payments(asked)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from orders.domain.audit import PaymentRange, RecordedPayment
+from orders.domain.audit import PaymentIds, PaymentRange, RecordedPayment
 from orders.domain.checkout import CheckoutContext
 from orders.domain.customers import CustomerOwner
 from orders.domain.orders import Order, OrderStatus
@@ -269,8 +269,8 @@ class AuditRepository(Protocol):
     async def list_payments(self, asked: PaymentRange, limit: int) -> list[RecordedPayment]:
         """Return decisions after the page's cursor, those whose intent was created last first."""
 
-    async def find_payments(self, intent_ids: Sequence[str]) -> list[RecordedPayment]:
-        """Return the decisions on intents."""
+    async def find_payments(self, asked: PaymentIds) -> list[RecordedPayment]:
+        """Return the decisions on intents and of attempts."""
 
 
 class UnitOfWork(Protocol):

@@ -38,9 +38,14 @@ class RecordedPaymentsClient:
 
     async def find(self, intent_ids: Sequence[str]) -> Mapping[str, RecordedPayment]:
         """Return the decisions on intents."""
-        response = await self._client.call(
-            self._stub.FindPayments, audit_pb2.FindPaymentsRequest(intent_ids=intent_ids)
-        )
+        return await self._find(audit_pb2.FindPaymentsRequest(intent_ids=intent_ids))
+
+    async def find_by_attempt(self, attempt_id: str) -> Mapping[str, RecordedPayment]:
+        """Return the decisions of an attempt."""
+        return await self._find(audit_pb2.FindPaymentsRequest(attempt_ids=[attempt_id]))
+
+    async def _find(self, request: audit_pb2.FindPaymentsRequest) -> Mapping[str, RecordedPayment]:
+        response = await self._client.call(self._stub.FindPayments, request)
         return {payment.intent.id: _payment_from_proto(payment) for payment in response.payments}
 
 

@@ -7,6 +7,7 @@ OPERATIONS: Final = frozenset(
         "POST /v1/customers",
         "POST /v1/customers/{id}",
         "POST /v1/billing_portal/sessions",
+        "GET /v1/disputes",
         "GET /v1/disputes/{id}",
         "GET /v1/events",
         "GET /v1/invoices",

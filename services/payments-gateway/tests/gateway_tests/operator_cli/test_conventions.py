@@ -2,14 +2,11 @@
 
 import json
 
-import grpc
 import pytest
-
-from checkout.session.v1 import checkout_session_pb2
 
 from ..operator_command import environment, holdfast
 from ..samples import ATTEMPT_ID
-from ..service_stand_ins import OrdersStandIn, Refusal, SessionStandIn
+from ..service_stand_ins import OrdersStandIn
 
 
 async def test_help_names_verbs_and_exit_codes() -> None:
@@ -23,10 +20,10 @@ async def test_help_names_verbs_and_exit_codes() -> None:
 
 async def test_an_unavailable_dependency_is_exit_code_3() -> None:
     """A script may run the command again; standard output stays empty for its parser."""
-    failed = await holdfast(environment(), "explain", ATTEMPT_ID, "--json")
+    failed = await holdfast(environment(), "quarantine", "show", "pi_1", "--json")
 
     assert (failed.code, failed.stdout) == (3, "")
-    assert failed.stderr.endswith("holdfast: checkout-session is unavailable; run the command again\n")
+    assert failed.stderr.endswith("holdfast: orders is unavailable; run the command again\n")
 
 
 @pytest.mark.parametrize("arguments", [("explain",), ("explain", ATTEMPT_ID, "--loud"), ("forget",)])
@@ -48,8 +45,8 @@ async def test_missing_settings_are_exit_code_2() -> None:
 
 async def test_a_fault_of_the_program_is_exit_code_4() -> None:
     """The log has types and places, not what a message may quote (P7)."""
-    async with SessionStandIn().served_at() as target:  # it answers INTERNAL
-        failed = await holdfast(environment(checkout_session=target), "explain", ATTEMPT_ID)
+    async with OrdersStandIn().served_at() as target:  # it knows no such rpc
+        failed = await holdfast(environment(orders=target), "quarantine", "show", "pi_1")
 
     assert (failed.code, failed.stdout) == (4, "")
     log, said = failed.stderr.splitlines()
@@ -57,34 +54,10 @@ async def test_a_fault_of_the_program_is_exit_code_4() -> None:
     assert said == "holdfast: failed: the log above says where"
 
 
-async def test_what_is_not_found_is_exit_code_1() -> None:
-    """Running the command again would not help."""
-    orders, session = OrdersStandIn(), SessionStandIn()
-    session.answer = Refusal(grpc.StatusCode.NOT_FOUND, "attempt_not_found")
-    orders.answer = Refusal(grpc.StatusCode.NOT_FOUND, "purchase_not_found")
+async def test_what_did_not_answer_is_named_and_the_rest_shown() -> None:
+    """Half an explanation helps in an outage; its exit code tells it from a whole one."""
+    shown = await holdfast(environment(), "explain", ATTEMPT_ID, "--json")
 
-    async with session.served_at() as session_target, orders.served_at() as orders_target:
-        variables = environment(checkout_session=session_target, orders=orders_target)
-        refused = await holdfast(variables, "explain", ATTEMPT_ID)
-
-    assert (refused.code, refused.stdout) == (1, "")
-    assert refused.stderr == "holdfast: no attempt and no purchase has this id\n"
-
-
-async def test_json_is_one_document_on_standard_output() -> None:
-    """Scripts parse it; people get a table of the same."""
-    orders, session = OrdersStandIn(), SessionStandIn()
-    session.answer = checkout_session_pb2.GetAttemptResponse(
-        tombstone=checkout_session_pb2.Tombstone(
-            attempt_id=ATTEMPT_ID, reason=checkout_session_pb2.DELETE_REASON_CANCELLED
-        )
-    )
-    orders.answer = Refusal(grpc.StatusCode.NOT_FOUND, "purchase_not_found")
-
-    async with session.served_at() as session_target, orders.served_at() as orders_target:
-        variables = environment(checkout_session=session_target, orders=orders_target)
-        document = await holdfast(variables, "explain", ATTEMPT_ID, "--json")
-        table = await holdfast(variables, "explain", ATTEMPT_ID)
-
-    assert document.document == {"attempt": "deleted: cancelled", "purchase": None}
-    assert "deleted: cancelled" in table.stdout
+    assert shown.code == 3
+    assert shown.document["unavailable"] == ["checkout-session", "orders"]
+    assert shown.document["next"] == ["Unknown: checkout-session, orders did not answer. Run the command again."]

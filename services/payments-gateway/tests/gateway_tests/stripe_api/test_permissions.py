@@ -12,6 +12,7 @@ import pytest
 import stripe
 
 from payments_gateway.domain.attempts import IntentKind, IntentRef
+from payments_gateway.domain.audit import Window
 from payments_gateway.domain.intents import CustomerMissing, IntentNotFound, IntentParams
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.refunds import RefundOwner
@@ -21,6 +22,7 @@ from payments_gateway.stripe_api.catalogue import StripeCatalogue
 from payments_gateway.stripe_api.customers import StripeCustomers
 from payments_gateway.stripe_api.events import StripeEvents
 from payments_gateway.stripe_api.intents import StripeIntents
+from payments_gateway.stripe_api.paid_intents import StripePaidIntents
 from payments_gateway.stripe_api.portal import StripePortalSessions
 from payments_gateway.stripe_api.refunds import StripeDisputes, StripeRefunds
 from payments_gateway.stripe_api.subscriptions import StripeSubscriptions
@@ -28,7 +30,7 @@ from payments_gateway.subscriptions.portal import PortalNotConfigured
 from stripe_simulator.testing import SimulatedStripe, simulated_stripe
 
 from ..billing_samples import SUBSCRIPTION
-from ..samples import ATTEMPT_ID
+from ..samples import ATTEMPT_ID, INTENT_CREATED_AT
 from ..stripe_stand_in import roomy_limiter, stripe_client
 
 Call = Callable[[stripe.StripeClient], Awaitable[object]]
@@ -37,6 +39,8 @@ PERMISSIONS: Final = dict(re.findall(r"`rak_(\w+)_(read|write)`", DEPLOYMENT.rea
 KEY: Final = "rk_test_0123456789abcd"
 PAYMENT: Final = IntentRef("pi_1", IntentKind.PAYMENT)
 SETUP: Final = IntentRef("seti_1", IntentKind.SETUP)
+PAYMENTS: Final = Window(IntentKind.PAYMENT, INTENT_CREATED_AT)
+SETUPS: Final = Window(IntentKind.SETUP, INTENT_CREATED_AT)
 FOR_A_MUG: Final = IntentParams(IntentKind.PAYMENT, Money(1250, "usd"), None)
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 FOR_A_PLAN: Final = IntentParams(IntentKind.SETUP, Money(0, "usd"), "cus_1")
@@ -62,6 +66,8 @@ CALLS: Final[list[tuple[set[str], Call]]] = [
     ({"plan", "product", "shipping_rate"}, lambda api: StripeCatalogue(api).read()),
     ({"customer_portal"}, lambda api: StripePortalSessions(api).create("cus_1", None)),
     ({"event"}, lambda api: StripeEvents(api).list_between(EPOCH, EPOCH, None)),
+    ({"payment_intent", "charge"}, lambda api: StripePaidIntents(api).page(PAYMENTS, None)),
+    ({"setup_intent"}, lambda api: StripePaidIntents(api).page(SETUPS, None)),
     ({"webhook"}, lambda api: api.v1.webhook_endpoints.delete_async("we_1")),
 ]
 """Calls of the gateway and of its command, with the resources that each needs."""

@@ -26,7 +26,7 @@ from checkout.common.v1 import common_pb2 as checkout_dot_common_dot_v1_dot_comm
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63heckout/orders/v1/audit.proto\x12\x12\x63heckout.orders.v1\x1a\x1f\x63heckout/common/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x02\n\x0fRecordedPayment\x12*\n\x06intent\x18\x01 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12+\n\x08received\x18\x03 \x01(\x0b\x32\x19.checkout.common.v1.Money\x12\x10\n\x08livemode\x18\x04 \x01(\x08\x12\x35\n\x11intent_created_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndecided_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bquarantined\x18\x07 \x01(\x08\x12+\n\x08refunded\x18\x08 \x03(\x0b\x32\x19.checkout.common.v1.Money\"\x9d\x01\n\x13ListPaymentsRequest\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.checkout.common.v1.Intent.Kind\x12\x30\n\x0c\x63reated_from\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"f\n\x14ListPaymentsResponse\x12\x35\n\x08payments\x18\x01 \x03(\x0b\x32#.checkout.orders.v1.RecordedPayment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x13\x46indPaymentsRequest\x12\x12\n\nintent_ids\x18\x01 \x03(\t\"M\n\x14\x46indPaymentsResponse\x12\x35\n\x08payments\x18\x01 \x03(\x0b\x32#.checkout.orders.v1.RecordedPayment2\xd4\x01\n\x0c\x41uditService\x12\x61\n\x0cListPayments\x12\'.checkout.orders.v1.ListPaymentsRequest\x1a(.checkout.orders.v1.ListPaymentsResponse\x12\x61\n\x0c\x46indPayments\x12\'.checkout.orders.v1.FindPaymentsRequest\x1a(.checkout.orders.v1.FindPaymentsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63heckout/orders/v1/audit.proto\x12\x12\x63heckout.orders.v1\x1a\x1f\x63heckout/common/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x02\n\x0fRecordedPayment\x12*\n\x06intent\x18\x01 \x01(\x0b\x32\x1a.checkout.common.v1.Intent\x12\x12\n\nattempt_id\x18\x02 \x01(\t\x12+\n\x08received\x18\x03 \x01(\x0b\x32\x19.checkout.common.v1.Money\x12\x10\n\x08livemode\x18\x04 \x01(\x08\x12\x35\n\x11intent_created_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndecided_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bquarantined\x18\x07 \x01(\x08\x12+\n\x08refunded\x18\x08 \x03(\x0b\x32\x19.checkout.common.v1.Money\"\x9d\x01\n\x13ListPaymentsRequest\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.checkout.common.v1.Intent.Kind\x12\x30\n\x0c\x63reated_from\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"f\n\x14ListPaymentsResponse\x12\x35\n\x08payments\x18\x01 \x03(\x0b\x32#.checkout.orders.v1.RecordedPayment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x13\x46indPaymentsRequest\x12\x12\n\nintent_ids\x18\x01 \x03(\t\x12\x13\n\x0b\x61ttempt_ids\x18\x02 \x03(\t\"M\n\x14\x46indPaymentsResponse\x12\x35\n\x08payments\x18\x01 \x03(\x0b\x32#.checkout.orders.v1.RecordedPayment2\xd4\x01\n\x0c\x41uditService\x12\x61\n\x0cListPayments\x12\'.checkout.orders.v1.ListPaymentsRequest\x1a(.checkout.orders.v1.ListPaymentsResponse\x12\x61\n\x0c\x46indPayments\x12\'.checkout.orders.v1.FindPaymentsRequest\x1a(.checkout.orders.v1.FindPaymentsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,9 +40,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPAYMENTSRESPONSE']._serialized_start=596
   _globals['_LISTPAYMENTSRESPONSE']._serialized_end=698
   _globals['_FINDPAYMENTSREQUEST']._serialized_start=700
-  _globals['_FINDPAYMENTSREQUEST']._serialized_end=741
-  _globals['_FINDPAYMENTSRESPONSE']._serialized_start=743
-  _globals['_FINDPAYMENTSRESPONSE']._serialized_end=820
-  _globals['_AUDITSERVICE']._serialized_start=823
-  _globals['_AUDITSERVICE']._serialized_end=1035
+  _globals['_FINDPAYMENTSREQUEST']._serialized_end=762
+  _globals['_FINDPAYMENTSRESPONSE']._serialized_start=764
+  _globals['_FINDPAYMENTSRESPONSE']._serialized_end=841
+  _globals['_AUDITSERVICE']._serialized_start=844
+  _globals['_AUDITSERVICE']._serialized_end=1056
 # @@protoc_insertion_point(module_scope)

@@ -135,18 +135,26 @@ class FindPaymentsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INTENT_IDS_FIELD_NUMBER: _builtins.int
+    ATTEMPT_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def intent_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """At most 1000."""
+        """Intents whose decisions are returned. At most 1000."""
+
+    @_builtins.property
+    def attempt_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Attempts whose decisions are returned, too: one purchase at most, and any number of quarantined payments. At most
+        1000.
+        """
 
     def __init__(
         self,
         *,
         intent_ids: _abc.Iterable[_builtins.str] | None = ...,
+        attempt_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["intent_ids", b"intent_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_ids", b"attempt_ids", "intent_ids", b"intent_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

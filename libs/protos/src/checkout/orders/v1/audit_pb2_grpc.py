@@ -63,7 +63,7 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FindPayments(self, request, context):
-        """Returns the decisions on some intents, in any order. Those that are not decided are left out.
+        """Returns the decisions on some intents and of some attempts, in any order. Those that are not decided are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

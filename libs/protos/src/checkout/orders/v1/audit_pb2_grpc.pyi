@@ -39,7 +39,7 @@ class AuditServiceStub:
     ListPayments: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListPaymentsRequest, _audit_pb2.ListPaymentsResponse]
     """Lists payment decisions on intents of one kind, those whose intent was created last first."""
     FindPayments: _grpc.UnaryUnaryMultiCallable[_audit_pb2.FindPaymentsRequest, _audit_pb2.FindPaymentsResponse]
-    """Returns the decisions on some intents, in any order. Those that are not decided are left out."""
+    """Returns the decisions on some intents and of some attempts, in any order. Those that are not decided are left out."""
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -52,7 +52,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     ListPayments: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListPaymentsRequest, _audit_pb2.ListPaymentsResponse]  # type: ignore[assignment]
     """Lists payment decisions on intents of one kind, those whose intent was created last first."""
     FindPayments: _aio.UnaryUnaryMultiCallable[_audit_pb2.FindPaymentsRequest, _audit_pb2.FindPaymentsResponse]  # type: ignore[assignment]
-    """Returns the decisions on some intents, in any order. Those that are not decided are left out."""
+    """Returns the decisions on some intents and of some attempts, in any order. Those that are not decided are left out."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Read access to payment decisions by the creation of their intents, as Stripe lists them. It writes nothing and tells no
@@ -74,6 +74,6 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.FindPaymentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.FindPaymentsResponse, _abc.Awaitable[_audit_pb2.FindPaymentsResponse]]:
-        """Returns the decisions on some intents, in any order. Those that are not decided are left out."""
+        """Returns the decisions on some intents and of some attempts, in any order. Those that are not decided are left out."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -435,6 +435,7 @@ _TABLES = (
 _INDEXES = (
     "CREATE UNIQUE INDEX payments_one_purchase_per_attempt ON payments (attempt_id) WHERE outcome = 'purchase'",
     "CREATE INDEX payments_by_intent_creation ON payments (kind, intent_created_at, intent_id)",
+    "CREATE INDEX payments_quarantined_attempts ON payments (attempt_id) WHERE outcome = 'quarantined'",
     "CREATE INDEX payments_quarantined ON payments (decided_at, intent_id) WHERE outcome = 'quarantined'",
     "CREATE INDEX orders_by_user ON orders (user_id, created_at, id)",
     "CREATE INDEX subscriptions_by_user ON subscriptions (user_id, created_at, id)",

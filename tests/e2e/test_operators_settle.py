@@ -12,8 +12,10 @@ from .harness.control_api import ControlApi
 from .harness.operator_command import Completed, run_command, start_command
 from .harness.products import (
     BillingInterval,
+    Plans,
     Product,
     create_prices,
+    mixed_cart,
     subscriptions_at_stripe,
     until_on_sale_everywhere,
 )
@@ -25,7 +27,7 @@ from .test_subscription_failures import fail_earlier
 WHY = ("--reason", "ticket 4711")
 AT_ONCE = 3
 WAYS = ("order", "refunded", "written-off", "at once", "twice")
-"""Each reason is settled in each way: at once by two operators in two ways, and twice by the same one."""
+"""Each reason is settled in each way: by two operators in two ways at once, and twice at once in one way."""
 
 
 @pytest.mark.long
@@ -83,6 +85,24 @@ async def test_p5_an_order_of_another_amount_shows_the_buyer_its_adjustment(
     assert not await system.attempt_store.has_content(payment.checkout.attempt_id)
     (step,) = await _steps(system, payment.intent_id)
     assert (step["operator"], step["action"], step["reason"]) == ("ada", "settle_payment", "ticket 4711")
+
+
+async def test_p5_a_mixed_cart_that_is_settled_as_an_order_begins_its_subscription(
+    system: System, shop: Shop, control_api: ControlApi, plans: Plans
+) -> None:
+    """With the card that paid."""
+    await control_api.add_webhook_rule(types=["payment_intent.succeeded"], hold=True)
+    checkout = await shop.checkout(mixed_cart(system, plans, {"mug": 1}, {"tea": 1}))
+    await system.stripe.v1.payment_intents.update_async(checkout.intent_id, {"amount": checkout.amount + 10})
+    (await shop.pay(checkout)).ok()
+    assert (await shop.complete(checkout)).ok()["status"] == "needs_review"
+
+    settled = await run_command(system, "quarantine", "settle", checkout.intent_id, "--as", "order", *WHY)
+
+    assert (settled.code, settled.stderr) == (0, "")
+    purchase = (await shop.status(checkout.attempt_id)).ok()["purchase"]
+    assert (purchase["order"]["totalAmount"], purchase["order"]["adjustmentAmount"]) == (checkout.amount + 10, 10)
+    assert [each["status"] for each in purchase["subscriptions"]] == ["active"]
 
 
 async def test_a_refund_that_was_killed_is_finished_by_a_repeat(
@@ -189,7 +209,7 @@ async def _settle(system: System, payment: Quarantined, way: str, cart: Path) ->
     if way == "at once":
         return list(await asyncio.gather(run(possible), run("written-off", "joan")))
     if way == "twice":
-        return [await run("refunded"), await run("refunded", "joan")]
+        return [*await asyncio.gather(run("refunded"), run("refunded", "joan")), await run("refunded", "grace")]
     return [await run(way)]
 
 

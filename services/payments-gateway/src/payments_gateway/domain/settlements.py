@@ -76,9 +76,10 @@ class PaymentState:
         """Settlement that it stands for; None while an operator may still settle it."""
         if self.purchase is not None:
             return Settlement.ORDER
-        if self.settlement is None and self.reason is QuarantineReason.REFUNDED and self.resolved_at is not None:
-            return Settlement.REFUNDED
-        return self.settlement
+        if self.settlement is not None or self.resolved_at is None:
+            return self.settlement
+        # A refund resolved it; or a person wrote into the table, which no refund undoes.
+        return Settlement.REFUNDED if self.reason is QuarantineReason.REFUNDED else Settlement.WRITTEN_OFF
 
 
 @dataclass(frozen=True, slots=True)

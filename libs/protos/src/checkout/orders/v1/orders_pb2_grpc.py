@@ -270,8 +270,8 @@ class OrdersServiceServicer:
 
     def RetryActivation(self, request, context):
         """Lets a failed activation begin again, which a person decides after the price or the payment method was mended: the
-        subscription is pending with a generation that was never used, and the next report of its payment creates it. A
-        pending one that has the payment method already is returned unchanged.
+        subscription is pending with a generation that was never used, and the reconciler, or the next report of its
+        payment, creates it. A pending one that has the payment method already is returned unchanged.
         Errors: INVALID_ARGUMENT also if neither the request nor the subscription names a payment method; NOT_FOUND
         (subscription_not_found); ABORTED (version_conflict) if it is pending with another payment method, or has another
         version than the expected one; FAILED_PRECONDITION (subscription_activated) if it is bound to a Stripe subscription,

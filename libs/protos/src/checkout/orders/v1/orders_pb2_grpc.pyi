@@ -101,8 +101,8 @@ class OrdersServiceStub:
     """
     RetryActivation: _grpc.UnaryUnaryMultiCallable[_orders_pb2.RetryActivationRequest, _orders_pb2.RetryActivationResponse]
     """Lets a failed activation begin again, which a person decides after the price or the payment method was mended: the
-    subscription is pending with a generation that was never used, and the next report of its payment creates it. A
-    pending one that has the payment method already is returned unchanged.
+    subscription is pending with a generation that was never used, and the reconciler, or the next report of its
+    payment, creates it. A pending one that has the payment method already is returned unchanged.
     Errors: INVALID_ARGUMENT also if neither the request nor the subscription names a payment method; NOT_FOUND
     (subscription_not_found); ABORTED (version_conflict) if it is pending with another payment method, or has another
     version than the expected one; FAILED_PRECONDITION (subscription_activated) if it is bound to a Stripe subscription,
@@ -213,8 +213,8 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     """
     RetryActivation: _aio.UnaryUnaryMultiCallable[_orders_pb2.RetryActivationRequest, _orders_pb2.RetryActivationResponse]  # type: ignore[assignment]
     """Lets a failed activation begin again, which a person decides after the price or the payment method was mended: the
-    subscription is pending with a generation that was never used, and the next report of its payment creates it. A
-    pending one that has the payment method already is returned unchanged.
+    subscription is pending with a generation that was never used, and the reconciler, or the next report of its
+    payment, creates it. A pending one that has the payment method already is returned unchanged.
     Errors: INVALID_ARGUMENT also if neither the request nor the subscription names a payment method; NOT_FOUND
     (subscription_not_found); ABORTED (version_conflict) if it is pending with another payment method, or has another
     version than the expected one; FAILED_PRECONDITION (subscription_activated) if it is bound to a Stripe subscription,
@@ -406,8 +406,8 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.RetryActivationResponse, _abc.Awaitable[_orders_pb2.RetryActivationResponse]]:
         """Lets a failed activation begin again, which a person decides after the price or the payment method was mended: the
-        subscription is pending with a generation that was never used, and the next report of its payment creates it. A
-        pending one that has the payment method already is returned unchanged.
+        subscription is pending with a generation that was never used, and the reconciler, or the next report of its
+        payment, creates it. A pending one that has the payment method already is returned unchanged.
         Errors: INVALID_ARGUMENT also if neither the request nor the subscription names a payment method; NOT_FOUND
         (subscription_not_found); ABORTED (version_conflict) if it is pending with another payment method, or has another
         version than the expected one; FAILED_PRECONDITION (subscription_activated) if it is bound to a Stripe subscription,

@@ -1,6 +1,7 @@
 """docker-compose.yml: `docker compose up --wait` alone starts a working system, and restarts lose nothing."""
 
 import asyncio
+import json
 import re
 import uuid
 from collections import Counter
@@ -94,6 +95,23 @@ async def test_a_mixed_cart_is_bought(shop: Shop) -> None:
 
     assert purchase["order"]["totalAmount"] == 2300
     assert [each["status"] for each in purchase["subscriptions"]] == ["active", "active"]
+
+
+async def test_the_operators_command_runs_in_the_gateways_image(project: ComposeProject, shop: Shop) -> None:
+    """As docs/operators-command.md says: what was bought agrees with Stripe, and is explained."""
+    checkout = await shop.checkout(await cart_of(shop, "mug", "coffee"))
+    (await shop.pay(checkout)).ok()
+    purchase = await until_completed(shop, checkout.attempt_id)
+    holdfast = ("run", "--rm", "--no-deps", "--no-TTY", "payments-gateway", "holdfast")
+
+    audited = json.loads(await asyncio.to_thread(project.compose, *holdfast, "audit", "--json"))
+    explained = json.loads(
+        await asyncio.to_thread(project.compose, *holdfast, "explain", purchase["order"]["number"], "--json")
+    )
+
+    assert (audited["agrees"], audited["differences"]) == (True, [])
+    assert audited["purchases"] >= 1
+    assert (explained["attempt"], explained["next"]) == (checkout.attempt_id, ["Nothing."])
 
 
 async def test_the_shop_is_served(project: ComposeProject) -> None:

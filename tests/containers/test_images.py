@@ -121,3 +121,10 @@ def test_the_documented_size_is_about_right(image: str) -> None:
 
     assert documented.keys() == set(IMAGES)
     assert documented[image] == pytest.approx((size - base) / _ONE_MB, rel=0.1)
+
+
+def test_the_gateways_image_has_the_operators_command() -> None:
+    """With every verb, and without a network."""
+    shown = run("payments-gateway", "holdfast", "--help")
+
+    assert {"audit", "explain", "quarantine", "refund", "subscriptions"} <= set(shown.split())

@@ -28,6 +28,9 @@ _AT_ONCE: Final = 8
 _CANCEL_SECONDS: Final = 20.0
 """Time that cancels may take in a row. After a crowd's pay-by there are as many as there were buyers, each a request of
 its own, and payments whose webhook was lost must not wait for them."""
+_CURRENT_SECONDS: Final = 5.0
+"""Time for which a list's word on an intent is good enough to cancel it. A buyer may have begun a bank debit since, and
+in rare cases Stripe cancels one that is at the bank (ADR 43)."""
 _MAX_FAILED_READS: Final = 3
 """Reads of single intents that may fail in a row before Stripe counts as away."""
 _PASSING: Final = (ServiceUnavailable, StripeUnavailable, ConflictRetriesExhausted)
@@ -49,7 +52,8 @@ class DueAttemptsSweep:
         self._intents = intents
         self._judgement = judgement
         self._monotonic = monotonic
-        self._to_cancel = deque[tuple[DueAttempt, StripeIntent]]()
+        self._to_cancel = deque[tuple[DueAttempt, StripeIntent, float]]()
+        """With the monotonic time at which Stripe's word was new."""
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self) -> bool:
@@ -76,8 +80,9 @@ class DueAttemptsSweep:
 
     async def _judge_page(self, found: Found) -> None:
         """Judge the attempts of a page. One that fails is judged again soon, and stops no other."""
+        read_at = self._monotonic()
         later = [each for each in found if self._judgement.must_cancel(*each)]
-        self._to_cancel.extend(later)
+        self._to_cancel.extend((*each, read_at) for each in later)
         postponed = {due.attempt_id for due, _ in later}
         now = [each for each in found if each[0].attempt_id not in postponed]
         delays = await asyncio.gather(*(self._judge(due, intent) for due, intent in now))
@@ -105,14 +110,16 @@ class DueAttemptsSweep:
     async def _cancel_for_a_while(self) -> None:
         ends_at = self._monotonic() + _CANCEL_SECONDS
         while self._to_cancel and self._monotonic() < ends_at:
-            due, intent = self._to_cancel.popleft()
-            await self._claims.finish({due.attempt_id: await self._judge(due, intent)})
+            due, intent, read_at = self._to_cancel.popleft()
+            is_current = self._monotonic() - read_at <= _CURRENT_SECONDS
+            await self._claims.finish({due.attempt_id: await self._judge(due, intent if is_current else None)})
             await self._claims.renew()
 
-    async def _judge(self, due: DueAttempt, intent: StripeIntent) -> timedelta:
+    async def _judge(self, due: DueAttempt, intent: StripeIntent | None) -> timedelta:
+        """Judge an attempt by its intent, which is retrieved if None is given; return the delay to its next check."""
         async with self._slots:
             try:
-                return await self._judgement.judge(due, intent)
+                return await self._judgement.judge(due, intent or await self._intents.retrieve(due.intent))
             except IntentNotFound:
                 return self._judgement.missing(due)
             except _PASSING as failure:

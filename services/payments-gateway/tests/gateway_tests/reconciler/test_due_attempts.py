@@ -146,6 +146,25 @@ async def test_a_debit_at_the_bank_is_left_alone_for_days(gateway: Gateway, reco
     assert reconciler.next_check() == timedelta(hours=3)
 
 
+async def test_a_debit_that_began_after_the_list_is_not_cancelled(gateway: Gateway, reconciler: Reconciler) -> None:
+    """Cancels of a crowd take minutes: Stripe is asked again before each, and in rare cases it cancels a debit."""
+    debit, unpaid = reconciler.stored(), reconciler.stored(OTHER_ATTEMPT_ID)
+    gateway.intents.let_debits_be_cancelled()
+    reconciler.list_intents()
+    reconciler.clock.advance(PAST_PAY_BY)
+
+    async def pay_by_debit() -> None:
+        gateway.intents.change(debit.intent, status=IntentStatus.PROCESSING)
+        reconciler.clock.advance(6)
+
+    gateway.wire.meanwhile("attempts.close", pay_by_debit)
+
+    await reconciler.sweep.run()
+
+    assert (gateway.status_of(debit.intent), gateway.status_of(unpaid.intent)) == ("processing", "canceled")
+    assert gateway.attempts.at(ATTEMPT_ID) == debit
+
+
 async def test_a_bank_account_that_is_being_verified_outlives_the_pay_by(
     gateway: Gateway, reconciler: Reconciler
 ) -> None:

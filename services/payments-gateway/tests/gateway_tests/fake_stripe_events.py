@@ -74,8 +74,11 @@ class FakeEventList:
     def __init__(self, *events: ListedEvent) -> None:
         self.events = list(events)
         self.asked: list[tuple[datetime, datetime | None]] = []
+        self.fails: Exception | None = None
 
     async def list_between(self, since: datetime, until: datetime | None, limit: int | None) -> Sequence[ListedEvent]:
+        if self.fails is not None:
+            raise self.fails
         self.asked.append((since, until))
         found = [
             each for each in self.events if since <= each.created_at and (until is None or each.created_at <= until)

@@ -79,12 +79,13 @@ class EventBackfill:
 
         Raises StripeUnavailable, ServiceUnavailable: the cursor stays before what was not handled.
         """
+        passed, self._passed = self._passed, None  # a run that fails begins at the cursor again: time passes meanwhile
         claimed = await self._cursors.claim(CURSOR, self._lease)
         if claimed is None:
             return False  # another reconciler is at work
         now = self._now()
         position = claimed.position or now - _KEPT_AT_STRIPE
-        since = max(position, self._passed or position)
+        since = max(position, passed or position)
         until = since + self._span
         is_last = until >= now
         try:
@@ -92,7 +93,7 @@ class EventBackfill:
             # The last part has no end: Stripe's clock may be ahead of ours.
             listed = await self._stripe.list_between(since - OVERLAP, None if is_last else until, limit)
         except TooManyEvents:
-            self._span = max(self._span / 4, _SHORTEST)
+            self._span, self._passed = max(self._span / 4, _SHORTEST), passed
             await self._cursors.advance(CURSOR, position, _NO_LEASE)
             return True
         self._span = min(self._span * 2, _KEPT_AT_STRIPE)

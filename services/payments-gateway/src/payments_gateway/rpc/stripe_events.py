@@ -1,5 +1,6 @@
 """Log of Stripe's events, their retries and cursors in orders, over gRPC."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from checkout.orders.v1 import stripe_events_pb2 as pb
 from checkout.orders.v1 import stripe_events_pb2_grpc as pb_grpc
-from payments_gateway.domain.attempts import IntentKind, IntentRef
+from payments_gateway.domain.attempts import IntentKind, IntentRef, is_attempt_id
 from payments_gateway.domain.stripe_events import (
     ClaimedCursor,
     ClaimedRetries,
@@ -28,8 +29,10 @@ from payments_gateway.domain.webhook_events import (
     WebhookEvent,
 )
 from payments_gateway.rpc.messages import time_from_proto, time_to_proto
-from servicekit.grpc_client import RpcClient
+from servicekit.grpc_client import RpcClient, UnexpectedAnswer
 from servicekit.unavailable import ServiceUnavailable
+
+_log = logging.getLogger(__name__)
 
 _SERVICE: Final = "orders"
 _INTENT_KINDS: Final = {
@@ -49,6 +52,8 @@ _KINDS: Final[
 }
 """Kinds of events that name one id."""
 
+_KNOWN_KINDS: Final = frozenset({*_INTENT_KINDS.values(), *_KINDS.values(), pb.EventObject.KIND_SUBSCRIPTION_CHANGED})
+
 
 class EventLogClient:
     """`EventLogPort` over gRPC."""
@@ -58,12 +63,18 @@ class EventLogClient:
         self._client = RpcClient(_SERVICE, {}, timeout_seconds=timeout_seconds)
 
     async def log(self, events: Sequence[HandledEvent]) -> None:
-        """Log events that were handled."""
+        """Log events that were handled.
+
+        Any answer counts as unavailable, such as UNIMPLEMENTED by an older orders: it must not end the gateway's log.
+        """
         messages = [
             pb.HandledEvent(event_id=each.id, type=each.type, created_at=time_to_proto(each.created_at))
             for each in events
         ]
-        await self._client.call(self._stub.LogEvents, pb.LogEventsRequest(events=messages))
+        try:
+            await self._client.call(self._stub.LogEvents, pb.LogEventsRequest(events=messages))
+        except UnexpectedAnswer as answer:
+            raise ServiceUnavailable(_SERVICE) from answer
 
     async def find_unlogged(self, event_ids: Sequence[str]) -> Sequence[str]:
         """Return the events that are neither logged nor waiting to be tried again."""
@@ -98,10 +109,13 @@ class EventRetriesClient:
         await self._client.call(self._stub.PutEventRetry, pb.PutEventRetryRequest(retry=message))
 
     async def claim_due(self, limit: int, lease: timedelta, version: str) -> ClaimedRetries:
-        """Claim due retries."""
+        """Claim due retries. One of a kind that a newer version has put stays claimed, and holds up no other."""
         request = pb.ClaimDueEventRetriesRequest(limit=limit, lease=_duration(lease), gateway_version=version)
         response = await self._client.call(self._stub.ClaimDueEventRetries, request)
-        return ClaimedRetries([self._retry_from_proto(each) for each in response.retries], response.waiting)
+        known = [each for each in response.retries if each.object.kind in _KNOWN_KINDS]
+        if len(known) < len(response.retries):
+            _log.warning("retries are left to a newer version", extra={"count": len(response.retries) - len(known)})
+        return ClaimedRetries([self._retry_from_proto(each) for each in known], response.waiting)
 
     async def finish(self, retry: EventRetry) -> None:
         """Delete a retry that was handled."""
@@ -147,12 +161,17 @@ def _duration(span: timedelta) -> Duration:
     return message
 
 
+def _our_id(subscription_id: str | None) -> str:
+    """Return a subscription's id; empty for text that somebody wrote into the metadata, which orders would refuse."""
+    return subscription_id if subscription_id is not None and is_attempt_id(subscription_id) else ""
+
+
 def _object_to_proto(event: WebhookEvent) -> pb.EventObject:
     if isinstance(event, SubscriptionChanged):
         return pb.EventObject(
             kind=pb.EventObject.KIND_SUBSCRIPTION_CHANGED,
             stripe_id=event.stripe_subscription_id,
-            subscription_id=event.subscription_id or "",
+            subscription_id=_our_id(event.subscription_id),
             stripe_invoice_id=event.stripe_invoice_id or "",
         )
     if isinstance(event, IntentSucceeded):
@@ -162,7 +181,7 @@ def _object_to_proto(event: WebhookEvent) -> pb.EventObject:
 
 
 def _object_from_proto(message: pb.EventObject, *, livemode: bool) -> WebhookEvent:
-    """Read a retry's object. Raises ServiceUnavailable for a kind that a newer version of the gateway has put."""
+    """Read a retry's object, of a known kind."""
     if message.kind == pb.EventObject.KIND_SUBSCRIPTION_CHANGED:
         return SubscriptionChanged(
             message.stripe_id, message.subscription_id or None, message.stripe_invoice_id or None, livemode
@@ -170,7 +189,5 @@ def _object_from_proto(message: pb.EventObject, *, livemode: bool) -> WebhookEve
     for intent_kind, number in _INTENT_KINDS.items():
         if message.kind == number:
             return UnreadableIntentSucceeded(IntentRef(message.stripe_id, intent_kind), livemode)
-    for event_type, number in _KINDS.items():
-        if message.kind == number:
-            return event_type(message.stripe_id)
-    raise ServiceUnavailable(_SERVICE)
+    by_number = {number: event_type for event_type, number in _KINDS.items()}
+    return by_number[message.kind](message.stripe_id)

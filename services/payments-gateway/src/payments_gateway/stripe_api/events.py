@@ -4,6 +4,7 @@ An event shows its object in the API version that the account had then. So ids o
 them, by the readers of webhooks.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,8 @@ from payments_gateway.stripe_api.webhooks import EVENT_TYPES, read_reference_eve
 
 if TYPE_CHECKING:
     from stripe.params import EventListParams, EventListParamsCreated
+
+_log = logging.getLogger(__name__)
 
 _UNREADABLE_EVENTS: Final = Counter("holdfast_backfill_unreadable_events", "Listed events that name no object.")
 
@@ -69,6 +72,9 @@ def _listed_event(fields: dict[str, Any]) -> ListedEvent | None:
     try:
         event = read_reference_event(fields)
     except UNREADABLE:
+        # The cursor passes it, so a person has to look at it.
+        named = {"event": str(fields.get("id"))[:255], "event_type": str(fields.get("type"))[:255]}
+        _log.error("listed event names no object", extra=named)
         _UNREADABLE_EVENTS.inc()
         return None
     if event is None:

@@ -7,6 +7,7 @@ import pytest
 
 from payments_gateway.domain.attempts import IntentRef
 from payments_gateway.domain.purchases import ReportChannel
+from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.domain.stripe_events import EventRetry, HandledEvent, ListedEvent
 from payments_gateway.domain.webhook_events import RefundChanged, SubscriptionChanged, UnreadableIntentSucceeded
 from payments_gateway.events.backfill import OVERLAP, EventBackfill
@@ -176,6 +177,30 @@ async def test_a_moment_with_more_events_than_the_limit_is_handled(gateway: Gate
     await exhaust(gateway, FakeEventList(*changes), max_listed=20)
 
     assert len(gateway.events.logged) == 50
+
+
+async def test_no_event_is_missed_after_a_failure_among_parts_that_are_not_over(gateway: Gateway) -> None:
+    """Our clock is ahead, so that parts without events lie in Stripe's future; it comes while Stripe is away."""
+    stripe_now = gateway.clock.now() - 600 * MINUTE
+    gateway.events.position = crowded = stripe_now - 60 * MINUTE
+    stripe = FakeEventList(
+        *(ListedEvent(f"evt_{each}", "refund.updated", crowded, RefundChanged(f"re_{each}")) for each in range(50))
+    )
+    sweep = backfill(gateway, stripe, max_listed=20)
+    while not gateway.events.logged or (stripe.asked[-1][1] or crowded) < stripe_now + 20 * MINUTE:
+        assert await sweep.run()
+    stripe.events.append(paid(gateway, 60, stripe_now + MINUTE))
+    stripe.fails = StripeUnavailable()
+    with pytest.raises(StripeUnavailable):
+        await sweep.run()
+    stripe.fails, gateway.events.is_leased = None, False
+    gateway.clock.advance(100 * 60)
+    stripe.events.append(paid(gateway, 61, stripe_now + 100 * MINUTE))
+
+    while await sweep.run():
+        pass
+
+    assert {"evt_60", "evt_61"} <= set(gateway.events.logged)
 
 
 async def test_one_reconciler_at_a_time_reads_the_list(gateway: Gateway) -> None:

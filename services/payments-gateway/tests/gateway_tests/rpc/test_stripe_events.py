@@ -89,11 +89,34 @@ async def test_an_object_that_was_not_understood_has_no_event(orders: OrdersStan
 
 
 async def test_a_kind_of_a_newer_version_is_left_to_that(orders: OrdersStandIn, channel: grpc.aio.Channel) -> None:
-    """It is due again after the lease."""
-    orders.answer = pb.ClaimDueEventRetriesResponse(retries=[pb.EventRetry(id="evt_1")])
+    """The others of its claim are tried: after a rollback they would wait for good."""
+    refund = pb.EventObject(kind=pb.EventObject.KIND_REFUND_CHANGED, stripe_id="re_1")
+    orders.answer = pb.ClaimDueEventRetriesResponse(
+        retries=[
+            pb.EventRetry(id="evt_1", object=pb.EventObject(kind=99, stripe_id="x_1")),  # type: ignore[arg-type]  # newer
+            pb.EventRetry(id="evt_2", object=refund),
+        ],
+        waiting=2,
+    )
 
-    with pytest.raises(ServiceUnavailable):
-        await retries_of(channel).claim_due(10, LEASE, "1.0")
+    claimed = await retries_of(channel).claim_due(10, LEASE, "1.0")
+
+    assert ([each.id for each in claimed.retries], claimed.waiting) == (["evt_2"], 2)
+
+
+@pytest.mark.parametrize("named", ["the buyer's second one", "x" * 500])
+async def test_a_retry_does_not_name_what_is_no_id(
+    orders: OrdersStandIn, channel: grpc.aio.Channel, named: str
+) -> None:
+    """Metadata can be edited: orders would refuse the row, and the cursor would stop before its event for good."""
+    orders.answer = pb.PutEventRetryResponse()
+    event = SubscriptionChanged("sub_1", named, None, livemode=False)
+
+    await retries_of(channel).put(EventRetry("evt_1", "some.type", event, AT, "StripeUnavailable"))
+
+    assert orders.requests[0].retry.object == pb.EventObject(
+        kind=pb.EventObject.KIND_SUBSCRIPTION_CHANGED, stripe_id="sub_1"
+    )
 
 
 async def test_a_retry_is_finished_as_it_was_claimed(orders: OrdersStandIn, channel: grpc.aio.Channel) -> None:
@@ -153,9 +176,12 @@ async def test_a_cursor_is_advanced(orders: OrdersStandIn, channel: grpc.aio.Cha
     assert (request.name, request.position, request.lease.seconds) == ("events", time_to_proto(AT), 90)
 
 
-async def test_orders_may_be_away(orders: OrdersStandIn, channel: grpc.aio.Channel) -> None:
-    """The sweep comes back later."""
-    orders.answer = Refusal(grpc.StatusCode.UNAVAILABLE, "database_unavailable")
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED])
+async def test_orders_may_be_away_or_older(
+    orders: OrdersStandIn, channel: grpc.aio.Channel, code: grpc.StatusCode
+) -> None:
+    """The sweep comes back later, and the gateway's log goes on with the next batch."""
+    orders.answer = Refusal(code, "some_reason")
 
     with pytest.raises(ServiceUnavailable):
         await EventLogClient(channel, timeout_seconds=5).log([])

@@ -100,3 +100,16 @@ async def test_an_event_that_names_no_object_of_ours_is_left_out(changes: dict[s
         listed = await StripeEvents(stand_in.client).list_between(datetime.now(UTC), datetime.now(UTC), None)
 
     assert {each.id for each in listed} == {"evt_2"}
+
+
+async def test_an_event_that_names_no_object_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """The cursor passes it, so somebody has to look at it."""
+    shown = {"id": "evt_1", "object": "event", "type": "refund.updated", "created": 1, "data": {"object": {}}}
+    async with stripe_stand_in() as stand_in:
+        for data in ([shown], []):
+            stand_in.answer({"object": "list", "data": data, "has_more": False, "url": "/v1/events"})
+
+        await StripeEvents(stand_in.client).list_between(datetime.now(UTC), datetime.now(UTC), None)
+
+    [record] = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert (record.__dict__["event"], record.__dict__["event_type"]) == ("evt_1", "refund.updated")

@@ -77,7 +77,8 @@ class FakeSettlements:
     async def settle(
         self, step: OperatorStep, intent_id: str, settlement: Settlement, _cart: CheckoutContext | None
     ) -> SettledPayment:
-        if self.state.purchase is not None or self.state.settlement is not None:
+        is_resolved = settlement is not Settlement.REFUNDED and self.state.resolved_at is not None
+        if self.state.purchase is not None or self.state.settlement is not None or is_resolved:
             return SettledPayment(self.state, already_settled=True)
         if settlement is Settlement.REFUNDED and not self._is_covered():
             raise NotRefunded("not refunded")

@@ -7,14 +7,16 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
+from payments_gateway.domain.refunds import RefundStatus
 from payments_gateway.operator_cli.connections import Connections
 from payments_gateway.operator_cli.options import AsJson, OperatorName
-from payments_gateway.operator_cli.results import Result, money_json, money_text
+from payments_gateway.operator_cli.results import ExitCode, Result, money_json, money_text
 from payments_gateway.operator_cli.runner import run
 from payments_gateway.operator_cli.steps import Reason, payment_use_cases_of, settlements
 from payments_gateway.refunds.order_refund import OrderRefundRequest, RefundOrder
 from payments_gateway.stripe_api.refunds import StripeRefunds
 
+_FAILED: Final = (RefundStatus.FAILED, RefundStatus.CANCELED)
 EXAMPLES: Final = """\b
 Examples:
   holdfast refund K7M-2QX-9FW --reason "returned, ticket 4711"
@@ -38,7 +40,10 @@ def refund(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refund an order, or a part of it, once for each amount and number. Safe to repeat, also by another operator."""
+    """Refund an order, or a part of it, once for each amount and number. Safe to repeat, also by another operator.
+
+    Exit code 1 if the refund failed.
+    """
     request = OrderRefundRequest(operator, reason, order, amount, number, key)
     run(partial(refunded, request=request), as_json=as_json)
 
@@ -70,4 +75,4 @@ async def refunded(connections: Connections, *, request: OrderRefundRequest) -> 
         ("refunded in all", money_text(order.refunded)),
     ):
         table.add_row(name, value)
-    return Result(document, [table])
+    return Result(document, [table], ExitCode.REFUSED if done.outcome in _FAILED else ExitCode.OK)

@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 import typer
 from rich.console import Console
 
-from payments_gateway.domain.errors import VersionConflict
+from payments_gateway.domain.errors import ConflictRetriesExhausted, VersionConflict
 from payments_gateway.domain.settlements import StepRefused
 from payments_gateway.domain.stripe_errors import (
     IdempotencyKeyExhausted,
@@ -38,8 +38,12 @@ ERRORS: Final[Mapping[type[Exception], tuple[ExitCode, str]]] = {
     Refused: (ExitCode.REFUSED, "{error}"),
     StepRefused: (ExitCode.REFUSED, "refused: {error}"),
     SubscriptionNotFound: (ExitCode.REFUSED, "there is no such subscription"),
+    ConflictRetriesExhausted: (ExitCode.UNAVAILABLE, "others changed it at the same time; run the command again"),
     VersionConflict: (ExitCode.REFUSED, "it changed meanwhile: look at it again"),
-    IdempotencyKeyExhausted: (ExitCode.UNAVAILABLE, "Stripe failed under this idempotency key; try another one"),
+    IdempotencyKeyExhausted: (
+        ExitCode.UNAVAILABLE,
+        "Stripe failed under this idempotency key, perhaps after its effect: look there before you try another one",
+    ),
     UsageFault: (ExitCode.USAGE, "{error}"),
     InvalidRequest: (ExitCode.USAGE, "{error}"),
     StripeKeyRefused: (ExitCode.UNAVAILABLE, "Stripe refuses the key of GATEWAY_STRIPE_SECRET_KEY"),

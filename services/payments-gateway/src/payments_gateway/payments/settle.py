@@ -13,11 +13,12 @@ from payments_gateway.domain.attempts import (
     CheckoutContext,
     CloseReason,
     DeleteReason,
+    IntentKind,
     UnreadableAttempt,
 )
 from payments_gateway.domain.intents import IntentStatus, StripeIntentsPort
 from payments_gateway.domain.purchases import Purchase
-from payments_gateway.domain.refunds import PaymentRefunds, RefundLister, RefundOwner
+from payments_gateway.domain.refunds import PaymentRefunds, Refund, RefundLister, RefundOwner, RefundStatus
 from payments_gateway.domain.settlements import (
     KeptContent,
     NotRefunded,
@@ -34,6 +35,9 @@ from payments_gateway.subscriptions.activation import Activation
 
 _MAX_KEYS: Final = 3
 """Idempotency keys of one run: Stripe stores a failure under its key."""
+_FAILED: Final = (RefundStatus.FAILED, RefundStatus.CANCELED)
+_ALREADY_REFUNDED: Final = "charge_already_refunded"
+"""Stripe's error code where nothing is left to refund."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,54 +88,72 @@ class SettlePayment:
         if request.settlement is Settlement.REFUNDED:
             settled = await self._settle_refunded(request)
         else:
-            settled = await self._settlements.settle(
-                request.step(), request.intent_id, request.settlement, request.cart
-            )
+            settled = await self._settle_otherwise(request)
         if settled.state.stands_as is not None:
             await self._end_attempt(settled.state)
         if settled.state.purchase is not None:
             await self._activate(settled.state.purchase)
         return settled
 
+    async def _settle_otherwise(self, request: SettleRequest) -> SettledPayment:
+        """Settle without a refund, once orders knows those of the Dashboard: nothing ships for money given back."""
+        state = (await self._settlements.show(request.intent_id, None)).state
+        if state.stands_as is None and state.intent.kind is IntentKind.PAYMENT:
+            await self._mirror.sync_payment(request.intent_id)
+        return await self._settlements.settle(request.step(), request.intent_id, request.settlement, request.cart)
+
     async def _settle_refunded(self, request: SettleRequest) -> SettledPayment:
+        created = None
         if request.with_refund:
-            await self._refund(request)
+            created = await self._refund(request)
         else:
             await self._mirror.sync_payment(request.intent_id)
         try:
             return await self._settlements.settle(request.step(), request.intent_id, Settlement.REFUNDED, None)
         except NotRefunded:
-            if request.with_refund:  # The refund failed at once: the payment may be settled otherwise again.
+            # It failed at once: the payment may be settled otherwise again. A refund that orders lacks is none that
+            # failed, and the one of another operator is not this one's to give up.
+            if created is not None and created.status in _FAILED:
                 await self._settlements.abandon_refund(request.step(), request.intent_id)
             raise
 
-    async def _refund(self, request: SettleRequest) -> None:
-        """Ask Stripe for what is not refunded yet, unless the payment is settled otherwise.
+    async def _refund(self, request: SettleRequest) -> Refund | None:
+        """Ask Stripe for what is not refunded yet, unless the payment is settled otherwise. Return what it made.
 
         The step is recorded first, and bars every other settlement meanwhile.
         """
         begun = await self._settlements.begin_refund(request.step(), request.intent_id)
         for generation in range(_MAX_KEYS):
             if begun.stands_as is not None or await self._is_settled(request.intent_id):
-                return
+                return None
             try:
-                await self._create_refund(request.intent_id, generation)
-            except RefundRefused:
-                if not await self._is_settled(request.intent_id):
-                    await self._settlements.abandon_refund(request.step(), request.intent_id)
-                    raise
+                created = await self._create_refund(request.intent_id, generation)
+            except RefundRefused as refused:
+                await self._give_up(request, refused)
+                return None
             except IdempotencyKeyExhausted:
                 continue  # the failure that is replayed may have come after the refund
             await self._mirror.sync_payment(request.intent_id)
-            return
+            return created
         raise StripeUnavailable
 
-    async def _create_refund(self, intent_id: str, generation: int) -> None:
+    async def _give_up(self, request: SettleRequest, refused: RefundRefused) -> None:
+        """Let the payment be settled otherwise again, unless Stripe refuses because the money was given back.
+
+        Raises the refusal, unless the payment stands for a settlement.
+        """
+        if await self._is_settled(request.intent_id):
+            return
+        if str(refused) != _ALREADY_REFUNDED:  # by a refund that orders lacks, such as one with an unknown status
+            await self._settlements.abandon_refund(request.step(), request.intent_id)
+        raise refused
+
+    async def _create_refund(self, intent_id: str, generation: int) -> Refund:
         # The key counts the refunds that Stripe lists, so that one that failed is not replayed. A repeat after a kill
         # has the same key, or finds the refund.
         listed = await self._refund_lister.list_refund_ids(RefundOwner.PAYMENT_INTENT, intent_id)
         key = f"settle:{intent_id}:{len(listed)}" + (f":{generation}" if generation else "")
-        await self._refunds.create(intent_id, None, idempotency_key=key)
+        return await self._refunds.create(intent_id, None, idempotency_key=key)
 
     async def _is_settled(self, intent_id: str) -> bool:
         """Return True if the payment stands for a settlement, with the refunds that Stripe has now."""

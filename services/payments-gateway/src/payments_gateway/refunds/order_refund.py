@@ -6,9 +6,10 @@ a repeat finds what was done.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, Final
 
 from payments_gateway.domain.money import Money
@@ -96,28 +97,46 @@ class RefundOrder:
     def _refund_of(self, request: OrderRefundRequest, shown: ShownOrder) -> OrderRefund:
         """Return the refund to ask for; with an outcome if there is nothing to ask for."""
         order, recorded = shown.order, _recorded(order_id=shown.order.id, actions=shown.actions)
-        if request.amount_minor is None and request.idempotency_key is None:
-            unfinished = next((each for each in recorded.values() if each.refund.outcome is None), None)
-            if unfinished is not None:
-                return self._repeated(unfinished)
         remaining = order.total.minor_units - (order.refunded.minor_units if order.refunded else 0)
+        key = request.idempotency_key or self._key_of(request, order.id, remaining, recorded)
+        if key in recorded:
+            return self._repeated(recorded[key], request.amount_minor)
         if request.amount_minor is None and remaining == 0 and order.refunded is not None:
             return OrderRefund(order.id, order.refunded, "-", outcome=_REFUNDED_BEFORE)
         amount_minor = remaining if request.amount_minor is None else request.amount_minor
-        key = request.idempotency_key or f"refund:{order.id}:{amount_minor}:{request.number}"
-        if key in recorded:
-            return self._repeated(recorded[key])
         if not 0 < amount_minor <= remaining:
             raise StepRefused(f"only {remaining} {order.total.currency} of the order are not refunded yet")
         return OrderRefund(order.id, Money(amount_minor, order.total.currency), key)
 
-    def _repeated(self, recorded: "_Recorded") -> OrderRefund:
-        if recorded.refund.refund_id is None and self._now() - recorded.at > _KEY_TRUSTED_FOR:
+    def _key_of(
+        self, request: OrderRefundRequest, order_id: str, remaining: int, recorded: Mapping[str, "_Recorded"]
+    ) -> str:
+        if request.amount_minor is not None:
+            return _key(order_id, request.amount_minor, request.number)
+        # The rest is what Stripe says that it is: a finished refund of the same amount is another one, and one that was
+        # begun for another amount is not the rest. Stripe refuses more than all, so no number can refund twice.
+        begun = (key for key, each in recorded.items() if self._may_finish(each, remaining))
+        numbered = (_key(order_id, remaining, number) for number in count(request.number))
+        return next(begun, None) or next(key for key in numbered if key not in recorded)
+
+    def _may_finish(self, recorded: "_Recorded", remaining: int) -> bool:
+        """Return True for a refund that was begun, and that is the rest or all that there was."""
+        is_open = recorded.refund.outcome is None and not recorded.refused and not self._is_forgotten(recorded)
+        return is_open and remaining in (0, recorded.refund.amount.minor_units)
+
+    def _repeated(self, recorded: "_Recorded", amount_minor: int | None) -> OrderRefund:
+        key = recorded.refund.idempotency_key
+        if amount_minor not in (None, recorded.refund.amount.minor_units):
+            raise StepRefused(f"key {key} was used for another refund")
+        if self._is_forgotten(recorded):
             raise StepRefused(
-                f"the refund under key {recorded.refund.idempotency_key} was begun long ago and not finished: look "
-                "whether Stripe has it, then give another --number"
+                f"the refund under key {key} was begun long ago and not finished: look whether Stripe has it, then "
+                "give another --number"
             )
         return recorded.refund
+
+    def _is_forgotten(self, recorded: "_Recorded") -> bool:
+        return recorded.refund.refund_id is None and self._now() - recorded.at > _KEY_TRUSTED_FOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +144,12 @@ class _Recorded:
     at: datetime
     """Time of its first step."""
     refund: OrderRefund
+    refused: bool
+    """True if Stripe refused it the last time."""
+
+
+def _key(order_id: str, amount_minor: int, number: int) -> str:
+    return f"refund:{order_id}:{amount_minor}:{number}"
 
 
 def _recorded(order_id: str, actions: tuple[OperatorAction, ...]) -> dict[str, _Recorded]:
@@ -135,5 +160,6 @@ def _recorded(order_id: str, actions: tuple[OperatorAction, ...]) -> dict[str, _
         key, refund_id = str(after["idempotency_key"]), after["refund_id"]
         outcome = after["status"] if refund_id is not None else None
         refund = OrderRefund(order_id, Money(after["amount_minor"], after["currency"]), key, refund_id, outcome)
-        recorded[key] = _Recorded(recorded[key].at if key in recorded else action.at, refund)
+        refused = refund_id is None and after["status"] is not None
+        recorded[key] = _Recorded(recorded[key].at if key in recorded else action.at, refund, refused)
     return recorded

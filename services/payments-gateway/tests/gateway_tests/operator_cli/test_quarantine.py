@@ -78,7 +78,10 @@ async def test_the_exit_code_of_a_list_says_whether_a_person_has_to_act(second: 
 
 async def test_a_settlement_that_another_step_preceded_is_exit_code_1() -> None:
     """The document says what stands."""
-    orders = OperatorStandIn(pb.SettlePaymentResponse(payment=written_off(), already_settled=True))
+    stands = written_off()
+    orders = OperatorStandIn(
+        pb.ShowPaymentResponse(payment=stands), pb.SettlePaymentResponse(payment=stands, already_settled=True)
+    )
 
     settled = await quarantine(orders, "settle", "pi_1", "--as", "order", *WHY)
 
@@ -110,7 +113,8 @@ async def test_p6_a_supplied_cart_is_priced_by_stripe(sim: SimulatedStripe, tmp_
     mug = await sim.api.v1.prices.create_async({"currency": "usd", "unit_amount": 500, "product_data": {"name": "Mug"}})
     cart = {"userId": "user_ada", "items": [{"priceId": mug.id, "quantity": 2}], "contact": BUYER}
     (tmp_path / "cart.json").write_text(json.dumps(cart | {"shippingAddress": ADDRESS}))
-    orders = OperatorStandIn(pb.ShowPaymentResponse(payment=state()), pb.SettlePaymentResponse(payment=written_off()))
+    shown = [pb.ShowPaymentResponse(payment=each) for each in (state(), written_off())]
+    orders = OperatorStandIn(*shown, pb.SettlePaymentResponse(payment=written_off()))
 
     await quarantine(orders, "settle", "pi_1", "--as", "order", *WHY, "--cart", str(tmp_path / "cart.json"), stripe=sim)
 

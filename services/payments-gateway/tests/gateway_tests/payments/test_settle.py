@@ -188,6 +188,28 @@ async def test_a_refund_that_stripe_refuses_is_given_up(desk: Desk) -> None:
     assert (await desk.settle(Settlement.ORDER)).state.purchase is not None
 
 
+async def test_a_refund_that_orders_lacks_bars_an_order(desk: Desk) -> None:
+    """Stripe has it, with a status that this version does not know: no order stands beside money given back."""
+    desk.gateway.wire.fail("stripe_refunds.create", RefundRefused("charge_already_refunded"))
+
+    with pytest.raises(RefundRefused, match="charge_already_refunded"):
+        await desk.settle(Settlement.REFUNDED, with_refund=True)
+
+    assert desk.steps == ["begin_refund"]
+    with pytest.raises(StepRefused, match="under way"):
+        await desk.settle(Settlement.ORDER)
+
+
+async def test_money_that_was_given_back_becomes_no_order(desk: Desk) -> None:
+    """A refund of the Dashboard counts, also one whose webhook has not come yet."""
+    await desk.refunds.create(desk.attempt.intent.id, None, idempotency_key="of the Dashboard")
+
+    settled = await desk.settle(Settlement.ORDER)
+
+    assert settled.state.stands_as is Settlement.REFUNDED
+    assert settled.state.purchase is None
+
+
 async def test_a_refund_that_fails_at_once_is_given_up_and_may_be_made_again(desk: Desk) -> None:
     """Under another key: the first one would replay the failure."""
     desk.refunds.created_as = RefundStatus.FAILED

@@ -8,6 +8,7 @@ import pytest
 
 from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.money import Money
+from payments_gateway.domain.refunds import RefundStatus
 from payments_gateway.domain.settlements import OrderRefund, RefundRefused, StepRefused
 from payments_gateway.refunds.order_refund import OrderRefundRequest, RefundOrder
 
@@ -29,12 +30,12 @@ class Desk:
     settlements: FakeSettlements
     now = AT
 
-    async def refund(self, amount: int | None = None, number: int = 1) -> OrderRefund:
+    async def refund(self, amount: int | None = None, number: int = 1, key: str | None = None) -> OrderRefund:
         """Refund the order, as a process of its own."""
         settlements = wired(self.wire, "settlements", self.settlements)
         refunds = wired(self.wire, "stripe_refunds", self.refunds)
         use_case = RefundOrder(settlements, refunds, settlements, lambda: self.now)
-        return await use_case.refund(OrderRefundRequest("ada", "why", ORDER.number, amount, number))
+        return await use_case.refund(OrderRefundRequest("ada", "why", ORDER.number, amount, number, key))
 
     @property
     def amounts(self) -> list[int]:
@@ -98,6 +99,51 @@ async def test_the_rest_of_an_order_is_refunded_once(desk: Desk) -> None:
     assert rest.amount.minor_units == TOTAL.minor_units - 500
     assert (again.refund_id, again.outcome) == (None, "refunded_before")
     assert sum(desk.amounts) == TOTAL.minor_units
+
+
+async def test_the_rest_is_refunded_after_a_part_of_the_same_amount(desk: Desk) -> None:
+    """That part is no repeat of it."""
+    half = TOTAL.minor_units // 2
+    await desk.refund(half)
+
+    rest = await desk.refund()
+
+    assert rest.refund_id == "re_2"
+    assert desk.amounts == [half, half]
+
+
+async def test_the_rest_is_refunded_again_after_its_refund_failed(desk: Desk) -> None:
+    """The number goes up by itself."""
+    desk.refunds.created_as = RefundStatus.FAILED
+    failed = await desk.refund()
+    desk.refunds.created_as = RefundStatus.SUCCEEDED
+
+    rest = await desk.refund()
+
+    assert (failed.outcome, rest.outcome) == ("failed", "succeeded")
+    assert desk.refunds.refunded_minor() == TOTAL.minor_units
+
+
+@pytest.mark.parametrize("failure", [RefundRefused("charge_disputed"), Crash()])
+async def test_the_rest_is_all_whatever_part_was_begun(desk: Desk, failure: Exception) -> None:
+    """A part that was refused or killed does not take its place, and does not bar it for ever."""
+    desk.wire.fail("stripe_refunds.create", failure)
+    with pytest.raises(type(failure)):
+        await desk.refund(500)
+    desk.wire.heal()
+
+    rest = await desk.refund()
+
+    assert rest.amount == TOTAL
+    assert desk.amounts == [TOTAL.minor_units]
+
+
+async def test_a_key_of_another_amount_is_refused(desk: Desk) -> None:
+    """Nothing was refunded for this request."""
+    await desk.refund(500, key="of ada")
+
+    with pytest.raises(StepRefused, match="another refund"):
+        await desk.refund(300, key="of ada")
 
 
 async def test_more_than_what_is_left_is_refused(desk: Desk) -> None:

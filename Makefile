@@ -43,7 +43,7 @@ CHROMIUM := $(shell command -v chromium || command -v chromium-browser || comman
 IN_BROWSER := $(if $(CHROMIUM),(not browser or quick),not browser)
 # Their figures would suffer from a second worker.
 MEASURED_ALONE := $(wildcard tests/browser/test_performance.py)
-LONG_MEASURED_ALONE := $(wildcard tests/e2e/test_load_at_stripe_limits.py)
+LONG_MEASURED_ALONE := $(wildcard $(patsubst %,tests/e2e/test_%.py,forged_ids load_at_stripe_limits))
 # The tests clean up by themselves; testcontainers' own cleaner would be one more image to pull.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
 export UV_PYTHON_DOWNLOADS := never
@@ -87,7 +87,7 @@ endif
 .PHONY: test-long
 test-long: .venv/.synced ## Run long tests: kills at every call, cluster changes and mixed carts under load
 	@$(RUN) pytest -n 2 --dist loadfile -m "long and not browser" $(LONG_MEASURED_ALONE:%=--ignore=%) $(PYTEST_ARGS)
-	@$(LONG_MEASURED_ALONE:%=$(RUN) pytest %)
+	@$(RUN) pytest -m long $(LONG_MEASURED_ALONE)
 
 .PHONY: frontend
 frontend: $(SHOP) $(STRIPE_TYPES) ## Build the shop into frontend/shop/dist, and extract Stripe's published types for the tests

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from payments_gateway.domain.attempts import IntentRef
 from payments_gateway.domain.audit import PaidIntent, RecordedPayment
 
 T = TypeVar("T")
@@ -24,6 +25,16 @@ async def paired(intents: AsyncIterator[PaidIntent], payments: AsyncIterator[Rec
             yield intent, decisions.pop(intent.ref.id, None)
         for payment in decisions.values():
             yield None, payment
+
+
+def ref_of(pair: Pair) -> IntentRef:
+    """Return the intent of a pair."""
+    intent, payment = pair
+    if intent is not None:
+        return intent.ref
+    if payment is None:
+        raise ValueError("a pair has at least one side")
+    return payment.intent
 
 
 class _Seconds(Generic[T]):

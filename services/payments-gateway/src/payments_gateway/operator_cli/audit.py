@@ -16,6 +16,7 @@ from payments_gateway.operator_cli.options import AsJson
 from payments_gateway.operator_cli.progress import progress
 from payments_gateway.operator_cli.results import ExitCode, Result, money_json, money_text, time_json, time_text
 from payments_gateway.operator_cli.runner import run
+from payments_gateway.rpc.attempts import AttemptsClient
 from payments_gateway.rpc.audit import RecordedPaymentsClient
 from payments_gateway.stripe_api.paid_intents import StripePaidIntents
 
@@ -51,6 +52,7 @@ async def audited(connections: Connections, since: timedelta, grace: timedelta, 
     use_case = Audit(
         StripePaidIntents(connections.stripe),
         RecordedPaymentsClient(connections.orders, timeout_seconds=connections.timeout_seconds),
+        AttemptsClient(connections.checkout_session, timeout_seconds=connections.timeout_seconds),
         connections.ids,
         livemode=connections.settings.livemode,
         grace_seconds=grace.total_seconds(),

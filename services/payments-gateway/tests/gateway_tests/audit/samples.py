@@ -14,6 +14,7 @@ from payments_gateway.domain.attempts import IntentKind, IntentRef
 from payments_gateway.domain.audit import Listing, PaidIntent, RecordedPayment, Window
 from payments_gateway.domain.money import Money
 
+from ..fake_services import FakeAttempts
 from ..samples import ATTEMPT_ID, ATTEMPT_ID_SECRET, INTENT_CREATED_AT
 
 NOW: Final = INTENT_CREATED_AT + timedelta(hours=1)
@@ -83,9 +84,14 @@ class Intents(_Listed[PaidIntent]):
         super().__init__(rows, lambda row: row.created_at, lambda row: row.ref)
         self.late: list[PaidIntent] = []
         """Those that succeed after their page was read."""
+        self.after_find: list[Callable[[], None]] = []
+        """Called one by one, each when an intent was found and before its decision is."""
 
     async def find(self, ref: IntentRef) -> PaidIntent | None:
-        return next((row for row in (*self.late, *self.rows) if row.ref == ref), None)
+        found = next((row for row in (*self.late, *self.rows) if row.ref == ref), None)
+        if self.after_find:
+            self.after_find.pop(0)()
+        return found
 
 
 class Payments(_Listed[RecordedPayment]):
@@ -97,16 +103,22 @@ class Payments(_Listed[RecordedPayment]):
         """Those that are decided after their page was read."""
 
     async def find(self, intent_ids: Sequence[str]) -> Mapping[str, RecordedPayment]:
-        return {row.intent.id: row for row in (*self.late, *self.rows) if row.intent.id in intent_ids}
+        return {row.intent.id: row for row in (*self.rows, *self.late) if row.intent.id in intent_ids}
 
 
 async def audit(
-    intents: Intents, payments: Payments, *, since: timedelta = timedelta(days=7), pauses: Sequence[float] = ()
+    intents: Intents,
+    payments: Payments,
+    attempts: FakeAttempts | None = None,
+    *,
+    since: timedelta = timedelta(days=7),
+    pauses: Sequence[float] = (),
 ) -> AuditReport:
     """Audit without a grace."""
     use_case = Audit(
         intents,
         payments,
+        attempts or FakeAttempts(),
         AttemptIds([ATTEMPT_ID_SECRET]),
         livemode=False,
         grace_seconds=0,

@@ -1,3 +1,4 @@
+import asyncio
 from datetime import timedelta
 from typing import Final
 
@@ -5,16 +6,36 @@ import pytest
 
 from payments_gateway.audit.audit import MAX_SUSPECTS
 from payments_gateway.audit.differences import DifferenceKind
+from payments_gateway.domain.attempts import DeleteReason, FoundAttempt
 from payments_gateway.domain.audit import PaidIntent, RecordedPayment
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeKeyRefused, StripeUnavailable
 from servicekit.unavailable import ServiceUnavailable
 
-from ..samples import FOREIGN_ATTEMPT_ID, INTENT_CREATED_AT
+from ..fake_services import FakeAttempts
+from ..samples import FOREIGN_ATTEMPT_ID, INTENT_CREATED_AT, attempt, attempt_id_of
 from .samples import NOTHING, PRICE, Intents, Payments, audit, decided, paid, set_up
 
 EUROS: Final = Money(1250, "eur")
 HALF: Final = Money(625, "usd")
+
+
+class _CountedAttempts(FakeAttempts):
+    """Attempts that notes who is asked for, and how many are at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.most_at_once = 0
+        self._at_once = 0
+
+    async def find(self, attempt_id: str) -> FoundAttempt | None:
+        self.asked.append(attempt_id)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        await asyncio.sleep(0)
+        self._at_once -= 1
+        return await super().find(attempt_id)
 
 
 def spread(count: int) -> list[PaidIntent]:
@@ -94,6 +115,43 @@ async def test_payments_of_other_software_are_counted_and_left_out() -> None:
     assert (report.foreign, report.succeeded, report.purchases) == (3, 1, 1)
 
 
+@pytest.mark.parametrize("stored_for", [paid(1), paid(2)])
+async def test_p3_a_lost_payment_is_found_after_its_secret_was_rotated_away(stored_for: PaidIntent) -> None:
+    """Any attempt under the named id makes it ours, as in fulfilment, whatever secret made the id."""
+    attempts = FakeAttempts()
+    attempts.put(attempt(stored_for.ref, attempt_id=FOREIGN_ATTEMPT_ID))
+    lost = paid(1, attempt_id=FOREIGN_ATTEMPT_ID)
+
+    report = await audit(Intents(lost), Payments(), attempts)
+
+    assert [(each.kind, each.intent) for each in report.differences] == [(DifferenceKind.NOT_DECIDED, lost.ref)]
+    assert (report.succeeded, report.foreign) == (1, 0)
+
+
+async def test_p3_a_tombstone_makes_a_lost_payment_ours() -> None:
+    """Its content is gone, and fulfilment would quarantine it."""
+    attempts = FakeAttempts()
+    await attempts.delete(FOREIGN_ATTEMPT_ID, DeleteReason.CANCELLED)
+
+    report = await audit(Intents(paid(attempt_id=FOREIGN_ATTEMPT_ID)), Payments(), attempts)
+
+    assert [each.kind for each in report.differences] == [DifferenceKind.NOT_DECIDED]
+
+
+async def test_a_few_attempts_are_asked_for_at_once() -> None:
+    """Those of undecided intents whose id another secret made; all are judged, and nobody else is asked for."""
+    attempts = _CountedAttempts()
+    names = [attempt_id_of(str(number), b"attempt-id-secret-of-other-shop.") for number in range(21)]
+    foreign = [paid(number, attempt_id=name) for number, name in enumerate(names)]
+    others = [paid(100), paid(101, attempt_id="anything"), paid(102, attempt_id=FOREIGN_ATTEMPT_ID)]
+
+    report = await audit(Intents(*foreign, *others), Payments(decided(others[0]), decided(others[2])), attempts)
+
+    assert (report.agrees, report.foreign, report.succeeded) == (True, 22, 2)
+    assert sorted(attempts.asked) == sorted(names)
+    assert attempts.most_at_once == 8
+
+
 async def test_decisions_of_the_other_mode_are_left_out() -> None:
     """Stripe shows a test key no live payments."""
     report = await audit(Intents(), Payments(decided(paid(), livemode=True)))
@@ -130,6 +188,44 @@ async def test_a_payment_that_succeeded_meanwhile_is_no_difference() -> None:
     report = await audit(intents, Payments(decided(paid())))
 
     assert report.agrees
+
+
+async def test_a_refund_between_the_two_reads_of_a_look_is_no_difference() -> None:
+    """The look before it showed other sums, so that it is looked at once more."""
+    intents, payments = Intents(paid()), Payments(decided(paid(), refunded=(HALF,)))
+    intents.late = [paid(refunded=HALF)]
+
+    def refund_the_rest() -> None:
+        intents.late = [paid(refunded=PRICE)]
+        payments.late = [decided(paid(refunded=PRICE))]
+
+    intents.after_find = [refund_the_rest]
+
+    report = await audit(intents, payments)
+
+    assert report.agrees
+
+
+async def test_refunds_that_differ_after_they_moved_are_found() -> None:
+    """With the sums of the last look."""
+    intents, payments = Intents(paid(refunded=HALF)), Payments(decided(paid()))
+    intents.late = [paid(refunded=PRICE)]
+
+    report = await audit(intents, payments)
+
+    assert [(each.kind.value, each.at_stripe, each.in_orders) for each in report.differences] == [
+        ("refunds", PRICE, None)
+    ]
+
+
+async def test_a_great_many_that_were_decided_meanwhile_are_no_difference() -> None:
+    """All are looked at again, however many they are."""
+    intents, payments = spread(2 * MAX_SUSPECTS + 7), Payments()
+    payments.late = [decided(each) for each in intents[1:]]
+
+    report = await audit(Intents(*intents), payments)
+
+    assert ([each.intent for each in report.differences], report.further) == ([intents[0].ref], 0)
 
 
 async def test_a_great_many_differences_are_counted() -> None:

@@ -5,11 +5,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import audit_pb2 as pb
+from checkout.session.v1 import checkout_session_pb2 as session_pb2
 from stripe_simulator.testing import SimulatedStripe, simulated_stripe
 
 from ..audit_stand_in import AuditStandIn
 from ..operator_command import Completed, environment, holdfast
-from ..samples import ATTEMPT_ID
+from ..samples import ATTEMPT_ID, FOREIGN_ATTEMPT_ID
+from ..service_stand_ins import SessionStandIn
 
 
 @pytest.fixture
@@ -19,22 +21,29 @@ async def sim() -> AsyncIterator[SimulatedStripe]:
         yield simulated
 
 
-async def paid(sim: SimulatedStripe) -> pb.RecordedPayment:
+async def paid(sim: SimulatedStripe, attempt_id: str = ATTEMPT_ID) -> pb.RecordedPayment:
     """Create an intent and pay it; return the decision that agrees."""
-    created = await sim.intent(amount=1250, metadata={"checkoutAttemptId": ATTEMPT_ID})
+    created = await sim.intent(amount=1250, metadata={"checkoutAttemptId": attempt_id})
     await sim.pay(created.id)
     return pb.RecordedPayment(
         intent=common_pb2.Intent(id=created.id, kind=common_pb2.Intent.KIND_PAYMENT),
-        attempt_id=ATTEMPT_ID,
+        attempt_id=attempt_id,
         received=common_pb2.Money(minor_units=1250, currency="usd"),
         intent_created_at=Timestamp(seconds=created.created),
     )
 
 
-async def audit(sim: SimulatedStripe, recorded: AuditStandIn, *arguments: str) -> Completed:
+async def audit(
+    sim: SimulatedStripe, recorded: AuditStandIn, *arguments: str, session: SessionStandIn | None = None
+) -> Completed:
     """Audit without a grace."""
-    async with recorded.served_at() as orders:
-        variables = environment(orders=orders, stripe=sim.simulator.url, key=sim.simulator.settings.secret_key)
+    async with recorded.served_at() as orders, (session or SessionStandIn()).served_at() as checkout_session:
+        variables = environment(
+            checkout_session=checkout_session,
+            orders=orders,
+            stripe=sim.simulator.url,
+            key=sim.simulator.settings.secret_key,
+        )
         return await holdfast(variables, "audit", "--grace", "0s", *arguments)
 
 
@@ -78,6 +87,20 @@ async def test_a_difference_is_exit_code_1(sim: SimulatedStripe) -> None:
             "inOrders": None,
         }
     ]
+
+
+async def test_checkout_session_is_asked_for_an_id_that_no_secret_of_today_made(sim: SimulatedStripe) -> None:
+    """It keeps a tombstone of the attempt, so the payment is ours, and lost."""
+    lost = await paid(sim, FOREIGN_ATTEMPT_ID)
+    session = SessionStandIn()
+    session.answer = session_pb2.GetAttemptResponse(
+        tombstone=session_pb2.Tombstone(attempt_id=FOREIGN_ATTEMPT_ID, reason=session_pb2.DELETE_REASON_RECORDED)
+    )
+
+    result = await audit(sim, AuditStandIn(), "--json", session=session)
+
+    assert [each["intent"] for each in result.document["differences"]] == [lost.intent.id]
+    assert [request.attempt_id for request in session.requests] == [FOREIGN_ATTEMPT_ID]
 
 
 @pytest.mark.parametrize("since", ["7", "d", "7 d", "1w", "-1d"])

@@ -176,6 +176,7 @@ class Buyer:
 
     async def _refund(self, checkout: Granted) -> None:
         """Give the money back, all of it or half, as the merchant does in the Dashboard."""
+        await asyncio.sleep(self._rng.choice([0.0, self._rng.uniform(2.0, 10.0)]))  # before or after the decision
         amount = checkout.amount if self._plan.fate is Fate.REFUNDED else checkout.amount // 2
         refunds = self._system.stripe.v1.refunds
         await self._at_stripe(lambda: refunds.create_async({"payment_intent": checkout.intent_id, "amount": amount}))
@@ -212,7 +213,7 @@ class Buyer:
                 if reply.status < 300 or reply.status in _ENDED:
                     return door, reply
                 if reply.status not in _REPEATED:
-                    self._history.wrong_answers.append(f"{name} was answered {reply.status}: {reply.body}")
+                    self._history.wrong_answers.append(f"{name} was answered {reply.status}")
                     raise CannotGoOn(reply.problem)
             await asyncio.sleep(self._rng.uniform(0.1, 0.8))
         raise CannotGoOn

@@ -20,8 +20,8 @@ from .tcp_proxy import TcpProxy
 GATEWAYS: Final = ("gateway", "gateway-2")
 SKEWED_GATEWAY: Final = "gateway-2"
 _SKEWED_CLOCK: Final = Path(__file__).parent / "skewed_clock"
-_WEBHOOKS: Final = ("--webhook-backoff-max", "1.5", "--webhook-attempts", "1000")
-"""Arguments of the simulator: Stripe's own retries come after minutes and hours, for days."""
+_SIMULATOR: Final = ("--webhook-backoff-max", "1.5", "--webhook-attempts", "1000", "--event-list-lag", "4")
+"""Arguments of the simulator. Stripe's own retries come after minutes and hours, for days."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _options(plan: Plan) -> StackOptions:
         webhook_for_each_gateway=True,
         durable=False,
         seed=plan.seed,
-        simulator_arguments=_WEBHOOKS,
+        simulator_arguments=_SIMULATOR,
         settings={
             **dict.fromkeys(GATEWAYS, gateway),
             **dict.fromkeys(reconcilers, gateway | _reconciler(plan)),

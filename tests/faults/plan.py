@@ -11,6 +11,33 @@ RECURRING: Final = {"coffee": "month", "filters": "month", "almanac": "year", "g
 """Products of the sample shop with their billing intervals."""
 
 
+class Kind(StrEnum):
+    """The content of a cart."""
+
+    ONE_TIME = "one-time"
+    SUBSCRIPTION = "subscription"
+    MIXED = "mixed"
+
+
+class Fate(StrEnum):
+    """The end that a buyer has in mind."""
+
+    PAID = "paid"
+    PAID_AFTER_DECLINE = "paid after a decline"
+    CHALLENGED = "paid after 3-D Secure"
+    DEBITED = "paid by bank debit"
+    DEBIT_FAILED = "bank debit failed"
+    DECLINED = "declined"
+    ABANDONED = "abandoned"
+    SUPERSEDED = "superseded, then paid"
+    SUPERSEDED_AND_LEFT = "superseded, then abandoned"
+    TWO_TABS = "superseded and paid in two tabs"
+    REPEATED = "begun twice at once, then paid"
+    REFUNDED = "paid and refunded"
+    REFUNDED_IN_PART = "paid and refunded in part"
+    AMOUNT_CHANGED = "paid after somebody changed the intent's amount at Stripe"
+
+
 @dataclass(frozen=True)
 class Plan:
     """Options of a run. The same plan strikes in the same order; what it strikes may differ from run to run."""
@@ -31,8 +58,12 @@ class Plan:
     skew_seconds: float = 20.0
     """The second gateway's clock is ahead or behind by this."""
     pay_by_seconds: float = 60.0
+    grace_seconds: float = 45.0
+    """Time to resolve everything, after the last checkout's pay-by on the latest clock."""
     only: tuple[str, ...] = ()
     """Names of the faults to strike with; empty for all."""
+    fates: tuple[Fate, ...] = ()
+    """Fates of the buyers; empty for all."""
 
     @property
     def judges_orphans(self) -> bool:
@@ -66,33 +97,6 @@ class Plan:
         ]
         given = f' FAULTS_ARGS="{" ".join(options)}"' if options else ""
         return f"make test-faults SEED={self.seed} CHECKOUTS={self.checkouts}{given}"
-
-
-class Kind(StrEnum):
-    """The content of a cart."""
-
-    ONE_TIME = "one-time"
-    SUBSCRIPTION = "subscription"
-    MIXED = "mixed"
-
-
-class Fate(StrEnum):
-    """The end that a buyer has in mind."""
-
-    PAID = "paid"
-    PAID_AFTER_DECLINE = "paid after a decline"
-    CHALLENGED = "paid after 3-D Secure"
-    DEBITED = "paid by bank debit"
-    DEBIT_FAILED = "bank debit failed"
-    DECLINED = "declined"
-    ABANDONED = "abandoned"
-    SUPERSEDED = "superseded, then paid"
-    SUPERSEDED_AND_LEFT = "superseded, then abandoned"
-    TWO_TABS = "superseded and paid in two tabs"
-    REPEATED = "begun twice at once, then paid"
-    REFUNDED = "paid and refunded"
-    REFUNDED_IN_PART = "paid and refunded in part"
-    AMOUNT_CHANGED = "paid after somebody changed the intent's amount at Stripe"
 
 
 _FATES: Final = {
@@ -137,7 +141,7 @@ class BuyerPlan:
 def buyer_plan(plan: Plan, number: int) -> BuyerPlan:
     """Return the plan of a run's buyer by number: the same for the same seed."""
     rng = random.Random(f"{plan.seed}:buyer:{number}")  # noqa: S311 - repeatable choices
-    fate = rng.choices(list(_FATES), weights=list(_FATES.values()))[0]
+    fate = rng.choice(plan.fates) if plan.fates else rng.choices(list(_FATES), weights=list(_FATES.values()))[0]
     kinds = [Kind.ONE_TIME, Kind.MIXED] if fate in _CHARGED else list(Kind)
     kind = Kind.ONE_TIME if fate in {Fate.DEBITED, Fate.DEBIT_FAILED} else rng.choice(kinds)
     superseding = fate in {Fate.SUPERSEDED, Fate.SUPERSEDED_AND_LEFT, Fate.TWO_TABS}

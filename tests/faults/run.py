@@ -27,8 +27,6 @@ from .stripe_faults import stripe_faults
 
 _LONGEST_SEARCH: Final = 20
 """Checkouts may become this many times as many as planned, until each fault has struck."""
-_GRACE_SECONDS: Final = 45.0
-"""Time to resolve everything, after the last checkout's pay-by on the latest clock."""
 _FOREIGN: Final = 4
 _EMPTY: Final[dict[str, str]] = {}
 
@@ -129,7 +127,7 @@ class _Run:
 
     async def _resolve(self) -> list[Finding]:
         """Judge until nothing is wrong, or until everything should be resolved."""
-        wait = self._plan.pay_by_seconds + 2 * self._plan.skew_seconds + _GRACE_SECONDS
+        wait = self._plan.pay_by_seconds + 2 * self._plan.skew_seconds + self._plan.grace_seconds
         deadline = time.monotonic() + wait
         while True:
             began = time.monotonic()

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from .plan import Plan
+from .plan import Fate, Plan
 from .run import run
 
 _PLAN: Final = Plan(seed=1, checkouts=40, at_once=12, reconcilers=1, skew_seconds=2.0, pay_by_seconds=8.0)
@@ -15,6 +15,12 @@ GUARDS: Final = {
     "commit-before-delete": replace(_PLAN, only=("kill orders", "freeze orders")),
     "save-before-secret": replace(_PLAN, only=("kill checkout-session", "freeze checkout-session", "freeze valkey")),
     "proof-of-id": replace(_PLAN, checkouts=8, only=("kill reconciler",)),
+    "amount-check": replace(_PLAN, fates=(Fate.AMOUNT_CHANGED, Fate.PAID), only=("webhooks doubled",)),
+    "end-before-release": replace(_PLAN, fates=(Fate.TWO_TABS,), only=("webhooks delayed",)),
+    "activation-lookup": replace(_PLAN, checkouts=150, at_once=40, only=("Stripe: error_after",)),
+    "cursor-overlap": replace(
+        _PLAN, checkouts=70, webhooks=False, fates=(Fate.REFUNDED_IN_PART,), only=("kill gateway",)
+    ),
 }
 
 

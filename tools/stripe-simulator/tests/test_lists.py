@@ -1,9 +1,10 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import stripe
 
-from stripe_simulator.testing import SimulatedStripe
+from stripe_simulator.testing import SETTINGS, SimulatedStripe, simulated_stripe
 
 
 async def customers(sim: SimulatedStripe, count: int) -> list[str]:
@@ -97,6 +98,20 @@ async def test_a_deleted_customer_keeps_a_history(sim: SimulatedStripe) -> None:
     await sim.api.v1.customers.delete_async(customer.id)
 
     assert ids(await sim.api.v1.payment_intents.list_async({"customer": customer.id})) == [intent.id]
+
+
+async def test_events_may_be_listed_late_and_in_another_order() -> None:
+    """With a lag some are missing at first, and all are there once it is over."""
+    async with simulated_stripe(replace(SETTINGS, event_list_lag_seconds=60.0)) as sim:
+        for _ in range(20):
+            await sim.intent()
+        at_first = len((await sim.api.v1.events.list_async({"limit": 100})).data)
+        await sim.control("POST", "/clock/advance", {"seconds": 30})
+        halfway = len((await sim.api.v1.events.list_async({"limit": 100})).data)
+        await sim.control("POST", "/clock/advance", {"seconds": 30})
+        after = len((await sim.api.v1.events.list_async({"limit": 100})).data)
+
+    assert at_first < halfway < after == 20
 
 
 async def test_events_are_listed_for_thirty_days(sim: SimulatedStripe) -> None:

@@ -86,6 +86,7 @@ def _settings(options: argparse.Namespace) -> SimulatorSettings:
         secret_key=options.secret_key,
         publishable_key=options.publishable_key,
         seed=options.seed,
+        event_list_lag_seconds=options.event_list_lag,
         webhooks=_webhooks(options),
         rate_limits=_rate_limits(options),
     )
@@ -150,6 +151,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--webhook-backoff-max", type=float, default=quick.backoff_max_seconds, help="longest of these pauses")
     add("--webhook-attempts", type=int, default=quick.max_attempts, help="attempts before such a delivery fails")
+    add(
+        "--event-list-lag",
+        type=float,
+        default=defaults.event_list_lag_seconds,
+        help="list each event up to this many seconds late, in another order than they happened (default: %(default)s)",
+    )
     return parser
 
 

@@ -41,8 +41,9 @@ class SimulatorSettings:
     in `processing` for `settlement_seconds` of simulated time. A failed renewal is retried after each of `retry_days`;
     then the subscription is canceled. A renewal is announced `upcoming_days` before. With `processing_debit_activates`
     a subscription is active while its first bank debit is processing, else it stays incomplete: Stripe's documentation
-    says both (https://docs.stripe.com/billing/subscriptions/overview, statuses and payment statuses). Without
-    `rate_limits` those of the secret key's mode apply.
+    says both (https://docs.stripe.com/billing/subscriptions/overview, statuses and payment statuses). An event
+    is listed up to `event_list_lag_seconds` late, each for a time of its own. Without `rate_limits` those of the secret
+    key's mode apply.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +56,7 @@ class SimulatorSettings:
     retry_days: tuple[int, ...] = (3, 5, 7)
     upcoming_days: int = 7
     processing_debit_activates: bool = False
+    event_list_lag_seconds: float = 0.0
     webhooks: WebhookSettings = WebhookSettings()
     rate_limits: RateLimits | None = None
 

@@ -1,6 +1,7 @@
 """Events, listed for 30 days (https://docs.stripe.com/api/events)."""
 
 from fnmatch import fnmatchcase
+from zlib import crc32
 
 import stripe.params as shapes
 
@@ -41,10 +42,18 @@ def _list(call: Call) -> StripeObject:
     wanted = every(
         created_within(params),
         lambda event: event["created"] >= kept_since,
+        lambda event: _is_listed(call, event),
         lambda event: pattern is None or fnmatchcase(event["type"], pattern),
         lambda event: types is None or event["type"] in types,
     )
     return call.account[COLLECTION].page(call.url, params, wanted)
+
+
+def _is_listed(call: Call, event: StripeObject) -> bool:
+    """Return true if the list shows an event already. A later event may be shown before an earlier one."""
+    lag = call.account.settings.event_list_lag_seconds
+    share = crc32(event["id"].encode()) % 1000 / 1000
+    return not lag or bool(event["created"] + lag * share <= call.account.clock.now())
 
 
 _LIST = Parameters(shapes.EventListParams, ("created", "type", "types", "limit", "starting_after", "ending_before"))

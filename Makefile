@@ -137,8 +137,8 @@ test-containers-long: .venv/.synced images ## Run long tests on containers: kill
 	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m long $(LONG_ON_CONTAINERS)
 
 .PHONY: test-mutants
-test-mutants: .venv/.synced mutants-apply ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …")
-	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed $(BREAKING_AGAINST)) $(MUTANTS)
+test-mutants: .venv/.synced mutants-apply ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …"; LEAVE_OUT=folder)
+	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed $(BREAKING_AGAINST)) $(if $(LEAVE_OUT),--leave-out $(LEAVE_OUT)) $(MUTANTS)
 
 .PHONY: test-faults
 test-faults: .venv/.synced ## Buy under faults of every kind and check each promise (SEED=1 CHECKOUTS=500 FAULTS_ARGS="--wipe …")

@@ -30,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--apply-only", action="store_true", help="only prove that every entry applies")
     parser.add_argument("--changed", metavar="REF", help="run entries whose code or test changed since REF")
+    parser.add_argument("--leave-out", metavar="FOLDER", default="", help="run no entry whose test is in a folder")
     parser.add_argument("names", nargs="*", help="names of entries; all if none is given")
     wanted = parser.parse_args()
     mutants = read_catalogue(ROOT / "tests/mutants/catalogue")
@@ -40,6 +41,8 @@ def main() -> int:
     if unknown := set(wanted.names) - {mutant.name for mutant in mutants}:
         parser.error(f"no entry is named {' or '.join(sorted(unknown))}")
     mutants = [mutant for mutant in mutants if not wanted.names or mutant.name in wanted.names]
+    if wanted.leave_out:
+        mutants = [mutant for mutant in mutants if not mutant.test.startswith(f"{wanted.leave_out}/")]
     return _run(_changed_since(wanted.changed, mutants) if wanted.changed else mutants)
 
 

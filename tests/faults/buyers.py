@@ -194,7 +194,7 @@ class Buyer:
                 await call()
             except stripe.InvalidRequestError:
                 return
-            except (stripe.StripeError, AttributeError):  # also an answer that is no object of Stripe's
+            except (stripe.StripeError, aiohttp.ClientError, AttributeError):  # also an answer that is no object
                 await self._pause()
             else:
                 return

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import random
 import time
 import uuid
@@ -126,13 +127,15 @@ class _Run:
                 self._history.foreign_payable.add(made.id)
 
     async def _resolve(self) -> list[Finding]:
-        """Judge until nothing is wrong, or until everything should be resolved."""
+        """Judge until nothing is wrong, or until everything should be resolved and nothing more is."""
         wait = self._plan.pay_by_seconds + 2 * self._plan.skew_seconds + self._plan.grace_seconds
-        deadline = time.monotonic() + wait
+        deadline, fewest = time.monotonic() + wait, math.inf
         while True:
             began = time.monotonic()
             state = self._result.state = await read_state(self._faulty.system)
             findings = Checker(state, self._history, self._plan).findings()
+            if len(findings) < fewest:
+                fewest, deadline = len(findings), max(deadline, began + self._plan.grace_seconds)
             if not findings or time.monotonic() > deadline:
                 return findings
             self._report(f"{len(findings)} unresolved, such as {findings[0]}")

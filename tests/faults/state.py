@@ -116,9 +116,9 @@ async def read_state(system: System) -> State:
     contents, due = await _attempts(system.attempt_store)
     database = await _database(system.orders_db)
     v1 = system.stripe.v1
-    invoice_payments = [each async for each in _pages(v1.invoice_payments, {})]
     payments = [each async for each in _pages(v1.payment_intents, {"expand": ["data.latest_charge"]})]
     setups = [each async for each in _pages(v1.setup_intents, {})]
+    invoice_payments = [each async for each in _pages(v1.invoice_payments, {})]  # of all those intents
     return State(
         intents={each["id"]: _intent(each) for each in (*payments, *setups)},
         invoice_intents=frozenset(each["payment"].get("payment_intent") for each in invoice_payments),

@@ -9,8 +9,6 @@ from typing import Final
 
 import redis
 
-from devstack.process_tree import ProcessFailed
-
 from .faults import Fault
 from .faulty_system import GATEWAYS, FaultySystem
 from .history import History, Wipe
@@ -46,7 +44,7 @@ async def start_again(faulty: FaultySystem, name: str) -> None:
     for attempt in range(1, _START_TRIES + 1):
         try:
             await faulty.system.backend.start(name)
-        except ProcessFailed:
+        except RuntimeError:  # ProcessFailed, or ContainerFailed
             if attempt == _START_TRIES:
                 raise
         else:
@@ -55,8 +53,12 @@ async def start_again(faulty: FaultySystem, name: str) -> None:
 
 async def _freeze(faulty: FaultySystem, name: str, rng: random.Random) -> int:
     """SIGSTOP a process for a while: its connections stay open."""
-    await faulty.system.backend.pause(name)
-    await asyncio.sleep(rng.uniform(0.5, 4.0))
+    seconds = rng.uniform(0.5, 4.0)
+    try:
+        await faulty.system.backend.pause(name)
+    except OSError:  # Docker's: a busy container cannot always be frozen
+        return 0
+    await asyncio.sleep(seconds)
     await faulty.system.backend.resume(name)
     return 1
 
@@ -86,7 +88,7 @@ async def _rotate_attempt_id_secret(faulty: FaultySystem, rng: random.Random) ->
 async def _restart(faulty: FaultySystem, name: str, settings: dict[str, str]) -> None:
     try:
         await faulty.system.backend.restart(name, settings)
-    except ProcessFailed:
+    except RuntimeError:  # ProcessFailed, or ContainerFailed
         await start_again(faulty, name)
 
 

@@ -10,7 +10,7 @@ SHORT = Plan(seed=7, checkouts=24, at_once=12, reconcilers=1, quick=True, skew_s
 
 
 async def test_p1_to_p5_hold_under_faults(tmp_path: Path) -> None:
-    """Whatever strikes, every payment is decided once with its sum, and nothing unpaid stays payable or stored."""
+    """Every payment is decided once with its sum, and nothing unpaid stays payable or stored, whatever strikes."""
     told: list[str] = []
 
     result = await run(tmp_path, SHORT, told.append)

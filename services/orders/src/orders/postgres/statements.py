@@ -95,7 +95,7 @@ PROMOTE_TO_PURCHASE = (
     update(PAYMENTS).where(*_promotable, _awaits_attempt | _refund_failed).returning(PAYMENTS.c.intent_id)
 )
 
-# Whatever its reason: an operator decides.
+# For each reason: an operator decides.
 SETTLE_AS_PURCHASE = (
     update(PAYMENTS)
     .where(*_promotable, PAYMENTS.c.outcome == Outcome.QUARANTINED, _unresolved)

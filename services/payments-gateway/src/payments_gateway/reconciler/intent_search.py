@@ -46,7 +46,7 @@ class IntentSearch:
     async def _page(
         self, kind: IntentKind, created_from: datetime, created_to: datetime, end: ListPosition | None
     ) -> IntentPage:
-        # What was created between the last page and the newest attempt is skipped.
+        # Intents created between the last page and the newest attempt are skipped.
         after = end if end is not None and end.created_at <= created_to else None
         return await self._lists.page(kind, created_from, created_to, after=after)
 

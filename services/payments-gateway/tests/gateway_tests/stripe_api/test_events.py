@@ -41,7 +41,7 @@ async def pay(sim: SimulatedStripe, metadata: dict[str, str]) -> str:
 
 
 async def test_events_are_listed_by_the_ids_of_their_objects_oldest_first(sim: SimulatedStripe) -> None:
-    """Whatever the events show: a payment is retrieved. Those without an effect, and other software's, are left out."""
+    """A payment is retrieved, whatever its event shows. Those without an effect, and other software's, are left out."""
     intent_id = await pay(sim, OURS)
     await pay(sim, {})
     refund = await sim.api.v1.refunds.create_async({"payment_intent": intent_id, "amount": 500})

@@ -45,7 +45,7 @@ class Plan:
     seed: int
     checkouts: int = 500
     """At least this many; more until each fault has struck."""
-    at_once: int = 64
+    at_once: int = 24
     reconcilers: int = 2
     webhooks: bool = True
     """Stripe delivers its events."""

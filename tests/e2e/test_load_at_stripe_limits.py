@@ -72,7 +72,11 @@ class Measured:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """Run one gateway with Stripe's own limits of operations, straight to the simulator."""
-    settings = {"STRIPE_OPERATION_REQUESTS_PER_SECOND": str(OPERATION_LIMIT), "CATALOGUE_REFRESH_SECONDS": "3600"}
+    settings = {
+        "STRIPE_OPERATION_REQUESTS_PER_SECOND": str(OPERATION_LIMIT),
+        "STRIPE_SHARE": "1",  # no reconciler runs
+        "CATALOGUE_REFRESH_SECONDS": "3600",
+    }
     options = StackOptions(durable=False, seed=15, settings={"gateway": settings})
     async with running_system(tmp_path_factory.mktemp("holdfast"), options=options) as running:
         yield running

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from orders.bootstrap import run
 from orders.commands.erase import add_erase_arguments, run_erase, subject_from_arguments
+from orders.commands.migrate import run_migrate
 from orders.commands.reencrypt import run_reencrypt
-from orders.postgres.migrate import upgrade
 from orders.settings import OrdersSettings
 from servicekit.json_logging import configure_logging
 from servicekit.settings import parser_for, read_settings
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = read_settings(OrdersSettings, print_only=arguments.print_settings)
     configure_logging("orders", settings.log_level)
     if arguments.command == "migrate":
-        asyncio.run(upgrade(settings.database_url.get_secret_value()))
+        sys.exit(asyncio.run(run_migrate(settings)))
     elif arguments.command == "erase":
         subject = subject_from_arguments(erase, arguments)
         sys.exit(asyncio.run(run_erase(settings, subject, batch_size=arguments.batch, dry_run=arguments.dry_run)))

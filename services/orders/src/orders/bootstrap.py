@@ -19,7 +19,7 @@ from orders.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, Us
 from orders.api.settlements import read_content
 from orders.api.stripe_events_servicer import StripeEventsServicer
 from orders.postgres.connection import open_engine
-from orders.postgres.migrate import SchemaReadiness
+from orders.postgres.schema_version import SchemaReadiness
 from orders.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from orders.settings import OrdersSettings
 from orders.usecases.audit import AuditReader

@@ -5,9 +5,10 @@ import signal
 import grpc
 import pytest
 
-from orders.postgres.migrate import head_revision
+from orders.postgres.migrations import head_revision
 
 from ..command_runner import command_line, environment, run
+from ..schema import set_schema_version
 from ..service import connected, serving
 
 
@@ -18,6 +19,20 @@ async def test_migrate_brings_the_schema_to_head(empty_database_url: str) -> Non
     assert completed.code == 0, completed.stderr
     async with connected(empty_database_url) as sql:
         assert await sql.fetchval("SELECT version_num FROM alembic_version") == head_revision()
+
+
+@pytest.mark.parametrize(("oldest_code", "code"), [(1, 0), (9999, 3)], ids=["rollback", "no rollback"])
+async def test_migrate_leaves_a_newer_schema_alone(own_database_url: str, oldest_code: int, code: int) -> None:
+    """It fails only if this code may not run on it, and says so, without a traceback."""
+    await set_schema_version(own_database_url, "9999_newer", oldest_code)
+
+    completed = run(environment(own_database_url), "migrate")
+
+    assert completed.code == code
+    assert "9999_newer" in completed.stderr
+    assert "Traceback" not in completed.stderr
+    async with connected(own_database_url) as sql:
+        assert await sql.fetchval("SELECT version_num FROM alembic_version") == "9999_newer"
 
 
 def test_print_settings_masks_the_password(shared_database_url: str) -> None:

@@ -3,14 +3,21 @@
 import asyncio
 from typing import Any
 
+import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orders.postgres.connection import open_engine
-from orders.postgres.migrate import head_revision, upgrade
+from orders.postgres.migrate import LocksNotAcquired, upgrade
+from orders.postgres.migrations import alembic_config, head_revision
+from orders.postgres.schema_version import number_of
 from orders.postgres.tables import Row
 
-from ..service import connected, settings_for
+from ..service import connected, settings_for, until
+
+# Tables of the migrations themselves, of which the code has none.
+OWN_TABLES = ("alembic_version", "schema_compatibility")
 
 # Everything that PostgreSQL knows about our tables, independent of the statements that created them.
 CATALOGUE = """
@@ -19,14 +26,14 @@ CATALOGUE = """
       FROM pg_attribute a
       JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
       LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-     WHERE a.attnum > 0 AND c.relname <> 'alembic_version'
+     WHERE a.attnum > 0 AND c.relname <> ALL (:own_tables)
     UNION ALL
     SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', '', ''
       FROM pg_constraint
-     WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+     WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> ALL (:own_tables)
     UNION ALL
     SELECT 'index', tablename, indexname, indexdef, '', '', '' FROM pg_indexes
-     WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+     WHERE schemaname = 'public' AND tablename <> ALL (:own_tables)
     UNION ALL
     SELECT 'enum', t.typname, e.enumlabel, rank() OVER (PARTITION BY t.oid ORDER BY e.enumsortorder)::text, '', '', ''
       FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid
@@ -37,7 +44,7 @@ CATALOGUE = """
 async def catalogue(engine: AsyncEngine) -> list[tuple[Any, ...]]:
     """Return everything that PostgreSQL knows about our tables."""
     async with engine.connect() as connection:
-        return [tuple(row) for row in await connection.execute(text(CATALOGUE))]
+        return [tuple(row) for row in await connection.execute(text(CATALOGUE), {"own_tables": list(OWN_TABLES)})]
 
 
 async def test_the_migrated_schema_is_that_of_the_tables(engine: AsyncEngine, empty_database_url: str) -> None:
@@ -60,3 +67,43 @@ async def test_concurrent_migrations_wait_for_each_other(empty_database_url: str
 
     async with connected(empty_database_url) as sql:
         assert await sql.fetchval("SELECT array_agg(version_num) FROM alembic_version") == [head_revision()]
+
+
+def test_revisions_are_numbered_in_their_order() -> None:
+    """Readiness compares the numbers."""
+    revisions = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+
+    numbers = [number_of(revision.revision) for revision in revisions][::-1]
+
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_a_locked_out_migration_tries_again(empty_database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Soon, because everybody else queues behind a statement that waits for its lock."""
+    async with connected(empty_database_url) as other:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("CREATE TABLE payments ()")
+        migration = asyncio.create_task(upgrade(empty_database_url))
+        await until(lambda: _logged(caplog, "holds a lock"))
+
+        await transaction.rollback()
+        await migration
+
+        assert await other.fetchval("SELECT version_num FROM alembic_version") == head_revision()
+
+
+async def test_a_migration_that_is_always_locked_out_fails(empty_database_url: str) -> None:
+    """It leaves the schema as it was."""
+    async with connected(empty_database_url) as other, other.transaction():
+        await other.execute("CREATE TABLE payments ()")
+
+        with pytest.raises(LocksNotAcquired):
+            async with asyncio.timeout(20):
+                await upgrade(empty_database_url, lock_tries=1)
+
+        assert await other.fetchval("SELECT to_regclass('schema_compatibility')") is None
+
+
+async def _logged(caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    return words in caplog.text

@@ -1,108 +1,122 @@
-"""Migration of the database to the schema of this code, and the readiness check that compares the two."""
+"""Migration of the database to the schema of this code, beside services that read and write (ADR 45)."""
 
+import asyncio
 import logging
-from pathlib import Path
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import NullPool, exc, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from orders.postgres.connection import StatementRejected, open_session, translate_errors
-from orders.usecases.retrying import Retrier
-from orders.usecases.unit_of_work import DatabaseReadOnly, DatabaseUnavailable
-from servicekit.health import NotReady
+from orders.postgres.connection import open_session, sqlstate_of
+from orders.postgres.migrations import alembic_config, head_revision
+from orders.postgres.schema_version import SchemaVersion
 
 _log = logging.getLogger(__name__)
 
-_MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _CONNECT_SECONDS: Final = 10
 _MIGRATION_LOCK: Final = 0x0DE5
 """Key of the advisory lock. Any number will do that nothing else in the database locks."""
 
-_STATE: Final = text("""
-    SELECT version_num, current_setting('transaction_read_only')::boolean AS read_only,
-           current_setting('log_error_verbosity') <> 'terse' OR current_setting('log_parameter_max_length') <> '0'
-           OR current_setting('log_parameter_max_length_on_error') <> '0' AS logs_data,
-           NOT current_setting('fsync')::boolean AS not_durable
-      FROM alembic_version
-""")
-_WARNINGS: Final = {
-    # Only PostgreSQL's administrator can change it: an error message quotes the rejected row (P7).
-    "logs_data": "PostgreSQL's log may quote rows and parameters: see docs/privacy.md",
-    "not_durable": "PostgreSQL's fsync is off, so it may lose committed transactions: see docs/deployment.md",
+_LOCK_TRIES: Final = 60
+_PAUSE_SECONDS: Final = (0.5, 1.5)
+_LOCK_ERRORS: Final = frozenset({"55P03", "40P01"})
+"""lock_timeout and deadlock_detected."""
+
+_SETTINGS: Final = {
+    "application_name": "orders-migrate",
+    # While a statement waits for its lock, every later reader of the table waits behind it.
+    "lock_timeout": "500ms",
+    # An index of a large table takes as long as it takes, whatever the server's default.
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
 }
 
-
-def head_revision() -> str:
-    """Return the revision that this code needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise LookupError("the package has no migrations")
-    return head
+_HAS_SCHEMA: Final = text("SELECT to_regclass('schema_compatibility') IS NOT NULL")
+_VERSION: Final = text("SELECT version_num, oldest_code FROM alembic_version, schema_compatibility")
 
 
-async def upgrade(database_url: str) -> None:
-    """Migrate a database to the head revision, in one transaction. Concurrent migrations wait for each other."""
+class LocksNotAcquired(Exception):
+    """Other transactions held a lock that the migration needs, each time it tried. What it committed stays."""
+
+
+class CodeTooOld(Exception):
+    """The schema no longer has what this code needs."""
+
+    def __init__(self, found: SchemaVersion) -> None:
+        super().__init__(f"the schema is at {found.revision} and needs code of revision {found.oldest_code} or newer")
+
+
+async def upgrade(database_url: str, *, lock_tries: int = _LOCK_TRIES) -> None:
+    """Migrate a database to the head revision, each revision in its own transaction.
+
+    Concurrent migrations wait for each other. A newer schema on which this code may run is left as it is. Raises
+    CodeTooOld and LocksNotAcquired.
+    """
+    async with _opened(database_url) as connection:
+        await _wait_for_other_migrations(connection)
+        found = await _find_version(connection)
+        head = head_revision()
+        if found is not None and found.has_outgrown(head):
+            raise CodeTooOld(found)
+        if found is not None and found.is_ahead_of(head):
+            _log.warning("the schema is newer than this code, which may run on it", extra={"revision": found.revision})
+            return
+        await _run_revisions(connection, lock_tries)
+
+
+@asynccontextmanager
+async def _opened(database_url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: open_session(
-            database_url, timeout=_CONNECT_SECONDS, server_settings={"application_name": "orders-migrate"}
-        ),
+        async_creator=lambda: open_session(database_url, timeout=_CONNECT_SECONDS, server_settings=_SETTINGS),
         poolclass=NullPool,
         hide_parameters=True,
     )
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-            # While a migration waits for a long transaction, everybody else waits behind it: better it fails.
-            await connection.execute(text("SET LOCAL lock_timeout = '10s'"))
-            await connection.run_sync(lambda synchronous: command.upgrade(_config(synchronous), "head"))
+        async with engine.connect() as connection:
+            yield connection
     finally:
         await engine.dispose()
 
 
-class SchemaReadiness:
-    """Readiness check: the code works on its own revision only, and would misread any other."""
+async def _wait_for_other_migrations(connection: AsyncConnection) -> None:
+    """Take the lock of the session. A statement that waited for it would make a concurrent index build wait for us."""
+    lock = text("SELECT pg_try_advisory_lock(:lock)")
+    while not await connection.scalar(lock, {"lock": _MIGRATION_LOCK}):
+        await connection.commit()
+        _log.info("another migration runs")
+        await _pause()
+    await connection.commit()
 
-    def __init__(self, engine: AsyncEngine, retrier: Retrier) -> None:
-        self._engine = engine
-        self._retrier = retrier
-        self._head = head_revision()
-        self._warned: set[str] = set()
 
-    async def check(self) -> None:
-        """Raise NotReady unless the database answers, takes writes and has the revision of this code."""
+async def _find_version(connection: AsyncConnection) -> SchemaVersion | None:
+    if not await connection.scalar(_HAS_SCHEMA):
+        return None
+    row = (await connection.execute(_VERSION)).one_or_none()
+    await connection.commit()
+    return SchemaVersion(row.version_num, row.oldest_code) if row else None
+
+
+async def _run_revisions(connection: AsyncConnection, tries: int) -> None:
+    for left in reversed(range(tries)):
         try:
-            found = await self._retrier.run(self._revisions)
-        except DatabaseReadOnly as error:
-            raise NotReady("the database is read-only") from error
-        except DatabaseUnavailable as error:
-            raise NotReady("the database does not answer") from error
-        except StatementRejected as error:
-            raise NotReady("the database has no schema: run `orders migrate`") from error
-        if found != [self._head]:
-            raise NotReady(f"the schema is at {', '.join(found) or 'no revision'}, this code needs {self._head}")
-
-    async def _revisions(self) -> list[str]:
-        with translate_errors():
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(_STATE)).all()
-                if any(row.read_only for row in rows):
-                    await connection.invalidate()  # This session stays read-only when the database no longer is.
-                    raise DatabaseReadOnly
-                self._warn({name for name in _WARNINGS if any(getattr(row, name) for row in rows)})
-                return [str(row.version_num) for row in rows]
-
-    def _warn(self, names: set[str]) -> None:
-        for name in sorted(names - self._warned):
-            _log.warning(_WARNINGS[name])
-        self._warned |= names
+            await connection.run_sync(lambda synchronous: command.upgrade(alembic_config(synchronous), "head"))
+        except exc.DBAPIError as error:
+            if sqlstate_of(error) not in _LOCK_ERRORS:
+                raise
+            _log.warning("another transaction holds a lock", extra={"tries_left": left})
+            await connection.rollback()
+            if left:
+                await _pause()
+        else:
+            return await connection.commit()
+    raise LocksNotAcquired
 
 
-def _config(connection: Connection | None = None) -> Config:
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
+async def _pause() -> None:
+    await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - spreads migrations, hides nothing

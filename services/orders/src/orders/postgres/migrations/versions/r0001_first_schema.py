@@ -414,6 +414,15 @@ CREATE TABLE cursors (
 )
 """
 
+_SCHEMA_COMPATIBILITY = """
+CREATE TABLE schema_compatibility (
+    only_row boolean DEFAULT true NOT NULL,
+    oldest_code integer NOT NULL,
+    CONSTRAINT schema_compatibility_pkey PRIMARY KEY (only_row),
+    CONSTRAINT schema_compatibility_only_row_check CHECK (only_row)
+)
+"""
+
 _TABLES = (
     _PAYMENTS,
     _ORDERS,
@@ -430,6 +439,7 @@ _TABLES = (
     _STRIPE_EVENTS,
     _EVENT_RETRIES,
     _CURSORS,
+    _SCHEMA_COMPATIBILITY,
 )
 
 _INDEXES = (
@@ -456,3 +466,4 @@ def upgrade() -> None:
         op.execute(f"CREATE TYPE {name} AS ENUM ({words})")
     for statement in (*_TABLES, *_INDEXES):
         op.execute(statement)
+    op.execute("INSERT INTO schema_compatibility (oldest_code) VALUES (1)")

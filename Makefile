@@ -7,6 +7,8 @@ UV := .tools/bin/uv
 RUN := $(UV) run --frozen --no-sync
 PROTOS := $(shell find proto -name '*.proto')
 PYPROJECTS := pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
+# Tools that render and check manifests have an environment of their own: they are many, and the services need none.
+MANIFEST_TOOLS := .tools/manifests
 # The contracts must not break those on the published main, or on the local one.
 BREAKING_AGAINST := $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo refs/remotes/origin/main || echo refs/heads/main)
 # mypy checks each folder of tests by itself, because each has a conftest.py, and the sources with tests/ first.
@@ -72,7 +74,7 @@ certs: .venv/.synced ## Make a test CA and certificates in .holdfast/certs
 .PHONY: test
 test: .venv/.synced ## Run the tests on embedded servers, and a few in Chromium and on containers if those are there
 	@$(TRY_SHOP)
-	@$(RUN) pytest -n 3 --dist loadfile -m "not long and not containers and $$([ -e $(SHOP) ] && echo '$(IN_BROWSER)' || echo 'not browser')" $(PYTEST_ARGS)
+	@$(RUN) pytest -n 3 --dist loadfile --ignore=tests/deploy -m "not long and not containers and $$([ -e $(SHOP) ] && echo '$(IN_BROWSER)' || echo 'not browser')" $(PYTEST_ARGS)
 ifeq ($(CHROMIUM),)
 	@echo 'There is no Chromium: no test was run in a browser.'
 endif
@@ -149,7 +151,7 @@ fuzz: .venv/.synced ## Send malformed input to every edge for FUZZ_SECONDS (600)
 	@$(RUN) python -m tests.fuzz
 
 .PHONY: check
-check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply words frontend-check ## Check format, lint, types, boundaries, contracts, generated files, Dockerfiles, mutants, words and the frontend
+check: format-check lint types boundaries contracts stubs-current lock-current dockerfiles manifests mutants-apply words frontend-check ## Check format, lint, types, boundaries, contracts, generated files, Dockerfiles, manifests, mutants, words and the frontend
 
 .PHONY: fmt
 fmt: .venv/.synced frontend/node_modules/.installed ## Format, and fix lint findings that can be fixed
@@ -157,7 +159,7 @@ fmt: .venv/.synced frontend/node_modules/.installed ## Format, and fix lint find
 	@$(RUN) ruff check --quiet --fix .
 	@$(NPM) run fmt --silent
 
-.PHONY: format-check lint types boundaries contracts stubs-current lock-current dockerfiles mutants-apply words frontend-check
+.PHONY: format-check lint types boundaries contracts stubs-current lock-current dockerfiles manifests mutants-apply words frontend-check
 format-check: .venv/.synced
 	@$(RUN) ruff format --check --quiet .
 lint: .venv/.synced
@@ -174,12 +176,14 @@ contracts: .venv/.synced
 stubs-current: .venv/.synced
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call PROTOC,$$fresh) && diff -r -x __pycache__ "$$fresh" libs/protos/src || { echo 'libs/protos is not current: run make proto'; exit 1; }
 lock-current: $(UV)
-	@$(UV) lock --check --quiet || { echo 'uv.lock is not current: run make lock'; exit 1; }
+	@$(UV) lock --check --quiet && $(UV) lock --check --quiet --project deploy/tools || { echo 'uv.lock is not current: run make lock'; exit 1; }
 
 words: .venv/.synced
 	@$(RUN) python -m tests.docs.words
 dockerfiles: .venv/.synced
 	@$(RUN) hadolint $(IMAGES:%=%/Dockerfile)
+manifests: .venv/.synced $(MANIFEST_TOOLS)/.synced
+	@found=$$($(RUN) pytest -q -n 0 tests/deploy 2>&1) || { echo "$$found"; exit 1; }
 mutants-apply: .venv/.synced
 	@$(RUN) python -m tests.mutants --apply-only
 frontend-check: frontend/node_modules/.installed
@@ -193,6 +197,7 @@ proto: .venv/.synced ## Regenerate libs/protos from proto/
 .PHONY: lock
 lock: $(UV) ## Update uv.lock after a pyproject.toml changed
 	@$(UV) lock
+	@$(UV) lock --project deploy/tools
 	@$(UV) sync --frozen --quiet
 	@touch .venv/.synced
 
@@ -211,6 +216,11 @@ $(UV):
 
 .venv/.synced: Makefile uv.lock $(PYPROJECTS) | $(UV)
 	@$(UV) sync --frozen --quiet
+	@touch $@
+
+$(MANIFEST_TOOLS)/.synced: deploy/tools/pyproject.toml deploy/tools/uv.lock deploy/tools/prepare.py | $(UV)
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(MANIFEST_TOOLS) $(UV) sync --frozen --quiet --project deploy/tools
+	@$(MANIFEST_TOOLS)/bin/python deploy/tools/prepare.py
 	@touch $@
 
 frontend/node_modules/.installed: frontend/package-lock.json frontend/.npmrc | .venv/.synced

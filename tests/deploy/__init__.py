@@ -1,0 +1,1 @@
+"""Manifests of deploy/: what the schemas of Kubernetes do not check."""

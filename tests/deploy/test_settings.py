@@ -1,0 +1,89 @@
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from checkout_session.settings import CheckoutSessionSettings
+from orders.settings import OrdersSettings
+from payments_gateway.settings.gateway import GatewaySettings
+from payments_gateway.settings.reconciler import ReconcilerSettings
+from servicekit.settings import ServiceSettings
+
+from .rendering import OURS, OVERLAYS, Resource, of_kind, workloads
+
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "checkout-session": CheckoutSessionSettings,
+    "orders": OrdersSettings,
+    "orders-migrate": OrdersSettings,
+    "payments-gateway": GatewaySettings,
+    "reconciler": ReconcilerSettings,
+}
+SECRET_FIELDS = ("Secret", "Keyring")
+IN_EVERY_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
+OF_EACH_SERVICE = pytest.mark.parametrize("service", OURS)
+
+
+def variables(service: str) -> set[str]:
+    """Return every variable that a service reads."""
+    return {SETTINGS[service].variable(field) for field in SETTINGS[service].model_fields}
+
+
+def required(service: str) -> set[str]:
+    """Return the variables without which a service does not start outside development."""
+    fields = SETTINGS[service].model_fields
+    outside_development = {"encryption_keys", "stripe_webhook_secrets"} & fields.keys()
+    needed = {name for name, field in fields.items() if field.is_required()} | outside_development
+    return {SETTINGS[service].variable(field) for field in needed}
+
+
+def secret(service: str) -> set[str]:
+    """Return the variables that hold secrets."""
+    fields = SETTINGS[service].model_fields
+    return {
+        SETTINGS[service].variable(name)
+        for name, field in fields.items()
+        if any(word in str(field.annotation) for word in SECRET_FIELDS)
+    }
+
+
+@IN_EVERY_OVERLAY
+@OF_EACH_SERVICE
+def test_variables_are_settings_and_each_is_given_once(overlay: str, service: str) -> None:
+    """A process would silently ignore a misspelt one, and of two the later one wins."""
+    given = Counter(each["name"] for each in workloads(overlay)[service].env)
+
+    assert given.keys() - variables(service) == set()
+    assert required(service) - given.keys() == set()
+    assert {name for name, count in given.items() if count > 1} == set()
+
+
+@IN_EVERY_OVERLAY
+@OF_EACH_SERVICE
+def test_secrets_come_from_secrets_and_nothing_else_does(overlay: str, service: str) -> None:
+    """A value in a manifest is read by everybody who may read Deployments."""
+    workload = workloads(overlay)[service]
+
+    referenced = {each["name"] for each in workload.env if "valueFrom" in each}
+
+    assert referenced == secret(service) & {each["name"] for each in workload.env}
+    assert [each for each in workload.env if "valueFrom" in each and "secretKeyRef" not in each["valueFrom"]] == []
+
+
+@IN_EVERY_OVERLAY
+def test_no_config_map_holds_anything(overlay: str) -> None:
+    """Settings are in the Deployments: a change rolls out new pods by itself."""
+    assert list(of_kind(overlay, "ConfigMap")) == []
+
+
+def test_the_local_secrets_hold_what_is_referenced() -> None:
+    """The local overlay makes its own Secrets; production's come from elsewhere."""
+    made = {each["metadata"]["name"]: set(each["data"]) for each in of_kind("local", "Secret")}
+
+    for workload in workloads("local").values():
+        for reference in secret_references(workload.env):
+            assert reference["key"] in made[reference["name"]], workload.name
+
+
+def secret_references(env: Sequence[Resource]) -> list[Resource]:
+    """Return the references to Secrets of an environment."""
+    return [each["valueFrom"]["secretKeyRef"] for each in env if "valueFrom" in each]

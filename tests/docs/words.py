@@ -15,7 +15,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parent.parent.parent
 UNCHECKED: Final = (
     *("CHANGELOG.md", "docs/glossary.md", "tests/docs/words.py"),
-    *("libs/protos/src/", "uv.lock", "frontend/package-lock.json", "LICENSE"),
+    *("libs/protos/src/", "uv.lock", "deploy/tools/uv.lock", "frontend/package-lock.json", "LICENSE"),
 )
 
 OLD_WORDS: Final = {

@@ -18,6 +18,15 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "payments-gateway": GatewaySettings,
     "reconciler": ReconcilerSettings,
 }
+KEYS = "k1:" + "A" * 42 + "8="
+SECRETS = {
+    "redis-url": "rediss://:secret@redis.example:6379/0",
+    "database-url": "postgresql://orders:secret@postgres.example/orders?sslmode=verify-full",
+    "encryption-keys": KEYS,
+    "stripe-secret-key": "rk_live_1",
+    "stripe-webhook-secrets": "whsec_1",
+    "attempt-id-secrets": "c" * 32,
+}
 SECRET_FIELDS = ("Secret", "Keyring")
 IN_EVERY_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
 OF_EACH_SERVICE = pytest.mark.parametrize("service", OURS)
@@ -67,6 +76,18 @@ def test_secrets_come_from_secrets_and_nothing_else_does(overlay: str, service: 
 
     assert referenced == secret(service) & {each["name"] for each in workload.env}
     assert [each for each in workload.env if "valueFrom" in each and "secretKeyRef" not in each["valueFrom"]] == []
+
+
+@OF_EACH_SERVICE
+def test_production_accepts_the_environment(monkeypatch: pytest.MonkeyPatch, service: str) -> None:
+    """Outside development, over TLS everywhere, with secrets of valid form."""
+    for each in workloads("production")[service].env:
+        monkeypatch.setenv(each["name"], each.get("value") or SECRETS[each["valueFrom"]["secretKeyRef"]["key"]])
+
+    settings = SETTINGS[service]()
+
+    assert not settings.in_development
+    assert list(settings.plaintext_links) == []
 
 
 @IN_EVERY_OVERLAY

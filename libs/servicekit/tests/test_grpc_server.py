@@ -124,6 +124,24 @@ def _timed() -> float:
     return REGISTRY.get_sample_value("holdfast_grpc_request_seconds_count", {"method": "/test.Echo/Say"}) or 0
 
 
+async def test_requests_in_flight_are_counted(serve: Serve, say_to: SayTo) -> None:
+    """An autoscaler adds servers by them."""
+    seen = []
+
+    async def look(request: StringValue, _context: Any) -> StringValue:
+        seen.append(_in_flight())
+        return request
+
+    async with serve(look) as server, say_to(server.port) as say:
+        await say(StringValue())
+
+    assert [*seen, _in_flight()] == [1, 0]
+
+
+def _in_flight() -> float | None:
+    return REGISTRY.get_sample_value("holdfast_grpc_requests_in_flight")
+
+
 async def test_nothing_of_a_refused_request_stays_in_memory(serve: Serve, say_to: SayTo) -> None:
     """Otherwise a hundred refused requests of some megabytes fill the memory before Python collects cycles."""
 

@@ -21,7 +21,7 @@ from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from servicekit.grpc_tls import caller_names, server_credentials
 from servicekit.health import Readiness, ReadinessCheck
 from servicekit.json_logging import accept_request_id, request_id, unbind_attempt
-from servicekit.metrics import GRPC_REQUEST_SECONDS, GRPC_REQUESTS, Probe
+from servicekit.metrics import GRPC_IN_FLIGHT, GRPC_REQUEST_SECONDS, GRPC_REQUESTS, Probe
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("access")
@@ -212,7 +212,8 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             answer = _OK
             try:
                 self._require_allowed_caller(context)
-                return await handle(_parse(request, parse), context)
+                with GRPC_IN_FLIGHT.track_inprogress():
+                    return await handle(_parse(request, parse), context)
             except Exception as failure:  # noqa: BLE001 — the one place where the unknown becomes INTERNAL
                 answer = answer_for(failure, self._errors) or _INTERNAL
                 await self._abort(context, failure, answer)

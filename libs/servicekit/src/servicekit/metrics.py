@@ -15,6 +15,7 @@ GRPC_REQUESTS: Final = Counter(
 GRPC_REQUEST_SECONDS: Final = Histogram(
     "holdfast_grpc_request_seconds", "Seconds to answer a gRPC request, by method.", ["method"]
 )
+GRPC_IN_FLIGHT: Final = Gauge("holdfast_grpc_requests_in_flight", "gRPC requests that are not answered yet.")
 CERTIFICATE_EXPIRY: Final = Gauge(
     "holdfast_certificate_expiry_timestamp_seconds", "Expiry of the TLS certificate in force, by its use.", ["use"]
 )

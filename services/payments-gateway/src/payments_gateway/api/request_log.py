@@ -5,7 +5,7 @@ import logging
 import time
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +18,7 @@ _access_log = logging.getLogger("access")
 
 _REQUESTS: Final = Counter("holdfast_http_requests", "HTTP requests.", ["method", "route", "status"])
 _SECONDS: Final = Histogram("holdfast_http_request_seconds", "Seconds to respond to a request.", ["method", "route"])
+_IN_FLIGHT: Final = Gauge("holdfast_http_requests_in_flight", "HTTP requests that have no complete response yet.")
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -40,7 +41,7 @@ class RequestLogMiddleware:
         response = _Response(send, accept_request_id(Headers(scope=scope).get("x-request-id")))
         began = time.perf_counter()
         try:
-            with deadline(self._deadline_seconds):
+            with _IN_FLIGHT.track_inprogress(), deadline(self._deadline_seconds):
                 async with asyncio.timeout(self._deadline_seconds):
                     await self._app(scope, receive, response.send)
         except (TimeoutError, asyncio.CancelledError):

@@ -246,6 +246,13 @@ async def test_metrics_know_routes_by_their_templates(http: aiohttp.ClientSessio
     assert ATTEMPT_ID not in metrics
 
 
+async def test_metrics_count_the_requests_in_flight(http: aiohttp.ClientSession) -> None:
+    """An autoscaler adds gateways by them. The request for the metrics is one itself."""
+    metrics = (await get(http, "/metrics")).text
+
+    assert "holdfast_http_requests_in_flight 1.0" in metrics
+
+
 async def test_readiness_needs_current_prices(http: aiohttp.ClientSession, gateway: Gateway) -> None:
     """Liveness asks for nothing; readiness names the reason, and old prices keep the gateway in service."""
     gateway.source.failure = StripeKeyRefused()

@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -52,9 +53,28 @@ def test_p3_recurring_lines_become_one_subscription_for_each_billing_interval(
     """In the order of the cart; the one-time lines become the order."""
     cart = context(*lines)
 
-    built = subscriptions_from_payment(PAYMENT, cart, new_id=uuid4, at=AT)
+    built = subscriptions_from_payment(PAYMENT, cart, at=AT)
     order = Order.from_payment(PAYMENT, cart, RefundSums({}, {}), order_id=uuid4(), number="1", at=AT)
 
     assert [(each.recurring, [item.price_id for item in each.items]) for each in built] == list(subscriptions.items())
     assert {each.status for each in built} <= {SubscriptionStatus.PENDING}
     assert len(order.items) == lines.count(None)
+
+
+def test_a_purchase_that_is_recorded_again_gets_the_same_subscriptions() -> None:
+    """After a restore of the database: each is created at Stripe under the key that it had before."""
+    cart = context(MONTH, YEAR)
+
+    first, again = [subscriptions_from_payment(PAYMENT, cart, at=AT + timedelta(hours=hours)) for hours in (0, 1)]
+    other = subscriptions_from_payment(replace(PAYMENT, attempt_id="attempt-2"), cart, at=AT)
+
+    assert [each.id for each in again] == [each.id for each in first]
+    assert len({each.id for each in first + other}) == 4
+
+
+@pytest.mark.parametrize(("hours", "began_at"), [(12, None), (14, AT)])
+def test_a_purchase_that_is_recorded_late_may_have_begun_its_activation(hours: int, began_at: datetime | None) -> None:
+    """Stripe may have forgotten the key by then, so the subscription is searched before another one is created."""
+    (built,) = subscriptions_from_payment(PAYMENT, context(MONTH), at=AT + timedelta(hours=hours))
+
+    assert built.activation.began_at == began_at

@@ -1,11 +1,10 @@
 """Subscriptions: one for each billing interval of an attempt, with their state at Stripe."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from orders.domain.checkout import BillingInterval, CheckoutContext, LineItem, Money, Recurring
 from orders.domain.payments import Intent, Payment
@@ -14,6 +13,11 @@ MAX_INVOICES: Final = 24
 """Number of invoices that are read with a subscription, newest first."""
 PAYMENT_METHOD_MISSING: Final = "payment_method_missing"
 """Failure of an activation that is never tried: the payment named no payment method."""
+_IDS: Final = UUID("6f1c2a52-41c7-4f0e-9a3b-0d5c8e7b9f14")
+"""Namespace of the ids, which are derived from the attempt and the billing interval."""
+_KEY_FORGOTTEN_AFTER: Final = timedelta(hours=13)
+"""Age of an intent from which a subscription of it is searched at Stripe before it is created: an earlier record of the
+purchase may be lost, and with it the begin of an activation whose idempotency key Stripe may have forgotten."""
 
 
 class SubscriptionStatus(StrEnum):
@@ -212,29 +216,28 @@ class Subscription:
         return self.stripe_subscription_id == state.stripe_subscription_id
 
 
-def subscriptions_from_payment(
-    payment: Payment, context: CheckoutContext, *, new_id: Callable[[], UUID], at: datetime
-) -> tuple[Subscription, ...]:
+def subscriptions_from_payment(payment: Payment, context: CheckoutContext, *, at: datetime) -> tuple[Subscription, ...]:
     """Build the subscriptions of an attempt: one for each billing interval, in the order of the cart.
 
     They are pending; without a payment method their activation has failed already, and the order stands by itself.
+    A purchase that is recorded again, after a restore of the database to an earlier time, gets the same ids: they are
+    in the idempotency keys and the metadata of what it already has at Stripe (ADR 49).
     """
     periods: dict[tuple[BillingInterval, int], list[LineItem]] = {}
     for item in context.items:
         if item.recurring is not None:
             periods.setdefault(item.recurring.period, []).append(item)
-    return tuple(_new(payment, context, lines, subscription_id=new_id(), at=at) for lines in periods.values())
+    return tuple(_new(payment, context, lines, at=at) for lines in periods.values())
 
 
-def _new(
-    payment: Payment, context: CheckoutContext, lines: list[LineItem], *, subscription_id: UUID, at: datetime
-) -> Subscription:
+def _new(payment: Payment, context: CheckoutContext, lines: list[LineItem], *, at: datetime) -> Subscription:
     recurring = lines[0].recurring
     if recurring is None or context.stripe_customer_id is None:
         raise ValueError("a subscription needs a recurring price and a customer")
     failure = None if payment.payment_method_id else PAYMENT_METHOD_MISSING
+    may_have_begun = failure is None and at - payment.intent_created_at > _KEY_FORGOTTEN_AFTER
     return Subscription(
-        id=subscription_id,
+        id=uuid5(_IDS, f"{payment.attempt_id}:{recurring.interval}:{recurring.interval_count}"),
         checkout_attempt_id=payment.attempt_id,
         intent=payment.intent,
         user_id=context.user_id,
@@ -245,6 +248,10 @@ def _new(
         items=tuple(lines),
         version=1,
         created_at=at,
-        activation=Activation(failure=failure, failed_at=at if failure else None),
+        activation=Activation(
+            began_at=payment.intent_created_at if may_have_begun else None,
+            failure=failure,
+            failed_at=at if failure else None,
+        ),
         status=SubscriptionStatus.ACTIVATION_FAILED if failure else SubscriptionStatus.PENDING,
     )

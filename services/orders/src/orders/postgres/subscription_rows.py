@@ -32,6 +32,7 @@ def subscription_to_row(subscription: Subscription, context: CheckoutContext, po
         "stripe_customer_id": subscription.stripe_customer_id,
         "stripe_payment_method_id": subscription.payment_method_id,
         "status": subscription.status,
+        "activation_began_at": subscription.activation.began_at,
         "activation_failure": subscription.activation.failure,
         "activation_failed_at": subscription.activation.failed_at,
         "version": subscription.version,

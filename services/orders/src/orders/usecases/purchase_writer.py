@@ -42,7 +42,7 @@ class PurchaseWriter:
         order = None
         if context.one_time_items:
             order = await self._add_order(unit, payment, context, sums, at=at, adjustment_minor=adjustment_minor)
-        subscriptions = subscriptions_from_payment(payment, context, new_id=self._new_id, at=at)
+        subscriptions = subscriptions_from_payment(payment, context, at=at)
         await unit.subscriptions.add(subscriptions, context)
         purchase = Purchase(payment.attempt_id, payment.intent, order, subscriptions)
         await unit.enqueue_event(OutboxEvent.purchase_recorded(purchase), at)

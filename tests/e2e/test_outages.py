@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+import uuid
+from collections.abc import Awaitable
 
+import aiohttp
 import pytest
 
 from .conftest import Waiter, until
 from .harness.control_api import ControlApi
 from .harness.outgoing_calls import OutgoingCall
-from .harness.shop import Shop
+from .harness.shop import Checkout, Reply, Shop
 from .harness.system import System
 
 IN_TIME_SECONDS = 20.0
@@ -22,7 +25,7 @@ async def test_p3_an_outage_delays_a_payment_and_loses_none(
 ) -> None:
     """Browser and webhook get 503; afterwards Stripe's own retry makes the order, once (P4).
 
-    Without checkout-session the gateway is not ready. Without orders it is: checkouts can begin.
+    The gateway stays ready, or a balancer would take every one away; without orders checkouts can begin.
     """
     can_begin = away in {"postgres", "orders"}
     await control_api.add_webhook_rule(types=["payment_intent.succeeded"], hold=True)
@@ -35,17 +38,16 @@ async def test_p3_an_outage_delays_a_payment_and_loses_none(
         began = time.monotonic()
         refused = await shop.complete(checkout)
         took = time.monotonic() - began
-        await until(lambda: _readiness_is(shop, 200 if can_begin else 503), "readiness")
+        ready = await _readiness(shop)
         begun = await shop.initiate(system.cart(mug=1))
         await until(lambda: _delivered(control_api, checkout.intent_id), "an answer to the webhook")
         attempts = await control_api.delivery_attempts(object_id=checkout.intent_id)
     finally:
         await (system.backend.resume(away) if how == "frozen" else system.backend.start(away))
 
-    await until(lambda: _readiness_is(shop, 200), "readiness true again")
     await settled(checkout)
     (order,) = await system.orders_db.orders_of(checkout.attempt_id)
-    assert (refused.status, refused.problem) == (503, "temporarily_unavailable")
+    assert (refused.status, refused.problem, ready) == (503, "temporarily_unavailable", 200)
     assert begun.status == (200 if can_begin else 503)
     assert took < IN_TIME_SECONDS
     assert {each["status"] for each in attempts if each["event_type"] == "payment_intent.succeeded"} == {503}
@@ -64,7 +66,83 @@ async def test_liveness_asks_nothing_of_others(system: System, shop: Shop) -> No
             await system.backend.resume(away)
 
     assert alive == 200
-    await until(lambda: _readiness_is(shop, 200), "readiness true again")
+    await until(lambda: _can_begin(system, shop), "checkouts again")
+
+
+async def test_the_services_start_in_any_order(system: System, shop: Shop, control_api: ControlApi) -> None:
+    """A gateway that starts first is ready; routes that need a service answer 503 in time, and serve then."""
+    checkout = await shop.checkout(system.cart(mug=1))
+    for service in ("checkout-session", "orders"):
+        await system.backend.stop(service)
+    async with system.shop(user_id="user-1", gateway=1) as member:
+        await system.backend.restart("gateway-2")  # returns when /readyz answers 200
+        began = time.monotonic()
+        alone = await _answers(system, member, checkout)
+        took = time.monotonic() - began
+        for service in ("orders", "checkout-session"):
+            await system.backend.start(service)
+
+        await until(lambda: _can_begin(system, member), "checkouts")
+        await until(lambda: _orders_answer(member), "orders")
+        together = await _answers(system, member, checkout)
+
+    assert set(alone[:2]) == {200}
+    assert set(alone[2:]) == {503}
+    assert took < IN_TIME_SECONDS
+    assert together == [200, 200, 200, 200, 200, 404, 404, 404, 404, 200, 409]
+
+
+async def _answers(system: System, member: Shop, checkout: Checkout) -> list[int]:
+    """Return the status of every route of buyers; order and subscription do not exist, the checkout is unpaid."""
+    nobodys = str(uuid.uuid4())
+    replies = [
+        await member.request("GET", "/api/config"),
+        await member.catalogue(),
+        await member.initiate(system.cart(mug=1)),
+        await member.orders(),
+        await member.subscriptions(),
+        await member.order(nobodys),
+        await member.subscription(nobodys),
+        await member.cancel_subscription(nobodys),
+        await member.open_portal(nobodys),
+        await member.status(checkout.attempt_id),
+        await member.complete(checkout),
+    ]
+    return [reply.status for reply in replies]
+
+
+async def _can_begin(system: System, shop: Shop) -> bool:
+    return (await shop.initiate(system.cart(mug=1))).status == 200
+
+
+async def _orders_answer(member: Shop) -> bool:
+    return (await member.orders()).status == 200
+
+
+async def test_a_stopping_gateway_serves_as_a_lame_duck(system: System, control_api: ControlApi) -> None:
+    """SIGTERM: readiness falls first; new connections are served until the lame duck ends, and kept no longer."""
+    await system.backend.restart("gateway-2", {"LAME_DUCK_SECONDS": "3"})
+    async with system.shop(gateway=1) as shop:
+        stopping = asyncio.create_task(system.backend.stop("gateway-2"))
+        await until(lambda: _readiness_is(shop, 503), "readiness lost")
+        await until(lambda: _closes_after_answer(shop), "an answer that ends its connection")
+        served = await shop.initiate(system.cart(mug=1))
+        began_to_drain = '"draining"' in system.backend.log_of("gateway-2").rpartition('"stopping"')[2]
+        await stopping
+
+    await system.backend.restart("gateway-2", {"LAME_DUCK_SECONDS": "0"})
+    assert (served.status, began_to_drain) == (200, False)
+
+
+async def _closes_after_answer(shop: Shop) -> bool:
+    return (await _from_an_open_socket(shop.catalogue())).headers.get("Connection") == "close"
+
+
+async def _from_an_open_socket(asking: Awaitable[Reply]) -> Reply:
+    try:
+        return await asking
+    except aiohttp.ClientConnectionError:
+        pytest.fail("the socket closed too early")
 
 
 async def test_a_stopping_gateway_finishes_its_requests(system: System, control_api: ControlApi) -> None:
@@ -105,7 +183,11 @@ async def test_a_request_that_outlasts_the_drain_is_answered(system: System, con
 
 
 async def _readiness_is(shop: Shop, status: int) -> bool:
-    return (await shop.request("GET", "/readyz")).status == status
+    return await _readiness(shop) == status
+
+
+async def _readiness(shop: Shop) -> int:
+    return (await _from_an_open_socket(shop.request("GET", "/readyz"))).status
 
 
 async def _delivered(control_api: ControlApi, intent_id: str) -> bool:

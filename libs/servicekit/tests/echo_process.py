@@ -14,7 +14,7 @@ from servicekit.json_logging import configure_logging
 _log = logging.getLogger("echo")
 
 
-async def main(drain_seconds: float) -> None:
+async def main(drain_seconds: float, lame_duck_seconds: float) -> None:
     """Serve until a signal."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin.buffer)
@@ -26,7 +26,12 @@ async def main(drain_seconds: float) -> None:
         return request
 
     server = GrpcServer(
-        service_name="test.Echo", listen="127.0.0.1:0", errors={}, domain="echo", drain_seconds=drain_seconds
+        service_name="test.Echo",
+        listen="127.0.0.1:0",
+        errors={},
+        domain="echo",
+        lame_duck_seconds=lame_duck_seconds,
+        drain_seconds=drain_seconds,
     )
     method = grpc.unary_unary_rpc_method_handler(hold, StringValue.FromString, StringValue.SerializeToString)
     server.grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", {"Say": method}),))
@@ -35,4 +40,4 @@ async def main(drain_seconds: float) -> None:
 
 if __name__ == "__main__":
     configure_logging("echo", "INFO")
-    asyncio.run(main(float(sys.argv[1])))
+    asyncio.run(main(*map(float, sys.argv[1:])))

@@ -54,9 +54,9 @@ class _Echo:
 
 
 @asynccontextmanager
-async def _running(*, drain_seconds: float) -> AsyncIterator[_Echo]:
+async def _running(*, drain_seconds: float, lame_duck_seconds: float = 0) -> AsyncIterator[_Echo]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(PROGRAM), str(drain_seconds), stdin=PIPE, stderr=PIPE
+        sys.executable, str(PROGRAM), str(drain_seconds), str(lame_duck_seconds), stdin=PIPE, stderr=PIPE
     )
     echo = _Echo(process)
     try:
@@ -106,6 +106,42 @@ async def _until_refused(say: Any) -> None:
         if isinstance(failure, grpc.aio.AioRpcError) and failure.code() is grpc.StatusCode.UNAVAILABLE:
             return
         assert time.monotonic() < deadline, "calls are not refused"
+
+
+async def test_a_lame_duck_serves_callers_that_have_not_noticed() -> None:
+    """Health falls first; until the lame duck ends new connections are served, and only then refused."""
+    async with _running(drain_seconds=0.2, lame_duck_seconds=1) as echo, _unaware(echo.port) as say:
+        reports = _health_reports(echo.port)
+        before = await anext(reports)
+        echo.process.send_signal(signal.SIGTERM)
+        after = await anext(reports)
+        await reports.aclose()
+        echo.release()
+        served = await say(StringValue(value="late"), timeout=DEADLINE_SECONDS)
+
+        await echo.wait_for_log("draining")
+
+        assert await echo.exit_code() == 0
+    assert (before, after, served.value) == ("SERVING", "NOT_SERVING", "late")
+
+
+@asynccontextmanager
+async def _unaware(port: int) -> AsyncIterator[Any]:
+    """Give Say over a channel that asks no health."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel.unary_unary("/test.Echo/Say", StringValue.SerializeToString, StringValue.FromString)
+
+
+async def test_a_second_signal_ends_the_process_at_once() -> None:
+    """Neither lame duck nor drain holds up somebody who insists."""
+    async with _running(drain_seconds=300, lame_duck_seconds=300) as echo:
+        echo.process.send_signal(signal.SIGTERM)
+        await echo.wait_for_log("stopping")
+        echo.process.send_signal(signal.SIGINT)
+
+        await echo.wait_for_log("ended by a second signal")
+
+        assert await echo.exit_code() == 128 + signal.SIGINT
 
 
 async def test_a_call_that_outlasts_the_drain_is_cut(say_to: SayTo) -> None:

@@ -44,6 +44,21 @@ async def test_the_first_failure_is_the_reason() -> None:
     assert second.checks == 0
 
 
+async def test_a_process_that_stops_is_not_ready_for_good() -> None:
+    """Its checks still pass; a later round must not raise its readiness again."""
+    readiness = Readiness([_Store().check])
+    before = await readiness.check()
+
+    readiness.stop()
+
+    assert (before, readiness.reason, await readiness.check(), readiness.reason) == (
+        True,
+        "stopping",
+        False,
+        "stopping",
+    )
+
+
 async def test_a_changed_result_is_logged(logged: Logged) -> None:
     """One line for each change, none for each round."""
     store = _Store(NotReady("store is full"))

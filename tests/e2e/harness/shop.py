@@ -128,7 +128,7 @@ class Shop(AsyncClosing):
         self._observe = observe
         self.session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=60),
-            # Below the gateway's 5 s: a request sent while the gateway closes an idle connection would be lost.
+            # Below the gateway's 75 s: a request sent while the gateway closes an idle connection would be lost.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=1.0),
             # UTF-8 without escapes, like a browser.
             json_serialize=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),

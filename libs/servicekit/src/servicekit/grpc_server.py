@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from servicekit.grpc_tls import caller_names, server_credentials
 from servicekit.health import Readiness, ReadinessCheck
 from servicekit.json_logging import accept_request_id, request_id, unbind_attempt
 from servicekit.metrics import GRPC_IN_FLIGHT, GRPC_REQUEST_SECONDS, GRPC_REQUESTS, Probe
+from servicekit.stopping import stop_signal
 
 _log = logging.getLogger(__name__)
 _access_log = logging.getLogger("access")
@@ -81,6 +81,7 @@ class GrpcServer:
         domain: str,
         readiness: Sequence[ReadinessCheck] = (),
         with_reflection: bool = False,
+        lame_duck_seconds: float = 0.0,
         drain_seconds: float = 10.0,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
         tls: MutualTls | None = None,
@@ -88,6 +89,7 @@ class GrpcServer:
         self._service_name = service_name
         self._listen = listen
         self._tls = tls
+        self._lame_duck_seconds = lame_duck_seconds
         self._drain_seconds = drain_seconds
         self._readiness = Readiness([*readiness, *([_refresh(tls.certificates)] if tls else ())])
         self._health = health.aio.HealthServicer()
@@ -135,11 +137,17 @@ class GrpcServer:
         await self.stop()
 
     async def stop(self) -> None:
-        """Report not-serving, let calls in flight finish for up to drain_seconds, then close."""
-        _log.info("draining", extra={"seconds": self._drain_seconds})
+        """Report not-serving, serve for lame_duck_seconds, let calls in flight finish for up to drain_seconds, close.
+
+        Callers and balancers take notice of the report meanwhile, and turn to other replicas.
+        """
+        self._readiness.stop()
         await self._health.enter_graceful_shutdown()  # ignores later reports of the watcher
-        await self._stop_watcher()
+        _log.info("stopping", extra={"lame_duck_seconds": self._lame_duck_seconds})
+        await asyncio.sleep(self._lame_duck_seconds)
+        _log.info("draining", extra={"seconds": self._drain_seconds})
         await self.grpc.stop(self._drain_seconds)
+        await self._stop_watcher()  # last: a process whose readiness is not watched counts as hung
         _log.info("stopped")
 
     def _open_port(self) -> int:
@@ -169,15 +177,6 @@ def _refresh(certificates: Certificates) -> ReadinessCheck:
         certificates.current()
 
     return check
-
-
-def stop_signal() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    return stopping
 
 
 class _RequestInterceptor(grpc.aio.ServerInterceptor):

@@ -18,6 +18,8 @@ _CHECK_TIMEOUT_SECONDS: Final = 5.0
 _HUNG_AFTER_SECONDS: Final = 30.0
 """A process without a readiness check for so long hangs: a check is given up after a fraction of this."""
 
+_STOPPING: Final = "stopping"
+
 
 class NotReady(Exception):
     """The service must get no requests; the message is the reason, for the log."""
@@ -39,6 +41,7 @@ class Readiness:
         self._checks = checks
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
+        self._stopping = False
         self._reason: str | None = "not checked yet"
         self._checked_at = time.monotonic()
 
@@ -63,13 +66,18 @@ class Readiness:
         return self._reason
 
     async def check(self) -> bool:
-        """Run every check now; log a changed result or reason."""
+        """Run every check now; log a changed result or reason. Always False after stop."""
         failure = await self._first_failure()
         self._checked_at = time.monotonic()
-        before, self._reason = self._reason, _reason(failure)
+        before, self._reason = self._reason, _STOPPING if self._stopping else _reason(failure)
         if self._reason != before:
             _log_result(self._reason, failure)
         return self._reason is None
+
+    def stop(self) -> None:
+        """Be not ready for good: the process is about to end."""
+        self._stopping = True
+        self._reason = _STOPPING
 
     async def watch(self, notify: Callable[[bool], Awaitable[None]]) -> None:
         """Check forever and pass each result on. Ends by cancellation, also by one that a check has dropped."""

@@ -51,8 +51,14 @@ class ServiceSettings(BaseSettings):
         description="In development, server reflection is on and unsafe settings may start.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    lame_duck_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=300,
+        description="Seconds that a server still takes calls after SIGTERM, while its readiness has fallen.",
+    )
     drain_seconds: float = Field(
-        default=10.0, ge=0, le=300, description="Seconds that calls in flight get to finish after SIGTERM."
+        default=10.0, ge=0, le=300, description="Seconds that calls in flight get to finish after that."
     )
     allow_plaintext: bool = Field(
         default=False,

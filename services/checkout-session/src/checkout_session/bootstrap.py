@@ -61,6 +61,7 @@ def build_server(settings: CheckoutSessionSettings, primaries: Primaries) -> Grp
         domain=DOMAIN,
         readiness=[readiness.check],
         with_reflection=settings.in_development,
+        lame_duck_seconds=settings.lame_duck_seconds,
         drain_seconds=settings.drain_seconds,
         tls=MutualTls.with_files(settings.tls, settings.tls_client_names),
         max_message_bytes=settings.max_attempt_bytes + _OVERSIZE_MARGIN_BYTES,

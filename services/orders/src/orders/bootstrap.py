@@ -92,6 +92,7 @@ def _assemble(
         domain=DOMAIN,
         readiness=[readiness.check],
         with_reflection=settings.in_development,
+        lame_duck_seconds=settings.lame_duck_seconds,
         drain_seconds=settings.drain_seconds,
         tls=MutualTls.with_files(settings.tls, settings.tls_client_names),
     )

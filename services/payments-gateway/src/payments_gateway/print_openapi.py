@@ -23,8 +23,8 @@ async def _document() -> dict[str, object]:
         stripe_publishable_key="pk_test_none",
         attempt_id_secrets=(SecretStr("x" * 32),),
     )
-    async with gateway(settings) as app:
-        return app.openapi()
+    async with gateway(settings) as built:
+        return built.app.openapi()
 
 
 if __name__ == "__main__":

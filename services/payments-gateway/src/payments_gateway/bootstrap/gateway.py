@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -41,7 +42,6 @@ from payments_gateway.checkout.payment_guard import PaymentGuard
 from payments_gateway.checkout.status import CheckoutStatusReader
 from payments_gateway.checkout.supersede import Supersede
 from payments_gateway.events.event_log import EventLog
-from payments_gateway.rpc.readiness import serving, until_passed
 from payments_gateway.settings.gateway import GatewaySettings
 from payments_gateway.stripe_api.catalogue import StripeCatalogue
 from payments_gateway.stripe_api.customers import StripeCustomers
@@ -60,9 +60,17 @@ _STRIPE_FINISHES_AFTER: Final = timedelta(seconds=5)
 """Time for Stripe to finish a request that we stopped waiting for, and for skew between clocks."""
 
 
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The app, and the readiness that its /readyz shows."""
+
+    app: FastAPI
+    readiness: Readiness
+
+
 @asynccontextmanager
-async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
-    """Yield the app with all its connections open; close them on leaving."""
+async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
+    """Yield the gateway with all its connections open; close them on leaving."""
     async with AsyncExitStack() as stack:
         services = await open_services(settings, stack)
         clients = await open_stripe_clients(settings, settings.stripe_share, stack)
@@ -122,23 +130,23 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
         portal = CustomerPortal(subscriptions, StripePortalSessions(clients.buy), return_url=settings.portal_return_url)
 
         # HTTP.
-        # Checkouts begin without orders, and Stripe repeats its webhooks: its outage must not take all gateways away.
-        readiness = [serving("checkout-session", services.session_channel)]
-        readiness += [until_passed(serving("orders", services.orders_channel)), catalogue.check_ready]
+        # Of this process alone: a service that is away must not take all gateways away (ADR 46).
+        checks = [catalogue.check_ready]
         await stack.enter_async_context(catalogue.refresh_in_background())
         if jwks is not None:
-            readiness.append(jwks.check_ready)
+            checks.append(jwks.check_ready)
             await stack.enter_async_context(jwks.refresh_in_background())
         event_log = EventLog(services.event_log)
         await stack.enter_async_context(event_log.flush_in_background())
-        yield create_app(
+        readiness = Readiness(checks)
+        app = create_app(
             [
                 checkout_routes(initiate, complete, statuses, ids),
                 order_routes(orders),
                 subscription_routes(subscriptions, open_payments, cancels, portal),
                 webhook_routes(_webhooks(settings), payments.dispatcher, event_log),
                 shop_routes(catalogue, _config(settings)),
-                operations_routes(Readiness(readiness)),
+                operations_routes(readiness),
                 *_demo_sign_in(settings),
                 *_storefront(settings),
             ],
@@ -148,6 +156,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[FastAPI]:
             deadline_seconds=settings.request_deadline_seconds,
             refusal_pause_seconds=partial(_around, settings.refusal_pause_seconds),
         )
+        yield Gateway(app, readiness)
 
 
 def _catalogue_cache(settings: GatewaySettings, client: stripe.StripeClient) -> CatalogueCache:

@@ -29,7 +29,6 @@ from payments_gateway.reconciler.judgement import Judgement
 from payments_gateway.reconciler.orphans import OrphanSweep
 from payments_gateway.reconciler.sweeps import Sweep, SweepLoop
 from payments_gateway.reconciler.unfinished_subscriptions import UnfinishedSubscriptions
-from payments_gateway.rpc.readiness import serving
 from payments_gateway.settings.reconciler import ReconcilerSettings
 from payments_gateway.stripe_api.events import StripeEvents
 from payments_gateway.stripe_api.intent_lists import StripeIntentLists
@@ -46,7 +45,7 @@ _MIN_WAIT_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """The sweeps, and the readiness of what they need."""
+    """The sweeps, and the readiness that the probes show."""
 
     loop: SweepLoop
     readiness: Readiness
@@ -69,8 +68,8 @@ async def reconciler(settings: ReconcilerSettings) -> AsyncIterator[Reconciler]:
             Sweep("orphans", orphans.run, interval * _SELDOM),
             *_event_sweeps(services, clients, payments, settings),
         ]
-        readiness = [serving("checkout-session", services.session_channel), serving("orders", services.orders_channel)]
-        yield Reconciler(SweepLoop(sweeps, jitter=_around, drain_seconds=settings.drain_seconds), Readiness(readiness))
+        # No check: nobody calls a reconciler, and its sweeps wait by themselves for what they need (ADR 46).
+        yield Reconciler(SweepLoop(sweeps, jitter=_around, drain_seconds=settings.drain_seconds), Readiness([]))
 
 
 def _due_attempts(

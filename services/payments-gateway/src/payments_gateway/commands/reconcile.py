@@ -11,9 +11,9 @@ import uvloop
 from payments_gateway.bootstrap.reconciler import reconciler
 from payments_gateway.settings.reconciler import ReconcilerSettings
 from servicekit.cancellation import cancel_until_ended
-from servicekit.grpc_server import stop_signal
 from servicekit.health import Readiness
 from servicekit.metrics import metrics_served
+from servicekit.stopping import stop_signal
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ async def reconcile(settings: ReconcilerSettings, *, once: bool = False) -> int:
         if once:
             return 0 if await built.loop.run_once(stopping) else 1
         with metrics_served(settings.reconcile_listen, built.readiness.probes) as port:
-            async with _watched(built.readiness):
+            async with _watched(built.readiness, stopping):
                 _log.info("listening", extra={"port": port})
                 await built.loop.run(stopping)
     _log.info("stopped")
@@ -45,14 +45,19 @@ async def reconcile(settings: ReconcilerSettings, *, once: bool = False) -> int:
 
 
 @asynccontextmanager
-async def _watched(readiness: Readiness) -> AsyncIterator[None]:
-    """Keep the readiness up to date while the context lasts."""
+async def _watched(readiness: Readiness, stopping: asyncio.Event) -> AsyncIterator[None]:
+    """Keep the readiness up to date while the context lasts; it falls with the signal, before the drain."""
 
     async def ignore(_ready: bool) -> None:  # noqa: FBT001 — the signature that watch calls
         """Do nothing: the probes read the readiness themselves."""
 
-    watching = asyncio.create_task(readiness.watch(ignore))
+    async def fall() -> None:
+        await stopping.wait()
+        readiness.stop()
+
+    falling, watching = asyncio.create_task(fall()), asyncio.create_task(readiness.watch(ignore))
     try:
         yield
     finally:
+        falling.cancel()
         await cancel_until_ended(watching, every_seconds=0.2, within_seconds=2.0)

@@ -39,12 +39,19 @@ class GatewaySettings(BackendSettings):
     request_deadline_seconds: float = Field(
         default=25.0, gt=0, le=300, description="A request that takes longer gets a 503."
     )
+    keep_alive_seconds: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Time after which an idle connection is closed. Should be more than the balancer's, which is often "
+        "60: else a request can meet a connection that is just being closed.",
+    )
     drain_seconds: float = Field(
         default=30.0,
         ge=0,
         le=310,
-        description="Seconds that requests in flight get to finish after SIGTERM; then they get a 503. Should be more "
-        "than the request deadline.",
+        description="Seconds that requests in flight get to finish after SIGTERM and the lame duck; then they get a "
+        "503. Should be more than the request deadline.",
     )
 
     # Stripe.

@@ -49,6 +49,8 @@ class BillingInterval(StrEnum):
     WEEK = "week"
     MONTH = "month"
     YEAR = "year"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
 
 @dataclass(frozen=True, slots=True)

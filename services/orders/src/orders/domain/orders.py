@@ -19,6 +19,8 @@ class OrderStatus(StrEnum):
     PARTIALLY_REFUNDED = "partially_refunded"
     REFUNDED = "refunded"
     DISPUTED = "disputed"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
     @classmethod
     def after(cls, sums: RefundSums, total: Money) -> Self:

@@ -20,6 +20,8 @@ class ReportChannel(StrEnum):
     WEBHOOK = "webhook"
     BROWSER_RETURN = "browser_return"
     RECONCILER = "reconciler"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
 
 @dataclass(frozen=True, slots=True)

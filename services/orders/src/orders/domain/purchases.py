@@ -29,6 +29,8 @@ class QuarantineReason(StrEnum):
     UNRECORDABLE = "unrecordable"
     ATTEMPT_UNREADABLE = "attempt_unreadable"
     REFUNDED = "refunded"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
 
 AWAITING_REASONS: Final = (QuarantineReason.ATTEMPT_MISSING, QuarantineReason.ATTEMPT_UNREADABLE)

@@ -17,6 +17,8 @@ class RefundStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
 
 class DisputeStatus(StrEnum):
@@ -32,6 +34,8 @@ class DisputeStatus(StrEnum):
     PREVENTED = "prevented"
     APPEAL_NEEDS_RESPONSE = "appeal_needs_response"
     APPEAL_UNDER_REVIEW = "appeal_under_review"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
 
 REFUNDED_STATUSES: Final = (RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION, RefundStatus.SUCCEEDED)

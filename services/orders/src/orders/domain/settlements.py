@@ -14,6 +14,8 @@ class Settlement(StrEnum):
     ORDER = "order"
     REFUNDED = "refunded"
     WRITTEN_OFF = "written_off"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
 
 class OperatorVerb(StrEnum):
@@ -26,6 +28,8 @@ class OperatorVerb(StrEnum):
     REFUND_ORDER = "refund_order"
     RETRY_SUBSCRIPTION = "retry_subscription"
     GIVE_UP_SUBSCRIPTION = "give_up_subscription"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ class EventKind(StrEnum):
     DISPUTE_CHANGED = "dispute_changed"
     SUBSCRIPTION_CHANGED = "subscription_changed"
     SUBSCRIPTION_ITEM_CHANGED = "subscription_item_changed"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class InvoiceStatus(StrEnum):
     PAID = "paid"
     UNCOLLECTIBLE = "uncollectible"
     VOID = "void"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote."""
 
 
 @dataclass(frozen=True, slots=True)

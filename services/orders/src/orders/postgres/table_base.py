@@ -1,10 +1,11 @@
 """Conventions of all tables: names of constraints, and the column type of each Python type."""
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, DateTime, Enum, LargeBinary, MetaData, Text
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, LargeBinary, MetaData, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
@@ -32,9 +33,29 @@ PERSONAL_COLUMNS: Final = (
 """Columns of `orders` and `subscriptions` that identify the buyer (P7). An erased row has none of them."""
 
 
-def enum_type(words: type[StrEnum], name: str) -> Enum:
-    """Return the enumerated type of a domain enum."""
-    return Enum(words, name=name, values_callable=lambda members: [member.value for member in members])
+class Words(TypeDecorator[StrEnum]):
+    """Enumerated type of a domain enum. A word of a newer version is read as the enum's UNKNOWN (ADR 45).
+
+    UNKNOWN itself is no word of the type unless it is `stored`: it cannot be written over what the newer version wrote.
+    """
+
+    impl = Enum
+    cache_ok = True
+
+    def __init__(self, words: type[StrEnum], name: str, *, stored: bool = False) -> None:
+        self._by_value = {member.value: member for member in words}
+        self._unknown = words.__members__.get("UNKNOWN")
+        super().__init__(*[word.value for word in words if stored or word is not self._unknown], name=name)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], StrEnum | None]:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the function that reads a word. Enum's own raises for one that it does not know."""
+        return lambda word: None if word is None else self._read(word)
+
+    def _read(self, word: str) -> StrEnum:
+        found = self._by_value.get(word, self._unknown)
+        if found is None:
+            raise LookupError(f"{word} is no word of this version")
+        return found
 
 
 def erased_has_no_personal_data(*columns: str) -> str:
@@ -61,17 +82,17 @@ class Row(DeclarativeBase):
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
         list[dict[str, Any]]: JSONB,
-        IntentKind: enum_type(IntentKind, "intent_kind"),
-        Outcome: enum_type(Outcome, "payment_outcome"),
-        QuarantineReason: enum_type(QuarantineReason, "quarantine_reason"),
-        ReportChannel: enum_type(ReportChannel, "report_channel"),
-        OrderStatus: enum_type(OrderStatus, "order_status"),
-        SubscriptionStatus: enum_type(SubscriptionStatus, "subscription_status"),
-        BillingInterval: enum_type(BillingInterval, "billing_interval"),
-        InvoiceStatus: enum_type(InvoiceStatus, "invoice_status"),
-        RefundStatus: enum_type(RefundStatus, "refund_status"),
-        DisputeStatus: enum_type(DisputeStatus, "dispute_status"),
-        Settlement: enum_type(Settlement, "settlement"),
-        OperatorVerb: enum_type(OperatorVerb, "operator_verb"),
-        EventKind: enum_type(EventKind, "event_kind"),
+        IntentKind: Words(IntentKind, "intent_kind"),
+        Outcome: Words(Outcome, "payment_outcome"),
+        QuarantineReason: Words(QuarantineReason, "quarantine_reason"),
+        ReportChannel: Words(ReportChannel, "report_channel"),
+        OrderStatus: Words(OrderStatus, "order_status"),
+        SubscriptionStatus: Words(SubscriptionStatus, "subscription_status", stored=True),
+        BillingInterval: Words(BillingInterval, "billing_interval"),
+        InvoiceStatus: Words(InvoiceStatus, "invoice_status"),
+        RefundStatus: Words(RefundStatus, "refund_status"),
+        DisputeStatus: Words(DisputeStatus, "dispute_status"),
+        Settlement: Words(Settlement, "settlement"),
+        OperatorVerb: Words(OperatorVerb, "operator_verb"),
+        EventKind: Words(EventKind, "event_kind"),
     }

@@ -1,11 +1,13 @@
 """Migration from nothing to head, and the agreement of the migrated schema with the tables of the code."""
 
 import asyncio
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orders.postgres.connection import open_engine
@@ -15,6 +17,10 @@ from orders.postgres.schema_version import number_of
 from orders.postgres.tables import Row
 
 from ..service import connected, settings_for, until
+
+VERSIONS = Path(__file__).parents[4] / "tests/versions"
+INDEX_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('subscriptions_unfinished')"
+KILL_MIGRATION = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'orders-migrate'"
 
 # Tables of the migrations themselves, of which the code has none.
 OWN_TABLES = ("alembic_version", "schema_compatibility")
@@ -60,6 +66,45 @@ async def test_the_migrated_schema_is_that_of_the_tables(engine: AsyncEngine, em
     await created.dispose()
 
 
+async def test_a_released_schema_is_migrated_to_that_of_the_tables(
+    engine: AsyncEngine, empty_database_url: str
+) -> None:
+    """A released revision never changes, so a new database and an upgraded one are equal."""
+    await restore_released_schema(empty_database_url)
+
+    await upgrade(empty_database_url)
+
+    upgraded = open_engine(empty_database_url, settings_for(empty_database_url).limits)
+    assert await catalogue(upgraded) == await catalogue(engine)
+    await upgraded.dispose()
+
+
+async def test_an_index_build_that_was_killed_is_repeated(empty_database_url: str) -> None:
+    """It had left an invalid index, which no query uses."""
+    await restore_released_schema(empty_database_url)
+    async with connected(empty_database_url) as other, connected(empty_database_url) as administrator:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("UPDATE subscriptions SET version = version")
+        migration = asyncio.create_task(upgrade(empty_database_url))
+        await until(lambda: _is_invalid(administrator))
+
+        await administrator.execute(KILL_MIGRATION)
+        with pytest.raises(exc.SQLAlchemyError):
+            await migration
+        await transaction.rollback()
+        await upgrade(empty_database_url)
+
+        assert await administrator.fetchval(INDEX_IS_VALID)
+
+
+async def restore_released_schema(database_url: str) -> None:
+    """Create the tables of the newest release."""
+    released = tomllib.loads((VERSIONS / "released.toml").read_text())
+    async with connected(database_url) as sql:
+        await sql.execute((VERSIONS / released["schema"]).read_text())
+
+
 async def test_concurrent_migrations_wait_for_each_other(empty_database_url: str) -> None:
     """As many as a deployment may start; another one later changes nothing."""
     await asyncio.gather(*(upgrade(empty_database_url) for _ in range(4)))
@@ -103,6 +148,10 @@ async def test_a_migration_that_is_always_locked_out_fails(empty_database_url: s
                 await upgrade(empty_database_url, lock_tries=1)
 
         assert await other.fetchval("SELECT to_regclass('schema_compatibility')") is None
+
+
+async def _is_invalid(sql: Any) -> bool:
+    return await sql.fetchval(INDEX_IS_VALID) is False
 
 
 async def _logged(caplog: pytest.LogCaptureFixture, words: str) -> bool:

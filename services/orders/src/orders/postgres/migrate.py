@@ -95,10 +95,9 @@ async def _wait_for_other_migrations(connection: AsyncConnection) -> None:
 
 
 async def _find_version(connection: AsyncConnection) -> SchemaVersion | None:
-    if not await connection.scalar(_HAS_SCHEMA):
-        return None
-    row = (await connection.execute(_VERSION)).one_or_none()
-    await connection.commit()
+    has_schema = await connection.scalar(_HAS_SCHEMA)
+    row = (await connection.execute(_VERSION)).one_or_none() if has_schema else None
+    await connection.commit()  # Alembic begins the transactions of the revisions only outside of one.
     return SchemaVersion(row.version_num, row.oldest_code) if row else None
 
 

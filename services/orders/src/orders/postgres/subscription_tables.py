@@ -118,6 +118,16 @@ class SubscriptionRow(Row):
         Index("subscriptions_by_user", "user_id", "created_at", "id"),
         # Subscriptions that are still to be activated, or cancelled while they were: few, and asked for often.
         Index(
+            "subscriptions_unfinished",
+            "created_at",
+            "id",
+            postgresql_where=text(
+                "stripe_subscription_id IS NULL AND status <> 'activation_failed'"
+                " AND (status <> 'canceled' OR activation_began_at IS NOT NULL)"
+            ),
+        ),
+        # For the code of 0.1.0.
+        Index(
             "subscriptions_not_activated",
             "created_at",
             "id",

@@ -17,7 +17,7 @@ from devstack.layout import Home
 from devstack.ports import LOOPBACK
 from devstack.postgres_install import remove_data
 from devstack.stack_options import StackOptions
-from tests.docs.documented_backup import PostgresBackup, run_redis
+from tests.docs.documented_commands import PostgresBackup, run_redis
 
 from .conftest import until
 from .harness.control_api import ControlApi
@@ -105,7 +105,7 @@ async def test_p3_purchases_that_a_restore_of_postgresql_loses_are_recorded_once
         kept = await buy(system, shop, control_api, system.cart(mug=1))
         copied = await shop.checkout(system.cart(notebook=1))
         before = postgres.run_sql("SELECT clock_timestamp()")
-        run_redis("Copy the append-only file", redis, folder)
+        run_redis("Copy the append-only file", redis, BACKUP=str(folder))
         lost = [await buy(system, shop, control_api, cart) for cart in carts]
         await pay(system, shop, control_api, copied)
         await system.stripe.v1.refunds.create_async({"payment_intent": kept.intent_id, "amount": 100})
@@ -124,7 +124,7 @@ async def test_p3_purchases_that_a_restore_of_postgresql_loses_are_recorded_once
         copy.stop()
         shutil.copytree(folder / "appendonlydir", copy.data_dir / "appendonlydir", dirs_exist_ok=True)
         copy.start()
-        run_redis("Bring attempts back", redis, folder, ATTEMPT=copied.attempt_id, **address_of(copy))
+        run_redis("Bring attempts back", redis, ATTEMPT=copied.attempt_id, **address_of(copy))
     backup.run("Let the reconciler look again", DATABASE=postgres.url("orders"), BEFORE=before)
     await system.backend.start(RECONCILER)
     await until(lambda: agrees(system), "agreement of Stripe and orders", seconds=60)
@@ -149,12 +149,12 @@ async def test_p3_open_checkouts_come_back_with_the_append_only_file(
     """One that was bought since is not bought twice, and the payment of one that is lost is quarantined."""
     _, redis = servers_of(system)
     is_open, bought = [await shop.checkout(system.cart(mug=1)) for _ in range(2)]
-    run_redis("Copy the append-only file", redis, folder)
+    run_redis("Copy the append-only file", redis, BACKUP=str(folder))
     await pay(system, shop, control_api, bought)
     late = await shop.checkout(system.cart(mug=1))
 
     await system.backend.kill("valkey")
-    run_redis("Restore the append-only file", redis, folder)
+    run_redis("Restore the append-only file", redis, BACKUP=str(folder))
     await system.backend.start("valkey")
     await pay(system, shop, control_api, is_open)
     (await shop.pay(late)).ok()

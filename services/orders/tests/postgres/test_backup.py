@@ -13,7 +13,7 @@ from checkout.orders.v1 import orders_pb2 as pb
 from devstack.embedded_postgres import EmbeddedPostgres
 from devstack.postgres_install import remove_data
 from orders.postgres.migrate import upgrade
-from tests.docs.documented_backup import PostgresBackup
+from tests.docs.documented_commands import PostgresBackup
 
 from ..builders import purchase
 from ..service import Client, connected, outcomes, served

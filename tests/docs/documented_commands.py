@@ -1,4 +1,4 @@
-"""The commands of docs/backup.md, run as they stand there on embedded servers."""
+"""Commands of the documents, run as they stand there on embedded servers."""
 
 import importlib.util
 import os
@@ -15,16 +15,18 @@ from urllib.parse import urlsplit
 from devstack.embedded_postgres import EmbeddedPostgres
 from devstack.embedded_valkey import EmbeddedValkey
 from devstack.ports import LOOPBACK
-from devstack.postgres_install import prepare_install
+from devstack.postgres_install import installed_programs, prepare_install
 from devstack.processes import Account, Child, Program, wait_until
 
-_PAGE: Final = Path(__file__).parents[2] / "docs" / "backup.md"
+_DOCS: Final = Path(__file__).parents[2] / "docs"
+_PAGES: Final = ("backup.md", "secrets.md")
 _SECONDS: Final = 60
 
 
 def documented(heading: str) -> str:
     """Return the commands below a heading."""
-    section = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    pages = "".join((_DOCS / page).read_text() for page in _PAGES)
+    section = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", pages, re.MULTILINE | re.DOTALL)
     assert section, heading
     (commands,) = re.findall(r"^```sh\n(.*?)^```$", section[1], re.MULTILINE | re.DOTALL)
     return str(commands)
@@ -57,7 +59,7 @@ def redis_cli() -> Iterator[str]:
         yield folder
 
 
-def run_redis(heading: str, server: EmbeddedValkey, backup: Path, **variables: str) -> None:
+def run_redis(heading: str, server: EmbeddedValkey, **variables: str) -> None:
     """Run documented commands against a Redis server."""
     with redis_cli() as folder:
         environment = {
@@ -66,9 +68,22 @@ def run_redis(heading: str, server: EmbeddedValkey, backup: Path, **variables: s
             "REDIS_PORT": str(server.port),
             "REDISCLI_AUTH": server.password,
             "REDIS_DATA": str(server.data_dir),
-            "BACKUP": str(backup),
         }
         run_documented(heading, {**environment, **variables})
+
+
+def run_sql_commands(heading: str, url: str, **variables: str) -> None:
+    """Run documented commands of PostgreSQL against a database."""
+    parts = urlsplit(url)
+    environment = {
+        "PATH": f"{installed_programs()}:{os.environ.get('PATH', os.defpath)}",
+        "PGHOST": str(parts.hostname),
+        "PGPORT": str(parts.port),
+        "PGUSER": str(parts.username),
+        "PGPASSWORD": str(parts.password),
+        "PGDATABASE": parts.path.lstrip("/"),
+    }
+    run_documented(heading, {**environment, **variables})
 
 
 @dataclass(frozen=True)

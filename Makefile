@@ -195,6 +195,10 @@ frontend-check: frontend/node_modules/.installed
 proto: .venv/.synced ## Regenerate libs/protos from proto/
 	@$(call PROTOC,libs/protos/src)
 
+.PHONY: chart
+chart: $(MANIFEST_TOOLS)/.synced ## Regenerate the Helm chart from the production overlay
+	@$(MANIFEST_TOOLS)/bin/python deploy/tools/chart.py deploy/helm/holdfast
+
 .PHONY: lock
 lock: $(UV) ## Update uv.lock after a pyproject.toml changed
 	@$(UV) lock

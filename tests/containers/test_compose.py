@@ -5,16 +5,17 @@ import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import pytest
 
+from tests.containers.buying import cart_of, until, until_completed
 from tests.containers.compose_project import PUBLISHABLE_KEY, ComposeProject
 from tests.e2e.harness.control_api import ControlApi
-from tests.e2e.harness.shop import Cart, Checkout, Line, Reply, Shop
+from tests.e2e.harness.shop import Cart, Checkout, Reply, Shop
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(400)]
 
@@ -50,40 +51,6 @@ async def shop(project: ComposeProject) -> AsyncIterator[Shop]:
         gateway=project.gateway, stripe_api=project.stripe_api, publishable_key=PUBLISHABLE_KEY, jwt_secret=""
     ) as opened:
         yield opened
-
-
-async def cart_of(shop: Shop, *slugs: str) -> Cart:
-    """Return a cart of products with the cheapest shipping option, if it is shipped."""
-    catalogue = (await shop.catalogue()).ok()
-    on_sale = {item["productId"]: item for item in catalogue["items"]}
-    chosen = [on_sale[f"holdfast_{slug}"] for slug in slugs]
-    shipped = any(item["type"] == "one_time" for item in chosen)
-    option = min(catalogue["shippingOptions"], key=lambda each: each["amount"])["id"]
-    return Cart([Line(item["priceId"]) for item in chosen], shipping_option_id=option if shipped else None)
-
-
-async def until(found: Callable[[], Awaitable[Reply | None]], *, seconds: float = 120) -> Reply:
-    """Repeat a request until it succeeds, as a browser does while a service is unavailable."""
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                if (reply := await found()) is not None:
-                    return reply
-            except (aiohttp.ClientError, ConnectionError):
-                pass
-            await asyncio.sleep(0.1)
-
-
-async def until_completed(shop: Shop, attempt_id: str) -> Any:
-    """Wait until a checkout is completed and no subscription is pending; return its purchase."""
-
-    async def completed() -> Reply | None:
-        reply = await shop.status(attempt_id)
-        if reply.status != _OK or reply.body["status"] != "completed":
-            return None
-        return None if any(each["status"] == "pending" for each in reply.body["purchase"]["subscriptions"]) else reply
-
-    return (await until(completed)).body["purchase"]
 
 
 async def test_a_mixed_cart_is_bought(shop: Shop) -> None:

@@ -1,6 +1,7 @@
 """Rendered manifests of deploy/, and what the tests ask of them."""
 
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -98,6 +99,22 @@ def workloads(overlay: str) -> dict[str, Workload]:
     """Return the workloads of an overlay by the name that their pods' label has."""
     found = (Workload(_name(each), each) for each in of_kind(overlay, *_WITH_PODS))
     return {each.name: each for each in found}
+
+
+def environment(overlay: str, workload: Workload) -> dict[str, str]:
+    """Return a workload's variables, with the values of the Secrets that the overlay makes."""
+    made = {each["metadata"]["name"]: each["data"] for each in of_kind(overlay, "Secret")}
+    references = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]
+        for each in workload.env
+        if "secretKeyRef" in each.get("valueFrom", ())
+    }
+    secret = {
+        name: b64decode(made[reference["name"]][reference["key"]]).decode()
+        for name, reference in references.items()
+        if reference["name"] in made
+    }
+    return workload.values | secret
 
 
 def _name(resource: Resource) -> str:

@@ -1,13 +1,12 @@
 """Network policies: each connection that the processes open is allowed at both of its ends, and no other is."""
 
 import re
-from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pytest
 
-from .rendering import OVERLAYS, Resource, Workload, matches, of_kind, workloads
+from .rendering import OVERLAYS, Resource, Workload, environment, matches, of_kind, workloads
 
 Edge = tuple[str, str, int]
 """Source, target and port."""
@@ -33,9 +32,9 @@ INTO_PRODUCTION: Final = {
 def opened(overlay: str) -> set[Edge]:
     """Return the connections that settings, secrets and commands of the workloads lead to."""
     found = workloads(overlay)
-    texts = {name: [*workload.values.values(), *secrets(overlay, workload)] for name, workload in found.items()}
-    texts |= {
-        name: [*texts[name], *map(str, workload.container.get("command", ()))] for name, workload in found.items()
+    texts = {
+        name: [*environment(overlay, workload).values(), *workload.container.get("command", ())]
+        for name, workload in found.items()
     }
     return {
         (name, host, int(port))
@@ -44,15 +43,6 @@ def opened(overlay: str) -> set[Edge]:
         for host, port in _HOST_AND_PORT.findall(text)
         if host in found
     }
-
-
-def secrets(overlay: str, workload: Workload) -> Iterator[str]:
-    """Yield the values of the Secrets that a workload reads, where the overlay has them."""
-    made = {each["metadata"]["name"]: each["data"] for each in of_kind(overlay, "Secret")}
-    for each in workload.env:
-        reference = each.get("valueFrom", {}).get("secretKeyRef")
-        if reference and reference["name"] in made:
-            yield b64decode(made[reference["name"]][reference["key"]]).decode()
 
 
 def rules(overlay: str, workload: Workload, direction: str) -> Iterator[tuple[Any, Any]]:

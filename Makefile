@@ -183,7 +183,7 @@ words: .venv/.synced
 	@$(RUN) python -m tests.docs.words
 dockerfiles: .venv/.synced
 	@$(RUN) hadolint $(IMAGES:%=%/Dockerfile)
-manifests: .venv/.synced $(MANIFEST_TOOLS)/.synced
+manifests: .venv/.synced $(MANIFEST_TOOLS)/.synced ## Render the manifests and the chart, and check them
 	@found=$$($(RUN) pytest -q -n 0 tests/deploy 2>&1) || { echo "$$found"; exit 1; }
 mutants-apply: .venv/.synced
 	@$(RUN) python -m tests.mutants --apply-only

@@ -156,7 +156,8 @@ OLD_PATTERNS: Final = {
 }
 REDIS_OWN_WORDS: Final = re.compile(
     r"""["']master["']|role:master|mymaster|master_(for|host|port|link|repl|addr)|discover_master|is_master
-    |master-addr|masterauth|masteruser|sentinel[ _-]master|SENTINEL.MASTER|b["']master|flags.*master|MasterDownError""",
+    |master-addr|masterauth|masteruser|sentinel[ _-]master|SENTINEL.MASTER|b["']master|flags.*master|MasterDownError
+    |ingress-type:.*master""",
     re.VERBOSE,
 )
 STREET: Final = re.compile(r" Road\b")

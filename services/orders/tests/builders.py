@@ -74,8 +74,8 @@ def purchase(
         intent=common_pb2.Intent(id=intent_id or f"pi_{next(_numbers)}", kind=common_pb2.Intent.KIND_PAYMENT),
         attempt_id=attempt_id or str(uuid.uuid4()),
         received=context.total,
-        intent_created_at=timestamp(1),
     )
+    payment.intent_created_at.GetCurrentTime()  # An old payment's subscriptions may exist at Stripe already.
     return pb.RecordPurchaseRequest(payment=payment, context=context, report=_webhook())
 
 

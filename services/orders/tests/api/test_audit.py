@@ -87,7 +87,7 @@ async def test_a_decision_has_what_stripe_can_be_compared_with(orders: Client, a
         intent=request.payment.intent,
         attempt_id=request.payment.attempt_id,
         received=request.payment.received,
-        intent_created_at=timestamp(1),
+        intent_created_at=request.payment.intent_created_at,
         refunded=[money(120)],
     )
     assert (quarantined.quarantined, list(quarantined.refunded)) == (True, [])

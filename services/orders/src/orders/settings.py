@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from orders.postgres.connection import DatabaseLimits
+from orders.postgres.session_settings import DatabaseLimits
 from orders.postgres.tls import is_verified
 from servicekit.plaintext import is_remote_address
 from servicekit.settings import EncryptionSettings, GrpcServiceSettings, Listen
@@ -33,6 +33,10 @@ class OrdersSettings(GrpcServiceSettings, EncryptionSettings):
         description="PostgreSQL 17 or newer, its primary, as postgresql://user:password@host:port/database[?sslmode=...]."
     )
     database_pool_size: int = Field(default=10, ge=1, le=500, description="Maximum of connections to PostgreSQL.")
+    transaction_pooling: bool = Field(
+        default=False,
+        description="The URL leads to a pooler in transaction mode, such as PgBouncer.",
+    )
     connect_timeout_seconds: float = Field(
         default=2.0, gt=0, le=60, description="Seconds to wait for a connection, new or from the pool."
     )
@@ -65,4 +69,5 @@ class OrdersSettings(GrpcServiceSettings, EncryptionSettings):
             statement_timeout_seconds=self.statement_timeout_seconds,
             lock_timeout_seconds=self.lock_timeout_seconds,
             transaction_timeout_seconds=self.call_timeout_seconds,
+            transaction_pooling=self.transaction_pooling,
         )

@@ -1,18 +1,25 @@
 """Connections to PostgreSQL: the pool, its limits, and the translation of its errors."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 from weakref import WeakSet
 
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 from sqlalchemy import Executable, event, exc, text
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from orders.postgres.session_settings import (
+    DatabaseLimits,
+    refuse_pooler,
+    set_in_each_transaction,
+    settings_of_session,
+    verify_session,
+)
 from orders.postgres.tls import ReloadingTls
 from orders.usecases.unit_of_work import DatabaseReadOnly, DatabaseUnavailable
 from servicekit.urls import split_url
@@ -49,24 +56,21 @@ class StatementRejected(Exception):
         self.constraint = constraint
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseLimits:
-    """Size of the pool, and timeouts."""
-
-    pool_size: int
-    connect_timeout_seconds: float
-    statement_timeout_seconds: float
-    lock_timeout_seconds: float
-    transaction_timeout_seconds: float
-
-
 async def open_session(url: str, **options: Any) -> Any:
     """Connect with asyncpg to a server that takes writes, unless the URL has another target_session_attrs.
 
     `url` is a libpq URL: postgresql://user@host:port/database. The options are asyncpg's.
     """
     # asyncpg parses the URL itself, so every libpq parameter works: sslmode, several hosts.
-    return await asyncpg.connect(url, target_session_attrs=_target_session_attrs(url), **options)
+    return await asyncpg.connect(url, **({"target_session_attrs": _target_session_attrs(url)} | options))
+
+
+async def open_verified_session(url: str, settings: dict[str, str], **options: Any) -> Any:
+    """Open a session with these settings. Raises PoolerInTheWay if it has others. The options are asyncpg's."""
+    with refuse_pooler():
+        session = await open_session(url, server_settings=settings, **options)
+        await verify_session(session, settings)
+        return session
 
 
 def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
@@ -75,12 +79,12 @@ def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
 
     async def connect() -> Any:
         options = tls.options
-        session = await open_session(
+        session = await _open_session_with_settings(
             url,
+            limits,
             timeout=limits.connect_timeout_seconds,
             # The server ends a slow statement; this limit is for a server that does not answer at all.
             command_timeout=limits.statement_timeout_seconds + 1,
-            server_settings=_server_settings(limits),
             **options,
         )
         tls.remember(session, options)
@@ -89,15 +93,37 @@ def open_engine(url: str, limits: DatabaseLimits) -> AsyncEngine:
 
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=connect,
         pool_size=limits.pool_size,
         max_overflow=0,
         pool_timeout=limits.connect_timeout_seconds,
         hide_parameters=True,  # They are names and addresses (P7).
+        **(_pooled(connect) if limits.transaction_pooling else {"async_creator": connect}),
     )
+    if limits.transaction_pooling:
+        set_in_each_transaction(engine, limits)
     event.listen(engine.sync_engine, "handle_error", _discard_read_only_sessions)
     event.listen(engine.sync_engine, "checkout", tls.discard_outdated)
     return engine
+
+
+async def _open_session_with_settings(url: str, limits: DatabaseLimits, **options: Any) -> Any:
+    if limits.transaction_pooling:
+        # The pooler selects the server, and tells its clients about another one than the next transaction may get.
+        pooled = {"statement_cache_size": 0, "target_session_attrs": "any"}
+        return await open_session(url, server_settings={"application_name": "orders"}, **pooled, **options)
+    return await open_verified_session(url, settings_of_session(limits), **options)
+
+
+def _pooled(connect: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+    """Return options of an engine that prepares no statement by name: the pooler may lead the next one elsewhere."""
+
+    def creator() -> Any:
+        driver = asyncpg_dialect.dialect.import_dbapi()  # type: ignore[no-untyped-call] # SQLAlchemy left it untyped
+        return driver.connect(
+            async_creator_fn=connect, prepared_statement_cache_size=0, prepared_statement_name_func=str
+        )
+
+    return {"creator": creator, "isolation_level": "READ COMMITTED"}
 
 
 async def affected(connection: AsyncConnection, statement: Executable, values: dict[str, Any]) -> bool:
@@ -202,30 +228,3 @@ def _is_transient(sqlstate: str | None) -> bool:
 def _target_session_attrs(url: str) -> str | None:
     # An argument of asyncpg.connect overrides the URL.
     return None if "target_session_attrs" in parse_qs(split_url(url).query) else "read-write"
-
-
-def _server_settings(limits: DatabaseLimits) -> dict[str, str]:
-    return {
-        "application_name": "orders",
-        # A recorded purchase is on disk, also that of each synchronous standby, whatever the server's default.
-        "synchronous_commit": "on",
-        # A statement after a lock sees everything that was committed while it waited (ADR 27).
-        "default_transaction_isolation": "read committed",
-        # PostgreSQL warns if a commit is not on a standby: see commit().
-        "client_min_messages": "warning",
-        "statement_timeout": _milliseconds(limits.statement_timeout_seconds),
-        "lock_timeout": _milliseconds(limits.lock_timeout_seconds),
-        "idle_in_transaction_session_timeout": _milliseconds(2 * limits.statement_timeout_seconds),
-        # If this machine vanishes, a transaction that PostgreSQL does not take for idle would keep its locks for hours.
-        "transaction_timeout": _milliseconds(limits.transaction_timeout_seconds),
-        # Idle sessions of such a machine end as well: they would use up max_connections.
-        "tcp_keepalives_idle": "60",
-        "tcp_keepalives_interval": "10",
-        "tcp_keepalives_count": "3",
-        # Every statement here is short: compiling it costs more than running it.
-        "jit": "off",
-    }
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(round(seconds * 1000))

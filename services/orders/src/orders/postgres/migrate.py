@@ -11,7 +11,7 @@ from alembic import command
 from sqlalchemy import NullPool, exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from orders.postgres.connection import open_session, sqlstate_of
+from orders.postgres.connection import open_verified_session, sqlstate_of
 from orders.postgres.migrations import alembic_config, head_revision
 from orders.postgres.schema_version import SchemaVersion
 
@@ -29,7 +29,7 @@ _LOCK_ERRORS: Final = frozenset({"55P03", "40P01"})
 _SETTINGS: Final = {
     "application_name": "orders-migrate",
     # While a statement waits for its lock, every later reader of the table waits behind it.
-    "lock_timeout": "500ms",
+    "lock_timeout": "500",  # milliseconds
     # An index of a large table takes as long as it takes, whatever the server's default.
     "statement_timeout": "0",
     "transaction_timeout": "0",
@@ -55,7 +55,7 @@ async def upgrade(database_url: str, *, lock_tries: int = _LOCK_TRIES) -> None:
     """Migrate a database to the head revision, each revision in its own transaction.
 
     Concurrent migrations wait for each other. A newer schema on which this code may run is left as it is. Raises
-    CodeTooOld and LocksNotAcquired.
+    CodeTooOld and LocksNotAcquired, and PoolerInTheWay: its lock is a session's.
     """
     async with _opened(database_url) as connection:
         await _wait_for_other_migrations(connection)
@@ -73,7 +73,7 @@ async def upgrade(database_url: str, *, lock_tries: int = _LOCK_TRIES) -> None:
 async def _opened(database_url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: open_session(database_url, timeout=_CONNECT_SECONDS, server_settings=_SETTINGS),
+        async_creator=lambda: open_verified_session(database_url, _SETTINGS, timeout=_CONNECT_SECONDS),
         poolclass=NullPool,
         hide_parameters=True,
     )

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orders.postgres.connection import StatementRejected, translate_errors
 from orders.postgres.migrations import head_revision
+from orders.postgres.session_settings import PoolerInTheWay
 from orders.usecases.retrying import Retrier
 from orders.usecases.unit_of_work import DatabaseReadOnly, DatabaseUnavailable
 from servicekit.health import NotReady
@@ -69,6 +70,8 @@ class SchemaReadiness:
             found = await self._retrier.run(self._version)
         except DatabaseReadOnly as error:
             raise NotReady("the database is read-only") from error
+        except PoolerInTheWay as error:
+            raise NotReady(str(error)) from error
         except DatabaseUnavailable as error:
             raise NotReady("the database does not answer") from error
         except StatementRejected as error:

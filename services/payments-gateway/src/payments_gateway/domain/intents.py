@@ -67,7 +67,8 @@ class StripeIntent:
     """True if a create found it made by an earlier call with the same idempotency key. Its state is the present one."""
     refunded: Money | None = None
     """Sum of its refunds that are made or pending. None for a SetupIntent, before a payment, and in an event."""
-
+    charged_at: datetime | None = None
+    """Time of its last charge; a bank debit succeeds days later. None where `refunded` is None."""
     awaits_microdeposits: bool = False
     """True if the buyer has to confirm a small deposit, which takes days to arrive, before the bank is debited."""
 

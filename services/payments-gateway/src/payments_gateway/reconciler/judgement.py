@@ -87,7 +87,9 @@ class Judgement:
         return await self._cancellation.close_and_cancel(due, reason)
 
     async def _fulfil(self, due: DueAttempt, intent: StripeIntent) -> timedelta:
-        report = PaymentReport(ReportChannel.RECONCILER, event_created_at=due.created_at)
+        # As the event of the payment would say: an unreadable attempt is waited for after it (ADR 28).
+        paid_at = intent.charged_at or due.created_at
+        report = PaymentReport(ReportChannel.RECONCILER, event_created_at=paid_at)
         decision = await self._fulfilment.fulfil_attempt(due.attempt_id, intent, report)
         if decision is not None and not due.content_exists:
             # Fulfilment deletes only content that is safe. Here none is left, and the check must end.

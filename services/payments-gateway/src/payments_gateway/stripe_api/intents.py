@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import stripe
@@ -147,6 +148,7 @@ def intent_from_stripe(fields: Mapping[str, Any]) -> StripeIntent:
         customer_id=_customer_of(fields),
         customer_deleted=_is_deleted(fields.get("customer")),
         refunded=_refunded(fields),
+        charged_at=_charged_at(fields),
         awaits_microdeposits=(fields.get("next_action") or {}).get("type") == "verify_with_microdeposits",
     )
 
@@ -164,10 +166,18 @@ def _is_deleted(customer: Any) -> bool:
 
 
 def _refunded(fields: Mapping[str, Any]) -> Money | None:
+    charge = _charge(fields)
+    return read_amount(charge["amount_refunded"], charge["currency"]) if charge else None
+
+
+def _charged_at(fields: Mapping[str, Any]) -> datetime | None:
+    charge = _charge(fields)
+    return read_time(charge["created"]) if charge else None
+
+
+def _charge(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
     charge = fields.get("latest_charge")
-    if not isinstance(charge, Mapping):  # not expanded, as in events, or not charged yet
-        return None
-    return read_amount(charge["amount_refunded"], charge["currency"])
+    return charge if isinstance(charge, Mapping) else None  # not expanded, as in events, or not charged yet
 
 
 def _rejected(error: Rejection) -> Exception:

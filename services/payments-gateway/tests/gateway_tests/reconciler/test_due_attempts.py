@@ -18,6 +18,7 @@ from ..samples import ATTEMPT_ID, OTHER_ATTEMPT_ID, attempt_id_of
 
 PAST_PAY_BY = PAY_BY.total_seconds() + 1
 TEN_MINUTES = 600.0
+HOUR = 3600.0
 
 
 @pytest.fixture
@@ -63,6 +64,27 @@ async def test_p3_a_payment_whose_content_expired_is_quarantined(gateway: Gatewa
     [decision] = gateway.orders.decisions.values()
     assert decision == QuarantinedPayment(QuarantineReason.ATTEMPT_MISSING, content_kept=False)
     assert isinstance(gateway.attempts.at(ATTEMPT_ID), Tombstone)
+
+
+async def test_p3_a_payment_of_an_unreadable_attempt_waits_for_the_key(
+    gateway: Gateway, reconciler: Reconciler
+) -> None:
+    """For an hour after the payment, however long ago the checkout began (ADR 28)."""
+    stored = reconciler.stored()
+    gateway.attempts.make_unreadable(ATTEMPT_ID)
+    reconciler.clock.advance(2 * HOUR)
+    gateway.intents.pay(stored.intent)
+    gateway.intents.change(stored.intent, charged_at=reconciler.clock.now())
+
+    reconciler.clock.advance(HOUR - 1)
+    await reconciler.sweep.run()
+    early = dict(gateway.orders.decisions)
+    reconciler.clock.advance(TEN_MINUTES)
+    await reconciler.sweep.run()
+
+    assert early == {}
+    [decision] = gateway.orders.decisions.values()
+    assert decision == QuarantinedPayment(QuarantineReason.ATTEMPT_UNREADABLE, content_kept=False)
 
 
 @pytest.mark.parametrize("status", sorted(PAYABLE_STATUSES))

@@ -18,7 +18,7 @@ from ..stripe_stand_in import StripeStandIn, intent_json, stripe_stand_in
 FROM, TO = datetime(2030, 1, 1, 12, 0, 0, 900_000, tzinfo=UTC), datetime(2030, 1, 1, 13, 0, 0, 100_000, tzinfo=UTC)
 AFTER = ListPosition("pi_9", TO)
 NOON = 1_893_499_200
-CHARGE = {"id": "ch_1", "object": "charge", "amount_refunded": 250, "currency": "usd"}
+CHARGE = {"id": "ch_1", "object": "charge", "amount_refunded": 250, "currency": "usd", "created": 1_790_000_000}
 
 
 @pytest.fixture

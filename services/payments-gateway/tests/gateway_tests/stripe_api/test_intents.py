@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -187,9 +188,9 @@ def test_an_intent_says_whether_it_awaits_microdeposits(next_action: object, *, 
     assert [intent_from_stripe(intent).awaits_microdeposits for intent in intents] == [awaits] * 2
 
 
-async def test_a_retrieved_payment_says_what_was_refunded(stand_in: StripeStandIn) -> None:
+async def test_a_retrieved_payment_says_when_it_was_charged_and_what_was_refunded(stand_in: StripeStandIn) -> None:
     """An event shows the charge by its id, and does not say."""
-    charge = {"id": "ch_1", "currency": "usd", "amount_refunded": 1250}
+    charge = {"id": "ch_1", "currency": "usd", "amount_refunded": 1250, "created": 1_790_000_000}
     stand_in.answer(intent_json(status="succeeded", amount_received=1250, latest_charge=charge))
 
     retrieved = await StripeIntents(stand_in.client).retrieve(intent_ref("pi_1"))
@@ -197,6 +198,7 @@ async def test_a_retrieved_payment_says_what_was_refunded(stand_in: StripeStandI
 
     assert (retrieved.refunded, retrieved.is_refunded_in_full) == (MUG, True)
     assert (shown.refunded, shown.is_refunded_in_full) == (None, False)
+    assert (retrieved.charged_at, shown.charged_at) == (datetime.fromtimestamp(1_790_000_000, UTC), None)
 
 
 @pytest.mark.parametrize(("customer", "deleted"), [("cus_1", False), ({"id": "cus_1"}, False), (DELETED, True)])

@@ -131,6 +131,21 @@ async def test_what_a_version_did_not_understand_waits_for_another_version(event
     assert (same, [each.id for each in other]) == ([], ["re_1"])
 
 
+@pytest.mark.parametrize(("version", "oldest"), [("1.0", False), ("1.1", True)])
+async def test_the_oldest_retry_is_one_that_the_version_tries(events: Events, version: str, *, oldest: bool) -> None:
+    """Those that it did not understand wait for another version, and would hide a failing one."""
+    retry = failed("re_1", not_understood_by="1.0", event_type="")
+    await put(events, retry)
+
+    claimed = await events.ClaimDueEventRetries(
+        pb.ClaimDueEventRetriesRequest(limit=1, lease=LEASE, gateway_version=version)
+    )
+
+    assert claimed.waiting == 1
+    assert claimed.HasField("oldest_created_at") is oldest
+    assert claimed.oldest_created_at == (retry.created_at if oldest else Timestamp())
+
+
 async def test_a_finished_retry_is_deleted_and_its_event_logged(events: Events, sql: Any) -> None:
     """An object without an event leaves no log row. A repeat changes nothing."""
     await put(events, failed("evt_1"))

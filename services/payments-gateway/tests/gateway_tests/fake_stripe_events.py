@@ -47,7 +47,8 @@ class FakeStripeEvents:
 
     async def claim_due(self, limit: int, _lease: timedelta, version: str) -> ClaimedRetries:
         due = [each for each in self.retries.values() if each.not_understood_by != version]
-        return ClaimedRetries(due[:limit], len(self.retries))
+        oldest = min((each.created_at for each in due), default=None)
+        return ClaimedRetries(due[:limit], len(self.retries), oldest)
 
     async def finish(self, retry: EventRetry) -> None:
         if retry.id in self.retries and self.retries[retry.id].failures == retry.failures:

@@ -91,7 +91,9 @@ class FakeSubscriptions:
         theirs = [each for each in self.by_id.values() if each.user_id == user_id][::-1]
         return SubscriptionPage(tuple(theirs[start:stop]), str(stop) if len(theirs) > stop else None)
 
-    async def list_unfinished(self, created_before: datetime, *, page_token: str | None) -> UnfinishedPage:
+    async def list_unfinished(
+        self, created_before: datetime, *, page_size: int, page_token: str | None
+    ) -> UnfinishedPage:
         found = [
             each.id
             for each in self.by_id.values()
@@ -100,7 +102,8 @@ class FakeSubscriptions:
             and (each.status is SubscriptionStatus.PENDING or (each.cancel_requested_at and each.activation_began_at))
             and each.created_at < created_before
         ]
-        return UnfinishedPage(found[:1], found[0] if len(found) > 1 else None)
+        size = min(page_size, 1)
+        return UnfinishedPage(found[:size], found[size - 1] if len(found) > size else None)
 
     async def begin_activation(self, subscription_id: str, *, abandon_generation: int | None = None) -> Subscription:
         found = await self.get_subscription(subscription_id)

@@ -63,7 +63,9 @@ class StripeEventsServicer(pb_grpc.StripeEventsServiceServicer):
             context, lambda: self._events.claim_due_retries(claim.limit, claim.lease, claim.version)
         )
         return pb.ClaimDueEventRetriesResponse(
-            retries=map(stripe_events.retry_to_proto, claimed.retries), waiting=claimed.waiting
+            retries=map(stripe_events.retry_to_proto, claimed.retries),
+            waiting=claimed.waiting,
+            oldest_created_at=timestamp_to_proto(claimed.oldest_created_at),
         )
 
     async def FinishEventRetry(  # noqa: N802 - the contract's name

@@ -72,6 +72,8 @@ class ClaimedRetries:
     retries: list[EventRetry]
     waiting: int
     """All rows that are waiting, due or not."""
+    oldest_created_at: datetime | None
+    """Creation of the oldest one that the version tries again; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,15 +72,13 @@ _PUT_RETRY = _retry.on_conflict_do_update(
     },
 )
 
+_tried_by_version = or_(
+    _RETRIES.c.not_understood_by.is_(None),
+    _RETRIES.c.not_understood_by != bindparam("version", type_=Text),
+)
 _due = (
     select(_RETRIES.c.id)
-    .where(
-        _RETRIES.c.next_try_at <= bindparam("at", type_=DateTime(timezone=True)),
-        or_(
-            _RETRIES.c.not_understood_by.is_(None),
-            _RETRIES.c.not_understood_by != bindparam("version", type_=Text),
-        ),
-    )
+    .where(_RETRIES.c.next_try_at <= bindparam("at", type_=DateTime(timezone=True)), _tried_by_version)
     .order_by(_RETRIES.c.next_try_at)
     .limit(bindparam("max_rows", type_=Integer))
     .with_for_update(skip_locked=True)
@@ -92,7 +90,7 @@ _CLAIM_RETRIES = (
     .returning(*_RETRIES.columns)
 )
 
-_COUNT_RETRIES = select(func.count()).select_from(_RETRIES)
+_COUNT_RETRIES = select(func.count(), func.min(_RETRIES.c.created_at).filter(_tried_by_version))
 
 _DELETE_RETRY = (
     delete(_RETRIES)
@@ -153,9 +151,10 @@ class PostgresStripeEventRepository:
         rows = (await self._connection.execute(_CLAIM_RETRIES, values)).all()
         return [_retry_from_row(row) for row in sorted(rows, key=lambda row: row.created_at)]
 
-    async def count_retries(self) -> int:
+    async def count_retries(self, version: str) -> tuple[int, datetime | None]:
         """Use one statement."""
-        return int((await self._connection.execute(_COUNT_RETRIES)).scalar_one())
+        waiting, oldest_created_at = (await self._connection.execute(_COUNT_RETRIES, {"version": version})).one()
+        return waiting, oldest_created_at
 
     async def delete_retry(self, retry_id: str, failures: int) -> EventRetry | None:
         """Delete the row if it has the number of failures."""

@@ -53,9 +53,9 @@ class StripeEventService:
         at = self._now()
         async with self._begin() as unit:
             claimed = await unit.stripe_events.claim_due_retries(limit, at, at + lease, version)
-            waiting = await unit.stripe_events.count_retries()
+            waiting, oldest_created_at = await unit.stripe_events.count_retries(version)
             await unit.commit()
-        return ClaimedRetries(claimed, waiting)
+        return ClaimedRetries(claimed, waiting, oldest_created_at)
 
     async def finish_retry(self, retry_id: str, failures: int) -> None:
         """Delete a retry that was handled, unless it failed again since it was claimed, and log its event."""

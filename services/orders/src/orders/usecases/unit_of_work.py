@@ -250,8 +250,8 @@ class StripeEventRepository(Protocol):
     async def claim_due_retries(self, limit: int, at: datetime, until: datetime, version: str) -> list[EventRetry]:
         """Return due retries, but none that this version did not understand. They are due again `until`."""
 
-    async def count_retries(self) -> int:
-        """Return the number of retries, due or not."""
+    async def count_retries(self, version: str) -> tuple[int, datetime | None]:
+        """Return the number of retries, due or not, and the creation of the oldest that the version tries again."""
 
     async def delete_retry(self, retry_id: str, failures: int) -> EventRetry | None:
         """Delete a retry and return it. None if it is gone, or has failed more often."""

@@ -113,9 +113,11 @@ def _event_sweeps(
     backfill = EventBackfill(
         events, services.event_log, services.event_retries, services.cursors, payments.dispatcher, lease=lease, now=_now
     )
-    retries = EventRetries(services.event_retries, payments.dispatcher, lease=lease, version=GATEWAY_VERSION)
+    retries = EventRetries(services.event_retries, payments.dispatcher, lease=lease, version=GATEWAY_VERSION, now=_now)
     pause = timedelta(seconds=settings.reconcile_subscriptions_seconds)
-    unfinished = UnfinishedSubscriptions(services.subscriptions, payments.activation, older_than=pause, now=_now)
+    unfinished = UnfinishedSubscriptions(
+        services.subscriptions, services.cursors, payments.activation, lease=lease, older_than=pause, now=_now
+    )
     return (
         Sweep("events", backfill.run, timedelta(seconds=settings.reconcile_events_seconds)),
         Sweep(RETRIES_SWEEP, retries.run, timedelta(seconds=settings.reconcile_interval_seconds)),

@@ -66,6 +66,8 @@ class ClaimedRetries:
     retries: Sequence[EventRetry]
     waiting: int
     """All retries, due or not."""
+    oldest_created_at: datetime | None = None
+    """Creation of the oldest event that this version tries again; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

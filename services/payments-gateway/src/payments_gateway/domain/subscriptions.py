@@ -304,7 +304,9 @@ class UnfinishedPage:
 class UnfinishedSubscriptionsPort(Protocol):
     """orders' subscriptions that are still to be activated, or to be cancelled at Stripe."""
 
-    async def list_unfinished(self, created_before: datetime, *, page_token: str | None) -> UnfinishedPage:
+    async def list_unfinished(
+        self, created_before: datetime, *, page_size: int, page_token: str | None
+    ) -> UnfinishedPage:
         """Return a page of them, without younger ones. Raises ServiceUnavailable."""
 
 

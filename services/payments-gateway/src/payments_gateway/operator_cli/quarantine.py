@@ -130,7 +130,9 @@ async def listed(connections: Connections, *, with_resolved: bool) -> Result:
         received, since = money_text(each.received), time_text(each.quarantined_at)
         table.add_row(each.intent.id, each.reason or "", received, since, _stands_as(each))
     document = {"unresolved": unresolved, "payments": [state_json(each) for each in payments]}
-    return Result(document, [table], ExitCode.REFUSED if unresolved else ExitCode.OK)
+    nothing = "Nothing is quarantined." if with_resolved else "Nothing is unresolved."
+    shown = [table] if payments else [nothing]
+    return Result(document, shown, ExitCode.REFUSED if unresolved else ExitCode.OK)
 
 
 async def shown(connections: Connections, *, intent_id: str, personal: OperatorStep | None) -> Result:

@@ -170,7 +170,9 @@ class SettlePayment:
                 await self._end_own_intent(attempt)
         elif state.purchase is not None:
             await self._attempts.delete(attempt.attempt_id, DeleteReason.RECORDED)
-        elif state.content is not KeptContent.NONE:
+        elif state.content is KeptContent.READABLE:
+            # One that cannot be read stays until its time is over: with its key, and if the refund fails or the
+            # decision was wrong, it is the only cart.
             await self._attempts.delete(attempt.attempt_id, DeleteReason.QUARANTINED)
 
     async def _end_own_intent(self, attempt: Attempt | UnreadableAttempt) -> None:

@@ -11,7 +11,7 @@ from servicekit.unavailable import ServiceUnavailable
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = 8
+AT_ONCE: Final = 8
 """Objects handled at the same time. Stripe's limits are kept elsewhere (ADR 34)."""
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 async def for_each(items: Iterable[T], handle: Callable[[T], Awaitable[None]]) -> None:
     """Handle items, a few at the same time. The first failure cancels the others."""
-    places = asyncio.Semaphore(_AT_ONCE)
+    places = asyncio.Semaphore(AT_ONCE)
 
     async def handle_one(item: T) -> None:
         async with places:

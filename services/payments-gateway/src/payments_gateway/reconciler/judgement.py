@@ -23,6 +23,9 @@ _MIN_DELAY: Final = timedelta(seconds=5)
 _MAX_DELAY: Final = timedelta(hours=3)
 """Longest time between two looks at an intent that is processing for days, or that a person has to see to."""
 
+_KEPT_FOR: Final = timedelta(days=35)
+"""Age up to which a paid attempt is kept, as long as one whose reconciler is away."""
+
 
 class Judgement:
     """Decides due attempts. Safe to repeat, beside buyers, webhooks and other reconcilers."""
@@ -91,8 +94,10 @@ class Judgement:
         paid_at = intent.charged_at or due.created_at
         report = PaymentReport(ReportChannel.RECONCILER, event_created_at=paid_at)
         decision = await self._fulfilment.fulfil_attempt(due.attempt_id, intent, report)
-        if decision is not None and not due.content_exists:
-            # Fulfilment deletes only content that is safe. Here none is left, and the check must end.
+        is_over = not due.content_exists or self._now() - due.created_at > _KEPT_FOR
+        if decision is not None and is_over:
+            # Fulfilment deletes only content that is safe. Here none is left, or it waited for long enough for its key
+            # or for a refund to fail; each claim prolongs its TTL, and the checks must end.
             recorded = isinstance(decision, Purchase)
             await self._attempts.delete(due.attempt_id, DeleteReason.RECORDED if recorded else DeleteReason.QUARANTINED)
         return self._judged(due, "fulfilled")

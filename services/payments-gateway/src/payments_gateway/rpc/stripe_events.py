@@ -115,7 +115,8 @@ class EventRetriesClient:
         known = [each for each in response.retries if each.object.kind in _KNOWN_KINDS]
         if len(known) < len(response.retries):
             _log.warning("retries are left to a newer version", extra={"count": len(response.retries) - len(known)})
-        return ClaimedRetries([self._retry_from_proto(each) for each in known], response.waiting)
+        oldest = time_from_proto(response.oldest_created_at) if response.HasField("oldest_created_at") else None
+        return ClaimedRetries([self._retry_from_proto(each) for each in known], response.waiting, oldest)
 
     async def finish(self, retry: EventRetry) -> None:
         """Delete a retry that was handled."""

@@ -75,10 +75,12 @@ class SubscriptionsClient:
             tuple(subscription_from_proto(one) for one in response.subscriptions), response.next_page_token or None
         )
 
-    async def list_unfinished(self, created_before: datetime, *, page_token: str | None) -> UnfinishedPage:
+    async def list_unfinished(
+        self, created_before: datetime, *, page_size: int, page_token: str | None
+    ) -> UnfinishedPage:
         """Return a page of subscriptions that are still to be activated or cancelled at Stripe."""
         request = orders_pb2.ListUnfinishedSubscriptionsRequest(
-            created_before=time_to_proto(created_before), page_token=page_token or ""
+            created_before=time_to_proto(created_before), page_size=page_size, page_token=page_token or ""
         )
         response = await self._client.call(self._stub.ListUnfinishedSubscriptions, request)
         return UnfinishedPage(list(response.subscription_ids), response.next_page_token or None)

@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
 from payments_gateway.domain.attempts import IntentRef
 from payments_gateway.domain.purchases import ReportChannel
@@ -238,7 +239,7 @@ async def test_a_retry_is_finished_once_it_was_handled(gateway: Gateway) -> None
     """Until then each failure is counted."""
     event = paid(gateway, 1, gateway.clock.now())
     await gateway.events.put(EventRetry(event.id, event.type, event.event, event.created_at, "StripeUnavailable"))
-    retries = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0")
+    retries = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0", now=gateway.clock.now)
     gateway.wire.fail("orders.record_purchase", ServiceUnavailable("orders"))
     await retries.run()
     failed = gateway.events.retries["evt_1"]
@@ -255,10 +256,39 @@ async def test_an_object_that_was_not_understood_is_tried_by_another_version(gat
     event = paid(gateway, 1, gateway.clock.now()).event
     await UnsupportedObjects(gateway.events, version="1.0", now=gateway.clock.now).put(event)
 
-    same = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0")
+    same = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0", now=gateway.clock.now)
     await same.run()
     waiting = list(gateway.events.retries)
-    await EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.1").run()
+    await EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.1", now=gateway.clock.now).run()
 
     assert waiting == [event.ref.id]  # type: ignore[union-attr]  # a payment
     assert (gateway.events.retries, len(gateway.orders.purchases())) == ({}, 1)
+
+
+async def test_no_retry_waits_for_others_of_its_lease(gateway: Gateway) -> None:
+    """A claim takes what is handled at once, however many are due: else their lease would end before their turn."""
+    for number in range(20):
+        event = paid(gateway, number, gateway.clock.now())
+        await gateway.events.put(EventRetry(event.id, event.type, event.event, event.created_at, "StripeUnavailable"))
+    retries = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0", now=gateway.clock.now)
+
+    more, left = [], []
+    for _ in range(3):
+        more.append(await retries.run())
+        left.append(len(gateway.events.retries))
+
+    assert (more, left) == ([True, True, False], [12, 4, 0])
+
+
+async def test_the_age_of_the_oldest_retry_is_a_metric(gateway: Gateway) -> None:
+    """One that never succeeds raises an alert by it."""
+    event = paid(gateway, 1, gateway.clock.now())
+    await gateway.events.put(EventRetry(event.id, event.type, event.event, event.created_at, "StripeUnavailable"))
+    gateway.clock.advance(90)
+    retries = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0", now=gateway.clock.now)
+
+    await retries.run()
+    waiting = REGISTRY.get_sample_value("holdfast_event_retries_oldest_seconds")
+    await retries.run()
+
+    assert (waiting, REGISTRY.get_sample_value("holdfast_event_retries_oldest_seconds")) == (90, 0)

@@ -76,6 +76,15 @@ async def test_the_exit_code_of_a_list_says_whether_a_person_has_to_act(second: 
     assert [(each.all, each.page_token) for each in orders.requests] == [(True, ""), (True, "2")]
 
 
+@pytest.mark.parametrize(("words", "told"), [((), "Nothing is unresolved"), (("--all",), "Nothing is quarantined")])
+async def test_an_empty_list_says_so(words: tuple[str, ...], told: str) -> None:
+    """An empty table would look like a failure."""
+    async with OperatorStandIn(pb.ListQuarantineResponse()).served_at() as target:
+        listed = await holdfast(environment(orders=target), "quarantine", "list", *words)
+
+    assert (listed.code, told in listed.stdout) == (0, True)
+
+
 async def test_a_settlement_that_another_step_preceded_is_exit_code_1() -> None:
     """The document says what stands."""
     stands = written_off()

@@ -100,12 +100,17 @@ async def test_p4_the_attempt_is_deleted_once_its_payment_is_settled(desk: Desk)
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(KeptContent.UNREADABLE, DeleteReason.QUARANTINED), (KeptContent.NONE, None)]
+    ("content", "reason"),
+    [
+        (KeptContent.READABLE, DeleteReason.QUARANTINED),
+        (KeptContent.UNREADABLE, None),
+        (KeptContent.NONE, None),
+    ],
 )
-async def test_p4_an_attempt_without_kept_content_outlives_a_write_off(
+async def test_p4_an_attempt_without_readable_kept_content_outlives_a_write_off(
     desk: Desk, content: KeptContent, reason: DeleteReason | None
 ) -> None:
-    """It turned up after its payment was quarantined as missing: nothing else has the cart."""
+    """Nothing else has the cart: it turned up late, or its key may be found."""
     desk.settlements.state = replace(desk.settlements.state, content=content)
 
     await desk.settle(Settlement.WRITTEN_OFF)

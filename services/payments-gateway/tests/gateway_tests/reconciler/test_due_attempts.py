@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from payments_gateway.domain.attempts import CloseReason, DeleteReason, Tombstone
+from payments_gateway.domain.attempts import CloseReason, DeleteReason, Tombstone, UnreadableAttempt
 from payments_gateway.domain.intents import PAYABLE_STATUSES, IntentStatus
 from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason, ReportChannel
 from payments_gateway.domain.stripe_errors import StripeUnavailable
@@ -85,6 +85,22 @@ async def test_p3_a_payment_of_an_unreadable_attempt_waits_for_the_key(
     assert early == {}
     [decision] = gateway.orders.decisions.values()
     assert decision == QuarantinedPayment(QuarantineReason.ATTEMPT_UNREADABLE, content_kept=False)
+
+
+async def test_an_unreadable_attempt_ends_after_35_days(gateway: Gateway, reconciler: Reconciler) -> None:
+    """Its payment is in quarantine with the encrypted bytes; personal data must not stay for ever."""
+    stored = reconciler.stored()
+    gateway.attempts.make_unreadable(ATTEMPT_ID)
+    gateway.intents.pay(stored.intent)
+    reconciler.clock.advance(34 * 24 * HOUR)
+    await reconciler.sweep.run()
+    before = gateway.attempts.at(ATTEMPT_ID)
+
+    reconciler.clock.advance(2 * 24 * HOUR)
+    await reconciler.sweep.run()
+
+    assert isinstance(before, UnreadableAttempt)
+    assert gateway.attempts.at(ATTEMPT_ID) == Tombstone(ATTEMPT_ID, DeleteReason.QUARANTINED, None, user_id=None)
 
 
 @pytest.mark.parametrize("status", sorted(PAYABLE_STATUSES))

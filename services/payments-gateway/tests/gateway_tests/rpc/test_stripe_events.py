@@ -66,12 +66,12 @@ async def test_a_retry_is_claimed_as_it_was_put(
     await retries.put(EventRetry("evt_1", "some.type", event, AT, "StripeUnavailable"))
     put = orders.requests[0].retry
     put.failures = 3
-    orders.answer = pb.ClaimDueEventRetriesResponse(retries=[put], waiting=7)
+    orders.answer = pb.ClaimDueEventRetriesResponse(retries=[put], waiting=7, oldest_created_at=put.created_at)
 
     claimed = await retries.claim_due(10, LEASE, "1.0")
 
     assert claimed.retries == [EventRetry("evt_1", "some.type", event, AT, "StripeUnavailable", failures=3)]
-    assert claimed.waiting == 7
+    assert (claimed.waiting, claimed.oldest_created_at) == (7, AT)
     assert (orders.requests[1].limit, orders.requests[1].lease.seconds, orders.requests[1].gateway_version) == (
         10,
         90,

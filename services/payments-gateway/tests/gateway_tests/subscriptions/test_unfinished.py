@@ -19,7 +19,12 @@ def sweep_of(billing: Billing) -> UnfinishedSubscriptions:
     """Return the sweep of a reconciler."""
     gateway = billing.gateway
     return UnfinishedSubscriptions(
-        gateway.subscriptions, gateway.activation, older_than=OLDER_THAN, now=gateway.clock.now
+        gateway.subscriptions,
+        gateway.events,
+        gateway.activation,
+        lease=OLDER_THAN,
+        older_than=OLDER_THAN,
+        now=gateway.clock.now,
     )
 
 
@@ -100,3 +105,36 @@ async def test_one_that_cannot_be_read_stays_pending(billing: Billing) -> None:
     await exhaust(billing)
 
     assert billing.the_recorded().status is SubscriptionStatus.PENDING
+
+
+async def test_two_reconcilers_do_not_handle_them_at_once(billing: Billing) -> None:
+    """One waits until the other has ended, or its lease."""
+    await billing.crash(await billing.paid(), "billing.create")
+    await billing.later(hours=ELEVEN_MINUTES)
+    sweep = sweep_of(billing)
+    billing.gateway.events.is_leased = True
+
+    more = await sweep.run()
+    before = billing.the_recorded().status
+    billing.gateway.events.is_leased = False
+    await sweep.run()
+
+    assert (more, before, billing.the_recorded().is_bound) == (False, SubscriptionStatus.PENDING, True)
+    assert not billing.gateway.events.is_leased
+
+
+async def test_one_that_keeps_failing_is_tried_less_and_less(billing: Billing) -> None:
+    """After a minute, two, four, and at most twenty."""
+    await billing.crash(await billing.paid(), "billing.create")
+    await billing.later(hours=ELEVEN_MINUTES)
+    billing.gateway.wire.fail("billing.create", UnsupportedStripeObject())
+    sweep, tried_at = sweep_of(billing), list[int]()
+
+    for minute in range(64):
+        billing.gateway.wire.calls.clear()
+        await sweep.run()
+        if "billing.create" in billing.gateway.wire.calls:
+            tried_at.append(minute)
+        billing.gateway.clock.advance(60)
+
+    assert tried_at == [0, 1, 3, 7, 15, 31, 51]

@@ -365,21 +365,27 @@ class ClaimDueEventRetriesResponse(_message.Message):
 
     RETRIES_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
+    OLDEST_CREATED_AT_FIELD_NUMBER: _builtins.int
     waiting: _builtins.int
     """All rows that are waiting, due or not."""
     @_builtins.property
     def retries(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventRetry]:
         """Oldest due first."""
 
+    @_builtins.property
+    def oldest_created_at(self) -> _timestamp_pb2.Timestamp:
+        """Creation of the oldest one that this version tries again; unset if there is none."""
+
     def __init__(
         self,
         *,
         retries: _abc.Iterable[Global___EventRetry] | None = ...,
         waiting: _builtins.int = ...,
+        oldest_created_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_created_at", b"oldest_created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["retries", b"retries", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["oldest_created_at", b"oldest_created_at", "retries", b"retries", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

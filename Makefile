@@ -131,7 +131,7 @@ images: ## Build the images of the services and of the Stripe simulator, as hold
 	@$(BUILD_IMAGES)
 
 .PHONY: test-containers
-test-containers: .venv/.synced images ## Run the tests that need Docker, and others on containers
+test-containers: .venv/.synced $(MANIFEST_TOOLS)/.synced images ## Run the tests that need Docker, and others on containers
 	@HOLDFAST_IMAGE_TAG=$(IMAGE_TAG) $(RUN) pytest -m containers $(PYTEST_ARGS)
 	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m "not long and not containers" $(ON_CONTAINERS)
 

@@ -23,7 +23,7 @@ from .harness.control_api import ControlApi
 from .harness.grpc_proxy import GrpcProxy
 from .harness.http_proxy import call_name
 from .harness.interceptor import Fault, Moment, ObservedCall
-from .harness.outgoing_calls import READINESS_PROBE, OutgoingCall
+from .harness.outgoing_calls import OutgoingCall
 from .harness.products import run_concurrently
 from .harness.shop import Shop
 from .harness.system import running_system
@@ -158,7 +158,7 @@ async def test_every_observed_call_is_in_a_table(
     in_table = {target.call for target in TARGETS} | {OutgoingCall.LOG_EVENTS}
     in_billing = {call for kind in BILLING for call in kind.calls}
 
-    assert observed <= {*in_table, READINESS_PROBE}
+    assert observed <= in_table
     assert set(OutgoingCall) == in_table | in_billing
 
 

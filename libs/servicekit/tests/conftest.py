@@ -1,10 +1,14 @@
 """A service with one method on a real gRPC server, calls to it, and the log lines that it writes."""
 
+import asyncio
 import io
 import json
 import logging
+import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -16,10 +20,13 @@ from servicekit.grpc_server import GrpcServer
 from servicekit.json_logging import JsonFormatter, request_id, unbind_attempt
 
 SERVICE: Final = "test.Echo"
+PROGRAM: Final = Path(__file__).with_name("echo_process.py")
+DEADLINE_SECONDS: Final = 10
 Answer = Callable[[StringValue, Any], Awaitable[StringValue]]
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
 Say = grpc.aio.UnaryUnaryMultiCallable[StringValue, StringValue]
 SayTo = Callable[..., AbstractAsyncContextManager[Say]]
+Running = Callable[..., AbstractAsyncContextManager["Echo"]]
 Logged = Callable[..., list[dict[str, Any]]]
 
 
@@ -85,3 +92,51 @@ def logged() -> Iterator[Logged]:
     yield lines
     root.removeHandler(handler)
     root.setLevel(before)
+
+
+class Echo:
+    """A service as a process, its log, and its standard input."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.port = 0
+
+    async def wait_for_log(self, message: str) -> dict[str, Any]:
+        """Wait for a log line; every line on the way must be JSON."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            async for written in self.process.stderr:
+                line: dict[str, Any] = json.loads(written)
+                if line["message"] == message:
+                    return line
+        pytest.fail(f"the process ended without logging {message!r}")
+
+    def release(self) -> None:
+        """Let it answer the calls that it holds, and later ones at once."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+
+    async def exit_code(self) -> int:
+        """Wait for the end of the process."""
+        return await asyncio.wait_for(self.process.wait(), DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def running() -> Running:
+    """Return a context that runs echo_process.py."""
+    return _running
+
+
+@asynccontextmanager
+async def _running(*, drain_seconds: float, lame_duck_seconds: float = 0) -> AsyncIterator[Echo]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(PROGRAM), str(drain_seconds), str(lame_duck_seconds), stdin=PIPE, stderr=PIPE
+    )
+    echo = Echo(process)
+    try:
+        echo.port = (await echo.wait_for_log("listening"))["port"]
+        yield echo
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()

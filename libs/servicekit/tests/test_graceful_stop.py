@@ -1,14 +1,10 @@
 """A real process on a real signal: not serving, drained, gone."""
 
 import asyncio
-import json
 import signal
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -20,57 +16,15 @@ from servicekit.grpc_client import RpcClient, open_channel
 from servicekit.unavailable import ServiceUnavailable
 
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]
-PROGRAM: Final = Path(__file__).with_name("echo_process.py")
+Running = Callable[..., AbstractAsyncContextManager[Any]]
 DEADLINE_SECONDS: Final = 10
 CLIENT: Final = RpcClient("echo", {}, timeout_seconds=DEADLINE_SECONDS)
 IMPATIENT: Final = RpcClient("echo", {}, timeout_seconds=2)
 
 
-class _Echo:
-    """The process, its log, and its standard input."""
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        self.port = 0
-
-    async def wait_for_log(self, message: str) -> dict[str, Any]:
-        """Wait for a log line; every line on the way must be JSON."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            async for written in self.process.stderr:
-                line: dict[str, Any] = json.loads(written)
-                if line["message"] == message:
-                    return line
-        pytest.fail(f"the process ended without logging {message!r}")
-
-    def release(self) -> None:
-        """Let it answer the call that it holds."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"\n")
-
-    async def exit_code(self) -> int:
-        """Wait for the end of the process."""
-        return await asyncio.wait_for(self.process.wait(), DEADLINE_SECONDS)
-
-
-@asynccontextmanager
-async def _running(*, drain_seconds: float, lame_duck_seconds: float = 0) -> AsyncIterator[_Echo]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(PROGRAM), str(drain_seconds), str(lame_duck_seconds), stdin=PIPE, stderr=PIPE
-    )
-    echo = _Echo(process)
-    try:
-        echo.port = (await echo.wait_for_log("listening"))["port"]
-        yield echo
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def test_a_call_in_flight_is_finished_and_new_ones_are_refused(say_to: SayTo) -> None:
+async def test_a_call_in_flight_is_finished_and_new_ones_are_refused(running: Running, say_to: SayTo) -> None:
     """SIGTERM: health says not serving, the held call is answered, a new one is refused, the exit code is 0."""
-    async with _running(drain_seconds=DEADLINE_SECONDS) as echo, say_to(echo.port) as say:
+    async with running(drain_seconds=DEADLINE_SECONDS) as echo, say_to(echo.port) as say:
         held = asyncio.create_task(CLIENT.call(say, StringValue(value="hello")))
         await echo.wait_for_log("holding")
         reports = _health_reports(echo.port)
@@ -108,9 +62,9 @@ async def _until_refused(say: Any) -> None:
         assert time.monotonic() < deadline, "calls are not refused"
 
 
-async def test_a_lame_duck_serves_callers_that_have_not_noticed() -> None:
+async def test_a_lame_duck_serves_callers_that_have_not_noticed(running: Running) -> None:
     """Health falls first; until the lame duck ends new connections are served, and only then refused."""
-    async with _running(drain_seconds=0.2, lame_duck_seconds=1) as echo, _unaware(echo.port) as say:
+    async with running(drain_seconds=0.2, lame_duck_seconds=1) as echo, _unaware(echo.port) as say:
         reports = _health_reports(echo.port)
         before = await anext(reports)
         echo.process.send_signal(signal.SIGTERM)
@@ -132,9 +86,9 @@ async def _unaware(port: int) -> AsyncIterator[Any]:
         yield channel.unary_unary("/test.Echo/Say", StringValue.SerializeToString, StringValue.FromString)
 
 
-async def test_a_second_signal_ends_the_process_at_once() -> None:
+async def test_a_second_signal_ends_the_process_at_once(running: Running) -> None:
     """Neither lame duck nor drain holds up somebody who insists."""
-    async with _running(drain_seconds=300, lame_duck_seconds=300) as echo:
+    async with running(drain_seconds=300, lame_duck_seconds=300) as echo:
         echo.process.send_signal(signal.SIGTERM)
         await echo.wait_for_log("stopping")
         echo.process.send_signal(signal.SIGINT)
@@ -144,9 +98,9 @@ async def test_a_second_signal_ends_the_process_at_once() -> None:
         assert await echo.exit_code() == 128 + signal.SIGINT
 
 
-async def test_a_call_that_outlasts_the_drain_is_cut(say_to: SayTo) -> None:
+async def test_a_call_that_outlasts_the_drain_is_cut(running: Running, say_to: SayTo) -> None:
     """The process leaves in its time, and the caller may try elsewhere."""
-    async with _running(drain_seconds=0.2) as echo, say_to(echo.port) as say:
+    async with running(drain_seconds=0.2) as echo, say_to(echo.port) as say:
         held = asyncio.create_task(IMPATIENT.call(say, StringValue()))
         await echo.wait_for_log("holding")
         echo.process.send_signal(signal.SIGTERM)
@@ -157,9 +111,9 @@ async def test_a_call_that_outlasts_the_drain_is_cut(say_to: SayTo) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_an_idle_process_leaves_at_once(number: signal.Signals) -> None:
+async def test_an_idle_process_leaves_at_once(running: Running, number: signal.Signals) -> None:
     """Without calls there is nothing to wait for, and the log is complete."""
-    async with _running(drain_seconds=300) as echo:
+    async with running(drain_seconds=300) as echo:
         echo.process.send_signal(number)
 
         await echo.wait_for_log("draining")

@@ -1,6 +1,7 @@
 """Calls between services: request id, deadline, retries, and a channel that reconnects and balances."""
 
 import asyncio
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,10 +15,12 @@ from google.protobuf.wrappers_pb2 import StringValue
 from servicekit.errors import ErrorAnswer, ErrorTable
 from servicekit.grpc_client import RpcClient, UnexpectedAnswer
 from servicekit.grpc_server import GrpcServer
+from servicekit.health import NotReady
 from servicekit.json_logging import request_id
 from servicekit.unavailable import ServiceUnavailable
 
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
+Running = Callable[..., AbstractAsyncContextManager[Any]]
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]
 Logged = Callable[..., list[dict[str, Any]]]
 ERRORS: ErrorTable = {
@@ -157,16 +160,9 @@ async def test_calls_are_balanced_over_every_address(serve: Serve, say_to: SayTo
     """Two addresses behind one target share the calls, and one alone takes them all."""
     answered: Counter[str] = Counter()
 
-    def counting(name: str) -> Any:
-        async def answer(request: StringValue, _context: Any) -> StringValue:
-            answered[name] += 1
-            return request
-
-        return answer
-
     async with (
-        serve(counting("one")) as one,
-        serve(counting("two")) as two,
+        serve(_counting("one", answered)) as one,
+        serve(_counting("two", answered)) as two,
         say_to(f"ipv4:///127.0.0.1:{one.port},127.0.0.1:{two.port}") as say,
         asyncio.timeout(20),
     ):
@@ -180,11 +176,94 @@ async def test_calls_are_balanced_over_every_address(serve: Serve, say_to: SayTo
     assert alone == {"one": 10}
 
 
+def _counting(name: str, answered: Counter[str]) -> Any:
+    async def answer(request: StringValue, _context: Any) -> StringValue:
+        answered[name] += 1
+        return request
+
+    return answer
+
+
 async def _ten_calls(say: Any, answered: Counter[str]) -> dict[str, int]:
     answered.clear()
     for _ in range(10):
         await CLIENT.call(say, StringValue())
     return dict(answered)
+
+
+async def test_a_replica_that_is_not_ready_gets_no_calls(serve: Serve, say_to: SayTo) -> None:
+    """Its connection stays open; its own health report turns callers away, and back."""
+    answered: Counter[str] = Counter()
+    fault: list[NotReady] = []
+
+    async def check() -> None:
+        for each in fault:
+            raise each
+
+    async with (
+        serve(_counting("one", answered), readiness=[check]) as one,
+        serve(_counting("two", answered)) as two,
+        say_to(f"ipv4:///127.0.0.1:{one.port},127.0.0.1:{two.port}") as say,
+    ):
+        await _until_shared({"one": 5, "two": 5}, say, answered)
+        fault.append(NotReady("full"))
+        await _until_shared({"two": 10}, say, answered)
+        fault.clear()
+        await _until_shared({"one": 5, "two": 5}, say, answered)
+
+
+async def _until_shared(shares: dict[str, int], say: Any, answered: Counter[str]) -> None:
+    deadline = time.monotonic() + 10
+    while await _ten_calls(say, answered) != shares:
+        assert time.monotonic() < deadline, "calls go elsewhere"
+
+
+async def test_a_try_that_hangs_is_given_up(serve: Serve, say_to: SayTo) -> None:
+    """The call is sent again within its deadline, to the next replica."""
+    calls: list[int] = []
+
+    async def hang_at_first(request: StringValue, _context: Any) -> StringValue:
+        calls.append(len(calls))
+        if len(calls) == 1:
+            await asyncio.Event().wait()
+        return request
+
+    async with serve(hang_at_first) as server, say_to(server.port, try_seconds=0.3) as say:
+        answer = await CLIENT.call(say, StringValue(value="hello"))
+
+    assert (answer.value, len(calls)) == ("hello", 2)
+
+
+async def test_a_frozen_replica_costs_no_request(running: Running, say_to: SayTo) -> None:
+    """SIGSTOP of one of two: at most 1 % of the calls fail, none of those that begin 2 s later."""
+    async with running(drain_seconds=1) as one, running(drain_seconds=1) as two:
+        for each in (one, two):
+            each.release()
+        async with say_to(f"ipv4:///127.0.0.1:{one.port},127.0.0.1:{two.port}", try_seconds=1.2) as say:
+            await asyncio.gather(*(_failed(say) for _ in range(10)))
+            one.process.send_signal(signal.SIGSTOP)
+            early = await _failures(say, seconds=2)
+            late = await _failures(say, seconds=2)
+
+    assert sum(early) <= len(early + late) // 100
+    assert sum(late) == 0
+
+
+async def _failures(say: Any, *, seconds: float) -> list[bool]:
+    """Begin 50 calls a second."""
+    begun = []
+    for _ in range(round(seconds * 50)):
+        begun.append(asyncio.create_task(_failed(say)))
+        await asyncio.sleep(0.02)
+    return await asyncio.gather(*begun)
+
+
+async def _failed(say: Any) -> bool:
+    try:
+        await RpcClient("echo", {}, timeout_seconds=3).call(say, StringValue())
+    except ServiceUnavailable:
+        return True
+    return False
 
 
 async def test_a_message_over_the_limit_is_refused(serve: Serve, say_to: SayTo) -> None:

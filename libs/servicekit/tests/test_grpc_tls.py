@@ -232,8 +232,9 @@ async def test_a_certificate_that_the_server_does_not_trust_yet_is_not_used_yet(
     assert meanwhile == {before}
 
 
-async def test_connections_have_a_maximum_age(serve: Serve, say_to: SayTo, certs: Certs) -> None:
-    """A client shows its present certificate from time to time, and no call is lost on the way."""
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plaintext", "tls"])
+async def test_connections_have_a_maximum_age(serve: Serve, say_to: SayTo, certs: Certs, *, encrypted: bool) -> None:
+    """A client finds new replicas and shows its present certificate from time to time; no call is lost on the way."""
     peers: set[str] = set()
 
     async def note_peer(request: StringValue, context: Any) -> StringValue:
@@ -241,8 +242,8 @@ async def test_connections_have_a_maximum_age(serve: Serve, say_to: SayTo, certs
         return request
 
     async with (
-        serve(note_peer, tls=certs.server(connection_seconds=0.2)) as server,
-        say_to(server.port, certificates=certs.certificates(CLIENT)) as say,
+        serve(note_peer, tls=certs.server() if encrypted else None, connection_seconds=0.2) as server,
+        say_to(server.port, certificates=certs.certificates(CLIENT) if encrypted else None) as say,
     ):
         deadline = time.monotonic() + DEADLINE_SECONDS
         while len(peers) < 3:

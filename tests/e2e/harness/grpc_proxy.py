@@ -1,9 +1,11 @@
 """A gRPC proxy between a gateway and a service, with breakpoints and faults."""
 
-from collections.abc import Sequence
-from typing import Any, Self
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, Self
 
 import grpc
+from grpc_health.v1 import health_pb2
 
 from devstack.ports import LOOPBACK
 
@@ -15,9 +17,7 @@ _OPTIONS = (("grpc.max_receive_message_length", _MOST_BYTES), ("grpc.max_send_me
 _SERVER_OPTIONS = (
     *_OPTIONS,
     ("grpc.so_reuseport", 0),
-    # The services allow the gateway's keepalive pings at this rate.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_ping_strikes", 0),  # as the services
 )
 # Only the caller may retry a call. Reconnect soon: the target may be restarted.
 _CHANNEL_OPTIONS = (
@@ -28,6 +28,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 200),
 )
+_HEALTH_WATCH: Final = "/grpc.health.v1.Health/Watch"
 _PER_CONNECTION = ("grpc-", ":", "user-agent", "content-type", "te")
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -110,11 +111,19 @@ class _EveryMethod(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Return the handler for a method."""
         method = handler_call_details.method
+        if method == _HEALTH_WATCH:
+            return grpc.unary_stream_rpc_method_handler(_report_serving)
 
         async def handle(request: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:
             return await self._proxy.forward(method, request, context)
 
         return grpc.unary_unary_rpc_method_handler(handle)
+
+
+async def _report_serving(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
+    """Let the caller take the proxy for ready, so that every call comes here. Without a proxy the connection breaks."""
+    yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING).SerializeToString()
+    await asyncio.Event().wait()
 
 
 def _passed_on(metadata: Any) -> tuple[tuple[str, str | bytes], ...]:

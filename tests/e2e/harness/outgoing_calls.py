@@ -59,9 +59,7 @@ class OutgoingCall(StrEnum):
         return not self.startswith("/")
 
 
-READINESS_PROBE: Final = "/grpc.health.v1.Health/Check"
 BACKGROUND_CALLS: Final = frozenset(
-    {OutgoingCall.LIST_PRICES, OutgoingCall.LIST_SHIPPING_RATES, OutgoingCall.LOG_EVENTS, READINESS_PROBE}
+    {OutgoingCall.LIST_PRICES, OutgoingCall.LIST_SHIPPING_RATES, OutgoingCall.LOG_EVENTS}
 )
-"""Calls that belong to no request: the catalogue is refreshed and handled events are logged in the background, and
-probes ask for readiness."""
+"""Calls that belong to no request: the catalogue is refreshed and handled events are logged in the background."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 
@@ -14,22 +14,16 @@ from servicekit.json_logging import request_id
 from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import InvalidRequest
 
-_SERVICE_CONFIG: Final = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{}],
-            # A call may be sent again only because every rpc is idempotent.
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "0.5s",
-                "backoffMultiplier": 3,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
+_RETRY_POLICY: Final = {
+    # A call may be sent again only because every rpc is idempotent.
+    "maxAttempts": 4,
+    "initialBackoff": "0.05s",
+    "maxBackoff": "0.5s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE"],
 }
+_PING_MS: Final = 1_000
+"""Idle time after which a connection is pinged, and time for its answer: a frozen replica is left in twice as long."""
 
 _TRANSIENT: Final = frozenset(
     {
@@ -56,26 +50,34 @@ class UnexpectedAnswer(Exception):
 
 
 def open_channel(
-    target: str, *, certificates: Certificates | None = None, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    target: str,
+    *,
+    certificates: Certificates | None = None,
+    try_seconds: float | None = None,
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
 ) -> grpc.aio.Channel:
     """Open a channel that balances calls over every address of target and reconnects within about a second.
 
-    target is host:port; a DNS name with several addresses (a headless Service) is balanced round robin. With
-    certificates it speaks mutual TLS, the server's certificate must name the host, and renewed certificates are used
-    while the channel is entered as a context. Without certificates it speaks plaintext.
+    target is host:port; a DNS name with several addresses (a headless Service) is balanced round robin over those that
+    report to serve and answer pings. A try of a call that takes longer than try_seconds is given up, and the call is
+    sent again. With certificates it speaks mutual TLS, the server's certificate must name the host, and renewed
+    certificates are used while the channel is entered as a context. Without certificates it speaks plaintext.
     """
     address = target if "://" in target else f"dns:///{target}"
-    options = _options(max_message_bytes)
+    options = _options(max_message_bytes, try_seconds)
     if certificates is None:
         return grpc.aio.insecure_channel(address, options)
     return ReloadingChannel(lambda credentials: grpc.aio.secure_channel(address, credentials, options), certificates)
 
 
-def _options(max_message_bytes: int) -> list[tuple[str, str | int]]:
+def _options(max_message_bytes: int, try_seconds: float | None) -> list[tuple[str, str | int]]:
     return [
-        ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 3_000),
+        ("grpc.service_config", json.dumps(_service_config(try_seconds))),
+        ("grpc.experimental.enable_hedging", 1),  # gRPC reads perAttemptRecvTimeout only with this
+        ("grpc.keepalive_time_ms", _PING_MS),
+        ("grpc.keepalive_timeout_ms", _PING_MS),
+        ("grpc.http2.ping_timeout_ms", _PING_MS),  # a keepalive ping waits behind gRPC's own, which has 60 s
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1_000),
@@ -85,6 +87,15 @@ def _options(max_message_bytes: int) -> list[tuple[str, str | int]]:
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
     ]
+
+
+def _service_config(try_seconds: float | None) -> Mapping[str, Any]:
+    per_try = {} if try_seconds is None else {"perAttemptRecvTimeout": f"{try_seconds:f}s"}
+    return {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": ""},
+        "methodConfig": [{"name": [{}], "retryPolicy": _RETRY_POLICY | per_try}],
+    }
 
 
 class RpcClient:

@@ -33,6 +33,9 @@ _MALFORMED: Final = ErrorAnswer(grpc.StatusCode.INVALID_ARGUMENT, "malformed_mes
 _CALLER_NOT_ALLOWED: Final = ErrorAnswer(grpc.StatusCode.PERMISSION_DENIED, "caller_not_allowed")
 _CANCEL_EVERY_SECONDS: Final = 0.2
 _CANCEL_WITHIN_SECONDS: Final = 2.0
+_CONNECTION_SECONDS: Final = 120.0
+"""Age, varied by a tenth, at which a connection is closed. No call is lost; the client resolves the name anew, finds
+new replicas, and shows its present certificate."""
 _GRACE_MS: Final = 60_000
 """Time for the calls in flight on a connection that is closed for its age; no call has a longer deadline."""
 _QUIET_PREFIXES: Final = ("/grpc.health.", "/grpc.reflection.")
@@ -56,8 +59,6 @@ class MutualTls:
     certificates: Certificates
     client_names: frozenset[str] = frozenset()
     """A caller's certificate must have one of these names; empty allows any. Health is open to all of them."""
-    connection_seconds: float = 600.0
-    """Age at which a connection is closed, so that the client shows its present certificate. No call is lost."""
 
     @classmethod
     def with_files(cls, files: TlsFiles | None, client_names: Iterable[str] = ()) -> "MutualTls | None":
@@ -84,6 +85,7 @@ class GrpcServer:
         lame_duck_seconds: float = 0.0,
         drain_seconds: float = 10.0,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        connection_seconds: float = _CONNECTION_SECONDS,
         tls: MutualTls | None = None,
     ) -> None:
         self._service_name = service_name
@@ -104,7 +106,8 @@ class GrpcServer:
                 # A client that reads a long answer slowly pings often, to measure its bandwidth. A server that counts
                 # the pings would close the connection with every call on it.
                 ("grpc.http2.max_ping_strikes", 0),
-                *(_age_limits(tls) if tls else ()),
+                ("grpc.max_connection_age_ms", round(connection_seconds * 1000)),
+                ("grpc.max_connection_age_grace_ms", _GRACE_MS),
             ],
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
@@ -243,14 +246,6 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             # gRPC keeps the exception in the context, and its frames keep the context and the request: a cycle that
             # would hold them in memory until the next garbage collection.
             raised.__traceback__ = raised.__context__ = None
-
-
-def _age_limits(tls: MutualTls) -> tuple[tuple[str, int], ...]:
-    """Return the options that bound how long a connection outlives the certificate that it was opened with."""
-    return (
-        ("grpc.max_connection_age_ms", round(tls.connection_seconds * 1000)),
-        ("grpc.max_connection_age_grace_ms", _GRACE_MS),
-    )
 
 
 def _parse(request: bytes, parse: Callable[[bytes], Any]) -> Any:

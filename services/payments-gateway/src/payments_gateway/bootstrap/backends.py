@@ -4,6 +4,7 @@ import random
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Final, NamedTuple
 
@@ -57,11 +58,17 @@ class StripeClients(NamedTuple):
     browse: stripe.StripeClient
 
 
-async def open_services(settings: BackendSettings, stack: AsyncExitStack) -> Services:
-    """Open channels to checkout-session and orders; the stack closes them."""
+async def open_services(
+    settings: BackendSettings, stack: AsyncExitStack, *, try_seconds: float | None = None
+) -> Services:
+    """Open channels to checkout-session and orders; the stack closes them.
+
+    A try of a call is given up after `try_seconds`; None leaves it the whole deadline.
+    """
     certificates = Certificates("grpc", settings.tls) if settings.tls else None
-    session = await stack.enter_async_context(open_channel(settings.checkout_session_target, certificates=certificates))
-    orders = await stack.enter_async_context(open_channel(settings.orders_target, certificates=certificates))
+    open_to = partial(open_channel, certificates=certificates, try_seconds=try_seconds)
+    session = await stack.enter_async_context(open_to(settings.checkout_session_target))
+    orders = await stack.enter_async_context(open_to(settings.orders_target))
     timeout_seconds = settings.service_timeout_seconds
     return Services(
         session,

@@ -72,7 +72,7 @@ class Gateway:
 async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     """Yield the gateway with all its connections open; close them on leaving."""
     async with AsyncExitStack() as stack:
-        services = await open_services(settings, stack)
+        services = await open_services(settings, stack, try_seconds=settings.service_try_seconds)
         clients = await open_stripe_clients(settings, settings.stripe_share, stack)
         livemode, now = settings.livemode, partial(datetime.now, UTC)
 

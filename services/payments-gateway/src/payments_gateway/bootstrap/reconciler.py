@@ -55,7 +55,7 @@ class Reconciler:
 async def reconciler(settings: ReconcilerSettings) -> AsyncIterator[Reconciler]:
     """Yield the reconciler with all its connections open; close them on leaving."""
     async with AsyncExitStack() as stack:
-        services = await open_services(settings, stack)
+        services = await open_services(settings, stack, try_seconds=settings.service_try_seconds)
         clients = await open_stripe_clients(
             settings, settings.reconcile_stripe_share, stack, min_wait_seconds=_MIN_WAIT_SECONDS
         )

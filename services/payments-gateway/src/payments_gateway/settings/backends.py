@@ -47,6 +47,13 @@ class BackendSettings(StripeSettings):
     service_timeout_seconds: float = Field(
         default=3.0, gt=0, le=60, description="Deadline of a call to either service, retries included."
     )
+    service_try_seconds: float = Field(
+        default=1.2,
+        gt=0,
+        le=60,
+        description="Time limit of one try of such a call, which is then sent to another replica. Not less than the "
+        "deadline: one try has it all.",
+    )
     tls_ca_file: Path | None = Field(
         default=None, description="PEM file with the authorities that issue both services' certificates."
     )

@@ -81,6 +81,18 @@ async def test_one_of_each_kind_is_bought_at_each_replica(project: ComposeProjec
         assert len(answered) == replicas(OVERLAY, name), name
 
 
+async def until_stocked(shop: Shop) -> None:
+    """Wait until a gateway sells everything: it may have read the shop while the simulator was filling it."""
+    wanted = {f"holdfast_{slug}" for slugs in KINDS.values() for slug in slugs}
+
+    async def stocked() -> Reply | None:
+        reply = await shop.catalogue()
+        sold = {item["productId"] for item in reply.ok()["items"]}
+        return reply if reply.body["shippingOptions"] and wanted <= sold else None
+
+    await until(stocked)
+
+
 async def buy(here: Shop, there: Shop, slugs: tuple[str, ...]) -> Any:
     """Begin a checkout at one gateway, pay, and return the purchase that the other one shows."""
     cart, key = await cart_of(here, *slugs), str(uuid.uuid4())

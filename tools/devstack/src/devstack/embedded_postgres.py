@@ -17,7 +17,7 @@ from devstack.embedded_server import EmbeddedServer
 from devstack.ports import LOOPBACK
 from devstack.postgres_install import PostgresInstall, prepare_install, remove_data
 from devstack.process_tree import end_stale_process
-from devstack.processes import Account, ProcessFailed, Program, tied_to_parent
+from devstack.processes import Account, ProcessFailed, Program, tied_to_parent, wait_until
 
 USER = "holdfast"
 READY_SECONDS = 60.0
@@ -70,6 +70,27 @@ class EmbeddedPostgres(EmbeddedServer):
             seconds=READY_SECONDS,
             port_is_taken="could not bind",
         )
+
+    def synchronous_standby(self, data_dir: Path) -> "EmbeddedPostgres":
+        """Start a copy that follows this server, and let every commit here wait for it. The caller destroys it."""
+        target = prepare_install(data_dir)
+        source = f"host={LOOPBACK} port={self.port} user={USER} password={self._password} application_name=standby"
+        folder = target.make_private(target.data_dir)
+        copy = [str(target.programs / "pg_basebackup"), f"--pgdata={folder}", "--write-recovery-conf", "--no-sync"]
+        _run_as(target.account, [*copy, "--checkpoint=fast", f"--dbname={source}"], folder)
+        standby = EmbeddedPostgres(data_dir, durable=self._durable)
+        standby.start()
+        self.run_sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        self.run_sql("SELECT pg_reload_conf()")
+        wait_until(self._has_synchronous_standby, "the standby is synchronous", seconds=READY_SECONDS)
+        return standby
+
+    def promote(self) -> None:
+        """Make a standby the primary, and return when it takes writes."""
+        self.run_sql("SELECT pg_promote()")
+
+    def _has_synchronous_standby(self) -> bool:
+        return self.run_sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1"
 
     def destroy(self) -> None:
         """Stop the server and delete its data and log."""
@@ -190,7 +211,7 @@ def _run_initdb(install: PostgresInstall, folder: Path, password: Path) -> None:
 
 
 def _run_as(account: Account | None, command: Sequence[str], folder: Path) -> None:
-    program = Program("initdb", command, log=folder, account=account)
+    program = Program(Path(command[0]).name, command, log=folder, account=account)
     answer = subprocess.run(  # noqa: S603 - the program is ours and there is no shell
         tied_to_parent(program),
         stdin=subprocess.DEVNULL,
@@ -201,7 +222,7 @@ def _run_as(account: Account | None, command: Sequence[str], folder: Path) -> No
         env=_environment(),
     )
     if answer.returncode:
-        raise ProcessFailed(f"initdb ended with {answer.returncode}:\n{answer.stderr}")
+        raise ProcessFailed(f"{program.name} ended with {answer.returncode}:\n{answer.stderr}")
 
 
 def _environment() -> dict[str, str]:

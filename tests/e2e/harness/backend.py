@@ -216,6 +216,10 @@ class EmbeddedBackend(Backend):
         """Run another command of a service's program to its end."""
         await asyncio.to_thread(self._service(name).run_command, *words)
 
+    def environment_of(self, name: str) -> dict[str, str]:
+        """Return a service's other environment variables. A change applies from its next start or command."""
+        return self._service(name).environment
+
     def settings_of(self, name: str) -> Mapping[str, str]:
         """Return a service's settings."""
         return dict(self._service(name).settings)

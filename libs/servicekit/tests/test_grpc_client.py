@@ -127,6 +127,21 @@ async def test_retries_are_bounded(serve: Serve, say_to: SayTo, failure: Excepti
     assert service.calls == calls
 
 
+async def test_a_service_that_fails_all_calls_is_not_sent_each_again(serve: Serve, say_to: SayTo) -> None:
+    """Retries end after five hundred failures, so that they do not multiply an overload."""
+    tries: list[int] = []
+
+    async def refuse(_request: StringValue, _context: Any) -> StringValue:
+        tries.append(len(tries))
+        raise ConnectionError
+
+    async with serve(refuse, errors=ERRORS) as server, say_to(server.port) as say:
+        for _ in range(12):
+            await asyncio.gather(*(_failed(say) for _ in range(50)))
+
+    assert len(tries) <= 600 + 500
+
+
 async def test_a_channel_recovers_soon_after_its_service(serve: Serve, say_to: SayTo) -> None:
     """An outage ends for callers about when it ends, however often they called meanwhile."""
     async with serve(_echo) as server, say_to(server.port) as say:
@@ -239,7 +254,7 @@ async def test_a_frozen_replica_costs_no_request(running: Running, say_to: SayTo
     async with running(drain_seconds=1) as one, running(drain_seconds=1) as two:
         for each in (one, two):
             each.release()
-        async with say_to(f"ipv4:///127.0.0.1:{one.port},127.0.0.1:{two.port}", try_seconds=1.2) as say:
+        async with say_to(f"ipv4:///127.0.0.1:{one.port},127.0.0.1:{two.port}", try_seconds=2) as say:
             await asyncio.gather(*(_failed(say) for _ in range(10)))
             one.process.send_signal(signal.SIGSTOP)
             early = await _failures(say, seconds=2)

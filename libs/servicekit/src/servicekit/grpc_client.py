@@ -22,6 +22,9 @@ _RETRY_POLICY: Final = {
     "backoffMultiplier": 3,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
+_RETRY_THROTTLING: Final = {"maxTokens": 1000, "tokenRatio": 0.5}
+"""A failure costs a token, a success returns half of one, and below half of them nothing is sent again: a service that
+is overloaded does not get each call four times."""
 _PING_MS: Final = 1_000
 """Idle time after which a connection is pinged, and time for its answer: a frozen replica is left in twice as long."""
 
@@ -94,6 +97,7 @@ def _service_config(try_seconds: float | None) -> Mapping[str, Any]:
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
         "healthCheckConfig": {"serviceName": ""},
+        "retryThrottling": _RETRY_THROTTLING,
         "methodConfig": [{"name": [{}], "retryPolicy": _RETRY_POLICY | per_try}],
     }
 

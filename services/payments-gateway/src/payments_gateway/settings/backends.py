@@ -48,7 +48,7 @@ class BackendSettings(StripeSettings):
         default=3.0, gt=0, le=60, description="Deadline of a call to either service, retries included."
     )
     service_try_seconds: float = Field(
-        default=1.2,
+        default=2.0,
         gt=0,
         le=60,
         description="Time limit of one try of such a call, which is then sent to another replica. Not less than the "

@@ -8,4 +8,5 @@ EMBEDDED_ONLY: Final = {
     "test_mutual_tls.py": "the embedded stack issues the certificates and terminates TLS for the stores",
     "test_restores.py": "copies the files of the stores",
     "test_p7_no_personal_data.py": "reads environments and command lines, and metrics that containers do not publish",
+    "test_rolling_restarts.py": "several processes of a service behind a balancer",
 }

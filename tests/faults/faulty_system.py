@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from devstack.stack import reconciler_names
+from devstack.stack import replica_names
 from devstack.stack_options import StackOptions, Upstreams
 from tests.containers.choice import on_containers
 from tests.e2e.harness.control_api import ControlApi
@@ -37,7 +37,7 @@ class FaultySystem:
     @property
     def reconcilers(self) -> Sequence[str]:
         """Names of the reconcilers."""
-        return reconciler_names(self.plan.reconcilers)
+        return replica_names("reconciler", self.plan.reconcilers)
 
 
 @asynccontextmanager
@@ -75,7 +75,7 @@ async def faulty_system(folder: Path, plan: Plan) -> AsyncIterator[FaultySystem]
 
 
 def _options(plan: Plan) -> StackOptions:
-    reconcilers = reconciler_names(plan.reconcilers)
+    reconcilers = replica_names("reconciler", plan.reconcilers)
     gateway = {"PAY_BY_HOURS": str(plan.pay_by_seconds / 3600), "CATALOGUE_REFRESH_SECONDS": "5"}
     skewed = {"PYTHONPATH": str(_SKEWED_CLOCK), "HOLDFAST_CLOCK_SKEW_SECONDS": str(plan.skew)}
     return StackOptions(

@@ -212,6 +212,10 @@ class EmbeddedBackend(Backend):
         self._service(name).settings.update(settings or {})
         await asyncio.to_thread(self._service(name).restart)
 
+    def use_sources(self, name: str, python_path: str) -> None:
+        """Run a service from other sources from its next start on; an empty path is this checkout."""
+        self._service(name).environment["PYTHONPATH"] = python_path
+
     async def run_command(self, name: str, *words: str) -> None:
         """Run another command of a service's program to its end."""
         await asyncio.to_thread(self._service(name).run_command, *words)

@@ -17,7 +17,7 @@ from devstack.gateway_settings import gateway_settings
 from devstack.layout import Home, encryption_keys
 from devstack.ports import LOOPBACK
 from devstack.services import CHECKOUT_SESSION, GATEWAY, ORDERS, RECONCILER, SIMULATOR, ServiceKind
-from devstack.stack import ORDERS_DATABASE, reconciler_names
+from devstack.stack import ORDERS_DATABASE, replica_names
 from devstack.stack_options import StackOptions, Upstreams
 from devstack.stripe_access import StripeAccess
 from devstack.webhook_endpoints import delete_all, register
@@ -130,10 +130,10 @@ class ContainerBackend(Backend):
         for name in self._gateway_names:
             self._add(name, settings)
         await self._start_together(*self._gateway_names)
-        for name in reconciler_names(self._options.reconcilers):
+        for name in replica_names("reconciler", self._options.reconcilers):
             self._arguments[name] = ("reconcile",)
             self._add(name, settings)
-        await self._start_together(*reconciler_names(self._options.reconcilers))
+        await self._start_together(*replica_names("reconciler", self._options.reconcilers))
 
     async def stop_all(self) -> None:
         """Remove every container with its data, and the network."""

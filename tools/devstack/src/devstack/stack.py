@@ -1,7 +1,7 @@
 """All of Holdfast and its servers, running on this machine."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -48,13 +48,12 @@ class Stack:
         self.valkey = EmbeddedValkey(home.valkey_dir, log=home.log_of("valkey"))
         self.simulator = Service("stripe-simulator", SIMULATOR, home.log_of("stripe-simulator"))
         self.tls = StackTls(home.certs_dir) if self.options.tls else None
-        self.checkout_session = Service(
-            "checkout-session", self._with_tls_check(CHECKOUT_SESSION), home.log_of("checkout-session")
+        self.checkout_sessions = self._services(
+            "checkout-session", self._with_tls_check(CHECKOUT_SESSION), self.options.replicas
         )
-        self.orders = Service("orders", self._with_tls_check(ORDERS), home.log_of("orders"))
-        self.gateways = [Service(name, GATEWAY, home.log_of(name)) for name in _gateway_names(self.options.gateways)]
-        names = reconciler_names(self.options.reconcilers)
-        self.reconcilers = [Service(name, RECONCILER, home.log_of(name)) for name in names]
+        self.orders = self._services("orders", self._with_tls_check(ORDERS), self.options.replicas)
+        self.gateways = self._services("gateway", GATEWAY, self.options.gateways)
+        self.reconcilers = self._services("reconciler", RECONCILER, self.options.reconcilers)
         self.log = MergedLog({name: home.log_of(name) for name in self.processes}, home.log_dir / "all.log")
         self._simulated = real_stripe is None
         self._simulator_keys = ("", "")
@@ -82,9 +81,7 @@ class Stack:
             "postgres": self.postgres,
             "valkey": self.valkey,
             "stripe-simulator": self.simulator,
-            "checkout-session": self.checkout_session,
-            "orders": self.orders,
-            **{each.name: each for each in (*self.gateways, *self.reconcilers)},
+            **{each.name: each for each in (*self.checkout_sessions, *self.orders, *self.gateways, *self.reconcilers)},
         }
 
     @property
@@ -104,7 +101,7 @@ class Stack:
     @property
     def upstreams(self) -> Upstreams:
         """The real addresses of the gateways' upstreams."""
-        return Upstreams(self.stripe.api_base, self.checkout_session.address, self.orders.address)
+        return Upstreams(self.stripe.api_base, _grpc_target(self.checkout_sessions), _grpc_target(self.orders))
 
     @property
     def facts(self) -> StackFile:
@@ -121,8 +118,8 @@ class Stack:
             jwt_secret=self.home.persistent_secret("jwt"),
             postgres=self.postgres.url(ORDERS_DATABASE),
             redis=self.valkey.url,
-            checkout_session=self.checkout_session.address,
-            orders=self.orders.address,
+            checkout_session=self.checkout_sessions[0].address,
+            orders=self.orders[0].address,
             pids={name: process.pid for name, process in self.processes.items() if process.running},
         )
 
@@ -196,25 +193,28 @@ class Stack:
         self._simulator_keys = secret_key, publishable_key
 
     def _launch_services(self) -> None:
-        for service in (self.checkout_session, self.orders):
-            service.settings["ENCRYPTION_KEYS"] = encryption_keys(self.home, service.name)
-        self.checkout_session.settings["REDIS_URL"] = self.valkey.url
-        self.orders.settings["DATABASE_URL"] = self.postgres.url(ORDERS_DATABASE)
-        if self.tls:
-            self.checkout_session.settings.update(self.tls.checkout_session(self.valkey.url))
-            self.orders.settings.update(self.tls.orders(self.postgres.url(ORDERS_DATABASE)))
-        self._apply_option_settings(self.checkout_session, self.orders)
-        self._launch(self.checkout_session)
-        self.orders.run_command("migrate")
+        for service in self.checkout_sessions:
+            service.settings["ENCRYPTION_KEYS"] = encryption_keys(self.home, "checkout-session")
+            service.settings["REDIS_URL"] = self.valkey.url
+            service.settings.update(self.tls.checkout_session(self.valkey.url) if self.tls else {})
+        for service in self.orders:
+            service.settings["ENCRYPTION_KEYS"] = encryption_keys(self.home, "orders")
+            service.settings["DATABASE_URL"] = self.postgres.url(ORDERS_DATABASE)
+            service.settings.update(self.tls.orders(self.postgres.url(ORDERS_DATABASE)) if self.tls else {})
+        self._apply_option_settings(*self.checkout_sessions, *self.orders)
+        for service in self.checkout_sessions:
+            self._launch(service)
+        self.orders[0].run_command("migrate")
         self._report("the orders database is migrated")
-        self._launch(self.orders)
+        for service in self.orders:
+            self._launch(service)
 
     def _await_backends(self) -> None:
         if self._simulated:
             self._await(self.simulator)
             self._stripe = StripeAccess(f"http://{self.simulator.address}", *self._simulator_keys)
-        self._await(self.checkout_session)
-        self._await(self.orders)
+        for service in (*self.checkout_sessions, *self.orders):
+            self._await(service)
 
     def _read_catalogue(self) -> None:
         if self.stripe.is_real:
@@ -287,12 +287,16 @@ class Stack:
         client = self.stripe.client()
         delete_all(client)
         receivers = self.gateways if self.options.webhook_for_each_gateway else self.gateways[:1]
-        return register(client, [f"http://{gateway.address}" for gateway in receivers])
+        balancer = self.options.balancer
+        return register(client, [balancer] if balancer else [f"http://{gateway.address}" for gateway in receivers])
 
     def _apply_option_settings(self, *services: Service) -> None:
         for service in services:
             service.settings.update(self.options.settings.get(service.name, {}))
             service.environment.update(self.options.environment.get(service.name, {}))
+
+    def _services(self, name: str, kind: ServiceKind, count: int) -> list[Service]:
+        return [Service(each, kind, self.home.log_of(each)) for each in replica_names(name, count)]
 
     def _with_tls_check(self, kind: ServiceKind) -> ServiceKind:
         return replace(kind, is_ready=self.tls.is_serving) if self.tls else kind
@@ -306,13 +310,15 @@ class Stack:
         self._report(f"{service.name} is ready on {service.address}")
 
 
-def _gateway_names(count: int) -> list[str]:
-    return ["gateway", *(f"gateway-{number}" for number in range(2, count + 1))]
+def replica_names(name: str, count: int) -> list[str]:
+    """Return the names of so many processes of a service: orders, orders-2, ..."""
+    return [name, *(f"{name}-{number}" for number in range(2, count + 1))][:count]
 
 
-def reconciler_names(count: int) -> list[str]:
-    """Return the names of so many reconcilers."""
-    return ["reconciler", *(f"reconciler-{number}" for number in range(2, count + 1))][:count]
+def _grpc_target(replicas: Sequence[Service]) -> str:
+    """Return the target whose calls are balanced over all of these, whether they run or not."""
+    addresses = ",".join(each.address for each in replicas)
+    return addresses if len(replicas) == 1 else f"ipv4:///{addresses}"
 
 
 def _remove_stale_files(home: Home) -> None:

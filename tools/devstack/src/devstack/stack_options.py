@@ -12,9 +12,9 @@ class Upstreams:
     stripe_api: str
     """http URL."""
     checkout_session: str
-    """gRPC address, host:port."""
+    """gRPC target: host:port, or `ipv4:///host:port,host:port` for several processes."""
     orders: str
-    """gRPC address, host:port."""
+    """gRPC target, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,14 @@ class StackOptions:
 
     gateways: int = 1
     reconcilers: int = 0
+    replicas: int = 1
+    """Processes of checkout-session and of orders, over which the gateways balance their calls."""
     gateway_port: int | None = None
     """The first gateway's port. None takes a free one."""
     webhook_for_each_gateway: bool = False
     """Register a webhook endpoint for every gateway, not only for the first."""
+    balancer: str | None = None
+    """http URL of a balancer in front of the gateways, which Stripe sends events to in their place."""
     durable: bool = True
     """Let PostgreSQL wait for the disk."""
     seed: int | None = None

@@ -46,7 +46,7 @@ IN_BROWSER := $(if $(CHROMIUM),(not browser or quick),not browser)
 # Their figures would suffer from a second worker.
 MEASURED_ALONE := $(wildcard tests/browser/test_performance.py)
 LONG_MEASURED_ALONE := $(wildcard services/orders/tests/postgres/test_migrate_large.py \
-	$(patsubst %,tests/e2e/test_%.py,forged_ids load_at_stripe_limits rolling_restarts))
+	$(patsubst %,tests/e2e/test_%.py,forged_ids load_at_stripe_limits hung_replica rolling_restarts))
 # The tests clean up by themselves; testcontainers' own cleaner would be one more image to pull.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
 export UV_PYTHON_DOWNLOADS := never
@@ -140,8 +140,8 @@ test-containers-long: .venv/.synced images ## Run long tests on containers: kill
 	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m long $(LONG_ON_CONTAINERS)
 
 .PHONY: test-mutants
-test-mutants: .venv/.synced mutants-apply ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …"; LEAVE_OUT=folder)
-	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed $(BREAKING_AGAINST)) $(if $(LEAVE_OUT),--leave-out $(LEAVE_OUT)) $(MUTANTS)
+test-mutants: .venv/.synced mutants-apply ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …"; LEAVE_OUT=folder; MINUTES=10)
+	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed $(BREAKING_AGAINST)) $(LEAVE_OUT:%=--leave-out %) $(MINUTES:%=--minutes %) $(MUTANTS)
 
 .PHONY: test-faults
 test-faults: .venv/.synced ## Buy under faults of every kind and check each promise (SEED=1 CHECKOUTS=500 FAULTS_ARGS="--wipe …")

@@ -1,7 +1,9 @@
 """Runs the catalogue of mutants (`make test-mutants`), or proves in seconds that it applies (`make mutants-apply`)."""
 
 import argparse
+import math
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -31,6 +33,7 @@ def main() -> int:
     parser.add_argument("--apply-only", action="store_true", help="only prove that every entry applies")
     parser.add_argument("--changed", metavar="REF", help="run entries whose code or test changed since REF")
     parser.add_argument("--leave-out", metavar="FOLDER", default="", help="run no entry whose test is in a folder")
+    parser.add_argument("--minutes", type=float, help="begin no entry after this time; run them in a random order")
     parser.add_argument("names", nargs="*", help="names of entries; all if none is given")
     wanted = parser.parse_args()
     mutants = read_catalogue(ROOT / "tests/mutants/catalogue")
@@ -43,7 +46,10 @@ def main() -> int:
     mutants = [mutant for mutant in mutants if not wanted.names or mutant.name in wanted.names]
     if wanted.leave_out:
         mutants = [mutant for mutant in mutants if not mutant.test.startswith(f"{wanted.leave_out}/")]
-    return _run(_changed_since(wanted.changed, mutants) if wanted.changed else mutants)
+    mutants = _changed_since(wanted.changed, mutants) if wanted.changed else mutants
+    if wanted.minutes is None:
+        return _run(mutants)
+    return _run(random.sample(mutants, len(mutants)), ends_at=time.monotonic() + 60 * wanted.minutes)
 
 
 def _changed_since(ref: str, mutants: Sequence[Mutant]) -> list[Mutant]:
@@ -56,23 +62,30 @@ def _changed_since(ref: str, mutants: Sequence[Mutant]) -> list[Mutant]:
     return [mutant for mutant in mutants if files[mutant] & changed]
 
 
-def _run(mutants: Sequence[Mutant]) -> int:
-    survived = 0
+def _run(mutants: Sequence[Mutant], ends_at: float = math.inf) -> int:
+    survived = left_out = 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, ThreadPoolExecutor(2) as pool:
         tree = shutil.copytree(ROOT, Path(scratch, "tree"), ignore=_NOT_COPIED)
 
-        def examined(mutant: Mutant) -> tuple[Mutant, str, float]:
+        def examined(mutant: Mutant) -> tuple[Mutant, str, float] | None:
             began = time.monotonic()
+            if began > ends_at:
+                return None
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
                 why = why_survived(mutant, tree, Path(folder, mutant.name))
             return mutant, why, time.monotonic() - began
 
-        for mutant, why, seconds in pool.map(examined, mutants):
+        for each in pool.map(examined, mutants):
+            if each is None:
+                left_out += 1
+                continue
+            mutant, why, seconds = each
             survived += bool(why)
             verdict = f"SURVIVED {mutant.test}: {why}" if why else "caught"
             sys.stdout.write(f"{mutant.name} ({mutant.guard}, {seconds:.1f} s): {verdict}\n")
             sys.stdout.flush()
-    sys.stdout.write(f"{len(mutants) - survived} caught, {survived} survived\n")
+    caught = len(mutants) - survived - left_out
+    sys.stdout.write(f"{caught} caught, {survived} survived" + f", {left_out} left out" * bool(left_out) + "\n")
     return 1 if survived else 0
 
 

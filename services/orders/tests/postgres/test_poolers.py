@@ -65,7 +65,7 @@ async def test_p3_concurrent_purchases_share_few_sessions(pooled_url: str, own_d
 
 
 async def test_each_transaction_has_the_settings_that_the_promises_need(pooled_url: str, own_database_url: str) -> None:
-    """Whatever the server's defaults, which other users of the pooler's sessions keep (P3, P4)."""
+    """The server's defaults do not matter, and stay those of the pooler's other users (P3, P4)."""
     async with connected(own_database_url) as sql:
         name = await sql.fetchval("SELECT current_database()")
         for setting, value in {"synchronous_commit": "off", "default_transaction_isolation": "repeatable read"}.items():

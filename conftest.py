@@ -13,6 +13,9 @@ _PUBLISHED_TYPES = Path(__file__).parent / "frontend/node_modules/.stripe-types.
 if _PUBLISHED_TYPES.exists():
     os.environ.setdefault("STRIPE_SIMULATOR_PUBLISHED_TYPES", str(_PUBLISHED_TYPES))
 
+# No child of a test uses gRPC after a fork. Its handlers can end a child that starts while other threads make calls.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 # A busy machine is slow. With CI set, Hypothesis itself does the same.
 settings.register_profile("no-deadline", settings(), deadline=None)
 settings.load_profile("no-deadline")

@@ -7,7 +7,7 @@ from payments_gateway.domain.purchases import Order, Purchase
 
 from ..assembly import Gateway
 from ..http_edge import PORTAL_URL, get, token_for
-from ..samples import ADA, ATTEMPT_ID, CONTEXT, LONDON
+from ..samples import ADA, ATTEMPT_ID, CONTEXT, LONDON, catalogue, price
 
 TOKEN = token_for("user_ada")
 
@@ -117,6 +117,22 @@ async def test_the_catalogue_shows_what_can_be_bought(http: aiohttp.ClientSessio
         "amount": 500,
         "currency": "usd",
     }
+
+
+async def test_a_known_catalogue_is_not_sent_again(http: aiohttp.ClientSession, gateway: Gateway) -> None:
+    """Until it changes; a proxy that compresses makes the tag a weak one."""
+    known = (await get(http, "/api/catalog")).headers["ETag"]
+    same = [await get(http, "/api/catalog", If_None_Match=tag) for tag in (known, f'"x", W/{known}', "*")]
+    other = await get(http, "/api/catalog", If_None_Match='"x"')
+    gateway.source.catalogue = catalogue(price("price_new", 100))
+    await gateway.catalogue._cache.refresh()
+    changed = await get(http, "/api/catalog", If_None_Match=known)
+
+    assert [(each.status, each.text) for each in same] == [(304, "")] * 3
+    assert all(each.headers["Cache-Control"] == "public, max-age=15" for each in same)
+    assert (other.status, other.headers["ETag"]) == (200, known)
+    assert changed.status == 200
+    assert [item["priceId"] for item in changed.json["items"]] == ["price_new"]
 
 
 async def test_without_current_prices_nothing_is_sold(http: aiohttp.ClientSession, gateway: Gateway) -> None:

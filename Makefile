@@ -147,6 +147,10 @@ test-mutants: .venv/.synced mutants-apply ## Remove each guard in turn and see i
 test-faults: .venv/.synced ## Buy under faults of every kind and check each promise (SEED=1 CHECKOUTS=500 FAULTS_ARGS="--wipe …")
 	@$(RUN) python -m tests.faults $(SEED:%=--seed %) $(CHECKOUTS:%=--checkouts %) $(FAULTS_ARGS)
 
+.PHONY: bench-compare
+bench-compare: .venv/.synced ## Compare the processor time of a checkout with another version's, in alternation (BASE=commit or folder)
+	@$(RUN) python -m bench compare $(BASE) $(BENCH_ARGS)
+
 .PHONY: fuzz
 fuzz: .venv/.synced ## Send malformed input to every edge for FUZZ_SECONDS (600)
 	@$(RUN) python -m tests.fuzz

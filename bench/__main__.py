@@ -1,0 +1,48 @@
+"""Command of the benchmarks: see README.md."""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from bench.compare import compare
+from bench.generator import ROOT
+from devstack.ports import LOOPBACK
+
+RESULTS: Final = ROOT / "bench" / "results"
+
+
+def main() -> None:
+    """Run a command."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Load, cost and latency of the whole stack.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    comparing = commands.add_parser("compare", help="compare this checkout with another version, in alternation")
+    comparing.add_argument("base", help="a commit of this repository, or the folder of another checkout")
+    comparing.add_argument("--seconds", type=float, default=70.0, help="time to measure (default: %(default)s)")
+    arguments = parser.parse_args()
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOOPBACK
+    if arguments.command == "compare":
+        write("compare", compare(arguments.base, seconds=arguments.seconds))
+
+
+def write(name: str, result: Any) -> Path:
+    """Write a result into the folder of results, named for the time."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(result, indent=1, default=_as_json) + "\n")
+    sys.stderr.write(f"\nwritten to {path.relative_to(ROOT)}\n")
+    return path
+
+
+def _as_json(value: object) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON")
+
+
+if __name__ == "__main__":
+    main()

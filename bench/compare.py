@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bench.generator import Generator
 from bench.job import Job
-from bench.measure import Measurement, measure_together, successful
+from bench.measure import Measurement, Target, measure_together, successful
 from bench.stack import SERVICES, BenchStack, Code, checked_out, running
 
 CHECKOUTS: Final[Mapping[int, int]] = {1: 16, 16: 64}
@@ -98,7 +98,8 @@ def measure_round(old: BenchStack, new: BenchStack, concurrency: int, count: int
 
 
 def _measure(stacks: Sequence[BenchStack], jobs: Sequence[Job]) -> list[Measurement]:
-    return [successful(each) for each in measure_together(stacks, jobs)]
+    targets = [Target(stack.pids, job) for stack, job in zip(stacks, jobs, strict=True)]
+    return [successful(each) for each in measure_together(stacks[0].generator, targets)]
 
 
 def _round(begun: Measurement, reported: Measurement) -> Round:

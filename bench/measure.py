@@ -1,9 +1,10 @@
 """Measurement of jobs: what was answered, and what it cost each process."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bench.generator import Generator
 from bench.job import Job, Kind, Result
 from bench.stack import PROCESSES, SERVICES, BenchStack
 from bench.usage import Usage, until_quiet, usages_of
@@ -46,24 +47,33 @@ class Measurement:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A job with the processes that serve it."""
+
+    pids: Mapping[str, int]
+    job: Job
+
+
 def measure(stack: BenchStack, kind: Kind, count: int, **options: Any) -> Measurement:
-    """Run a job from the first request until the last work is done."""
-    return measure_together([stack], [stack.job(kind, count, **options)])[0]
+    """Run a job from the first request until the last work is done, that of later webhooks included."""
+    target = Target(stack.pids, stack.job(kind, count, **options))
+    return measure_together(stack.generator, [target], delivered=stack.until_delivered)[0]
 
 
-def measure_together(stacks: Sequence[BenchStack], jobs: Sequence[Job]) -> list[Measurement]:
-    """Run a job at each stack, their requests in alternation."""
-    served = [stack.stack.processes[name].pid for stack in stacks for name in PROCESSES]
+def measure_together(
+    generator: Generator, targets: Sequence[Target], *, delivered: Callable[[], None] = lambda: None
+) -> list[Measurement]:
+    """Run several jobs, their requests in alternation."""
+    served = [pid for target in targets for name, pid in target.pids.items() if name in PROCESSES]
     until_quiet(served, seconds=_IDLE_SECONDS)
-    before = [usages_of(stack.pids) for stack in stacks]
-    results = stacks[0].generator.run(*jobs)
-    for stack, job in zip(stacks, jobs, strict=True):
-        if job.kind == "checkout":
-            stack.until_delivered()
+    before = [usages_of(target.pids) for target in targets]
+    results = generator.run(*(target.job for target in targets))
+    delivered()
     until_quiet(served, seconds=_IDLE_SECONDS)
     return [
-        Measurement(result, earlier, usages_of(stack.pids))
-        for stack, result, earlier in zip(stacks, results, before, strict=True)
+        Measurement(result, earlier, usages_of(target.pids))
+        for target, result, earlier in zip(targets, results, before, strict=True)
     ]
 
 

@@ -1,0 +1,71 @@
+"""The floor of a checkout's cost: the bare services beside the real ones, under the same load in the same run."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from bench.bare_services import LOOPBACK, TABLES
+from bench.generator import ROOT
+from bench.job import Attempt, Kind
+from bench.measure import Measurement, Target, measure_together, successful
+from bench.stack import BenchStack
+
+_DATABASE = "bare"
+
+
+@dataclass(frozen=True, slots=True)
+class BareServices:
+    """The bare services, which use the stores and the simulator of a real stack."""
+
+    pids: Mapping[str, int]
+    gateway: str
+    """http URL."""
+
+
+@contextmanager
+def bare_services(stack: BenchStack) -> Iterator[BareServices]:
+    """Run the bare services."""
+    postgres, valkey, facts = stack.stack.postgres, stack.stack.valkey, stack.stack.facts
+    postgres.create_database(_DATABASE)
+    postgres.run_sql(TABLES, _DATABASE)
+    with ExitStack() as started:
+        pids: dict[str, int] = {}
+
+        def start(name: str, **settings: str) -> str:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bench.bare_services", name],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            started.callback(_end, process)
+            if process.stdin is None or process.stdout is None:
+                raise RuntimeError("the process has no pipes")
+            process.stdin.write(json.dumps(settings).encode() + b"\n")
+            process.stdin.flush()
+            pids[name] = process.pid
+            return f"{LOOPBACK}:{int(process.stdout.readline())}"
+
+        session = start("checkout-session", port=str(valkey.port), password=valkey.password)
+        orders = start("orders", url=postgres.url(_DATABASE))
+        addresses = {"checkout_session": session, "orders": orders}
+        gateway = start("gateway", stripe_api=facts.stripe_api, key=facts.stripe_secret_key, **addresses)
+        yield BareServices(pids, f"http://{gateway}")
+
+
+def measure_beside(
+    stack: BenchStack, bare: BareServices, kind: Kind, count: int, *, concurrency: int, attempts: Sequence[Attempt] = ()
+) -> tuple[Measurement, Measurement]:
+    """Send requests to the real services and to the bare ones in alternation. Return what each cost."""
+    job = stack.job(kind, count, concurrency=concurrency, attempts=attempts)
+    targets = [Target(stack.pids, job), Target(bare.pids, replace(job, gateway=bare.gateway))]
+    real, floor = measure_together(stack.generator, targets)
+    return successful(real), successful(floor)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.communicate()

@@ -12,10 +12,11 @@ from orders.postgres.table_base import Row, Words
 
 from ..builders import purchase, quarantine
 from ..calls import list_quarantined
-from ..service import Client, OperatorClient, connected, served, settings_for
+from ..operator_calls import ORDER, quarantined, settle
+from ..service import Client, OperatorClient, connected, error_of, served, settings_for
 
-CLOSED: Final = {"intent_kind", "payment_outcome"}
-"""Types that never get another word: what a payment is decides how it is handled."""
+CLOSED: Final = {"payment_outcome"}
+"""Types that never get another word: the outcome decides how a payment is handled."""
 
 OPEN: Final = [
     words for words in Row.type_annotation_map.values() if isinstance(words, Words) and words.impl.name not in CLOSED
@@ -70,6 +71,21 @@ async def test_one_payment_of_a_newer_version_fails_no_list(own_database_url: st
     ):
         assert reasons["pi_odd"] == pb.QUARANTINE_REASON_UNSPECIFIED
         assert reasons["pi_usual"] != pb.QUARANTINE_REASON_UNSPECIFIED
+
+
+async def test_a_payment_of_a_newer_kind_becomes_no_order(own_database_url: str) -> None:
+    """This version does not know what it pays for."""
+    async with served(own_database_url) as channel:
+        orders, operator = Client(channel), OperatorClient(channel)
+        payment = await quarantined(orders, "amount_mismatch")
+        async with connected(own_database_url) as sql:  # as the revision that adds the kind does
+            for name in ("amount_unless_quarantined_setup", "setup_amount_is_zero"):
+                await sql.execute(f"ALTER TABLE payments DROP CONSTRAINT payments_{name}_check")
+        await write_newer_word(own_database_url, "intent_kind", "payments", "kind", "true")
+
+        refused = await error_of(settle(operator, payment, ORDER))
+
+    assert [each.field for each in refused.violations] == ["intent_id"]
 
 
 async def write_newer_word(database_url: str, name: str, table: str, column: str, condition: str) -> None:

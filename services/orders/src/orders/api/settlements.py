@@ -26,7 +26,7 @@ from orders.api.purchases import (
 from orders.api.subscriptions import subscription_to_proto
 from orders.domain.checkout import AttemptContent, CheckoutContext
 from orders.domain.orders import Order, format_order_number, is_order_number
-from orders.domain.payments import Payment
+from orders.domain.payments import IntentKind, Payment
 from orders.domain.purchases import Decision, Purchase, QuarantinedPayment
 from orders.domain.settlements import OperatorAction, OperatorStep, Settlement
 from orders.domain.subscriptions import Subscription
@@ -65,6 +65,8 @@ def settlement_from_proto(request: pb.SettlePaymentRequest) -> SettlementRequest
 def read_content(content: AttemptContent, payment: Payment) -> CheckoutContext:
     """Read the content of a payment, kept or supplied. Raises InvalidRequest if it is no valid purchase of its kind."""
     with FieldReader() as fields:
+        known = payment.intent.kind is not IntentKind.UNKNOWN
+        fields.require(known, "intent_id", "must be of a kind of intent that this version knows")
         try:
             message = common_pb2.CheckoutContext.FromString(content.serialized)
         except DecodeError:

@@ -12,6 +12,8 @@ class IntentKind(StrEnum):
 
     PAYMENT = "payment"
     SETUP = "setup"
+    UNKNOWN = "unknown"
+    """A word that a newer version wrote: shown, and left to that version."""
 
 
 class ReportChannel(StrEnum):

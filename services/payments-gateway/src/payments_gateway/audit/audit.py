@@ -13,7 +13,7 @@ from payments_gateway.audit.ownership import Ownership
 from payments_gateway.audit.pairing import Pair, paired
 from payments_gateway.audit.retrying import Retrier
 from payments_gateway.checkout.attempt_ids import AttemptIds
-from payments_gateway.domain.attempts import AttemptsPort, IntentKind
+from payments_gateway.domain.attempts import KNOWN_KINDS, AttemptsPort
 from payments_gateway.domain.audit import (
     Listing,
     PaidIntentsPort,
@@ -93,7 +93,7 @@ class Audit:
         created_from = (since - LOOKBACK).replace(microsecond=0)
         counts = Counter[str]()
         findings = _Findings()
-        for kind in IntentKind:
+        for kind in KNOWN_KINDS:
             pairs = self._pairs(Window(kind, created_from), counts, on_progress)
             async for pair, is_ours in self._ownership.judged(pairs):
                 if self._counted(pair, counts, is_ours=is_ours) and differences_of(*pair):

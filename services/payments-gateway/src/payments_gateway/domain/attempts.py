@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from payments_gateway.domain.money import Money
 
@@ -14,6 +14,12 @@ class IntentKind(StrEnum):
 
     PAYMENT = "payment"
     SETUP = "setup"
+    UNKNOWN = "unknown"
+    """A kind of a newer version: shown in lists, and left to that version."""
+
+
+KNOWN_KINDS: Final = (IntentKind.PAYMENT, IntentKind.SETUP)
+"""Kinds that this version handles."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from payments_gateway.domain.stripe_errors import (
     StripeKeyRefused,
     StripePermissionMissing,
     StripeUnavailable,
+    UnsupportedStripeObject,
 )
 from payments_gateway.domain.subscriptions import SubscriptionNotFound
 from payments_gateway.operator_cli.connections import Connections, connected
@@ -50,6 +51,10 @@ ERRORS: Final[Mapping[type[Exception], tuple[ExitCode, str]]] = {
     StripePermissionMissing: (
         ExitCode.UNAVAILABLE,
         "the restricted key may not do this: see the log for what it lacks",
+    ),
+    UnsupportedStripeObject: (
+        ExitCode.UNAVAILABLE,
+        "this version cannot read what Stripe answered, perhaps after the effect: look there, and update holdfast",
     ),
     StripeUnavailable: (ExitCode.UNAVAILABLE, "Stripe is unavailable; run the command again"),
     ServiceUnavailable: (ExitCode.UNAVAILABLE, "{error}; run the command again"),

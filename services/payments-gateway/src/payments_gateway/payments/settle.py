@@ -98,7 +98,7 @@ class SettlePayment:
     async def _settle_otherwise(self, request: SettleRequest) -> SettledPayment:
         """Settle without a refund, once orders knows those of the Dashboard: nothing ships for money given back."""
         state = (await self._settlements.show(request.intent_id, None)).state
-        if state.stands_as is None and state.intent.kind is IntentKind.PAYMENT:
+        if state.stands_as is None and state.intent.kind is not IntentKind.SETUP:
             await self._mirror.sync_payment(request.intent_id)
         return await self._settlements.settle(request.step(), request.intent_id, request.settlement, request.cart)
 

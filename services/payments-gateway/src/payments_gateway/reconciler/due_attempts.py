@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from payments_gateway.domain.attempts import IntentKind
+from payments_gateway.domain.attempts import KNOWN_KINDS, IntentKind
 from payments_gateway.domain.due_attempts import DueAttempt
 from payments_gateway.domain.errors import ConflictRetriesExhausted
 from payments_gateway.domain.intents import IntentNotFound, IntentReader, StripeIntent
@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _SOON: Final = timedelta(seconds=30)
 """Delay of an attempt that could not be judged now."""
+_LATER: Final = timedelta(minutes=5)
+"""Delay of an attempt of a newer version, until a reconciler of that version may run."""
 _AT_ONCE: Final = 8
 """Attempts that are judged at the same time."""
 _CANCEL_SECONDS: Final = 20.0
@@ -60,7 +62,8 @@ class DueAttemptsSweep:
         """Judge what is due now, then cancel for a while; return True if work is left."""
         try:
             claimed, more = await self._claims.claim()
-            for kind in IntentKind:
+            await self._leave([each for each in claimed if each.intent.kind is IntentKind.UNKNOWN])
+            for kind in KNOWN_KINDS:
                 await self._judge_kind(kind, [each for each in claimed if each.intent.kind is kind])
             await self._cancel_for_a_while()
         except Exception:
@@ -69,6 +72,14 @@ class DueAttemptsSweep:
                 await self._claims.release(_SOON)
             raise
         return more or bool(self._to_cancel)
+
+    async def _leave(self, attempts: Sequence[DueAttempt]) -> None:
+        """Leave attempts of a newer version to an updated reconciler: none is closed, cancelled or deleted."""
+        for due in attempts:
+            bind_attempt(due.attempt_id)
+            _log.error("due attempt of a newer version")
+            JUDGED.labels("newer_version").inc()
+        await self._claims.finish({due.attempt_id: _LATER for due in attempts})
 
     async def _judge_kind(self, kind: IntentKind, attempts: Sequence[DueAttempt]) -> None:
         found_ids = set[str]()

@@ -16,6 +16,7 @@ from prometheus_client import Counter
 from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.checkout.cancellation import Cancellation
 from payments_gateway.domain.attempts import (
+    KNOWN_KINDS,
     Attempt,
     AttemptsPort,
     CloseReason,
@@ -114,7 +115,7 @@ class OrphanSweep:
         else:
             self._full_pass_at = now + _FULL_PASS_EVERY
         self._failed = False
-        self._ranges.extend(_Range(kind, created_from, now - self._age) for kind in IntentKind)
+        self._ranges.extend(_Range(kind, created_from, now - self._age) for kind in KNOWN_KINDS)
 
     async def _cancel_orphans(self, page: IntentPage) -> None:
         for intent in page.intents:

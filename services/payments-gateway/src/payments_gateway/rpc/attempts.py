@@ -6,6 +6,7 @@ from typing import Final
 
 import grpc
 
+from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2, checkout_session_pb2_grpc
 from payments_gateway.domain.attempts import (
     Attempt,
@@ -16,6 +17,7 @@ from payments_gateway.domain.attempts import (
     CloseReason,
     DeleteReason,
     FoundAttempt,
+    IntentKind,
     IntentRef,
     RequestHashMismatch,
     SavedAttempt,
@@ -110,7 +112,7 @@ def _attempt_from_proto(message: checkout_session_pb2.Attempt) -> Attempt:
             attempt_id=message.attempt_id,
             request_hash=message.request_hash,
             context=context_from_proto(message.context),
-            intent=intent_from_proto(message.intent),
+            intent=_intent_from_proto(message.intent),
             close_reason=close_reason_from_proto(message.close_reason),
             successor=message.successor or None,
         )
@@ -119,11 +121,20 @@ def _attempt_from_proto(message: checkout_session_pb2.Attempt) -> Attempt:
         raise ServiceUnavailable("checkout-session") from None
 
 
+def _intent_from_proto(message: common_pb2.Intent) -> IntentRef:
+    """Read an attempt's intent. Raises ServiceUnavailable for a kind of a newer version: it decides what is done."""
+    intent = intent_from_proto(message)
+    if intent.kind is IntentKind.UNKNOWN:
+        _log.error("attempt of a newer version")
+        raise ServiceUnavailable("checkout-session")
+    return intent
+
+
 def _unreadable_from_proto(message: checkout_session_pb2.UnreadableAttempt) -> UnreadableAttempt:
     return UnreadableAttempt(
         attempt_id=message.attempt_id,
         user_id=message.user_id or None,
-        intent=intent_from_proto(message.intent),
+        intent=_intent_from_proto(message.intent),
         encrypted_content=message.encrypted_content,
         key_id=message.key_id,
         close_reason=close_reason_from_proto(message.close_reason),

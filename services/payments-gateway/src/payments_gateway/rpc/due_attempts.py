@@ -1,7 +1,6 @@
 """Due attempts of checkout-session, over gRPC."""
 
-import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -12,8 +11,6 @@ from payments_gateway.domain.due_attempts import DueAttempt
 from payments_gateway.rpc.attempts import close_reason_from_proto
 from payments_gateway.rpc.messages import intent_from_proto, time_from_proto
 from servicekit.grpc_client import RpcClient
-
-_log = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS: Final = 1000
 """Number of attempts that one call may reschedule."""
@@ -29,11 +26,11 @@ class DueAttemptsClient:
         self._client = RpcClient("checkout-session", {}, timeout_seconds=timeout_seconds)
 
     async def claim(self, limit: int, lease: timedelta) -> Sequence[DueAttempt]:
-        """See DueAttemptsPort.claim. Attempts of a newer version are logged and left out."""
+        """See DueAttemptsPort.claim."""
         request = checkout_session_pb2.ClaimDueAttemptsRequest(limit=limit)
         request.lease.FromTimedelta(lease)
         response = await self._client.call(self._stub.ClaimDueAttempts, request)
-        return list(_due_attempts(response.attempts))
+        return [_due_attempt(message) for message in response.attempts]
 
     async def reschedule(self, delays: Mapping[str, timedelta]) -> None:
         """See DueAttemptsPort.reschedule."""
@@ -49,14 +46,6 @@ def _next_check(attempt_id: str, delay: timedelta) -> checkout_session_pb2.NextC
     check = checkout_session_pb2.NextCheck(attempt_id=attempt_id)
     check.delay.FromTimedelta(delay)
     return check
-
-
-def _due_attempts(messages: Iterable[checkout_session_pb2.DueAttempt]) -> Iterator[DueAttempt]:
-    for message in messages:
-        try:
-            yield _due_attempt(message)
-        except KeyError:  # comes due again after the lease, for an updated reconciler
-            _log.exception("due attempt of a newer version")
 
 
 def _due_attempt(message: checkout_session_pb2.DueAttempt) -> DueAttempt:

@@ -59,8 +59,8 @@ def intent_kind_to_proto(kind: IntentKind) -> common_pb2.Intent.Kind.ValueType:
 
 
 def intent_from_proto(message: common_pb2.Intent) -> IntentRef:
-    """Read an intent. Raises KeyError for a kind of a newer version."""
-    return IntentRef(message.id, _KINDS.from_valid_proto(message.kind))
+    """Read an intent. A kind of a newer version is UNKNOWN."""
+    return IntentRef(message.id, _KINDS.from_proto(message.kind, IntentKind.UNKNOWN))
 
 
 def context_to_proto(context: CheckoutContext) -> common_pb2.CheckoutContext:

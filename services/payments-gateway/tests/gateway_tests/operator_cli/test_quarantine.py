@@ -20,6 +20,7 @@ from ..samples import ATTEMPT_ID
 from ..service_stand_ins import Refusal, SessionStandIn
 
 WHY = ("--reason", "ticket 4711")
+NEWER: Any = 99
 INTENT = common_pb2.Intent(id="pi_1", kind=common_pb2.Intent.KIND_PAYMENT)
 BUYER = {"email": "ada@example.com", "name": "Ada Lovelace"}
 ADDRESS = {"line1": "12 St James's Square", "city": "London", "postalCode": "SW1Y 4JH", "country": "GB"}
@@ -74,6 +75,17 @@ async def test_the_exit_code_of_a_list_says_whether_a_person_has_to_act(second: 
 
     assert (listed.code, len(listed.document["payments"])) == (code, 2)
     assert [(each.all, each.page_token) for each in orders.requests] == [(True, ""), (True, "2")]
+
+
+async def test_one_payment_of_a_newer_version_fails_no_list() -> None:
+    """Its intent may be of a kind that this version does not know."""
+    newer = state()
+    newer.payment.intent.id, newer.payment.intent.kind = "new_1", NEWER
+    orders = OperatorStandIn(pb.ListQuarantineResponse(payments=[newer, state()]))
+
+    listed = await quarantine(orders, "list")
+
+    assert [each["intent"] for each in listed.document["payments"]] == ["new_1", "pi_1"]
 
 
 @pytest.mark.parametrize(("words", "told"), [((), "Nothing is unresolved"), (("--all",), "Nothing is quarantined")])

@@ -6,7 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from payments_gateway.domain.attempts import CloseReason, DeleteReason, Tombstone, UnreadableAttempt
+from payments_gateway.domain.attempts import (
+    CloseReason,
+    DeleteReason,
+    IntentKind,
+    IntentRef,
+    Tombstone,
+    UnreadableAttempt,
+)
 from payments_gateway.domain.intents import PAYABLE_STATUSES, IntentStatus
 from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, QuarantineReason, ReportChannel
 from payments_gateway.domain.stripe_errors import StripeUnavailable
@@ -38,6 +45,22 @@ async def test_p3_a_payment_that_nothing_reported_is_fulfilled(gateway: Gateway,
     assert [report.channel for report in gateway.orders.reports] == [ReportChannel.RECONCILER]
     assert gateway.attempts.at(ATTEMPT_ID) == Tombstone(ATTEMPT_ID, DeleteReason.RECORDED, None, user_id=None)
     assert gateway.wire.calls.count("intents.retrieve") == 0
+
+
+async def test_an_attempt_of_a_newer_version_is_left_alone(gateway: Gateway, reconciler: Reconciler) -> None:
+    """It is not closed, cancelled or deleted, and comes due again; the others are judged."""
+    odd, usual = reconciler.stored(), reconciler.stored(OTHER_ATTEMPT_ID)
+    newer = IntentRef(odd.intent.id, IntentKind.UNKNOWN)
+    reconciler.make_due(replace(odd, intent=newer))
+    gateway.intents.pay(usual.intent)
+    reconciler.clock.advance(PAST_PAY_BY)
+
+    await reconciler.sweep.run()
+
+    assert gateway.attempts.at(ATTEMPT_ID) == odd
+    assert reconciler.due.checks[ATTEMPT_ID] == reconciler.clock.now() + timedelta(minutes=5)
+    assert isinstance(gateway.attempts.at(OTHER_ATTEMPT_ID), Tombstone)
+    assert gateway.wire.calls.count("intents.cancel") == 0
 
 
 async def test_p3_an_intent_with_edited_metadata_is_fulfilled(gateway: Gateway, reconciler: Reconciler) -> None:

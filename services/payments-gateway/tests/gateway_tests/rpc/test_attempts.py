@@ -150,8 +150,13 @@ async def test_an_attempt_of_a_newer_version_is_left_to_an_updated_gateway(
     other_kind, other_interval = attempt_message(), attempt_message(CLUB_CONTEXT)
     other_kind.intent.kind = NEWER
     other_interval.context.items[0].recurring.interval = NEWER
-    for message in (other_kind, other_interval):
-        session.answer = pb.GetAttemptResponse(attempt=message)
+    unreadable = pb.UnreadableAttempt(attempt_id=ATTEMPT_ID, intent=other_kind.intent)
+    for found in (
+        pb.GetAttemptResponse(attempt=other_kind),
+        pb.GetAttemptResponse(attempt=other_interval),
+        pb.GetAttemptResponse(unreadable_attempt=unreadable),
+    ):
+        session.answer = found
 
         with pytest.raises(ServiceUnavailable):
             await client.find(ATTEMPT_ID)

@@ -1,4 +1,4 @@
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -13,6 +13,7 @@ from servicekit.grpc_client import open_channel
 from ..audit_stand_in import AuditStandIn
 from ..samples import ATTEMPT_ID, INTENT_CREATED_AT, intent_ref
 
+NEWER: Final[Any] = 99
 WINDOW: Final = Window(IntentKind.PAYMENT, INTENT_CREATED_AT)
 
 
@@ -59,3 +60,12 @@ async def test_decisions_are_found_by_their_intents() -> None:
 
     assert list(found) == ["seti_1"]
     assert (found["seti_1"].intent, found["seti_1"].received) == (IntentRef("seti_1", IntentKind.SETUP), None)
+
+
+async def test_a_decision_of_a_newer_version_fails_no_other() -> None:
+    """Its kind of intent is unknown."""
+    newer = pb.RecordedPayment(intent=common_pb2.Intent(id="new_1", kind=NEWER))
+    async with AuditStandIn([newer, message(1)]).served_at() as target, open_channel(target) as channel:
+        found = await RecordedPaymentsClient(channel, timeout_seconds=10).find(["new_1", "pi_1"])
+
+    assert [found[each].intent.kind for each in ("new_1", "pi_1")] == [IntentKind.UNKNOWN, IntentKind.PAYMENT]

@@ -69,13 +69,13 @@ async def test_a_due_attempt_arrives_whole(
     assert (request.limit, request.lease.ToTimedelta()) == (100, timedelta(minutes=5))
 
 
-async def test_an_attempt_of_a_newer_version_is_left_out(client: DueAttemptsClient, session: SessionStandIn) -> None:
-    """It comes due again after the lease; the others are judged."""
+async def test_an_attempt_of_a_newer_version_fails_no_other(client: DueAttemptsClient, session: SessionStandIn) -> None:
+    """Its kind of intent is unknown."""
     session.answer = pb.ClaimDueAttemptsResponse(attempts=[due_message(NEWER), due_message()])
 
     claimed = await client.claim(100, timedelta(minutes=5))
 
-    assert [each.intent.kind for each in claimed] == [IntentKind.SETUP]
+    assert [each.intent.kind for each in claimed] == [IntentKind.UNKNOWN, IntentKind.SETUP]
 
 
 async def test_next_checks_arrive_in_calls_of_a_thousand(client: DueAttemptsClient, session: SessionStandIn) -> None:

@@ -12,6 +12,7 @@ from payments_gateway.domain.intents import IntentParams
 from payments_gateway.domain.money import Money
 from payments_gateway.stripe_api.customers import StripeCustomers
 from payments_gateway.stripe_api.intents import StripeIntents
+from payments_gateway.stripe_api.refunds import StripeRefunds
 
 from .samples import ATTEMPT_ID
 from .stripe_stand_in import intent_json, stripe_stand_in
@@ -22,6 +23,14 @@ BODY = {
     "contact": {"name": "Ada Lovelace", "email": "ada@shop.example"},
     "shippingAddress": {"line1": "12 St James's Square", "city": "London", "postalCode": "SW1Y 4JH", "country": "GB"},
     "shippingOptionId": "shr_std",
+}
+REFUND = {
+    "id": "re_1",
+    "object": "refund",
+    "amount": 250,
+    "currency": "usd",
+    "status": "succeeded",
+    "created": 1_900_000_000,
 }
 
 
@@ -72,6 +81,43 @@ async def test_an_intent_is_created_with_constant_parameters() -> None:
     }
     assert [dict(sent.fields) for sent in stripe.sent] == [guest, {**guest, **subscriber}]
     assert {sent.headers["Idempotency-Key"] for sent in stripe.sent} == {f"attempt:{ATTEMPT_ID}"}
+
+
+async def test_a_setup_intent_is_created_with_constant_parameters() -> None:
+    """The same refusal would meet the buyer of a subscription."""
+    async with stripe_stand_in() as stripe:
+        stripe.answer(intent_json("seti_1", object="setup_intent"))
+        params = IntentParams(IntentKind.SETUP, Money(0, "usd"), customer_id="cus_1")
+        await StripeIntents(stripe.client).create(ATTEMPT_ID, params, generation=0)
+
+    [sent] = stripe.sent
+    assert dict(sent.fields) == {
+        "customer": "cus_1",
+        "usage": "off_session",
+        "automatic_payment_methods[enabled]": "true",
+        "excluded_payment_method_types[0]": "boleto",
+        "excluded_payment_method_types[1]": "customer_balance",
+        "excluded_payment_method_types[2]": "konbini",
+        "excluded_payment_method_types[3]": "multibanco",
+        "excluded_payment_method_types[4]": "oxxo",
+        "excluded_payment_method_types[5]": "bancontact",
+        "excluded_payment_method_types[6]": "ideal",
+        "excluded_payment_method_types[7]": "sofort",
+        "metadata[checkoutAttemptId]": ATTEMPT_ID,
+    }
+    assert sent.headers["Idempotency-Key"] == f"attempt:{ATTEMPT_ID}"
+
+
+async def test_a_refund_is_created_with_constant_parameters() -> None:
+    """Stripe would refuse to repeat one that was begun before the rollout, and nobody would know if it was made."""
+    async with stripe_stand_in() as stripe:
+        for _ in range(2):
+            stripe.answer(REFUND)
+        for amount in (None, Money(250, "usd")):
+            await StripeRefunds(stripe.client).create("pi_1", amount, idempotency_key="settle:pi_1:0")
+
+    rest = {"payment_intent": "pi_1", "expand[0]": "payment_intent"}
+    assert [dict(sent.fields) for sent in stripe.sent] == [rest, {**rest, "amount": "250"}]
 
 
 async def test_a_customer_is_created_without_parameters() -> None:

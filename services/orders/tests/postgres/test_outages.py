@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY
 
 from checkout.orders.v1 import orders_pb2 as pb
 from servicekit.json_logging import JsonFormatter
@@ -114,12 +115,61 @@ async def test_a_slow_statement_is_unavailable(own_database_url: str, caplog: py
 
 
 async def test_the_caller_gets_its_answer_before_its_deadline(database_url: str, sql: Any) -> None:
-    """In any state of the database; the abandoned work leaves nothing."""
+    """In any state of the database; the abandoned work, which cannot finish soon either, leaves nothing."""
     async with served(database_url) as channel, locked(database_url, "orders"):
         error = await error_of(Client(channel).RecordPurchase(purchase(), timeout=2))
+        await until(lambda: nobody_waits(sql))
 
     assert error == UNAVAILABLE  # after the deadline it would be DEADLINE_EXCEEDED, without a reason
     assert await count(sql, *TABLES) == NOTHING
+
+
+async def test_a_cancelled_call_keeps_its_connection(database_url: str, sql: Any) -> None:
+    """A transaction that has begun is finished: cancelling it would cost the connection, and the work is wanted."""
+    async with served(database_url, database_pool_size=1) as channel:
+        orders = Client(channel)
+        await orders.RecordPurchase(purchase())
+        before, cancelled = await sessions(sql), cancelled_calls()
+        async with locked(database_url, "orders"):
+            call = asyncio.ensure_future(orders.RecordPurchase(purchase()))
+            await until(lambda: lock_waiters(sql))
+            call.cancel()
+            await until(lambda: more_cancelled_calls(cancelled))
+
+        await until(lambda: recorded(sql, 2))
+        await orders.RecordPurchase(purchase())
+        after = await sessions(sql)
+
+    assert after == before
+
+
+async def nobody_waits(sql: Any) -> bool:
+    """Return True while the service waits for no lock."""
+    return not await lock_waiters(sql)
+
+
+async def sessions(sql: Any) -> set[int]:
+    """Return the processes of PostgreSQL that serve the service."""
+    rows = await sql.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'orders'"
+    )
+    return {row["pid"] for row in rows}
+
+
+def cancelled_calls() -> float:
+    """Return the number of calls whose cancellation the service has noticed."""
+    labels = {"method": "/checkout.orders.v1.OrdersService/RecordPurchase", "code": "CANCELLED"}
+    return REGISTRY.get_sample_value("holdfast_grpc_requests_total", labels) or 0
+
+
+async def more_cancelled_calls(than: float) -> bool:
+    """Return True once another one is noticed."""
+    return cancelled_calls() > than
+
+
+async def recorded(sql: Any, payments: int) -> bool:
+    """Return True once so many payments are decided."""
+    return await count(sql, "payments") == [payments]
 
 
 async def test_a_stopped_database_is_used_again(postgres: PostgresServer, database_url: str) -> None:

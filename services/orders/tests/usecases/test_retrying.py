@@ -90,8 +90,8 @@ async def test_without_a_deadline_the_budget_ends_the_call() -> None:
     await retrier.drain()
 
 
-async def test_a_cancelled_call_cancels_its_work(retrier: Retrier) -> None:
-    """Nobody waits for the result any more."""
+async def test_a_cancelled_call_ends_its_work(retrier: Retrier) -> None:
+    """If it does not finish by itself in time: nobody waits for the result any more."""
     work = Hanging()
     call = asyncio.create_task(retrier.run(work))
     await work.started.wait()

@@ -9,6 +9,9 @@ from orders.usecases.unit_of_work import DatabaseUnavailable
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _RESPONSE_SECONDS: Final = 0.5
 """Kept back from the caller's deadline for the response to arrive in."""
+_FINISH_SECONDS: Final = 1.0
+"""Time for work that nobody waits for any more to finish. Cancelling it closes its connection, and a repeat of the call
+would have to do it again."""
 
 T = TypeVar("T")
 
@@ -41,7 +44,7 @@ class Retrier:
         return task.result()
 
     async def drain(self) -> None:
-        """Wait until the abandoned work has released its connections."""
+        """Wait until the abandoned work has finished, or released its connections."""
         await asyncio.gather(*self._abandoned, return_exceptions=True)
 
     async def _run_with_retries(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -60,8 +63,8 @@ class Retrier:
         return min(self._budget_seconds, remaining_seconds - min(_RESPONSE_SECONDS, remaining_seconds / 2))
 
     def _abandon(self, task: asyncio.Task[Any]) -> None:
-        # Cancelled in the background: closing a connection to a server that does not answer takes seconds.
+        # In the background: closing a connection to a server that does not answer takes seconds.
         self._abandoned.add(task)
         task.add_done_callback(self._abandoned.discard)
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        task.cancel()
+        asyncio.get_running_loop().call_later(_FINISH_SECONDS, task.cancel)

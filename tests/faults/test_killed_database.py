@@ -27,7 +27,7 @@ async def test_p3_a_kill_of_postgresql_loses_and_doubles_no_purchase(tmp_path: P
     requests = [_request(number) for number in range(PURCHASES)]
     numbers: dict[str, set[str]] = {request.payment.intent.id: set() for request in requests}
     begun = asyncio.Semaphore(0)
-    options = StackOptions(durable=False, seed=1)
+    options = StackOptions(durable=False, seed=1, settings={"orders": {"MAX_IN_FLIGHT": str(4 * PURCHASES)}})
     async with (
         running_system(tmp_path, options=options) as system,
         open_channel(system.backend.addresses.orders) as channel,

@@ -861,11 +861,12 @@ export interface components {
              *     - `cart_not_for_sale`: `errors` names the lines that the shop does not sell now. Read the catalogue again.
              *     - `idempotency_key_reused`: use a new key for a changed cart, and name the old checkout in `supersedes`.
              *
-             *     `temporarily_unavailable`: the same request may be repeated after Retry-After. Nothing is lost or done twice by that.
+             *     `temporarily_unavailable`, `overloaded`: the same request may be repeated after Retry-After. Nothing is lost or done
+             *     twice by that.
              * @example urn:holdfast:problem:invalid_request
              * @enum {string}
              */
-            type: "urn:holdfast:problem:already_paid" | "urn:holdfast:problem:attempt_closed" | "urn:holdfast:problem:bad_event" | "urn:holdfast:problem:bad_signature" | "urn:holdfast:problem:body_too_large" | "urn:holdfast:problem:cart_not_for_sale" | "urn:holdfast:problem:checkout_not_found" | "urn:holdfast:problem:checkout_too_large" | "urn:holdfast:problem:customer_deleted" | "urn:holdfast:problem:http_error" | "urn:holdfast:problem:idempotency_key_reused" | "urn:holdfast:problem:intent_mismatch" | "urn:holdfast:problem:intent_not_found" | "urn:holdfast:problem:internal" | "urn:holdfast:problem:invalid_request" | "urn:holdfast:problem:malformed_json" | "urn:holdfast:problem:method_not_allowed" | "urn:holdfast:problem:no_such_route" | "urn:holdfast:problem:order_not_found" | "urn:holdfast:problem:payment_not_succeeded" | "urn:holdfast:problem:payment_processing" | "urn:holdfast:problem:portal_not_configured" | "urn:holdfast:problem:rate_limited" | "urn:holdfast:problem:refused_by_stripe" | "urn:holdfast:problem:subscription_ended" | "urn:holdfast:problem:subscription_not_found" | "urn:holdfast:problem:subscription_refused" | "urn:holdfast:problem:temporarily_unavailable" | "urn:holdfast:problem:thin_payload" | "urn:holdfast:problem:unauthenticated" | "urn:holdfast:problem:unsupported_media_type";
+            type: "urn:holdfast:problem:already_paid" | "urn:holdfast:problem:attempt_closed" | "urn:holdfast:problem:bad_event" | "urn:holdfast:problem:bad_signature" | "urn:holdfast:problem:body_too_large" | "urn:holdfast:problem:cart_not_for_sale" | "urn:holdfast:problem:checkout_not_found" | "urn:holdfast:problem:checkout_too_large" | "urn:holdfast:problem:customer_deleted" | "urn:holdfast:problem:http_error" | "urn:holdfast:problem:idempotency_key_reused" | "urn:holdfast:problem:intent_mismatch" | "urn:holdfast:problem:intent_not_found" | "urn:holdfast:problem:internal" | "urn:holdfast:problem:invalid_request" | "urn:holdfast:problem:malformed_json" | "urn:holdfast:problem:method_not_allowed" | "urn:holdfast:problem:no_such_route" | "urn:holdfast:problem:order_not_found" | "urn:holdfast:problem:overloaded" | "urn:holdfast:problem:payment_not_succeeded" | "urn:holdfast:problem:payment_processing" | "urn:holdfast:problem:portal_not_configured" | "urn:holdfast:problem:rate_limited" | "urn:holdfast:problem:refused_by_stripe" | "urn:holdfast:problem:subscription_ended" | "urn:holdfast:problem:subscription_not_found" | "urn:holdfast:problem:subscription_refused" | "urn:holdfast:problem:temporarily_unavailable" | "urn:holdfast:problem:thin_payload" | "urn:holdfast:problem:unauthenticated" | "urn:holdfast:problem:unsupported_media_type";
         };
         /**
          * PurchaseBody
@@ -1159,7 +1160,7 @@ export interface operations {
                     "application/json": components["schemas"]["CatalogueBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1249,7 +1250,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1280,7 +1281,7 @@ export interface operations {
                     "application/json": components["schemas"]["ConfigBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1344,7 +1345,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1463,7 +1464,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1524,7 +1525,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1637,7 +1638,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1730,7 +1731,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1805,7 +1806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1877,7 +1878,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -1989,7 +1990,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */
@@ -2101,7 +2102,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description A dependency is unavailable; retry after Retry-After seconds */
+            /** @description A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds */
             503: {
                 headers: {
                     /** @description Seconds after which the request may be repeated. */

@@ -123,7 +123,7 @@ async function withRetries<T>(send: () => Promise<T>): Promise<T> {
 /** Return the wait before the next try, or null if there is none. */
 function waitSeconds(error: unknown, tried: number): number | null {
   if (!(error instanceof CheckoutProblem)) return null;
-  if (!["network", "temporarily_unavailable", "rate_limited"].includes(error.type)) return null;
+  if (!["network", "temporarily_unavailable", "overloaded", "rate_limited"].includes(error.type)) return null;
   const seconds = error.retryAfterSeconds ?? FIRST_WAIT_SECONDS * 2 ** (tried - 1);
   // Pages that fail together do not come back together.
   return seconds <= MAX_WAIT_SECONDS ? seconds * (1 + Math.random() / 4) : null;

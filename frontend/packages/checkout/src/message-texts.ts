@@ -131,6 +131,12 @@ export const TEMPLATES: Record<MessageKind, Template> = {
   method_not_allowed: OUR_FAULT,
   no_such_route: OUR_FAULT,
   order_not_found: NOT_FOUND,
+  overloaded: notCharged(
+    "wait",
+    "Many buyers are here at the moment",
+    "The shop has more to do than it can at once.",
+    "Nothing is lost. Try again in a moment.",
+  ),
   payment_not_succeeded: notCharged(
     "try_again",
     "The payment did not succeed",

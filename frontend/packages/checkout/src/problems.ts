@@ -26,6 +26,7 @@ export const GATEWAY_PROBLEM_TYPES = [
   "method_not_allowed",
   "no_such_route",
   "order_not_found",
+  "overloaded",
   "payment_not_succeeded",
   "payment_processing",
   "portal_not_configured",

@@ -2,7 +2,7 @@
 
 Domain exceptions know no status codes. Each edge has one table from exception type to answer, looked up along the
 exception's MRO. On the wire the answer is google.rpc.Status with ErrorInfo (reason, domain) and, for bad input,
-BadRequest with one violation per broken rule.
+BadRequest with one violation per broken rule; for overload, RetryInfo.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import grpc
-from google.protobuf import any_pb2, message
+from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import error_details_pb2, status_pb2
 
+from servicekit.load_shedding import RETRY_AFTER_SECONDS, Overloaded
 from servicekit.violations import FieldViolation, InvalidRequest
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -53,6 +54,8 @@ def to_status(failure: Exception, answer: ErrorAnswer, domain: str) -> status_pb
     details: list[message.Message] = [error_details_pb2.ErrorInfo(reason=answer.reason, domain=domain)]
     if isinstance(failure, InvalidRequest):
         details.append(error_details_pb2.BadRequest(field_violations=_that_fit(failure.violations)))
+    if isinstance(failure, Overloaded):
+        details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=RETRY_AFTER_SECONDS)))
     return status_pb2.Status(
         code=answer.code.value[0],
         message=_shorten(str(failure)) or answer.reason,

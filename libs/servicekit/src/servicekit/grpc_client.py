@@ -11,11 +11,13 @@ from servicekit.errors import INVALID_REQUEST_REASON, ReportedError, read_error
 from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from servicekit.grpc_tls import ReloadingChannel
 from servicekit.json_logging import request_id
-from servicekit.unavailable import ServiceUnavailable
+from servicekit.load_shedding import OVERLOADED_REASON
+from servicekit.unavailable import ServiceOverloaded, ServiceUnavailable
 from servicekit.violations import InvalidRequest
 
 _RETRY_POLICY: Final = {
-    # A call may be sent again only because every rpc is idempotent.
+    # A call may be sent again only because every rpc is idempotent. One that was refused because of overload is not:
+    # RESOURCE_EXHAUSTED is for the caller's caller to wait for.
     "maxAttempts": 4,
     "initialBackoff": "0.05s",
     "maxBackoff": "0.5s",
@@ -116,8 +118,8 @@ class RpcClient:
     async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request) -> Response:
         """Call one unary method of a stub and return its answer.
 
-        Raises the exception that the reason names, InvalidRequest for refused fields, ServiceUnavailable for a
-        transient failure, UnexpectedAnswer for the rest.
+        Raises the exception that the reason names, InvalidRequest for refused fields, ServiceOverloaded,
+        ServiceUnavailable for another transient failure, UnexpectedAnswer for the rest.
         """
         current = request_id.get()
         metadata = ((REQUEST_ID_KEY, current),) if current else ()
@@ -131,6 +133,8 @@ class RpcClient:
             return self._errors[error.reason]()
         if error.reason == INVALID_REQUEST_REASON:
             return InvalidRequest(error.violations)
+        if error.reason == OVERLOADED_REASON:
+            return ServiceOverloaded(self._service)
         if error.code in _TRANSIENT:
             return ServiceUnavailable(self._service)
         return UnexpectedAnswer(self._service, error)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from servicekit.grpc_tls import caller_names, server_credentials
 from servicekit.health import Readiness, ReadinessCheck
 from servicekit.json_logging import accept_request_id, request_id, unbind_attempt
+from servicekit.load_shedding import DEFAULT_MAX_IN_FLIGHT, OVERLOADED_REASON, Criticality, LoadShedder, Overloaded
 from servicekit.metrics import GRPC_IN_FLIGHT, GRPC_REQUEST_SECONDS, GRPC_REQUESTS, Probe
 from servicekit.stopping import stop_signal
 
@@ -31,6 +32,9 @@ _CANCELLED: Final = ErrorAnswer(grpc.StatusCode.CANCELLED, "cancelled")
 _INTERNAL: Final = ErrorAnswer(grpc.StatusCode.INTERNAL, "internal")
 _MALFORMED: Final = ErrorAnswer(grpc.StatusCode.INVALID_ARGUMENT, "malformed_message")
 _CALLER_NOT_ALLOWED: Final = ErrorAnswer(grpc.StatusCode.PERMISSION_DENIED, "caller_not_allowed")
+_OVERLOADED: Final = ErrorAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, OVERLOADED_REASON)
+_LEAST_SECONDS: Final = 0.1
+"""Time until its deadline below which a call is not begun: it has waited here for its turn too long."""
 _CANCEL_EVERY_SECONDS: Final = 0.2
 _CANCEL_WITHIN_SECONDS: Final = 2.0
 _CONNECTION_SECONDS: Final = 120.0
@@ -70,7 +74,8 @@ class GrpcServer:
     """One service on one port. Build it, start it, then wait for the signal to stop.
 
     service_name is the protobuf service's full name, listen is host:port (port 0 takes a free one), domain names the
-    service in ErrorInfo. Without tls it serves plaintext to every caller.
+    service in ErrorInfo. Without tls it serves plaintext to every caller. criticality names the rpcs that are refused
+    before the others, which are Criticality.HIGH, when nearly max_in_flight calls are in flight.
     """
 
     def __init__(
@@ -80,6 +85,8 @@ class GrpcServer:
         listen: str,
         errors: ErrorTable,
         domain: str,
+        max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
+        criticality: Mapping[str, Criticality] | None = None,
         readiness: Sequence[ReadinessCheck] = (),
         with_reflection: bool = False,
         lame_duck_seconds: float = 0.0,
@@ -98,7 +105,15 @@ class GrpcServer:
         self._watcher: asyncio.Task[None] | None = None
         self.port = 0
         self.grpc = grpc.aio.server(
-            interceptors=[_RequestInterceptor(errors, domain, tls.client_names if tls else frozenset())],
+            interceptors=[
+                _RequestInterceptor(
+                    errors,
+                    domain,
+                    tls.client_names if tls else frozenset(),
+                    LoadShedder(max_in_flight),
+                    criticality or {},
+                )
+            ],
             options=[
                 ("grpc.so_reuseport", 0),  # a second server on the port is a mistake
                 ("grpc.max_receive_message_length", max_message_bytes),
@@ -185,10 +200,24 @@ def _refresh(certificates: Certificates) -> ReadinessCheck:
 class _RequestInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every request: request id, access log, metrics, and the answer to an exception."""
 
-    def __init__(self, errors: ErrorTable, domain: str, client_names: frozenset[str]) -> None:
-        self._errors = {**errors, CallerNotAllowed: _CALLER_NOT_ALLOWED, MalformedMessage: _MALFORMED}
+    def __init__(
+        self,
+        errors: ErrorTable,
+        domain: str,
+        client_names: frozenset[str],
+        shedder: LoadShedder,
+        criticality: Mapping[str, Criticality],
+    ) -> None:
+        self._errors = {
+            **errors,
+            CallerNotAllowed: _CALLER_NOT_ALLOWED,
+            MalformedMessage: _MALFORMED,
+            Overloaded: _OVERLOADED,
+        }
         self._domain = domain
         self._client_names = client_names
+        self._shedder = shedder
+        self._criticality = criticality
 
     async def intercept_service(
         self,
@@ -207,6 +236,8 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
         )
 
     def _wrap(self, method: str, handle: Any, parse: Any) -> Any:
+        criticality = self._criticality.get(method.rpartition("/")[2], Criticality.HIGH)
+
         async def wrapped(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
             accept_request_id(_caller_request_id(context))
             unbind_attempt()
@@ -214,7 +245,8 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             answer = _OK
             try:
                 self._require_allowed_caller(context)
-                with GRPC_IN_FLIGHT.track_inprogress():
+                self._require_time(context, criticality)
+                with self._shedder.acquire(criticality), GRPC_IN_FLIGHT.track_inprogress():
                     return await handle(_parse(request, parse), context)
             except Exception as failure:  # noqa: BLE001 — the one place where the unknown becomes INTERNAL
                 answer = answer_for(failure, self._errors) or _INTERNAL
@@ -231,6 +263,11 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
     def _require_allowed_caller(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         if self._client_names and self._client_names.isdisjoint(caller_names(context)):
             raise CallerNotAllowed
+
+    def _require_time(self, context: "grpc.aio.ServicerContext[Any, Any]", criticality: Criticality) -> None:
+        remaining: Any = context.time_remaining()  # None, not infinity, if the caller set no deadline
+        if remaining is not None and remaining < _LEAST_SECONDS:
+            raise self._shedder.refused(criticality)
 
     async def _abort(
         self, context: "grpc.aio.ServicerContext[Any, Any]", failure: Exception, answer: ErrorAnswer

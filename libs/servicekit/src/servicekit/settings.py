@@ -21,12 +21,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 
 from servicekit.certificates import TlsFiles
 from servicekit.encryption import CLEAR, Keyring, KeyringText
+from servicekit.load_shedding import DEFAULT_MAX_IN_FLIGHT
 from servicekit.plaintext import is_remote_address
 
 _log = logging.getLogger(__name__)
 
 Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")]
 """Address of a server, as host:port. Port 0 takes a free one."""
+
+MaxInFlight = Annotated[int, Field(ge=4, le=100_000)]
+"""Requests that a process serves at once; it refuses more, the least critical ones from a quarter of it on (ADR 51)."""
 
 S = TypeVar("S", bound="ServiceSettings")
 
@@ -117,6 +121,11 @@ class GrpcServiceSettings(ServiceSettings):
     metrics_listen: Listen | None = Field(
         default=None,
         description="Address of Prometheus metrics, /livez and /readyz over HTTP, host:port. Unset serves none.",
+    )
+    max_in_flight: MaxInFlight = Field(
+        default=DEFAULT_MAX_IN_FLIGHT,
+        description="Calls in flight from which on every call is refused as `overloaded`; new checkouts from half of "
+        "them, background work from a quarter.",
     )
     tls_cert_file: Path | None = Field(default=None, description="PEM file with the certificate shown to callers.")
     tls_key_file: Path | None = Field(default=None, description="PEM file with its private key.")

@@ -7,3 +7,7 @@ class ServiceUnavailable(Exception):
     def __init__(self, service: str) -> None:
         super().__init__(f"{service} is unavailable")
         self.service = service
+
+
+class ServiceOverloaded(ServiceUnavailable):
+    """The other service refused the call, because it has too many. Nothing of it was begun."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from checkout.session.v1 import checkout_session_pb2_grpc as pb_grpc
-from checkout_session.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, CheckoutSessionServicer
+from checkout_session.api.servicer import CRITICALITY, DOMAIN, ERRORS, SERVICE_NAME, CheckoutSessionServicer
 from checkout_session.domain.save_attempt import AttemptSaver
 from checkout_session.redis_backend.attempt_store import RedisAttemptStore, Retention
 from checkout_session.redis_backend.connection import Limits
@@ -59,6 +59,8 @@ def build_server(settings: CheckoutSessionSettings, primaries: Primaries) -> Grp
         listen=settings.listen,
         errors=ERRORS,
         domain=DOMAIN,
+        max_in_flight=settings.max_in_flight,
+        criticality=CRITICALITY,
         readiness=[readiness.check],
         with_reflection=settings.in_development,
         lame_duck_seconds=settings.lame_duck_seconds,

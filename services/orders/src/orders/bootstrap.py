@@ -15,7 +15,7 @@ from checkout.orders.v1 import orders_pb2_grpc as pb_grpc
 from orders.api import operator_servicer
 from orders.api.audit_servicer import AuditServicer
 from orders.api.operator_servicer import OperatorServicer, OperatorUseCases
-from orders.api.servicer import DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
+from orders.api.servicer import CRITICALITY, DOMAIN, ERRORS, SERVICE_NAME, OrdersServicer, UseCases
 from orders.api.settlements import read_content
 from orders.api.stripe_events_servicer import StripeEventsServicer
 from orders.postgres.connection import open_engine
@@ -90,6 +90,8 @@ def _assemble(
         listen=settings.listen,
         errors={**ERRORS, **operator_servicer.ERRORS},
         domain=DOMAIN,
+        max_in_flight=settings.max_in_flight,
+        criticality=CRITICALITY,
         readiness=[readiness.check],
         with_reflection=settings.in_development,
         lame_duck_seconds=settings.lame_duck_seconds,

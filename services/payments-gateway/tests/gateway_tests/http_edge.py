@@ -57,6 +57,7 @@ class Edge:
     """Parts of an app."""
 
     gateway: Gateway
+    max_in_flight: int = 128
     deadline_seconds: float = 10.0
     allow_guests: bool = True
     keys: TokenKeys = field(default_factory=lambda: SharedSecret(JWT_SECRET))
@@ -90,6 +91,7 @@ class Edge:
             access_control=self._access_control(),
             customer_portal_url=PORTAL_URL,
             cors_origins=[SHOP_ORIGIN],
+            max_in_flight=self.max_in_flight,
             deadline_seconds=self.deadline_seconds,
             refusal_pause_seconds=self.refusal_pause_seconds,
         )

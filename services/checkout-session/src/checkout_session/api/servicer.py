@@ -37,6 +37,7 @@ from checkout_session.proto_mapping import (
 )
 from servicekit.errors import ErrorAnswer, ErrorTable
 from servicekit.json_logging import bind_attempt
+from servicekit.load_shedding import Criticality
 from servicekit.violations import raise_if_invalid
 
 DOMAIN: Final = "checkout-session"
@@ -54,6 +55,13 @@ ERRORS: Final[ErrorTable] = {
     StoreUnavailable: ErrorAnswer(grpc.StatusCode.UNAVAILABLE, "store_unavailable"),
 }
 """Answer for each domain exception."""
+
+CRITICALITY: Final = {
+    "SaveAttempt": Criticality.LOW,
+    "ClaimDueAttempts": Criticality.BACKGROUND,
+    "RescheduleAttempts": Criticality.BACKGROUND,
+}
+"""Rpcs that are refused before the others. A reconciler that claims nothing asks nothing else."""
 
 _ANSWER_MARGIN_SECONDS: Final = 0.5
 

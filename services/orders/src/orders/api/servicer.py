@@ -25,6 +25,7 @@ from orders.usecases.subscriptions import SubscriptionReader, SubscriptionWriter
 from orders.usecases.unit_of_work import DatabaseUnavailable, VersionConflict
 from servicekit.errors import ErrorAnswer, ErrorTable
 from servicekit.json_logging import bind_attempt
+from servicekit.load_shedding import Criticality
 
 DOMAIN: Final = "orders"
 """Name of this service in google.rpc.ErrorInfo."""
@@ -47,6 +48,28 @@ ERRORS: Final[ErrorTable] = {
     SubscriptionCancelled: ErrorAnswer(grpc.StatusCode.FAILED_PRECONDITION, "subscription_canceled"),
 }
 """Status and reason of each exception."""
+
+CRITICALITY: Final = {
+    "GetCustomer": Criticality.LOW,
+    "PutCustomer": Criticality.LOW,
+    "ListOrders": Criticality.NORMAL,
+    "ListSubscriptions": Criticality.NORMAL,
+    **dict.fromkeys(
+        (
+            "ListUnfinishedSubscriptions",
+            "LogEvents",
+            "FindUnloggedEvents",
+            "PruneEvents",
+            "ClaimDueEventRetries",
+            "ClaimCursor",
+            "AdvanceCursor",
+            "ListPayments",
+            "FindPayments",
+        ),
+        Criticality.BACKGROUND,
+    ),
+}
+"""Rpcs that are refused before the others. A reconciler that claims or lists nothing asks nothing else."""
 
 T = TypeVar("T")
 

@@ -8,9 +8,11 @@ from starlette.middleware.cors import CORSMiddleware
 
 from payments_gateway.api.body_limit import BodyLimitMiddleware
 from payments_gateway.api.callers import AccessControl
+from payments_gateway.api.load_shedding import LoadSheddingMiddleware
 from payments_gateway.api.openapi import OpenApiApp
 from payments_gateway.api.problems import install_error_handlers
 from payments_gateway.api.request_log import RequestLogMiddleware
+from servicekit.load_shedding import LoadShedder
 
 _CORS_MAX_AGE_SECONDS: Final = 600
 
@@ -21,6 +23,7 @@ def create_app(
     access_control: AccessControl,
     customer_portal_url: str | None,
     cors_origins: Sequence[str],
+    max_in_flight: int,
     deadline_seconds: float,
     refusal_pause_seconds: Callable[[], float],
 ) -> FastAPI:
@@ -40,6 +43,7 @@ def create_app(
     install_error_handlers(app, refusal_pause_seconds)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(RequestLogMiddleware, deadline_seconds=deadline_seconds)
+    app.add_middleware(LoadSheddingMiddleware, shedder=LoadShedder(max_in_flight))
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(cors_origins),

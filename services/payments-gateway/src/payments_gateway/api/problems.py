@@ -40,15 +40,16 @@ from payments_gateway.stripe_api.webhooks import BadEvent, BadSignature, ThinPay
 from payments_gateway.subscriptions.cancel import SubscriptionEnded
 from payments_gateway.subscriptions.portal import PortalNotConfigured
 from servicekit.json_logging import request_id
-from servicekit.unavailable import ServiceUnavailable
+from servicekit.load_shedding import RETRY_AFTER_SECONDS
+from servicekit.unavailable import ServiceOverloaded, ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:holdfast:problem:"
-_RETRY_AFTER_SECONDS: Final = 2
-"""Retry-After of a 503, unless a longer time is known."""
 _MAX_RETRY_AFTER_SECONDS: Final = 60
-"""Upper bound for that longer time."""
+"""Longest Retry-After of a 503."""
+SLOT: Final = "holdfast.slot"
+"""Key of the request's slot in its scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ Stable; clients act on it. What to do after a conflict about a checkout:
 - `cart_not_for_sale`: `errors` names the lines that the shop does not sell now. Read the catalogue again.
 - `idempotency_key_reused`: use a new key for a changed cart, and name the old checkout in `supersedes`.
 
-`temporarily_unavailable`: the same request may be repeated after Retry-After. Nothing is lost or done twice by that.
+`temporarily_unavailable`, `overloaded`: the same request may be repeated after Retry-After. Nothing is lost or done
+twice by that.
 """
 
 
@@ -105,6 +107,7 @@ class ProblemBody(BaseModel):
 INVALID: Final = Problem(422, "invalid_request", "The request is invalid")
 MALFORMED: Final = Problem(400, "malformed_json", "The body is not valid JSON")
 UNAVAILABLE: Final = Problem(503, "temporarily_unavailable", "A dependency is unavailable")
+OVERLOADED: Final = Problem(503, "overloaded", "Too many requests are being served")
 INTERNAL: Final = Problem(500, "internal", "Internal server error")
 TOO_LARGE: Final = Problem(413, "body_too_large", "The body is too large")
 NOT_JSON: Final = Problem(415, "unsupported_media_type", "The body must be application/json")
@@ -140,6 +143,7 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = {
     RateLimited: Problem(429, "rate_limited", "Too many requests"),
     JwksUnavailable: UNAVAILABLE,
     ServiceUnavailable: UNAVAILABLE,
+    ServiceOverloaded: OVERLOADED,
     StripeUnavailable: UNAVAILABLE,
     ConflictRetriesExhausted: UNAVAILABLE,
     UnsupportedStripeObject: UNAVAILABLE,  # until the gateway is updated
@@ -169,7 +173,7 @@ _DESCRIPTIONS: Final[Mapping[int, str]] = {
     409: "The current state does not allow it; the problem's type says why",
     422: "A field is invalid; errors names it",
     429: "Too many requests; retry after Retry-After seconds",
-    503: "A dependency is unavailable; retry after Retry-After seconds",
+    503: "A dependency is unavailable, or too many requests are being served; retry after Retry-After seconds",
 }
 
 
@@ -197,8 +201,8 @@ def problem_response(
         checkout_attempt_id=checkout_attempt_id,
     )
     headers = {}
-    if problem is UNAVAILABLE or retry_after_seconds is not None:
-        headers["Retry-After"] = str(retry_after_seconds or _RETRY_AFTER_SECONDS)
+    if problem.status == UNAVAILABLE.status or retry_after_seconds is not None:
+        headers["Retry-After"] = str(retry_after_seconds or RETRY_AFTER_SECONDS)
     if problem.status == 401:  # noqa: PLR2004 — HTTP's own number
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(
@@ -225,6 +229,7 @@ def install_error_handlers(app: FastAPI, pause_seconds: Callable[[], float]) -> 
 
 def _respond_after(pause_seconds: Callable[[], float]) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
     async def respond(request: Request, error: Exception) -> JSONResponse:
+        request.scope[SLOT].release()  # it only waits from here on
         await asyncio.sleep(pause_seconds())
         return await _respond_by_table(request, error)
 
@@ -246,7 +251,7 @@ def _retry_after_seconds(error: Exception) -> int | None:
     if isinstance(error, RateLimited):
         return error.retry_after_seconds
     if isinstance(error, StripeUnavailable | CatalogueUnavailable) and error.retry_after_seconds is not None:
-        return max(_RETRY_AFTER_SECONDS, min(_MAX_RETRY_AFTER_SECONDS, math.ceil(error.retry_after_seconds)))
+        return max(RETRY_AFTER_SECONDS, min(_MAX_RETRY_AFTER_SECONDS, math.ceil(error.retry_after_seconds)))
     return None
 
 

@@ -38,7 +38,7 @@ class RequestLogMiddleware:
             await self._app(scope, receive, send)
             return
         unbind_attempt()
-        response = _Response(send, accept_request_id(Headers(scope=scope).get("x-request-id")))
+        response = ResponseSender(scope, send)
         began = time.perf_counter()
         try:
             with _IN_FLIGHT.track_inprogress(), deadline(self._deadline_seconds):
@@ -54,16 +54,17 @@ class RequestLogMiddleware:
             _record(scope, response.status, time.perf_counter() - began)
 
 
-class _Response:
+class ResponseSender:
     """Passes a response on with the headers that every response has."""
 
-    def __init__(self, send: Send, identifier: str) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
-        self._request_id = identifier
+        self._request_id = accept_request_id(Headers(scope=scope).get("x-request-id"))
         self.status = 0
         """0 until the response has begun."""
 
     async def send(self, message: Message) -> None:
+        """Send a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -73,6 +74,7 @@ class _Response:
         await self._send(message)
 
     async def send_problem(self, problem: Problem, scope: Scope, receive: Receive) -> None:
+        """Send a problem, unless a response has begun."""
         if not self.status:  # a response that has begun can only be cut off
             await problem_response(problem)(scope, receive, self.send)
 

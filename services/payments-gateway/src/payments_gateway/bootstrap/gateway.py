@@ -153,6 +153,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             access_control=_access_control(settings, jwks),
             customer_portal_url=settings.customer_portal_url,
             cors_origins=settings.cors_origins,
+            max_in_flight=settings.max_in_flight,
             deadline_seconds=settings.request_deadline_seconds,
             refusal_pause_seconds=partial(_around, settings.refusal_pause_seconds),
         )

@@ -9,7 +9,8 @@ from pydantic import DirectoryPath, Field, SecretStr, StringConstraints, field_v
 from pydantic_settings import NoDecode
 
 from payments_gateway.settings.backends import BackendSettings, check_length, split_on_commas
-from servicekit.settings import Listen
+from servicekit.load_shedding import DEFAULT_MAX_IN_FLIGHT
+from servicekit.settings import Listen, MaxInFlight
 
 _MIN_PREFIX_LENGTHS: Final = {4: 8, 6: 16}
 """Prefix length of the largest network of proxies that is accepted outside development, by IP version."""
@@ -38,6 +39,11 @@ class GatewaySettings(BackendSettings):
     )
     request_deadline_seconds: float = Field(
         default=25.0, gt=0, le=300, description="A request that takes longer gets a 503."
+    )
+    max_in_flight: MaxInFlight = Field(
+        default=DEFAULT_MAX_IN_FLIGHT,
+        description="Requests in flight from which on every request is refused as `overloaded`; new checkouts from "
+        "half of them, webhooks and what is browsed from three quarters.",
     )
     keep_alive_seconds: int = Field(
         default=75,

@@ -28,7 +28,8 @@ if _version_not_supported:
 class AuditServiceStub:
     """Read access to payment decisions by the creation of their intents, as Stripe lists them. It writes nothing and tells no
     personal data.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     def __init__(self, channel):
@@ -52,7 +53,8 @@ class AuditServiceStub:
 class AuditServiceServicer:
     """Read access to payment decisions by the creation of their intents, as Stripe lists them. It writes nothing and tells no
     personal data.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     def ListPayments(self, request, context):
@@ -93,7 +95,8 @@ def add_AuditServiceServicer_to_server(servicer, server):
 class AuditService:
     """Read access to payment decisions by the creation of their intents, as Stripe lists them. It writes nothing and tells no
     personal data.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     @staticmethod

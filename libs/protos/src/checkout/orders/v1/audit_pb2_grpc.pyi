@@ -29,7 +29,8 @@ GRPC_VERSION: str
 class AuditServiceStub:
     """Read access to payment decisions by the creation of their intents, as Stripe lists them. It writes nothing and tells no
     personal data.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     @_typing.overload
@@ -45,7 +46,8 @@ class AuditServiceStub:
 class AuditServiceAsyncStub(AuditServiceStub):
     """Read access to payment decisions by the creation of their intents, as Stripe lists them. It writes nothing and tells no
     personal data.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -57,7 +59,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Read access to payment decisions by the creation of their intents, as Stripe lists them. It writes nothing and tells no
     personal data.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     @_abc_1.abstractmethod

@@ -29,7 +29,8 @@ class OperatorServiceStub:
     """Settlement of quarantined payments, refunds and failed activations by people, each step recorded with its operator in
     the transaction of its effect. Every rpc is idempotent: a step has an id of the caller's, and is recorded once.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     def __init__(self, channel):
@@ -89,7 +90,8 @@ class OperatorServiceServicer:
     """Settlement of quarantined payments, refunds and failed activations by people, each step recorded with its operator in
     the transaction of its effect. Every rpc is idempotent: a step has an id of the caller's, and is recorded once.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     def ListQuarantine(self, request, context):
@@ -231,7 +233,8 @@ class OperatorService:
     """Settlement of quarantined payments, refunds and failed activations by people, each step recorded with its operator in
     the transaction of its effect. Every rpc is idempotent: a step has an id of the caller's, and is recorded once.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     @staticmethod

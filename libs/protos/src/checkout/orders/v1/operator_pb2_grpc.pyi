@@ -30,7 +30,8 @@ class OperatorServiceStub:
     """Settlement of quarantined payments, refunds and failed activations by people, each step recorded with its operator in
     the transaction of its effect. Every rpc is idempotent: a step has an id of the caller's, and is recorded once.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     @_typing.overload
@@ -84,7 +85,8 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Settlement of quarantined payments, refunds and failed activations by people, each step recorded with its operator in
     the transaction of its effect. Every rpc is idempotent: a step has an id of the caller's, and is recorded once.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -134,7 +136,8 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Settlement of quarantined payments, refunds and failed activations by people, each step recorded with its operator in
     the transaction of its effect. Every rpc is idempotent: a step has an id of the caller's, and is recorded once.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     @_abc_1.abstractmethod

@@ -28,7 +28,8 @@ if _version_not_supported:
 class OrdersServiceStub:
     """Owner of purchases. Every rpc is idempotent: after UNAVAILABLE or no response it may be called again unchanged.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Every rpc may fail with INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and, before anything is
+    begun, with RESOURCE_EXHAUSTED (overloaded).
     """
 
     def __init__(self, channel):
@@ -147,7 +148,8 @@ class OrdersServiceStub:
 class OrdersServiceServicer:
     """Owner of purchases. Every rpc is idempotent: after UNAVAILABLE or no response it may be called again unchanged.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Every rpc may fail with INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and, before anything is
+    begun, with RESOURCE_EXHAUSTED (overloaded).
     """
 
     def RecordPurchase(self, request, context):
@@ -459,7 +461,8 @@ def add_OrdersServiceServicer_to_server(servicer, server):
 class OrdersService:
     """Owner of purchases. Every rpc is idempotent: after UNAVAILABLE or no response it may be called again unchanged.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Every rpc may fail with INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and, before anything is
+    begun, with RESOURCE_EXHAUSTED (overloaded).
     """
 
     @staticmethod

@@ -29,7 +29,8 @@ GRPC_VERSION: str
 class OrdersServiceStub:
     """Owner of purchases. Every rpc is idempotent: after UNAVAILABLE or no response it may be called again unchanged.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Every rpc may fail with INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and, before anything is
+    begun, with RESOURCE_EXHAUSTED (overloaded).
     """
 
     @_typing.overload
@@ -144,7 +145,8 @@ class OrdersServiceStub:
 class OrdersServiceAsyncStub(OrdersServiceStub):
     """Owner of purchases. Every rpc is idempotent: after UNAVAILABLE or no response it may be called again unchanged.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Every rpc may fail with INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and, before anything is
+    begun, with RESOURCE_EXHAUSTED (overloaded).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -255,7 +257,8 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
 class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owner of purchases. Every rpc is idempotent: after UNAVAILABLE or no response it may be called again unchanged.
     Errors carry google.rpc.ErrorInfo (domain "orders") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
-    Every rpc may fail with INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Every rpc may fail with INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and, before anything is
+    begun, with RESOURCE_EXHAUSTED (overloaded).
     """
 
     @_abc_1.abstractmethod

@@ -28,7 +28,8 @@ if _version_not_supported:
 class StripeEventsServiceStub:
     """Owner of the log of handled events, of the events to try again, and of cursors. It holds ids of Stripe's objects only.
     Every rpc is idempotent but for the claims, whose repeat hands out less until the lease ends.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     def __init__(self, channel):
@@ -82,7 +83,8 @@ class StripeEventsServiceStub:
 class StripeEventsServiceServicer:
     """Owner of the log of handled events, of the events to try again, and of cursors. It holds ids of Stripe's objects only.
     Every rpc is idempotent but for the claims, whose repeat hands out less until the lease ends.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     def LogEvents(self, request, context):
@@ -196,7 +198,8 @@ def add_StripeEventsServiceServicer_to_server(servicer, server):
 class StripeEventsService:
     """Owner of the log of handled events, of the events to try again, and of cursors. It holds ids of Stripe's objects only.
     Every rpc is idempotent but for the claims, whose repeat hands out less until the lease ends.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     @staticmethod

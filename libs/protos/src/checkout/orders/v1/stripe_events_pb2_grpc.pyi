@@ -29,7 +29,8 @@ GRPC_VERSION: str
 class StripeEventsServiceStub:
     """Owner of the log of handled events, of the events to try again, and of cursors. It holds ids of Stripe's objects only.
     Every rpc is idempotent but for the claims, whose repeat hands out less until the lease ends.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     @_typing.overload
@@ -59,7 +60,8 @@ class StripeEventsServiceStub:
 class StripeEventsServiceAsyncStub(StripeEventsServiceStub):
     """Owner of the log of handled events, of the events to try again, and of cursors. It holds ids of Stripe's objects only.
     Every rpc is idempotent but for the claims, whose repeat hands out less until the lease ends.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -85,7 +87,8 @@ class StripeEventsServiceAsyncStub(StripeEventsServiceStub):
 class StripeEventsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owner of the log of handled events, of the events to try again, and of cursors. It holds ids of Stripe's objects only.
     Every rpc is idempotent but for the claims, whose repeat hands out less until the lease ends.
-    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request) and UNAVAILABLE (database_unavailable).
+    Errors are those of OrdersService: INVALID_ARGUMENT (invalid_request), UNAVAILABLE (database_unavailable) and
+    RESOURCE_EXHAUSTED (overloaded).
     """
 
     @_abc_1.abstractmethod

@@ -28,6 +28,7 @@ if _version_not_supported:
 class CheckoutSessionServiceStub:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+    Before anything is begun, every rpc may fail with RESOURCE_EXHAUSTED (overloaded).
 
     A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
     CloseAttempt return what is known about it (UnreadableAttempt).
@@ -74,6 +75,7 @@ class CheckoutSessionServiceStub:
 class CheckoutSessionServiceServicer:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+    Before anything is begun, every rpc may fail with RESOURCE_EXHAUSTED (overloaded).
 
     A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
     CloseAttempt return what is known about it (UnreadableAttempt).
@@ -183,6 +185,7 @@ def add_CheckoutSessionServiceServicer_to_server(servicer, server):
 class CheckoutSessionService:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+    Before anything is begun, every rpc may fail with RESOURCE_EXHAUSTED (overloaded).
 
     A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
     CloseAttempt return what is known about it (UnreadableAttempt).

@@ -29,6 +29,7 @@ GRPC_VERSION: str
 class CheckoutSessionServiceStub:
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+    Before anything is begun, every rpc may fail with RESOURCE_EXHAUSTED (overloaded).
 
     A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
     CloseAttempt return what is known about it (UnreadableAttempt).
@@ -79,6 +80,7 @@ class CheckoutSessionServiceStub:
 class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+    Before anything is begun, every rpc may fail with RESOURCE_EXHAUSTED (overloaded).
 
     A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
     CloseAttempt return what is known about it (UnreadableAttempt).
@@ -125,6 +127,7 @@ class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
 class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owner of the attempt. Every rpc is idempotent: a caller that got UNAVAILABLE or no answer may repeat the call.
     Errors carry google.rpc.ErrorInfo (domain "checkout-session") and, for INVALID_ARGUMENT, google.rpc.BadRequest.
+    Before anything is begun, every rpc may fail with RESOURCE_EXHAUSTED (overloaded).
 
     A stored attempt that cannot be decrypted is not lost: it can be read once its key is configured. GetAttempt and
     CloseAttempt return what is known about it (UnreadableAttempt).

@@ -186,7 +186,7 @@ lock-current: $(UV)
 words: .venv/.synced
 	@$(RUN) python -m tests.docs.words
 dockerfiles: .venv/.synced
-	@$(RUN) hadolint $(IMAGES:%=%/Dockerfile)
+	@$(RUN) hadolint $(IMAGES:%=%/Dockerfile) deploy/examples/pgbouncer/Dockerfile
 manifests: .venv/.synced $(MANIFEST_TOOLS)/.synced ## Render the manifests and the chart, and check them
 	@found=$$($(RUN) pytest -q -n 0 tests/deploy 2>&1) || { echo "$$found"; exit 1; }
 mutants-apply: .venv/.synced

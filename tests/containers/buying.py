@@ -1,12 +1,13 @@
 """Purchases at published ports: carts by product, and waits as a browser waits."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import aiohttp
 
-from tests.e2e.harness.shop import Cart, Line, Reply, Shop
+from tests.e2e.harness.shop import Cart, Checkout, Line, Reply, Shop
 
 _OK: Final = 200
 
@@ -19,6 +20,19 @@ async def cart_of(shop: Shop, *slugs: str) -> Cart:
     shipped = any(item["type"] == "one_time" for item in chosen)
     option = min(catalogue["shippingOptions"], key=lambda each: each["amount"])["id"]
     return Cart([Line(item["priceId"]) for item in chosen], shipping_option_id=option if shipped else None)
+
+
+async def buy(shop: Shop, cart: Cart) -> Checkout:
+    """Buy one cart; repeat failed requests with the same idempotency key."""
+    key = str(uuid.uuid4())
+
+    async def granted() -> Reply | None:
+        reply = await shop.initiate(cart, idempotency_key=key)
+        return None if reply.status >= 500 else reply
+
+    checkout = shop.granted(await until(granted))
+    (await shop.pay(checkout)).ok()
+    return checkout
 
 
 async def until(found: Callable[[], Awaitable[Reply | None]], *, seconds: float = 120) -> Reply:

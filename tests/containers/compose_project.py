@@ -85,10 +85,10 @@ class ComposeProject:
                 raise ComposeFailed(f"{service} is not healthy after {seconds:g} s:\n{self.compose('logs', service)}")
             time.sleep(_POLL_SECONDS)
 
-    def sql(self, query: str) -> Any:
+    def sql(self, query: str, *, server: str = "postgres") -> Any:
         """Return the JSON value of a query to the orders database."""
         words = ("psql", "--username=orders", "--dbname=orders", "--tuples-only", "--no-align", f"--command={query}")
-        return json.loads(self.compose("exec", "-T", "postgres", *words))
+        return json.loads(self.compose("exec", "-T", server, *words))
 
     def left(self) -> list[str]:
         """Return the ids of the project's containers, networks and volumes."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,10 +11,10 @@ from typing import Final
 import aiohttp
 import pytest
 
-from tests.containers.buying import cart_of, until, until_completed
+from tests.containers.buying import buy, cart_of, until_completed
 from tests.containers.compose_project import PUBLISHABLE_KEY, ComposeProject
 from tests.e2e.harness.control_api import ControlApi
-from tests.e2e.harness.shop import Cart, Checkout, Reply, Shop
+from tests.e2e.harness.shop import Checkout, Shop
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(400)]
 
@@ -136,19 +135,6 @@ async def buyers_buying(shop: Shop) -> AsyncIterator[list[Checkout]]:
             yield bought
         finally:
             closing.set()
-
-
-async def buy(shop: Shop, cart: Cart) -> Checkout:
-    """Buy one cart; repeat failed requests with the same idempotency key."""
-    key = str(uuid.uuid4())
-
-    async def granted() -> Reply | None:
-        reply = await shop.initiate(cart, idempotency_key=key)
-        return None if reply.status >= 500 else reply
-
-    checkout = shop.granted(await until(granted))
-    (await shop.pay(checkout)).ok()
-    return checkout
 
 
 async def until_bought(bought: list[Checkout], count: int) -> None:

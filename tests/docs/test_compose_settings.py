@@ -17,6 +17,7 @@ from servicekit.settings import ServiceSettings
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 COMPOSE_STRIPE = (ROOT / "docker-compose.stripe.yml").read_text()
+EXAMPLES = {path.stem: path.read_text() for path in (ROOT / "deploy" / "examples").glob("*.yml")}
 EXAMPLE = (ROOT / ".env.example").read_text()
 INTERPOLATION = re.compile(r"\$\{([A-Z_]+):([-?])([^}]*)\}")
 ASSIGNMENT = re.compile(r"^#?([A-Z_]+)=(.*)$", flags=re.MULTILINE)
@@ -50,7 +51,8 @@ class _ComposeLoader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML ships no t
     """YAML with Compose's own tags."""
 
 
-_ComposeLoader.add_constructor("!reset", lambda _loader, _node: None)
+for tag in ("!reset", "!override"):
+    _ComposeLoader.add_constructor(tag, lambda _loader, _node: None)
 
 
 def environment_of(service: str, env: Mapping[str, str]) -> dict[str, str]:
@@ -88,13 +90,22 @@ def test_variables_are_settings_and_required_settings_are_set(service: str) -> N
     assert required - {name for name, value in environment.items() if value} == set()
 
 
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_an_example_sets_settings(name: str) -> None:
+    """Of the service that it sets them for."""
+    services = yaml.load(EXAMPLES[name], Loader=_ComposeLoader)["services"]  # noqa: S506 - a safe loader
+    for service, settings in SETTINGS.items():
+        variables = services.get(service, {}).get("environment", {}).keys()
+
+        assert variables - {settings.variable(field) for field in settings.model_fields} == set()
+
+
 def test_the_example_has_every_variable_and_no_value() -> None:
     """A blank COMPOSE_FILE would be refused by Compose, so that line is a comment with its value."""
     assignments = dict(ASSIGNMENT.findall(EXAMPLE))
+    every_file = "".join([COMPOSE, COMPOSE_STRIPE, *EXAMPLES.values()])
 
-    assert assignments.keys() == {found[0] for found in INTERPOLATION.findall(COMPOSE + COMPOSE_STRIPE)} | {
-        "COMPOSE_FILE"
-    }
+    assert assignments.keys() == {found[0] for found in INTERPOLATION.findall(every_file)} | {"COMPOSE_FILE"}
     assert {name for name, value in assignments.items() if value} == {"COMPOSE_FILE"}
 
 

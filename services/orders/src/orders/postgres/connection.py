@@ -1,6 +1,8 @@
 """Connections to PostgreSQL: the pool, its limits, and the translation of its errors."""
 
+import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -59,10 +61,27 @@ class StatementRejected(Exception):
 async def open_session(url: str, **options: Any) -> Any:
     """Connect with asyncpg to a server that takes writes, unless the URL has another target_session_attrs.
 
-    `url` is a libpq URL: postgresql://user@host:port/database. The options are asyncpg's.
+    `url` is a libpq URL: postgresql://user@host:port/database. The options are asyncpg's. Connects to all hosts at
+    once: one after the other, a host that does not answer would use up the time for the others.
     """
-    # asyncpg parses the URL itself, so every libpq parameter works: sslmode, several hosts.
-    return await asyncpg.connect(url, **({"target_session_attrs": _target_session_attrs(url)} | options))
+    options = {"target_session_attrs": _target_session_attrs(url)} | options
+    # asyncpg parses the rest of the URL, so every libpq parameter works, such as sslmode.
+    attempts = {asyncio.ensure_future(asyncpg.connect(each, **options)) for each in _url_of_each_host(url)}
+    pending, session = attempts, None
+    try:
+        while session is None and pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            session = next((each.result() for each in done if not each.exception()), None)
+        return session or done.pop().result()
+    finally:
+        for attempt in attempts:
+            attempt.cancel()
+            attempt.add_done_callback(lambda ended: _discard(ended, session))
+
+
+def _discard(attempt: "asyncio.Future[Any]", chosen: Any) -> None:
+    if not attempt.cancelled() and not attempt.exception() and attempt.result() is not chosen:
+        attempt.result().terminate()
 
 
 async def open_verified_session(url: str, settings: dict[str, str], **options: Any) -> Any:
@@ -223,6 +242,11 @@ def _is_encoding_error(error: exc.DBAPIError) -> bool:
 
 def _is_transient(sqlstate: str | None) -> bool:
     return sqlstate is None or sqlstate[:2] in _TRANSIENT_CLASSES or sqlstate in _TRANSIENT_CODES
+
+
+def _url_of_each_host(url: str) -> list[str]:
+    found = re.fullmatch(r"(\w+://(?:[^/?#@]*@)?)([^/?#]*)(.*)", url)
+    return [url] if found is None else [f"{found[1]}{host}{found[3]}" for host in found[2].split(",")]
 
 
 def _target_session_attrs(url: str) -> str | None:

@@ -14,7 +14,11 @@ from typing import Any, Final
 import yaml
 
 ROOT: Final = Path(__file__).parent.parent.parent
-_OPTIONAL: Final = {"PrometheusRule": "monitoring", "ServiceMonitor": "monitoring"}
+_OPTIONAL: Final = {
+    "ExternalSecret": "externalSecrets.enabled",
+    "PrometheusRule": "monitoring",
+    "ServiceMonitor": "monitoring",
+}
 _MARK: Final = re.compile(r"'?@@(.+?)@@'?")
 _SETTINGS: Final = re.compile(r"^( *)- '?@@settings (\S+)@@'?\n", re.MULTILINE)
 _RANGE: Final = """{0}{{{{- range $name, $value := index .Values.settings "{1}" }}}}
@@ -39,6 +43,7 @@ def main(folder: Path) -> None:
         "host": _HOST,
         "image": {},
         "monitoring": True,
+        "externalSecrets": {"enabled": True},
         "settings": {},
         "resources": {},
         "maxReplicas": {},
@@ -63,6 +68,9 @@ def with_values(resource: Any, values: Values) -> Any:
         case "Job":
             _process(resource, values)
             resource["metadata"]["name"] = name.replace(values["image"]["tag"], "@@.Values.image.tag@@")
+        case "ExternalSecret":
+            values["externalSecrets"]["store"] = resource["spec"]["secretStoreRef"]
+            resource["spec"]["secretStoreRef"] = "@@.Values.externalSecrets.store | toJson@@"
         case "HorizontalPodAutoscaler":
             values["maxReplicas"][name] = resource["spec"]["maxReplicas"]
             resource["spec"]["maxReplicas"] = f'@@index .Values.maxReplicas "{name}"@@'

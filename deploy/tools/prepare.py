@@ -18,6 +18,43 @@ _CUSTOM: Final = {
     "cert-manager.io/v1": ("cloudcoil.models.cert_manager.v1", ("Certificate", "Issuer")),
     "monitoring.coreos.com/v1": ("cloudcoil.models.prometheus_operator.v1", ("PrometheusRule", "ServiceMonitor")),
 }
+_OBJECT_NAME: Final = {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "maxLength": 253}
+_KEY: Final = {"type": "string", "pattern": r"^[-._a-zA-Z0-9]+$", "maxLength": 253}
+_TEXT: Final = {"type": "string", "minLength": 1}
+_EXTERNAL_SECRET: Final = {
+    "type": "object",
+    "properties": {
+        "apiVersion": {"const": "external-secrets.io/v1"},
+        "kind": {"const": "ExternalSecret"},
+        "metadata": {"type": "object"},
+        "spec": {
+            "properties": {
+                "refreshInterval": {"type": "string", "pattern": r"^(\d+(h|m|s))+$"},
+                "secretStoreRef": {
+                    "properties": {"kind": {"enum": ["ClusterSecretStore", "SecretStore"]}, "name": _OBJECT_NAME},
+                    "required": ["name"],
+                },
+                "target": {"properties": {"name": _OBJECT_NAME}, "required": ["name"]},
+                "data": {
+                    "type": "array",
+                    "items": {
+                        "properties": {
+                            "secretKey": _KEY,
+                            "remoteRef": {
+                                "properties": {"key": _TEXT, "property": _TEXT, "version": _TEXT},
+                                "required": ["key"],
+                            },
+                        },
+                        "required": ["secretKey", "remoteRef"],
+                    },
+                },
+            },
+            "required": ["secretStoreRef", "target", "data"],
+        },
+    },
+    "required": ["spec"],
+}
+"""The fields of the operator's definition that are used here: no package has its models."""
 
 
 def unpack_helm() -> None:
@@ -57,6 +94,7 @@ def main() -> None:
     schemas = {
         f"{version}/{kind}": schema_of(module, kind) for version, (module, kinds) in _CUSTOM.items() for kind in kinds
     }
+    schemas["external-secrets.io/v1/ExternalSecret"] = strict(_EXTERNAL_SECRET)
     (_ENVIRONMENT / "custom-resources.json").write_text(json.dumps(schemas))
 
 

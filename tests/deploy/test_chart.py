@@ -54,6 +54,7 @@ def test_the_chart_renders_what_kustomize_renders() -> None:
         ("host=other.example", "Ingress", "other.example"),
         ("settings.orders.ORDERS_LOG_LEVEL=DEBUG", "Deployment", "ORDERS_LOG_LEVEL"),
         ("redis.cidr=10.9.0.0/16", "NetworkPolicy", "10.9.0.0/16"),
+        ("externalSecrets.store.name=vault", "ExternalSecret", "'name': 'vault'"),
         ("maxReplicas.orders=9", "HorizontalPodAutoscaler", "'maxReplicas': 9"),
     ],
 )
@@ -62,8 +63,14 @@ def test_a_value_arrives(option: str, kind: str, shown: str) -> None:
     assert any(shown in str(each) for (found, _), each in template("--set", option).items() if found == kind)
 
 
-def test_monitoring_is_optional() -> None:
-    """A cluster without the Prometheus operator does not know its kinds."""
-    kinds = {kind for kind, _ in template("--set", "monitoring=false")}
-
-    assert kinds & {"PrometheusRule", "ServiceMonitor"} == set()
+@pytest.mark.parametrize(
+    ("option", "kinds"),
+    [
+        ("monitoring=false", {"PrometheusRule", "ServiceMonitor"}),
+        ("externalSecrets.enabled=false", {"ExternalSecret"}),
+    ],
+)
+def test_kinds_of_an_operator_are_optional(option: str, kinds: set[str]) -> None:
+    """A cluster without the operator does not know them."""
+    assert kinds <= {kind for kind, _ in template()}
+    assert {kind for kind, _ in template("--set", option)} & kinds == set()

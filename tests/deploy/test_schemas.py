@@ -17,7 +17,16 @@ def test_an_overlay_is_valid(overlay: str) -> None:
     assert violations(render(overlay)) == ""
 
 
-@pytest.mark.parametrize("key", ["minReadySeconds", "matchLabelKeys"])
-def test_an_unknown_key_is_a_violation(key: str) -> None:
+@pytest.mark.parametrize(
+    ("overlay", "key"),
+    [
+        ("local", "minReadySeconds"),
+        ("local", "matchLabelKeys"),
+        ("production", "dnsNames"),
+        ("production", "remoteRef"),
+        ("production", "secretStoreRef"),
+    ],
+)
+def test_an_unknown_key_is_a_violation(overlay: str, key: str) -> None:
     """A cluster would drop it, and the manifest would not do what it says."""
-    assert "misspelt" in violations(render("local").replace(key, f"misspelt{key}", 1))
+    assert "misspelt" in violations(render(overlay).replace(key, f"misspelt{key}", 1))

@@ -1,5 +1,4 @@
 from collections import Counter
-from collections.abc import Sequence
 
 import pytest
 
@@ -9,7 +8,7 @@ from payments_gateway.settings.gateway import GatewaySettings
 from payments_gateway.settings.reconciler import ReconcilerSettings
 from servicekit.settings import ServiceSettings
 
-from .rendering import OURS, OVERLAYS, Resource, of_kind, workloads
+from .rendering import OURS, OVERLAYS, of_kind, workloads
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
     "checkout-session": CheckoutSessionSettings,
@@ -96,15 +95,23 @@ def test_no_config_map_holds_anything(overlay: str) -> None:
     assert list(of_kind(overlay, "ConfigMap")) == []
 
 
-def test_the_local_secrets_hold_what_is_referenced() -> None:
-    """The local overlay makes its own Secrets; production's come from elsewhere."""
+def test_secrets_hold_what_is_referenced() -> None:
+    """Those that the local overlay makes, and those that External Secrets makes in production: nothing else there."""
     made = {each["metadata"]["name"]: set(each["data"]) for each in of_kind("local", "Secret")}
+    external = {
+        each["spec"]["target"]["name"]: {entry["secretKey"] for entry in each["spec"]["data"]}
+        for each in of_kind("production", "ExternalSecret")
+    }
 
-    for workload in workloads("local").values():
-        for reference in secret_references(workload.env):
-            assert reference["key"] in made[reference["name"]], workload.name
+    for name, keys in referenced("local").items():
+        assert keys <= made[name], name
+    assert external == referenced("production")
 
 
-def secret_references(env: Sequence[Resource]) -> list[Resource]:
-    """Return the references to Secrets of an environment."""
-    return [each["valueFrom"]["secretKeyRef"] for each in env if "valueFrom" in each]
+def referenced(overlay: str) -> dict[str, set[str]]:
+    """Return the keys that workloads read of each Secret."""
+    found: dict[str, set[str]] = {}
+    for workload in workloads(overlay).values():
+        for reference in (each["valueFrom"]["secretKeyRef"] for each in workload.env if "valueFrom" in each):
+            found.setdefault(reference["name"], set()).add(reference["key"])
+    return found

@@ -140,7 +140,7 @@ test-containers-long: .venv/.synced images ## Run long tests on containers: kill
 	@$(CONTAINER_PYTEST) -n 2 --dist loadfile -m long $(LONG_ON_CONTAINERS)
 
 .PHONY: test-mutants
-test-mutants: .venv/.synced mutants-apply ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …"; LEAVE_OUT=folder; MINUTES=10)
+test-mutants: .venv/.synced $(MANIFEST_TOOLS)/.synced mutants-apply ## Remove each guard in turn and see its test fail (CHANGED=1: those that differ from main; MUTANTS="name …"; LEAVE_OUT=folder; MINUTES=10)
 	@$(RUN) python -m tests.mutants $(if $(CHANGED),--changed $(BREAKING_AGAINST)) $(LEAVE_OUT:%=--leave-out %) $(MINUTES:%=--minutes %) $(MUTANTS)
 
 .PHONY: test-faults

@@ -92,6 +92,7 @@ def _run(mutants: Sequence[Mutant], ends_at: float = math.inf) -> int:
 def why_survived(mutant: Mutant, tree: Path, copy: Path) -> str:
     """Run the mutant's test on a mutated copy of the tree; return an empty string if it failed as expected."""
     shutil.copytree(tree, copy, copy_function=os.link)
+    (copy / ".tools").symlink_to(ROOT / ".tools")  # Tests of manifests call kustomize.
     texts: dict[Path, str] = {}
     mutant.apply(copy, texts)
     for path, text in texts.items():

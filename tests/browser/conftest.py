@@ -22,7 +22,7 @@ from .harness.storefront import Storefront
 
 _HERE: Final = Path(__file__).parent
 _WAIT_MILLISECONDS: Final = 10_000
-_GATEWAY: Final = {**USUAL, "CATALOGUE_PAUSE_SECONDS": "0"}
+_GATEWAY: Final = {**USUAL, "CATALOGUE_REFRESH_SECONDS": "2"}
 _FAILED: Final = pytest.StashKey[bool]()
 OpenShop = Callable[[], Awaitable[Storefront]]
 

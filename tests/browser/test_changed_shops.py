@@ -1,12 +1,13 @@
 """Prices and products that change while a buyer has them in the cart."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from playwright.async_api import expect
 
 from tests.e2e.harness.products import BillingInterval, Price, Product, create_prices, until_on_sale
-from tests.e2e.harness.shop import Cart, Line, Shop
 from tests.e2e.harness.system import System
 
 from .conftest import OpenShop
@@ -23,7 +24,7 @@ async def test_the_price_has_changed(open_shop: OpenShop, purchases: Purchases, 
         await shop.go_to_checkout("Tide table")
         await shop.fill_details()
         await system.stripe.v1.prices.update_async(price.id, {"metadata": {"trial_days": "0"}})
-        await _read_catalogue_again(system)
+        await _until_catalogue(system, lambda items: items[price.id]["recurring"]["trialDays"] == 0)
         await shop.press_continue()
 
         await shop.is_told("price has changed", "not been charged")
@@ -43,7 +44,7 @@ async def test_an_item_is_gone(open_shop: OpenShop, purchases: Purchases, system
         await shop.fill_details()
         shop.recorder.expect_status(409)
         await system.stripe.v1.prices.update_async(price.id, {"active": False})
-        await _read_catalogue_again(system)
+        await _until_catalogue(system, lambda items: price.id not in items)
         await shop.press_continue()
 
         await shop.is_told("not on sale any more", "not been charged")
@@ -96,15 +97,11 @@ async def _on_sale(system: System, product: Product) -> AsyncIterator[Price]:
         await until_on_sale([gateway], [price])
     yield price
     await system.stripe.v1.prices.update_async(price.id, {"active": False})
-    await _read_catalogue_again(system)
+    await _until_catalogue(system, lambda items: price.id not in items)
 
 
-async def _read_catalogue_again(system: System) -> None:
-    async with system.shop() as gateway:
-        await _refuse_unknown(gateway)
-
-
-async def _refuse_unknown(gateway: Shop) -> None:
-    # A cart with an unknown price makes the gateway read the catalogue again.
-    reply = await gateway.initiate(Cart([Line("price_that_does_not_exist")]))
-    assert reply.problem == "cart_not_for_sale"
+async def _until_catalogue(system: System, shows: Callable[[Mapping[str, Any]], bool]) -> None:
+    """Wait until the gateway has read Stripe's prices again, and shows this."""
+    async with system.shop() as gateway, asyncio.timeout(20):
+        while not shows({item["priceId"]: item for item in (await gateway.catalogue()).ok()["items"]}):  # noqa: ASYNC110 — polls a server
+            await asyncio.sleep(0.1)

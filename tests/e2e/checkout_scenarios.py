@@ -134,7 +134,7 @@ class BeginCompleted(BeginPaid):
 class BeginWithNewPrice(Begin):
     """A buyer wants a price that was created just now."""
 
-    calls: ClassVar[Calls] = (Call.LIST_PRICES, Call.LIST_SHIPPING_RATES, *Begin.calls)
+    calls: ClassVar[Calls] = (Call.RETRIEVE_PRICE, *Begin.calls)
 
     async def arrange(self) -> None:
         """Create the price."""
@@ -142,6 +142,10 @@ class BeginWithNewPrice(Begin):
             {"product_data": {"name": "Something new"}, "currency": "usd", "unit_amount": self.amount}
         )
         self.cart = Cart([Line(price.id)])
+
+    def stripe_id(self, _call: Call) -> str:
+        """Return the price."""
+        return self.cart.lines[0].price_id
 
 
 class Replace(Begin):

@@ -97,8 +97,6 @@ class Queue(Enum):
     """Rows of one queue run one after the other; the rest run concurrently."""
 
     NONE = auto()
-    CATALOGUE = auto()
-    """All requests share the refresh of the catalogue."""
     CUSTOMERS = auto()
     """The request that creates a customer has no parameters."""
     RATE_LIMITED = auto()
@@ -205,10 +203,7 @@ RETRIEVE_SETUP: Final = Target(BeginSubscriptionAgain, Call.RETRIEVE_SETUP, _OPE
 CREATE_CUSTOMER: Final = Target(BeginFirstSubscription, Call.CREATE_CUSTOMER, _NOTHING, _NOTHING)
 UPDATE_CUSTOMER: Final = Target(BeginFirstSubscription, Call.UPDATE_CUSTOMER, _NOTHING, _NOTHING)
 PUT_CUSTOMER: Final = Target(BeginFirstSubscription, Call.PUT_CUSTOMER, _NOTHING, _NOTHING)
-CATALOGUE_TARGETS: Final = (
-    Target(BeginWithNewPrice, Call.LIST_PRICES, _NOTHING, _NOTHING),
-    Target(BeginWithNewPrice, Call.LIST_SHIPPING_RATES, _NOTHING, _NOTHING),
-)
+RETRIEVE_PRICE: Final = Target(BeginWithNewPrice, Call.RETRIEVE_PRICE, _NOTHING, _NOTHING)
 
 GRPC_FAULTS: Final = tuple(
     fault
@@ -278,7 +273,7 @@ def _row(target: Target, fault: FaultKind, **differing: Any) -> Row:
 def _rows() -> Iterator[Row]:
     for target in GRPC_TARGETS:
         yield from (_row(target, fault) for fault in GRPC_FAULTS)
-    for target in (CREATE, CANCEL, *RETRIEVE_INTENT_TARGETS, *REFUND_TARGETS):
+    for target in (CREATE, CANCEL, RETRIEVE_PRICE, *RETRIEVE_INTENT_TARGETS, *REFUND_TARGETS):
         yield from (_row(target, fault) for fault in _STRIPE_FAULTS)
         yield _row(target, _RATE_LIMITED_ONCE, queue=Queue.RATE_LIMITED)
     yield from _customer_rows()
@@ -287,9 +282,6 @@ def _rows() -> Iterator[Row]:
     yield _row(CREATE, _RATE_LIMITED, queue=Queue.RATE_LIMITED)
     for target in REFUND_TARGETS:
         yield _row(target, _RATE_LIMITED, queue=Queue.RATE_LIMITED, only_long=True)
-    for target in CATALOGUE_TARGETS:
-        quick = (fault for fault in _STRIPE_FAULTS if not fault.kind.startswith("hold"))
-        yield from (_row(target, fault, queue=Queue.CATALOGUE) for fault in quick)
     for target in (CANCEL, CANCEL_SETUP):
         yield from (_row(target, fault) for fault in _POST_FAULTS)
         yield _row(target, StripeFault("error_after", AFTER, UNAVAILABLE))

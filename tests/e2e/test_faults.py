@@ -108,7 +108,6 @@ async def runs(request: pytest.FixtureRequest, environment: Environment, undistu
             *(
                 _run_queue(environment, door, [run for run in all_runs if run.row.queue is queue])
                 for queue, door in (
-                    (Queue.CATALOGUE, environment.shop),
                     (Queue.CUSTOMERS, environment.shop),
                     (Queue.RATE_LIMITED, second_gateway),
                 )

@@ -57,8 +57,7 @@ CASES: Final = [
     for kind, index in (*CALLS, *BILLING_CALLS)
 ]
 NEVER_KILLED_AT: Final = {
-    OutgoingCall.LIST_PRICES: "the catalogue is refreshed in the background",
-    OutgoingCall.LIST_SHIPPING_RATES: "the same",
+    OutgoingCall.RETRIEVE_PRICE: "changes nothing",
     OutgoingCall.LIST_ORDERS: "changes nothing",
     OutgoingCall.GET_ORDER: "changes nothing",
     OutgoingCall.GET_SUBSCRIPTION: "changes nothing",

@@ -31,7 +31,6 @@ SHORT: Final = {
     "STRIPE_BUDGET_SECONDS": "2.8",
     "STRIPE_MAX_CONCURRENT": "400",
     "CATALOGUE_REFRESH_SECONDS": "3600",
-    "CATALOGUE_PAUSE_SECONDS": "0",
 }
 LONG: Final = {
     # A held call must not time out before the gateway is killed.

@@ -91,25 +91,6 @@ async def test_a_refresh_waits_for_a_load_that_starts_after_it() -> None:
         assert cache.current() == 3
 
 
-@pytest.mark.parametrize("failure", [None, ConnectionError()])
-async def test_a_recent_load_saves_another(failure: ConnectionError | None) -> None:
-    """The running load counts, and so does one that ended less than a pause ago, with its failure."""
-    source = Source()
-    async with loaded(source) as cache:
-        source.failure = failure
-        source.released.clear()
-        waiting = [asyncio.create_task(cache.refresh_unless_recent()) for _ in range(20)]
-        await until(lambda: source.loads == 2)
-        waiting += [asyncio.create_task(cache.refresh_unless_recent()) for _ in range(20)]
-        await asyncio.sleep(0)
-        source.released.set()
-
-        succeeded = {*await asyncio.gather(*waiting), await cache.refresh_unless_recent()}
-
-    assert succeeded == {failure is None}
-    assert source.loads == 2
-
-
 async def test_the_rate_of_loads_is_bounded_however_many_callers_ask() -> None:
     """A pause passes between two loads."""
     source = Source()

@@ -32,8 +32,7 @@ class OutgoingCall(StrEnum):
     GET_DISPUTE = f"{_ORDERS}/GetDispute"
     APPLY_DISPUTE = f"{_ORDERS}/ApplyDispute"
     LOG_EVENTS = "/checkout.orders.v1.StripeEventsService/LogEvents"
-    LIST_PRICES = "GET /v1/prices"
-    LIST_SHIPPING_RATES = "GET /v1/shipping_rates"
+    RETRIEVE_PRICE = "GET /v1/prices/{id}"
     CREATE_INTENT = "POST /v1/payment_intents"
     RETRIEVE_INTENT = "GET /v1/payment_intents/{id}"
     CANCEL_INTENT = "POST /v1/payment_intents/{id}/cancel"
@@ -59,7 +58,5 @@ class OutgoingCall(StrEnum):
         return not self.startswith("/")
 
 
-BACKGROUND_CALLS: Final = frozenset(
-    {OutgoingCall.LIST_PRICES, OutgoingCall.LIST_SHIPPING_RATES, OutgoingCall.LOG_EVENTS}
-)
+BACKGROUND_CALLS: Final = frozenset({"GET /v1/prices", "GET /v1/shipping_rates", OutgoingCall.LOG_EVENTS})
 """Calls that belong to no request: the catalogue is refreshed and handled events are logged in the background."""

@@ -95,14 +95,6 @@ async def create_prices(client: stripe.StripeClient, products: Iterable[Product]
     return [price for prices in created for price in prices]
 
 
-async def create_shipping_rate(client: stripe.StripeClient, *, name: str, amount: int, currency: str) -> str:
-    """Create a shipping rate and return its id."""
-    created = await client.v1.shipping_rates.create_async(
-        {"display_name": name, "type": "fixed_amount", "fixed_amount": {"amount": amount, "currency": currency}}
-    )
-    return created.id
-
-
 async def until_on_sale_everywhere(system: System, prices: Iterable[Price]) -> None:
     """Wait until every gateway sells these prices."""
     async with AsyncExitStack() as opened:
@@ -115,7 +107,7 @@ async def until_on_sale(shops: Iterable[Shop], prices: Iterable[Price], *, secon
     """Wait until each shop's gateway lists these prices."""
     wanted, deadline = {price.id for price in prices}, time.monotonic() + seconds
     for shop in shops:
-        while not wanted <= await _on_sale(shop):
+        while not wanted <= await _on_sale(shop, wanted):
             assert time.monotonic() < deadline, f"{len(wanted)} prices are not on sale within {seconds:g} s"
             await asyncio.sleep(0.1)
 
@@ -233,7 +225,7 @@ async def _create_price(
     return Price(price.id, product.id, product.name, unit_amount, currency, billing)
 
 
-async def _on_sale(shop: Shop) -> set[str]:
-    # A cart with an unknown price makes the gateway read the catalogue again.
-    await shop.initiate(Cart([Line(_NO_SUCH_PRICE)]))
+async def _on_sale(shop: Shop, wanted: set[str]) -> set[str]:
+    # A cart makes the gateway look new prices up. The unknown one keeps it from beginning a checkout.
+    await shop.initiate(Cart([Line(price_id) for price_id in (*wanted, _NO_SUCH_PRICE)]))
     return {item["priceId"] for item in (await shop.catalogue()).ok()["items"]}

@@ -56,7 +56,6 @@ class RefreshingCache(Generic[T]):
         self._value: T | None = None
         self._loaded_at = self._ended_at = float("-inf")
         self._error: BaseException | None = None
-        self._running: _Load | None = None
         self._next = _Load()
         self._requested = asyncio.Event()
         self._waiters = 0
@@ -75,18 +74,14 @@ class RefreshingCache(Generic[T]):
         """Return the value; None if it was never loaded or is too old. Its age counts from the start of its load."""
         return self._value if self._monotonic() - self._loaded_at <= self._max_age_seconds else None
 
+    def amend(self, value: T) -> None:
+        """Hold a value that was made of the held one, until the next load. Its age stays."""
+        self._value = value
+
     async def refresh(self) -> bool:
         """Wait for a load that starts after this call. Return False if it failed, or if too many callers wait."""
         self._requested.set()
         return await self._wait_for(self._next)
-
-    async def refresh_unless_recent(self) -> bool:
-        """Like `refresh`, but content with the running load, or with one that ended less than a pause ago."""
-        if self._running is not None:
-            return await self._wait_for(self._running)
-        if self._monotonic() - self._ended_at < self._pause_seconds:
-            return self._error is None
-        return await self.refresh()
 
     @asynccontextmanager
     async def refresh_in_background(self) -> AsyncIterator[None]:
@@ -118,7 +113,7 @@ class RefreshingCache(Generic[T]):
                     await self._requested.wait()
 
     async def _load_once(self) -> None:
-        running = self._running = self._next
+        running = self._next
         self._next = _Load()
         self._requested.clear()
         started = self._monotonic()
@@ -133,7 +128,6 @@ class RefreshingCache(Generic[T]):
         finally:
             self._error = running.error
             self._ended_at = self._monotonic()
-            self._running = None
             running.ended.set()
 
     def _log_failure(self, error: Exception) -> None:

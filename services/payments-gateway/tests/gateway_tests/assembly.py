@@ -69,7 +69,12 @@ class Gateway:
         self.source = FakeCatalogueSource(SHOP)
         self.ids = AttemptIds([ATTEMPT_ID_SECRET])
         self.catalogue = CatalogueCache(
-            self.source, refresh_seconds=3600, max_age_seconds=7200, pause_seconds=0.01, monotonic=self.clock.seconds
+            self.source,
+            refresh_seconds=3600,
+            max_age_seconds=7200,
+            pause_seconds=0.01,
+            unknown_seconds=0.5,
+            monotonic=self.clock.seconds,
         )
         self.open_payments = OpenPayments(self.billing, wired(self.wire, "payments", payments or self.intents))
         self.activation = Activation(self.subscriptions, self.billing, self.open_payments, now=self.clock.now)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from payments_gateway.checkout.customers import EmailRefused
 from payments_gateway.domain.attempts import IntentKind, IntentRef, Recurring
-from payments_gateway.domain.catalogue import Catalogue
+from payments_gateway.domain.catalogue import Catalogue, Price
 from payments_gateway.domain.intents import (
     PAYABLE_STATUSES,
     CustomerMissing,
@@ -37,6 +37,7 @@ class FakeCatalogueSource:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.reads = 0
+        self.looked_up: list[str] = []
         self.failure: Exception | None = None
         self.released = asyncio.Event()
         self.released.set()
@@ -47,6 +48,13 @@ class FakeCatalogueSource:
         if self.failure is not None:
             raise self.failure
         return self.catalogue
+
+    async def find_price(self, price_id: str) -> Price | None:
+        self.looked_up.append(price_id)
+        await self.released.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self.catalogue.prices.get(price_id)
 
 
 class FakeStripeCustomers:

@@ -165,7 +165,6 @@ def _catalogue_cache(settings: GatewaySettings, client: stripe.StripeClient) -> 
         StripeCatalogue(client),
         refresh_seconds=settings.catalogue_refresh_seconds,
         max_age_seconds=settings.catalogue_max_age_seconds,
-        pause_seconds=settings.catalogue_pause_seconds,
         monotonic=time.monotonic,
     )
 

@@ -92,9 +92,6 @@ class GatewaySettings(BackendSettings):
     catalogue_refresh_seconds: float = Field(
         default=30.0, gt=0, description="Interval at which prices are read from Stripe in the background."
     )
-    catalogue_pause_seconds: float = Field(
-        default=2.0, ge=0, description="Least time between two reads, however many carts have unknown prices."
-    )
     catalogue_max_age_seconds: float = Field(
         default=3600.0, gt=0, description="Age at which prices that could not be refreshed are no longer used."
     )

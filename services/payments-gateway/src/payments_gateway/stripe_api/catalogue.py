@@ -13,7 +13,7 @@ from payments_gateway.domain.attempts import Interval, Recurring
 from payments_gateway.domain.catalogue import Catalogue, Price, ShippingRate
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import StripeUnavailable
-from payments_gateway.stripe_api.calls import UNREADABLE
+from payments_gateway.stripe_api.calls import UNREADABLE, is_missing
 from payments_gateway.stripe_api.fields import is_usable_name, shortened
 
 _log = logging.getLogger(__name__)
@@ -46,17 +46,30 @@ class StripeCatalogue:
         except stripe.StripeError:  # a rejection; StripeHttp raises its own errors
             raise StripeUnavailable from None
 
+    async def find_price(self, price_id: str) -> Price | None:
+        """Read an active price; None if there is none, or it is unreadable. Raises StripeUnavailable."""
+        try:
+            shown = await self._v1.prices.retrieve_async(price_id, {"expand": ["product"]})
+        except stripe.StripeError as error:
+            if isinstance(error, stripe.InvalidRequestError) and is_missing(error):
+                return None
+            raise StripeUnavailable from None
+        return _read(shown, price_from_stripe) if shown.active else None
+
 
 async def _readable(listed: Any, read: Callable[[Mapping[str, Any]], Item | None]) -> AsyncIterator[Item]:
     """Yield the readable objects of a list: an unreadable one must not close the whole shop."""
     async for shown in listed.auto_paging_iter():
-        try:
-            item = read(shown.to_dict())
-        except UNREADABLE:
-            _log.exception("Stripe object cannot be read and is not sold", extra={"stripe_id": shown.id})
-            continue
-        if item is not None:
+        if (item := _read(shown, read)) is not None:
             yield item
+
+
+def _read(shown: Any, read: Callable[[Mapping[str, Any]], Item | None]) -> Item | None:
+    try:
+        return read(shown.to_dict())
+    except UNREADABLE:
+        _log.exception("Stripe object cannot be read and is not sold", extra={"stripe_id": shown.id})
+        return None
 
 
 def price_from_stripe(fields: Mapping[str, Any]) -> Price:

@@ -17,6 +17,7 @@ OPERATIONS: Final = frozenset(
         "GET /v1/payment_intents/{id}",
         "POST /v1/payment_intents/{id}/cancel",
         "GET /v1/prices",
+        "GET /v1/prices/{id}",
         "GET /v1/refunds",
         "POST /v1/refunds",
         "GET /v1/refunds/{id}",

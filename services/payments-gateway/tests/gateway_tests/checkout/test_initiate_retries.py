@@ -39,7 +39,7 @@ async def sell(gateway: Gateway, price_id: str) -> None:
     """Sell nothing but one thing, at another price."""
     gateway.source.catalogue = catalogue(price(price_id, 999))
     gateway.clock.advance(1)
-    await gateway.catalogue.with_prices(["price_that_makes_it_load"])
+    await gateway.catalogue._cache.refresh()
 
 
 def exhaust_all_keys(gateway: Gateway) -> None:

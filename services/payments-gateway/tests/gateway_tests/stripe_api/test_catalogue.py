@@ -191,3 +191,41 @@ async def test_a_failure_on_any_page_fails_the_read(stand_in: StripeStandIn, fai
 
     with pytest.raises(StripeUnavailable):
         await StripeCatalogue(stand_in.client).read()
+
+
+async def test_one_price_is_retrieved_with_its_product(stand_in: StripeStandIn) -> None:
+    """One request."""
+    stand_in.answer(PRICE)
+
+    found = await StripeCatalogue(stand_in.client).find_price("price_mug")
+
+    assert found == price_from_stripe(PRICE)
+    [sent] = stand_in.sent
+    assert (sent.path, sent.fields) == ("/v1/prices/price_mug", {"expand[0]": "product"})
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {**PRICE, "active": False}),
+        (200, {**PRICE, "product": "prod_not_expanded"}),
+        (404, {"error": {"type": "invalid_request_error", "code": "resource_missing"}}),
+    ],
+)
+async def test_a_price_that_is_not_on_sale_is_not_found(
+    stand_in: StripeStandIn, status: int, body: dict[str, Any]
+) -> None:
+    """Inactive, unreadable, or not there."""
+    stand_in.answer(body, status=status)
+
+    assert await StripeCatalogue(stand_in.client).find_price("price_mug") is None
+
+
+async def test_a_price_that_cannot_be_looked_up_is_not_missing(stand_in: StripeStandIn) -> None:
+    """Stripe refused the request, or failed."""
+    stand_in.refuse(400, "invalid_request_error")
+    stand_in.refuse(500, "api_error")
+
+    for _ in range(2):
+        with pytest.raises(StripeUnavailable):
+            await StripeCatalogue(stand_in.client).find_price("price_mug")

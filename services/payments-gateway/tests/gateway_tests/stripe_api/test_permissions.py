@@ -64,6 +64,7 @@ CALLS: Final[list[tuple[set[str], Call]]] = [
     ({"charge"}, lambda api: StripeRefunds(api).list_refund_ids(RefundOwner.CHARGE, "ch_1")),
     ({"dispute", "payment_intent"}, lambda api: StripeDisputes(api).retrieve("dp_1")),
     ({"plan", "product", "shipping_rate"}, lambda api: StripeCatalogue(api).read()),
+    ({"plan", "product"}, lambda api: StripeCatalogue(api).find_price("price_1")),
     ({"customer_portal"}, lambda api: StripePortalSessions(api).create("cus_1", None)),
     ({"event"}, lambda api: StripeEvents(api).list_between(EPOCH, EPOCH, None)),
     ({"payment_intent", "charge"}, lambda api: StripePaidIntents(api).page(PAYMENTS, None)),

@@ -126,7 +126,12 @@ async def _measure(system: System, shop: Shop, control_api: ControlApi, limit: i
 
 def _check_refusals(begun: Sequence[Answer]) -> None:
     refused = [answer.reply for answer in begun if not answer.is_ok]
-    assert {(reply.status, reply.problem) for reply in refused} == {(503, "temporarily_unavailable")}
+    # On a busy machine so many wait for their turn at Stripe that the gateway has no slot for another one.
+    assert {(reply.status, reply.problem) for reply in refused} <= {
+        (503, "temporarily_unavailable"),
+        (503, "overloaded"),
+    }
+    assert refused
     assert all(1 <= int(reply.headers["Retry-After"]) <= LONGEST_SECONDS for reply in refused)
     assert max(answer.seconds for answer in begun) < LONGEST_SECONDS
 

@@ -9,9 +9,10 @@ _UNDER_LOAD: Final = {
     "STRIPE_BUDGET_SECONDS": "40",
     "REQUEST_DEADLINE_SECONDS": "60",
     "CATALOGUE_REFRESH_SECONDS": "3600",
+    "MAX_IN_FLIGHT": "1000",
 }
 UNDER_LOAD: Final = {
-    # By process: no request of a load test times out.
+    # By process: no request of a load test times out, or is refused.
     "gateway": _UNDER_LOAD,
     "gateway-2": _UNDER_LOAD,
     "orders": {"CONNECT_TIMEOUT_SECONDS": "10", "LOCK_TIMEOUT_SECONDS": "10", "STATEMENT_TIMEOUT_SECONDS": "10"},

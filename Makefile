@@ -147,6 +147,16 @@ test-mutants: .venv/.synced $(MANIFEST_TOOLS)/.synced mutants-apply ## Remove ea
 test-faults: .venv/.synced ## Buy under faults of every kind and check each promise (SEED=1 CHECKOUTS=500 FAULTS_ARGS="--wipe …")
 	@$(RUN) python -m tests.faults $(SEED:%=--seed %) $(CHECKOUTS:%=--checkouts %) $(FAULTS_ARGS)
 
+.PHONY: bench bench-quick
+bench: .venv/.synced ## Measure load, cost and latency of the whole stack (10 min on a quiet machine)
+	@$(RUN) python -m bench full
+bench-quick: .venv/.synced ## The same in one minute, for the machinery rather than the figures
+	@$(RUN) python -m bench quick
+
+.PHONY: bench-report
+bench-report: .venv/.synced ## Write docs/performance.md and its plots from the newest make bench (RESULT=file)
+	@$(UV) run --frozen --inexact --group plots python -m bench report $(RESULT)
+
 .PHONY: bench-compare
 bench-compare: .venv/.synced ## Compare the processor time of a checkout with another version's, in alternation (BASE=commit or folder)
 	@$(RUN) python -m bench compare $(BASE) $(BENCH_ARGS)

@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import platform
+import subprocess
 import sys
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -11,6 +13,7 @@ from typing import Any, Final
 
 from bench.compare import compare
 from bench.generator import ROOT
+from bench.scenarios import FULL, QUICK, run
 from devstack.ports import LOOPBACK
 
 RESULTS: Final = ROOT / "bench" / "results"
@@ -23,10 +26,37 @@ def main() -> None:
     comparing = commands.add_parser("compare", help="compare this checkout with another version, in alternation")
     comparing.add_argument("base", help="a commit of this repository, or the folder of another checkout")
     comparing.add_argument("--seconds", type=float, default=70.0, help="time to measure (default: %(default)s)")
+    commands.add_parser("full", help="run all scenarios")
+    commands.add_parser("quick", help="run all scenarios briefly")
+    reporting = commands.add_parser("report", help="write docs/performance.md from a result")
+    reporting.add_argument("result", type=Path, nargs="?", help="default: the newest of `full`")
     arguments = parser.parse_args()
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOOPBACK
     if arguments.command == "compare":
         write("compare", compare(arguments.base, seconds=arguments.seconds))
+    elif arguments.command == "report":
+        from bench.report import write_page  # noqa: PLC0415 - matplotlib is installed for this command alone
+
+        write_page(arguments.result or max(RESULTS.glob("full-*.json")))
+    else:
+        size = FULL if arguments.command == "full" else QUICK
+        results = run(size, report=lambda scenario: print(f"measured: {scenario}", flush=True))
+        write(arguments.command, {"size": asdict(size), "machine": machine(), **results})
+
+
+def machine() -> dict[str, Any]:
+    """Return the machine and the version that were measured."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return {
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "commit": commit.stdout.strip(),
+        "time": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
 
 
 def write(name: str, result: Any) -> Path:

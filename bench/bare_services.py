@@ -48,8 +48,8 @@ async def gateway(settings: dict[str, str]) -> None:
         grpc.aio.insecure_channel(settings["checkout_session"]) as attempts,
         grpc.aio.insecure_channel(settings["orders"]) as orders,
     ):
-        of_attempts: Callable[[bytes], Awaitable[bytes]] = attempts.unary_unary(_METHOD)
-        of_orders: Callable[[bytes], Awaitable[bytes]] = orders.unary_unary(_METHOD)
+        of_attempts: Any = attempts.unary_unary(_METHOD)
+        of_orders: Any = orders.unary_unary(_METHOD)
 
         async def initiate() -> None:
             form = {

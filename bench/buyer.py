@@ -8,12 +8,14 @@ import uuid
 from typing import Any, Final, Self
 
 import aiohttp
+import jwt
 import stripe
 
 from bench.job import Attempt, Job
 
 _SECONDS: Final = 60.0
 _OK: Final = 200
+_TOKEN_SECONDS: Final = 3600
 
 
 class Buyer:
@@ -24,7 +26,6 @@ class Buyer:
         """Checkouts that were begun and not paid."""
         self._job = job
         self._cart = json.dumps(job.cart).encode()
-        self._token = {"Authorization": f"Bearer {job.token}"} if job.token else {}
         self._reports = [_report(job, each) for each in job.attempts] if job.kind == "webhook" else []
         kinds = {
             "initiate": self._initiate,
@@ -53,7 +54,7 @@ class Buyer:
             return type(failure).__name__
 
     async def _initiate(self, _number: int) -> int:
-        status, _ = await self._begin()
+        status, _ = await self._begin(self._signed_in())
         return status
 
     async def _webhook(self, number: int) -> int:
@@ -65,13 +66,14 @@ class Buyer:
 
     async def _checkout(self, _number: int) -> int:
         """Begin, pay at Stripe, and return to the shop, which answers when the purchase is recorded."""
-        status, attempt = await self._begin()
+        signed_in = self._signed_in()
+        status, attempt = await self._begin(signed_in)
         if attempt is None:
             return status
         self.begun.remove(attempt)
         await self._pay(attempt)
         body = {"checkoutAttemptId": attempt.attempt_id, "paymentIntentId": attempt.intent_id}
-        status, _ = await self._post("/api/orders", json.dumps(body).encode(), self._token)
+        status, _ = await self._post("/api/orders", json.dumps(body).encode(), signed_in)
         return status
 
     async def _status(self, number: int) -> int:
@@ -81,8 +83,15 @@ class Buyer:
     async def _catalogue(self, _number: int) -> int:
         return await self._get("/api/catalog")
 
-    async def _begin(self) -> tuple[int, Attempt | None]:
-        headers = {"Idempotency-Key": str(uuid.uuid4()), **self._token}
+    def _signed_in(self) -> dict[str, str]:
+        """Return the headers of a buyer who was never here before, or none for a guest."""
+        if not self._job.jwt_secret:
+            return {}
+        claims = {"sub": f"buyer-{uuid.uuid4().hex}", "exp": int(time.time()) + _TOKEN_SECONDS}
+        return {"Authorization": f"Bearer {jwt.encode(claims, self._job.jwt_secret, algorithm='HS256')}"}
+
+    async def _begin(self, signed_in: dict[str, str]) -> tuple[int, Attempt | None]:
+        headers = {"Idempotency-Key": str(uuid.uuid4()), **signed_in}
         status, answer = await self._post("/api/stripe/initiate-checkout", self._cart, headers)
         if status != _OK:
             return status, None
@@ -105,7 +114,7 @@ class Buyer:
             await answer.read()
 
     async def _get(self, path: str) -> int:
-        async with self._session.get(f"{self._job.gateway}{path}", headers=self._token) as answer:
+        async with self._session.get(f"{self._job.gateway}{path}") as answer:
             await answer.read()
             return answer.status
 

@@ -1,4 +1,4 @@
-"""Load generator: a process of its own that reads jobs from stdin and writes their results to stdout.
+"""Load generator: a process of its own that runs the jobs in the files that stdin names.
 
 In an open loop requests start at a constant rate, whatever becomes of the earlier ones, and latency counts from the
 moment at which a request should have started. A server that stalls is charged for all who came meanwhile.
@@ -9,6 +9,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,6 +36,7 @@ class Generator:
 
     def __enter__(self) -> Self:
         """Start it."""
+        self._folder = tempfile.TemporaryDirectory(prefix="holdfast-generator-")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.generator"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -46,18 +48,21 @@ class Generator:
         """End it."""
         self._process.kill()
         self._process.communicate()
+        self._folder.cleanup()
 
     def run(self, *jobs: Job) -> list[Result]:
         """Run jobs to their last answer. Closed loops share what is in flight, so that their requests alternate."""
         streams = self._process
         if streams.stdin is None or streams.stdout is None:
             raise RuntimeError("the generator has no pipes")
-        streams.stdin.write(json.dumps([job.as_json() for job in jobs]).encode() + b"\n")
+        # Jobs and results of ten thousand requests are too large for a pipe: it carries the file's name.
+        file = Path(self._folder.name) / "jobs.json"
+        file.write_text(json.dumps([job.as_json() for job in jobs]))
+        streams.stdin.write(f"{file}\n".encode())
         streams.stdin.flush()
-        answer = streams.stdout.readline()
-        if not answer:
+        if not streams.stdout.readline():
             raise RuntimeError(f"the generator ended with {streams.wait()}")
-        return [Result.from_json(each) for each in json.loads(answer)]
+        return [Result.from_json(each) for each in json.loads(file.read_text())]
 
 
 class Recorder:
@@ -158,9 +163,10 @@ def _own_cpu_seconds() -> float:
 def main() -> None:
     """Run one job after another until the end of the input."""
     for line in sys.stdin:
-        results = uvloop.run(run([Job.from_json(each) for each in json.loads(line)]))
-        sys.stdout.write(json.dumps([asdict(each) for each in results]) + "\n")
-        sys.stdout.flush()
+        file = Path(line.strip())
+        results = uvloop.run(run([Job.from_json(each) for each in json.loads(file.read_text())]))
+        file.write_text(json.dumps([asdict(each) for each in results]))
+        print("done", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Job of the load generator, and its result. Both travel as JSON lines."""
+"""Job of the load generator, and its result. Both travel as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -32,8 +32,8 @@ class Job:
     concurrency: int = 1
     cart: Mapping[str, Any] = field(default_factory=dict)
     """Body of initiate-checkout."""
-    token: str = ""
-    """The buyer's token. Empty for a guest."""
+    jwt_secret: str = field(default="", repr=False)
+    """Secret of the buyers' tokens: each request has a buyer of its own. Empty for guests."""
     stripe_api: str = ""
     publishable_key: str = ""
     attempts: Sequence[Attempt] = ()

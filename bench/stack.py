@@ -6,13 +6,12 @@ import os
 import subprocess
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import jwt
 
 from bench.generator import ROOT, Generator
 from bench.job import Attempt, Job, Kind
@@ -28,8 +27,8 @@ _PRODUCTION: Final = {"ENVIRONMENT": "production"}
 _PUBLIC: Final = {"STRIPE_JS_URL": "https://js.stripe.com/endive/stripe.js", "CORS_ORIGINS": "https://shop.example"}
 """Addresses that production requires to be https. Nothing is loaded from them."""
 _IDLE_SECONDS: Final = 120.0
+_POLL_SECONDS: Final = 0.5
 _CODE: Final = ("libs", "services")
-_FAR_FUTURE: Final = 4_102_444_800
 _CONTACT: Final = {"name": "Ada Example", "email": "ada@example.com", "phone": "+15550100"}
 _ADDRESS: Final = {
     "line1": "1 Harbour Street",
@@ -81,6 +80,11 @@ class BenchStack:
             "shippingOptionId": rates["standard"],
         }
 
+    @property
+    def signed_in(self) -> dict[str, Any]:
+        """Options of jobs whose buyers are signed in."""
+        return {"jwt_secret": self._facts.jwt_secret}
+
     def job(self, kind: Kind, count: int, **options: Any) -> Job:
         """Return a job at this stack."""
         return Job(
@@ -118,10 +122,17 @@ class BenchStack:
         """Wait until the simulator delivers no webhook any more."""
         self.control("GET", f"webhooks/idle?timeout={_IDLE_SECONDS}")
 
-    @property
-    def token(self) -> str:
-        """The token of a buyer who is signed in."""
-        return jwt.encode({"sub": "buyer", "exp": _FAR_FUTURE}, self._facts.jwt_secret, algorithm="HS256")
+    def sell(self, count: int) -> None:
+        """Put so many more prices on sale, and wait until the gateway sells them. Raises TimeoutError."""
+        client = self.stack.stripe.client()
+        product = client.v1.products.create({"name": "Print"})
+        for number in range(count):
+            client.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 1000 + number})
+        deadline = time.monotonic() + _IDLE_SECONDS
+        while len(send("GET", f"{self._gateway}/api/catalog").body["items"]) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{count} prices are not on sale after {_IDLE_SECONDS:g} s")
+            time.sleep(_POLL_SECONDS)
 
     def redis_bytes(self) -> int:
         """Return the memory that Redis uses."""

@@ -1,0 +1,158 @@
+"""Scenarios of `make bench` and `make bench-quick`."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bench.floor import bare_services, measure_beside
+from bench.generator import Generator
+from bench.measure import measure, successful
+from bench.stack import SERVICES, BenchStack, running
+
+_MIB: Final = 2**20
+_STRIPE_SECONDS: Final = 0.3
+_STRIPE_LIMIT: Final = 25
+"""Checkouts a second that Stripe's limits of operations allow."""
+_REPORTS_AT_ONCE: Final = 64
+"""Deliveries that a webhook's sender keeps in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Length of a run."""
+
+    closed: int
+    """Checkouts of each closed loop."""
+    seconds: float
+    """Length of each open loop."""
+    backlog: int
+    """Webhooks that wait."""
+    prices: int
+    """Prices of the large catalogue; 0 leaves it out."""
+    overload: tuple[float, ...]
+    """Offered load over the capacity."""
+
+
+FULL: Final = Size(closed=400, seconds=20, backlog=10_000, prices=2_000, overload=(1, 2, 10))
+QUICK: Final = Size(closed=60, seconds=3, backlog=100, prices=0, overload=(2,))
+
+
+def run(size: Size, report: Callable[[str], None]) -> dict[str, Any]:
+    """Run all scenarios on one stack."""
+    results: dict[str, Any] = {}
+    with Generator() as generator, running(generator) as stack:
+        for scenario in (floor, stores, open_loops, slow_stripe, overload, backlog, foreign_tool, catalogue):
+            results[scenario.__name__] = scenario(stack, size)
+            report(scenario.__name__)
+    return results
+
+
+def floor(stack: BenchStack, size: Size) -> dict[str, Any]:
+    """One-time checkouts in closed loops, beside the bare services."""
+    rows: dict[str, Any] = {}
+    with bare_services(stack) as bare:
+        for concurrency, warm_up in ((1, 30), (16, 160)):
+            begun, _ = measure_beside(stack, bare, "initiate", warm_up, concurrency=concurrency)
+            measure_beside(stack, bare, "webhook", warm_up, concurrency=concurrency, attempts=begun.result.attempts)
+        for concurrency in (1, 16):
+            count = size.closed
+            begun, least = measure_beside(stack, bare, "initiate", count, concurrency=concurrency)
+            given = begun.result.attempts
+            told, least_told = measure_beside(stack, bare, "webhook", count, concurrency=concurrency, attempts=given)
+            parts = {"initiate": (begun, least), "webhook": (told, least_told)}
+            rows[str(concurrency)] = {
+                name: {"services": real.as_json(), "floor": bare_.as_json()} for name, (real, bare_) in parts.items()
+            }
+    return rows
+
+
+def stores(stack: BenchStack, size: Size) -> dict[str, Any]:
+    """Memory of an open attempt with five lines; rows and write-ahead log of a one-time checkout."""
+    five = stack.cart("mug", "notebook", "tote", "poster", "coffee")
+    redis_before = stack.redis_bytes()
+    successful(measure(stack, "initiate", size.closed, concurrency=16, cart=five, **stack.signed_in))
+    redis = stack.redis_bytes() - redis_before
+    begun = successful(measure(stack, "initiate", size.closed, concurrency=16))
+    rows_before, wal_before = stack.postgres_rows(), stack.wal_bytes()
+    successful(measure(stack, "webhook", size.closed, concurrency=16, attempts=begun.result.attempts))
+    wal, rows = stack.wal_bytes() - wal_before, stack.postgres_rows()
+    grown = {table: (count - rows_before[table]) / size.closed for table, count in rows.items()}
+    return {
+        "redis_bytes_per_attempt": redis / size.closed,
+        "wal_bytes_per_checkout": wal / size.closed,
+        "rows_per_checkout": {table: count for table, count in grown.items() if count},
+    }
+
+
+def open_loops(stack: BenchStack, size: Size) -> dict[str, Any]:
+    """Latency at constant arrival, well below the capacity."""
+    rate = 10.0
+    count = int(rate * size.seconds)
+    begun = measure(stack, "initiate", count, rate=rate)
+    mixed = {"cart": stack.cart("mug", "coffee"), **stack.signed_in}
+    attempts = begun.result.attempts
+    found = {
+        "initiate": begun,
+        "status of an open checkout": measure(stack, "status", 5 * count, rate=5 * rate, attempts=attempts),
+        "webhook to committed order": measure(stack, "webhook", len(attempts), rate=rate, attempts=attempts),
+        "whole checkout, one-time": measure(stack, "checkout", count, rate=rate),
+        "whole checkout, mixed": measure(stack, "checkout", count // 2, rate=rate / 2, **mixed),
+    }
+    return {name: each.as_json() for name, each in found.items()}
+
+
+def slow_stripe(stack: BenchStack, size: Size) -> dict[str, Any]:
+    """Initiate at Stripe's limit, with Stripe at 300 ms."""
+    fault = {"kind": "latency_before", "seconds": _STRIPE_SECONDS, "count": None}
+    fault_id = stack.control("POST", "faults", fault)["id"]
+    slow = measure(stack, "initiate", int(_STRIPE_LIMIT * size.seconds), rate=_STRIPE_LIMIT)
+    stack.control("DELETE", f"faults/{fault_id}")
+    return {"stripe_ms": 1000 * _STRIPE_SECONDS, **slow.as_json()}
+
+
+def overload(stack: BenchStack, size: Size) -> dict[str, Any]:
+    """Load at multiples of what the machine can do: initiates."""
+    peak = successful(measure(stack, "initiate", size.closed, concurrency=32))
+    capacity = peak.result.successes / peak.result.seconds
+    found: dict[str, Any] = {"capacity": capacity}
+    for times in size.overload:
+        rate = capacity * times
+        offered = measure(stack, "initiate", int(rate * size.seconds), rate=rate)
+        goodput = offered.result.successes / offered.result.seconds
+        found[f"{times:g}"] = {"offered": rate, "goodput": goodput, **offered.as_json()}
+    return found
+
+
+def backlog(stack: BenchStack, size: Size) -> dict[str, Any]:
+    """Webhooks that waited while the gateway was away."""
+    begun = successful(measure(stack, "initiate", size.backlog, concurrency=16))
+    drained = measure(stack, "webhook", size.backlog, concurrency=_REPORTS_AT_ONCE, attempts=begun.result.attempts)
+    growth = sum(drained.after[name].resident_bytes - drained.before[name].resident_bytes for name in SERVICES)
+    return {"webhooks": size.backlog, "growth_mib": growth / _MIB, **drained.as_json()}
+
+
+def foreign_tool(stack: BenchStack, size: Size) -> Mapping[str, Any]:
+    """Status requests in a closed loop, by this generator and by wrk, if it is installed."""
+    attempts = stack.generator.run(stack.job("initiate", 1))[0].attempts
+    ours = successful(measure(stack, "status", 10 * size.closed, concurrency=16, attempts=attempts))
+    found: dict[str, Any] = {"generator": {"a_second": ours.result.successes / ours.result.seconds, **ours.as_json()}}
+    if (wrk := shutil.which("wrk")) is None:
+        return {**found, "wrk": None}
+    url = f"{stack.stack.facts.gateway}/api/checkout/{attempts[0].attempt_id}"
+    command = [wrk, "-t1", "-c16", f"-d{max(1, int(size.seconds))}s", "--latency", url]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    return {**found, "wrk": {"a_second": float(rate[1]) if rate else None, "output": output}}
+
+
+def catalogue(stack: BenchStack, size: Size) -> dict[str, Any]:
+    """Answers with the catalogue: of the sample shop, and of thousands of prices."""
+    found = {"sample shop": successful(measure(stack, "catalogue", 5 * size.closed, concurrency=16)).as_json()}
+    if size.prices:
+        stack.sell(size.prices)
+        large = successful(measure(stack, "catalogue", size.closed, concurrency=16))
+        found[f"{size.prices} prices more"] = large.as_json()
+    return found

@@ -154,7 +154,7 @@ bench-quick: .venv/.synced ## The same in one minute, for the machinery rather t
 	@$(RUN) python -m bench quick
 
 .PHONY: bench-report
-bench-report: .venv/.synced ## Write docs/performance.md and its plots from the newest make bench (RESULT=file)
+bench-report: .venv/.synced ## Write the figures and plots of docs/performance.md from the newest make bench (RESULT=file)
 	@$(UV) run --frozen --inexact --group plots python -m bench report $(RESULT)
 
 .PHONY: bench-compare

@@ -1,4 +1,4 @@
-"""docs/performance.md and its plots, written from the result of a run."""
+"""Figures of docs/performance.md and its plots, written from the result of a run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,29 +10,33 @@ from matplotlib.figure import Figure
 from bench.generator import ROOT
 
 DOCS: Final = ROOT / "docs"
+MARK: Final = "<!-- make bench-report writes all that follows -->"
 _PLOTS: Final = DOCS / "images" / "performance"
 _MIB: Final = 2**20
 _SERVICES: Final = ("gateway", "checkout-session", "orders")
 
 
 def write_page(result_file: Path) -> None:
-    """Write the page and its plots."""
+    """Write the plots, and the page from the mark on."""
     result = json.loads(result_file.read_text())
     _PLOTS.mkdir(parents=True, exist_ok=True)
     _plot_cost(result["floor"], _PLOTS / "cost.svg")
     _plot_overload(result["overload"], _PLOTS / "overload.svg")
     sections = (_head, _cost, _latency, _overload, _stores, _others)
-    (DOCS / "performance.md").write_text("\n".join(section(result) for section in sections))
+    page = DOCS / "performance.md"
+    kept, mark, _ = page.read_text().partition(MARK)
+    if not mark:
+        raise ValueError(f"{page.name} has no line {MARK!r}")
+    page.write_text(f"{kept}{mark}\n" + "\n".join(section(result) for section in sections))
 
 
 def _head(result: Mapping[str, Any]) -> str:
     machine, size = result["machine"], result["size"]
-    return f"""# Performance
-
-Written by `make bench-report` from a run of `make bench` at {machine["commit"]}, {machine["time"]}. Services, stores,
-Stripe simulator and load generator share {machine["cores"]} cores (Python {machine["python"]}, load before the run
-{machine["load"]:.1f}). There is one process of each service, as in production but for TLS; durability is on. Open loops
-last {size["seconds"]:g} s. [bench/](../bench/README.md) explains the method.
+    return f"""## A run of make bench
+Measured at {machine["commit"]}, {machine["time"]}. Services, stores, Stripe simulator and load generator share
+{machine["cores"]} cores (Python {machine["python"]}, load before the run {machine["load"]:.1f}). There is one process
+of each service, as in production but for TLS; durability is on. Open loops last {size["seconds"]:g} s.
+[bench/](../bench/README.md) explains the method.
 """
 
 
@@ -50,7 +54,7 @@ def _cost(result: Mapping[str, Any]) -> str:
     ]
     columns = ["services", "floor", "ratio", "PostgreSQL", "Redis", "p50, ms", "floor's p50"]
     head = ["", *_SERVICES, *columns]
-    return f"""## Cost of a one-time checkout
+    return f"""### Cost of a one-time checkout
 Processor time in milliseconds, of a keyed initiate and of the webhook that reports its payment, in closed loops. The
 floor is three bare processes that make the same calls and nothing else, their requests in alternation with the
 services': 2 HTTP requests, 1 POST to Stripe, 4 unary gRPC calls, 3 scripts in Redis, 1 transaction of one statement.
@@ -80,7 +84,7 @@ def _latency(result: Mapping[str, Any]) -> str:
     rows.append(_latency_row(f"initiate, 25 a second, Stripe at {slow['stripe_ms']:.0f} ms", slow))
     added = slow["latency_ms"].get("p99", 0) - slow["stripe_ms"]
     head = ["", "answers", "p50", "p90", "p99", "max", "late", "services, CPU ms", "generator, CPU ms"]
-    return f"""## Latency
+    return f"""### Latency
 Open loops at 10 a second (50 for the status, 5 for mixed checkouts), in milliseconds from the intended start. A whole
 checkout includes the payment at the simulator, which then sends all its events. `late` is the 99th percentile of the
 generator's own delay.
@@ -126,7 +130,7 @@ def _overload(result: Mapping[str, Any]) -> str:
         "p99 of others, ms",
         "gateway, MiB",
     ]
-    return f"""## Overload
+    return f"""### Overload
 Initiates at multiples of the machine's capacity, which is {found["capacity"]:.0f} a second in a closed loop of 32.
 
 {_table(head, rows)}
@@ -137,7 +141,7 @@ Initiates at multiples of the machine's capacity, which is {found["capacity"]:.0
 def _stores(result: Mapping[str, Any]) -> str:
     found = result["stores"]
     rows = ", ".join(f"{count:g} {table}" for table, count in found["rows_per_checkout"].items())
-    return f"""## Stores
+    return f"""### Stores
 - Redis: {found["redis_bytes_per_attempt"]:.0f} bytes for an open attempt with five lines.
 - PostgreSQL: {found["wal_bytes_per_checkout"]:.0f} bytes of write-ahead log for a one-time checkout; rows: {rows}.
 """
@@ -152,22 +156,22 @@ def _others(result: Mapping[str, Any]) -> str:
         f"- {name}: {each['services_cpu_ms']:.2f} ms of processor time, p50 {each['latency_ms']['p50']:.1f} ms."
         for name, each in result["catalogue"].items()
     )
-    return f"""## Backlog
+    return f"""### Backlog
 {backlog["webhooks"]} webhooks, 64 at once: {_outcomes(backlog)}, {drained:.0f} a second.
 The services' memory grows by {backlog["growth_mib"]:.0f} MiB, to {memory:.0f} MiB.
 
-## Catalogue
+### Catalogue
 16 requests in flight, without an `If-None-Match`:
 
 {listing}
 
-## Generator
+### Generator
 Status requests, 16 in flight: {tools["generator"]["a_second"]:.0f} a second by the generator; by wrk: {wrk}.
 """
 
 
 def _outcomes(each: Mapping[str, Any]) -> str:
-    return ", ".join(f"{count} of {status}" for status, count in sorted(each["outcomes"].items()))
+    return ", ".join(f"{status}: {count}" for status, count in sorted(each["outcomes"].items()))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

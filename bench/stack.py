@@ -135,8 +135,9 @@ class BenchStack:
             time.sleep(_POLL_SECONDS)
 
     def redis_bytes(self) -> int:
-        """Return the memory that Redis uses."""
-        return int(self.stack.valkey.execute("INFO", "memory")["used_memory"])
+        """Return the memory that Redis uses for data, without the buffers of its clients and of its log."""
+        memory = self.stack.valkey.execute("INFO", "memory")
+        return int(memory["used_memory"]) - int(memory["mem_clients_normal"]) - int(memory["mem_aof_buffer"])
 
     def postgres_rows(self) -> dict[str, int]:
         """Return the number of rows of each table."""

@@ -19,6 +19,8 @@ from servicekit.health import NotReady
 from servicekit.json_logging import request_id
 from servicekit.unavailable import ServiceUnavailable
 
+from .dns import name_server
+
 Serve = Callable[..., AbstractAsyncContextManager[GrpcServer]]
 Running = Callable[..., AbstractAsyncContextManager[Any]]
 SayTo = Callable[..., AbstractAsyncContextManager[Any]]
@@ -231,6 +233,25 @@ async def _until_shared(shares: dict[str, int], say: Any, answered: Counter[str]
     deadline = time.monotonic() + 10
     while await _ten_calls(say, answered) != shares:
         assert time.monotonic() < deadline, "calls go elsewhere"
+
+
+async def test_replicas_are_found_and_left_by_their_name(serve: Serve, say_to: SayTo) -> None:
+    """New ones get calls once a connection is renewed for its age; those that left the name get none. No call fails."""
+    answered: Counter[str] = Counter()
+
+    async with (
+        name_server("127.0.0.1") as dns,
+        serve(_counting("one", answered), connection_seconds=1) as one,
+        serve(_counting("two", answered), connection_seconds=1, listen=f"127.0.0.2:{one.port}"),
+        say_to(f"dns://127.0.0.1:{dns.port}/echo.shop.example:{one.port}") as say,
+    ):
+        alone = await _ten_calls(say, answered)
+        dns.addresses.append("127.0.0.2")
+        await _until_shared({"one": 5, "two": 5}, say, answered)
+        dns.addresses.remove("127.0.0.1")
+        await _until_shared({"two": 10}, say, answered)
+
+    assert alone == {"one": 10}
 
 
 async def test_a_try_that_hangs_is_given_up(serve: Serve, say_to: SayTo) -> None:

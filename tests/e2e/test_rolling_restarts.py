@@ -9,8 +9,9 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
+from tests.versions.released import check_out
+
 from .harness.open_loop import CHECKOUTS_A_SECOND, Load, buy_steadily, summary
-from .harness.released import unpack_release
 from .harness.replicas import ALL, Replicas, running_replicas
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.long]
@@ -31,7 +32,7 @@ TODAY: Final = ""
 @pytest.fixture
 def released(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Unpack the sources of the newest release."""
-    return unpack_release(tmp_path_factory.mktemp("release"))
+    return check_out(tmp_path_factory.mktemp("release")).environment["PYTHONPATH"]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
+_CHECKOUT: Final = _HERE.parents[1]
 _CODE: Final = ("libs", "services")
 
 
@@ -22,11 +23,11 @@ class Release:
     """Variables with which a service runs the release's code, on the packages that are installed here."""
 
 
-def check_out(folder: Path) -> Release:
-    """Write the code of the newest release to a folder. Fails if the history of the repository is not there."""
+def check_out(folder: Path, repository: Path = _CHECKOUT) -> Release:
+    """Write the code of the newest release to a folder. Raises LookupError if the repository lacks its commit."""
     released = tomllib.loads((_HERE / "released.toml").read_text())
     command = ["git", "archive", "--format=tar", released["commit"], *_CODE]
-    archive = subprocess.run(command, cwd=_HERE.parents[1], capture_output=True, check=False)
+    archive = subprocess.run(command, cwd=repository, capture_output=True, check=False)
     if archive.returncode:
         raise LookupError(
             f"the commit of {released['version']} is not in this clone: fetch its whole history "

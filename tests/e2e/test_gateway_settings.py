@@ -1,10 +1,13 @@
 """A gateway with other settings: an OIDC issuer, few concurrent requests to Stripe, and rate limits."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
+import pytest
 import pytest_asyncio
 
 from devstack.local_issuer import AUDIENCE, LocalIssuer, SigningKey
@@ -89,6 +92,25 @@ async def test_p6_only_an_issuers_user_finds_what_they_bought(
     assert (order["user_id"], own["checkoutAttemptId"]) == ("user-ada", checkout.attempt_id)
     assert (of_another.status, of_another.problem, listed) == (404, "order_not_found", [])
     assert unauthenticated.status == 401
+
+
+async def test_an_idle_connection_is_kept_for_its_time(system: System) -> None:
+    """A balancer that keeps it for less never sends a request into a connection that is just being closed."""
+    await system.backend.restart("gateway-2", {"KEEP_ALIVE_SECONDS": "3"})
+    address = urlsplit(system.backend.addresses.gateways[1])
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+    await reader.readuntil(b"}")
+
+    idle_since = time.monotonic()
+    async with asyncio.timeout(20):
+        rest = await reader.read()
+    kept_seconds = time.monotonic() - idle_since
+
+    writer.close()
+    await system.backend.restart("gateway-2", {"KEEP_ALIVE_SECONDS": "75"})
+    assert rest == b""
+    assert kept_seconds == pytest.approx(3, abs=0.9)
 
 
 async def test_status_polls_leave_room_for_whoever_pays(

@@ -201,6 +201,11 @@ def test_unsafe_settings_start_only_in_development(
     read(monkeypatch, ENVIRONMENT="development", **changes)
 
 
+def test_idle_connections_outlast_those_of_balancers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most close them after 60 seconds."""
+    assert read(monkeypatch).keep_alive_seconds > 60
+
+
 def test_a_remote_service_is_called_with_tls_or_through_a_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plaintext needs an explicit setting."""
     files = {"TLS_CA_FILE": "/ca", "TLS_CERT_FILE": "/cert", "TLS_KEY_FILE": "/key"}

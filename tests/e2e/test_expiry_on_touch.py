@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,35 +17,39 @@ from .harness.system import System
 
 SHORT_PAY_BY: Final = {"PAY_BY_HOURS": str(3 / 3600)}
 USUAL_PAY_BY: Final = {"PAY_BY_HOURS": "24"}
+TESTS: Final = 8
+"""Tests that need an expired checkout."""
+
+
+Expired = tuple[Checkout, str]
+"""A checkout past its pay-by, and the key of the request that began it."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def hasty(system: System) -> AsyncIterator[None]:
-    """Let the second gateway give buyers three seconds to pay, and a day as usual afterwards."""
+async def all_expired(system: System) -> list[Expired]:
+    """Begin a checkout for each test at the second gateway, which gives buyers three seconds, and wait until all end.
+
+    Afterwards it gives them a day as usual.
+    """
     await system.backend.restart("gateway-2", SHORT_PAY_BY)
-    yield
+    keys = [str(uuid.uuid4()) for _ in range(TESTS)]
+    async with system.shop(gateway=1) as shop:
+        replies = [await shop.initiate(system.cart(mug=1), idempotency_key=key) for key in keys]
+        last = datetime.fromisoformat(replies[-1].ok()["payBy"])
+
+        async def passed() -> bool:
+            return datetime.now(UTC) > last
+
+        await until(passed, "pay-by passed")
+        begun = [shop.granted(reply) for reply in replies]
     await system.backend.restart("gateway-2", USUAL_PAY_BY)
-
-
-Begin = Callable[[str], Awaitable[Checkout]]
+    return list(zip(begun, keys, strict=True))
 
 
 @pytest.fixture
-def begin_expired(system: System, hasty: None, control_api: ControlApi) -> Begin:
-    """Begin a checkout with a key at the second gateway, and wait until its pay-by has passed."""
-
-    async def begin(key: str) -> Checkout:
-        async with system.shop(gateway=1) as shop:
-            reply = await shop.initiate(system.cart(mug=1), idempotency_key=key)
-        pay_by = datetime.fromisoformat(reply.ok()["payBy"])
-
-        async def passed() -> bool:
-            return datetime.now(UTC) > pay_by
-
-        await until(passed, "pay-by passed")
-        return shop.granted(reply)
-
-    return begin
+def expired(all_expired: list[Expired]) -> Expired:
+    """Take a checkout that no other test has."""
+    return all_expired.pop()
 
 
 async def retry(system: System, shop: Shop, _checkout: Checkout, key: str) -> Reply:
@@ -81,11 +85,10 @@ Touch = Callable[[System, Shop, Checkout, str], Coroutine[None, None, Reply]]
     ],
 )
 async def test_an_expired_checkout_is_ended_by_whoever_meets_it(
-    system: System, shop: Shop, begin_expired: Begin, touch: Touch, answer: tuple[int, str]
+    system: System, shop: Shop, expired: Expired, touch: Touch, answer: tuple[int, str]
 ) -> None:
     """The intent is cancelled at Stripe, the attempt deleted, and its secret pays nothing any more."""
-    key = str(uuid.uuid4())
-    checkout = await begin_expired(key)
+    checkout, key = expired
 
     reply = await touch(system, shop, checkout, key)
 
@@ -100,11 +103,10 @@ async def test_an_expired_checkout_is_ended_by_whoever_meets_it(
 
 @pytest.mark.parametrize("touch", [retry, poll])
 async def test_p3_a_payment_in_the_last_moment_becomes_the_purchase(
-    system: System, shop: Shop, begin_expired: Begin, settled: Waiter, touch: Touch
+    system: System, shop: Shop, expired: Expired, settled: Waiter, touch: Touch
 ) -> None:
     """The buyer pays while the cancel is on its way: Stripe refuses it, and one order stands."""
-    key = str(uuid.uuid4())
-    checkout = await begin_expired(key)
+    checkout, key = expired
     held = system.proxies.break_before(OutgoingCall.CANCEL_INTENT)
 
     touching = asyncio.create_task(touch(system, shop, checkout, key))
@@ -122,11 +124,10 @@ async def test_p3_a_payment_in_the_last_moment_becomes_the_purchase(
 
 @pytest.mark.parametrize("succeeds", [True, False])
 async def test_p3_a_debit_at_the_bank_outlasts_the_pay_by(
-    system: System, shop: Shop, control_api: ControlApi, begin_expired: Begin, settled: Waiter, *, succeeds: bool
+    system: System, shop: Shop, control_api: ControlApi, expired: Expired, settled: Waiter, *, succeeds: bool
 ) -> None:
     """Nobody who meets it ends it. In the end it becomes the order, or the checkout expires and a new cart begins."""
-    key = str(uuid.uuid4())
-    checkout = await begin_expired(key)
+    checkout, key = expired
     await control_api.pay(checkout.intent_id, payment_method="pm_usBankAccount")
 
     meanwhile = [await touch(system, shop, checkout, key) for touch in (poll, complete, retry, supersede)]

@@ -36,10 +36,9 @@ async def test_p3_an_outage_delays_a_payment_and_loses_none(
     try:
         await control_api.release_deliveries()
         began = time.monotonic()
-        refused = await shop.complete(checkout)
+        refused, begun = await asyncio.gather(shop.complete(checkout), shop.initiate(system.cart(mug=1)))
         took = time.monotonic() - began
         ready = await _readiness(shop)
-        begun = await shop.initiate(system.cart(mug=1))
         await until(lambda: _delivered(control_api, checkout.intent_id), "an answer to the webhook")
         attempts = await control_api.delivery_attempts(object_id=checkout.intent_id)
     finally:

@@ -125,7 +125,7 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pri
         name: {"METRICS_LISTEN": f"{LOOPBACK}:{port}"} for name, port in ports.items()
     }
     settings["gateway"] = {"STRIPE_MAX_RETRIES": "0", "DRAIN_SECONDS": "1", "SERVICE_TIMEOUT_SECONDS": "3"}
-    settings["gateway"]["SERVICE_TRY_SECONDS"] = "3"
+    settings["gateway"] |= {"SERVICE_TRY_SECONDS": "3", "STRIPE_TIMEOUT_SECONDS": "4", "STRIPE_BUDGET_SECONDS": "4"}
     settings["orders"] |= {"STATEMENT_TIMEOUT_SECONDS": "2", "LOCK_TIMEOUT_SECONDS": "1", "DATABASE_TRIES": "1"}
     options = StackOptions(
         durable=False,

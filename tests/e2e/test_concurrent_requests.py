@@ -1,4 +1,4 @@
-"""Three hundred random carts, bought concurrently at two gateways.
+"""Random carts, bought concurrently at two gateways.
 
 Each payment is reported by a webhook to each gateway and by the returning browser, mostly at the same moment.
 """
@@ -24,7 +24,7 @@ from .harness.system import System, running_system
 from .timeouts import UNDER_LOAD
 
 SEED: Final = 20_260_101
-PURCHASES: Final = 300
+PURCHASES: Final = 150
 AT_ONCE: Final = 32
 PRODUCTS: Final = 60
 MAX_RANDOM_LINES: Final = 12

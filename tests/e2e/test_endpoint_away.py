@@ -67,6 +67,7 @@ async def stripe_side(system: System) -> AsyncIterator[ControlApi]:
         yield opened
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 async def test_three_days_without_the_endpoint_lose_nothing(
     system: System, plans: Plans, stripe_side: ControlApi

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from .conftest import Waiter
 from .harness.control_api import ControlApi
 from .harness.operator_command import run_command
@@ -58,6 +60,7 @@ async def test_whatever_names_a_purchase_explains_it(
     assert not any(value in str(document) for value in (*CONTACT.values(), "Harbour Street", "user-1"))
 
 
+@pytest.mark.long
 async def test_an_open_checkout_waits_for_its_buyer(system: System, shop: Shop) -> None:
     """With the time that is left, and the checkout that it replaced."""
     first = await shop.checkout(system.cart(mug=1))
@@ -99,6 +102,7 @@ async def test_a_quarantined_payment_waits_for_a_person(
     assert [place for place, event in events(refunded) if event.startswith("refund re_")] == ["Stripe"]
 
 
+@pytest.mark.long
 async def test_a_lost_attempt_that_can_be_paid_is_cancelled_later(system: System, shop: Shop) -> None:
     """Redis came back empty: the intent alone is left."""
     checkout = await shop.checkout(system.cart(mug=1))
@@ -111,6 +115,7 @@ async def test_a_lost_attempt_that_can_be_paid_is_cancelled_later(system: System
     ]
 
 
+@pytest.mark.long
 async def test_what_nobody_knows_is_refused(system: System) -> None:
     """Exit code 1, in words."""
     subjects = ("pi_unknown", "sub_unknown", "AAA-AAA-AAA", "b5a8ab2e-0c4e-4c0a-8d4c-5c5d0d8a2f11", "?")

@@ -164,6 +164,7 @@ async def test_p7_a_payment_is_shown_without_its_buyer_unless_that_is_recorded(
     assert (step["operator"], step["action"]) == ("ada", "show_personal_data")
 
 
+@pytest.mark.long
 async def test_a_failed_activation_is_retried_or_given_up(
     system: System, shop: Shop, control_api: ControlApi, settled: Waiter
 ) -> None:

@@ -75,7 +75,7 @@ certs: .venv/.synced ## Make a test CA and certificates in .holdfast/certs
 .PHONY: test
 test: .venv/.synced ## Run the tests on embedded servers, and a few in Chromium and on containers if those are there
 	@$(TRY_SHOP)
-	@$(RUN) pytest -n 3 --dist loadfile --ignore=tests/deploy -m "not long and not containers and $$([ -e $(SHOP) ] && echo '$(IN_BROWSER)' || echo 'not browser')" $(PYTEST_ARGS)
+	@$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/deploy -m "not long and not containers and $$([ -e $(SHOP) ] && echo '$(IN_BROWSER)' || echo 'not browser')" $(PYTEST_ARGS)
 ifeq ($(CHROMIUM),)
 	@echo 'There is no Chromium: no test was run in a browser.'
 endif
@@ -89,7 +89,7 @@ endif
 
 .PHONY: test-long
 test-long: .venv/.synced ## Run long tests: kills at every call, cluster changes and mixed carts under load
-	@$(RUN) pytest -n 2 --dist loadfile -m "long and not browser" $(LONG_MEASURED_ALONE:%=--ignore=%) $(PYTEST_ARGS)
+	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m "long and not browser" $(LONG_MEASURED_ALONE:%=--ignore=%) $(PYTEST_ARGS)
 	@$(RUN) pytest -m long $(LONG_MEASURED_ALONE)
 
 .PHONY: frontend

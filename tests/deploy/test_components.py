@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped] # PyYAML ships no types
 
+from tests.settings_of_services import SETTINGS
+
 from .rendering import ROOT, Resource, of_kind, resources, workloads
-from .test_settings import SETTINGS
 
 DOCS = ROOT / "docs"
 GAUGES = {"payments-gateway": "holdfast_http_requests_in_flight"}

@@ -6,9 +6,9 @@ import pytest
 from orders.settings import OrdersSettings
 from payments_gateway.settings.gateway import GatewaySettings
 from servicekit.health import Readiness
+from tests.settings_of_services import SETTINGS
 
 from .rendering import OURS, OVERLAYS, Workload, of_kind, workloads
-from .test_settings import SETTINGS
 
 LISTENERS = {
     "checkout-session": {"grpc": "CHECKOUT_SESSION_LISTEN", "metrics": "CHECKOUT_SESSION_METRICS_LISTEN"},

@@ -2,22 +2,10 @@ from collections import Counter
 
 import pytest
 
-from checkout_session.settings import CheckoutSessionSettings
-from orders.settings import OrdersSettings
-from payments_gateway.settings.gateway import GatewaySettings
-from payments_gateway.settings.reconciler import ReconcilerSettings
-from servicekit.settings import ServiceSettings
+from tests.settings_of_services import KEYS, SETTINGS
 
 from .rendering import OURS, OVERLAYS, of_kind, workloads
 
-SETTINGS: dict[str, type[ServiceSettings]] = {
-    "checkout-session": CheckoutSessionSettings,
-    "orders": OrdersSettings,
-    "orders-migrate": OrdersSettings,
-    "payments-gateway": GatewaySettings,
-    "reconciler": ReconcilerSettings,
-}
-KEYS = "k1:" + "A" * 42 + "8="
 SECRETS = {
     "redis-url": "rediss://:secret@redis.example:6379/0",
     "database-url": "postgresql://orders:secret@postgres.example/orders?sslmode=verify-full",

@@ -11,8 +11,8 @@ import yaml  # type: ignore[import-untyped] # PyYAML ships no types
 from checkout_session.settings import CheckoutSessionSettings
 from orders.settings import OrdersSettings
 from payments_gateway.settings.gateway import GatewaySettings
-from payments_gateway.settings.reconciler import ReconcilerSettings
 from servicekit.settings import ServiceSettings
+from tests.settings_of_services import KEYS, SETTINGS
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
@@ -21,14 +21,6 @@ EXAMPLES = {path.stem: path.read_text() for path in (ROOT / "deploy" / "examples
 EXAMPLE = (ROOT / ".env.example").read_text()
 INTERPOLATION = re.compile(r"\$\{([A-Z_]+):([-?])([^}]*)\}")
 ASSIGNMENT = re.compile(r"^#?([A-Z_]+)=(.*)$", flags=re.MULTILINE)
-SETTINGS: dict[str, type[ServiceSettings]] = {
-    "checkout-session": CheckoutSessionSettings,
-    "orders": OrdersSettings,
-    "orders-migrate": OrdersSettings,
-    "payments-gateway": GatewaySettings,
-    "reconciler": ReconcilerSettings,
-}
-KEYS = "k1:" + "A" * 42 + "8="
 SECRETS = {
     "STRIPE_SECRET_KEY": "sk_live_1",
     "STRIPE_PUBLISHABLE_KEY": "pk_live_1",

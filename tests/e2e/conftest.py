@@ -62,7 +62,8 @@ async def control_api(system: System) -> AsyncIterator[ControlApi]:
         await opened.clear_webhook_rules()
         await opened.release_deliveries()
         await opened.clear_faults()
-        system.proxies.reset()
+        if system.optional_proxies is not None:
+            system.optional_proxies.reset()
         await opened.until_idle()
         await opened.require_health()
 

@@ -67,20 +67,6 @@ async def plans(system: System) -> Plans:
     return await put_plans_on_sale(system)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def control_api(system: System) -> AsyncIterator[ControlApi]:
-    """Control the simulator."""
-    async with ControlApi(system.backend.addresses.stripe_api) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def shop(system: System) -> AsyncIterator[Shop]:
-    """Open a shop as a guest."""
-    async with system.shop() as opened:
-        yield opened
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Create a folder that the servers' accounts may enter."""

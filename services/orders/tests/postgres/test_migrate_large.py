@@ -19,7 +19,7 @@ from ..service import connected
 
 pytestmark = pytest.mark.long
 
-ROWS: Final = 1_500_000
+ROWS: Final = 500_000
 
 FILL: Final = f"""
     INSERT INTO payments (intent_id, kind, attempt_id, outcome, amount_minor, currency, livemode, intent_created_at,

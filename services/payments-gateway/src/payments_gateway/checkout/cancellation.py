@@ -32,9 +32,9 @@ class Cancellation:
         return await self.cancel_closed(attempt)
 
     async def cancel_unbound(self, intent: IntentRef) -> StripeIntent:
-        """Cancel an intent that is not its attempt's: a request that Stripe failed had created it.
+        """Cancel an intent that no attempt was found with, and leave attempts as they are. Raises as `cancel_closed`.
 
-        Its attempt is ended, or goes on with another intent. Nobody has its secret. Raises as `cancel_closed`.
+        Its attempt is lost, is ended, or goes on with another intent because Stripe failed after it had created one.
         """
         return await self._intents.cancel(intent)
 

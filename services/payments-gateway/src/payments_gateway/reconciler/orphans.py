@@ -141,12 +141,15 @@ class OrphanSweep:
         return _Orphan(attempt_id, intent.ref, is_unbound=found is not None)
 
     async def _cancel(self, orphan: _Orphan) -> None:
-        """Cancel an orphan. A failure is repeated with the next pass, and stops no other."""
+        """Cancel an orphan. A failure is repeated with the next pass, and stops no other.
+
+        A late retry of its request may store the attempt at this moment, with this intent or with another one. So the
+        id is closed first, and nothing is deleted: what was stored before that comes due as any closed attempt (P4).
+        """
         try:
-            if orphan.is_unbound:
-                intent = await self._cancellation.cancel_unbound(orphan.intent)
-            else:
-                intent = await self._cancellation.close_and_cancel(orphan, CloseReason.PAY_BY_PASSED)
+            if not orphan.is_unbound:
+                await self._attempts.close(orphan.attempt_id, CloseReason.PAY_BY_PASSED)
+            intent = await self._cancellation.cancel_unbound(orphan.intent)
         except (StripeUnavailable, IntentNotFound):
             _log.warning("intent without an attempt could not be cancelled", exc_info=True)
             self._failed = True

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from payments_gateway.domain.attempts import KNOWN_KINDS, DeleteReason, IntentKind, IntentRef
+from payments_gateway.domain.attempts import KNOWN_KINDS, Attempt, DeleteReason, IntentKind, IntentRef
 from payments_gateway.domain.intents import IntentStatus, StripeIntent
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.purchases import QuarantinedPayment, QuarantineReason
@@ -137,6 +137,25 @@ async def test_p3_an_orphan_that_is_paid_while_it_is_cancelled_is_quarantined(
     assert list(gateway.orders.decisions.values()) == [
         QuarantinedPayment(QuarantineReason.ATTEMPT_MISSING, content_kept=False)
     ]
+
+
+async def test_p4_an_attempt_that_is_stored_while_its_orphan_is_cancelled_keeps_its_content(
+    gateway: Gateway, reconciler: Reconciler
+) -> None:
+    """A late retry has stored it with another intent, which can be paid: only its own check may end it."""
+    orphan = gateway.intents.another(ATTEMPT_ID, MUG)
+    reconciler.list_intents()
+    reconciler.clock.advance(PAST_AGE)
+
+    async def store() -> None:
+        gateway.stored_attempt()
+
+    gateway.wire.meanwhile("attempts.close", store)
+    await sweep(reconciler)
+
+    found = await gateway.attempts.find(ATTEMPT_ID)
+    assert isinstance(found, Attempt)
+    assert (gateway.status_of(orphan), gateway.status_of(found.intent)) == ("canceled", "requires_payment_method")
 
 
 async def test_an_attempt_that_was_lost_later_is_found_within_a_day(gateway: Gateway, reconciler: Reconciler) -> None:

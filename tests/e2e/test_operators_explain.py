@@ -1,7 +1,9 @@
 """`holdfast explain`: one timeline of what Redis, PostgreSQL and Stripe know, and what happens next."""
 
 import asyncio
-from typing import Any
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Final
 
 import pytest
 
@@ -11,6 +13,9 @@ from .harness.operator_command import run_command
 from .harness.products import Plans, mixed_cart
 from .harness.shop import CONTACT, Checkout, Shop
 from .harness.system import System
+
+NOBODY: Final = "127.0.0.1:1"
+"""Address where nothing listens."""
 
 
 async def explained(system: System, subject: str) -> Any:
@@ -113,6 +118,33 @@ async def test_a_lost_attempt_that_can_be_paid_is_cancelled_later(system: System
     assert document["next"] == [
         f"No attempt is stored: the reconciler cancels {checkout.intent_id} once nobody can be about to pay it."
     ]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("away", "settings"),
+    [
+        ("checkout-session", {"GATEWAY_CHECKOUT_SESSION_TARGET": NOBODY}),
+        ("orders", {"GATEWAY_ORDERS_TARGET": NOBODY}),
+        ("Stripe", {"GATEWAY_STRIPE_API_BASE": f"http://{NOBODY}"}),
+    ],
+)
+async def test_what_does_not_answer_says_nothing_else(
+    system: System, members_shop: Shop, plans: Plans, settled: Waiter, away: str, settings: Mapping[str, str]
+) -> None:
+    """Neither that it knows nothing, nor an unknown status; the others say what they know."""
+    checkout = await bought(system, members_shop, plans, settled)
+    settings = {**settings, "GATEWAY_SERVICE_TIMEOUT_SECONDS": "1", "GATEWAY_STRIPE_MAX_RETRIES": "0"}
+
+    result = await run_command(system, "explain", checkout.attempt_id, settings=settings)
+
+    document = result.document
+    said = defaultdict[str, list[str]](list)
+    for each in document["states"]:
+        said[each["knownBy"]].append(each["state"])
+    assert (result.code, document["unavailable"], said[away]) == (3, [away], ["did not answer"])
+    assert said.keys() - {away}
+    assert "unknown" not in str(document["states"])
 
 
 @pytest.mark.long

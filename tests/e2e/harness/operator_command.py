@@ -7,12 +7,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from .system import System
 
 _PROGRAM: Final = Path(sys.executable).parent / "holdfast"
 _SECONDS: Final = 120
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -29,22 +31,26 @@ class Completed:
         return json.loads(self.stdout)
 
 
-async def start_command(system: System, *words: str, operator: str = "ada") -> asyncio.subprocess.Process:
-    """Start `holdfast --json`."""
+async def start_command(
+    system: System, *words: str, operator: str = "ada", settings: Mapping[str, str] = _NONE
+) -> asyncio.subprocess.Process:
+    """Start `holdfast --json`, with some settings of its own."""
     return await asyncio.create_subprocess_exec(
         str(_PROGRAM),
         *words,
         "--json",
-        env=_environment(system, operator),
+        env={**_environment(system, operator), **settings},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
 
 
-async def run_command(system: System, *words: str, operator: str = "ada") -> Completed:
-    """Run `holdfast --json` to its end."""
-    process = await start_command(system, *words, operator=operator)
+async def run_command(
+    system: System, *words: str, operator: str = "ada", settings: Mapping[str, str] = _NONE
+) -> Completed:
+    """Run `holdfast --json` to its end, with some settings of its own."""
+    process = await start_command(system, *words, operator=operator, settings=settings)
     try:
         async with asyncio.timeout(_SECONDS):
             stdout, stderr = await process.communicate()

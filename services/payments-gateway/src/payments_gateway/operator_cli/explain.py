@@ -77,13 +77,21 @@ def _states(history: CheckoutHistory) -> Iterator[tuple[str, str]]:
     """Yield what each place says now."""
     for name in history.unavailable:
         yield name, "did not answer"
-    yield "checkout-session", _attempt_state(history.attempt)
+    if history.attempt is not None or _is_unknown(history):
+        yield "checkout-session", _attempt_state(history.attempt)
     for each in history.intents:
         intent = each.intent
         refunded = f", {amount_text(intent.refunded)} given back" if intent.refunded else ""
         yield "Stripe", f"{intent.ref.id}: {intent.status.value}, received {amount_text(intent.received)}{refunded}"
     for payment in history.payments:
         yield from (("orders", text) for text in _payment_states(payment.state, history))
+
+
+def _is_unknown(history: CheckoutHistory) -> bool:
+    """Return True if checkout-session knows no attempt, as opposed to not being asked, or not answering."""
+    if history.attempt_id is None:
+        return not history.unavailable
+    return "checkout-session" not in history.unavailable
 
 
 def _attempt_state(found: FoundAttempt | None) -> str:
@@ -114,7 +122,8 @@ def _payment_states(state: PaymentState, history: CheckoutHistory) -> Iterator[s
     for subscription in state.purchase.subscriptions:
         stripe_id = subscription.stripe_subscription_id
         at_stripe = history.subscriptions_at_stripe.get(stripe_id or "")
-        there = f", {stripe_id} at Stripe: {at_stripe.value if at_stripe else 'unknown'}" if stripe_id else ""
+        status = f": {at_stripe.value if at_stripe else 'unknown'}" if "Stripe" not in history.unavailable else ""
+        there = f", {stripe_id} at Stripe{status}" if stripe_id else ""
         yield f"{state.intent.id}: subscription {subscription.id}, {subscription.status.value}{there}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.domain.stripe_events import (
     ClaimedCursor,
     ClaimedRetries,
@@ -95,5 +96,5 @@ class FakeUnsupportedObjects:
     def __init__(self) -> None:
         self.events: list[WebhookEvent] = []
 
-    async def put(self, event: WebhookEvent) -> None:
+    async def put(self, event: WebhookEvent, _error: UnsupportedStripeObject) -> None:
         self.events.append(event)

@@ -26,6 +26,10 @@ class UnsupportedStripeObject(Exception):
     """Stripe answered with a value or a form that this version cannot store; a repeat would be answered the same."""
 
 
+class RefusedByOrders(UnsupportedStripeObject):
+    """orders refused to store it: during a rollout an older orders may not know a word that this version sends."""
+
+
 class IdempotencyKeyExhausted(Exception):
     """The idempotency key replays a failure: only another key helps."""
 

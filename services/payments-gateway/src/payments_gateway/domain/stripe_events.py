@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol, assert_never
 
+from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.domain.webhook_events import (
     ChargeRefunded,
     DisputeChanged,
@@ -131,8 +132,8 @@ class EventsAtStripe(Protocol):
 class UnsupportedObjectsPort(Protocol):
     """Objects that were acknowledged although this version did not understand them."""
 
-    async def put(self, event: WebhookEvent) -> None:
-        """Have another version of the gateway try the object again. Raises ServiceUnavailable."""
+    async def put(self, event: WebhookEvent, error: UnsupportedStripeObject) -> None:
+        """Have the object tried again once it may be understood. Raises ServiceUnavailable."""
 
 
 def object_id(event: WebhookEvent) -> str:

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
 
+from payments_gateway.domain.stripe_errors import RefusedByOrders, UnsupportedStripeObject
 from payments_gateway.domain.stripe_events import EventRetriesPort, EventRetry, object_id
 from payments_gateway.domain.webhook_events import WebhookEvent
-
-_REASON: Final = "UnsupportedStripeObject"
 
 
 class UnsupportedObjects:
@@ -18,8 +16,11 @@ class UnsupportedObjects:
         self._version = version
         self._now = now
 
-    async def put(self, event: WebhookEvent) -> None:
-        """Have another version of the gateway try the object again."""
-        await self._retries.put(
-            EventRetry(object_id(event), None, event, self._now(), _REASON, not_understood_by=self._version)
-        )
+    async def put(self, event: WebhookEvent, error: UnsupportedStripeObject) -> None:
+        """Have another version of the gateway try the object again; any version if it was orders that refused it.
+
+        A rollout replaces orders after the gateways, so the same gateway may succeed a minute later.
+        """
+        version = None if isinstance(error, RefusedByOrders) else self._version
+        reason = type(error).__name__
+        await self._retries.put(EventRetry(object_id(event), None, event, self._now(), reason, version))

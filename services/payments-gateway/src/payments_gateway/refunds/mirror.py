@@ -137,7 +137,7 @@ async def acknowledge(
         _log.warning("not found at Stripe, event acknowledged", extra=fields)
         SYNCS.labels(kind, "not_found").inc()
     else:
-        await unsupported.put(event)
+        await unsupported.put(event, error)
         _log.error("unsupported Stripe object, event acknowledged", extra=fields, exc_info=error)
         SYNCS.labels(kind, "unsupported").inc()
 

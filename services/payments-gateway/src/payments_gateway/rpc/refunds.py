@@ -8,7 +8,7 @@ import grpc
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
 from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentNotFound, Refund, RefundStatus
-from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
+from payments_gateway.domain.stripe_errors import RefusedByOrders
 from payments_gateway.rpc.messages import money_to_proto, time_to_proto
 from servicekit.enum_codec import EnumCodec
 from servicekit.grpc_client import RpcClient
@@ -60,7 +60,7 @@ class RefundsClient:
         try:
             await self._client.call(self._stub.ApplyRefund, request)
         except InvalidRequest as refused:
-            raise UnsupportedStripeObject from refused
+            raise RefusedByOrders from refused
 
 
 class DisputesClient:
@@ -94,4 +94,4 @@ class DisputesClient:
         try:
             await self._client.call(self._stub.ApplyDispute, request)
         except InvalidRequest as refused:
-            raise UnsupportedStripeObject from refused
+            raise RefusedByOrders from refused

@@ -9,7 +9,7 @@ import grpc
 
 from checkout.orders.v1 import orders_pb2, orders_pb2_grpc
 from payments_gateway.domain.errors import VersionConflict
-from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
+from payments_gateway.domain.stripe_errors import RefusedByOrders
 from payments_gateway.domain.subscriptions import (
     InvoiceStatus,
     StripeSubscriptionMismatch,
@@ -152,11 +152,11 @@ class SubscriptionsClient:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Raise UnsupportedStripeObject if orders refuses what Stripe returned: it may not know a word of Stripe's yet."""
+    """Raise RefusedByOrders if orders refuses what Stripe returned: it may not know a word of Stripe's yet."""
     try:
         yield
     except InvalidRequest as error:
-        raise UnsupportedStripeObject from error
+        raise RefusedByOrders from error
 
 
 def subscription_from_proto(message: orders_pb2.Subscription) -> Subscription:

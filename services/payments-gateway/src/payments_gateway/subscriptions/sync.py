@@ -24,7 +24,7 @@ from payments_gateway.domain.subscriptions import (
     SubscriptionNotFound,
     SubscriptionsPort,
 )
-from payments_gateway.domain.webhook_events import SubscriptionChanged
+from payments_gateway.domain.webhook_events import SubscriptionChanged, SubscriptionItemChanged
 from payments_gateway.subscriptions.activation import Activation, report_duplicate
 from servicekit.json_logging import bind_attempt
 from servicekit.keyed_lock import HeldLock, KeyedLock
@@ -75,6 +75,11 @@ class SubscriptionSync:
             _log.info("item of a subscription not found at Stripe", extra={"stripe_item": stripe_item_id})
             EVENTS.labels("not_found").inc()
             return
+        except UnsupportedStripeObject as error:
+            await self._unsupported.put(SubscriptionItemChanged(stripe_item_id), error)
+            _log.exception("unsupported Stripe subscription", extra={"stripe_item": stripe_item_id})
+            EVENTS.labels("unsupported").inc()
+            return
         await self.on_event(SubscriptionChanged(stripe_subscription_id, None, None, livemode=None))
 
     async def apply_snapshot(
@@ -102,9 +107,9 @@ class SubscriptionSync:
             # recorded state stays until a person decides (ADR 15); a repeat would find nothing either.
             _log.error("recorded subscription not found at Stripe", extra={"subscription": subscription.id})
             return "not_found"
-        except UnsupportedStripeObject:
+        except UnsupportedStripeObject as error:
             # A repeat would fail in the same way, and Stripe disables an endpoint that fails for days.
-            await self._unsupported.put(event)
+            await self._unsupported.put(event, error)
             _log.exception("unsupported Stripe subscription", extra={"subscription": subscription.id})
             if subscription.cancel_requested_at is not None:
                 with suppress(UnsupportedStripeObject):  # its end may have been answered, and cannot be read either
@@ -172,7 +177,7 @@ class SubscriptionSync:
             # The subscription's own state must not wait for an invoice.
             if isinstance(error, UnsupportedStripeObject):
                 await self._unsupported.put(
-                    SubscriptionChanged(snapshot.id, snapshot.subscription_id, stripe_invoice_id, livemode=None)
+                    SubscriptionChanged(snapshot.id, snapshot.subscription_id, stripe_invoice_id, livemode=None), error
                 )
             _log.exception("invoice missing or unsupported", extra={"stripe_invoice": stripe_invoice_id})
             return snapshot.latest_invoice

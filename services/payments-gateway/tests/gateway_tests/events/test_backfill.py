@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from payments_gateway.domain.attempts import IntentRef
 from payments_gateway.domain.purchases import ReportChannel
-from payments_gateway.domain.stripe_errors import StripeUnavailable
+from payments_gateway.domain.stripe_errors import RefusedByOrders, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.stripe_events import EventRetry, HandledEvent, ListedEvent
 from payments_gateway.domain.webhook_events import RefundChanged, SubscriptionChanged, UnreadableIntentSucceeded
 from payments_gateway.events.backfill import OVERLAP, EventBackfill
@@ -37,6 +37,16 @@ async def exhaust(gateway: Gateway, stripe: FakeEventList, *, max_listed: int = 
     while await sweep.run():
         runs += 1
     return runs
+
+
+def retries_of(gateway: Gateway, *, version: str = "1.0") -> EventRetries:
+    """Return the retries of a reconciler of a version."""
+    return EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version=version, now=gateway.clock.now)
+
+
+def unsupported(gateway: Gateway) -> UnsupportedObjects:
+    """Return the objects that version 1.0 does not understand."""
+    return UnsupportedObjects(gateway.events, version="1.0", now=gateway.clock.now)
 
 
 def paid(gateway: Gateway, number: int, created_at: datetime) -> ListedEvent:
@@ -239,7 +249,7 @@ async def test_a_retry_is_finished_once_it_was_handled(gateway: Gateway) -> None
     """Until then each failure is counted."""
     event = paid(gateway, 1, gateway.clock.now())
     await gateway.events.put(EventRetry(event.id, event.type, event.event, event.created_at, "StripeUnavailable"))
-    retries = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0", now=gateway.clock.now)
+    retries = retries_of(gateway)
     gateway.wire.fail("orders.record_purchase", ServiceUnavailable("orders"))
     await retries.run()
     failed = gateway.events.retries["evt_1"]
@@ -254,14 +264,23 @@ async def test_a_retry_is_finished_once_it_was_handled(gateway: Gateway) -> None
 async def test_an_object_that_was_not_understood_is_tried_by_another_version(gateway: Gateway) -> None:
     """Not by the same one; and it waits again if that does not understand it either."""
     event = paid(gateway, 1, gateway.clock.now()).event
-    await UnsupportedObjects(gateway.events, version="1.0", now=gateway.clock.now).put(event)
+    await unsupported(gateway).put(event, UnsupportedStripeObject())
 
-    same = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0", now=gateway.clock.now)
-    await same.run()
+    await retries_of(gateway).run()
     waiting = list(gateway.events.retries)
-    await EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.1", now=gateway.clock.now).run()
+    await retries_of(gateway, version="1.1").run()
 
     assert waiting == [event.ref.id]  # type: ignore[union-attr]  # a payment
+    assert (gateway.events.retries, len(gateway.orders.purchases())) == ({}, 1)
+
+
+async def test_an_object_that_orders_refused_is_tried_by_the_same_version(gateway: Gateway) -> None:
+    """A rollout replaces the gateways first: an older orders refused a word that the newer one stores."""
+    event = paid(gateway, 1, gateway.clock.now()).event
+    await unsupported(gateway).put(event, RefusedByOrders())
+
+    await retries_of(gateway).run()
+
     assert (gateway.events.retries, len(gateway.orders.purchases())) == ({}, 1)
 
 
@@ -270,7 +289,7 @@ async def test_no_retry_waits_for_others_of_its_lease(gateway: Gateway) -> None:
     for number in range(20):
         event = paid(gateway, number, gateway.clock.now())
         await gateway.events.put(EventRetry(event.id, event.type, event.event, event.created_at, "StripeUnavailable"))
-    retries = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0", now=gateway.clock.now)
+    retries = retries_of(gateway)
 
     more, left = [], []
     for _ in range(3):
@@ -285,7 +304,7 @@ async def test_the_age_of_the_oldest_retry_is_a_metric(gateway: Gateway) -> None
     event = paid(gateway, 1, gateway.clock.now())
     await gateway.events.put(EventRetry(event.id, event.type, event.event, event.created_at, "StripeUnavailable"))
     gateway.clock.advance(90)
-    retries = EventRetries(gateway.events, gateway.dispatcher, lease=MINUTE, version="1.0", now=gateway.clock.now)
+    retries = retries_of(gateway)
 
     await retries.run()
     waiting = REGISTRY.get_sample_value("holdfast_event_retries_oldest_seconds")

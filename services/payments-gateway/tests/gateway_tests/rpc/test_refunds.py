@@ -9,7 +9,7 @@ from checkout.orders.v1 import orders_pb2
 from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.money import Money
 from payments_gateway.domain.refunds import Dispute, DisputeStatus, PaymentNotFound, PaymentRef, Refund, RefundStatus
-from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
+from payments_gateway.domain.stripe_errors import RefusedByOrders
 from payments_gateway.rpc.refunds import DisputesClient, RefundsClient
 from servicekit.unavailable import ServiceUnavailable
 from servicekit.violations import FieldViolation, InvalidRequest
@@ -117,7 +117,7 @@ async def test_every_field_of_a_dispute_is_written(orders: OrdersStandIn, disput
                 "invalid_request",
                 InvalidRequest([FieldViolation("refund.status", "is required")]),
             ),
-            UnsupportedStripeObject,
+            RefusedByOrders,
         ),
     ],
 )

@@ -11,7 +11,7 @@ from checkout.orders.v1 import orders_pb2 as pb
 from payments_gateway.domain.attempts import Interval, Recurring
 from payments_gateway.domain.errors import VersionConflict
 from payments_gateway.domain.money import Money
-from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
+from payments_gateway.domain.stripe_errors import RefusedByOrders
 from payments_gateway.domain.subscriptions import (
     BilledItem,
     Discount,
@@ -269,7 +269,7 @@ async def test_a_page_of_subscriptions_is_read(
         (grpc.StatusCode.FAILED_PRECONDITION, "stripe_subscription_mismatch", StripeSubscriptionMismatch),
         (grpc.StatusCode.FAILED_PRECONDITION, "subscription_activated", SubscriptionActivated),
         (grpc.StatusCode.ABORTED, "something_else", ServiceUnavailable),
-        (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", UnsupportedStripeObject),
+        (grpc.StatusCode.INVALID_ARGUMENT, "invalid_request", RefusedByOrders),
     ],
 )
 async def test_an_error_of_a_write_is_told_by_its_reason(

@@ -225,6 +225,16 @@ async def test_a_permanent_failure_is_logged_and_acknowledged(
     assert billing.gateway.unsupported.events == waiting
 
 
+async def test_an_item_that_is_not_understood_is_acknowledged(billing: Billing) -> None:
+    """Nobody knows its subscription, so a newer version tries the item itself."""
+    changed = SubscriptionItemChanged("si_1")
+    billing.gateway.wire.fail("billing.find_by_item", UnsupportedStripeObject())
+
+    await billing.gateway.dispatcher.dispatch(changed, "evt_1", billing.gateway.clock.now())
+
+    assert billing.gateway.unsupported.events == [changed]
+
+
 @pytest.mark.parametrize("failure", [NotFoundAtStripe(), UnsupportedStripeObject()], ids=["not found", "unsupported"])
 async def test_the_state_does_not_wait_for_an_invoice(billing: Billing, failure: Exception) -> None:
     """A missing or unsupported invoice is left out; a newer version tries one that is not understood."""

@@ -25,7 +25,8 @@ class FakeStripeEvents:
         self.retries: dict[str, EventRetry] = {}
         """By id. All are due."""
         self.pruned_before: list[datetime] = []
-        self.position: datetime | None = None
+        self.positions: dict[str, datetime] = {}
+        """By name of the cursor."""
         self.is_leased = False
         self.fails: Exception | None = None
         """Failure of every write."""
@@ -55,14 +56,14 @@ class FakeStripeEvents:
         if retry.id in self.retries and self.retries[retry.id].failures == retry.failures:
             del self.retries[retry.id]
 
-    async def claim(self, _name: str, _lease: timedelta) -> ClaimedCursor | None:
+    async def claim(self, name: str, _lease: timedelta) -> ClaimedCursor | None:
         if self.is_leased:
             return None
         self.is_leased = True
-        return ClaimedCursor(self.position)
+        return ClaimedCursor(self.positions.get(name))
 
-    async def advance(self, _name: str, position: datetime, lease: timedelta) -> None:
-        self.position = max(self.position, position) if self.position else position
+    async def advance(self, name: str, position: datetime, lease: timedelta) -> None:
+        self.positions[name] = max(self.positions.get(name, position), position)
         self.is_leased = bool(lease)
 
     def _fail(self) -> None:

@@ -33,6 +33,7 @@ from payments_gateway.settings.reconciler import ReconcilerSettings
 from payments_gateway.stripe_api.events import StripeEvents
 from payments_gateway.stripe_api.intent_lists import StripeIntentLists
 from payments_gateway.stripe_api.intents import StripeIntents
+from payments_gateway.stripe_api.webhooks import EVENT_TYPES
 from servicekit.health import Readiness
 
 _DUE_ATTEMPTS: Final = "due_attempts"
@@ -111,7 +112,14 @@ def _event_sweeps(
     """Return the sweeps of Stripe's events and of unfinished subscriptions."""
     events, lease = StripeEvents(clients.browse), timedelta(seconds=settings.reconcile_lease_seconds)
     backfill = EventBackfill(
-        events, services.event_log, services.event_retries, services.cursors, payments.dispatcher, lease=lease, now=_now
+        events,
+        services.event_log,
+        services.event_retries,
+        services.cursors,
+        payments.dispatcher,
+        event_types=EVENT_TYPES,
+        lease=lease,
+        now=_now,
     )
     retries = EventRetries(services.event_retries, payments.dispatcher, lease=lease, version=GATEWAY_VERSION, now=_now)
     pause = timedelta(seconds=settings.reconcile_subscriptions_seconds)

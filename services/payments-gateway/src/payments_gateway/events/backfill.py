@@ -5,9 +5,10 @@ newest event. Stripe's list may show an event late, so each run begins some minu
 what was handled.
 """
 
+import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -31,7 +32,6 @@ _log = logging.getLogger(__name__)
 
 EVENTS: Final = Counter("holdfast_backfill_events", "Events that no webhook had handled, by outcome.", ["outcome"])
 
-CURSOR: Final = "events"
 OVERLAP: Final = timedelta(minutes=10)
 """Time before the cursor that is listed once more."""
 _KEPT_AT_STRIPE: Final = timedelta(days=30)
@@ -56,11 +56,16 @@ class EventBackfill:
         cursors: CursorsPort,
         dispatcher: WebhookDispatcher,
         *,
+        event_types: Iterable[str],
         lease: timedelta,
         now: Callable[[], datetime],
         max_listed: int = _MAX_LISTED,
     ) -> None:
-        """Keep the cursor for the lease; a batch renews it. A run holds max_listed events in memory."""
+        """Keep the cursor for the lease; a batch renews it. A run holds max_listed events in memory.
+
+        event_types are those that have an effect in this version, and that Stripe lists.
+        """
+        self._cursor = cursor_name(event_types)
         self._stripe = stripe
         self._log = log
         self._retries = retries
@@ -80,7 +85,7 @@ class EventBackfill:
         Raises StripeUnavailable, ServiceUnavailable: the cursor stays before what was not handled.
         """
         passed, self._passed = self._passed, None  # a run that fails begins at the cursor again: time passes meanwhile
-        claimed = await self._cursors.claim(CURSOR, self._lease)
+        claimed = await self._cursors.claim(self._cursor, self._lease)
         if claimed is None:
             return False  # another reconciler is at work
         now = self._now()
@@ -94,14 +99,14 @@ class EventBackfill:
             listed = await self._stripe.list_between(since - OVERLAP, None if is_last else until, limit)
         except TooManyEvents:
             self._span, self._passed = max(self._span / 4, _SHORTEST), passed
-            await self._cursors.advance(CURSOR, position, _NO_LEASE)
+            await self._cursors.advance(self._cursor, position, _NO_LEASE)
             return True
         self._span = min(self._span * 2, _KEPT_AT_STRIPE)
         for batch in (listed[first : first + _BATCH] for first in range(0, len(listed), _BATCH)):
             await self._handle(batch)
             position = max(position, min(batch[-1].created_at, now))
-            await self._cursors.advance(CURSOR, position, self._lease)
-        await self._cursors.advance(CURSOR, position, _NO_LEASE)
+            await self._cursors.advance(self._cursor, position, self._lease)
+        await self._cursors.advance(self._cursor, position, _NO_LEASE)
         self._passed = None if is_last else until
         if not is_last:
             return True
@@ -131,3 +136,12 @@ class EventBackfill:
             for each in events:
                 await self._retries.put(EventRetry(each.id, each.type, each.event, each.created_at, reason))
         EVENTS.labels("handled" if failure is None else "failed").inc(len(events))
+
+
+def cursor_name(event_types: Iterable[str]) -> str:
+    """Return the name of the cursor over these types of events.
+
+    Another set of types has another cursor, which begins 30 days ago: an earlier version had acknowledged the events of
+    the new types without effect, and its cursor has passed them. The log spares the others.
+    """
+    return f"events_{hashlib.sha256(' '.join(sorted(event_types)).encode()).hexdigest()[:16]}"

@@ -1,7 +1,9 @@
 """Backfill of events, over fakes of Stripe and orders."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import pytest
 from prometheus_client import REGISTRY
@@ -11,7 +13,7 @@ from payments_gateway.domain.purchases import ReportChannel
 from payments_gateway.domain.stripe_errors import RefusedByOrders, StripeUnavailable, UnsupportedStripeObject
 from payments_gateway.domain.stripe_events import EventRetry, HandledEvent, ListedEvent
 from payments_gateway.domain.webhook_events import RefundChanged, SubscriptionChanged, UnreadableIntentSucceeded
-from payments_gateway.events.backfill import OVERLAP, EventBackfill
+from payments_gateway.events.backfill import OVERLAP, EventBackfill, cursor_name
 from payments_gateway.events.retries import EventRetries
 from payments_gateway.events.unsupported import UnsupportedObjects
 from servicekit.unavailable import ServiceUnavailable
@@ -23,11 +25,25 @@ from ..subscribers import subscribed
 MINUTE = timedelta(minutes=1)
 
 
-def backfill(gateway: Gateway, stripe: FakeEventList, *, max_listed: int = 100) -> EventBackfill:
+TYPES: Final = ("customer.subscription.updated", "payment_intent.succeeded", "refund.updated")
+CURSOR: Final = cursor_name(TYPES)
+
+
+def backfill(
+    gateway: Gateway, stripe: FakeEventList, *, max_listed: int = 100, types: Sequence[str] = TYPES
+) -> EventBackfill:
     """Return a backfill as another reconciler has it."""
     events = gateway.events
     return EventBackfill(
-        stripe, events, events, events, gateway.dispatcher, lease=MINUTE, now=gateway.clock.now, max_listed=max_listed
+        stripe,
+        events,
+        events,
+        events,
+        gateway.dispatcher,
+        event_types=types,
+        lease=MINUTE,
+        now=gateway.clock.now,
+        max_listed=max_listed,
     )
 
 
@@ -70,7 +86,7 @@ async def test_events_that_no_webhook_delivered_are_handled(gateway: Gateway) ->
     [report] = gateway.orders.reports
     assert (report.channel, report.stripe_event_id) == (ReportChannel.RECONCILER, "evt_1")
     assert list(gateway.events.logged) == ["evt_1"]
-    assert gateway.events.position == event.created_at
+    assert gateway.events.positions[CURSOR] == event.created_at
 
 
 async def test_what_a_webhook_has_handled_is_skipped(gateway: Gateway) -> None:
@@ -81,6 +97,22 @@ async def test_what_a_webhook_has_handled_is_skipped(gateway: Gateway) -> None:
     await exhaust(gateway, FakeEventList(event))
 
     assert gateway.wire.calls == []
+
+
+async def test_events_of_types_that_an_earlier_version_did_not_know_are_handled(gateway: Gateway) -> None:
+    """It had acknowledged them without effect, and its cursor has passed them."""
+    stripe = FakeEventList(paid(gateway, 1, gateway.clock.now()))
+    await backfill(gateway, stripe, types=TYPES[:1]).run()
+    stripe.events.append(paid(gateway, 2, gateway.clock.now() - timedelta(days=2)))
+
+    await exhaust(gateway, stripe)
+
+    assert sorted(gateway.events.logged) == ["evt_1", "evt_2"]
+
+
+def test_the_cursor_does_not_depend_on_the_order_of_the_types() -> None:
+    """That of a set differs from process to process."""
+    assert cursor_name(TYPES) == cursor_name(reversed(TYPES))
 
 
 async def test_an_event_that_the_list_shows_late_is_handled(gateway: Gateway) -> None:
@@ -115,7 +147,7 @@ async def test_an_event_is_handled_although_stripes_clock_is_ahead(gateway: Gate
 
     await exhaust(gateway, FakeEventList(event))
 
-    assert (list(gateway.events.logged), gateway.events.position) == (["evt_1"], gateway.clock.now())
+    assert (list(gateway.events.logged), gateway.events.positions[CURSOR]) == (["evt_1"], gateway.clock.now())
 
 
 async def test_a_failing_event_waits_and_the_cursor_moves_on(gateway: Gateway) -> None:
@@ -132,12 +164,12 @@ async def test_a_failing_event_waits_and_the_cursor_moves_on(gateway: Gateway) -
     retry = gateway.events.retries["evt_1"]
     assert (retry.event, retry.reason, retry.failures) == (missing.event, "RuntimeError", 1)
     assert list(gateway.events.logged) == ["evt_2"]
-    assert gateway.events.position == now
+    assert gateway.events.positions[CURSOR] == now
 
 
 async def test_the_cursor_stays_before_what_could_neither_be_handled_nor_written(gateway: Gateway) -> None:
     """The next run begins there."""
-    gateway.events.position = before = gateway.clock.now() - timedelta(days=3)
+    gateway.events.positions[CURSOR] = before = gateway.clock.now() - timedelta(days=3)
     event = paid(gateway, 1, gateway.clock.now())
     gateway.wire.fail("attempts.find", ServiceUnavailable("checkout-session"))
     gateway.events.fails = ServiceUnavailable("orders")
@@ -146,7 +178,7 @@ async def test_the_cursor_stays_before_what_could_neither_be_handled_nor_written
     with pytest.raises(ServiceUnavailable):
         await sweep.run()
 
-    assert (gateway.events.position, gateway.events.retries, gateway.events.logged) == (before, {}, {})
+    assert (gateway.events.positions[CURSOR], gateway.events.retries, gateway.events.logged) == (before, {}, {})
 
 
 async def test_events_of_one_object_are_handled_at_once(gateway: Gateway) -> None:
@@ -172,7 +204,7 @@ async def test_a_long_outage_is_made_good_in_parts(gateway: Gateway) -> None:
         ListedEvent(f"evt_{number}", "refund.updated", now - number * 30 * MINUTE, RefundChanged(f"re_{number}"))
         for number in range(144)
     ]
-    gateway.events.position = now - timedelta(days=3)
+    gateway.events.positions[CURSOR] = now - timedelta(days=3)
 
     runs = await exhaust(gateway, FakeEventList(*changes), max_listed=20)
 
@@ -193,7 +225,7 @@ async def test_a_moment_with_more_events_than_the_limit_is_handled(gateway: Gate
 async def test_no_event_is_missed_after_a_failure_among_parts_that_are_not_over(gateway: Gateway) -> None:
     """Our clock is ahead, so that parts without events lie in Stripe's future; it comes while Stripe is away."""
     stripe_now = gateway.clock.now() - 600 * MINUTE
-    gateway.events.position = crowded = stripe_now - 60 * MINUTE
+    gateway.events.positions[CURSOR] = crowded = stripe_now - 60 * MINUTE
     stripe = FakeEventList(
         *(ListedEvent(f"evt_{each}", "refund.updated", crowded, RefundChanged(f"re_{each}")) for each in range(50))
     )

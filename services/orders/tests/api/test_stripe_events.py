@@ -179,6 +179,16 @@ async def test_a_cursor_is_leased_to_one_caller(events: Events) -> None:
     assert (after.claimed, after.position) == (True, timestamp(3))
 
 
+async def test_the_cursor_of_a_killed_caller_is_claimed_after_its_lease(events: Events, sql: Any) -> None:
+    """At the position that it had reached."""
+    await advance(events, timestamp(3), LEASE)
+    await sql.execute("UPDATE cursors SET leased_until = now() - interval '1 second'")
+
+    after = await claim_cursor(events)
+
+    assert (after.claimed, after.position) == (True, timestamp(3))
+
+
 async def test_a_cursor_never_moves_back(events: Events) -> None:
     """A caller that is late keeps the position of a faster one. A lease keeps the cursor."""
     await advance(events, timestamp(3))

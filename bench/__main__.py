@@ -25,7 +25,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     comparing = commands.add_parser("compare", help="compare this checkout with another version, in alternation")
     comparing.add_argument("base", help="a commit of this repository, or the folder of another checkout")
-    comparing.add_argument("--seconds", type=float, default=70.0, help="time to measure (default: %(default)s)")
+    comparing.add_argument("--seconds", type=float, default=60.0, help="time to measure (default: %(default)s)")
     commands.add_parser("full", help="run all scenarios")
     commands.add_parser("quick", help="run all scenarios briefly")
     reporting = commands.add_parser("report", help="write docs/performance.md from a result")

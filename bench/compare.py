@@ -11,15 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bench.generator import Generator
+from bench.generator import ROOT, Generator
 from bench.job import Job
 from bench.measure import Measurement, Target, measure_together, successful
 from bench.stack import SERVICES, BenchStack, Code, checked_out, running
 
 CHECKOUTS: Final[Mapping[int, int]] = {1: 16, 16: 64}
 """Checkouts of a round at each stack, by the number of requests in flight at both together."""
-LEAST_ROUNDS: Final = 8
-WARM_UP_CHECKOUTS: Final = 100
+LEAST_ROUNDS: Final = 4
+"""Of each start."""
+WARM_UP_CHECKOUTS: Final = 64
 _CONFIDENCE: Final = 0.95
 
 
@@ -65,21 +66,24 @@ class Difference:
 
 
 def compare(base: str, *, seconds: float) -> dict[str, Any]:
-    """Measure for about so many seconds at each concurrency, after the start, and print the table."""
-    with (
-        checked_out(base) as code,
-        Generator() as generator,
-        running(generator, code) as old,
-        running(generator, Code("this")) as new,
-    ):
-        for concurrency in CHECKOUTS:
-            measure_round(old, new, concurrency, WARM_UP_CHECKOUTS)
-        measured = {concurrency: _rounds(old, new, concurrency, seconds / len(CHECKOUTS)) for concurrency in CHECKOUTS}
+    """Measure for about so many seconds, after the starts, and print the tables.
+
+    The stacks are started twice, in either order: two starts of the same code differ by a few percent.
+    """
+    measured: dict[int, list[tuple[Round, Round]]] = {concurrency: [] for concurrency in CHECKOUTS}
+    with checked_out(base) as code, Generator() as generator:
+        versions = (code, Code("this", ROOT))
+        for first, second in (versions, versions[::-1]):
+            with running(generator, first) as one, running(generator, second) as other:
+                old, new = (one, other) if first is code else (other, one)
+                for concurrency, rounds in measured.items():
+                    measure_round(old, new, concurrency, WARM_UP_CHECKOUTS)
+                    rounds.extend(_rounds(old, new, concurrency, seconds / 2 / len(CHECKOUTS)))
     tables = {concurrency: _differences(rounds) for concurrency, rounds in measured.items()}
     for concurrency, rows in tables.items():
         _print_table(code.name, concurrency, len(measured[concurrency]), rows)
-    rounds = {concurrency: len(each) for concurrency, each in measured.items()}
-    return {"base": code.name, "rounds": rounds, "concurrency": tables}
+    counts = {concurrency: len(rounds) for concurrency, rounds in measured.items()}
+    return {"base": code.name, "rounds": counts, "concurrency": tables}
 
 
 def measure_round(old: BenchStack, new: BenchStack, concurrency: int, count: int) -> tuple[Round, Round]:

@@ -213,7 +213,7 @@ async def test_p7_a_refused_field_is_named_and_never_quoted(private: Private) ->
         *(private.body(contact=buyer.contact | {one.value: one.value}) for one in buyer.typed),
         *(private.body(**{one.value: {one.value: one.value}}) for one in buyer.typed),
         private.body(items=[{"priceId": buyer.email.value, "quantity": buyer.phone.value}]),
-        private.body(items=[{"priceId": f"price_{buyer.name.core}", "quantity": 1}]),
+        private.body(items=[{"priceId": f"plan_{buyer.name.core}", "quantity": 1}]),  # price_… is looked up at Stripe
         private.body(shippingOptionId=f"shr_{buyer.name.core}"),
         private.body(supersedes=buyer.name.value, shippingOptionId=buyer.city.value, contact=buyer.email.value),
     ]

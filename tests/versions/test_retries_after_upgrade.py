@@ -32,7 +32,7 @@ KNOWS_LESS: Final = {
     ),
     "stripe_api/webhooks.py": ('"charge.dispute.', '"unknown.dispute.'),
 }
-"""What is replaced in the release's code, by file."""
+"""Replacements in the release's code, by file."""
 
 
 async def test_p3_what_was_not_understood_is_recorded_once_after_an_upgrade(tmp_path: Path) -> None:

@@ -33,8 +33,9 @@ _INTERNAL: Final = ErrorAnswer(grpc.StatusCode.INTERNAL, "internal")
 _MALFORMED: Final = ErrorAnswer(grpc.StatusCode.INVALID_ARGUMENT, "malformed_message")
 _CALLER_NOT_ALLOWED: Final = ErrorAnswer(grpc.StatusCode.PERMISSION_DENIED, "caller_not_allowed")
 _OVERLOADED: Final = ErrorAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, OVERLOADED_REASON)
+_TOO_LATE: Final = ErrorAnswer(grpc.StatusCode.DEADLINE_EXCEEDED, "too_late")
 _LEAST_SECONDS: Final = 0.1
-"""Time until its deadline below which a call is not begun: it has waited here for its turn too long."""
+"""Time until its deadline below which a call is not begun: it waited too long here, or an earlier try took its time."""
 _CANCEL_EVERY_SECONDS: Final = 0.2
 _CANCEL_WITHIN_SECONDS: Final = 2.0
 _CONNECTION_SECONDS: Final = 120.0
@@ -50,6 +51,10 @@ class MalformedMessage(Exception):
 
     def __init__(self) -> None:
         super().__init__("the request cannot be read")
+
+
+class _TooLate(Exception):
+    """The call's deadline is so near that it was not begun."""
 
 
 class CallerNotAllowed(Exception):
@@ -213,6 +218,7 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             CallerNotAllowed: _CALLER_NOT_ALLOWED,
             MalformedMessage: _MALFORMED,
             Overloaded: _OVERLOADED,
+            _TooLate: _TOO_LATE,
         }
         self._domain = domain
         self._client_names = client_names
@@ -245,7 +251,7 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             answer = _OK
             try:
                 self._require_allowed_caller(context)
-                self._require_time(context, criticality)
+                _require_time(context)
                 with self._shedder.acquire(criticality), GRPC_IN_FLIGHT.track_inprogress():
                     return await handle(_parse(request, parse), context)
             except Exception as failure:  # noqa: BLE001 — the one place where the unknown becomes INTERNAL
@@ -264,11 +270,6 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
         if self._client_names and self._client_names.isdisjoint(caller_names(context)):
             raise CallerNotAllowed
 
-    def _require_time(self, context: "grpc.aio.ServicerContext[Any, Any]", criticality: Criticality) -> None:
-        remaining: Any = context.time_remaining()  # None, not infinity, if the caller set no deadline
-        if remaining is not None and remaining < _LEAST_SECONDS:
-            raise self._shedder.refused(criticality)
-
     async def _abort(
         self, context: "grpc.aio.ServicerContext[Any, Any]", failure: Exception, answer: ErrorAnswer
     ) -> None:
@@ -283,6 +284,12 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             # gRPC keeps the exception in the context, and its frames keep the context and the request: a cycle that
             # would hold them in memory until the next garbage collection.
             raised.__traceback__ = raised.__context__ = None
+
+
+def _require_time(context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+    remaining: Any = context.time_remaining()  # None, not infinity, if the caller set no deadline
+    if remaining is not None and remaining < _LEAST_SECONDS:
+        raise _TooLate("too little time was left to begin the call")
 
 
 def _parse(request: bytes, parse: Callable[[bytes], Any]) -> Any:

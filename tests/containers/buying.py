@@ -2,14 +2,53 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import aiohttp
 
 from tests.e2e.harness.shop import Cart, Checkout, Line, Reply, Shop
 
+from .compose_project import PUBLISHABLE_KEY
+
+BALANCED: Final = ("checkout-session", "orders", "payments-gateway")
+"""Services of which each replica has answered when purchases were made at each gateway."""
+ACCESS_LINE: Final = '"logger": "access"'
+"""Part of a service's log line of a call that it has answered."""
+_KINDS: Final = {"order": ("mug",), "subscription": ("coffee",), "both": ("mug", "coffee", "almanac")}
 _OK: Final = 200
+
+
+async def buy_at_each(gateways: Sequence[str], stripe_api: str) -> None:
+    """Buy one of each kind at each of two gateways, and see the purchase at the other. Raises AssertionError."""
+    async with AsyncExitStack() as stack:
+        first, second = [
+            await stack.enter_async_context(
+                Shop(gateway=gateway, stripe_api=stripe_api, publishable_key=PUBLISHABLE_KEY, jwt_secret="")
+            )
+            for gateway in gateways
+        ]
+        for here, there in ((first, second), (second, first)):
+            await _until_stocked(here)
+            for kind, slugs in _KINDS.items():
+                checkout = await buy(here, await cart_of(here, *slugs))
+                purchase = await until_completed(there, checkout.attempt_id)
+                assert (purchase["order"] is not None) == (kind != "subscription")
+                statuses = {each["status"] for each in purchase["subscriptions"]}
+                assert statuses == (set() if kind == "order" else {"active"})
+
+
+async def _until_stocked(shop: Shop) -> None:
+    """Wait until a gateway sells everything: it may have read the shop while the simulator was filling it."""
+    wanted = {f"holdfast_{slug}" for slugs in _KINDS.values() for slug in slugs}
+
+    async def stocked() -> Reply | None:
+        reply = await shop.catalogue()
+        sold = {item["productId"] for item in reply.body["items"]} if reply.status == _OK else set()
+        return reply if wanted <= sold and reply.body["shippingOptions"] else None
+
+    await until(stocked)
 
 
 async def cart_of(shop: Shop, *slugs: str) -> Cart:

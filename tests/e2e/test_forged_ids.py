@@ -51,7 +51,7 @@ async def test_random_ids_from_forty_addresses_do_not_slow_a_buyer_down(limited:
     medians = statistics.median(flooded), statistics.median(quiet)
     print(f"median initiate: {medians[0]:.4f} s in the flood, {medians[1]:.4f} s without; {answers}")  # noqa: T201
     assert medians[0] <= 1.5 * medians[1]
-    assert answers.keys() <= {"404", "429", "503"}  # the first of them all arrive at once
+    assert answers.keys() <= {"404", "429"}
 
 
 async def _initiate_all_along(system: System, shop: Shop) -> list[float]:

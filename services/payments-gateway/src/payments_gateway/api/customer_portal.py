@@ -14,4 +14,9 @@ def customer_portal_url(request: Request) -> str | None:
     return url
 
 
-CustomerPortalUrl = Annotated[str | None, Depends(customer_portal_url)]
+async def _customer_portal_url(request: Request) -> str | None:
+    """Return it without the thread in which FastAPI runs a dependency that is not async (ADR 51)."""
+    return customer_portal_url(request)
+
+
+CustomerPortalUrl = Annotated[str | None, Depends(_customer_portal_url)]

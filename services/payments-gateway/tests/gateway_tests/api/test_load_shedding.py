@@ -119,3 +119,13 @@ async def test_requests_that_are_answered_after_a_pause_hold_no_slot(gateway: Ga
 
     assert meanwhile.status == 200
     assert [answer.status for answer in answers] == [404] * 4
+
+
+async def test_a_burst_of_forged_ids_fills_no_slots(gateway: Gateway) -> None:
+    """Nothing is waited for before the pause, not even a thread: each gives its slot back before the next takes one."""
+    async with served(Edge(gateway, max_in_flight=4, refusal_pause_seconds=lambda: 0.5)) as http:
+        path, body = f"/api/checkout/{FOREIGN_ATTEMPT_ID}", COMPLETE | {"checkoutAttemptId": FOREIGN_ATTEMPT_ID}
+        reads = [get(http, path) for _ in range(12)]
+        answers = await asyncio.gather(*reads, *(post(http, "/api/orders", body) for _ in range(12)))
+
+    assert [answer.status for answer in answers] == [404] * 24

@@ -4,8 +4,6 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-import uvloop
-
 from orders.bootstrap import run
 from orders.commands.erase import add_erase_arguments, run_erase, subject_from_arguments
 from orders.commands.migrate import run_migrate
@@ -35,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif arguments.command == "reencrypt":
         sys.exit(asyncio.run(run_reencrypt(settings)))
     else:
-        uvloop.run(run(settings))
+        asyncio.run(run(settings))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ IN_BROWSER := $(if $(CHROMIUM),(not browser or quick),not browser)
 # Their figures would suffer from a second worker.
 MEASURED_ALONE := $(wildcard tests/browser/test_performance.py)
 LONG_MEASURED_ALONE := $(wildcard services/orders/tests/postgres/test_migrate_large.py \
-	$(patsubst %,tests/e2e/test_%.py,forged_ids load_at_stripe_limits hung_replica rolling_restarts))
+	$(patsubst %,tests/e2e/test_%.py,forged_ids load_at_stripe_limits hung_replica overload rolling_restarts))
 # The tests clean up by themselves; testcontainers' own cleaner would be one more image to pull.
 export TESTCONTAINERS_RYUK_DISABLED ?= true
 export UV_PYTHON_DOWNLOADS := never

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.timeout(300)
 AT_ONCE: Final = 12
 
 CallCounts = Mapping[type[Scenario], Counter[str]]
+_ROOM: Final = {"MAX_IN_FLIGHT": "1000"}
 
 
 @dataclass
@@ -61,8 +62,10 @@ class Run:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def environment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Environment]:
-    """Run two gateways with short timeouts."""
-    options = StackOptions(gateways=2, durable=False, seed=8, settings={"gateway": SHORT, "gateway-2": SHORT})
+    """Run two gateways with short timeouts, and with room for the requests that all faults hold up at once."""
+    gateway = SHORT | _ROOM
+    settings = {"gateway": gateway, "gateway-2": gateway, "checkout-session": _ROOM, "orders": _ROOM}
+    options = StackOptions(gateways=2, durable=False, seed=8, settings=settings)
     folder = tmp_path_factory.mktemp("holdfast")
     async with (
         running_system(folder, options=options, with_proxies=True, straight_to_stripe=True) as system,

@@ -89,7 +89,7 @@ endif
 
 .PHONY: test-long
 test-long: .venv/.synced ## Run long tests: kills at every call, cluster changes and mixed carts under load
-	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m "long and not browser" $(LONG_MEASURED_ALONE:%=--ignore=%) $(PYTEST_ARGS)
+	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/deploy -m "long and not browser" $(LONG_MEASURED_ALONE:%=--ignore=%) $(PYTEST_ARGS)
 	@$(RUN) pytest -m long $(LONG_MEASURED_ALONE)
 
 .PHONY: frontend

@@ -17,7 +17,7 @@ _STRIPE_SECONDS: Final = 0.3
 _STRIPE_LIMIT: Final = 25
 """Checkouts a second that Stripe's limits of operations allow."""
 _REPORTS_AT_ONCE: Final = 64
-"""Deliveries that a webhook's sender keeps in flight."""
+"""Webhooks that their sender keeps in flight."""
 
 
 @dataclass(frozen=True, slots=True)

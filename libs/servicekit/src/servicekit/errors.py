@@ -45,8 +45,8 @@ _COMMON_ROWS: Final[ErrorTable] = {
 
 def answer_for(failure: Exception, table: ErrorTable) -> ErrorAnswer | None:
     """Return the failure's row of the table, or None for an unexpected exception."""
-    rows = {**_COMMON_ROWS, **table}
-    return next((rows[ancestor] for ancestor in type(failure).__mro__ if ancestor in rows), None)
+    rows = (table.get(ancestor) or _COMMON_ROWS.get(ancestor) for ancestor in type(failure).__mro__)
+    return next((row for row in rows if row), None)
 
 
 def to_status(failure: Exception, answer: ErrorAnswer, domain: str) -> status_pb2.Status:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import grpc
@@ -19,13 +20,12 @@ from servicekit.errors import DETAILS_KEY, ErrorAnswer, ErrorTable, answer_for, 
 from servicekit.grpc_defaults import DEFAULT_MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from servicekit.grpc_tls import caller_names, server_credentials
 from servicekit.health import Readiness, ReadinessCheck
-from servicekit.json_logging import accept_request_id, request_id, unbind_attempt
+from servicekit.json_logging import accept_request_id, log_access, request_id, unbind_attempt
 from servicekit.load_shedding import DEFAULT_MAX_IN_FLIGHT, OVERLOADED_REASON, Criticality, LoadShedder, Overloaded
 from servicekit.metrics import GRPC_IN_FLIGHT, GRPC_REQUEST_SECONDS, GRPC_REQUESTS, Probe
 from servicekit.stopping import stop_signal
 
 _log = logging.getLogger(__name__)
-_access_log = logging.getLogger("access")
 
 _OK: Final = ErrorAnswer(grpc.StatusCode.OK, "")
 _CANCELLED: Final = ErrorAnswer(grpc.StatusCode.CANCELLED, "cancelled")
@@ -106,6 +106,8 @@ class GrpcServer:
         self._lame_duck_seconds = lame_duck_seconds
         self._drain_seconds = drain_seconds
         self._readiness = Readiness([*readiness, *([_refresh(tls.certificates)] if tls else ())])
+        shedder = LoadShedder(max_in_flight)
+        GRPC_IN_FLIGHT.set_function(lambda: shedder.in_flight)
         self._health = health.aio.HealthServicer()
         self._watcher: asyncio.Task[None] | None = None
         self.port = 0
@@ -115,7 +117,7 @@ class GrpcServer:
                     errors,
                     domain,
                     tls.client_names if tls else frozenset(),
-                    LoadShedder(max_in_flight),
+                    shedder,
                     criticality or {},
                 )
             ],
@@ -224,25 +226,31 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
         self._client_names = client_names
         self._shedder = shedder
         self._criticality = criticality
+        self._overloaded = to_status(Overloaded(), _OVERLOADED, domain)
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """Wrap the handler of a unary call, except those of health and reflection."""
-        handler = await continuation(handler_call_details)
+        """Wrap the handler of a unary method once, except those of health and reflection."""
         method = handler_call_details.method
+        if (wrapped := self._wrapped.get(method)) is not None:
+            return wrapped
+        handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None or method.startswith(_QUIET_PREFIXES):
             return handler
-        return grpc.unary_unary_rpc_method_handler(
+        self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
             # Parsed in here: for bytes that are no message gRPC itself would answer UNKNOWN and log a trace.
             self._wrap(method, handler.unary_unary, handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
+        return self._wrapped[method]
 
     def _wrap(self, method: str, handle: Any, parse: Any) -> Any:
         criticality = self._criticality.get(method.rpartition("/")[2], Criticality.HIGH)
+        observe = _observer(method)
 
         async def wrapped(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
             accept_request_id(_caller_request_id(context))
@@ -252,7 +260,7 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
             try:
                 self._require_allowed_caller(context)
                 _require_time(context)
-                with self._shedder.acquire(criticality), GRPC_IN_FLIGHT.track_inprogress():
+                with self._shedder.acquire(criticality):
                     return await handle(_parse(request, parse), context)
             except Exception as failure:  # noqa: BLE001 — the one place where the unknown becomes INTERNAL
                 answer = answer_for(failure, self._errors) or _INTERNAL
@@ -262,7 +270,7 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
                 answer = _CANCELLED
                 raise
             finally:
-                _observe(method, answer, time.perf_counter() - started)
+                observe(answer, time.perf_counter() - started)
 
         return wrapped
 
@@ -273,11 +281,11 @@ class _RequestInterceptor(grpc.aio.ServerInterceptor):
     async def _abort(
         self, context: "grpc.aio.ServicerContext[Any, Any]", failure: Exception, answer: ErrorAnswer
     ) -> None:
-        reported = failure
         if answer is _INTERNAL:
             _log.error("unexpected failure", exc_info=failure)
-            reported = Exception("internal error")
-        status = to_status(reported, answer, self._domain)
+            failure = Exception("internal error")
+        # Refusals because of overload are many, and must be cheap (ADR 51).
+        status = self._overloaded if answer is _OVERLOADED else to_status(failure, answer, self._domain)
         try:
             await context.abort(answer.code, status.message, _trailer(status))
         except grpc.aio.AbortError as raised:
@@ -310,8 +318,15 @@ def _trailer(status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...]:
     return (DETAILS_KEY, status.SerializeToString()), (REQUEST_ID_KEY, request_id.get())
 
 
-def _observe(method: str, answer: ErrorAnswer, seconds: float) -> None:
-    GRPC_REQUESTS.labels(method, answer.code.name).inc()
-    GRPC_REQUEST_SECONDS.labels(method).observe(seconds)
-    outcome = {"code": answer.code.name, "ms": round(seconds * 1000, 2)}
-    _access_log.info(method, extra=outcome | ({"reason": answer.reason} if answer.reason else {}))
+def _observer(method: str) -> Callable[[ErrorAnswer, float], None]:
+    """Return a function that counts and logs a call of this method. It looks its metrics up once."""
+    duration = GRPC_REQUEST_SECONDS.labels(method)
+    counter = cache(lambda code: GRPC_REQUESTS.labels(method, code.name))
+
+    def observe(answer: ErrorAnswer, seconds: float) -> None:
+        counter(answer.code).inc()
+        duration.observe(seconds)
+        outcome = {"code": answer.code.name, "ms": round(seconds * 1000, 2)}
+        log_access(method, outcome | ({"reason": answer.reason} if answer.reason else {}))
+
+    return observe

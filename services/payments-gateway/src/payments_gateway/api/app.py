@@ -34,6 +34,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked about by each request otherwise
         redirect_slashes=False,  # a redirect would name the host that the client sent
     )
     app.state.access_control = access_control

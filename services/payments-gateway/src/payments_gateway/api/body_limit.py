@@ -26,27 +26,27 @@ class BodyLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        # A request that no route takes is a 404 or 405, whatever its body.
-        if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY or not is_taken(scope):
+        if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY:
             await self._app(scope, receive, send)
             return
-        media_type = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
-            await problem_response(NOT_JSON)(scope, receive, send)
-            return
-        try:
-            body = await _read(scope, receive, _LIMITS.get(scope["path"], MAX_BODY_BYTES))
-        except ClientDisconnect:
-            return  # nobody waits for a response, and half a body is not what the client meant
-        if body is None:
-            await problem_response(TOO_LARGE)(scope, receive, send)
-            return
-        await self._app(scope, _replay(body, receive), send)
+        headers = Headers(scope=scope)
+        problem, body = NOT_JSON, None
+        if headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+            try:
+                problem, body = TOO_LARGE, await _read(headers, receive, _LIMITS.get(scope["path"], MAX_BODY_BYTES))
+            except ClientDisconnect:
+                return  # nobody waits for a response, and half a body is not what the client meant
+        if body is not None:
+            await self._app(scope, _replay(body, receive), send)
+        elif is_taken(scope):
+            await problem_response(problem)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)  # a request that no route takes is a 404 or 405, whatever its body
 
 
-async def _read(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:
+async def _read(headers: Headers, receive: Receive, max_bytes: int) -> bytes | None:
     """Return the body; None as soon as it is known to be too large. Raises ClientDisconnect."""
-    announced = Headers(scope=scope).get("content-length", "").lstrip("0")
+    announced = headers.get("content-length", "").lstrip("0")
     if announced.isdecimal() and (len(announced) > len(str(max_bytes)) or int(announced) > max_bytes):
         return None
     chunks: list[bytes] = []

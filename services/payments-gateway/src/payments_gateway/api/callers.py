@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from prometheus_client import Counter
 
 from payments_gateway.access.client_addresses import ClientAddresses
@@ -16,8 +16,6 @@ _TOKENS_REJECTED: Final = Counter(
 )
 _RATE_LIMITED: Final = Counter("holdfast_requests_rate_limited", "Requests over a rate limit, by limit.", ["limit"])
 
-Authorization = Annotated[str | None, Header(include_in_schema=False)]
-"""Described by a security scheme instead."""
 SIGNED_IN: Final[dict[str, Any]] = {"security": [{"bearer": []}]}
 """OpenAPI of a route for users only."""
 GUESTS_TOO: Final[dict[str, Any]] = {"security": [{}, {"bearer": []}]}
@@ -35,10 +33,10 @@ class AccessControl:
     lookup_by_address: RateLimiter
     """Limits requests that make the gateway ask Stripe about one checkout."""
 
-    async def caller(self, authorization: str | None) -> Caller:
+    async def caller(self, request: Request) -> Caller:
         """Return the caller. Raises Unauthenticated, JwksUnavailable."""
         try:
-            return await self.verifier.caller(authorization)
+            return await self.verifier.caller(request.headers.get("authorization"))
         except Unauthenticated as error:
             _TOKENS_REJECTED.labels(error.reason).inc()
             raise
@@ -67,23 +65,23 @@ def _access_control(request: Request) -> AccessControl:
     return access_control
 
 
-async def _caller(request: Request, authorization: Authorization = None) -> Caller:
-    return await _access_control(request).caller(authorization)
+async def _caller(request: Request) -> Caller:
+    return await _access_control(request).caller(request)
 
 
-async def _initiating_caller(request: Request, authorization: Authorization = None) -> Caller:
+async def _initiating_caller(request: Request) -> Caller:
     """Count the address before the token is verified, so that invalid tokens count as well."""
     access_control = _access_control(request)
     access_control.check_address_limit(access_control.initiate_by_address, request)
-    caller = await access_control.caller(authorization)
+    caller = await access_control.caller(request)
     access_control.check_user_limit(access_control.initiate_by_user, caller)
     return caller
 
 
-async def _rate_limited_caller(request: Request, authorization: Authorization = None) -> Caller:
+async def _rate_limited_caller(request: Request) -> Caller:
     access_control = _access_control(request)
     access_control.check_address_limit(access_control.lookup_by_address, request)
-    return await access_control.caller(authorization)
+    return await access_control.caller(request)
 
 
 AnyCaller = Annotated[Caller, Depends(_caller)]

@@ -3,22 +3,24 @@
 import asyncio
 import logging
 import time
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from payments_gateway.api.problems import INTERNAL, UNAVAILABLE, Problem, problem_response
 from servicekit.deadline import deadline
-from servicekit.json_logging import accept_request_id, unbind_attempt
+from servicekit.json_logging import accept_request_id, log_access, unbind_attempt
 
 _log = logging.getLogger(__name__)
-_access_log = logging.getLogger("access")
 
 _REQUESTS: Final = Counter("holdfast_http_requests", "HTTP requests.", ["method", "route", "status"])
 _SECONDS: Final = Histogram("holdfast_http_request_seconds", "Seconds to respond to a request.", ["method", "route"])
 _IN_FLIGHT: Final = Gauge("holdfast_http_requests_in_flight", "HTTP requests that have no complete response yet.")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -59,7 +61,7 @@ class ResponseSender:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
-        self._request_id = accept_request_id(Headers(scope=scope).get("x-request-id"))
+        self.request_id = accept_request_id(Headers(scope=scope).get("x-request-id"))
         self.status = 0
         """0 until the response has begun."""
 
@@ -67,10 +69,10 @@ class ResponseSender:
         """Send a part of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._request_id
-            headers["X-Content-Type-Options"] = "nosniff"
-            headers.setdefault("Cache-Control", "no-store")  # it may be about a buyer (P7)
+            headers = [*message["headers"], (b"x-request-id", self.request_id.encode()), _NO_SNIFF]
+            if all(name != b"cache-control" for name, _ in headers):
+                headers.append(_NO_STORE)  # it may be about a buyer (P7)
+            message["headers"] = headers
         await self._send(message)
 
     async def send_problem(self, problem: Problem, scope: Scope, receive: Receive) -> None:
@@ -82,6 +84,16 @@ class ResponseSender:
 def _record(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
     method = scope["method"] if scope["method"] in _KNOWN_METHODS else "other"
-    _REQUESTS.labels(method, route, str(status)).inc()
-    _SECONDS.labels(method, route).observe(seconds)
-    _access_log.info("%s %s", method, route, extra={"status": status, "ms": round(seconds * 1000, 2)})
+    _counter(method, route, status).inc()
+    _histogram(method, route).observe(seconds)
+    log_access(f"{method} {route}", {"status": status, "ms": round(seconds * 1000, 2)})
+
+
+@cache
+def _counter(method: str, route: str, status: int) -> Counter:
+    return _REQUESTS.labels(method, route, str(status))
+
+
+@cache
+def _histogram(method: str, route: str) -> Histogram:
+    return _SECONDS.labels(method, route)

@@ -171,7 +171,6 @@ GRPC_TARGETS: Final = (
     Target(ReturnWithoutAttempt, Call.QUARANTINE_PAYMENT, _NOTHING, ExpectedState(quarantined=1)),
     Target(Report, Call.GET_ATTEMPT, _STORED, _STORED),
     Target(Report, Call.RECORD_PURCHASE, _STORED, _RECORDED),
-    Target(Report, Call.DELETE_ATTEMPT, _RECORDED, _DONE),
     Target(ReadCompleted, Call.GET_PURCHASE, _DONE, _DONE),
     Target(ListOrders, Call.LIST_ORDERS, _DONE, _DONE),
     Target(ReadOrder, Call.GET_ORDER, _DONE, _DONE),

@@ -48,7 +48,7 @@ class ReturnWithoutAttempt(Return):
 class Report(Return):
     """Stripe reports the payment."""
 
-    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.RECORD_PURCHASE, Call.DELETE_ATTEMPT)
+    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.RECORD_PURCHASE)
     paid_intent: Mapping[str, Any]
 
     async def arrange(self) -> None:
@@ -64,7 +64,7 @@ class Report(Return):
 class ReportLate(Report):
     """Stripe reports the payment an hour later: its refunds, of which there are none, are read first."""
 
-    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.LIST_REFUNDS, Call.RECORD_PURCHASE, Call.DELETE_ATTEMPT)
+    calls: ClassVar[Calls] = (Call.GET_ATTEMPT, Call.LIST_REFUNDS, Call.RECORD_PURCHASE)
     event_age_seconds = 3600
 
     def stripe_filter(self, call: Call) -> dict[str, Any]:

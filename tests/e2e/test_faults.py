@@ -154,10 +154,10 @@ async def test_every_observed_call_is_in_a_table(
 ) -> None:
     """All calls of the gateways are known, and each is in this table or fails in the billing scenarios.
 
-    The log of events is written beside the requests, and a failure is no request's.
+    The log of events is written and recorded attempts are deleted beside the requests: a failure is no request's.
     """
     observed = environment.system.proxies.call_names.union(*undisturbed.values())
-    in_table = {target.call for target in TARGETS} | {OutgoingCall.LOG_EVENTS}
+    in_table = {target.call for target in TARGETS} | {OutgoingCall.LOG_EVENTS, OutgoingCall.DELETE_ATTEMPTS}
     in_billing = {call for kind in BILLING for call in kind.calls}
 
     assert observed <= in_table

@@ -61,6 +61,7 @@ NEVER_KILLED_AT: Final = {
     OutgoingCall.LIST_ORDERS: "changes nothing",
     OutgoingCall.GET_ORDER: "changes nothing",
     OutgoingCall.GET_SUBSCRIPTION: "changes nothing",
+    OutgoingCall.DELETE_ATTEMPTS: "the attempts stay due: the reconciler deletes them (ADR 56)",
     OutgoingCall.LOG_EVENTS: "a lost batch is handled once more, which changes nothing (ADR 40)",
 }
 

@@ -72,6 +72,9 @@ def _announce(system: FuzzedSystem, request: Any, name: str) -> None:
         system.announce(request.attempt_id, "attempt", "closed")
     elif name in {"CloseAttempt", "DeleteAttempt"}:
         system.announce(request.attempt_id, "closed")
+    elif name == "DeleteAttempts":
+        for attempt_id in request.attempt_ids:
+            system.announce(attempt_id, "closed")
     elif name in {"RecordPurchase", "QuarantinePayment"}:
         system.announce(request.payment.attempt_id, "orders")
         system.announce(request.payment.intent.id, "payments")

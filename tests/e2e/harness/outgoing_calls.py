@@ -14,6 +14,7 @@ class OutgoingCall(StrEnum):
     SAVE_ATTEMPT = f"{_SESSION}/SaveAttempt"
     CLOSE_ATTEMPT = f"{_SESSION}/CloseAttempt"
     DELETE_ATTEMPT = f"{_SESSION}/DeleteAttempt"
+    DELETE_ATTEMPTS = f"{_SESSION}/DeleteAttempts"
     GET_PURCHASE = f"{_ORDERS}/GetPurchase"
     RECORD_PURCHASE = f"{_ORDERS}/RecordPurchase"
     QUARANTINE_PAYMENT = f"{_ORDERS}/QuarantinePayment"
@@ -58,5 +59,8 @@ class OutgoingCall(StrEnum):
         return not self.startswith("/")
 
 
-BACKGROUND_CALLS: Final = frozenset({"GET /v1/prices", "GET /v1/shipping_rates", OutgoingCall.LOG_EVENTS})
-"""Calls that belong to no request: the catalogue is refreshed and handled events are logged in the background."""
+BACKGROUND_CALLS: Final = frozenset(
+    {"GET /v1/prices", "GET /v1/shipping_rates", OutgoingCall.LOG_EVENTS, OutgoingCall.DELETE_ATTEMPTS}
+)
+"""Calls that belong to no request: in the background the catalogue is refreshed, handled events are logged, and
+attempts are deleted that webhooks have recorded."""

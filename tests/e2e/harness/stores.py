@@ -1,11 +1,15 @@
 """The orders database read with SQL, and the attempt store read with Redis commands."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
+import aiohttp
 import asyncpg  # type: ignore[import-untyped] # asyncpg ships no types
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -15,6 +19,8 @@ from .closing import AsyncClosing
 
 Row = dict[str, Any]
 _DAY_MILLISECONDS = 86_400_000
+_DELETION_SECONDS = 20.0
+_METRICS_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 @dataclass(frozen=True)
@@ -128,9 +134,10 @@ class OrdersDb(AsyncClosing):
 
 
 class AttemptStore(AsyncClosing):
-    """The attempts' Redis, read with its own commands."""
+    """The attempts' Redis, read with its own commands once the gateways have deleted what they have recorded."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, gateways: Sequence[str]) -> None:
+        self._gateways = gateways
         # One retry: a connection from before a restart of the server fails once.
         self.client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url, retry=Retry(NoBackoff(), retries=1))
 
@@ -138,12 +145,23 @@ class AttemptStore(AsyncClosing):
         """Close the connections."""
         await self.client.aclose()
 
+    async def until_deletions_end(self) -> None:
+        """Wait until no gateway has yet to delete an attempt. One that does not run deletes nothing."""
+        async with aiohttp.ClientSession(timeout=_METRICS_TIMEOUT) as http:
+            deadline = time.monotonic() + _DELETION_SECONDS
+            while any([await _has_deletions(http, each) for each in self._gateways]):
+                if time.monotonic() > deadline:
+                    raise TimeoutError("a gateway does not delete what it has recorded")
+                await asyncio.sleep(0.02)
+
     async def content_keys(self) -> list[str]:
         """Return the keys of all attempts that have content."""
+        await self.until_deletions_end()
         return await self._keys("*:attempt:*")
 
     async def has_content(self, attempt_id: str) -> bool:
         """Return True if an attempt's content is stored."""
+        await self.until_deletions_end()
         return bool(await self._keys(f"*:attempt:{attempt_id}"))
 
     async def stored(self, attempt_id: str) -> dict[bytes | str, bytes | str]:
@@ -183,6 +201,7 @@ class AttemptStore(AsyncClosing):
 
     async def count_due(self) -> int:
         """Count the attempts that have a next check time."""
+        await self.until_deletions_end()
         return sum([int(await self.client.zcard(key)) for key in await self._keys("*:due")])
 
     async def lose(self, attempt_id: str) -> None:
@@ -200,3 +219,12 @@ class AttemptStore(AsyncClosing):
 
     async def _keys(self, pattern: str) -> list[str]:
         return sorted([key.decode() async for key in self.client.scan_iter(match=pattern, count=1000)])
+
+
+async def _has_deletions(http: aiohttp.ClientSession, gateway: str) -> bool:
+    try:
+        async with http.get(f"{gateway}/metrics") as answer:
+            waiting = r"^holdfast_attempt_deletions_waiting (?!0\.0$)"  # an earlier release deletes before it answers
+            return re.search(waiting, await answer.text(), re.MULTILINE) is not None
+    except (aiohttp.ClientError, TimeoutError):
+        return False

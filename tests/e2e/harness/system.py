@@ -140,7 +140,7 @@ async def running_system(
             backend=backend,
             optional_proxies=proxies,
             orders_db=await running.enter_async_context(OrdersDb(addresses.postgres)),
-            attempt_store=await running.enter_async_context(AttemptStore(addresses.redis)),
+            attempt_store=await running.enter_async_context(AttemptStore(addresses.redis, addresses.gateways)),
             stripe=await running.enter_async_context(_merchant(addresses.stripe_api, addresses.stripe_secret_key)),
             rpc=await running.enter_async_context(RpcReader(addresses.checkout_session, addresses.orders)),
         )

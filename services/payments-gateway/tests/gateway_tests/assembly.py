@@ -24,6 +24,7 @@ from payments_gateway.domain.stripe_billing import StripeSubscriptionsPort
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe
 from payments_gateway.domain.webhook_events import DisputeChanged, RefundChanged
 from payments_gateway.events.event_log import EventLog
+from payments_gateway.payments.deletions import AttemptDeletions
 from payments_gateway.payments.fulfilment import Fulfilment
 from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.subscriptions.activation import Activation
@@ -79,8 +80,16 @@ class Gateway:
         self.open_payments = OpenPayments(self.billing, wired(self.wire, "payments", payments or self.intents))
         self.activation = Activation(self.subscriptions, self.billing, self.open_payments, now=self.clock.now)
         self.refunds = wired(self.wire, "refunds", FakePaymentRefunds(self.orders))
+        self.deletions = AttemptDeletions(self.attempts)
         self.fulfilment = Fulfilment(
-            self.attempts, self.orders, self.refunds, self.activation, self.ids, livemode=False, now=self.clock.now
+            self.attempts,
+            self.orders,
+            self.refunds,
+            self.activation,
+            self.ids,
+            deletions=self.deletions,
+            livemode=False,
+            now=self.clock.now,
         )
         self._payment_guard = PaymentGuard(self.fulfilment, self.orders)
         cancellation = Cancellation(self.attempts, self.intents)
@@ -171,7 +180,9 @@ class Gateway:
 
     async def fulfil(self, intent: StripeIntent) -> PaymentDecision | None:
         """Fulfil an intent as the webhook does."""
-        return await self.fulfilment.fulfil(intent, WEBHOOK)
+        decision = await self.fulfilment.fulfil(intent, WEBHOOK)
+        await self.deletions.flush()
+        return decision
 
     def status_of(self, ref: IntentRef) -> str:
         """Return an intent's status at Stripe."""

@@ -1,6 +1,6 @@
 """checkout-session and orders in memory, as their ports' contracts have them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Generic
@@ -80,6 +80,10 @@ class FakeAttempts:
         attempt = self._stored.pop(attempt_id, None)
         user_id = attempt.user_id if attempt else None
         self._tombstones.setdefault(attempt_id, Tombstone(attempt_id, reason, self._closed.get(attempt_id), user_id))
+
+    async def delete_all(self, attempt_ids: Sequence[str], reason: DeleteReason) -> None:
+        for attempt_id in attempt_ids:
+            await self.delete(attempt_id, reason)
 
     def at(self, attempt_id: str) -> FoundAttempt | None:
         """Return what is stored for an id, without a call."""

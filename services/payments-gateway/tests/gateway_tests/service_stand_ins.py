@@ -55,6 +55,14 @@ class SessionStandIn(_StandIn):
 
     SaveAttempt = GetAttempt = CloseAttempt = DeleteAttempt = _StandIn.next_answer
     ClaimDueAttempts = RescheduleAttempts = _StandIn.next_answer
+    is_earlier_version = False
+    """True for one that does not know DeleteAttempts."""
+
+    async def DeleteAttempts(self, request: Message, context: Any) -> Any:  # noqa: N802 — the contract's name
+        """Serve it unless this is an earlier version."""
+        if self.is_earlier_version:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        return await self.next_answer(request, context)
 
     @asynccontextmanager
     async def served_at(self) -> AsyncIterator[str]:

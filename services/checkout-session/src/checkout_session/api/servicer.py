@@ -13,6 +13,7 @@ from checkout_rules.fields import uuid_violations
 from checkout_session.api.validation import (
     claim_violations,
     close_violations,
+    delete_all_violations,
     reason_violations,
     reschedule_violations,
     save_violations,
@@ -116,6 +117,17 @@ class CheckoutSessionServicer(pb_grpc.CheckoutSessionServiceServicer):
         async with _within_deadline(context):
             await self._store.delete(request.attempt_id, DELETE_REASONS.from_valid_proto(request.reason))
         return pb.DeleteAttemptResponse()
+
+    async def DeleteAttempts(  # noqa: N802 — the contract's name
+        self, request: pb.DeleteAttemptsRequest, context: grpc.ServicerContext
+    ) -> pb.DeleteAttemptsResponse:
+        """Delete the content of each, leave tombstones."""
+        raise_if_invalid(delete_all_violations(request))
+        reason = DELETE_REASONS.from_valid_proto(request.reason)
+        async with _within_deadline(context):
+            for attempt_id in request.attempt_ids:
+                await self._store.delete(attempt_id, reason)
+        return pb.DeleteAttemptsResponse()
 
     async def ClaimDueAttempts(  # noqa: N802 — the contract's name
         self, request: pb.ClaimDueAttemptsRequest, context: grpc.ServicerContext

@@ -11,13 +11,13 @@ from checkout.common.v1 import common_pb2
 from checkout.session.v1 import checkout_session_pb2 as pb
 from checkout_rules.carts import context_violations
 from checkout_rules.fields import required_id_violations, uuid_violations
-from checkout_session.proto_mapping import CLOSE_REASONS, INTENT_KINDS
+from checkout_session.proto_mapping import CLOSE_REASONS, DELETE_REASONS, INTENT_KINDS
 from servicekit.enum_codec import EnumCodec
 from servicekit.violations import FieldViolation, within
 
 _REQUEST_HASH_BYTES: Final = 32
 _MAX_ATTEMPTS: Final = 1000
-"""In one call that claims or reschedules."""
+"""In one call that deletes, claims or reschedules."""
 _MIN_LEASE: Final = timedelta(seconds=1)
 _MAX_LEASE: Final = timedelta(days=1)
 _MAX_DELAY: Final = timedelta(days=35)
@@ -49,6 +49,16 @@ def reason_violations(reason: int, codec: EnumCodec[Any, Any]) -> Iterator[Field
     """Check the reason of a request to close or delete."""
     if codec.from_proto(reason) is None:
         yield FieldViolation("reason", "must be one of the contract's reasons")
+
+
+def delete_all_violations(request: pb.DeleteAttemptsRequest) -> Iterator[FieldViolation]:
+    """Check a request to delete several attempts."""
+    yield from reason_violations(request.reason, DELETE_REASONS)
+    if len(request.attempt_ids) > _MAX_ATTEMPTS:
+        yield FieldViolation("attempt_ids", f"must be at most {_MAX_ATTEMPTS}")
+        return
+    for number, attempt_id in enumerate(request.attempt_ids):
+        yield from uuid_violations(f"attempt_ids[{number}]", attempt_id)
 
 
 def claim_violations(request: pb.ClaimDueAttemptsRequest) -> Iterator[FieldViolation]:

@@ -100,6 +100,7 @@ async def test_save_names_every_fault(stub: Stub, redis: Redis) -> None:
         ("CloseAttempt", close(UNKNOWN_ID, successor=UNKNOWN_ID), ["successor"]),
         ("CloseAttempt", close(UNKNOWN_ID, successor=UNKNOWN_ID.upper()), ["successor"]),
         ("DeleteAttempt", delete("x", pb.DELETE_REASON_UNSPECIFIED), ["attempt_id", "reason"]),
+        ("DeleteAttempts", pb.DeleteAttemptsRequest(attempt_ids=[UNKNOWN_ID, "x"]), ["reason", "attempt_ids[1]"]),
         ("ClaimDueAttempts", pb.ClaimDueAttemptsRequest(), ["limit", "lease"]),
         (
             "RescheduleAttempts",
@@ -153,6 +154,21 @@ async def test_save_refuses_an_attempt_over_the_limit(valkey: RedisServer, redis
 
     assert error == ReportedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "attempt_too_large")
     assert await redis.exists(keys_of(request.attempt_id).attempt) == 0
+
+
+async def test_attempts_are_deleted_in_one_call(stub: Stub) -> None:
+    """Each leaves a tombstone, and one that has a tombstone keeps its reason."""
+    requests = [new_request(), new_request()]
+    for request in requests:
+        await stub.SaveAttempt(request)
+    await stub.DeleteAttempt(delete(requests[0].attempt_id, pb.DELETE_REASON_QUARANTINED))
+
+    await stub.DeleteAttempts(
+        pb.DeleteAttemptsRequest(attempt_ids=[each.attempt_id for each in requests], reason=pb.DELETE_REASON_RECORDED)
+    )
+
+    found = [await stub.GetAttempt(get(each.attempt_id)) for each in requests]
+    assert [each.tombstone.reason for each in found] == [pb.DELETE_REASON_QUARANTINED, pb.DELETE_REASON_RECORDED]
 
 
 async def test_p7_get_answers_the_tombstone_without_content(stub: Stub) -> None:

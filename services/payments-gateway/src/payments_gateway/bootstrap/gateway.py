@@ -136,6 +136,7 @@ async def gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         if jwks is not None:
             checks.append(jwks.check_ready)
             await stack.enter_async_context(jwks.refresh_in_background())
+        await stack.enter_async_context(payments.deletions.flush_in_background())
         event_log = EventLog(services.event_log)
         await stack.enter_async_context(event_log.flush_in_background())
         readiness = Readiness(checks)

@@ -11,6 +11,7 @@ from payments_gateway.checkout.attempt_ids import AttemptIds
 from payments_gateway.domain.refunds import Refund
 from payments_gateway.domain.webhook_events import DisputeChanged, RefundChanged
 from payments_gateway.events.unsupported import UnsupportedObjects
+from payments_gateway.payments.deletions import AttemptDeletions
 from payments_gateway.payments.fulfilment import Fulfilment
 from payments_gateway.refunds.mirror import RefundLists, StripeMirror
 from payments_gateway.stripe_api.intents import StripeIntents
@@ -28,6 +29,7 @@ class PaymentUseCases:
 
     activation: Activation
     fulfilment: Fulfilment
+    deletions: AttemptDeletions
     refunds: RefundLists
     sync: SubscriptionSync
     dispatcher: WebhookDispatcher
@@ -56,7 +58,10 @@ def payment_use_cases(
     paid_billing = StripeSubscriptions(clients.fulfil)
     activation = Activation(subscriptions, paid_billing, OpenPayments(paid_billing, paid_intents), now=now)
     earlier_refunds = RefundLists(refund_mirror(clients.fulfil), StripeRefunds(clients.fulfil), unsupported)
-    fulfilment = Fulfilment(attempts, services.orders, earlier_refunds, activation, ids, livemode=livemode, now=now)
+    deletions = AttemptDeletions(attempts)
+    fulfilment = Fulfilment(
+        attempts, services.orders, earlier_refunds, activation, ids, deletions=deletions, livemode=livemode, now=now
+    )
     browsed_billing = StripeSubscriptions(clients.browse)
     sync = SubscriptionSync(subscriptions, browsed_billing, activation, unsupported, livemode=livemode)
     refunds = refund_mirror(clients.browse)
@@ -79,4 +84,4 @@ def payment_use_cases(
         subscriptions=sync,
         livemode=livemode,
     )
-    return PaymentUseCases(activation, fulfilment, earlier_refunds, sync, dispatcher)
+    return PaymentUseCases(activation, fulfilment, deletions, earlier_refunds, sync, dispatcher)

@@ -80,6 +80,8 @@ class CheckoutStatusReader:
             return await self._status_of_unreadable(found, intent, caller)
         if intent.is_refunded_in_full:  # Its content stays, because the refund may fail (ADR 27).
             return await self._status_after_decision(attempt_id, found, caller)
+        if intent.status is IntentStatus.SUCCEEDED:  # Recorded ones are deleted a moment later (ADR 56).
+            return await self._status_after_decision(attempt_id, found, caller, CheckoutState.PROCESSING)
         return CheckoutStatus(_state_of_intent(intent, reason))
 
     async def _status_of_unreadable(
@@ -93,7 +95,11 @@ class CheckoutStatusReader:
         return CheckoutStatus(_state_of_intent(intent, attempt.close_reason))
 
     async def _status_after_decision(
-        self, attempt_id: str, found: FoundAttempt | None, caller: Caller
+        self,
+        attempt_id: str,
+        found: FoundAttempt | None,
+        caller: Caller,
+        undecided: CheckoutState = CheckoutState.NEEDS_REVIEW,
     ) -> CheckoutStatus:
         purchase = await self._orders.find_purchase(attempt_id)
         if purchase is not None and purchase.is_visible_to(caller):
@@ -101,7 +107,7 @@ class CheckoutStatusReader:
             return CheckoutStatus(CheckoutState.COMPLETED, purchase, secrets)
         if found is None or purchase is not None:
             raise AttemptNotFound
-        return CheckoutStatus(CheckoutState.NEEDS_REVIEW)
+        return CheckoutStatus(undecided)
 
 
 def _state_after_cancel(close_reason: CloseReason | None) -> CheckoutState:
@@ -110,8 +116,8 @@ def _state_after_cancel(close_reason: CloseReason | None) -> CheckoutState:
 
 def _state_of_intent(intent: StripeIntent, close_reason: CloseReason | None) -> CheckoutState:
     match intent.status:
-        case status if status is IntentStatus.SUCCEEDED or status in PENDING_STATUSES:
-            return CheckoutState.PROCESSING  # not recorded yet, or at the bank: the buyer has nothing to do
+        case status if status in PENDING_STATUSES:
+            return CheckoutState.PROCESSING  # at the bank: the buyer has nothing to do
         case IntentStatus.CANCELED:
             return _state_after_cancel(close_reason)
         case _ if close_reason is not None:

@@ -1,6 +1,7 @@
 """Checkout attempts, and the port to checkout-session, which stores them."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -239,6 +240,9 @@ class AttemptsPort(Protocol):
 
     async def delete(self, attempt_id: str, reason: DeleteReason) -> None:
         """Delete the content and leave a tombstone, only where P4 allows it."""
+
+    async def delete_all(self, attempt_ids: Sequence[str], reason: DeleteReason) -> None:
+        """Delete at most 1,000 attempts like `delete`. After an error any of them may be deleted."""
 
 
 def is_attempt_id(text: str) -> bool:

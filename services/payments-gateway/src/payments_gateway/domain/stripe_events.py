@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from payments_gateway.domain.stripe_errors import UnsupportedStripeObject
 from payments_gateway.domain.webhook_events import (
@@ -16,9 +16,6 @@ from payments_gateway.domain.webhook_events import (
     UnreadableIntentSucceeded,
     WebhookEvent,
 )
-
-MAX_BATCH: Final = 1000
-"""Events in one call to orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +80,10 @@ class EventLogPort(Protocol):
     """Log of handled events in orders. Every method may raise ServiceUnavailable."""
 
     async def log(self, events: Sequence[HandledEvent]) -> None:
-        """Log events that were handled, at most MAX_BATCH. A repeat changes nothing."""
+        """Log events that were handled, at most 1,000. A repeat changes nothing."""
 
     async def find_unlogged(self, event_ids: Sequence[str]) -> Sequence[str]:
-        """Return those of the events, at most MAX_BATCH, that are neither logged nor waiting to be tried again."""
+        """Return those of the events, at most 1,000, that are neither logged nor waiting to be tried again."""
 
     async def prune(self, created_before: datetime) -> bool:
         """Delete a limited number of old log rows. False if there may be more."""

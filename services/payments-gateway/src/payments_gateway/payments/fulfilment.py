@@ -37,6 +37,7 @@ from payments_gateway.domain.purchases import (
     ReportChannel,
 )
 from payments_gateway.domain.refunds import PaymentRefunds
+from payments_gateway.payments.deletions import AttemptDeletions
 from payments_gateway.subscriptions.activation import Activation
 from servicekit.deadline import seconds_left
 from servicekit.json_logging import bind_attempt
@@ -71,6 +72,7 @@ class Fulfilment:
         activation: Activation,
         ids: AttemptIds,
         *,
+        deletions: AttemptDeletions,
         livemode: bool,
         now: Callable[[], datetime],
     ) -> None:
@@ -79,6 +81,7 @@ class Fulfilment:
         self._refunds = refunds
         self._activation = activation
         self._ids = ids
+        self._deletions = deletions
         self._livemode = livemode
         self._now = now
 
@@ -214,7 +217,7 @@ class Fulfilment:
                 reason = QuarantineReason.ATTEMPT_MISSING
                 decision = await self._orders.quarantine(payment, reason, None, report)
         if isinstance(found, Attempt | UnreadableAttempt):
-            await self._delete_attempt(found, payment, decision)
+            await self._delete_attempt(found, payment, decision, report)
         _log_decision(decision, report)
         return decision
 
@@ -229,11 +232,17 @@ class Fulfilment:
             return await self._orders.quarantine(payment, QuarantineReason.UNRECORDABLE, attempt.context, report)
 
     async def _delete_attempt(
-        self, attempt: Attempt | UnreadableAttempt, payment: Payment, decision: PaymentDecision
+        self,
+        attempt: Attempt | UnreadableAttempt,
+        payment: Payment,
+        decision: PaymentDecision,
+        report: PaymentReport,
     ) -> None:
         if payment.intent != attempt.intent:
             return  # The attempt's own intent may still be paid: its content stays (P4).
-        if isinstance(decision, Purchase):
+        if isinstance(decision, Purchase) and report.channel is ReportChannel.WEBHOOK:
+            await self._deletions.delete(attempt.attempt_id)
+        elif isinstance(decision, Purchase):
             await self._attempts.delete(attempt.attempt_id, DeleteReason.RECORDED)
         elif _is_content_safe(attempt, decision):
             await self._attempts.delete(attempt.attempt_id, DeleteReason.QUARANTINED)

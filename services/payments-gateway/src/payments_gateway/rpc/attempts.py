@@ -1,7 +1,7 @@
 """Attempts of checkout-session, over gRPC."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import grpc
@@ -27,7 +27,7 @@ from payments_gateway.domain.attempts import (
 from payments_gateway.domain.errors import AttemptNotFound
 from payments_gateway.rpc.messages import context_from_proto, context_to_proto, intent_from_proto, intent_to_proto
 from servicekit.enum_codec import EnumCodec
-from servicekit.grpc_client import RpcClient
+from servicekit.grpc_client import RpcClient, UnexpectedAnswer
 from servicekit.unavailable import ServiceUnavailable
 
 _log = logging.getLogger(__name__)
@@ -93,6 +93,22 @@ class AttemptsClient:
             self._stub.DeleteAttempt,
             checkout_session_pb2.DeleteAttemptRequest(attempt_id=attempt_id, reason=_DELETE_REASONS.to_proto(reason)),
         )
+
+    async def delete_all(self, attempt_ids: Sequence[str], reason: DeleteReason) -> None:
+        """Delete attempts like `delete`. Any unexpected answer counts as unavailable: later batches go on."""
+        request = checkout_session_pb2.DeleteAttemptsRequest(
+            attempt_ids=attempt_ids, reason=_DELETE_REASONS.to_proto(reason)
+        )
+        try:
+            try:
+                await self._client.call(self._stub.DeleteAttempts, request)
+            except UnexpectedAnswer as answer:
+                if answer.error.code is not grpc.StatusCode.UNIMPLEMENTED:
+                    raise
+                for attempt_id in attempt_ids:  # checkout-session of an earlier version (ADR 45)
+                    await self.delete(attempt_id, reason)
+        except UnexpectedAnswer as answer:
+            raise ServiceUnavailable("checkout-session") from answer
 
 
 def _found_from_proto(

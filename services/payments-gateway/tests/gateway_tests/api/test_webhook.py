@@ -31,7 +31,7 @@ async def test_p3_a_delivery_is_acknowledged_once_its_effect_is_committed(
 
 
 @pytest.mark.parametrize("failure", [ServiceUnavailable("it"), ConflictRetriesExhausted()])
-@pytest.mark.parametrize("call", ["attempts.find", "orders.record_purchase", "attempts.delete"])
+@pytest.mark.parametrize("call", ["attempts.find", "orders.record_purchase"])
 async def test_stripe_is_asked_to_deliver_again_while_a_service_is_away(
     http: aiohttp.ClientSession, gateway: Gateway, call: str, failure: Exception
 ) -> None:

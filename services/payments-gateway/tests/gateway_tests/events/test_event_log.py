@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import aiohttp
 import pytest
 
-from payments_gateway.domain.stripe_events import MAX_BATCH, HandledEvent
+from payments_gateway.domain.stripe_events import HandledEvent
 from payments_gateway.events.event_log import EventLog
+from payments_gateway.write_behind import MAX_BATCH
 from servicekit.unavailable import ServiceUnavailable
 
 from ..assembly import Gateway

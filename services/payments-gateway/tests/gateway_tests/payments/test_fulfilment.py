@@ -47,7 +47,7 @@ async def test_p3_a_paid_attempt_becomes_a_purchase(gateway: Gateway) -> None:
     decision = await gateway.fulfil(paid)
 
     assert isinstance(decision, Purchase)
-    assert gateway.wire.calls == ["attempts.find", "orders.record_purchase", "attempts.delete"]
+    assert gateway.wire.calls == ["attempts.find", "orders.record_purchase", "attempts.delete_all"]
     assert gateway.orders.contents == {stored.intent.id: stored.context}
     assert gateway.orders.payments == {
         stored.intent.id: Payment(
@@ -269,6 +269,7 @@ async def test_p3_an_unreadable_attempt_is_waited_for_then_quarantined_until_its
 
     gateway.attempts.make_readable(ATTEMPT_ID)
     assert isinstance(await gateway.fulfilment.fulfil(paid, report), Purchase)
+    await gateway.deletions.flush()
     assert delete_reason(gateway) is DeleteReason.RECORDED
 
 

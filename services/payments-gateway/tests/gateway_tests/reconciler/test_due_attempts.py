@@ -19,7 +19,7 @@ from payments_gateway.domain.purchases import Purchase, QuarantinedPayment, Quar
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from servicekit.unavailable import ServiceUnavailable
 
-from ..assembly import PAY_BY, Gateway
+from ..assembly import PAY_BY, WEBHOOK, Gateway
 from ..reconciling import LEASE, Reconciler
 from ..samples import ATTEMPT_ID, OTHER_ATTEMPT_ID, attempt_id_of
 
@@ -45,6 +45,20 @@ async def test_p3_a_payment_that_nothing_reported_is_fulfilled(gateway: Gateway,
     assert [report.channel for report in gateway.orders.reports] == [ReportChannel.RECONCILER]
     assert gateway.attempts.at(ATTEMPT_ID) == Tombstone(ATTEMPT_ID, DeleteReason.RECORDED, None, user_id=None)
     assert gateway.wire.calls.count("intents.retrieve") == 0
+
+
+async def test_p4_a_recorded_attempt_whose_deletion_was_lost_is_deleted(
+    gateway: Gateway, reconciler: Reconciler
+) -> None:
+    """The gateway was killed after the webhook's answer and before it deleted the attempt (ADR 56)."""
+    paid = gateway.intents.pay(reconciler.stored().intent)
+    await gateway.fulfilment.fulfil(paid, WEBHOOK)
+    reconciler.list_intents()
+
+    await reconciler.sweep.run()
+
+    assert [purchase.intent_id for purchase in gateway.orders.purchases()] == [paid.ref.id]
+    assert gateway.attempts.at(ATTEMPT_ID) == Tombstone(ATTEMPT_ID, DeleteReason.RECORDED, None, user_id=None)
 
 
 async def test_an_attempt_of_a_newer_version_is_left_alone(gateway: Gateway, reconciler: Reconciler) -> None:

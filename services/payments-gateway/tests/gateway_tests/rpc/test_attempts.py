@@ -22,7 +22,7 @@ from servicekit.grpc_client import UnexpectedAnswer
 from servicekit.unavailable import ServiceUnavailable
 
 from ..billing_samples import CLUB_CONTEXT
-from ..samples import ATTEMPT_ID, CONTEXT, attempt, intent_ref
+from ..samples import ATTEMPT_ID, CONTEXT, OTHER_ATTEMPT_ID, attempt, intent_ref
 from ..service_stand_ins import Refusal, SessionStandIn
 
 REF = intent_ref("pi_1")
@@ -173,6 +173,42 @@ async def test_closing_and_deleting_name_their_reasons(client: AttemptsClient, s
         pb.CloseAttemptRequest(attempt_id=ATTEMPT_ID, reason=pb.CLOSE_REASON_SUPERSEDED),
         pb.DeleteAttemptRequest(attempt_id=ATTEMPT_ID, reason=pb.DELETE_REASON_QUARANTINED),
     ]
+
+
+async def test_attempts_are_deleted_in_one_call(client: AttemptsClient, session: SessionStandIn) -> None:
+    """A batch has one reason."""
+    session.answer = pb.DeleteAttemptsResponse()
+
+    await client.delete_all([ATTEMPT_ID, OTHER_ATTEMPT_ID], DeleteReason.RECORDED)
+
+    assert session.requests == [
+        pb.DeleteAttemptsRequest(attempt_ids=[ATTEMPT_ID, OTHER_ATTEMPT_ID], reason=pb.DELETE_REASON_RECORDED)
+    ]
+
+
+async def test_a_checkout_session_of_an_earlier_version_deletes_one_by_one(
+    client: AttemptsClient, session: SessionStandIn
+) -> None:
+    """It answers UNIMPLEMENTED to the call that it does not know."""
+    session.answer = pb.DeleteAttemptResponse()
+    session.is_earlier_version = True
+
+    await client.delete_all([ATTEMPT_ID, OTHER_ATTEMPT_ID], DeleteReason.RECORDED)
+
+    assert session.requests == [
+        pb.DeleteAttemptRequest(attempt_id=attempt_id, reason=pb.DELETE_REASON_RECORDED)
+        for attempt_id in (ATTEMPT_ID, OTHER_ATTEMPT_ID)
+    ]
+
+
+async def test_an_unexpected_answer_to_a_batch_ends_no_later_one(
+    client: AttemptsClient, session: SessionStandIn
+) -> None:
+    """It counts as unavailable, which the writer of batches expects."""
+    session.answer = Refusal(grpc.StatusCode.DATA_LOSS, "unnamed")
+
+    with pytest.raises(ServiceUnavailable):
+        await client.delete_all([ATTEMPT_ID], DeleteReason.RECORDED)
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ async def test_subscriptions_of_a_purchase_are_created_one_after_the_other(billi
     await billing.fulfil(paid)
 
     one = ["subscriptions.begin_activation", "billing.create", "subscriptions.activate"]
-    assert billing.gateway.wire.calls[3:] == one * 2
+    assert [call for call in billing.gateway.wire.calls if call in one] == one * 2
 
 
 async def test_two_reports_at_once_wait_for_each_others_creates(billing: Billing) -> None:

@@ -60,6 +60,11 @@ class CheckoutSessionServiceStub:
                 request_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptRequest.SerializeToString,
                 response_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptResponse.FromString,
                 _registered_method=True)
+        self.DeleteAttempts = channel.unary_unary(
+                '/checkout.session.v1.CheckoutSessionService/DeleteAttempts',
+                request_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptsRequest.SerializeToString,
+                response_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptsResponse.FromString,
+                _registered_method=True)
         self.ClaimDueAttempts = channel.unary_unary(
                 '/checkout.session.v1.CheckoutSessionService/ClaimDueAttempts',
                 request_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.ClaimDueAttemptsRequest.SerializeToString,
@@ -123,6 +128,14 @@ class CheckoutSessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteAttempts(self, request, context):
+        """Deletes attempts as DeleteAttempt does, one after the other. After an error any of them may be deleted.
+        Errors: INVALID_ARGUMENT; UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClaimDueAttempts(self, request, context):
         """Hands out attempts whose check time has come and moves their check time by the lease, so that several reconcilers
         share the work. The lease only saves calls and protects no promise: an attempt may be handed out twice. Renews the
@@ -163,6 +176,11 @@ def add_CheckoutSessionServiceServicer_to_server(servicer, server):
                     servicer.DeleteAttempt,
                     request_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptRequest.FromString,
                     response_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptResponse.SerializeToString,
+            ),
+            'DeleteAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAttempts,
+                    request_deserializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptsRequest.FromString,
+                    response_serializer=checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptsResponse.SerializeToString,
             ),
             'ClaimDueAttempts': grpc.unary_unary_rpc_method_handler(
                     servicer.ClaimDueAttempts,
@@ -289,6 +307,33 @@ class CheckoutSessionService:
             '/checkout.session.v1.CheckoutSessionService/DeleteAttempt',
             checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptRequest.SerializeToString,
             checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkout.session.v1.CheckoutSessionService/DeleteAttempts',
+            checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptsRequest.SerializeToString,
+            checkout_dot_session_dot_v1_dot_checkout__session__pb2.DeleteAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,10 @@ class CheckoutSessionServiceStub:
     payment is quarantined together with the content, or its intent can no longer be paid (P4). The first reason stays.
     Errors: INVALID_ARGUMENT; UNAVAILABLE.
     """
+    DeleteAttempts: _grpc.UnaryUnaryMultiCallable[_checkout_session_pb2.DeleteAttemptsRequest, _checkout_session_pb2.DeleteAttemptsResponse]
+    """Deletes attempts as DeleteAttempt does, one after the other. After an error any of them may be deleted.
+    Errors: INVALID_ARGUMENT; UNAVAILABLE.
+    """
     ClaimDueAttempts: _grpc.UnaryUnaryMultiCallable[_checkout_session_pb2.ClaimDueAttemptsRequest, _checkout_session_pb2.ClaimDueAttemptsResponse]
     """Hands out attempts whose check time has come and moves their check time by the lease, so that several reconcilers
     share the work. The lease only saves calls and protects no promise: an attempt may be handed out twice. Renews the
@@ -111,6 +115,10 @@ class CheckoutSessionServiceAsyncStub(CheckoutSessionServiceStub):
     DeleteAttempt: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.DeleteAttemptRequest, _checkout_session_pb2.DeleteAttemptResponse]  # type: ignore[assignment]
     """Deletes the content and leaves a tombstone for 35 days. Called only after the attempt's purchase is committed, its
     payment is quarantined together with the content, or its intent can no longer be paid (P4). The first reason stays.
+    Errors: INVALID_ARGUMENT; UNAVAILABLE.
+    """
+    DeleteAttempts: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.DeleteAttemptsRequest, _checkout_session_pb2.DeleteAttemptsResponse]  # type: ignore[assignment]
+    """Deletes attempts as DeleteAttempt does, one after the other. After an error any of them may be deleted.
     Errors: INVALID_ARGUMENT; UNAVAILABLE.
     """
     ClaimDueAttempts: _aio.UnaryUnaryMultiCallable[_checkout_session_pb2.ClaimDueAttemptsRequest, _checkout_session_pb2.ClaimDueAttemptsResponse]  # type: ignore[assignment]
@@ -180,6 +188,16 @@ class CheckoutSessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_checkout_session_pb2.DeleteAttemptResponse, _abc.Awaitable[_checkout_session_pb2.DeleteAttemptResponse]]:
         """Deletes the content and leaves a tombstone for 35 days. Called only after the attempt's purchase is committed, its
         payment is quarantined together with the content, or its intent can no longer be paid (P4). The first reason stays.
+        Errors: INVALID_ARGUMENT; UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteAttempts(
+        self,
+        request: _checkout_session_pb2.DeleteAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkout_session_pb2.DeleteAttemptsResponse, _abc.Awaitable[_checkout_session_pb2.DeleteAttemptsResponse]]:
+        """Deletes attempts as DeleteAttempt does, one after the other. After an error any of them may be deleted.
         Errors: INVALID_ARGUMENT; UNAVAILABLE.
         """
 

@@ -86,9 +86,10 @@ class FakeEventList:
         found = [
             each for each in self.events if since <= each.created_at and (until is None or each.created_at <= until)
         ]
+        found.sort(key=lambda each: each.created_at)
         if limit is not None and len(found) > limit:
-            raise TooManyEvents
-        return sorted(found, key=lambda each: each.created_at)
+            raise TooManyEvents(found[-limit].created_at)
+        return found
 
 
 class FakeUnsupportedObjects:

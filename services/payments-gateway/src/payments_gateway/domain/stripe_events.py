@@ -113,7 +113,11 @@ class CursorsPort(Protocol):
 
 
 class TooManyEvents(Exception):
-    """There are more events than asked for."""
+    """There are more events than asked for: since `listed_from` alone, and at least as many before it."""
+
+    def __init__(self, listed_from: datetime) -> None:
+        super().__init__("more events than asked for")
+        self.listed_from = listed_from
 
 
 class EventsAtStripe(Protocol):

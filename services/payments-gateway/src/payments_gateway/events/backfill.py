@@ -97,11 +97,14 @@ class EventBackfill:
             limit = self._max_listed if self._span > _SHORTEST else None
             # The last part has no end: Stripe's clock may be ahead of ours.
             listed = await self._stripe.list_between(since - OVERLAP, None if is_last else until, limit)
-        except TooManyEvents:
-            self._span, self._passed = max(self._span / 4, _SHORTEST), passed
+        except TooManyEvents as too_many:
+            # Half of the time that took as many as one run may hold. That is at the end, where they may be densest.
+            fits = (min(until, now) - too_many.listed_from) / 2
+            self._span, self._passed = max(min(self._span / 4, fits), _SHORTEST), passed
             await self._cursors.advance(self._cursor, position, _NO_LEASE)
             return True
-        self._span = min(self._span * 2, _KEPT_AT_STRIPE)
+        if len(listed) < self._max_listed / 4:
+            self._span = min(self._span * 2, _KEPT_AT_STRIPE)
         for batch in (listed[first : first + _BATCH] for first in range(0, len(listed), _BATCH)):
             await self._handle(batch)
             position = max(position, min(batch[-1].created_at, now))

@@ -7,7 +7,7 @@ them, by the readers of webhooks.
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import stripe
 from prometheus_client import Counter
@@ -16,10 +16,8 @@ from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.domain.stripe_events import ListedEvent, TooManyEvents
 from payments_gateway.stripe_api.calls import UNREADABLE, Rejection, translate_errors
 from payments_gateway.stripe_api.fields import read_id, read_time
+from payments_gateway.stripe_api.lists import read_page
 from payments_gateway.stripe_api.webhooks import EVENT_TYPES, read_reference_event
-
-if TYPE_CHECKING:
-    from stripe.params import EventListParams, EventListParamsCreated
 
 _log = logging.getLogger(__name__)
 
@@ -34,34 +32,31 @@ class StripeEvents:
     """`EventsAtStripe`."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
-        self._events = client.v1.events
+        self._client = client
 
     async def list_between(self, since: datetime, until: datetime | None, limit: int | None) -> Sequence[ListedEvent]:
         """Return the events from `since` to `until`, both included, oldest first. None has no end."""
-        created: EventListParamsCreated = {"gte": int(since.timestamp())}
+        created = {"gte": int(since.timestamp())}
         if until is not None:
             created["lte"] = int(until.timestamp())
         types, listed = sorted(EVENT_TYPES), list[ListedEvent]()
         for first in range(0, len(types), _MAX_TYPES):
-            params: EventListParams = {
-                "created": created,
-                "types": types[first : first + _MAX_TYPES],
-                "limit": _PAGE_SIZE,
-            }
+            params = {"created": created, "types": types[first : first + _MAX_TYPES], "limit": _PAGE_SIZE}
             listed += await self._list(params, None if limit is None else limit - len(listed))
         return sorted(listed, key=lambda each: (each.created_at, each.id))
 
-    async def _list(self, params: "EventListParams", limit: int | None) -> Sequence[ListedEvent]:
-        seen, found = 0, list[ListedEvent]()
+    async def _list(self, params: dict[str, Any], limit: int | None) -> Sequence[ListedEvent]:
+        seen, found, has_more = 0, list[ListedEvent](), True
         with translate_errors(_rejected, StripeUnavailable):
-            page = await self._events.list_async(params)
-            async for event in page.auto_paging_iter():
-                seen += 1
+            while has_more:
+                page = await read_page(self._client, "/v1/events", params)
+                shown, has_more = page["data"], bool(page["has_more"])
+                seen += len(shown)
                 if limit is not None and seen > limit:
-                    raise TooManyEvents
-                read = _listed_event(event.to_dict())
-                if read is not None:
-                    found.append(read)
+                    raise TooManyEvents(read_time(shown[-1]["created"]))
+                found += [read for each in shown if (read := _listed_event(each)) is not None]
+                if has_more:
+                    params = params | {"starting_after": read_id(shown[-1]["id"])}
         return found
 
 

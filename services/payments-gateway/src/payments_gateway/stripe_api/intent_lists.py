@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import stripe
 
@@ -15,9 +15,7 @@ from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.stripe_api.calls import UNREADABLE, translate_errors
 from payments_gateway.stripe_api.fields import read_id, read_time
 from payments_gateway.stripe_api.intents import intent_from_stripe
-
-if TYPE_CHECKING:
-    from stripe.params import PaymentIntentListParams, SetupIntentListParams
+from payments_gateway.stripe_api.lists import INTENTS, read_page
 
 _log = logging.getLogger(__name__)
 
@@ -28,36 +26,23 @@ class StripeIntentLists:
     """`IntentListsPort` over Stripe's API."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
-        self._payment_intents = client.v1.payment_intents
-        self._setup_intents = client.v1.setup_intents
+        self._client = client
 
     async def page(
         self, kind: IntentKind, created_from: datetime, created_to: datetime, *, after: ListPosition | None = None
     ) -> IntentPage:
         """Return one page, with the refunds of PaymentIntents."""
-        params: SetupIntentListParams = {
+        params: dict[str, Any] = {
             "limit": _PAGE_SIZE,
             "created": {"gte": math.floor(created_from.timestamp()), "lte": math.ceil(created_to.timestamp())},
         }
+        if kind is IntentKind.PAYMENT:
+            params["expand"] = ["data.latest_charge"]
         if after is not None:
             params["starting_after"] = after.intent_id
         with translate_errors(_rejected, unreadable=StripeUnavailable):
-            listed = await self._list(kind, params)
-            return _page_from_stripe([each.to_dict() for each in listed.data], has_more=listed.has_more)
-
-    async def _list(
-        self, kind: IntentKind, params: "SetupIntentListParams"
-    ) -> "stripe.ListObject[stripe.PaymentIntent] | stripe.ListObject[stripe.SetupIntent]":
-        if kind is IntentKind.SETUP:
-            return await self._setup_intents.list_async(params)
-        with_refunds: PaymentIntentListParams = {
-            "limit": params["limit"],
-            "created": params["created"],
-            "expand": ["data.latest_charge"],
-        }
-        if "starting_after" in params:
-            with_refunds["starting_after"] = params["starting_after"]
-        return await self._payment_intents.list_async(with_refunds)
+            listed = await read_page(self._client, INTENTS[kind], params)
+            return _page_from_stripe(listed["data"], has_more=listed["has_more"])
 
 
 def _page_from_stripe(shown: list[dict[str, Any]], *, has_more: bool) -> IntentPage:

@@ -13,6 +13,7 @@ from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavai
 from payments_gateway.stripe_api.calls import UNREADABLE, Rejection, is_missing, translate_errors
 from payments_gateway.stripe_api.fields import read_amount, read_id, read_time
 from payments_gateway.stripe_api.intents import ref_from_stripe
+from payments_gateway.stripe_api.lists import INTENTS, read_page
 
 _PAGE_SIZE: Final = 100
 """Stripe's maximum."""
@@ -22,7 +23,7 @@ class StripePaidIntents:
     """`PaidIntentsPort` over Stripe's API."""
 
     def __init__(self, client: stripe.StripeClient) -> None:
-        self._v1 = client.v1
+        self._client = client
 
     async def page(self, window: Window, after: str | None) -> Listing[PaidIntent]:
         """Return the succeeded ones of the next hundred intents."""
@@ -35,7 +36,7 @@ class StripePaidIntents:
         if after is not None:
             params["starting_after"] = after
         with translate_errors(_rejected, unreadable=StripeUnavailable):
-            listed = (await self._resource(window.kind).list_async(params)).to_dict()
+            listed = await read_page(self._client, INTENTS[window.kind], params)
             found = [_paid_intent_from_stripe(fields) for fields in listed["data"]]
             last = read_id(listed["data"][-1]["id"]) if listed["has_more"] else None
         return Listing([intent for intent in found if intent is not None], last, looked_at=len(found))
@@ -51,7 +52,8 @@ class StripePaidIntents:
             return None
 
     def _resource(self, kind: IntentKind) -> Any:
-        return self._v1.payment_intents if kind is IntentKind.PAYMENT else self._v1.setup_intents
+        v1 = self._client.v1
+        return v1.payment_intents if kind is IntentKind.PAYMENT else v1.setup_intents
 
 
 def _paid_intent_from_stripe(fields: Mapping[str, Any]) -> PaidIntent | None:

@@ -212,6 +212,22 @@ async def test_a_long_outage_is_made_good_in_parts(gateway: Gateway) -> None:
     assert runs > 144 / 20
 
 
+async def test_one_list_that_is_too_long_tells_how_much_fits_into_a_run(gateway: Gateway) -> None:
+    """The rest of an outage is listed once."""
+    now = gateway.clock.now()
+    changes = [
+        ListedEvent(f"evt_{number}", "refund.updated", now - number * 5 * MINUTE, RefundChanged(f"re_{number}"))
+        for number in range(240)
+    ]
+    gateway.events.positions[CURSOR] = now - timedelta(hours=20)
+    stripe = FakeEventList(*changes)
+
+    runs = await exhaust(gateway, stripe, max_listed=60)
+
+    assert len(gateway.events.logged) == 240
+    assert runs <= 1 + 9
+
+
 async def test_a_moment_with_more_events_than_the_limit_is_handled(gateway: Gateway) -> None:
     """A minute is not divided."""
     now = gateway.clock.now()

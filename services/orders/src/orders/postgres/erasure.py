@@ -41,10 +41,13 @@ class PostgresErasureRepository:
         self._engine = engine
 
     async def is_recorded(self, subject: Subject) -> bool:
-        """Look for orders and payments."""
+        """Look for orders, and for payments by the indexes of both outcomes."""
         recorded = or_(
             select(ORDERS.c.id).where(_orders_of(subject)).exists(),
-            select(PAYMENTS.c.intent_id).where(_payments_of(subject)).exists(),
+            *(
+                select(PAYMENTS.c.intent_id).where(_payments_of(subject), PAYMENTS.c.outcome == outcome).exists()
+                for outcome in Outcome
+            ),
         )
         with translate_errors():
             async with self._engine.connect() as connection:
@@ -199,10 +202,12 @@ def _stripe_customers_of(subject: Subject) -> CompoundSelect[Any]:
         select(SUBSCRIPTIONS.c.stripe_customer_id).where(_erasable_subscriptions(subject)),
         select(PAYMENTS.c.stripe_customer_id).where(_erasable_payments(subject)),
     ).subquery()
-    of_users = select(CUSTOMERS.c.stripe_customer_id).where(CUSTOMERS.c.user_id.is_not(None))
+    of_user = select(CUSTOMERS.c.stripe_customer_id).where(
+        CUSTOMERS.c.stripe_customer_id == of_records.c.stripe_customer_id, CUSTOMERS.c.user_id.is_not(None)
+    )
     return union(
         select(CUSTOMERS.c.stripe_customer_id).where(_customers_of(subject)),
-        select(of_records.c.stripe_customer_id).where(of_records.c.stripe_customer_id.not_in(of_users)),
+        select(of_records.c.stripe_customer_id).where(~of_user.exists()),
     )
 
 

@@ -228,6 +228,7 @@ class CustomerRow(Row):
     __table_args__ = (
         UniqueConstraint("user_id", "currency"),
         CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency"),
+        Index("customers_erased", "stripe_customer_id", postgresql_where=text("erased_at IS NOT NULL")),
         CheckConstraint(
             "num_nonnulls(user_id, currency) = CASE WHEN erased_at IS NULL THEN 2 ELSE 0 END",
             name="owner_unless_erased",

@@ -88,6 +88,15 @@ class PaymentRow(Row):
         Index("payments_by_intent_creation", "kind", "intent_created_at", "intent_id"),
         Index("payments_quarantined_attempts", "attempt_id", postgresql_where=text("outcome = 'quarantined'")),
         Index("payments_quarantined", "decided_at", "intent_id", postgresql_where=text("outcome = 'quarantined'")),
+        # Those that wait for a person are few, and lie among all that were ever resolved.
+        Index(
+            "payments_unresolved",
+            "decided_at",
+            "intent_id",
+            postgresql_where=text("outcome = 'quarantined' AND resolved_at IS NULL"),
+        ),
+        # For an erasure. Purchases are found by their orders and subscriptions.
+        Index("payments_quarantined_users", "user_id", postgresql_where=text("outcome = 'quarantined'")),
         # Targets of the foreign keys of orders (P3, P5) and of subscriptions, which have no amount (P3).
         UniqueConstraint("intent_id", "outcome", "amount_minor", "currency", name="payments_amount_key"),
         UniqueConstraint("intent_id", "outcome", "currency", name="payments_outcome_key"),

@@ -51,6 +51,7 @@ class EmbeddedValkey(EmbeddedServer):
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
+            "hash-max-listpack-value": "2048",
             "save": '""',
             **(options or {}),
         }

@@ -247,6 +247,16 @@ async def test_p7_the_customer_of_a_guests_quarantined_payment_is_named(
     assert await sql.fetch("SELECT FROM payments WHERE stripe_customer_id IS NOT NULL") == []
 
 
+async def test_a_quarantined_payment_without_a_customer_names_none(orders: Client, service: ErasureService) -> None:
+    """A guest's order needs no Stripe customer."""
+    request = purchase()
+    await orders.QuarantinePayment(with_content(request))
+
+    _, previewed = await service.preview(ByAttempt(request.payment.attempt_id))
+
+    assert previewed == frozenset()
+
+
 async def test_p7_a_customer_that_a_user_keeps_is_not_named(orders: Client, service: ErasureService, sql: Any) -> None:
     """Only one order of the user was erased: deleting the customer would cancel the subscriptions of the others."""
     request = mixed_cart()

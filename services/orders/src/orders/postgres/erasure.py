@@ -207,7 +207,7 @@ def _stripe_customers_of(subject: Subject) -> CompoundSelect[Any]:
     )
     return union(
         select(CUSTOMERS.c.stripe_customer_id).where(_customers_of(subject)),
-        select(of_records.c.stripe_customer_id).where(~of_user.exists()),
+        select(of_records.c.stripe_customer_id).where(of_records.c.stripe_customer_id.is_not(None), ~of_user.exists()),
     )
 
 

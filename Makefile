@@ -157,6 +157,10 @@ bench-quick: .venv/.synced ## The same in one minute, for the machinery rather t
 bench-report: .venv/.synced ## Write the figures and plots of docs/performance.md from the newest make bench (RESULT=file)
 	@$(UV) run --frozen --inexact --group plots python -m bench report $(RESULT)
 
+.PHONY: bench-growth
+bench-growth: .venv/.synced ## Measure checkouts and reads at 10^3 to 10^6 attempts and orders, and with several processes (15 min)
+	@$(RUN) python -m bench growth $(BENCH_ARGS)
+
 .PHONY: bench-compare
 bench-compare: .venv/.synced ## Compare the processor time of a checkout with another version's, in alternation (BASE=commit or folder)
 	@$(RUN) python -m bench compare $(BASE) $(BENCH_ARGS)

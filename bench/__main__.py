@@ -13,6 +13,9 @@ from typing import Any, Final
 
 from bench.compare import compare
 from bench.generator import ROOT
+from bench.growth import FULL as FULL_SCALE
+from bench.growth import QUICK as SMALL_SCALE
+from bench.growth import growth
 from bench.scenarios import FULL, QUICK, run
 from devstack.ports import LOOPBACK
 
@@ -28,12 +31,16 @@ def main() -> None:
     comparing.add_argument("--seconds", type=float, default=60.0, help="time to measure (default: %(default)s)")
     commands.add_parser("full", help="run all scenarios")
     commands.add_parser("quick", help="run all scenarios briefly")
+    growing = commands.add_parser("growth", help="measure checkouts and reads as the stores grow")
+    growing.add_argument("--quick", action="store_true", help="small sizes, for the machinery rather than the figures")
     reporting = commands.add_parser("report", help="write docs/performance.md from a result")
     reporting.add_argument("result", type=Path, nargs="?", help="default: the newest of `full`")
     arguments = parser.parse_args()
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = LOOPBACK
     if arguments.command == "compare":
         write("compare", compare(arguments.base, seconds=arguments.seconds))
+    elif arguments.command == "growth":
+        write("growth", {"machine": machine(), **growth(SMALL_SCALE if arguments.quick else FULL_SCALE)})
     elif arguments.command == "report":
         from bench.report import write_page  # noqa: PLC0415 - matplotlib is installed for this command alone
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import itertools
 import json
 import time
 import uuid
@@ -25,6 +26,7 @@ class Buyer:
         self.begun: list[Attempt] = []
         """Checkouts that were begun and not paid."""
         self._job = job
+        self._gateways = itertools.cycle(job.gateways)
         self._cart = json.dumps(job.cart).encode()
         self._reports = [_report(job, each) for each in job.attempts] if job.kind == "webhook" else []
         kinds = {
@@ -114,13 +116,13 @@ class Buyer:
             await answer.read()
 
     async def _get(self, path: str) -> int:
-        async with self._session.get(f"{self._job.gateway}{path}") as answer:
+        async with self._session.get(f"{next(self._gateways)}{path}") as answer:
             await answer.read()
             return answer.status
 
     async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         sent = {"Content-Type": "application/json", **headers}
-        async with self._session.post(f"{self._job.gateway}{path}", data=body, headers=sent) as answer:
+        async with self._session.post(f"{next(self._gateways)}{path}", data=body, headers=sent) as answer:
             return answer.status, await answer.read()
 
 

@@ -79,9 +79,10 @@ def compare(base: str, *, seconds: float) -> dict[str, Any]:
                 for concurrency, rounds in measured.items():
                     measure_round(old, new, concurrency, WARM_UP_CHECKOUTS)
                     rounds.extend(_rounds(old, new, concurrency, seconds / 2 / len(CHECKOUTS)))
-    tables = {concurrency: _differences(rounds) for concurrency, rounds in measured.items()}
+    tables = {concurrency: differences(rounds) for concurrency, rounds in measured.items()}
     for concurrency, rows in tables.items():
-        _print_table(code.name, concurrency, len(measured[concurrency]), rows)
+        count = f"{len(measured[concurrency])} rounds of {CHECKOUTS[concurrency]} checkouts at each"
+        print_table(f"concurrency {concurrency}, {count}", code.name, rows)
     counts = {concurrency: len(rounds) for concurrency, rounds in measured.items()}
     return {"base": code.name, "rounds": counts, "concurrency": tables}
 
@@ -129,7 +130,9 @@ def _rounds(old: BenchStack, new: BenchStack, concurrency: int, seconds: float) 
     return rounds
 
 
-def _differences(rounds: Sequence[tuple[Round, Round]]) -> dict[str, Difference]:
+def differences(rounds: Sequence[tuple[Round, Round]]) -> dict[str, Difference]:
+    """Return the rows of a table: processor time of each process, and the medians of the latency."""
+
     def of(value: Callable[[Round], float]) -> Difference:
         return Difference.of([value(old) for old, _ in rounds], [value(new) for _, new in rounds])
 
@@ -141,8 +144,9 @@ def _differences(rounds: Sequence[tuple[Round, Round]]) -> dict[str, Difference]
     }
 
 
-def _print_table(base: str, concurrency: int, rounds: int, rows: Mapping[str, Difference]) -> None:
-    print(f"\nconcurrency {concurrency}, {rounds} rounds of {CHECKOUTS[concurrency]} checkouts at each")
+def print_table(title: str, base: str, rows: Mapping[str, Difference]) -> None:
+    """Print rows."""
+    print(f"\n{title}")
     print(f"{'':30}{base:>10}{'this':>10}{'change':>10}   95 % interval")
     for name, row in rows.items():
         percent = 100 / row.base if row.base else 0.0

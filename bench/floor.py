@@ -61,7 +61,7 @@ def measure_beside(
 ) -> tuple[Measurement, Measurement]:
     """Send requests to the real services and to the bare ones in alternation. Return what each cost."""
     job = stack.job(kind, count, concurrency=concurrency, attempts=attempts)
-    targets = [Target(stack.pids, job), Target(bare.pids, replace(job, gateway=bare.gateway))]
+    targets = [Target(stack.pids, job), Target(bare.pids, replace(job, gateways=[bare.gateway]))]
     real, floor = measure_together(stack.generator, targets)
     return successful(real), successful(floor)
 

@@ -25,7 +25,8 @@ class Job:
     """Requests to send: `count` of them, at a constant rate or with a constant number in flight."""
 
     kind: Kind
-    gateway: str
+    gateways: Sequence[str]
+    """http URLs, which requests go to in turn."""
     count: int
     rate: float | None = None
     """Arrivals a second, however long each is served (open loop). None keeps `concurrency` in flight (closed loop)."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bench.generator import Generator
 from bench.job import Job, Kind, Result
-from bench.stack import PROCESSES, SERVICES, BenchStack
+from bench.stack import PROCESSES, SERVICES, BenchStack, kind_of
 from bench.usage import Usage, until_quiet, usages_of
 
 _IDLE_SECONDS: Final = 120.0
@@ -21,9 +21,14 @@ class Measurement:
     after: Mapping[str, Usage]
 
     def cpu_ms(self, *names: str) -> float:
-        """Return the milliseconds of processor time per request of these processes."""
+        """Return the milliseconds of processor time per request of these processes, with all replicas of each."""
         sent = sum(self.result.outcomes.values())
-        return 1000 * sum(self.after[name].cpu_seconds - self.before[name].cpu_seconds for name in names) / sent
+        used = [
+            self.after[each].cpu_seconds - self.before[each].cpu_seconds
+            for each in self.after
+            if kind_of(each) in names
+        ]
+        return 1000 * sum(used) / sent
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON for a file."""
@@ -31,7 +36,7 @@ class Measurement:
             **self.result.without_bulk(),
             "services_cpu_ms": self.cpu_ms(*SERVICES),
             "cpu_ms": {name: self.cpu_ms(name) for name in self.after},
-            "threads_cpu_ms": {name: self._threads_cpu_ms(name) for name in SERVICES},
+            "threads_cpu_ms": {name: self._threads_cpu_ms(name) for name in SERVICES if name in self.after},
             "resident_bytes": {name: usage.resident_bytes for name, usage in self.after.items()},
             "resident_growth_bytes": {
                 name: usage.resident_bytes - self.before[name].resident_bytes for name, usage in self.after.items()
@@ -65,7 +70,7 @@ def measure_together(
     generator: Generator, targets: Sequence[Target], *, delivered: Callable[[], None] = lambda: None
 ) -> list[Measurement]:
     """Run several jobs, their requests in alternation."""
-    served = [pid for target in targets for name, pid in target.pids.items() if name in PROCESSES]
+    served = [pid for target in targets for name, pid in target.pids.items() if kind_of(name) in PROCESSES]
     until_quiet(served, seconds=_IDLE_SECONDS)
     before = [usages_of(target.pids) for target in targets]
     results = generator.run(*(target.job for target in targets))

@@ -156,6 +156,10 @@ def _others(result: Mapping[str, Any]) -> str:
         f"- {name}: {each['services_cpu_ms']:.2f} ms of processor time, p50 {each['latency_ms']['p50']:.1f} ms."
         for name, each in result["catalogue"].items()
     )
+    starts = "\n".join(
+        f"- {name}: {each['seconds']:.2f} s, of which {each['cpu_seconds']:.2f} s are processor time."
+        for name, each in result["starts"].items()
+    )
     return f"""### Backlog
 {backlog["webhooks"]} webhooks, 64 at once: {_outcomes(backlog)}, {drained:.0f} a second.
 The services' memory grows by {backlog["growth_mib"]:.0f} MiB, to {memory:.0f} MiB.
@@ -164,6 +168,11 @@ The services' memory grows by {backlog["growth_mib"]:.0f} MiB, to {memory:.0f} M
 16 requests in flight, without an `If-None-Match`:
 
 {listing}
+
+### Starts
+From the start of a process to its first answer that it is ready, in production mode, with compiled bytecode:
+
+{starts}
 
 ### Generator
 Status requests, 16 in flight: {tools["generator"]["a_second"]:.0f} a second by the generator; by wrk: {wrk}.

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import statistics
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +13,7 @@ from bench.floor import bare_services, measure_beside
 from bench.generator import Generator
 from bench.measure import measure, successful
 from bench.stack import SERVICES, BenchStack, running
+from bench.usage import usage_of
 
 _MIB: Final = 2**20
 _STRIPE_SECONDS: Final = 0.3
@@ -32,19 +35,21 @@ class Size:
     """Webhooks that wait."""
     prices: int
     """Prices of the large catalogue; 0 leaves it out."""
+    starts: int
+    """Starts of each service."""
     overload: tuple[float, ...]
     """Offered load over the capacity."""
 
 
-FULL: Final = Size(closed=400, seconds=20, backlog=10_000, prices=2_000, overload=(1, 2, 10))
-QUICK: Final = Size(closed=60, seconds=3, backlog=100, prices=0, overload=(2,))
+FULL: Final = Size(closed=400, seconds=20, backlog=10_000, prices=2_000, starts=5, overload=(1, 2, 10))
+QUICK: Final = Size(closed=60, seconds=3, backlog=100, prices=0, starts=1, overload=(2,))
 
 
 def run(size: Size, report: Callable[[str], None]) -> dict[str, Any]:
     """Run all scenarios on one stack."""
     results: dict[str, Any] = {}
     with Generator() as generator, running(generator) as stack:
-        for scenario in (floor, stores, open_loops, slow_stripe, overload, backlog, foreign_tool, catalogue):
+        for scenario in (floor, stores, open_loops, slow_stripe, overload, backlog, foreign_tool, catalogue, starts):
             results[scenario.__name__] = scenario(stack, size)
             report(scenario.__name__)
     return results
@@ -146,6 +151,21 @@ def foreign_tool(stack: BenchStack, size: Size) -> Mapping[str, Any]:
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     return {**found, "wrk": {"a_second": float(rate[1]) if rate else None, "output": output}}
+
+
+def starts(stack: BenchStack, size: Size) -> dict[str, dict[str, float]]:
+    """Time and processor time from a process's start to its first answer that it is ready."""
+    found = {}
+    for service in (*stack.stack.checkout_sessions, *stack.stack.orders, *stack.stack.gateways):
+        took, cpu = [], []
+        for _ in range(size.starts):
+            service.stop()
+            began = time.monotonic()
+            service.start()
+            took.append(time.monotonic() - began)
+            cpu.append(usage_of(service.pid).cpu_seconds)
+        found[service.name] = {"seconds": statistics.median(took), "cpu_seconds": statistics.median(cpu)}
+    return found
 
 
 def catalogue(stack: BenchStack, size: Size) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -17,7 +18,7 @@ from bench.generator import ROOT, Generator
 from bench.job import Attempt, Job, Kind
 from devstack.json_http import send, send_json
 from devstack.layout import Home
-from devstack.stack import ORDERS_DATABASE, Stack
+from devstack.stack import ORDERS_DATABASE, Stack, replica_names
 from devstack.stack_options import StackOptions
 
 SERVICES: Final = ("gateway", "checkout-session", "orders")
@@ -58,6 +59,11 @@ class Code:
         return {"PYTHONPATH": os.pathsep.join(sources)}
 
 
+def kind_of(process: str) -> str:
+    """Return the name without the number of a replica."""
+    return re.sub(r"-\d+$", "", process)
+
+
 class BenchStack:
     """A running stack, with the load generator that all stacks of a run share."""
 
@@ -65,7 +71,7 @@ class BenchStack:
         self.stack = stack
         self.generator = generator
         facts = stack.facts
-        self._gateway, self._stripe_api = facts.gateway, facts.stripe_api
+        self._stripe_api = facts.stripe_api
         self._control = f"{facts.stripe_api}/_simulator"
         self._facts = facts
         self.event, self.event_of = self._paid_event()
@@ -89,7 +95,7 @@ class BenchStack:
         """Return a job at this stack."""
         return Job(
             kind=kind,
-            gateway=self._gateway,
+            gateways=self._facts.gateways,
             count=count,
             **{
                 "cart": self.cart("mug", "notebook"),
@@ -129,7 +135,7 @@ class BenchStack:
         for number in range(count):
             client.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 1000 + number})
         deadline = time.monotonic() + _IDLE_SECONDS
-        while len(send("GET", f"{self._gateway}/api/catalog").body["items"]) < count:
+        while len(send("GET", f"{self._facts.gateway}/api/catalog").body["items"]) < count:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{count} prices are not on sale after {_IDLE_SECONDS:g} s")
             time.sleep(_POLL_SECONDS)
@@ -141,21 +147,22 @@ class BenchStack:
 
     def postgres_rows(self) -> dict[str, int]:
         """Return the number of rows of each table."""
-        tables = self._sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").split()
-        return {table: int(self._sql(f"SELECT count(*) FROM {table}")) for table in tables}  # noqa: S608 - its tables
+        tables = self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").split()
+        return {table: int(self.sql(f"SELECT count(*) FROM {table}")) for table in tables}  # noqa: S608 - its tables
 
     def wal_bytes(self) -> int:
         """Return the bytes of write-ahead log since the database was created."""
-        return int(self._sql("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"))
+        return int(self.sql("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"))
 
-    def _sql(self, statement: str) -> str:
+    def sql(self, statement: str) -> str:
+        """Run statements on the database of orders."""
         return self.stack.postgres.run_sql(statement, ORDERS_DATABASE)
 
     def _paid_event(self) -> tuple[str, Attempt]:
         """Buy once, and return Stripe's event with the checkout that it reports."""
-        attempt = self.generator.run(Job("initiate", self._gateway, 1, cart=self.cart("mug", "notebook")))[0].attempts[
+        attempt = self.generator.run(Job("initiate", self._facts.gateways, 1, cart=self.cart("mug", "notebook")))[
             0
-        ]
+        ].attempts[0]
         self.control("POST", f"payment_intents/{attempt.intent_id}/pay", {})
         self.until_delivered()
         listed = send(
@@ -167,18 +174,35 @@ class BenchStack:
 
 
 @contextmanager
-def running(generator: Generator, code: Code = Code("this")) -> Iterator[BenchStack]:
+def running(
+    generator: Generator, code: Code = Code("this"), *, gateways: int = 1, replicas: int = 1, reconcilers: int = 1
+) -> Iterator[BenchStack]:
     """Run the stack with this code in a temporary folder: with durability, logs and metrics, and without rate limits.
 
     The limits are those of Stripe's sandboxes and of one buyer's address: all load comes from one.
     """
+    processes = {
+        name: replica_names(name, count)
+        for name, count in (
+            ("gateway", gateways),
+            ("checkout-session", replicas),
+            ("orders", replicas),
+            ("reconciler", reconcilers),
+        )
+    }
     options = StackOptions(
-        reconcilers=1,
+        gateways=gateways,
+        replicas=replicas,
+        reconcilers=reconcilers,
         seed=1,
         rate_limits=False,
-        settings={name: _PRODUCTION | (_PUBLIC if name in ("gateway", "reconciler") else {}) for name in PROCESSES},
+        settings={
+            name: _PRODUCTION | (_PUBLIC if kind in ("gateway", "reconciler") else {})
+            for kind, names in processes.items()
+            for name in names
+        },
         environment={
-            **dict.fromkeys(PROCESSES, code.environment),
+            **{name: code.environment for names in processes.values() for name in names},
             # It is the same for all, and checks nothing: its time is not ours.
             "stripe-simulator": {"STRIPE_SIMULATOR_PUBLISHED_TYPES": ""},
         },

@@ -40,6 +40,9 @@ PRINT_API_TYPES = $(RUN) python -m payments_gateway.print_openapi | $(WITH_NODE)
 # The demo and the tests work without the shop, where npm's registry cannot be reached.
 TRY_SHOP = mkdir -p .holdfast; $(MAKE) --silent frontend >.holdfast/frontend.log 2>&1 || \
 	echo "The shop could not be built: $$(grep -im1 error .holdfast/frontend.log) (see .holdfast/frontend.log)."
+# make bench leaves it out where npm's registry cannot be reached.
+NODE_SHOP := bench/node_shop/node_modules/.installed
+TRY_NODE_SHOP = $(MAKE) --silent $(NODE_SHOP) >/dev/null 2>&1 || echo 'The Node shop could not be installed: it is not measured.'
 # Some browser tests are in `make test`, if there is a browser.
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 IN_BROWSER := $(if $(CHROMIUM),(not browser or quick),not browser)
@@ -149,6 +152,7 @@ test-faults: .venv/.synced ## Buy under faults of every kind and check each prom
 
 .PHONY: bench bench-quick
 bench: .venv/.synced ## Measure load, cost and latency of the whole stack (10 min on a quiet machine)
+	@$(TRY_NODE_SHOP)
 	@$(RUN) python -m bench full
 bench-quick: .venv/.synced ## The same in one minute, for the machinery rather than the figures
 	@$(RUN) python -m bench quick
@@ -244,6 +248,10 @@ $(UV):
 $(MANIFEST_TOOLS)/.synced: deploy/tools/pyproject.toml deploy/tools/uv.lock deploy/tools/prepare.py | $(UV)
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(MANIFEST_TOOLS) $(UV) sync --frozen --quiet --project deploy/tools
 	@$(MANIFEST_TOOLS)/bin/python deploy/tools/prepare.py
+	@touch $@
+
+$(NODE_SHOP): bench/node_shop/package-lock.json bench/node_shop/.npmrc | .venv/.synced
+	@$(WITH_NODE) npm --prefix bench/node_shop ci --loglevel=error --no-progress
 	@touch $@
 
 frontend/node_modules/.installed: frontend/package-lock.json frontend/.npmrc | .venv/.synced

@@ -17,8 +17,8 @@ _DATABASE = "bare"
 
 
 @dataclass(frozen=True, slots=True)
-class BareServices:
-    """The bare services, which use the stores and the simulator of a real stack."""
+class Baseline:
+    """Processes that serve the same requests as the services, with the stores and the simulator of a real stack."""
 
     pids: Mapping[str, int]
     gateway: str
@@ -26,7 +26,7 @@ class BareServices:
 
 
 @contextmanager
-def bare_services(stack: BenchStack) -> Iterator[BareServices]:
+def bare_services(stack: BenchStack) -> Iterator[Baseline]:
     """Run the bare services."""
     postgres, valkey, facts = stack.stack.postgres, stack.stack.valkey, stack.stack.facts
     postgres.create_database(_DATABASE)
@@ -41,7 +41,7 @@ def bare_services(stack: BenchStack) -> Iterator[BareServices]:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
             )
-            started.callback(_end, process)
+            started.callback(end, process)
             if process.stdin is None or process.stdout is None:
                 raise RuntimeError("the process has no pipes")
             process.stdin.write(json.dumps(settings).encode() + b"\n")
@@ -53,19 +53,30 @@ def bare_services(stack: BenchStack) -> Iterator[BareServices]:
         orders = start("orders", url=postgres.url(_DATABASE))
         addresses = {"checkout_session": session, "orders": orders}
         gateway = start("gateway", stripe_api=facts.stripe_api, key=facts.stripe_secret_key, **addresses)
-        yield BareServices(pids, f"http://{gateway}")
+        yield Baseline(pids, f"http://{gateway}")
 
 
 def measure_beside(
-    stack: BenchStack, bare: BareServices, kind: Kind, count: int, *, concurrency: int, attempts: Sequence[Attempt] = ()
+    stack: BenchStack,
+    baseline: Baseline,
+    kind: Kind,
+    count: int,
+    *,
+    concurrency: int,
+    attempts: Sequence[Sequence[Attempt]] = ((), ()),
 ) -> tuple[Measurement, Measurement]:
-    """Send requests to the real services and to the bare ones in alternation. Return what each cost."""
-    job = stack.job(kind, count, concurrency=concurrency, attempts=attempts)
-    targets = [Target(stack.pids, job), Target(bare.pids, replace(job, gateways=[bare.gateway]))]
+    """Send requests to the services and to the baseline in alternation. Return what each cost.
+
+    `attempts` are those of the services, then those of the baseline.
+    """
+    job = stack.job(kind, count, concurrency=concurrency, attempts=attempts[0])
+    beside = replace(job, gateways=[baseline.gateway], attempts=attempts[1])
+    targets = [Target(stack.pids, job), Target(baseline.pids, beside)]
     real, floor = measure_together(stack.generator, targets)
     return successful(real), successful(floor)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process and read what it wrote."""
     process.kill()
     process.communicate()

@@ -22,7 +22,7 @@ def write_page(result_file: Path) -> None:
     _PLOTS.mkdir(parents=True, exist_ok=True)
     _plot_cost(result["floor"], _PLOTS / "cost.svg")
     _plot_overload(result["overload"], _PLOTS / "overload.svg")
-    sections = (_head, _cost, _latency, _overload, _stores, _others)
+    sections = (_head, _cost, _usual_shop, _latency, _overload, _stores, _others)
     page = DOCS / "performance.md"
     kept, mark, _ = page.read_text().partition(MARK)
     if not mark:
@@ -76,6 +76,25 @@ def _cost_row(name: str, parts: Sequence[Mapping[str, Any]]) -> list[str]:
     p50s = [sum(part[side]["latency_ms"]["p50"] for part in parts) for side in ("services", "floor")]
     values = [*map(cpu, _SERVICES), services, floor, services / floor, cpu("postgres"), cpu("valkey"), *p50s]
     return [name, *(f"{value:.1f}" for value in values)]
+
+
+def _usual_shop(result: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            f"{name}, {concurrency} in flight",
+            *(f"{sides[side]['services_cpu_ms']:.1f}" for side in ("services", "node")),
+            *(f"{sides[side]['latency_ms']['p50']:.1f}" for side in ("services", "node")),
+        ]
+        for concurrency, parts in (result["usual_shop"] or {}).items()
+        for name, sides in parts.items()
+    ]
+    table = _table(["", "services, CPU ms", "Node, CPU ms", "services p50, ms", "Node p50, ms"], rows)
+    return f"""### Beside a usual shop on Node
+[One process](../bench/node_shop/server.js) of express, the official stripe package and pg, which keeps the context of a
+checkout in PostgreSQL and writes the order in the webhook. It has no retries, limits, logs, metrics, encryption,
+quarantine or recovery of lost webhooks. Same load, in alternation:
+
+{table if rows else "Not measured: its packages were not installed."}"""
 
 
 def _latency(result: Mapping[str, Any]) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bench.floor import bare_services, measure_beside
+from bench.floor import Baseline, bare_services, measure_beside
 from bench.generator import Generator
-from bench.measure import measure, successful
+from bench.measure import Measurement, measure, successful
+from bench.node_shop import node_shop, node_shop_is_installed
 from bench.stack import SERVICES, BenchStack, running
 from bench.usage import usage_of
 
@@ -49,7 +50,18 @@ def run(size: Size, report: Callable[[str], None]) -> dict[str, Any]:
     """Run all scenarios on one stack."""
     results: dict[str, Any] = {}
     with Generator() as generator, running(generator) as stack:
-        for scenario in (floor, stores, open_loops, slow_stripe, overload, backlog, foreign_tool, catalogue, starts):
+        for scenario in (
+            floor,
+            usual_shop,
+            stores,
+            open_loops,
+            slow_stripe,
+            overload,
+            backlog,
+            foreign_tool,
+            catalogue,
+            starts,
+        ):
             results[scenario.__name__] = scenario(stack, size)
             report(scenario.__name__)
     return results
@@ -57,21 +69,40 @@ def run(size: Size, report: Callable[[str], None]) -> dict[str, Any]:
 
 def floor(stack: BenchStack, size: Size) -> dict[str, Any]:
     """One-time checkouts in closed loops, beside the bare services."""
-    rows: dict[str, Any] = {}
     with bare_services(stack) as bare:
-        for concurrency, warm_up in ((1, 30), (16, 160)):
-            begun, _ = measure_beside(stack, bare, "initiate", warm_up, concurrency=concurrency)
-            measure_beside(stack, bare, "webhook", warm_up, concurrency=concurrency, attempts=begun.result.attempts)
-        for concurrency in (1, 16):
-            count = size.closed
-            begun, least = measure_beside(stack, bare, "initiate", count, concurrency=concurrency)
-            given = begun.result.attempts
-            told, least_told = measure_beside(stack, bare, "webhook", count, concurrency=concurrency, attempts=given)
-            parts = {"initiate": (begun, least), "webhook": (told, least_told)}
-            rows[str(concurrency)] = {
-                name: {"services": real.as_json(), "floor": bare_.as_json()} for name, (real, bare_) in parts.items()
-            }
+        return _checkouts_beside(stack, bare, "floor", size)
+
+
+def usual_shop(stack: BenchStack, size: Size) -> dict[str, Any] | None:
+    """One-time checkouts in closed loops, beside a usual shop on Node, if that is installed."""
+    if not node_shop_is_installed():
+        return None
+    with node_shop(stack) as shop:
+        return _checkouts_beside(stack, shop, "node", size)
+
+
+def _checkouts_beside(stack: BenchStack, baseline: Baseline, name: str, size: Size) -> dict[str, Any]:
+    """Measure checkouts, after a warm-up, by the number in flight."""
+    rows = {}
+    for concurrency, warm_up in ((1, 30), (16, 160)):
+        _checkouts(stack, baseline, warm_up, concurrency)
+    for concurrency in (1, 16):
+        parts = _checkouts(stack, baseline, size.closed, concurrency)
+        rows[str(concurrency)] = {
+            part: {"services": ours.as_json(), name: other.as_json()} for part, (ours, other) in parts.items()
+        }
     return rows
+
+
+def _checkouts(
+    stack: BenchStack, baseline: Baseline, count: int, concurrency: int
+) -> dict[str, tuple[Measurement, Measurement]]:
+    """Begin checkouts, then report their payments, each to the shop that began it."""
+    begun = measure_beside(stack, baseline, "initiate", count, concurrency=concurrency)
+    told = measure_beside(
+        stack, baseline, "webhook", count, concurrency=concurrency, attempts=[each.result.attempts for each in begun]
+    )
+    return {"initiate": begun, "webhook": told}
 
 
 def stores(stack: BenchStack, size: Size) -> dict[str, Any]:

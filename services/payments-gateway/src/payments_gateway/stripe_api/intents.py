@@ -1,11 +1,12 @@
 """PaymentIntents and SetupIntents at Stripe."""
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote_plus
 
 import stripe
 
@@ -37,34 +38,34 @@ _NOT_REUSABLE: Final = ["bancontact", "ideal", "sofort"]
 name. A subscription created with the method that it names would be refused after the buyer has paid.
 Source: https://docs.stripe.com/payments/bancontact/save-during-payment, likewise for the others."""
 
+_PATHS: Final = {IntentKind.PAYMENT: "/v1/payment_intents", IntentKind.SETUP: "/v1/setup_intents"}
 _UNEXPECTED_STATES: Final = frozenset({"payment_intent_unexpected_state", "setup_intent_unexpected_state"})
 
 
 class StripeIntents:
-    """`StripeIntentsPort` over Stripe's API."""
+    """`StripeIntentsPort` over Stripe's API.
+
+    By raw requests: to build the library's objects, of which nothing is used, costs more than all else of a call.
+    """
 
     def __init__(self, client: stripe.StripeClient) -> None:
-        self._payment_intents = client.v1.payment_intents
-        self._setup_intents = client.v1.setup_intents
+        self._client = client
 
     async def create(self, attempt_id: str, params: IntentParams, *, generation: int) -> StripeIntent:
         """Create an intent for an attempt, once per generation."""
         key = f"attempt:{attempt_id}" + (f":{generation}" if generation else "")
-        creation = self._creation(attempt_id, params, {"idempotency_key": key})
+        sent: Mapping[str, Any]
+        if params.kind is IntentKind.PAYMENT:
+            sent = _payment_params(attempt_id, params)
+        else:
+            sent = _setup_params(attempt_id, params)
         with _translated():
-            created = await creation
-            intent = intent_from_stripe(created.to_dict())
+            created = await self._client.raw_request_async("post", _PATHS[params.kind], idempotency_key=key, **sent)
+            intent = intent_from_stripe(created.data)
         # A replayed response shows the intent as it was created; it may have been cancelled or paid since.
-        if not is_replay(created.last_response):
+        if not is_replay(created):
             return intent
         return replace(await self.retrieve(intent.ref, with_customer=params.customer_id is not None), replayed=True)
-
-    def _creation(
-        self, attempt_id: str, params: IntentParams, options: stripe.RequestOptions
-    ) -> Awaitable[stripe.PaymentIntent | stripe.SetupIntent]:
-        if params.kind is IntentKind.PAYMENT:
-            return self._payment_intents.create_async(_payment_params(attempt_id, params), options)
-        return self._setup_intents.create_async(_setup_params(attempt_id, params), options)
 
     async def retrieve(self, ref: IntentRef, *, with_customer: bool = False) -> StripeIntent:
         """Return the intent as it is now, with what was refunded, and whether its customer was deleted if asked to.
@@ -74,7 +75,7 @@ class StripeIntents:
         expand = ["latest_charge"] if ref.kind is IntentKind.PAYMENT else []
         params = {"expand": [*expand, "customer"] if with_customer else expand}
         with _translated():
-            return intent_from_stripe((await self._resource(ref).retrieve_async(ref.id, params)).to_dict())
+            return intent_from_stripe((await self._client.raw_request_async("get", _path_of(ref), **params)).data)
 
     async def cancel(self, ref: IntentRef) -> StripeIntent:
         """Cancel the intent if Stripe still allows it, and return it."""
@@ -88,10 +89,11 @@ class StripeIntents:
 
     async def _cancel(self, ref: IntentRef) -> StripeIntent:
         with _translated():
-            return intent_from_stripe((await self._resource(ref).cancel_async(ref.id)).to_dict())
+            return intent_from_stripe((await self._client.raw_request_async("post", f"{_path_of(ref)}/cancel")).data)
 
-    def _resource(self, ref: IntentRef) -> Any:
-        return self._payment_intents if ref.kind is IntentKind.PAYMENT else self._setup_intents
+
+def _path_of(ref: IntentRef) -> str:
+    return f"{_PATHS[ref.kind]}/{quote_plus(ref.id)}"
 
 
 def _payment_params(attempt_id: str, params: IntentParams) -> "PaymentIntentCreateParams":

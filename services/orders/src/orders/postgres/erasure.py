@@ -23,10 +23,9 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders.domain.outbox import OutboxEvent
-from orders.domain.purchases import Outcome
 from orders.postgres.connection import durable_transaction, translate_errors
 from orders.postgres.rows import outbox_event_to_row
-from orders.postgres.statements import INSERT_OUTBOX_EVENT, ORDERS, PAYMENTS, SUBSCRIPTIONS
+from orders.postgres.statements import INSERT_OUTBOX_EVENT, IS_PURCHASE, IS_QUARANTINED, ORDERS, PAYMENTS, SUBSCRIPTIONS
 from orders.postgres.subscription_statements import CUSTOMERS
 from orders.postgres.table_base import PERSONAL_COLUMNS
 from orders.usecases.erasure import ByAttempt, ByOrder, ByUser, ErasureCounts, Subject
@@ -45,8 +44,8 @@ class PostgresErasureRepository:
         recorded = or_(
             select(ORDERS.c.id).where(_orders_of(subject)).exists(),
             *(
-                select(PAYMENTS.c.intent_id).where(_payments_of(subject), PAYMENTS.c.outcome == outcome).exists()
-                for outcome in Outcome
+                select(PAYMENTS.c.intent_id).where(_payments_of(subject), outcome).exists()
+                for outcome in (IS_PURCHASE, IS_QUARANTINED)
             ),
         )
         with translate_errors():
@@ -222,7 +221,7 @@ def _erasable_subscriptions(subject: Subject) -> ColumnElement[bool]:
 def _erasable_payments(subject: Subject) -> ColumnElement[bool]:
     """Select quarantined payments with personal data. Purchases are erased with their orders and subscriptions."""
     has_personal_data = or_(*(PAYMENTS.c[name].is_not(None) for name in _PERSONAL_COLUMNS_OF_PAYMENTS))
-    return and_(_payments_of(subject), PAYMENTS.c.outcome == Outcome.QUARANTINED, has_personal_data)
+    return and_(_payments_of(subject), IS_QUARANTINED, has_personal_data)
 
 
 def _orders_of(subject: Subject) -> ColumnElement[bool]:

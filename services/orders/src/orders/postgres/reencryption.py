@@ -8,10 +8,9 @@ from sqlalchemy import bindparam, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orders.domain.checkout import AttemptContent
-from orders.domain.purchases import Outcome
 from orders.postgres.connection import durable_transaction, translate_errors
 from orders.postgres.content_encryption import ContentCipher
-from orders.postgres.statements import PAYMENTS
+from orders.postgres.statements import IS_QUARANTINED, PAYMENTS
 from orders.usecases.retrying import Retrier
 from servicekit.encryption import Keyring
 
@@ -20,7 +19,7 @@ _BATCH_ROWS: Final = 10
 
 _prefix = bindparam("prefix", type_=PAYMENTS.c.attempt_content.type)
 _needs_reencryption = (
-    (PAYMENTS.c.outcome == Outcome.QUARANTINED)
+    IS_QUARANTINED
     & PAYMENTS.c.attempt_content.is_not(None)
     & (func.substring(PAYMENTS.c.attempt_content, 1, func.octet_length(_prefix)) != _prefix)
 )

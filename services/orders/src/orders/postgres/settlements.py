@@ -9,26 +9,27 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orders.domain.pagination import Cursor
-from orders.domain.purchases import Outcome, QuarantinedPayment, QuarantineReason
+from orders.domain.purchases import QuarantinedPayment, QuarantineReason
 from orders.domain.settlements import OperatorAction, OperatorStep, Settlement
 from orders.postgres.connection import affected
 from orders.postgres.content_encryption import ContentCipher
 from orders.postgres.rows import after_cursor, quarantined_from_row
-from orders.postgres.statements import ORDERS, PAYMENTS, table_of
+from orders.postgres.statements import IS_QUARANTINED, ORDERS, PAYMENTS, table_of
 from orders.postgres.tables import OperatorActionRow
 
 _ACTIONS = table_of(OperatorActionRow)
 
 _key = PAYMENTS.c.intent_id == bindparam("key_intent_id")
-_quarantined = PAYMENTS.c.outcome == Outcome.QUARANTINED
 _unresolved = PAYMENTS.c.resolved_at.is_(None)
 _not_refunding = PAYMENTS.c.refund_begun_at.is_(None)
 
-_BEGIN_REFUND = update(PAYMENTS).where(_key, _quarantined, _unresolved, _not_refunding).returning(PAYMENTS.c.intent_id)
+_BEGIN_REFUND = (
+    update(PAYMENTS).where(_key, IS_QUARANTINED, _unresolved, _not_refunding).returning(PAYMENTS.c.intent_id)
+)
 
 _ABANDON_REFUND = (
     update(PAYMENTS)
-    .where(_key, _quarantined, _unresolved, PAYMENTS.c.refund_begun_at.is_not(None))
+    .where(_key, IS_QUARANTINED, _unresolved, PAYMENTS.c.refund_begun_at.is_not(None))
     .values(refund_begun_at=None)
     .returning(PAYMENTS.c.intent_id)
 )
@@ -48,7 +49,7 @@ _SETTLE_REFUNDED = (
 
 _WRITE_OFF = (
     update(PAYMENTS)
-    .where(_key, _quarantined, _unresolved, _not_refunding)
+    .where(_key, IS_QUARANTINED, _unresolved, _not_refunding)
     .values(settlement=Settlement.WRITTEN_OFF)
     .returning(PAYMENTS.c.intent_id)
 )
@@ -56,7 +57,7 @@ _WRITE_OFF = (
 _CONTENT = ("attempt_content", "encrypted_content", "encrypted_key_id")
 _SELECT_QUARANTINED = (
     select(*(null().label(column.name) if column.name in _CONTENT else column for column in PAYMENTS.columns))
-    .where(_quarantined)
+    .where(IS_QUARANTINED)
     .order_by(PAYMENTS.c.decided_at.desc(), PAYMENTS.c.intent_id.desc())
 )
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     case,
     func,
     insert,
+    literal_column,
     or_,
     select,
     update,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
-from orders.domain.purchases import AWAITING_REASONS, Outcome, QuarantineReason
+from orders.domain.purchases import AWAITING_REASONS, QuarantineReason
 from orders.domain.refunds import DISPUTED_STATUSES, REFUNDED_STATUSES
 from orders.domain.settlements import Settlement
 from orders.postgres.subscription_tables import SubscriptionRow
@@ -41,6 +42,10 @@ ORDER_ITEMS = table_of(OrderItemRow)
 SUBSCRIPTIONS = table_of(SubscriptionRow)
 REFUNDS = table_of(RefundRow)
 DISPUTES = table_of(DisputeRow)
+
+# Literals: by a parameter, PostgreSQL's generic plans could not tell that a partial index has the rows.
+IS_PURCHASE = PAYMENTS.c.outcome == literal_column("'purchase'")
+IS_QUARANTINED = PAYMENTS.c.outcome == literal_column("'quarantined'")
 
 
 def amounts_by_currency(
@@ -98,7 +103,7 @@ PROMOTE_TO_PURCHASE = (
 # For each reason: an operator decides.
 SETTLE_AS_PURCHASE = (
     update(PAYMENTS)
-    .where(*_promotable, PAYMENTS.c.outcome == Outcome.QUARANTINED, _unresolved)
+    .where(*_promotable, IS_QUARANTINED, _unresolved)
     .values(settlement=Settlement.ORDER)
     .returning(PAYMENTS.c.intent_id)
 )
@@ -108,7 +113,7 @@ AMEND_QUARANTINE = (
     update(PAYMENTS)
     .where(
         _key,
-        PAYMENTS.c.outcome == Outcome.QUARANTINED,
+        IS_QUARANTINED,
         PAYMENTS.c.attempt_content.is_(None),
         PAYMENTS.c.erased_at.is_(None),
     )
@@ -131,7 +136,7 @@ AMEND_QUARANTINE = (
 # A reason before the refund tells what a refund resolved from what a person did.
 RESOLVE_REFUNDED = (
     update(PAYMENTS)
-    .where(_key, PAYMENTS.c.outcome == Outcome.QUARANTINED, _unresolved)
+    .where(_key, IS_QUARANTINED, _unresolved)
     .values(
         quarantine_reason=QuarantineReason.REFUNDED,
         reason_before_refund=func.coalesce(PAYMENTS.c.reason_before_refund, PAYMENTS.c.quarantine_reason),
@@ -156,7 +161,7 @@ HAS_OTHER_PURCHASE = select(
     select(PAYMENTS.c.intent_id)
     .where(
         PAYMENTS.c.attempt_id == bindparam("attempt_id"),
-        PAYMENTS.c.outcome == Outcome.PURCHASE,
+        IS_PURCHASE,
         PAYMENTS.c.intent_id != bindparam("intent_id"),
     )
     .exists()
@@ -192,7 +197,7 @@ SELECT_DECISION = (
 SELECT_PURCHASE = (
     select(*_DECISION)
     .outerjoin(ORDERS, ORDERS.c.payment_intent_id == PAYMENTS.c.intent_id)
-    .where(PAYMENTS.c.attempt_id == bindparam("attempt_id"), PAYMENTS.c.outcome == Outcome.PURCHASE)
+    .where(PAYMENTS.c.attempt_id == bindparam("attempt_id"), IS_PURCHASE)
 )
 
 SELECT_ORDER = select(*_ORDER_COLUMNS).where(ORDERS.c.id == bindparam("order_id"))
@@ -211,7 +216,5 @@ SELECT_ORDERS_OF_USER = (
 )
 
 SELECT_QUARANTINED = (
-    select(*PAYMENTS.columns)
-    .where(PAYMENTS.c.outcome == Outcome.QUARANTINED)
-    .order_by(PAYMENTS.c.decided_at.desc(), PAYMENTS.c.intent_id.desc())
+    select(*PAYMENTS.columns).where(IS_QUARANTINED).order_by(PAYMENTS.c.decided_at.desc(), PAYMENTS.c.intent_id.desc())
 )

@@ -52,6 +52,13 @@ _LOCK_WAITERS = """
      WHERE datname = current_database() AND application_name = 'orders' AND wait_event_type = 'Lock'
 """
 
+_HOLD_EVENTS = """
+    SELECT pg_advisory_lock(1);
+    CREATE FUNCTION hold_event() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END';
+    CREATE TRIGGER hold_event BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION hold_event();
+"""
+
 
 def settings_for(database_url: str, **others: object) -> OrdersSettings:
     """Return settings for a server on a free port, with timeouts for a busy machine."""
@@ -79,6 +86,20 @@ async def connected(database_url: str) -> AsyncIterator[Any]:
         yield connection
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def events_held(database_url: str) -> AsyncIterator[None]:
+    """Hold everybody who inserts an event into the outbox, in the middle of the statement that inserts it.
+
+    A lock of the table would hold the statement before it sees anything.
+    """
+    async with connected(database_url) as connection:
+        await connection.execute(_HOLD_EVENTS)
+        try:
+            yield
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock_all(); DROP FUNCTION hold_event CASCADE")
 
 
 async def count(connection: Any, *tables: str) -> list[int]:

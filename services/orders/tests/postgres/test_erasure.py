@@ -36,7 +36,7 @@ from ..builders import (
     unreadable,
 )
 from ..calls import activate, get_customer, put_customer
-from ..service import Client, connected, count, error_of, lock_waiters, until
+from ..service import Client, connected, count, error_of, events_held, lock_waiters, until
 
 ADA = ByUser("user_1")
 TYPED_BY_THE_BUYER = (
@@ -421,8 +421,7 @@ async def test_p7_a_payment_that_becomes_the_purchase_during_an_erasure_is_erase
     async def waiting(number: int) -> bool:
         return len(await lock_waiters(sql)) == number
 
-    async with connected(database_url) as other, other.transaction():
-        await other.execute("LOCK TABLE order_items IN EXCLUSIVE MODE")
+    async with events_held(database_url):
         recording = asyncio.ensure_future(orders.RecordPurchase(request))
         await until(lambda: waiting(1))
         erasing = asyncio.ensure_future(erase(service, ADA))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -61,17 +61,24 @@ async def test_p3_a_connection_that_dies_halfway_leaves_nothing(database_url: st
     assert await count(sql, *TABLES) == MIXED_CART
 
 
-async def test_p3_a_transaction_whose_connection_dies_is_run_again(database_url: str, orders: Client, sql: Any) -> None:
+@pytest.mark.parametrize(("new_request", "written"), [(mixed_cart, MIXED_CART), (purchase, [1, 1, 3, 0, 0, 1])])
+async def test_p3_a_transaction_whose_connection_dies_is_run_again(
+    database_url: str,
+    orders: Client,
+    sql: Any,
+    new_request: Callable[[], pb.RecordPurchaseRequest],
+    written: list[int],
+) -> None:
     """Within the call, and as a whole."""
     async with locked(database_url, "outbox"):
-        call = asyncio.ensure_future(orders.RecordPurchase(mixed_cart()))
+        call = asyncio.ensure_future(orders.RecordPurchase(new_request()))
         await kill_lock_waiters(sql)
         await until(lambda: lock_waiters(sql))
 
     answer = await call
 
     assert not answer.already_recorded
-    assert await count(sql, *TABLES) == MIXED_CART
+    assert await count(sql, *TABLES) == written
 
 
 async def test_p3_a_row_in_place_of_a_subscription_keeps_the_purchase_out(orders: Client, sql: Any) -> None:

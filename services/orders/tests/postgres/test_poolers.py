@@ -49,7 +49,7 @@ def pooled_url(own_database_url: str) -> Iterator[str]:
 
 async def test_p3_concurrent_purchases_share_few_sessions(pooled_url: str, own_database_url: str) -> None:
     """Each transaction may run on another session than the last one of its connection."""
-    requests = [mixed_cart() for _ in range(12)]
+    requests = [new_request() for _ in range(6) for new_request in (mixed_cart, purchase)]
     async with served(pooled_url, transaction_pooling=True) as channel, connected(own_database_url) as sql:
         orders = Client(channel)
         first = await asyncio.gather(*(orders.RecordPurchase(each) for each in requests))

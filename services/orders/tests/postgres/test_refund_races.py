@@ -16,7 +16,7 @@ from orders.usecases.retrying import Retrier
 from servicekit.encryption import Keyring
 
 from ..builders import dispute, money, purchase, quarantine, refund
-from ..service import KEYS, OTHER_KEYS, Client, connected, lock_waiters, outcomes, until
+from ..service import KEYS, OTHER_KEYS, Client, connected, events_held, lock_waiters, outcomes, until
 
 STATE = """
     SELECT coalesce(quarantine_reason::text, orders.status::text) FROM payments
@@ -103,8 +103,7 @@ async def test_the_later_of_two_calls_sees_the_earlier_one(
     for each in before:
         await each(orders, request)
 
-    async with connected(database_url) as other, other.transaction():
-        await other.execute("LOCK TABLE outbox IN EXCLUSIVE MODE")
+    async with events_held(database_url):
         earlier = asyncio.ensure_future(first(orders, request))
         await until(lambda: _waiters(sql, 1))
         later = asyncio.ensure_future(second(orders, request))
@@ -115,18 +114,18 @@ async def test_the_later_of_two_calls_sees_the_earlier_one(
     assert await sql.fetchval(UNRESOLVED) == 0
 
 
+@pytest.mark.parametrize("report", [report_missing, record])
 async def test_p3_a_second_payment_waits_for_the_purchase_of_its_attempt(
-    database_url: str, orders: Client, sql: Any
+    database_url: str, orders: Client, sql: Any, report: Call
 ) -> None:
     """The attempt is deleted next: its webhook is acknowledged, and no later report would correct the reason."""
     bought = purchase()
     second = purchase(attempt_id=bought.payment.attempt_id)
 
-    async with connected(database_url) as other, other.transaction():
-        await other.execute("LOCK TABLE outbox IN EXCLUSIVE MODE")
+    async with events_held(database_url):
         recording = asyncio.ensure_future(record(orders, bought))
         await until(lambda: _waiters(sql, 1))
-        reporting = asyncio.ensure_future(report_missing(orders, second))
+        reporting = asyncio.ensure_future(report(orders, second))
         await until(lambda: _waiters(sql, 2))
     await asyncio.gather(recording, reporting)
 

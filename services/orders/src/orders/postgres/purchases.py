@@ -10,12 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orders.domain.checkout import CheckoutContext, LineItem
 from orders.domain.orders import Order, OrderStatus
+from orders.domain.outbox import OutboxEvent
 from orders.domain.pagination import Cursor
 from orders.domain.payments import Intent, Payment, PaymentReport
 from orders.domain.purchases import Decision, Outcome, Purchase, QuarantinedPayment
 from orders.postgres import statements
 from orders.postgres.connection import affected, constraint_of
 from orders.postgres.content_encryption import ContentCipher
+from orders.postgres.purchase_insert import insert_purchase
 from orders.postgres.rows import (
     after_cursor,
     content_to_row,
@@ -23,6 +25,7 @@ from orders.postgres.rows import (
     order_item_from_row,
     order_items_to_rows,
     order_to_row,
+    outbox_event_to_row,
     purchase_to_row,
     quarantined_from_row,
     quarantined_to_row,
@@ -47,6 +50,18 @@ class PostgresPurchaseRepository:
         """Insert the decision row, unless a unique index refuses it."""
         row = purchase_to_row(payment, context, report, at)
         return await affected(self._connection, statements.INSERT_DECISION, row)
+
+    async def decide_with_order(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport, order: Order, event: OutboxEvent
+    ) -> bool:
+        """Use one statement for all."""
+        return await insert_purchase(
+            self._connection,
+            purchase_to_row(payment, context, report, order.created_at),
+            order_to_row(order),
+            order_items_to_rows(order),
+            outbox_event_to_row(event, order.created_at),
+        )
 
     async def decide_quarantine(self, quarantined: QuarantinedPayment) -> bool:
         """Insert the decision row, unless the primary key refuses it."""

@@ -42,6 +42,7 @@ ORDER_ITEMS = table_of(OrderItemRow)
 SUBSCRIPTIONS = table_of(SubscriptionRow)
 REFUNDS = table_of(RefundRow)
 DISPUTES = table_of(DisputeRow)
+OUTBOX = table_of(OutboxRow)
 
 # Literals: by a parameter, PostgreSQL's generic plans could not tell that a partial index has the rows.
 IS_PURCHASE = PAYMENTS.c.outcome == literal_column("'purchase'")
@@ -72,11 +73,20 @@ _ORDER_COLUMNS = (
     amounts_by_currency(DISPUTES, DISPUTED_STATUSES).label("order_disputed"),
 )
 
+
+def _lock(locked_id: str) -> ColumnElement[Any]:
+    hashed = func.hashtextextended(bindparam(locked_id, type_=Text), literal_column("0"))
+    return func.pg_advisory_xact_lock(hashed).label(locked_id)
+
+
 # The lock of everything that decides, refunds or disputes an intent, or decides an intent of an attempt, whether or not
 # it has a row yet (ADR 27). A statement of its own: those after it see what was committed while it waited. A unit of
 # work takes that of the intent, then that of the attempt, both before any row, and nobody who holds a row waits for
 # them, so they are part of no deadlock. Ids with the same hash share a lock.
-LOCK_ID = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("locked_id", type_=Text), 0)))
+LOCK_ID = select(_lock("locked_id"))
+
+# PostgreSQL takes them in the order of the columns.
+LOCK_INTENT_AND_ATTEMPT = select(_lock("intent_id"), _lock("attempt_id"))
 
 SELECT_SUMS = select(
     amounts_by_currency(REFUNDS, REFUNDED_STATUSES, bindparam("intent_id", type_=Text)).label("refunded"),
@@ -173,7 +183,7 @@ PUT_ORDER_STATUS = update(ORDERS).where(ORDERS.c.id == bindparam("key_id"))
 
 INSERT_ORDER_ITEMS = insert(ORDER_ITEMS)
 
-INSERT_OUTBOX_EVENT = insert(table_of(OutboxRow))
+INSERT_OUTBOX_EVENT = insert(OUTBOX)
 
 # Most purchases have no subscriptions, and are spared the statements that read them.
 _has_subscriptions = (

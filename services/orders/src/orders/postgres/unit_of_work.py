@@ -18,7 +18,7 @@ from orders.postgres.purchases import PostgresPurchaseRepository
 from orders.postgres.refunds import PostgresRefundRepository
 from orders.postgres.rows import outbox_event_to_row
 from orders.postgres.settlements import PostgresSettlementRepository
-from orders.postgres.statements import INSERT_OUTBOX_EVENT, LOCK_ID
+from orders.postgres.statements import INSERT_OUTBOX_EVENT, LOCK_ID, LOCK_INTENT_AND_ATTEMPT
 from orders.postgres.stripe_events import PostgresStripeEventRepository
 from orders.postgres.subscriptions import PostgresSubscriptionRepository
 from orders.usecases.unit_of_work import UnitOfWork
@@ -60,6 +60,10 @@ class PostgresUnitOfWork:
     async def lock_attempt(self, attempt_id: str) -> None:
         """Take an advisory lock, which is released with the transaction."""
         await self._connection.execute(LOCK_ID, {"locked_id": attempt_id})
+
+    async def lock_intent_and_attempt(self, intent_id: str, attempt_id: str) -> None:
+        """Take both advisory locks in one statement."""
+        await self._connection.execute(LOCK_INTENT_AND_ATTEMPT, {"intent_id": intent_id, "attempt_id": attempt_id})
 
     async def enqueue_event(self, event: OutboxEvent, at: datetime) -> None:
         """Insert an event into the outbox."""

@@ -60,8 +60,9 @@ class PurchaseRecorder:
         return result
 
     async def _decide(self, unit: UnitOfWork, paid: PaidAttempt, at: datetime) -> DecisionResult:
-        await unit.lock_intent(paid.payment.intent.id)
-        await unit.lock_attempt(paid.payment.attempt_id)
+        await unit.lock_intent_and_attempt(paid.payment.intent.id, paid.payment.attempt_id)
+        if purchase := await self._writer.write_first_report(unit, paid.payment, paid.context, paid.report, at=at):
+            return DecisionResult(purchase, already_recorded=False)
         sums = await unit.refunds.sums_of(paid.payment.intent.id)
         if sums.cover(paid.payment.received):  # Nothing is shipped for money that was given back.
             return await quarantine(unit, await _refunded(unit, paid, at))

@@ -27,8 +27,7 @@ class QuarantineService:
         at = self._now()
         payment = requested.payment
         async with self._begin() as unit:
-            await unit.lock_intent(payment.intent.id)
-            await unit.lock_attempt(payment.attempt_id)
+            await unit.lock_intent_and_attempt(payment.intent.id, payment.attempt_id)
             quarantined = replace(requested, reason=await _reason(unit, requested), quarantined_at=at)
             if (await unit.refunds.sums_of(payment.intent.id)).cover(payment.received):
                 quarantined = quarantined.refunded(at)

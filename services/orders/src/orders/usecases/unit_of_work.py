@@ -40,6 +40,15 @@ class PurchaseRepository(Protocol):
     ) -> bool:
         """Decide that the intent is a purchase. False if it was decided before, or its attempt has a purchase (P3)."""
 
+    async def decide_with_order(
+        self, payment: Payment, context: CheckoutContext, report: PaymentReport, order: Order, event: OutboxEvent
+    ) -> bool:
+        """Decide that the intent is a purchase, and insert its order and its event.
+
+        False, with nothing written, if the intent was decided before, if its attempt has a purchase, if there is a
+        refund or dispute of the intent, or if the order's number is taken. The locks of intent and attempt are held.
+        """
+
     async def decide_quarantine(self, quarantined: QuarantinedPayment) -> bool:
         """Decide that the intent is quarantined. False if it was decided before (P3)."""
 
@@ -315,6 +324,9 @@ class UnitOfWork(Protocol):
 
         Held until the transaction ends.
         """
+
+    async def lock_intent_and_attempt(self, intent_id: str, attempt_id: str) -> None:
+        """Call `lock_intent` and `lock_attempt` at once."""
 
     async def enqueue_event(self, event: OutboxEvent, at: datetime) -> None:
         """Insert an event into the outbox."""

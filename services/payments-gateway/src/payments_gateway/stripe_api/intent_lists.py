@@ -14,8 +14,8 @@ from payments_gateway.domain.intents import StripeIntent
 from payments_gateway.domain.stripe_errors import StripeUnavailable
 from payments_gateway.stripe_api.calls import UNREADABLE, translate_errors
 from payments_gateway.stripe_api.fields import read_id, read_time
-from payments_gateway.stripe_api.intents import intent_from_stripe
-from payments_gateway.stripe_api.lists import INTENTS, read_page
+from payments_gateway.stripe_api.intents import INTENT_PATHS, intent_from_stripe
+from payments_gateway.stripe_api.lists import read_page
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class StripeIntentLists:
         if after is not None:
             params["starting_after"] = after.intent_id
         with translate_errors(_rejected, unreadable=StripeUnavailable):
-            listed = await read_page(self._client, INTENTS[kind], params)
+            listed = await read_page(self._client, INTENT_PATHS[kind], params)
             return _page_from_stripe(listed["data"], has_more=listed["has_more"])
 
 

@@ -38,7 +38,7 @@ _NOT_REUSABLE: Final = ["bancontact", "ideal", "sofort"]
 name. A subscription created with the method that it names would be refused after the buyer has paid.
 Source: https://docs.stripe.com/payments/bancontact/save-during-payment, likewise for the others."""
 
-_PATHS: Final = {IntentKind.PAYMENT: "/v1/payment_intents", IntentKind.SETUP: "/v1/setup_intents"}
+INTENT_PATHS: Final = {IntentKind.PAYMENT: "/v1/payment_intents", IntentKind.SETUP: "/v1/setup_intents"}
 _UNEXPECTED_STATES: Final = frozenset({"payment_intent_unexpected_state", "setup_intent_unexpected_state"})
 
 
@@ -60,7 +60,9 @@ class StripeIntents:
         else:
             sent = _setup_params(attempt_id, params)
         with _translated():
-            created = await self._client.raw_request_async("post", _PATHS[params.kind], idempotency_key=key, **sent)
+            created = await self._client.raw_request_async(
+                "post", INTENT_PATHS[params.kind], idempotency_key=key, **sent
+            )
             intent = intent_from_stripe(created.data)
         # A replayed response shows the intent as it was created; it may have been cancelled or paid since.
         if not is_replay(created):
@@ -93,7 +95,7 @@ class StripeIntents:
 
 
 def _path_of(ref: IntentRef) -> str:
-    return f"{_PATHS[ref.kind]}/{quote_plus(ref.id)}"
+    return f"{INTENT_PATHS[ref.kind]}/{quote_plus(ref.id)}"
 
 
 def _payment_params(attempt_id: str, params: IntentParams) -> "PaymentIntentCreateParams":

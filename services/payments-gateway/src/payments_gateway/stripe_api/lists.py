@@ -5,13 +5,9 @@ takes longer than the whole request, and keeps the event loop from everything el
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import stripe
-
-from payments_gateway.domain.attempts import IntentKind
-
-INTENTS: Final = {IntentKind.PAYMENT: "/v1/payment_intents", IntentKind.SETUP: "/v1/setup_intents"}
 
 
 async def read_page(client: stripe.StripeClient, path: str, params: Mapping[str, Any]) -> dict[str, Any]:

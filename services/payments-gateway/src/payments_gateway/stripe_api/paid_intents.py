@@ -12,8 +12,8 @@ from payments_gateway.domain.money import Money
 from payments_gateway.domain.stripe_errors import NotFoundAtStripe, StripeUnavailable
 from payments_gateway.stripe_api.calls import UNREADABLE, Rejection, is_missing, translate_errors
 from payments_gateway.stripe_api.fields import read_amount, read_id, read_time
-from payments_gateway.stripe_api.intents import ref_from_stripe
-from payments_gateway.stripe_api.lists import INTENTS, read_page
+from payments_gateway.stripe_api.intents import INTENT_PATHS, ref_from_stripe
+from payments_gateway.stripe_api.lists import read_page
 
 _PAGE_SIZE: Final = 100
 """Stripe's maximum."""
@@ -36,7 +36,7 @@ class StripePaidIntents:
         if after is not None:
             params["starting_after"] = after
         with translate_errors(_rejected, unreadable=StripeUnavailable):
-            listed = await read_page(self._client, INTENTS[window.kind], params)
+            listed = await read_page(self._client, INTENT_PATHS[window.kind], params)
             found = [_paid_intent_from_stripe(fields) for fields in listed["data"]]
             last = read_id(listed["data"][-1]["id"]) if listed["has_more"] else None
         return Listing([intent for intent in found if intent is not None], last, looked_at=len(found))

@@ -57,7 +57,7 @@ async def test_requests_of_two_jobs_alternate() -> None:
         return web.Response()
 
     async with serving(answer) as url:
-        jobs = [Job("catalogue", f"{url}/{side}", 20) for side in ("old", "new")]
+        jobs = [Job("catalogue", [f"{url}/{side}"], 20) for side in ("old", "new")]
         with Generator() as generator:
             await asyncio.to_thread(generator.run, *jobs)
 
@@ -82,7 +82,7 @@ async def requests_to_stalling_server(stall: Callable[[float], Awaitable[None]],
         return web.Response()
 
     async with serving(answer) as url:
-        (result,) = await run([Job("catalogue", url, COUNT, rate=rate)])
+        (result,) = await run([Job("catalogue", [url], COUNT, rate=rate)])
     return result
 
 

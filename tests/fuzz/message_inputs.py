@@ -96,7 +96,7 @@ def mutated_message(draw: st.DrawFn, sample: Message) -> Message:
 
 
 def _valid_scalar(field: FieldDescriptor, number: uuid.UUID) -> Any:
-    if field.name == "attempt_id":
+    if field.name in {"attempt_id", "attempt_ids"}:
         return str(number)
     if field.full_name == "checkout.common.v1.Intent.id":
         return f"pi_{number.hex}"

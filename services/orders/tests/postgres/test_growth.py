@@ -6,14 +6,17 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import grpc
+import pytest
 from google.protobuf.duration_pb2 import Duration
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, Select, event
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.common.v1 import common_pb2
 from checkout.orders.v1 import audit_pb2, audit_pb2_grpc, operator_pb2, stripe_events_pb2, stripe_events_pb2_grpc
 from checkout.orders.v1 import orders_pb2 as pb
 from orders.bootstrap import utc_now
+from orders.postgres import statements
 from orders.postgres.erasure import PostgresErasureRepository
 from orders.usecases.erasure import ByAttempt, ByOrder, ByUser, Subject
 
@@ -76,14 +79,35 @@ async def test_no_statement_reads_more_rows_in_large_tables(
     await sql.execute(FILL)
     await sql.execute("ANALYZE")
 
-    with recorded_statements() as statements:
+    with recorded_statements() as recorded:
         await use_orders(orders)
         await use_audit_and_events(channel)
         await use_operator(orders, operator)
         await erase(orders, engine)
 
-    read = {statement: await rows_read(engine, statement, values) for statement, values in statements.items()}
+    read = {statement: await rows_read(engine, statement, values) for statement, values in recorded.items()}
     assert {statement: rows for statement, rows in read.items() if rows > MOST} == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (statements.SELECT_PURCHASE, "payments_one_purchase_per_attempt"),
+        (statements.HAS_OTHER_PURCHASE, "payments_one_purchase_per_attempt"),
+        (statements.SELECT_QUARANTINED.limit(1), "payments_quarantined"),
+    ],
+)
+async def test_plans_for_any_parameters_use_the_partial_indexes(sql: Any, statement: Select[Any], index: str) -> None:
+    """PostgreSQL keeps them. A parameter in place of the outcome would leave a scan, or a plan for each execution."""
+    await sql.execute(FILL)
+    await sql.execute("ANALYZE")
+    await sql.execute("SET plan_cache_mode = force_generic_plan")
+    compiled = statement.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call] # SQLAlchemy left it untyped
+    await sql.execute(f"PREPARE prepared AS {compiled}")
+
+    plan = await sql.fetch(f"EXPLAIN EXECUTE prepared ({', '.join('NULL' for _ in compiled.positiontup or ())})")
+
+    assert f"using {index} on payments" in "\n".join(row[0] for row in plan)
 
 
 async def use_orders(orders: Client) -> None:

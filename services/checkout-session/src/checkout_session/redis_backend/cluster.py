@@ -26,6 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from checkout_session.redis_backend.connection import Limits
+from checkout_session.redis_backend.lost_connections import notice_in_cluster
 from checkout_session.redis_backend.primaries import Primary, confirmed
 from checkout_session.redis_backend.scripts import Script
 from checkout_session.redis_backend.tls import use_in_cluster
@@ -58,6 +59,7 @@ def connect_cluster(address: RedisAddress, limits: Limits, certificates: Certifi
         **limits.connection_options,
     )
     use_in_cluster(cluster, certificates)
+    notice_in_cluster(cluster)
     return cluster
 
 

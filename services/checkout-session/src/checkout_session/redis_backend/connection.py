@@ -7,6 +7,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from checkout_session.redis_backend.lost_connections import notice_in_pool
 from checkout_session.redis_backend.tls import use_in_pool
 from servicekit.certificates import Certificates
 
@@ -61,6 +62,7 @@ def connect(url: str, limits: Limits, certificates: Certificates | None = None) 
         **limits.connection_options,
     )
     use_in_pool(pool, certificates)
+    notice_in_pool(pool)
     return Redis.from_pool(pool)
 
 

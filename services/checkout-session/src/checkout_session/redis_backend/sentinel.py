@@ -10,6 +10,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from checkout_session.redis_backend.connection import PROTOCOL, Limits
+from checkout_session.redis_backend.lost_connections import notice_in_pool
 from checkout_session.redis_backend.primaries import Primary, StandalonePrimaries
 from checkout_session.redis_backend.tls import use_in_pool
 from checkout_session.redis_backend.url import RedisAddress
@@ -69,6 +70,7 @@ def connect_sentinel(
     )
     for client in (primary, *sentinels.sentinels):
         use_in_pool(client.connection_pool, certificates)
+        notice_in_pool(client.connection_pool)
     return primary, sentinels
 
 

@@ -121,13 +121,23 @@ class Container:
         self.start()
 
     def pause(self) -> None:
-        """Freeze it: connections stay open and nothing answers."""
-        self._docker.pause()
+        """Freeze it: connections stay open and nothing answers. Raises OSError if Docker refuses; then it runs on."""
+        try:
+            self._docker.pause()
+        except OSError:  # a busy Docker may freeze it and still answer with an error, or too late
+            self.resume()
+            raise
 
     def resume(self) -> None:
-        """Continue it, if it is paused."""
-        if self._state()["Paused"]:
-            self._docker.unpause()
+        """Continue it, if it is paused, and see that it runs. Raises ContainerFailed if Docker refuses for long."""
+        deadline = time.monotonic() + READY_SECONDS
+        while self._state()["Paused"]:
+            try:
+                self._docker.unpause()
+            except OSError as refusal:
+                if time.monotonic() > deadline:
+                    raise ContainerFailed(f"{self.recipe.image} stays paused") from refusal
+                time.sleep(_POLL_SECONDS)
 
     def become(self, recipe: Recipe) -> None:
         """Take other settings for the next start. It will be a new container, because a container cannot change."""

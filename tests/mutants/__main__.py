@@ -63,7 +63,8 @@ def _changed_since(ref: str, mutants: Sequence[Mutant]) -> list[Mutant]:
 
 
 def _run(mutants: Sequence[Mutant], ends_at: float = math.inf) -> int:
-    survived = left_out = 0
+    left_out = 0
+    survived: list[str] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch, ThreadPoolExecutor(2) as pool:
         tree = shutil.copytree(ROOT, Path(scratch, "tree"), ignore=_NOT_COPIED)
 
@@ -80,12 +81,13 @@ def _run(mutants: Sequence[Mutant], ends_at: float = math.inf) -> int:
                 left_out += 1
                 continue
             mutant, why, seconds = each
-            survived += bool(why)
+            survived += [mutant.name] if why else []
             verdict = f"SURVIVED {mutant.test}: {why}" if why else "caught"
             sys.stdout.write(f"{mutant.name} ({mutant.guard}, {seconds:.1f} s): {verdict}\n")
             sys.stdout.flush()
-    caught = len(mutants) - survived - left_out
-    sys.stdout.write(f"{caught} caught, {survived} survived" + f", {left_out} left out" * bool(left_out) + "\n")
+    caught = len(mutants) - len(survived) - left_out
+    names = f" ({', '.join(survived)})" * bool(survived)
+    sys.stdout.write(f"{caught} caught, {len(survived)} survived{names}" + f", {left_out} left out" * bool(left_out) + "\n")
     return 1 if survived else 0
 
 

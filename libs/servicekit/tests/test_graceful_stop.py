@@ -50,6 +50,14 @@ async def _health_reports(port: int) -> AsyncGenerator[str, None]:
             yield health_pb2.HealthCheckResponse.ServingStatus.Name(report.status)
 
 
+async def _health(port: int) -> str:
+    reports = _health_reports(port)
+    try:
+        return await anext(reports)
+    finally:
+        await reports.aclose()
+
+
 async def _until_refused(say: Any) -> None:
     """Call until a call is refused; one that arrives before the server closes is held, and given up."""
     deadline = time.monotonic() + DEADLINE_SECONDS
@@ -63,13 +71,12 @@ async def _until_refused(say: Any) -> None:
 
 
 async def test_a_lame_duck_serves_callers_that_have_not_noticed(running: Running) -> None:
-    """Health falls first; until the lame duck ends new connections are served, and only then refused."""
+    """Health falls at once; until the lame duck ends new connections are served, and only then refused."""
     async with running(drain_seconds=0.2, lame_duck_seconds=1) as echo, _unaware(echo.port) as say:
-        reports = _health_reports(echo.port)
-        before = await anext(reports)
+        before = await _health(echo.port)
         echo.process.send_signal(signal.SIGTERM)
-        after = await anext(reports)
-        await reports.aclose()
+        await echo.wait_for_log("stopping")
+        after = await _health(echo.port)
         echo.release()
         served = await say(StringValue(value="late"), timeout=DEADLINE_SECONDS)
 

@@ -64,7 +64,7 @@ class Billing:
         assert isinstance(decision, Purchase)
         return decision
 
-    async def crash(self, paid: StripeIntent, call: str | int, *, after_effect: bool = False) -> None:
+    async def crash(self, paid: StripeIntent, call: str, *, after_effect: bool = False) -> None:
         """Fulfil until the process is killed at a call."""
         self.gateway.wire.fail(call, Crash(), after_effect=after_effect)
         with pytest.raises(Crash):

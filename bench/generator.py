@@ -50,6 +50,11 @@ class Generator:
         self._process.communicate()
         self._folder.cleanup()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def run(self, *jobs: Job) -> list[Result]:
         """Run jobs to their last answer. Closed loops share what is in flight, so that their requests alternate."""
         streams = self._process

@@ -6,8 +6,9 @@ Processor time, unlike time on the clock, hardly depends on what else the machin
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,6 +45,25 @@ def usage_of(pid: int) -> Usage:
 def usages_of(pids: Mapping[str, int]) -> dict[str, Usage]:
     """Return the consumption of each process by its name."""
     return {name: usage_of(pid) for name, pid in pids.items()}
+
+
+@contextmanager
+def pinned(pids: Iterable[int], cores: AbstractSet[int]) -> Iterator[None]:
+    """Keep processes, with their children and those to come, on these cores."""
+    before = os.sched_getaffinity(0)
+    _keep_on(pids, cores)
+    try:
+        yield
+    finally:
+        _keep_on(pids, before)
+
+
+def _keep_on(pids: Iterable[int], cores: AbstractSet[int]) -> None:
+    for pid in [each for root in pids for each in process_tree(root)]:
+        with suppress(OSError):
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with suppress(OSError):
+                    os.sched_setaffinity(int(thread.name), cores)
 
 
 def until_quiet(pids: Iterable[int], *, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """The checkout-session command: serves until SIGTERM."""
 
-import asyncio
+import uvloop
 
 from checkout_session.bootstrap import run
 from checkout_session.settings import CheckoutSessionSettings
@@ -12,7 +12,7 @@ def main() -> None:
     """Read the settings and serve."""
     settings = read_command(CheckoutSessionSettings)
     configure_logging("checkout-session", settings.log_level)
-    asyncio.run(run(settings))
+    uvloop.run(run(settings))
 
 
 if __name__ == "__main__":

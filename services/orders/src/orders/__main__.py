@@ -4,6 +4,8 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+import uvloop
+
 from orders.bootstrap import run
 from orders.commands.erase import add_erase_arguments, run_erase, subject_from_arguments
 from orders.commands.migrate import run_migrate
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif arguments.command == "reencrypt":
         sys.exit(asyncio.run(run_reencrypt(settings)))
     else:
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
 
 
 if __name__ == "__main__":

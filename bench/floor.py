@@ -12,6 +12,7 @@ from bench.generator import ROOT
 from bench.job import Attempt, Kind
 from bench.measure import Measurement, Target, measure_together, successful
 from bench.stack import BenchStack
+from devstack.process_tree import kill_tree
 
 _DATABASE = "bare"
 
@@ -77,6 +78,6 @@ def measure_beside(
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process and read what it wrote."""
-    process.kill()
+    """Kill a process with its children, and read what it wrote: `node` of a Python package is a script around it."""
+    kill_tree(process.pid)
     process.communicate()

@@ -43,7 +43,7 @@ class Size:
     """Offered load over the capacity."""
 
 
-FULL: Final = Size(closed=400, seconds=20, backlog=10_000, prices=2_000, starts=5, overload=(1, 2, 10))
+FULL: Final = Size(closed=400, seconds=20, backlog=10_000, prices=2_000, starts=5, overload=(1, 2, 5, 10))
 QUICK: Final = Size(closed=60, seconds=3, backlog=100, prices=0, starts=1, overload=(2,))
 
 
@@ -169,7 +169,7 @@ def overload(stack: BenchStack, size: Size) -> dict[str, Any]:
 
 
 def _capacity(stack: BenchStack, size: Size) -> float:
-    peak = successful(measure(stack, "initiate", size.closed, concurrency=32)).result
+    peak = successful(measure(stack, "initiate", 4 * size.closed, concurrency=32)).result
     return peak.successes / peak.seconds
 
 

@@ -87,7 +87,9 @@ def _run(mutants: Sequence[Mutant], ends_at: float = math.inf) -> int:
             sys.stdout.flush()
     caught = len(mutants) - len(survived) - left_out
     names = f" ({', '.join(survived)})" * bool(survived)
-    sys.stdout.write(f"{caught} caught, {len(survived)} survived{names}" + f", {left_out} left out" * bool(left_out) + "\n")
+    sys.stdout.write(
+        f"{caught} caught, {len(survived)} survived{names}" + f", {left_out} left out" * bool(left_out) + "\n"
+    )
     return 1 if survived else 0
 
 

@@ -1,9 +1,8 @@
 """The checkout-session command: serves until SIGTERM."""
 
-import uvloop
-
 from checkout_session.bootstrap import run
 from checkout_session.settings import CheckoutSessionSettings
+from servicekit.event_loop import run_service
 from servicekit.json_logging import configure_logging
 from servicekit.settings import read_command
 
@@ -12,7 +11,7 @@ def main() -> None:
     """Read the settings and serve."""
     settings = read_command(CheckoutSessionSettings)
     configure_logging("checkout-session", settings.log_level)
-    uvloop.run(run(settings))
+    run_service(run(settings))
 
 
 if __name__ == "__main__":

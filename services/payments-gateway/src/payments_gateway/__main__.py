@@ -8,14 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
-import uvloop
-
 from payments_gateway.commands.reconcile import add_reconcile_arguments, run_reconcile
 from payments_gateway.commands.serve import serve
 from payments_gateway.commands.webhook_endpoint import add_webhook_endpoint_arguments, run_webhook_endpoint
 from payments_gateway.settings.backends import BackendSettings
 from payments_gateway.settings.gateway import GatewaySettings
 from payments_gateway.settings.reconciler import ReconcilerSettings
+from servicekit.event_loop import run_service
 from servicekit.json_logging import configure_logging
 from servicekit.settings import parser_for, read_settings, warn_of_plaintext
 
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.command == "reconcile":
         reconciling = _read(ReconcilerSettings, "reconciler", print_only=arguments.print_settings)
         sys.exit(run_reconcile(reconciling, once=arguments.once))
-    uvloop.run(serve(_read(GatewaySettings, "payments-gateway", print_only=arguments.print_settings)))
+    run_service(serve(_read(GatewaySettings, "payments-gateway", print_only=arguments.print_settings)))
 
 
 def _read(settings_class: type[S], service: str, *, print_only: bool) -> S:

@@ -6,11 +6,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvloop
-
 from payments_gateway.bootstrap.reconciler import reconciler
 from payments_gateway.settings.reconciler import ReconcilerSettings
 from servicekit.cancellation import cancel_until_ended
+from servicekit.event_loop import run_service
 from servicekit.health import Readiness
 from servicekit.metrics import metrics_served
 from servicekit.stopping import stop_signal
@@ -27,7 +26,7 @@ def add_reconcile_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_reconcile(settings: ReconcilerSettings, *, once: bool) -> int:
     """Run the command, and return its exit code."""
-    return uvloop.run(reconcile(settings, once=once))
+    return run_service(reconcile(settings, once=once))
 
 
 async def reconcile(settings: ReconcilerSettings, *, once: bool = False) -> int:

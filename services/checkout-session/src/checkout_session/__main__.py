@@ -1,8 +1,9 @@
 """The checkout-session command: serves until SIGTERM."""
 
+import asyncio
+
 from checkout_session.bootstrap import run
 from checkout_session.settings import CheckoutSessionSettings
-from servicekit.event_loop import run_service
 from servicekit.json_logging import configure_logging
 from servicekit.settings import read_command
 
@@ -11,7 +12,7 @@ def main() -> None:
     """Read the settings and serve."""
     settings = read_command(CheckoutSessionSettings)
     configure_logging("checkout-session", settings.log_level)
-    run_service(run(settings))
+    asyncio.run(run(settings))
 
 
 if __name__ == "__main__":

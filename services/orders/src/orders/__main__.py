@@ -9,7 +9,6 @@ from orders.commands.erase import add_erase_arguments, run_erase, subject_from_a
 from orders.commands.migrate import run_migrate
 from orders.commands.reencrypt import run_reencrypt
 from orders.settings import OrdersSettings
-from servicekit.event_loop import run_service
 from servicekit.json_logging import configure_logging
 from servicekit.settings import parser_for, read_settings
 
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif arguments.command == "reencrypt":
         sys.exit(asyncio.run(run_reencrypt(settings)))
     else:
-        run_service(run(settings))
+        asyncio.run(run(settings))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import uvloop
+
 from payments_gateway.bootstrap.reconciler import reconciler
 from payments_gateway.settings.reconciler import ReconcilerSettings
 from servicekit.cancellation import cancel_until_ended
-from servicekit.event_loop import run_service
 from servicekit.health import Readiness
 from servicekit.metrics import metrics_served
 from servicekit.stopping import stop_signal
@@ -26,7 +27,7 @@ def add_reconcile_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_reconcile(settings: ReconcilerSettings, *, once: bool) -> int:
     """Run the command, and return its exit code."""
-    return run_service(reconcile(settings, once=once))
+    return uvloop.run(reconcile(settings, once=once))
 
 
 async def reconcile(settings: ReconcilerSettings, *, once: bool = False) -> int:
